@@ -1,0 +1,59 @@
+// Command kube is a whole Kubernetes in one binary: it becomes the component
+// that it is called by, through a link of that name or its first argument.
+//
+// It exists because the project's tests and demo must run where nothing but
+// the Go module proxy can be reached: no image registry and no prebuilt
+// Kubernetes binaries.
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/component-base/cli"
+	_ "k8s.io/component-base/logs/json/register"          // --logging-format=json
+	_ "k8s.io/component-base/metrics/prometheus/clientgo" // client-go metrics on /metrics
+	_ "k8s.io/component-base/metrics/prometheus/version"  // the build's version on /metrics
+	kubectl "k8s.io/kubectl/pkg/cmd"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+)
+
+// components maps each name that this binary answers to onto the component's
+// own entry point, unchanged. Each takes its arguments from os.Args.
+var components = map[string]func() int{
+	"etcd":                    func() int { etcdmain.Main(os.Args); return 0 },
+	"kube-apiserver":          func() int { return cli.Run(apiserver.NewAPIServerCommand()) },
+	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
+	"kube-scheduler":          func() int { return cli.Run(scheduler.NewSchedulerCommand()) },
+	"kube-proxy":              func() int { return cli.Run(proxy.NewProxyCommand()) },
+	"kubelet": func() int {
+		return cli.Run(kubelet.NewKubeletCommand(genericapiserver.SetupSignalContext()))
+	},
+	"kubectl": func() int { return cli.Run(kubectl.NewDefaultKubectlCommand()) },
+}
+
+func main() {
+	name := filepath.Base(os.Args[0])
+	run, ok := components[name]
+	if !ok && len(os.Args) > 1 {
+		name = os.Args[1]
+		run, ok = components[name]
+		os.Args = os.Args[1:]
+	}
+	if !ok {
+		fmt.Fprintf(os.Stderr, "kube: call it by a link named, or with a first argument of, one of: %s\n",
+			strings.Join(slices.Sorted(maps.Keys(components)), ", "))
+		os.Exit(2)
+	}
+	os.Exit(run())
+}

@@ -1,0 +1,68 @@
+// Package result is the contract for what the work of a job gives back: the
+// files that steps write, the envelope that carries them out of the pod, and
+// the rules that both ends hold them to.
+//
+// The runner reads the files and writes the envelope; the operator reads the
+// envelope. Limits are those of PutJobSuccessResult in the CodePipeline model.
+package result
+
+import "time"
+
+// Result is what a job's steps said of their work. The zero value says
+// nothing, which is a valid result.
+type Result struct {
+	// Summary is executionDetails.summary, up to 2048 characters.
+	Summary string `json:"summary,omitempty"`
+	// PercentComplete is executionDetails.percentComplete, 0 to 100.
+	PercentComplete *int32 `json:"percentComplete,omitempty"`
+	// ExternalExecutionID is executionDetails.externalExecutionId, up to 1500 characters.
+	ExternalExecutionID string `json:"externalExecutionID,omitempty"`
+	// ContinuationToken asks CodePipeline to hand the action out again, with
+	// this token: 1 to 2048 characters. OutputVariables may not be set with it.
+	ContinuationToken string `json:"continuationToken,omitempty"`
+	// OutputVariables have keys of [A-Za-z0-9@_-] and 122,880 bytes in all.
+	OutputVariables map[string]string `json:"outputVariables,omitempty"`
+	// CurrentRevision is for source actions.
+	CurrentRevision *Revision `json:"currentRevision,omitempty"`
+}
+
+// Revision is CodePipeline's CurrentRevision.
+type Revision struct {
+	// Revision is 1 to 1500 characters.
+	Revision string `json:"revision"`
+	// ChangeIdentifier is 1 to 100 characters.
+	ChangeIdentifier string `json:"changeIdentifier"`
+	// Created is when the revision was made (RFC 3339).
+	Created *time.Time `json:"created,omitempty"`
+	// RevisionSummary is up to 2048 characters.
+	RevisionSummary string `json:"revisionSummary,omitempty"`
+}
+
+// Failure is why one of the product's own containers failed.
+type Failure struct {
+	// Type is a CodePipeline failure type: JobFailed, ConfigurationError,
+	// PermissionError, RevisionUnavailable or SystemUnavailable.
+	Type string `json:"type"`
+	// Message names what was being done, the artifact, file or rule, and the way out.
+	Message string `json:"message"`
+}
+
+// Envelope is the termination message of one of the product's containers:
+// exactly one of its members is set.
+type Envelope struct {
+	// Result is a result small enough to be carried here.
+	Result *Result `json:"result,omitempty"`
+	// Log points at a result in the container's log: termination messages are
+	// cut to 4096 bytes a container.
+	Log *LogPointer `json:"log,omitempty"`
+	// Failure is set when the container failed.
+	Failure *Failure `json:"failure,omitempty"`
+}
+
+// LogPointer says what the result in a container's log must be.
+type LogPointer struct {
+	// Size is the length of the result's JSON in bytes.
+	Size int `json:"size"`
+	// SHA256 is the hex digest of the result's JSON.
+	SHA256 string `json:"sha256"`
+}
