@@ -1,0 +1,94 @@
+package v1alpha1
+
+// Condition types of a CustomAction.
+const (
+	// ConditionReady is True when the action type is registered and jobs of
+	// it are polled for; it sums up the other conditions (kstatus).
+	ConditionReady = "Ready"
+	// ConditionRegistered is True when CodePipeline has the action type as
+	// spec.actionType defines it.
+	ConditionRegistered = "Registered"
+	// ConditionPolling is True while jobs are polled for.
+	ConditionPolling = "Polling"
+)
+
+// Reasons of a CustomAction's conditions.
+const (
+	// ReasonReady: registered and polling.
+	ReasonReady = "Ready"
+	// ReasonRegistered: the action type exists as defined.
+	ReasonRegistered = "Registered"
+	// ReasonDefinitionConflict: an action type of this category, provider and
+	// version exists with another definition. The message lists the fields.
+	ReasonDefinitionConflict = "DefinitionConflict"
+	// ReasonActionTypeNotFound: the action type does not exist and this object
+	// may not create it (registration External).
+	ReasonActionTypeNotFound = "ActionTypeNotFound"
+	// ReasonRegistrationFailed: CodePipeline refused the definition.
+	ReasonRegistrationFailed = "RegistrationFailed"
+	// ReasonLimitExceeded: the account has as many custom action types in
+	// this region as CodePipeline allows (50 by default).
+	ReasonLimitExceeded = "LimitExceeded"
+	// ReasonAccessDenied: AWS refused the operator's credentials.
+	ReasonAccessDenied = "AccessDenied"
+	// ReasonAWSUnavailable: AWS could not be reached, is throttling or has a fault.
+	ReasonAWSUnavailable = "AWSUnavailable"
+	// ReasonInvalidJobTemplate: spec.jobTemplate can't be made into a Job.
+	ReasonInvalidJobTemplate = "InvalidJobTemplate"
+	// ReasonPolling: jobs are polled for.
+	ReasonPolling = "Polling"
+	// ReasonPollFailed: the last poll failed; the message says why.
+	ReasonPollFailed = "PollFailed"
+	// ReasonSuspended: spec.suspend is true.
+	ReasonSuspended = "Suspended"
+	// ReasonNotRegistered: nothing to poll for before the action type exists.
+	ReasonNotRegistered = "NotRegistered"
+	// ReasonDeleting: the object is being deleted; its jobs finish first.
+	ReasonDeleting = "Deleting"
+)
+
+// Condition types of a PipelineJob.
+const (
+	// ConditionAcknowledged is True when CodePipeline took the operator's
+	// claim of the job (AcknowledgeJob answered InProgress).
+	ConditionAcknowledged = "Acknowledged"
+	// ConditionRunning is True while a Kubernetes Job works.
+	ConditionRunning = "Running"
+	// ConditionComplete is True when the work has ended, well or not, and its
+	// result is in the status.
+	ConditionComplete = "Complete"
+	// ConditionReported is True when CodePipeline has taken the final result.
+	ConditionReported = "Reported"
+)
+
+// Reasons of a PipelineJob's conditions.
+const (
+	// ReasonAcknowledged: the claim was taken.
+	ReasonAcknowledged = "Acknowledged"
+	// ReasonClaimedElsewhere: another worker acknowledged the job first.
+	ReasonClaimedElsewhere = "ClaimedElsewhere"
+	// ReasonNotInProgress: AcknowledgeJob answered another status than InProgress.
+	ReasonNotInProgress = "NotInProgress"
+	// ReasonJobNoLongerOpen: CodePipeline no longer waits for this job: its
+	// execution was stopped, or the action timed out.
+	ReasonJobNoLongerOpen = "JobNoLongerOpen"
+	// ReasonJobStarted: the Kubernetes Job of the current run exists.
+	ReasonJobStarted = "JobStarted"
+	// ReasonJobFinished: the Kubernetes Job of the last run has ended.
+	ReasonJobFinished = "JobFinished"
+	// ReasonContinuing: the run ended with a continuation token; CodePipeline
+	// will hand the action out again.
+	ReasonContinuing = "Continuing"
+	// ReasonSucceeded: the work succeeded.
+	ReasonSucceeded = "Succeeded"
+	// ReasonFailed: the work failed; status.failureDetails says why.
+	ReasonFailed = "Failed"
+	// ReasonCancelled: the work was cancelled.
+	ReasonCancelled = "Cancelled"
+	// ReasonReported: CodePipeline took the result.
+	ReasonReported = "Reported"
+	// ReasonReportRefused: CodePipeline refused the result for good.
+	ReasonReportRefused = "ReportRefused"
+	// ReasonRetrying: the call failed in a way that may pass; it is tried again.
+	ReasonRetrying = "Retrying"
+)

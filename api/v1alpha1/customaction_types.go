@@ -1,0 +1,207 @@
+package v1alpha1
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// CustomAction makes a Kubernetes Job do the work of an AWS CodePipeline
+// custom action. It registers the action type with CodePipeline, polls for
+// jobs of that type, and runs each as a Job made from spec.jobTemplate.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=ca,categories=codepipeline
+// +kubebuilder:printcolumn:name="Category",type=string,JSONPath=`.spec.actionType.category`
+// +kubebuilder:printcolumn:name="Provider",type=string,JSONPath=`.spec.actionType.provider`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.actionType.version`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="In flight",type=integer,JSONPath=`.status.jobsInFlight`
+// +kubebuilder:printcolumn:name="Region",type=string,priority=1,JSONPath=`.spec.aws.region`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type CustomAction struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says what the action type is and what does its work.
+	// +required
+	Spec CustomActionSpec `json:"spec"`
+	// status is what the operator found and did.
+	// +optional
+	Status CustomActionStatus `json:"status,omitempty,omitzero"`
+}
+
+// CustomActionList is a list of CustomActions.
+//
+// +kubebuilder:object:root=true
+type CustomActionList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []CustomAction `json:"items"`
+}
+
+// CustomActionSpec is the definition of a custom action.
+type CustomActionSpec struct {
+	// actionType is the action type as CreateCustomActionType takes it, with
+	// AWS's own field names: an existing JSON definition can be pasted here.
+	//
+	// CodePipeline has no call to change an action type, so all of it but its
+	// tags is immutable: for a change, apply a new CustomAction with the next
+	// version.
+	// +required
+	ActionType ActionType `json:"actionType"`
+
+	// registration says whether the operator may create the action type.
+	// Managed: a missing one is created, an identical one is adopted, and one
+	// that differs is left alone (condition Registered=False,
+	// reason DefinitionConflict). External: it must exist; it is only polled.
+	// +optional
+	// +kubebuilder:default=Managed
+	Registration RegistrationPolicy `json:"registration,omitempty"`
+
+	// deletionPolicy says what happens to the action type when this object is
+	// deleted. Retain leaves it in CodePipeline. Delete removes it, after the
+	// last running job has finished; CodePipeline then accepts the same
+	// version again only with the identical definition.
+	// +optional
+	// +kubebuilder:default=Retain
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// aws says in which region, and as which role, CodePipeline is called.
+	// +required
+	AWS AWS `json:"aws"`
+
+	// polling tunes how jobs are polled for.
+	// +optional
+	// +kubebuilder:default={}
+	Polling Polling `json:"polling,omitempty,omitzero"`
+
+	// suspend, when true, stops polling. Running jobs finish.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// jobTemplate is the Job that does the work of one action execution. Its
+	// containers are steps: they run one after another, in their order, and
+	// the first that fails ends the work.
+	//
+	// $(config.KEY), $(pipeline.name), $(pipeline.executionId), $(stage.name),
+	// $(action.name), $(action.executionId), $(job.id), $(run.number),
+	// $(aws.region), $(aws.accountId), $(input.NAME) and $(output.NAME) are
+	// replaced in every string. A reference that is not known is an error, and
+	// no Job starts. $(NAME) without a dot is left to Kubernetes.
+	// +required
+	JobTemplate batchv1.JobTemplateSpec `json:"jobTemplate"`
+
+	// timeout bounds the work of one run, from the start of its Job. CodePipeline
+	// itself gives up on a custom action after about 24 hours.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be from 1s to 24h: CodePipeline gives up on a custom action after 24 hours"
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// ttlSecondsAfterFinished is how long a PipelineJob is kept after its result
+	// was reported.
+	// +optional
+	// +kubebuilder:default=86400
+	// +kubebuilder:validation:Minimum=0
+	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+}
+
+// RegistrationPolicy says whether the operator may create the action type.
+//
+// +kubebuilder:validation:Enum=Managed;External
+type RegistrationPolicy string
+
+const (
+	// RegistrationManaged creates a missing action type and adopts an identical one.
+	RegistrationManaged RegistrationPolicy = "Managed"
+	// RegistrationExternal only polls an action type that somebody else registered.
+	RegistrationExternal RegistrationPolicy = "External"
+)
+
+// DeletionPolicy says what happens to the action type on deletion.
+//
+// +kubebuilder:validation:Enum=Retain;Delete
+type DeletionPolicy string
+
+const (
+	// DeletionRetain leaves the action type in CodePipeline.
+	DeletionRetain DeletionPolicy = "Retain"
+	// DeletionDelete calls DeleteCustomActionType.
+	DeletionDelete DeletionPolicy = "Delete"
+)
+
+// AWS says where and as whom CodePipeline is called. Credentials come from the
+// operator's own environment (IRSA, EKS Pod Identity, environment variables).
+type AWS struct {
+	// region is the region of the pipelines, such as eu-central-1.
+	// +required
+	// +kubebuilder:validation:MinLength=4
+	// +kubebuilder:validation:MaxLength=30
+	// +kubebuilder:validation:Pattern=`^[a-z0-9-]+$`
+	Region string `json:"region"`
+
+	// roleARN is a role to assume for all calls, such as one in another account.
+	// It is assumed with an external ID that names this object's namespace.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:Pattern=`^arn:aws(-[\w]+)*:iam::[0-9]{12}:role/.+$`
+	RoleARN string `json:"roleARN,omitempty"`
+}
+
+// Polling tunes PollForJobs.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.queryParam) || self.queryParam.size() == 1",message="queryParam takes exactly one property: the queryable one of actionType.configurationProperties"
+type Polling struct {
+	// interval is the longest wait between two polls while there is nothing to
+	// do; when jobs come, the next poll follows at once.
+	// +optional
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="must be from 1s to 1h"
+	Interval metav1.Duration `json:"interval,omitempty,omitzero"`
+
+	// queryParam restricts polling to jobs whose queryable configuration
+	// property has this value. CodePipeline demands it when the action type
+	// has a queryable property, and refuses it otherwise.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=1
+	QueryParam map[string]QueryValue `json:"queryParam,omitempty"`
+
+	// maxConcurrentJobs bounds how many jobs of this action are worked on at a
+	// time. Jobs over it stay queued in CodePipeline.
+	// +optional
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	MaxConcurrentJobs int32 `json:"maxConcurrentJobs,omitempty"`
+}
+
+// QueryValue is the value of a queryable configuration property.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=50
+// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9_-]+$`
+type QueryValue string
+
+// CustomActionStatus is what the operator found and did.
+type CustomActionStatus struct {
+	// observedGeneration is the generation that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready, Registered, Polling.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// jobsInFlight counts the PipelineJobs that are not reported yet.
+	// +optional
+	JobsInFlight int32 `json:"jobsInFlight"`
+
+	// lastPollTime is when CodePipeline last answered a poll. It is brought up
+	// to date once a minute at the most.
+	// +optional
+	LastPollTime *metav1.Time `json:"lastPollTime,omitempty"`
+}

@@ -1,0 +1,29 @@
+package v1alpha1
+
+const (
+	// LabelAction is on every PipelineJob, Job, Pod and Secret: the name of
+	// the CustomAction that they belong to. Names over 63 characters are cut.
+	LabelAction = "codepipeline.pipelinejob.dev/action"
+	// LabelPipelineJob is on every Job, Pod and Secret: the name of the
+	// PipelineJob that they belong to.
+	LabelPipelineJob = "codepipeline.pipelinejob.dev/pipeline-job"
+	// LabelRun is on every Job and Pod: the number of the run.
+	LabelRun = "codepipeline.pipelinejob.dev/run"
+
+	// AnnotationPipeline is on every PipelineJob: the name of the pipeline
+	// (which may be longer than a label can be).
+	AnnotationPipeline = "codepipeline.pipelinejob.dev/pipeline"
+	// AnnotationRenewedAt is on the Secret of a PipelineJob: when its
+	// credentials were read from CodePipeline (RFC 3339).
+	AnnotationRenewedAt = "codepipeline.pipelinejob.dev/renewed-at"
+	// AnnotationJobID is on the Secret of a PipelineJob: the CodePipeline job
+	// that its credentials belong to.
+	AnnotationJobID = "codepipeline.pipelinejob.dev/job-id"
+
+	// FinalizerCustomAction holds a CustomAction until its jobs have finished
+	// and, with deletionPolicy Delete, its action type is deregistered.
+	FinalizerCustomAction = "codepipeline.pipelinejob.dev/custom-action"
+	// FinalizerPipelineJob holds a PipelineJob until CodePipeline has been told
+	// how its job ended.
+	FinalizerPipelineJob = "codepipeline.pipelinejob.dev/pipeline-job"
+)

@@ -1,0 +1,134 @@
+package codepipeline
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+)
+
+// FindActionType reads a custom action type, or nil when there is none.
+func (c *Client) FindActionType(ctx context.Context, id ActionTypeID) (*ActionType, error) {
+	pages := sdk.NewListActionTypesPaginator(c.reader, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
+	for pages.HasMorePages() {
+		if err := c.ready(ctx); err != nil {
+			return nil, err
+		}
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list custom action types: %w", err)
+		}
+		for _, found := range page.ActionTypes {
+			if actionType := actionTypeOf(found); actionType.ID == id {
+				return &actionType, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// CreateActionType registers a custom action type. A deleted version can be
+// registered again only with the identical definition, which restores it.
+func (c *Client) CreateActionType(ctx context.Context, actionType ActionType, tags map[string]string) error {
+	if err := c.ready(ctx); err != nil {
+		return err
+	}
+	if _, err := c.api.CreateCustomActionType(ctx, createInput(actionType, tags)); err != nil {
+		return fmt.Errorf("create custom action type %s: %w", actionType.ID, err)
+	}
+	return nil
+}
+
+// DeleteActionType marks a custom action type as deleted. One that does not
+// exist is no error (DeleteCustomActionType knows none for it).
+func (c *Client) DeleteActionType(ctx context.Context, id ActionTypeID) error {
+	if err := c.ready(ctx); err != nil {
+		return err
+	}
+	_, err := c.api.DeleteCustomActionType(ctx, &sdk.DeleteCustomActionTypeInput{
+		Category: types.ActionCategory(id.Category),
+		Provider: &id.Provider,
+		Version:  &id.Version,
+	})
+	if err != nil {
+		return fmt.Errorf("delete custom action type %s: %w", id, err)
+	}
+	return nil
+}
+
+func createInput(actionType ActionType, tags map[string]string) *sdk.CreateCustomActionTypeInput {
+	input := &sdk.CreateCustomActionTypeInput{
+		Category:              types.ActionCategory(actionType.ID.Category),
+		Provider:              &actionType.ID.Provider,
+		Version:               &actionType.ID.Version,
+		InputArtifactDetails:  artifactDetails(actionType.Inputs),
+		OutputArtifactDetails: artifactDetails(actionType.Outputs),
+	}
+	if actionType.Settings != (Settings{}) {
+		input.Settings = &types.ActionTypeSettings{
+			ThirdPartyConfigurationUrl: optional(actionType.Settings.ThirdPartyConfigurationURL),
+			EntityUrlTemplate:          optional(actionType.Settings.EntityURLTemplate),
+			ExecutionUrlTemplate:       optional(actionType.Settings.ExecutionURLTemplate),
+			RevisionUrlTemplate:        optional(actionType.Settings.RevisionURLTemplate),
+		}
+	}
+	for _, property := range actionType.Properties {
+		input.ConfigurationProperties = append(input.ConfigurationProperties, types.ActionConfigurationProperty{
+			Name:        aws.String(property.Name),
+			Required:    property.Required,
+			Key:         property.Key,
+			Secret:      property.Secret,
+			Queryable:   property.Queryable,
+			Description: optional(property.Description),
+			Type:        types.ActionConfigurationPropertyType(property.Type),
+		})
+	}
+	for key, value := range maps.All(tags) {
+		input.Tags = append(input.Tags, types.Tag{Key: aws.String(key), Value: aws.String(value)})
+	}
+	return input
+}
+
+func actionTypeOf(found types.ActionType) ActionType {
+	actionType := ActionType{
+		Inputs:  boundsOf(found.InputArtifactDetails),
+		Outputs: boundsOf(found.OutputArtifactDetails),
+	}
+	if id := found.Id; id != nil {
+		actionType.ID = ActionTypeID{string(id.Category), aws.ToString(id.Provider), aws.ToString(id.Version)}
+	}
+	if settings := found.Settings; settings != nil {
+		actionType.Settings = Settings{
+			ThirdPartyConfigurationURL: aws.ToString(settings.ThirdPartyConfigurationUrl),
+			EntityURLTemplate:          aws.ToString(settings.EntityUrlTemplate),
+			ExecutionURLTemplate:       aws.ToString(settings.ExecutionUrlTemplate),
+			RevisionURLTemplate:        aws.ToString(settings.RevisionUrlTemplate),
+		}
+	}
+	for _, property := range found.ActionConfigurationProperties {
+		actionType.Properties = append(actionType.Properties, Property{
+			Name:        aws.ToString(property.Name),
+			Required:    property.Required,
+			Key:         property.Key,
+			Secret:      property.Secret,
+			Queryable:   property.Queryable,
+			Description: aws.ToString(property.Description),
+			Type:        string(property.Type),
+		})
+	}
+	return actionType
+}
+
+func artifactDetails(bounds ArtifactBounds) *types.ArtifactDetails {
+	return &types.ArtifactDetails{MinimumCount: bounds.Minimum, MaximumCount: bounds.Maximum}
+}
+
+func boundsOf(details *types.ArtifactDetails) ArtifactBounds {
+	if details == nil {
+		return ArtifactBounds{}
+	}
+	return ArtifactBounds{Minimum: details.MinimumCount, Maximum: details.MaximumCount}
+}

@@ -1,0 +1,116 @@
+package codepipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"golang.org/x/time/rate"
+)
+
+// Client calls CodePipeline in one region as one identity.
+//
+// It never retries by itself: whether a call may be repeated depends on what
+// its first try may have done, and only the caller has that on record. The
+// exception are calls that only read.
+type Client struct {
+	api         *sdk.Client // one try a call
+	reader      *sdk.Client // the SDK's retries
+	credentials aws.CredentialsProvider
+	limiter     *rate.Limiter
+}
+
+// PollForJobs asks for at most batch open jobs of an action type, without
+// claiming them. query is nil or holds the one queryable property.
+func (c *Client) PollForJobs(ctx context.Context, id ActionTypeID, query map[string]string, batch int32) ([]Job, error) {
+	if err := c.ready(ctx); err != nil {
+		return nil, err
+	}
+	out, err := c.api.PollForJobs(ctx, &sdk.PollForJobsInput{
+		ActionTypeId: actionTypeID(id),
+		MaxBatchSize: aws.Int32(batch),
+		QueryParam:   query,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("poll for jobs of %s: %w", id, err)
+	}
+	jobs := make([]Job, 0, len(out.Jobs))
+	for _, job := range out.Jobs {
+		jobs = append(jobs, jobOf(aws.ToString(job.Id), aws.ToString(job.Nonce), aws.ToString(job.AccountId), job.Data))
+	}
+	return jobs, nil
+}
+
+// AcknowledgeJob claims a job and returns its status: only JobStatusInProgress
+// means that it is ours.
+func (c *Client) AcknowledgeJob(ctx context.Context, jobID, nonce string) (string, error) {
+	if err := c.ready(ctx); err != nil {
+		return "", err
+	}
+	out, err := c.api.AcknowledgeJob(ctx, &sdk.AcknowledgeJobInput{JobId: &jobID, Nonce: &nonce})
+	if err != nil {
+		return "", fmt.Errorf("acknowledge job %s: %w", jobID, err)
+	}
+	return string(out.Status), nil
+}
+
+// GetJobDetails reads an open job again, with fresh artifact credentials.
+func (c *Client) GetJobDetails(ctx context.Context, jobID string) (Job, error) {
+	if err := c.ready(ctx); err != nil {
+		return Job{}, err
+	}
+	out, err := c.reader.GetJobDetails(ctx, &sdk.GetJobDetailsInput{JobId: &jobID})
+	if err != nil {
+		return Job{}, fmt.Errorf("get details of job %s: %w", jobID, err)
+	}
+	if out.JobDetails == nil {
+		return Job{}, fmt.Errorf("get details of job %s: the answer has none", jobID)
+	}
+	return jobOf(jobID, "", aws.ToString(out.JobDetails.AccountId), out.JobDetails.Data), nil
+}
+
+// PutJobSuccessResult ends a job well, or continues it when the result has a
+// continuation token. Texts over the limits are cut to them.
+func (c *Client) PutJobSuccessResult(ctx context.Context, result Success) error {
+	if err := c.ready(ctx); err != nil {
+		return err
+	}
+	if _, err := c.api.PutJobSuccessResult(ctx, successInput(result.withinLimits())); err != nil {
+		return fmt.Errorf("put success result of job %s: %w", result.JobID, err)
+	}
+	return nil
+}
+
+// PutJobFailureResult ends a job as failed. Texts over the limits are cut to them.
+func (c *Client) PutJobFailureResult(ctx context.Context, result Failure) error {
+	if err := c.ready(ctx); err != nil {
+		return err
+	}
+	result = result.withinLimits()
+	_, err := c.api.PutJobFailureResult(ctx, &sdk.PutJobFailureResultInput{
+		JobId: &result.JobID,
+		FailureDetails: &types.FailureDetails{
+			Type:                types.FailureType(result.Type),
+			Message:             &result.Message,
+			ExternalExecutionId: optional(result.ExternalExecutionID),
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("put failure result of job %s: %w", result.JobID, err)
+	}
+	return nil
+}
+
+// ready waits for the rate limit and makes sure of credentials, so that an
+// error after it means that the call may have been sent.
+func (c *Client) ready(ctx context.Context) error {
+	if err := c.limiter.Wait(ctx); err != nil {
+		return &NotSentError{Kind: Throttled, Err: fmt.Errorf("wait for the rate limit of AWS calls: %w", err)}
+	}
+	if _, err := c.credentials.Retrieve(ctx); err != nil {
+		return &NotSentError{Kind: AccessDenied, Err: fmt.Errorf("get AWS credentials: %w", err)}
+	}
+	return nil
+}

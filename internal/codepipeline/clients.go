@@ -1,0 +1,81 @@
+package codepipeline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"golang.org/x/time/rate"
+)
+
+// Calls of one identity in one region, a second and in a burst. CodePipeline
+// throttles per account and region without publishing its figures.
+const (
+	callsPerSecond = 20
+	callBurst      = 40
+	callTimeout    = 30 * time.Second
+)
+
+// Identity says as whom, and where, CodePipeline is called.
+type Identity struct {
+	Region string
+	// RoleARN is assumed when it is not empty.
+	RoleARN string
+	// ExternalID goes with RoleARN.
+	ExternalID string
+}
+
+// Clients makes and keeps one Client for each Identity. It is safe for
+// concurrent use.
+type Clients struct {
+	mu   sync.Mutex
+	kept map[Identity]*Client
+}
+
+// For returns the Client of an identity. It makes no call: wrong credentials
+// show at the first one.
+func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if client, ok := c.kept[id]; ok {
+		return client, nil
+	}
+	client, err := newClient(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if c.kept == nil {
+		c.kept = map[Identity]*Client{}
+	}
+	c.kept[id] = client
+	return client, nil
+}
+
+func newClient(ctx context.Context, id Identity) (*Client, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(id.Region))
+	if err != nil {
+		return nil, fmt.Errorf("load the AWS configuration for region %s: %w", id.Region, err)
+	}
+	if id.RoleARN != "" {
+		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), id.RoleARN,
+			func(o *stscreds.AssumeRoleOptions) {
+				o.RoleSessionName = "pipelinejob-operator"
+				o.ExternalID = aws.String(id.ExternalID)
+			}))
+	}
+	cfg.HTTPClient = httpClient()
+	once := cfg.Copy()
+	once.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	return &Client{
+		api:         sdk.NewFromConfig(once),
+		reader:      sdk.NewFromConfig(cfg),
+		credentials: cfg.Credentials,
+		limiter:     rate.NewLimiter(callsPerSecond, callBurst),
+	}, nil
+}
