@@ -13,12 +13,6 @@ const (
 	// AnnotationPipeline is on every PipelineJob: the name of the pipeline
 	// (which may be longer than a label can be).
 	AnnotationPipeline = "codepipeline.pipelinejob.dev/pipeline"
-	// AnnotationRenewedAt is on the Secret of a PipelineJob: when its
-	// credentials were read from CodePipeline (RFC 3339).
-	AnnotationRenewedAt = "codepipeline.pipelinejob.dev/renewed-at"
-	// AnnotationJobID is on the Secret of a PipelineJob: the CodePipeline job
-	// that its credentials belong to.
-	AnnotationJobID = "codepipeline.pipelinejob.dev/job-id"
 
 	// FinalizerCustomAction holds a CustomAction until its jobs have finished
 	// and, with deletionPolicy Delete, its action type is deregistered.

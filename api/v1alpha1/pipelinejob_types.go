@@ -47,12 +47,17 @@ type PipelineJobList struct {
 // hands the same action execution out again as a new job when it is continued,
 // and with a new nonce when nobody acknowledged it.
 //
-// +kubebuilder:validation:XValidation:rule="self.actionRef == oldSelf.actionRef && self.pipeline == oldSelf.pipeline",message="actionRef and pipeline are immutable: they are what CodePipeline handed over"
+// +kubebuilder:validation:XValidation:rule="self.actionRef == oldSelf.actionRef && self.aws == oldSelf.aws && self.pipeline == oldSelf.pipeline",message="actionRef, aws and pipeline are immutable: they are what CodePipeline handed over"
 // +kubebuilder:validation:XValidation:rule="has(self.configuration) == has(oldSelf.configuration) && (!has(self.configuration) || self.configuration == oldSelf.configuration)",message="configuration is immutable: it is what CodePipeline handed over",fieldPath=".configuration"
 type PipelineJobSpec struct {
 	// actionRef is the CustomAction that the job was polled for.
 	// +required
 	ActionRef ActionReference `json:"actionRef"`
+
+	// aws says where and as whom CodePipeline is called for this job: that of
+	// the CustomAction at the time when the job was polled.
+	// +required
+	AWS AWS `json:"aws"`
 
 	// accountID is the AWS account of the pipeline.
 	// +optional
@@ -257,6 +262,11 @@ type PipelineJobStatus struct {
 	// +optional
 	Call *Call `json:"call,omitempty"`
 
+	// secret tells which credentials the Secret of the job holds; absent when
+	// there is none. The operator never reads Secrets.
+	// +optional
+	Secret *SecretState `json:"secret,omitempty"`
+
 	// run is the current or last run.
 	// +optional
 	Run *Run `json:"run,omitempty"`
@@ -311,6 +321,17 @@ type Call struct {
 	// since is when it was first tried.
 	// +required
 	Since metav1.Time `json:"since"`
+}
+
+// SecretState tells what the Secret of a job was made from.
+type SecretState struct {
+	// jobID of the CodePipeline job that its credentials belong to.
+	// +required
+	JobID string `json:"jobID"`
+	// renewedAt is when they were read from CodePipeline; they live for about
+	// 15 minutes.
+	// +required
+	RenewedAt metav1.Time `json:"renewedAt"`
 }
 
 // Run is one Kubernetes Job.
@@ -399,4 +420,18 @@ type FailureDetails struct {
 	// externalExecutionId of the work, 1500 characters at most.
 	// +optional
 	ExternalExecutionID string `json:"externalExecutionId,omitempty"`
+}
+
+// Settled says whether CodePipeline waits for nothing more from this object:
+// its final result was taken, or the job was never, or is no longer, ours. A
+// settled object comes to life again when CodePipeline hands its action
+// execution out anew, which shows as a newer generation.
+func (j *PipelineJob) Settled() bool {
+	return j.Status.ReportedAt != nil && j.Status.ObservedGeneration == j.Generation
+}
+
+// AwaitsContinuation says whether CodePipeline was given a continuation token
+// and has not handed the action out again yet.
+func (j *PipelineJob) AwaitsContinuation() bool {
+	return j.Status.ContinuationToken != "" && j.Status.ReportedJobID == j.Spec.Job.ID
 }

@@ -1,0 +1,90 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+)
+
+const operationAcknowledge = "AcknowledgeJob"
+
+// acknowledge claims the job. The claim is written down before it is made:
+// when its answer is lost, the next try meets InvalidNonce, and only the
+// record tells our own claim from another worker's.
+func (r *PipelineJobReconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	api, err := r.codePipeline(ctx, job)
+	if err != nil {
+		return err
+	}
+	earlier, err := r.recordCall(ctx, job, operationAcknowledge, job.Spec.Job.Nonce)
+	if err != nil {
+		return err
+	}
+	status, err := api.AcknowledgeJob(ctx, job.Spec.Job.ID, job.Spec.Job.Nonce)
+	if err == nil {
+		if status == codepipeline.JobStatusInProgress {
+			return r.acknowledged(ctx, job)
+		}
+		return r.drop(ctx, job, v1alpha1.ReasonNotInProgress,
+			fmt.Sprintf("CodePipeline answered the claim of the job with status %s: it is no longer to be worked on", status))
+	}
+	switch codepipeline.KindOf(err) {
+	case codepipeline.InvalidNonce:
+		if earlier {
+			return r.acknowledged(ctx, job)
+		}
+		return r.drop(ctx, job, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
+	case codepipeline.JobNotFound, codepipeline.InvalidJobState:
+		return r.drop(ctx, job, v1alpha1.ReasonJobNoLongerOpen, "CodePipeline no longer knows the job: "+err.Error())
+	case codepipeline.Refused:
+		return r.drop(ctx, job, v1alpha1.ReasonNotInProgress, "CodePipeline refused the claim of the job: "+err.Error())
+	case codepipeline.Throttled, codepipeline.AccessDenied:
+		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, !earlier, err)
+	default:
+		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, false, err)
+	}
+}
+
+// acknowledged records the claim. A job that carries the token with which the
+// last run ended proves that the token was delivered: it is used up.
+func (r *PipelineJobReconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		now := metav1.NewTime(r.Clock.Now())
+		status.AcknowledgedJobID = job.Spec.Job.ID
+		status.Call = nil
+		if status.AcknowledgedAt == nil {
+			status.AcknowledgedAt = &now
+		}
+		if status.ContinuationToken == job.Spec.Job.ContinuationToken {
+			status.ContinuationToken = ""
+		}
+		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged,
+			"CodePipeline took the claim of job "+job.Spec.Job.ID)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, operationAcknowledge, "Claimed job "+job.Spec.Job.ID)
+	return nil
+}
+
+// drop gives up a job that is not ours to work on, or not any more.
+func (r *PipelineJobReconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, reason, message string) error {
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		now := metav1.NewTime(r.Clock.Now())
+		status.Call = nil
+		status.ReportedAt = &now
+		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, reason, message)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeNormal, reason, operationAcknowledge, message)
+	r.wake(job)
+	return nil
+}

@@ -1,0 +1,216 @@
+// Package controllers holds the two reconcilers: of CustomAction, which
+// registers action types and keeps them polled, and of PipelineJob, which
+// walks each job through its protocol.
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+)
+
+// fieldOwner owns the fields that the operator applies.
+const fieldOwner = "pipelinejob-operator"
+
+// PipelineJobReconciler walks a PipelineJob through the protocol: acknowledge,
+// run, record, report. What it does next is decided by decide from what is
+// recorded; each external effect is preceded by a write that fails when the
+// reading was stale, and followed by one that records it.
+type PipelineJobReconciler struct {
+	client.Client
+	// Live reads past the cache.
+	Live client.Reader
+	// Pods reads the logs of pods, for results too large for a termination message.
+	Pods   kubernetes.Interface
+	AWS    *codepipeline.Clients
+	Clock  clock.PassiveClock
+	Events events.EventRecorder
+	// Workload says how Jobs are made.
+	Workload workload.Options
+	// ClusterID goes into the external ID with which roles are assumed.
+	ClusterID string
+	// Wake makes an action's jobs be polled for at once: a slot came free.
+	Wake func(action types.NamespacedName)
+}
+
+// Retries after errors: from a second to a minute, for ever. An action stays
+// open in CodePipeline for about 24 hours.
+const (
+	retryFirst = time.Second
+	retryLast  = time.Minute
+	workers    = 10
+)
+
+// SetupWithManager registers the reconciler.
+func (r *PipelineJobReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.PipelineJob{}).
+		Owns(&batchv1.Job{}).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(jobOfPod)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: workers,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryLast),
+		}).
+		Complete(r)
+}
+
+// jobOfPod maps a pod to the PipelineJob that it works for.
+func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
+	name := pod.GetLabels()[v1alpha1.LabelPipelineJob]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
+}
+
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=pipelinejobs,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=pipelinejobs/status,verbs=patch
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=pipelinejobs/finalizers,verbs=update
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods/log,verbs=get
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=create;patch;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=pipelinejob-system,resources=leases,verbs=get;create;update
+
+// Reconcile gathers what is recorded, decides on one step and takes it.
+func (r *PipelineJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var job v1alpha1.PipelineJob
+	if err := r.Get(ctx, req.NamespacedName, &job); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	log := logf.FromContext(ctx).WithValues("pipelineJob", req.NamespacedName, "jobID", job.Spec.Job.ID,
+		"action", types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name})
+	ctx = logf.IntoContext(ctx, log)
+
+	s, action, err := r.gather(ctx, &job)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	next, wait := decide(s)
+	if next == stepWait {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	log.V(1).Info("Next step", "step", next)
+	err = r.take(ctx, next, s, action)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: retryFirst}, nil // the reading was stale
+	}
+	return ctrl.Result{}, err
+}
+
+// gather reads all that decide needs. The action is nil when it is gone.
+func (r *PipelineJobReconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
+	s := state{job: job, now: r.Clock.Now()}
+	action := &v1alpha1.CustomAction{}
+	err := r.Get(ctx, types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)
+	switch {
+	case apierrors.IsNotFound(err):
+		action = nil
+	case err != nil:
+		return s, nil, fmt.Errorf("read the CustomAction: %w", err)
+	case action.Spec.TTLSecondsAfterFinished != nil:
+		ttl := time.Duration(*action.Spec.TTLSecondsAfterFinished) * time.Second
+		s.ttl = &ttl
+	}
+	if job.Status.Run == nil {
+		return s, action, nil
+	}
+	if s.run, err = r.jobOfRun(ctx, job); err != nil || s.run == nil {
+		return s, action, err
+	}
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, client.InNamespace(job.Namespace),
+		client.MatchingLabels{batchv1.JobNameLabel: s.run.Name}); err != nil {
+		return s, nil, fmt.Errorf("list the pods of Job %s: %w", s.run.Name, err)
+	}
+	s.outcome = workload.Observe(s.run, pods.Items, s.now)
+	return s, action, nil
+}
+
+// jobOfRun reads the Kubernetes Job of the current run, nil when there is none
+// of ours. A Job that the cache does not show may be too new for it.
+func (r *PipelineJobReconciler) jobOfRun(ctx context.Context, job *v1alpha1.PipelineJob) (*batchv1.Job, error) {
+	key := types.NamespacedName{Namespace: job.Namespace, Name: job.Status.Run.JobName}
+	run := &batchv1.Job{}
+	err := r.Get(ctx, key, run)
+	if apierrors.IsNotFound(err) && job.Status.Run.JobUID != "" && job.Status.Run.FinishedAt == nil {
+		err = r.Live.Get(ctx, key, run)
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Job %s: %w", key.Name, err)
+	}
+	if string(run.UID) != job.Status.Run.JobUID && job.Status.Run.JobUID != "" {
+		return nil, nil
+	}
+	return run, nil
+}
+
+func (r *PipelineJobReconciler) take(ctx context.Context, next step, s state, action *v1alpha1.CustomAction) error {
+	switch next {
+	case stepAcknowledge:
+		return r.acknowledge(ctx, s.job)
+	case stepPlanRun:
+		return r.planRun(ctx, s.job)
+	case stepRenewSecret:
+		return r.renewSecret(ctx, s.job)
+	case stepCreateJob:
+		return r.createJob(ctx, s.job, action)
+	case stepRecordResult:
+		return r.recordResult(ctx, s.job, s.outcome)
+	case stepRecordLost:
+		return r.recordFailure(ctx, s.job, v1alpha1.FailureSystemUnavailable,
+			fmt.Sprintf("the Kubernetes Job %s was deleted while it worked", s.job.Status.Run.JobName))
+	case stepCancel:
+		return r.cancel(ctx, s.job)
+	case stepStopRun:
+		return r.stopRun(ctx, s.run)
+	case stepReport:
+		return r.report(ctx, s.job)
+	case stepDropSecret:
+		return r.dropSecret(ctx, s.job)
+	case stepExpire:
+		return client.IgnoreNotFound(r.Delete(ctx, s.job))
+	case stepRelease:
+		return r.release(ctx, s.job)
+	default:
+		return fmt.Errorf("step %s is not known", next)
+	}
+}
+
+// codePipeline is the client for a job's account and region.
+func (r *PipelineJobReconciler) codePipeline(ctx context.Context, job *v1alpha1.PipelineJob) (*codepipeline.Client, error) {
+	return r.AWS.For(ctx, identity(job.Spec.AWS, r.ClusterID, job.Namespace))
+}
+
+// identity is as whom CodePipeline is called for objects of a namespace. The
+// external ID lets a role's trust policy say which namespaces may use it.
+func identity(aws v1alpha1.AWS, clusterID, namespace string) codepipeline.Identity {
+	id := codepipeline.Identity{Region: aws.Region, RoleARN: aws.RoleARN}
+	if id.RoleARN != "" {
+		id.ExternalID = clusterID + "/" + namespace
+	}
+	return id
+}

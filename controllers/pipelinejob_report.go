@@ -1,0 +1,167 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+)
+
+const (
+	operationSuccess = "PutJobSuccessResult"
+	operationFailure = "PutJobFailureResult"
+)
+
+// report gives the recorded result to CodePipeline. The call is written down
+// before it is made: when its answer is lost, the next try finds the job no
+// longer open, and only the record tells a delivered result from a job that
+// was stopped.
+func (r *PipelineJobReconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	api, err := r.codePipeline(ctx, job)
+	if err != nil {
+		return err
+	}
+	operation := operationSuccess
+	if job.Status.FailureDetails != nil {
+		operation = operationFailure
+	}
+	earlier, err := r.recordCall(ctx, job, operation, "")
+	if err != nil {
+		return err
+	}
+	if operation == operationFailure {
+		err = api.PutJobFailureResult(ctx, failureOf(job))
+	} else {
+		err = api.PutJobSuccessResult(ctx, successOf(job))
+	}
+	if err == nil {
+		return r.reported(ctx, job)
+	}
+	switch codepipeline.KindOf(err) {
+	case codepipeline.InvalidJobState, codepipeline.JobNotFound:
+		if earlier {
+			return r.reported(ctx, job)
+		}
+		return r.unreported(ctx, job, v1alpha1.ReasonJobNoLongerOpen,
+			"CodePipeline no longer waited for the result: the execution was stopped, or the action timed out")
+	case codepipeline.Refused:
+		return r.refused(ctx, job, operation, err)
+	case codepipeline.Throttled, codepipeline.AccessDenied:
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
+	default:
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, false, err)
+	}
+}
+
+// reported records the delivery. A continuation leaves the job open: it comes
+// back under another ID.
+func (r *PipelineJobReconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	continues := job.Status.ContinuationToken != ""
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		status.ReportedJobID = job.Spec.Job.ID
+		status.Call = nil
+		if continues {
+			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
+				"CodePipeline took the continuation token of job "+job.Spec.Job.ID)
+			return
+		}
+		now := metav1.NewTime(r.Clock.Now())
+		status.ReportedAt = &now
+		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionTrue, v1alpha1.ReasonReported,
+			"CodePipeline took the result of job "+job.Spec.Job.ID)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonReported, "Report", "CodePipeline took the result of job "+job.Spec.Job.ID)
+	r.wake(job)
+	return nil
+}
+
+// unreported settles a job whose result nobody takes.
+func (r *PipelineJobReconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, reason, message string) error {
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		now := metav1.NewTime(r.Clock.Now())
+		status.Call = nil
+		status.ReportedAt = &now
+		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeWarning, reason, "Report", message)
+	r.wake(job)
+	return nil
+}
+
+// refused turns a success that CodePipeline will never take into a failure
+// that says so: an action without a result would hang until it times out.
+func (r *PipelineJobReconciler) refused(ctx context.Context, job *v1alpha1.PipelineJob, operation string, cause error) error {
+	if operation == operationFailure {
+		return r.unreported(ctx, job, v1alpha1.ReasonReportRefused, cause.Error())
+	}
+	return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
+		fmt.Sprintf("the work succeeded, but CodePipeline refused its result: %v", cause))
+}
+
+// successOf is the request made from the status.
+func successOf(job *v1alpha1.PipelineJob) codepipeline.Success {
+	status := &job.Status
+	success := codepipeline.Success{
+		JobID:             job.Spec.Job.ID,
+		ContinuationToken: status.ContinuationToken,
+		OutputVariables:   status.OutputVariables,
+	}
+	if details := status.ExecutionDetails; details != nil {
+		success.Summary = details.Summary
+		success.ExternalExecutionID = details.ExternalExecutionID
+		success.PercentComplete = details.PercentComplete
+	}
+	if revision := status.CurrentRevision; revision != nil {
+		success.CurrentRevision = &codepipeline.Revision{
+			Revision:         revision.Revision,
+			ChangeIdentifier: revision.ChangeIdentifier,
+			Created:          timeOf(revision.Created),
+			Summary:          revision.RevisionSummary,
+		}
+	}
+	return success
+}
+
+// failureOf is the request made from the status.
+func failureOf(job *v1alpha1.PipelineJob) codepipeline.Failure {
+	failure := job.Status.FailureDetails
+	return codepipeline.Failure{
+		JobID:               job.Spec.Job.ID,
+		Type:                string(failure.Type),
+		Message:             failure.Message,
+		ExternalExecutionID: failure.ExternalExecutionID,
+	}
+}
+
+func timeOf(t *metav1.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return &t.Time
+}
+
+// cutMessage keeps a failure's message to what CodePipeline takes, so that the
+// status shows what was sent.
+func cutMessage(message string) string {
+	return codepipeline.Cut(message, codepipeline.MaxFailureMessage)
+}
+
+// event tells a user of a PipelineJob's progress. Notes are 1 kB at most.
+func (r *PipelineJobReconciler) event(job *v1alpha1.PipelineJob, kind, reason, action, note string) {
+	r.Events.Eventf(job, nil, kind, reason, action, "%s", codepipeline.Cut(note, maxEventNote))
+}
+
+// maxEventNote keeps an event's note, of up to four bytes a character, below
+// the 1,024 bytes that the API server takes (events.k8s.io/v1).
+const maxEventNote = 250

@@ -1,0 +1,153 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+)
+
+// recordResult writes what became of the run to the status, before anything is
+// reported: from then on, no report depends on a pod.
+func (r *PipelineJobReconciler) recordResult(ctx context.Context, job *v1alpha1.PipelineJob, outcome workload.Outcome) error {
+	if outcome.Failure != nil {
+		return r.recordFailure(ctx, job, outcome.Failure.Type, outcome.Failure.Message)
+	}
+	given := outcome.Result
+	if outcome.Log != nil {
+		read, err := r.readLog(ctx, job.Namespace, *outcome.Log)
+		if errors.Is(err, result.ErrLogLost) {
+			return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable, "the result of the work was lost: "+err.Error())
+		}
+		if err != nil {
+			return err
+		}
+		given = read
+	}
+	if err := given.Validate(); err != nil {
+		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, "the result of the work breaks a rule: "+err.Error())
+	}
+	if given.ContinuationToken != "" {
+		return r.recordContinuation(ctx, job, given)
+	}
+	return r.recordSuccess(ctx, job, given)
+}
+
+// readLog reads a result from the log of a pod's report container.
+func (r *PipelineJobReconciler) readLog(ctx context.Context, namespace string, from workload.LogResult) (*result.Result, error) {
+	stream, err := r.Pods.CoreV1().Pods(namespace).GetLogs(from.Pod, &corev1.PodLogOptions{Container: contract.ContainerReport}).Stream(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the result from the log of pod %s: %w", from.Pod, err)
+	}
+	defer func(c io.Closer) { _ = c.Close() }(stream) // it was only read from
+	return result.FromLog(stream, from.Pointer)
+}
+
+func (r *PipelineJobReconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		r.endRun(status, given)
+		if status.ExecutionDetails.PercentComplete == nil {
+			status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
+		}
+		status.OutputVariables = given.OutputVariables
+		status.FinishedAt = status.Run.FinishedAt
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
+		setCondition(status, v1alpha1.ConditionComplete, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, status.ExecutionDetails.Summary)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "RecordResult", "The work succeeded")
+	return nil
+}
+
+// recordContinuation ends a run that asked, with a token, to be run again.
+func (r *PipelineJobReconciler) recordContinuation(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		r.endRun(status, given)
+		status.ContinuationToken = given.ContinuationToken
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
+			fmt.Sprintf("run %d ended with a continuation token; the next run starts when CodePipeline hands the action out again", status.Run.Number))
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonContinuing, "RecordResult",
+		fmt.Sprintf("Run %d ended with a continuation token", job.Status.Run.Number))
+	return nil
+}
+
+// endRun takes over what a run gave back, with defaults for what it left out.
+func (r *PipelineJobReconciler) endRun(status *v1alpha1.PipelineJobStatus, given *result.Result) {
+	now := metav1.NewTime(r.Clock.Now())
+	status.Run.FinishedAt = &now
+	if status.ExecutionDetails == nil {
+		status.ExecutionDetails = &v1alpha1.ExecutionDetails{}
+	}
+	details := status.ExecutionDetails
+	details.Summary = given.Summary
+	if details.Summary == "" {
+		details.Summary = defaultSummary(status.Run)
+	}
+	if given.ExternalExecutionID != "" {
+		details.ExternalExecutionID = given.ExternalExecutionID
+	}
+	details.PercentComplete = given.PercentComplete
+	if revision := given.CurrentRevision; revision != nil {
+		status.CurrentRevision = &v1alpha1.CurrentRevision{
+			Revision:         revision.Revision,
+			ChangeIdentifier: revision.ChangeIdentifier,
+			RevisionSummary:  revision.RevisionSummary,
+		}
+		if revision.Created != nil {
+			status.CurrentRevision.Created = ptr.To(metav1.NewTime(*revision.Created))
+		}
+	}
+}
+
+// defaultSummary says what ran, and for how long.
+func defaultSummary(run *v1alpha1.Run) string {
+	if run.StartedAt == nil {
+		return "Job " + run.JobName
+	}
+	return fmt.Sprintf("Job %s took %s", run.JobName, run.FinishedAt.Sub(run.StartedAt.Time).Round(time.Second))
+}
+
+func (r *PipelineJobReconciler) recordFailure(ctx context.Context, job *v1alpha1.PipelineJob, kind v1alpha1.FailureType, message string) error {
+	return r.recordEnd(ctx, job, v1alpha1.ReasonFailed, &v1alpha1.FailureDetails{Type: kind, Message: message})
+}
+
+// recordEnd writes a failure, which is final, to the status.
+func (r *PipelineJobReconciler) recordEnd(ctx context.Context, job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) error {
+	failure.Message = cutMessage(failure.Message)
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		now := metav1.NewTime(r.Clock.Now())
+		status.FinishedAt = &now
+		if status.Run != nil {
+			if status.Run.FinishedAt == nil {
+				status.Run.FinishedAt = &now
+			}
+			failure.ExternalExecutionID = job.Namespace + "/" + status.Run.JobName
+		}
+		status.FailureDetails = failure
+		status.ContinuationToken = ""
+		status.OutputVariables = nil
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
+		setCondition(status, v1alpha1.ConditionComplete, metav1.ConditionTrue, reason, failure.Message)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeWarning, reason, "RecordResult", fmt.Sprintf("%s: %s", failure.Type, failure.Message))
+	return nil
+}

@@ -1,0 +1,109 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// writeStatus is the one place that writes the status of a PipelineJob: it
+// applies change, sums up, and patches what became different.
+//
+// A guarded write fails with a conflict when job is not the newest version. It
+// comes before each external effect, so that no effect follows from a stale
+// reading. Writes that record an effect are not guarded: they must not be lost
+// because the poller moved spec.job on in the meantime.
+func (r *PipelineJobReconciler) writeStatus(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, change func(*v1alpha1.PipelineJobStatus)) error {
+	before := job.DeepCopy()
+	change(&job.Status)
+	job.Status.ObservedGeneration = job.Generation
+	for i := range job.Status.Conditions {
+		job.Status.Conditions[i].ObservedGeneration = job.Generation
+	}
+	job.Status.Phase = phaseOf(job)
+	patch := client.MergeFrom(before)
+	if guarded {
+		patch = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	}
+	if err := r.Status().Patch(ctx, job, patch); err != nil {
+		return fmt.Errorf("write the status of PipelineJob %s: %w", job.Name, err)
+	}
+	return nil
+}
+
+// phaseOf sums up a job's conditions for people.
+func phaseOf(job *v1alpha1.PipelineJob) v1alpha1.Phase {
+	status := &job.Status
+	complete := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionComplete)
+	switch {
+	case status.ReportedAt != nil:
+		return finalPhase(status, complete)
+	case status.AcknowledgedJobID == "":
+		return v1alpha1.PhasePending
+	case job.AwaitsContinuation():
+		return v1alpha1.PhaseContinuing
+	case complete != nil, status.ContinuationToken != "":
+		return v1alpha1.PhaseReporting
+	case status.Run != nil && status.Run.JobUID != "" && status.Run.FinishedAt == nil:
+		return v1alpha1.PhaseRunning
+	default:
+		return v1alpha1.PhaseAcknowledged
+	}
+}
+
+func finalPhase(status *v1alpha1.PipelineJobStatus, complete *metav1.Condition) v1alpha1.Phase {
+	reported := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReported)
+	switch {
+	case status.AcknowledgedJobID == "":
+		return v1alpha1.PhaseDropped
+	case complete == nil || complete.Reason == v1alpha1.ReasonCancelled || !reported:
+		return v1alpha1.PhaseCancelled
+	case complete.Reason == v1alpha1.ReasonSucceeded:
+		return v1alpha1.PhaseSucceeded
+	default:
+		return v1alpha1.PhaseFailed
+	}
+}
+
+func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: kind, Status: is, Reason: reason, Message: message})
+}
+
+// recordCall writes down that a call is about to be made. It returns whether
+// the same call was under way already: then an earlier try may have had its
+// effect.
+func (r *PipelineJobReconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, operation, nonce string) (earlier bool, err error) {
+	call := job.Status.Call
+	if call != nil && call.Operation == operation && call.JobID == job.Spec.Job.ID && call.Nonce == nonce {
+		return true, nil
+	}
+	return false, r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		status.ReportedAt = nil
+		status.Call = &v1alpha1.Call{
+			Operation: operation,
+			JobID:     job.Spec.Job.ID,
+			Nonce:     nonce,
+			Since:     metav1.NewTime(r.Clock.Now()),
+		}
+	})
+}
+
+// callFailed leaves word of a call that will be tried again. A call that
+// certainly had no effect is no longer under way.
+func (r *PipelineJobReconciler) callFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, noEffect bool, cause error) error {
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		setCondition(status, condition, metav1.ConditionFalse, v1alpha1.ReasonRetrying, cause.Error())
+		if noEffect {
+			status.Call = nil
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return cause
+}

@@ -1,0 +1,115 @@
+package poller
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+)
+
+// intake records a polled job. A job that is known already, because it was
+// polled before or is the continuation of another, moves its object on.
+func (l *loop) intake(ctx context.Context, job codepipeline.Job) error {
+	var action v1alpha1.CustomAction
+	if err := l.poller.Client.Get(ctx, l.target.Action, &action); err != nil {
+		return fmt.Errorf("read the CustomAction: %w", err)
+	}
+	record := newPipelineJob(&action, job, metav1.NewTime(l.poller.Clock.Now()))
+	if err := controllerutil.SetControllerReference(&action, record, l.poller.Client.Scheme()); err != nil {
+		return err
+	}
+	log := l.poller.Log.WithValues("pipelineJob", client.ObjectKeyFromObject(record), "jobID", job.ID, "action", l.target.Action)
+	err := l.poller.Client.Create(ctx, record)
+	switch {
+	case err == nil:
+		l.recent[record.Name] = l.poller.Clock.Now()
+		log.Info("Recorded a job")
+		return nil
+	case apierrors.IsAlreadyExists(err):
+		return l.moveOn(ctx, record)
+	default:
+		return err
+	}
+}
+
+// moveOn brings spec.job of the object that is there already up to date.
+func (l *loop) moveOn(ctx context.Context, polled *v1alpha1.PipelineJob) error {
+	var known v1alpha1.PipelineJob
+	if err := l.poller.Live.Get(ctx, client.ObjectKeyFromObject(polled), &known); err != nil {
+		return fmt.Errorf("read the PipelineJob: %w", err)
+	}
+	if known.Spec.Pipeline.ActionExecutionID != polled.Spec.Pipeline.ActionExecutionID {
+		return fmt.Errorf("PipelineJob %s belongs to another action execution (%s): delete it",
+			known.Name, known.Spec.Pipeline.ActionExecutionID)
+	}
+	if known.Spec.Job.ID == polled.Spec.Job.ID && known.Spec.Job.Nonce == polled.Spec.Job.Nonce {
+		return nil
+	}
+	before := known.DeepCopy()
+	known.Spec.Job = polled.Spec.Job
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := l.poller.Client.Patch(ctx, &known, patch); err != nil {
+		return fmt.Errorf("move the PipelineJob on to the new job: %w", err)
+	}
+	l.poller.Log.Info("Moved a PipelineJob on to a new job or nonce",
+		"pipelineJob", client.ObjectKeyFromObject(&known), "jobID", known.Spec.Job.ID, "action", l.target.Action)
+	return nil
+}
+
+// newPipelineJob is the record of a polled job. The values of secret
+// properties and the credentials stay out of it. A property that the
+// definition does not declare counts as secret.
+func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, now metav1.Time) *v1alpha1.PipelineJob {
+	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{
+		Name:        workload.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),
+		Namespace:   action.Namespace,
+		Annotations: map[string]string{v1alpha1.AnnotationPipeline: job.Pipeline.Name},
+		Finalizers:  []string{v1alpha1.FinalizerPipelineJob},
+	}}
+	record.Spec = v1alpha1.PipelineJobSpec{
+		ActionRef: v1alpha1.ActionReference{Name: action.Name},
+		AWS:       action.Spec.AWS,
+		AccountID: job.AccountID,
+		Pipeline: v1alpha1.PipelineContext{
+			Name:              job.Pipeline.Name,
+			ARN:               job.Pipeline.ARN,
+			ExecutionID:       job.Pipeline.ExecutionID,
+			Stage:             job.Pipeline.Stage,
+			Action:            job.Pipeline.Action,
+			ActionExecutionID: job.Pipeline.ActionExecutionID,
+		},
+		InputArtifacts:  artifacts(job.InputArtifacts),
+		OutputArtifacts: artifacts(job.OutputArtifacts),
+		Job: v1alpha1.Job{
+			ID:                job.ID,
+			Nonce:             job.Nonce,
+			ContinuationToken: job.ContinuationToken,
+			PolledAt:          &now,
+		},
+	}
+	if job.EncryptionKey.ID != "" {
+		record.Spec.EncryptionKey = &v1alpha1.EncryptionKey{ID: job.EncryptionKey.ID, Type: job.EncryptionKey.Type}
+	}
+	record.Spec.Configuration, record.Spec.SecretConfiguration = workload.SplitConfiguration(action, job.Configuration)
+	record.Labels = workload.Labels(record)
+	return record
+}
+
+func artifacts(polled []codepipeline.Artifact) []v1alpha1.Artifact {
+	var kept []v1alpha1.Artifact
+	for _, artifact := range polled {
+		kept = append(kept, v1alpha1.Artifact{
+			Name:       artifact.Name,
+			Revision:   artifact.Revision,
+			S3Location: v1alpha1.S3Location{BucketName: artifact.Bucket, ObjectKey: artifact.ObjectKey},
+		})
+	}
+	return kept
+}

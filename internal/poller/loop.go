@@ -1,0 +1,205 @@
+package poller
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+)
+
+const (
+	// firstWait is the wait after the first empty poll; it doubles up to the
+	// target's interval.
+	firstWait = time.Second
+	// maxErrorWait bounds the wait after errors.
+	maxErrorWait = time.Minute
+	// cacheLag is how long a PipelineJob just made may be missing from the cache.
+	cacheLag = time.Minute
+)
+
+// loop polls for one target.
+type loop struct {
+	poller *Poller
+	target Target
+	before *loop              // the loop that this one replaces, or nil
+	cancel context.CancelFunc // set when launched
+	done   chan struct{}      // closed when run has returned
+	wake   chan struct{}
+
+	mu   sync.Mutex
+	last Health
+
+	idle, failing time.Duration // the last wait of each kind
+	// recent are PipelineJobs that this loop made and that the cache may not
+	// show yet, by name.
+	recent map[string]time.Time
+}
+
+func newLoop(p *Poller, target Target, before *loop) *loop {
+	return &loop{
+		poller: p,
+		target: target,
+		before: before,
+		done:   make(chan struct{}),
+		wake:   make(chan struct{}, 1),
+		recent: map[string]time.Time{},
+	}
+}
+
+func (l *loop) stop() {
+	if l.cancel != nil {
+		l.cancel()
+	}
+}
+
+// takeOver waits for the loop before this one to end, and goes on from what
+// it knows: two loops of one action would each count the free slots.
+func (l *loop) takeOver() {
+	if l.before != nil && l.before.cancel != nil {
+		<-l.before.done
+		l.recent = l.before.recent
+	}
+	l.before = nil
+}
+
+func (l *loop) awaken() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+func (l *loop) health() Health {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// run polls until ctx ends. The first poll comes after a random part of a
+// tenth of the interval, so that a restart does not poll for everything at once.
+func (l *loop) run(ctx context.Context) {
+	defer close(l.done)
+	l.takeOver()
+	wait := rand.N(l.target.Interval/10 + 1)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+		case <-l.poller.Clock.After(wait):
+		}
+		wait = l.poll(ctx)
+	}
+}
+
+// poll asks once and returns how long to wait before the next time.
+func (l *loop) poll(ctx context.Context) time.Duration {
+	free, err := l.freeSlots(ctx)
+	if err != nil {
+		return l.failed(ctx, err)
+	}
+	if free == 0 {
+		return l.target.Interval // awakened when a slot comes free
+	}
+	jobs, err := l.ask(ctx, free)
+	if err != nil {
+		return l.failed(ctx, err)
+	}
+	for _, job := range jobs {
+		if err := l.intake(ctx, job); err != nil {
+			return l.failed(ctx, fmt.Errorf("record job %s: %w", job.ID, err))
+		}
+	}
+	l.report(Health{LastPoll: l.poller.Clock.Now()})
+	l.failing = 0
+	if len(jobs) > 0 {
+		l.idle = 0
+		return 0
+	}
+	l.idle = grow(l.idle, l.target.Interval)
+	return l.idle
+}
+
+func (l *loop) ask(ctx context.Context, batch int32) ([]codepipeline.Job, error) {
+	api, err := l.poller.AWS.For(ctx, l.target.Identity)
+	if err != nil {
+		return nil, err
+	}
+	var query map[string]string
+	if l.target.QueryKey != "" {
+		query = map[string]string{l.target.QueryKey: l.target.QueryValue}
+	}
+	return api.PollForJobs(ctx, l.target.Type, query, batch)
+}
+
+// freeSlots is how many more jobs may be taken on. A job that waits to be
+// handed out again holds no slot: it must not keep its own return from being
+// polled.
+func (l *loop) freeSlots(ctx context.Context) (int32, error) {
+	var jobs v1alpha1.PipelineJobList
+	err := l.poller.Client.List(ctx, &jobs, client.InNamespace(l.target.Action.Namespace),
+		client.MatchingFields{IndexAction: l.target.Action.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return 0, fmt.Errorf("count jobs in flight: %w", err)
+	}
+	taken := int32(0)
+	for i := range jobs.Items {
+		job := &jobs.Items[i]
+		delete(l.recent, job.Name)
+		if !job.Settled() && !job.AwaitsContinuation() {
+			taken++
+		}
+	}
+	for name, made := range l.recent {
+		if l.poller.Clock.Since(made) > cacheLag {
+			delete(l.recent, name)
+			continue
+		}
+		taken++
+	}
+	return max(0, l.target.MaxConcurrent-taken), nil
+}
+
+// failed notes an error and returns the wait after it.
+func (l *loop) failed(ctx context.Context, err error) time.Duration {
+	if ctx.Err() != nil {
+		return 0 // stopped: nothing failed
+	}
+	l.poller.Log.Error(err, "Poll failed", "action", l.target.Action)
+	l.report(Health{Err: err, LastPoll: l.health().LastPoll})
+	l.failing = grow(l.failing, maxErrorWait)
+	return l.failing
+}
+
+// report keeps the health and tells when it has changed for a reader: the
+// error is another one, or the last poll is a minute newer.
+func (l *loop) report(now Health) {
+	l.mu.Lock()
+	before := l.last
+	changed := errorText(before.Err) != errorText(now.Err) || before.LastPoll.IsZero() != now.LastPoll.IsZero()
+	l.last = now
+	l.mu.Unlock()
+	if changed {
+		l.poller.Changed(l.target.Action)
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// grow doubles a wait, with up to a quarter of jitter, from firstWait to limit.
+func grow(wait, limit time.Duration) time.Duration {
+	next := max(firstWait, wait*2)
+	next += rand.N(next/4 + 1)
+	return min(next, limit)
+}

@@ -1,0 +1,31 @@
+package workload
+
+import (
+	"slices"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// SplitConfiguration parts an action's configuration into what may be shown
+// and the names of what may not: properties that the definition calls secret,
+// and those that it does not know.
+func SplitConfiguration(action *v1alpha1.CustomAction, configuration map[string]string) (map[string]v1alpha1.ConfigurationValue, []string) {
+	open := map[string]bool{}
+	for _, property := range action.Spec.ActionType.ConfigurationProperties {
+		open[property.Name] = !property.Secret
+	}
+	var shown map[string]v1alpha1.ConfigurationValue
+	var secret []string
+	for name, value := range configuration {
+		if !open[name] {
+			secret = append(secret, name)
+			continue
+		}
+		if shown == nil {
+			shown = map[string]v1alpha1.ConfigurationValue{}
+		}
+		shown[name] = v1alpha1.ConfigurationValue(value)
+	}
+	slices.Sort(secret)
+	return shown, secret
+}

@@ -1,0 +1,168 @@
+package workload
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+)
+
+const (
+	sharedVolume   = "codepipeline-shared"
+	handoverVolume = "codepipeline-handover"
+	// runnerUser is the nonroot user of distroless images.
+	runnerUser = 65532
+	// secretConfigPrefix starts the keys of secret properties in the job's Secret.
+	secretConfigPrefix = "config."
+)
+
+// frame turns the template's containers into steps, which are init containers,
+// and puts the product's own containers before and behind them.
+func frame(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
+	env := stepEnv(action, job, run)
+	steps := append(pod.InitContainers, pod.Containers...)
+	for i := range steps {
+		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
+		steps[i].VolumeMounts = append(steps[i].VolumeMounts, corev1.VolumeMount{Name: sharedVolume, MountPath: contract.Root})
+		if steps[i].TerminationMessagePolicy == "" {
+			steps[i].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
+		}
+	}
+	fetch := runnerContainer(contract.ContainerFetch, "fetch", job, options)
+	report := runnerContainer(contract.ContainerReport, "report", job, options)
+	pod.InitContainers = append([]corev1.Container{fetch}, steps...)
+	pod.Containers = []corev1.Container{report}
+	pod.Volumes = append(pod.Volumes, corev1.Volume{
+		Name:         sharedVolume,
+		VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}},
+	})
+	if HasArtifacts(job) {
+		pod.Volumes = append(pod.Volumes, handover(job))
+	}
+}
+
+// runnerContainer is one of the product's own containers. It satisfies the
+// restricted Pod Security Standard.
+func runnerContainer(name, command string, job *v1alpha1.PipelineJob, options Options) corev1.Container {
+	container := corev1.Container{
+		Name:            name,
+		Image:           options.RunnerImage,
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		Command:         []string{"/runner", command},
+		Env:             options.RunnerEnv,
+		VolumeMounts:    []corev1.VolumeMount{{Name: sharedVolume, MountPath: contract.Root}},
+		Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{
+				corev1.ResourceCPU:    resource.MustParse("10m"),
+				corev1.ResourceMemory: resource.MustParse("64Mi"),
+			},
+			Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")},
+		},
+		SecurityContext: &corev1.SecurityContext{
+			RunAsNonRoot:             ptr.To(true),
+			RunAsUser:                ptr.To[int64](runnerUser),
+			RunAsGroup:               ptr.To[int64](runnerUser),
+			AllowPrivilegeEscalation: ptr.To(false),
+			ReadOnlyRootFilesystem:   ptr.To(true),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+	}
+	if HasArtifacts(job) {
+		container.VolumeMounts = append(container.VolumeMounts,
+			corev1.VolumeMount{Name: handoverVolume, MountPath: contract.HandoverDir, ReadOnly: true})
+	}
+	return container
+}
+
+// handover mounts the artifacts' part of the job's Secret: the values of
+// secret properties are not in it.
+func handover(job *v1alpha1.PipelineJob) corev1.Volume {
+	return corev1.Volume{Name: handoverVolume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+		SecretName: SecretName(job),
+		Items:      []corev1.KeyToPath{{Key: contract.HandoverKey, Path: contract.HandoverKey}},
+		// Only the product's containers mount it, and they run as runnerUser,
+		// who is neither the owner nor in the group of the file.
+		DefaultMode: ptr.To[int32](0o444),
+	}}}
+}
+
+// stepEnv is the environment that every step gets, before its own, so that its
+// own may refer to it.
+func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run) []corev1.EnvVar {
+	env := []corev1.EnvVar{
+		literal(contract.EnvJobID, job.Spec.Job.ID),
+		literal(contract.EnvPipelineName, job.Spec.Pipeline.Name),
+		literal(contract.EnvPipelineExecutionID, job.Spec.Pipeline.ExecutionID),
+		literal(contract.EnvStage, job.Spec.Pipeline.Stage),
+		literal(contract.EnvAction, job.Spec.Pipeline.Action),
+		literal(contract.EnvActionExecutionID, job.Spec.Pipeline.ActionExecutionID),
+		literal(contract.EnvRegion, action.Spec.AWS.Region),
+		literal(contract.EnvAccountID, job.Spec.AccountID),
+		literal(contract.EnvResult, contract.ResultDir),
+	}
+	if run.ContinuationToken != "" {
+		env = append(env, literal(contract.EnvContinuationToken, run.ContinuationToken))
+	}
+	for _, property := range action.Spec.ActionType.ConfigurationProperties {
+		if value, set := job.Spec.Configuration[property.Name]; set {
+			env = append(env, literal(contract.EnvConfig(property.Name), string(value)))
+		}
+	}
+	for _, name := range job.Spec.SecretConfiguration {
+		env = append(env, corev1.EnvVar{Name: contract.EnvConfig(name), ValueFrom: &corev1.EnvVarSource{
+			SecretKeyRef: &corev1.SecretKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: SecretName(job)},
+				Key:                  SecretConfigKey(name),
+			},
+		}})
+	}
+	for _, artifact := range job.Spec.InputArtifacts {
+		env = append(env, literal(contract.EnvInput(artifact.Name), contract.InputDir+"/"+artifact.Name))
+	}
+	for _, artifact := range job.Spec.OutputArtifacts {
+		env = append(env, literal(contract.EnvOutput(artifact.Name), contract.OutputDir+"/"+artifact.Name))
+	}
+	return env
+}
+
+// literal is a variable whose value Kubernetes must not expand.
+func literal(name, value string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, Value: escape(value)}
+}
+
+// HasArtifacts says whether the job moves artifacts, for which its pod needs
+// a handover.
+func HasArtifacts(job *v1alpha1.PipelineJob) bool {
+	return len(job.Spec.InputArtifacts)+len(job.Spec.OutputArtifacts) > 0
+}
+
+// NeedsSecret says whether the job needs a Secret: for artifact credentials or
+// the values of secret properties.
+func NeedsSecret(job *v1alpha1.PipelineJob) bool {
+	return HasArtifacts(job) || len(job.Spec.SecretConfiguration) > 0
+}
+
+// SecretName is the name of the job's Secret.
+func SecretName(job *v1alpha1.PipelineJob) string { return job.Name }
+
+// SecretConfigKey is the key of a secret property in the job's Secret. Names
+// of properties may have characters that keys may not.
+func SecretConfigKey(property string) string {
+	if secretKey.MatchString(property) {
+		return secretConfigPrefix + property
+	}
+	return secretConfigPrefix + digest(property)
+}
+
+// digest is a short, stable stand-in for a name that can't be used as it is.
+func digest(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:18])
+}

@@ -1,0 +1,117 @@
+package workload
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+)
+
+// FieldError says what is wrong with a field of a CustomAction's jobTemplate.
+type FieldError struct {
+	// Field is its path from the object's root.
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap gives the rule that was broken.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// substitute returns a copy of the template with the references in all of its
+// string values replaced. Keys of maps are left alone.
+func substitute(template batchv1.JobTemplateSpec, s scope, anyArtifact bool) (*batchv1.JobTemplateSpec, error) {
+	content, err := json.Marshal(template)
+	if err != nil {
+		return nil, fmt.Errorf("encode spec.jobTemplate: %w", err)
+	}
+	var tree any
+	if err := json.Unmarshal(content, &tree); err != nil {
+		return nil, fmt.Errorf("decode spec.jobTemplate: %w", err)
+	}
+	walker := substitution{scope: s, anyArtifact: anyArtifact}
+	tree, err = walker.walk(tree, path{"spec", "jobTemplate"})
+	if err != nil {
+		return nil, err
+	}
+	content, err = json.Marshal(tree)
+	if err != nil {
+		return nil, fmt.Errorf("encode spec.jobTemplate: %w", err)
+	}
+	resolved := &batchv1.JobTemplateSpec{}
+	if err := json.Unmarshal(content, resolved); err != nil {
+		return nil, &FieldError{Field: "spec.jobTemplate", Err: fmt.Errorf("after the references are replaced: %w", err)}
+	}
+	return resolved, nil
+}
+
+type substitution struct {
+	scope       scope
+	anyArtifact bool
+}
+
+func (s substitution) walk(node any, at path) (any, error) {
+	var err error
+	switch node := node.(type) {
+	case string:
+		text, err := s.scope.resolve(node, at.expandedByKubernetes(), s.anyArtifact)
+		if err != nil {
+			return nil, &FieldError{Field: at.String(), Err: err}
+		}
+		return text, nil
+	case []any:
+		for i := range node {
+			if node[i], err = s.walk(node[i], at.with(fmt.Sprintf("[%d]", i))); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		for _, key := range sortedKeys(node) {
+			if node[key], err = s.walk(node[key], at.with(key)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return node, nil
+}
+
+// path is where in the object a value is; list indexes are "[N]".
+type path []string
+
+func (p path) with(element string) path { return append(slices.Clone(p), element) }
+
+func (p path) String() string {
+	return strings.ReplaceAll(strings.Join(p, "."), ".[", "[")
+}
+
+// expandedByKubernetes says whether the kubelet expands $(NAME) in this field:
+// a container's command, args, env values and volumeMounts' subPathExpr.
+func (p path) expandedByKubernetes() bool {
+	at := slices.IndexFunc(p, func(element string) bool { return element == "containers" || element == "initContainers" })
+	if at < 0 || len(p) < at+3 {
+		return false
+	}
+	field, last := p[at+2], p[len(p)-1]
+	switch field {
+	case "command", "args":
+		return true
+	case "env":
+		return last == "value"
+	case "volumeMounts":
+		return last == "subPathExpr"
+	default:
+		return false
+	}
+}
+
+func sortedKeys(node map[string]any) []string {
+	keys := make([]string, 0, len(node))
+	for key := range node {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,80 @@
+package workload
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+)
+
+// Validate says whether jobs can be made from the action's jobTemplate: that
+// every reference is known and that the template keeps to what the model of
+// steps allows. The error is a *FieldError, or several joined.
+func Validate(action *v1alpha1.CustomAction) error {
+	resolved, err := substitute(action.Spec.JobTemplate, sampleScope(action), true)
+	if err != nil {
+		return err
+	}
+	const spec = "spec.jobTemplate.spec"
+	var problems []error
+	refuse := func(is bool, field, why string) {
+		if is {
+			problems = append(problems, &FieldError{Field: spec + "." + field, Err: errors.New(why)})
+		}
+	}
+	job := resolved.Spec
+	refuse(job.Parallelism != nil && *job.Parallelism != 1, "parallelism", "must be 1 or absent: one pod does the work of one action execution")
+	refuse(job.Completions != nil && *job.Completions != 1, "completions", "must be 1 or absent: one pod does the work of one action execution")
+	refuse(job.CompletionMode != nil && *job.CompletionMode != "NonIndexed", "completionMode", "must be NonIndexed or absent")
+	refuse(job.Selector != nil, "selector", "must be absent: Kubernetes makes it")
+	refuse(job.ManualSelector != nil && *job.ManualSelector, "manualSelector", "must be absent: Kubernetes makes the selector")
+	refuse(job.TTLSecondsAfterFinished != nil, "ttlSecondsAfterFinished", "must be absent: the Job is needed until its result is reported; set spec.ttlSecondsAfterFinished")
+	refuse(job.ActiveDeadlineSeconds != nil, "activeDeadlineSeconds", "must be absent: set spec.timeout")
+	pod := job.Template.Spec
+	refuse(pod.RestartPolicy != "" && pod.RestartPolicy != corev1.RestartPolicyNever, "template.spec.restartPolicy", "must be Never or absent: a step runs once")
+	refuse(len(pod.Containers) == 0, "template.spec.containers", "must have at least one: the containers are the action's steps")
+	for i, container := range pod.Containers {
+		problems = append(problems, checkStep(container, fmt.Sprintf("%s.template.spec.containers[%d]", spec, i))...)
+	}
+	for i, container := range pod.InitContainers {
+		problems = append(problems, checkName(container.Name, fmt.Sprintf("%s.template.spec.initContainers[%d]", spec, i))...)
+	}
+	for i, volume := range pod.Volumes {
+		problems = append(problems, checkName(volume.Name, fmt.Sprintf("%s.template.spec.volumes[%d]", spec, i))...)
+	}
+	return errors.Join(problems...)
+}
+
+// checkStep refuses what an init container, which a step becomes, can't have.
+func checkStep(step corev1.Container, field string) []error {
+	problems := checkName(step.Name, field)
+	forbidden := map[string]bool{
+		"livenessProbe":  step.LivenessProbe != nil,
+		"readinessProbe": step.ReadinessProbe != nil,
+		"startupProbe":   step.StartupProbe != nil,
+		"lifecycle":      step.Lifecycle != nil,
+	}
+	for _, name := range []string{"livenessProbe", "readinessProbe", "startupProbe", "lifecycle"} {
+		if forbidden[name] {
+			problems = append(problems, &FieldError{Field: field + "." + name,
+				Err: errors.New("must be absent: a step runs to its end; for a service beside it use an init container with restartPolicy Always")})
+		}
+	}
+	if step.RestartPolicy != nil {
+		problems = append(problems, &FieldError{Field: field + ".restartPolicy",
+			Err: errors.New("must be absent: a step runs once; a sidecar belongs in initContainers")})
+	}
+	return problems
+}
+
+func checkName(name, field string) []error {
+	if !strings.HasPrefix(name, contract.ContainerPrefix) {
+		return nil
+	}
+	return []error{&FieldError{Field: field + ".name",
+		Err: fmt.Errorf("must not begin with %q: such names are the operator's own", contract.ContainerPrefix)}}
+}
