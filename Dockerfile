@@ -1,0 +1,20 @@
+# The operator's image, for people with Docker. (make images builds the same
+# without it.) Both programs are in one image: the manager starts pods that
+# run the runner from the image that it was started from.
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+ARG TARGETOS=linux
+ARG TARGETARCH
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY api api
+COPY cmd cmd
+COPY controllers controllers
+COPY internal internal
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -trimpath -buildvcs=false -ldflags="-s -w" -o /out/ ./cmd/manager ./cmd/runner
+
+FROM gcr.io/distroless/static-debian12:nonroot
+COPY --from=build /out/manager /out/runner /
+USER 65532:65532
+ENTRYPOINT ["/manager"]

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// The node's end of its link with the machine.
+const nodeLink = "eth0"
+
+// connect joins the machine with the node: a pair of interfaces, and routes
+// to the node's pods and Services. The node's end vanishes with the node's
+// network namespace, and takes the machine's end and the routes with it.
+func (c *cluster) connect(initPID int, n network) error {
+	for _, args := range [][]string{
+		{"link", "add", c.id(), "type", "veth", "peer", "name", nodeLink, "netns", strconv.Itoa(initPID)},
+		{"addr", "add", n.host().String() + "/30", "dev", c.id()},
+		{"link", "set", c.id(), "up"},
+		{"route", "add", n.pods().String(), "via", n.node().String()},
+		{"route", "add", n.services().String(), "via", n.node().String()},
+	} {
+		if err := ip(args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connectNode does the same on the node's side, when the machine's is there.
+func connectNode(ctx context.Context, n network) error {
+	err := poll(ctx, 20*time.Second, func(context.Context) error {
+		_, err := net.InterfaceByName(nodeLink)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("the node was not linked with the machine: %w", err)
+	}
+	for _, args := range [][]string{
+		{"link", "set", "lo", "up"},
+		{"addr", "add", n.node().String() + "/30", "dev", nodeLink},
+		{"link", "set", nodeLink, "up"},
+		{"route", "add", "default", "via", n.host().String()},
+	} {
+		if err := ip(args...); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
+}
+
+// linked says whether the machine's end is still there.
+func (c *cluster) linked() bool {
+	_, err := net.InterfaceByName(c.id())
+	return err == nil
+}
+
+// unlink removes the machine's end. The kernel tears a network namespace
+// down some time after its last process, so it may go, or be gone, by itself.
+func (c *cluster) unlink() error {
+	if !c.linked() {
+		return nil
+	}
+	err := ip("link", "del", c.id())
+	if err != nil && c.linked() {
+		return err
+	}
+	return nil
+}
+
+func ip(args ...string) error {
+	out, err := exec.Command("ip", args...).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		return errors.New("no ip command: install iproute2")
+	}
+	if err != nil {
+		return fmt.Errorf("ip %s: %s", strings.Join(args, " "), strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// inUse says whether a process, by its ID on this machine, is alive.
+func alive(pid int) bool {
+	return syscall.Kill(pid, 0) == nil && procState(pid) != 'Z'
+}

@@ -1,0 +1,128 @@
+// Command cluster runs a real Kubernetes cluster of one node on this machine,
+// without a container engine, an image registry or a virtual machine.
+//
+// The whole cluster lives in a PID, mount and network namespace of its own.
+// That is what lets clusters run side by side with the same ports and paths,
+// and what makes "down" certain: when the first process of the PID namespace
+// dies, the kernel kills every other process in it, and the mounts and the
+// network go with the last of them, whatever had crashed before.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+const usage = `Usage: cluster COMMAND [flags]
+
+Commands:
+  up          start the cluster, or heal it; load the images in --images
+  down        stop the cluster and delete everything that belongs to it
+  status      say which parts run and whether they are healthy
+  load        import the image archives in --images that have changed
+  kubeconfig  print the path of the kubeconfig
+
+Flags:
+`
+
+type options struct {
+	root, name, assets, images string
+	quiet                      bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(2)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "cluster: %v\n", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		args = []string{"help"}
+	}
+	opts := options{}
+	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
+	flags.StringVar(&opts.root, "root", ".cluster", "folder that holds a folder for each cluster")
+	flags.StringVar(&opts.name, "name", envOr("CLUSTER", "local"), "the cluster's name (default: $CLUSTER)")
+	flags.StringVar(&opts.assets, "assets", "bin/k8s", "folder with etcd, kube-apiserver, kubelet, ...")
+	flags.StringVar(&opts.images, "images", "bin/images", "folder with image archives to load")
+	flags.BoolVar(&opts.quiet, "quiet", false, "print nothing but errors")
+	flags.Usage = func() {
+		fmt.Fprint(os.Stderr, usage)
+		flags.PrintDefaults()
+	}
+	command := commands[args[0]]
+	if command == nil {
+		flags.Usage()
+		return flag.ErrHelp
+	}
+	if err := flags.Parse(args[1:]); err != nil {
+		return flag.ErrHelp
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	c, err := newCluster(opts)
+	if err != nil {
+		return err
+	}
+	return command(ctx, c)
+}
+
+var commands map[string]func(context.Context, *cluster) error
+
+// Filled in here because the commands start this program again, which would
+// otherwise be an initialisation cycle.
+func init() {
+	commands = map[string]func(context.Context, *cluster) error{
+		"up":         up,
+		"down":       down,
+		"status":     status,
+		"load":       load,
+		"kubeconfig": printKubeconfig,
+		nodeInitArg:  nodeInit,
+		nodeArg:      runNode,
+	}
+}
+
+func printKubeconfig(_ context.Context, c *cluster) error {
+	if _, err := os.Stat(c.kubeconfig()); err != nil {
+		return fmt.Errorf("cluster %q has no kubeconfig: it is not up; run make cluster-up", c.name)
+	}
+	fmt.Println(c.kubeconfig())
+	return nil
+}
+
+func envOr(name, fallback string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return fallback
+}
+
+func absolute(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	// Through links: the same cluster must have the same identity however
+	// its folder was named.
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		return real, nil
+	}
+	return abs, nil
+}

@@ -1,0 +1,42 @@
+package main
+
+// A spec says what an image holds.
+type spec struct {
+	name string
+	// programs are packages of the repository, each built to /NAME.
+	programs []string
+	// base: certificates, a user, /tmp.
+	base bool
+	// shell: busybox with a link for each of its commands.
+	shell      bool
+	entrypoint []string
+	command    []string
+}
+
+// The user that every image runs as, the same number as in the "nonroot"
+// images that many clusters' policies expect.
+const nonRoot = 65532
+
+// imagePrefix and imageTag make names that no registry serves, so that an
+// image is never taken from anywhere else by mistake.
+const (
+	imagePrefix = "pipelinejob.dev/"
+	imageTag    = "dev"
+)
+
+func (s spec) ref() string { return imagePrefix + s.name + ":" + imageTag }
+
+var specs = []spec{
+	{name: "operator", base: true, programs: []string{"./cmd/manager", "./cmd/runner"}, entrypoint: []string{"/manager"}},
+	{name: "codepipeline-emulator", base: true, programs: []string{"./cmd/codepipeline-emulator"}, entrypoint: []string{"/codepipeline-emulator"}},
+	{name: "sample-work", base: true, shell: true, command: []string{"/bin/sh"}},
+	{name: "pause", programs: []string{"./hack/pause"}, entrypoint: []string{"/pause"}},
+}
+
+func names() []string {
+	var list []string
+	for _, s := range specs {
+		list = append(list, s.name)
+	}
+	return list
+}

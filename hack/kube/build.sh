@@ -1,0 +1,32 @@
+#!/bin/sh
+# Builds Kubernetes as one binary, and links of its components' names to it.
+# Usage: hack/kube/build.sh BIN-FOLDER
+set -eu
+
+bin=$1
+cd "$(dirname "$0")"
+version=$(sed -n 's|^[[:space:]]*k8s.io/kubernetes \(v[0-9.]*\).*|\1|p' go.mod)
+major=$(echo "$version" | cut -d. -f1 | tr -d v)
+minor=$(echo "$version" | cut -d. -f2)
+about=k8s.io/component-base/version
+
+echo "building Kubernetes $version into $bin/kube: about 6 minutes the first time on 2 cores, seconds later"
+(
+	seconds=0
+	while sleep 20 >/dev/null 2>&1; do
+		seconds=$((seconds + 20))
+		echo "  still building (${seconds}s)"
+	done
+) &
+ticker=$!
+trap 'kill "$ticker" 2>/dev/null || true' EXIT
+
+# Under another name first: a cluster may be running from the old one.
+CGO_ENABLED=0 go build -o "$bin/kube.new" \
+	-ldflags "-s -w -X $about.gitVersion=$version -X $about.gitMajor=$major -X $about.gitMinor=$minor" .
+mv "$bin/kube.new" "$bin/kube"
+
+mkdir -p "$bin/k8s"
+for name in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
+	ln -sfn ../kube "$bin/k8s/$name"
+done
