@@ -1,0 +1,172 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+const (
+	region         = "us-east-1"
+	sourceBucket   = "demo-source"
+	sourceKey      = "source.zip"
+	artifactBucket = "demo-artifacts"
+)
+
+// clients are ordinary AWS clients, pointed at the emulator.
+type clients struct {
+	pipelines *codepipeline.Client
+	s3        *s3.Client
+	endpoint  string
+}
+
+func newAWS(ctx context.Context, endpoint string) (*clients, error) {
+	cfg, err := config.LoadDefaultConfig(ctx,
+		config.WithRegion(region),
+		config.WithBaseEndpoint(endpoint),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("emulator", "emulator", "")))
+	if err != nil {
+		return nil, fmt.Errorf("prepare the AWS clients: %w", err)
+	}
+	return &clients{pipelines: codepipeline.NewFromConfig(cfg), s3: s3.NewFromConfig(cfg), endpoint: endpoint}, nil
+}
+
+// putSource makes the buckets and uploads the project's Go files as the
+// pipeline's source.
+func (c *clients) putSource(ctx context.Context, root string) error {
+	for _, bucket := range []string{sourceBucket, artifactBucket} {
+		_, err := c.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)})
+		var owned *s3types.BucketAlreadyOwnedByYou
+		var exists *s3types.BucketAlreadyExists
+		if err != nil && !errors.As(err, &owned) && !errors.As(err, &exists) {
+			return fmt.Errorf("create bucket %s: %w", bucket, err)
+		}
+	}
+	content, err := zipSource(root)
+	if err != nil {
+		return err
+	}
+	_, err = c.s3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: aws.String(sourceBucket), Key: aws.String(sourceKey), Body: bytes.NewReader(content),
+	})
+	if err != nil {
+		return fmt.Errorf("upload the source: %w", err)
+	}
+	return nil
+}
+
+// zipSource zips the project's Go files.
+func zipSource(root string) ([]byte, error) {
+	var content bytes.Buffer
+	archive := zip.NewWriter(&content)
+	for _, folder := range []string{"api", "cmd", "controllers", "internal"} {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") {
+				return err
+			}
+			return addFile(archive, root, path)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("zip the folder %s: %w", folder, err)
+		}
+	}
+	if err := archive.Close(); err != nil {
+		return nil, fmt.Errorf("zip the source: %w", err)
+	}
+	return content.Bytes(), nil
+}
+
+func addFile(archive *zip.Writer, root, path string) error {
+	name, err := filepath.Rel(root, path)
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	entry, err := archive.Create(filepath.ToSlash(name))
+	if err != nil {
+		return err
+	}
+	_, err = entry.Write(content)
+	return err
+}
+
+// startPipeline makes the pipeline, or brings it up to date, and starts it.
+func (c *clients) startPipeline(ctx context.Context, name string, breakIt bool) (string, error) {
+	declaration := pipeline(name, breakIt)
+	_, err := c.pipelines.CreatePipeline(ctx, &codepipeline.CreatePipelineInput{Pipeline: declaration})
+	var inUse *types.PipelineNameInUseException
+	if errors.As(err, &inUse) {
+		_, err = c.pipelines.UpdatePipeline(ctx, &codepipeline.UpdatePipelineInput{Pipeline: declaration})
+	}
+	if err != nil {
+		return "", fmt.Errorf("make the pipeline: %w", err)
+	}
+	started, err := c.pipelines.StartPipelineExecution(ctx, &codepipeline.StartPipelineExecutionInput{Name: &name})
+	if err != nil {
+		return "", fmt.Errorf("start the pipeline: %w", err)
+	}
+	return aws.ToString(started.PipelineExecutionId), nil
+}
+
+// pipeline is source → build → test. The test gets, as its configuration, a
+// variable that the build gives out.
+func pipeline(name string, breakIt bool) *types.PipelineDeclaration {
+	expected := "#{build.LINES}"
+	if breakIt {
+		expected = "1"
+	}
+	return &types.PipelineDeclaration{
+		Name:          aws.String(name),
+		RoleArn:       aws.String("arn:aws:iam::111122223333:role/demo-pipeline"),
+		PipelineType:  types.PipelineTypeV2,
+		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String(artifactBucket)},
+		Stages: []types.StageDeclaration{
+			stage("Source", types.ActionDeclaration{
+				Name:            aws.String("source"),
+				ActionTypeId:    actionType(types.ActionCategorySource, types.ActionOwnerAws, "S3"),
+				Configuration:   map[string]string{"S3Bucket": sourceBucket, "S3ObjectKey": sourceKey, "PollForSourceChanges": "false"},
+				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("source")}},
+			}),
+			stage("Build", types.ActionDeclaration{
+				Name:            aws.String("build"),
+				ActionTypeId:    actionType(types.ActionCategoryBuild, types.ActionOwnerCustom, "PipelineJob-Build"),
+				Configuration:   map[string]string{"Pattern": "*.go"},
+				InputArtifacts:  []types.InputArtifact{{Name: aws.String("source")}},
+				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("package")}},
+				Namespace:       aws.String("build"),
+			}),
+			stage("Test", types.ActionDeclaration{
+				Name:           aws.String("test"),
+				ActionTypeId:   actionType(types.ActionCategoryTest, types.ActionOwnerCustom, "PipelineJob-Test"),
+				Configuration:  map[string]string{"ExpectedLines": expected},
+				InputArtifacts: []types.InputArtifact{{Name: aws.String("package")}},
+			}),
+		},
+	}
+}
+
+func stage(name string, action types.ActionDeclaration) types.StageDeclaration {
+	action.RunOrder = aws.Int32(1)
+	return types.StageDeclaration{Name: aws.String(name), Actions: []types.ActionDeclaration{action}}
+}
+
+func actionType(category types.ActionCategory, owner types.ActionOwner, provider string) *types.ActionTypeId {
+	return &types.ActionTypeId{Category: category, Owner: owner, Provider: aws.String(provider), Version: aws.String("1")}
+}

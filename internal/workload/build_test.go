@@ -1,0 +1,85 @@
+package workload
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestBuild compares whole Jobs with files that a person can read. After a
+// wanted change: go test ./internal/workload -update
+func TestBuild(t *testing.T) {
+	options := Options{RunnerImage: "operator:1", RunnerEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}
+	full := sampleAction(step("compile", "make $(config.Target)"), step("check", "make check"))
+	full.Spec.Timeout = &metav1.Duration{Duration: time.Hour}
+	full.Spec.JobTemplate.Labels = map[string]string{"kueue.x-k8s.io/queue-name": "builds"}
+	full.Spec.JobTemplate.Spec.Template.Spec.InitContainers = []corev1.Container{
+		{Name: "db", Image: "db:1", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)},
+	}
+	bare := sampleJob()
+	bare.Spec.InputArtifacts, bare.Spec.OutputArtifacts, bare.Spec.SecretConfiguration = nil, nil, nil
+
+	cases := map[string]struct {
+		action *v1alpha1.CustomAction
+		job    *v1alpha1.PipelineJob
+		run    v1alpha1.Run
+	}{
+		"full":                   {full, sampleJob(), v1alpha1.Run{Number: 1, JobName: "build-1-1"}},
+		"no-artifacts-continued": {sampleAction(step("ask", "poll")), bare, v1alpha1.Run{Number: 3, JobName: "build-1-3", ContinuationToken: "deploy-$42"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			built, err := Build(c.action, c.job, c.run, options)
+			g.Expect(err).NotTo(HaveOccurred())
+			got, err := yaml.Marshal(built)
+			g.Expect(err).NotTo(HaveOccurred())
+			golden := filepath.Join("testdata", name+".yaml")
+			if *update {
+				g.Expect(os.WriteFile(golden, got, 0o644)).To(Succeed())
+			}
+			want, err := os.ReadFile(golden)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(string(got)).To(Equal(string(want)))
+		})
+	}
+}
+
+func TestPipelineJobName(t *testing.T) {
+	const id = "0c8f1f0e-52a5-4d3b-9d51-8f64cba0e9a7"
+	cases := map[string]struct {
+		action, executionID, jobID string
+		want                       string
+	}{
+		"an execution":                       {"build", id, "other", "build-" + id},
+		"no execution ID: the job's":         {"build", "", id, "build-" + id},
+		"a dotted name":                      {"my.build", id, "", "my-build-" + id},
+		"a long name is cut":                 {strings.Repeat("a", 60), id, "", strings.Repeat("a", 20) + "-" + id},
+		"cut without a hyphen at the end":    {strings.Repeat("a", 19) + "-bcd", id, "", strings.Repeat("a", 19) + "-" + id},
+		"an ID of another form is a digest":  {"build", "Not A/UUID", "", "build-" + digest("Not A/UUID")},
+		"a digest is as long as a UUID is":   {"build", "x", "", "build-" + digest("x")},
+		"the job ID counts only as fallback": {"build", id, "x", "build-" + id},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			got := PipelineJobName(c.action, c.executionID, c.jobID)
+			g.Expect(got).To(Equal(c.want))
+			job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: got}}
+			g.Expect(len(JobName(job, 99999))).To(BeNumerically("<=", 63), "a pod carries the Job's name in a label")
+		})
+	}
+}

@@ -1,0 +1,98 @@
+package workload
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+func TestResolve(t *testing.T) {
+	cases := map[string]struct {
+		text  string
+		quote bool
+		want  string
+		err   string
+	}{
+		"no reference":                            {text: "plain $HOME $(NAME) $(cat a.txt)", want: "plain $HOME $(NAME) $(cat a.txt)"},
+		"a property":                              {text: "make $(config.Target)", want: "make all"},
+		"several":                                 {text: "$(pipeline.name)/$(stage.name)/$(action.name)", want: "web/Build/compile"},
+		"folders of artifacts":                    {text: "$(input.source) $(output.package)", want: "/codepipeline/input/source /codepipeline/output/package"},
+		"the run":                                 {text: "$(run.number) $(job.id) $(aws.region) $(aws.accountId)", want: "2 job-1 eu-central-1 111122223333"},
+		"Kubernetes' escape stays":                {text: "$$(config.Target)", want: "$$(config.Target)"},
+		"an unknown group":                        {text: "$(confg.Target)", err: "$(confg.Target) is not a known reference; known are action.executionId"},
+		"an unknown property":                     {text: "$(config.Nope)", err: "$(config.Nope) is not a known reference"},
+		"an artifact that the job does not have":  {text: "$(input.other)", err: "$(input.other) is not a known reference"},
+		"a secret property":                       {text: "$(config.Token)", err: "the property is secret: use the environment variable CODEPIPELINE_CONFIG_TOKEN"},
+		"an optional property that is not set":    {text: "$(config.Flavor)", err: "does not set this optional property"},
+		"values are not expanded again, in a arg": {text: "$(pipeline.executionId)", quote: true, want: "a$$(CODEPIPELINE_CONFIG_TOKEN)"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			job := sampleJob()
+			if c.quote {
+				job.Spec.Pipeline.ExecutionID = "a$(CODEPIPELINE_CONFIG_TOKEN)"
+			}
+			got, err := scopeOf(sampleAction(), job, 2).resolve(c.text, c.quote, false)
+			if c.err != "" {
+				g.Expect(err).To(MatchError(ContainSubstring(c.err)))
+				return
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(got).To(Equal(c.want))
+		})
+	}
+}
+
+func TestSubstituteReachesEveryStringAndOnlyThose(t *testing.T) {
+	g := NewWithT(t)
+	action := sampleAction(step("a", "$(config.Target)"))
+	action.Spec.JobTemplate.Labels = map[string]string{"target": "$(config.Target)"}
+	pod := &action.Spec.JobTemplate.Spec.Template.Spec
+	pod.NodeSelector = map[string]string{"pool": "$(config.Target)"}
+	pod.Containers[0].Env = []corev1.EnvVar{{Name: "T", Value: "$(config.Target)"}}
+	resolved, err := substitute(action.Spec.JobTemplate, scopeOf(action, sampleJob(), 1), false)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(resolved.Labels).To(HaveKeyWithValue("target", "all"))
+	g.Expect(resolved.Spec.Template.Spec.NodeSelector).To(HaveKeyWithValue("pool", "all"))
+	g.Expect(resolved.Spec.Template.Spec.Containers[0].Args).To(Equal([]string{"all"}))
+	g.Expect(resolved.Spec.Template.Spec.Containers[0].Env[0].Value).To(Equal("all"))
+	g.Expect(action.Spec.JobTemplate.Labels).To(HaveKeyWithValue("target", "$(config.Target)"), "the template itself must stay as it is")
+}
+
+func TestSubstituteNamesTheField(t *testing.T) {
+	g := NewWithT(t)
+	action := sampleAction(step("a"), step("b", "one", "$(config.Nope)"))
+	_, err := substitute(action.Spec.JobTemplate, scopeOf(action, sampleJob(), 1), false)
+	g.Expect(err).To(MatchError(HavePrefix("spec.jobTemplate.spec.template.spec.containers[1].args[1]: $(config.Nope)")))
+}
+
+func TestExpandedByKubernetes(t *testing.T) {
+	cases := map[string]struct {
+		at   path
+		want bool
+	}{
+		"args":            {path{"spec", "jobTemplate", "spec", "template", "spec", "containers", "[0]", "args", "[1]"}, true},
+		"command of init": {path{"spec", "initContainers", "[0]", "command", "[0]"}, true},
+		"env value":       {path{"spec", "containers", "[0]", "env", "[0]", "value"}, true},
+		"env name":        {path{"spec", "containers", "[0]", "env", "[0]", "name"}, false},
+		"image":           {path{"spec", "containers", "[0]", "image"}, false},
+		"annotation":      {path{"metadata", "annotations", "args"}, false},
+		"sub path":        {path{"spec", "containers", "[0]", "volumeMounts", "[0]", "subPathExpr"}, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(c.at.expandedByKubernetes()).To(Equal(c.want))
+		})
+	}
+}
+
+func TestSplitConfiguration(t *testing.T) {
+	g := NewWithT(t)
+	open, secret := SplitConfiguration(sampleAction(), map[string]string{"Target": "all", "Token": "s3cret", "Undeclared": "x"})
+	g.Expect(open).To(Equal(map[string]v1alpha1.ConfigurationValue{"Target": "all"}))
+	g.Expect(secret).To(Equal([]string{"Token", "Undeclared"}), "what the definition does not know counts as secret")
+}

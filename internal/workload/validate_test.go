@@ -1,0 +1,71 @@
+package workload
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+func TestValidate(t *testing.T) {
+	spec := "spec.jobTemplate.spec"
+	cases := map[string]struct {
+		change func(*v1alpha1.CustomAction)
+		err    string // empty: valid
+	}{
+		"as it is":                    {change: func(*v1alpha1.CustomAction) {}},
+		"known references":            {change: args("$(config.Target) $(config.Flavor) $(input.any) $(output.any) $(job.id)")},
+		"an unknown reference":        {change: args("$(job.name)"), err: spec + ".template.spec.containers[0].args[0]: $(job.name) is not a known reference"},
+		"a secret in an argument":     {change: args("$(config.Token)"), err: "the property is secret"},
+		"no container":                {change: func(a *v1alpha1.CustomAction) { pod(a).Containers = nil }, err: spec + ".template.spec.containers: must have at least one"},
+		"parallelism of one":          {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Parallelism = ptr.To[int32](1) }},
+		"parallelism of two":          {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Parallelism = ptr.To[int32](2) }, err: spec + ".parallelism"},
+		"completions of two":          {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Completions = ptr.To[int32](2) }, err: spec + ".completions"},
+		"selector":                    {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Selector = &metav1.LabelSelector{} }, err: spec + ".selector"},
+		"time to live":                {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.TTLSecondsAfterFinished = ptr.To[int32](1) }, err: "set spec.ttlSecondsAfterFinished"},
+		"deadline":                    {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.ActiveDeadlineSeconds = ptr.To[int64](1) }, err: "set spec.timeout"},
+		"restart on failure":          {change: func(a *v1alpha1.CustomAction) { pod(a).RestartPolicy = corev1.RestartPolicyOnFailure }, err: spec + ".template.spec.restartPolicy"},
+		"a probe on a step":           {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].LivenessProbe = &corev1.Probe{} }, err: ".containers[0].livenessProbe"},
+		"a probe on a sidecar":        {change: sidecar(corev1.Container{Name: "db", ReadinessProbe: &corev1.Probe{}})},
+		"a hook on a step":            {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].Lifecycle = &corev1.Lifecycle{} }, err: ".containers[0].lifecycle"},
+		"a step with our prefix":      {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].Name = "codepipeline-x" }, err: ".containers[0].name: must not begin with"},
+		"a sidecar with our prefix":   {change: sidecar(corev1.Container{Name: "codepipeline-fetch"}), err: ".initContainers[0].name"},
+		"a volume with our prefix":    {change: func(a *v1alpha1.CustomAction) { pod(a).Volumes = []corev1.Volume{{Name: "codepipeline-shared"}} }, err: ".volumes[0].name"},
+		"two problems are both named": {change: twoProblems, err: "selector: must be absent: Kubernetes makes it\n"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			action := sampleAction(step("work", "true"))
+			c.change(action)
+			err := Validate(action)
+			if c.err == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			g.Expect(err).To(MatchError(ContainSubstring(c.err)))
+		})
+	}
+}
+
+func pod(action *v1alpha1.CustomAction) *corev1.PodSpec {
+	return &action.Spec.JobTemplate.Spec.Template.Spec
+}
+
+func args(args ...string) func(*v1alpha1.CustomAction) {
+	return func(a *v1alpha1.CustomAction) { pod(a).Containers[0].Args = args }
+}
+
+func sidecar(container corev1.Container) func(*v1alpha1.CustomAction) {
+	container.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
+	return func(a *v1alpha1.CustomAction) { pod(a).InitContainers = []corev1.Container{container} }
+}
+
+func twoProblems(a *v1alpha1.CustomAction) {
+	a.Spec.JobTemplate.Spec.Selector = &metav1.LabelSelector{}
+	a.Spec.JobTemplate.Spec.TTLSecondsAfterFinished = ptr.To[int32](1)
+}
