@@ -24,6 +24,71 @@ help: ## Show this list
 clean: ## Delete what was built (the clusters stay: see cluster-down)
 	rm -rf $(BIN)
 
+##@ Try and test
+
+# Flags of the demo: --break makes the test action fail.
+DEMO_FLAGS ?=
+
+.PHONY: demo
+demo: cluster-up cluster-load demo-build ## Run a pipeline to its end on a real Kubernetes on this machine
+	@KUBECONFIG=$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS)) $(BIN)/demo --kubectl=$(BIN)/k8s/kubectl $(DEMO_FLAGS)
+	@echo
+	@echo 'Look further:  export KUBECONFIG='$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS))' PATH=$(BIN)/k8s:$$PATH'
+	@echo '               kubectl -n pipelines describe pj        kubectl -n pipelines get ca,pj,jobs,pods'
+	@echo '               kubectl -n pipelinejob-system port-forward deploy/codepipeline-emulator 4566 &'
+	@echo '               AWS_ENDPOINT_URL=http://127.0.0.1:4566 aws codepipeline get-pipeline-state --name demo'
+	@echo 'See a failure: make demo DEMO_FLAGS=--break'
+	@echo 'Clean up:      make cluster-down'
+
+.PHONY: demo-install
+demo-install: kube demo-build ## The demo on a cluster of your own, by $KUBECONFIG; it must have the images
+	@$(BIN)/demo --kubectl=$(BIN)/k8s/kubectl $(DEMO_FLAGS)
+
+.PHONY: demo-build
+demo-build:
+	@go build -o $(BIN)/demo ./hack/demo
+
+.PHONY: test
+test: verify lint test-unit test-e2e ## Everything: what CI runs
+
+.PHONY: test-unit
+test-unit: kube $(BIN)/gotestsum ## Unit and envtest suites, with the race detector
+	KUBEBUILDER_ASSETS=$(BIN)/k8s $(BIN)/gotestsum -- -race $$(go list ./... | grep -v /test/)
+	@cd hack/images && $(BIN)/gotestsum -- -race ./...
+
+# On the cluster of CLUSTER, which is started and stays.
+.PHONY: test-e2e
+test-e2e: cluster-up cluster-load demo-build $(BIN)/gotestsum ## The demo and more, end to end on the local cluster
+	KUBECONFIG=$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS)) PATH=$(BIN)/k8s:$$PATH DEMO=$(BIN)/demo \
+		$(BIN)/gotestsum --format=standard-verbose -- -tags=e2e -count=1 -timeout=20m ./test/e2e/...
+
+##@ Code
+
+CRDS := config/crd/bases
+
+.PHONY: generate
+generate: $(BIN)/controller-gen ## Generate code from api/
+	@$(BIN)/controller-gen object paths=./api/...
+
+.PHONY: manifests
+manifests: $(BIN)/controller-gen ## Generate CRDs and RBAC from api/ and controllers/
+	@$(BIN)/controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:artifacts:config=$(CRDS)
+	@go run ./hack/crdtrim $(CRDS)/codepipeline.pipelinejob.dev_customactions.yaml
+	@$(BIN)/controller-gen rbac:roleName=pipelinejob-operator paths=./controllers/... output:rbac:artifacts:config=config/rbac
+
+.PHONY: fmt
+fmt: $(BIN)/golangci-lint ## Format the code
+	@$(BIN)/golangci-lint fmt
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## Run golangci-lint
+	@$(BIN)/golangci-lint run --timeout=20m ./...
+	@$(BIN)/golangci-lint run --timeout=20m --build-tags=e2e ./test/...
+
+.PHONY: verify
+verify: ## Fail when a generated file or a module file is stale
+	@hack/verify.sh
+
 ##@ Local cluster
 
 .PHONY: kube
@@ -62,3 +127,19 @@ cluster-status: $(BIN)/cluster ## Show the cluster's parts, their health and the
 .PHONY: cluster-down
 cluster-down: $(BIN)/cluster ## Stop the cluster and delete all that belongs to it
 	@$(BIN)/cluster down $(CLUSTER_FLAGS)
+
+##@ Tools
+
+# Pinned by the modules in hack/tools and hack/lint.
+$(BIN)/controller-gen: hack/tools/go.mod
+	@cd hack/tools && go build -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen && touch $@
+
+$(BIN)/gotestsum: hack/tools/go.mod
+	@cd hack/tools && go build -o $@ gotest.tools/gotestsum && touch $@
+
+$(BIN)/golangci-lint: hack/lint/go.mod
+	@echo "Building golangci-lint: a few minutes, the first time"
+	@cd hack/lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@
+
+.PHONY: tools
+tools: $(BIN)/controller-gen $(BIN)/gotestsum $(BIN)/golangci-lint ## Build the pinned tools

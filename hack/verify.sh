@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Generates all generated files anew, in a copy of the tree, and fails when one
+# of them differs from what is there. The tree itself stays as it is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
+	[ -e "$file" ] && printf '%s\0' "$file"
+done | tar --null -T - -cf - | tar -xf - -C "$copy"
+mkdir "$copy/bin" && make -s bin/controller-gen BIN="$PWD/bin" "$PWD/bin/controller-gen" >/dev/null
+ln -s "$PWD/bin/controller-gen" "$copy/bin/controller-gen"
+touch -h "$copy/bin/controller-gen"
+
+make -s -C "$copy" generate manifests
+for module in . hack/kube hack/images hack/tools hack/lint; do
+	(cd "$copy/$module" && go mod tidy)
+done
+
+stale=0
+while IFS= read -r -d '' file; do
+	if ! cmp -s "$file" "$copy/$file"; then
+		diff -u "$file" "$copy/$file" | head -n 20 || true
+		echo "stale: $file" >&2
+		stale=1
+	fi
+done < <(git ls-files -z 'api/*' 'config/*' '*go.mod' '*go.sum')
+if [ "$stale" -ne 0 ]; then
+	echo "Run 'make generate manifests', and 'go mod tidy' in the module named, and commit the result." >&2
+	exit 1
+fi
+echo "Generated files and module files are up to date."
