@@ -1,14 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"context"
 )
 
 // A hierarchy is one place where cgroups are mounted: many in version 1, one

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -53,7 +52,27 @@ func connectNode(ctx context.Context, n network) error {
 			return err
 		}
 	}
+	if err := rejectUnknownServices(n); err != nil {
+		return err
+	}
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
+}
+
+// rejectUnknownServices answers at once what is sent to a Service address
+// that nothing has, the address of the DNS server above all: kube-proxy
+// leaves such packets alone, and the sender would wait for a time-out.
+func rejectUnknownServices(n network) error {
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(fmt.Sprintf(`table ip cluster {
+	chain unknown {
+		type filter hook forward priority filter;
+		ip daddr %s reject
+	}
+}`, n.services()))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nft: %w: %s", err, out)
+	}
+	return nil
 }
 
 // linked says whether the machine's end is still there.
@@ -84,9 +103,4 @@ func ip(args ...string) error {
 		return fmt.Errorf("ip %s: %s", strings.Join(args, " "), strings.TrimSpace(string(out)))
 	}
 	return nil
-}
-
-// inUse says whether a process, by its ID on this machine, is alive.
-func alive(pid int) bool {
-	return syscall.Kill(pid, 0) == nil && procState(pid) != 'Z'
 }

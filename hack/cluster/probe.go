@@ -119,7 +119,10 @@ func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 
 type nodeStatus struct {
 	Status struct {
-		Conditions []struct{ Type, Status, Reason, Message string }
+		Conditions []struct {
+			Type, Status, Reason, Message string
+			LastHeartbeatTime             time.Time
+		}
 	}
 }
 
@@ -128,10 +131,13 @@ func (c *cluster) nodeReady(ctx context.Context, api *http.Client, n network) er
 	if err != nil {
 		return err
 	}
-	return readyCondition(body)
+	// What is stored may be from before the kubelet was started again. The
+	// API's times are in whole seconds.
+	return readyCondition(body, c.recorded("kubelet").Started.Truncate(time.Second))
 }
 
-func readyCondition(node []byte) error {
+// readyCondition says why a node isn't ready, or wasn't heard of since.
+func readyCondition(node []byte, since time.Time) error {
 	var status nodeStatus
 	if err := json.Unmarshal(node, &status); err != nil {
 		return err
@@ -139,6 +145,9 @@ func readyCondition(node []byte) error {
 	for _, cond := range status.Status.Conditions {
 		if cond.Type != "Ready" {
 			continue
+		}
+		if cond.LastHeartbeatTime.Before(since) {
+			break
 		}
 		if cond.Status == "True" {
 			return nil

@@ -20,6 +20,13 @@ func cmdline(pid int) []string {
 	return strings.Split(string(bytes.TrimRight(data, "\x00")), "\x00")
 }
 
+// alive says whether a process, by its ID on this machine, runs: one that is
+// dead and only waits to be collected does not.
+func alive(pid int) bool {
+	state := procState(pid)
+	return state != 0 && state != 'Z' && state != 'X'
+}
+
 // procState is the state letter of a process (Z: dead and not collected yet),
 // 0 for none.
 func procState(pid int) byte {
