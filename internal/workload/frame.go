@@ -3,6 +3,7 @@ package workload
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
 
 const (
@@ -34,8 +36,9 @@ func frame(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.Pip
 			steps[i].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
 	}
-	fetch := runnerContainer(contract.ContainerFetch, "fetch", job, options)
-	report := runnerContainer(contract.ContainerReport, "report", job, options)
+	limit := envelopeLimit(len(steps) + 2)
+	fetch := runnerContainer(contract.ContainerFetch, "fetch", limit, job, options)
+	report := runnerContainer(contract.ContainerReport, "report", limit, job, options)
 	pod.InitContainers = append([]corev1.Container{fetch}, steps...)
 	pod.Containers = []corev1.Container{report}
 	pod.Volumes = append(pod.Volumes, corev1.Volume{
@@ -47,14 +50,21 @@ func frame(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.Pip
 	}
 }
 
+// envelopeLimit is how many bytes of a termination message the kubelet keeps
+// in a pod of so many containers: 12 KiB are divided evenly among them. One
+// more is counted, for a debugging container that somebody may add.
+func envelopeLimit(containers int) int {
+	return min(result.MaxTerminationMessage, (12<<10)/(containers+1))
+}
+
 // runnerContainer is one of the product's own containers. It satisfies the
 // restricted Pod Security Standard.
-func runnerContainer(name, command string, job *v1alpha1.PipelineJob, options Options) corev1.Container {
+func runnerContainer(name, command string, envelopeLimit int, job *v1alpha1.PipelineJob, options Options) corev1.Container {
 	container := corev1.Container{
 		Name:            name,
 		Image:           options.RunnerImage,
 		ImagePullPolicy: corev1.PullIfNotPresent,
-		Command:         []string{"/runner", command},
+		Command:         []string{"/runner", command, fmt.Sprintf("--envelope-limit=%d", envelopeLimit)},
 		Env:             options.RunnerEnv,
 		VolumeMounts:    []corev1.VolumeMount{{Name: sharedVolume, MountPath: contract.Root}},
 		Resources: corev1.ResourceRequirements{

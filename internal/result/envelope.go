@@ -1,0 +1,151 @@
+package result
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// MaxTerminationMessage is the most bytes that the kubelet keeps of one
+// container's termination message. It keeps 12 KiB for a pod, divided evenly
+// among its containers, which may be less.
+const MaxTerminationMessage = 4096
+
+// ErrLogLost says that a container's log does not hold the result that its
+// termination message announced: it was cut, rotated away, or altered.
+var ErrLogLost = errors.New("the container's log does not hold the whole result")
+
+// logPrefix marks the lines of a log that carry a result. It is unlikely in
+// any other line, and a digest tells if it was there all the same.
+const logPrefix = "codepipeline-result "
+
+// logChunk keeps a line, with its quotes, below the 16 KiB at which container
+// runtimes split lines.
+const logChunk = 8 << 10
+
+// ParseEnvelope reads a termination message of one of the product's containers.
+func ParseEnvelope(message string) (Envelope, error) {
+	var envelope Envelope
+	if strings.TrimSpace(message) == "" {
+		return envelope, errors.New("the termination message is empty")
+	}
+	decoder := json.NewDecoder(strings.NewReader(message))
+	if err := decoder.Decode(&envelope); err != nil {
+		return Envelope{}, fmt.Errorf("the termination message is not an envelope: %w", err)
+	}
+	members := 0
+	for _, set := range []bool{envelope.Result != nil, envelope.Log != nil, envelope.Failure != nil} {
+		if set {
+			members++
+		}
+	}
+	if members != 1 {
+		return Envelope{}, fmt.Errorf("the termination message must have one of result, log and failure, not %d", members)
+	}
+	return envelope, nil
+}
+
+// Wrap puts a result into an envelope of at most limit bytes. A result that
+// does not fit is written to log, and the envelope points at it.
+func Wrap(given Result, limit int, log io.Writer) ([]byte, error) {
+	envelope, err := json.Marshal(Envelope{Result: &given})
+	if err != nil {
+		return nil, fmt.Errorf("encode the result: %w", err)
+	}
+	if len(envelope) <= limit {
+		return envelope, nil
+	}
+	content, err := json.Marshal(given)
+	if err != nil {
+		return nil, fmt.Errorf("encode the result: %w", err)
+	}
+	if err := toLog(content, log); err != nil {
+		return nil, fmt.Errorf("write the result to the log: %w", err)
+	}
+	sum := sha256.Sum256(content)
+	return json.Marshal(Envelope{Log: &LogPointer{Size: len(content), SHA256: hex.EncodeToString(sum[:])}})
+}
+
+// WrapFailure puts a failure into an envelope of at most limit bytes; a longer
+// message is cut.
+func WrapFailure(failure Failure, limit int) ([]byte, error) {
+	message := []rune(failure.Message)
+	for {
+		envelope, err := json.Marshal(Envelope{Failure: &failure})
+		if err != nil {
+			return nil, fmt.Errorf("encode the failure: %w", err)
+		}
+		over := len(envelope) - limit
+		if over <= 0 || len(message) == 0 {
+			return envelope, nil
+		}
+		// A character is at least one byte: cut so many that it can't be too
+		// few for ASCII, and come back for more when they were.
+		message = message[:max(0, len(message)-max(over/6, 1)-1)]
+		failure.Message = string(message) + "…"
+	}
+}
+
+// toLog writes content as JSON strings, a chunk a line.
+func toLog(content []byte, log io.Writer) error {
+	text := []rune(string(content))
+	var out bytes.Buffer
+	for len(text) > 0 {
+		n := min(len(text), logChunk/4)
+		line, err := json.Marshal(string(text[:n]))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&out, "%s%s\n", logPrefix, line)
+		text = text[n:]
+	}
+	_, err := log.Write(out.Bytes())
+	return err
+}
+
+// FromLog reads the result that pointer announced from a container's log,
+// whatever else is in it. The error is ErrLogLost when the log does not hold
+// it, and another when the log can't be read.
+func FromLog(log io.Reader, pointer LogPointer) (*Result, error) {
+	content, err := collect(log, pointer.Size)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(content)
+	if len(content) != pointer.Size || hex.EncodeToString(sum[:]) != pointer.SHA256 {
+		return nil, fmt.Errorf("%w: %d bytes of %d are there", ErrLogLost, len(content), pointer.Size)
+	}
+	var given Result
+	if err := json.Unmarshal(content, &given); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLogLost, err)
+	}
+	return &given, nil
+}
+
+// collect joins the chunks in a log, up to a little over size bytes.
+func collect(log io.Reader, size int) ([]byte, error) {
+	var content bytes.Buffer
+	lines := bufio.NewReaderSize(log, 64<<10)
+	for content.Len() <= size {
+		line, err := lines.ReadString('\n')
+		if quoted, marked := strings.CutPrefix(line, logPrefix); marked {
+			var chunk string
+			if json.Unmarshal([]byte(quoted), &chunk) == nil {
+				content.WriteString(chunk)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+	}
+	return content.Bytes(), nil
+}

@@ -1,0 +1,185 @@
+package result
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Files that a step may write in the result folder. Each is optional. Blanks
+// at both ends of a text are dropped. Files whose names begin with a dot are
+// left alone; any other file is an error, because it is most likely a
+// misspelled name.
+const (
+	FileSummary             = "summary"
+	FilePercentComplete     = "percent-complete"
+	FileExternalExecutionID = "external-execution-id"
+	FileContinuationToken   = "continuation-token"
+	FileOutputVariables     = "output-variables"
+	FileRevision            = "revision.json"
+	// FileResult holds all of it as JSON (see Result); with it there may be no
+	// other file.
+	FileResult = "result.json"
+)
+
+// maxFile bounds what is read of a file: room for all output variables, every
+// character escaped.
+const maxFile = 1 << 20
+
+// parsers read each file into a result.
+var parsers = map[string]func(content []byte, into *Result) error{
+	FileSummary:             func(b []byte, r *Result) error { return parseText(b, &r.Summary) },
+	FileExternalExecutionID: func(b []byte, r *Result) error { return parseText(b, &r.ExternalExecutionID) },
+	FileContinuationToken:   func(b []byte, r *Result) error { return parseText(b, &r.ContinuationToken) },
+	FilePercentComplete:     parsePercent,
+	FileOutputVariables:     parseVariables,
+	FileRevision:            func(b []byte, r *Result) error { return parseJSON(b, &r.CurrentRevision) },
+	FileResult:              func(b []byte, r *Result) error { return parseJSON(b, r) },
+}
+
+// ParseFiles reads what the steps wrote in the result folder. An error names
+// the file, the line where there is one, and the rule.
+func ParseFiles(folder fs.FS) (Result, error) {
+	var given Result
+	names, err := fileNames(folder)
+	if err != nil {
+		return given, err
+	}
+	for _, name := range names {
+		content, err := read(folder, name)
+		if err != nil {
+			return Result{}, err
+		}
+		if err := parsers[name](content, &given); err != nil {
+			return Result{}, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if err := given.Validate(); err != nil {
+		return Result{}, err
+	}
+	return given, nil
+}
+
+// fileNames lists the result files that are there, in order.
+func fileNames(folder fs.FS) ([]string, error) {
+	entries, err := fs.ReadDir(folder, ".")
+	if err != nil {
+		return nil, fmt.Errorf("read the result folder: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		name := entry.Name()
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		if _, known := parsers[name]; !known {
+			return nil, fmt.Errorf("%s: not a result file; known are %s", name, strings.Join(knownFiles(), ", "))
+		}
+		if !entry.Type().IsRegular() {
+			return nil, fmt.Errorf("%s: must be a regular file", name)
+		}
+		names = append(names, name)
+	}
+	if len(names) > 1 && slices.Contains(names, FileResult) {
+		return nil, fmt.Errorf("%s and %s are both there: %s must be the only one", names[0], names[1], FileResult)
+	}
+	return names, nil
+}
+
+func knownFiles() []string {
+	var names []string
+	for name := range parsers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func read(folder fs.FS, name string) ([]byte, error) {
+	file, err := folder.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(content) > maxFile {
+		if name == FileSummary || name == FileExternalExecutionID {
+			return []byte(strings.ToValidUTF8(string(content[:maxFile]), "")), nil // it is cut anyway
+		}
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFile)
+	}
+	return content, nil
+}
+
+func parseText(content []byte, into *string) error {
+	if !utf8.Valid(content) {
+		return errors.New("not UTF-8")
+	}
+	*into = strings.TrimSpace(string(content))
+	return nil
+}
+
+func parsePercent(content []byte, into *Result) error {
+	text := strings.TrimSpace(string(content))
+	percent, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || percent < 0 || percent > 100 {
+		return fmt.Errorf("%.20q: must be a whole number from 0 to 100", text)
+	}
+	value := int32(percent)
+	into.PercentComplete = &value
+	return nil
+}
+
+// parseVariables reads lines of KEY=VALUE. The value is everything behind the
+// first equals sign, as it is. Empty lines are passed over.
+func parseVariables(content []byte, into *Result) error {
+	if !utf8.Valid(content) {
+		return errors.New("not UTF-8")
+	}
+	number := 0
+	for line := range strings.Lines(string(content)) {
+		number++
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" {
+			continue
+		}
+		key, value, found := strings.Cut(line, "=")
+		if !found {
+			return fmt.Errorf("line %d: must be KEY=VALUE", number)
+		}
+		if !variableKey.MatchString(key) {
+			return fmt.Errorf("line %d: the key %.50q may have only letters, digits, @, - and _", number, key)
+		}
+		if _, twice := into.OutputVariables[key]; twice {
+			return fmt.Errorf("line %d: the key %q is given twice", number, key)
+		}
+		if into.OutputVariables == nil {
+			into.OutputVariables = map[string]string{}
+		}
+		into.OutputVariables[key] = value
+	}
+	return nil
+}
+
+// parseJSON reads one JSON value with no members but the known ones.
+func parseJSON(content []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		line := 1 + bytes.Count(content[:min(int(decoder.InputOffset()), len(content))], []byte("\n"))
+		return fmt.Errorf("line %d: %w", line, err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("must hold one JSON object and nothing else")
+	}
+	return nil
+}

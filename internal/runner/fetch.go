@@ -1,0 +1,71 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+)
+
+// Fetch makes the folders that steps use and unpacks the input artifacts.
+func Fetch(ctx context.Context, o Options) error {
+	return o.conclude(o.fetch(ctx))
+}
+
+func (o Options) fetch(ctx context.Context) error {
+	handover, err := o.handover()
+	if err != nil {
+		return err
+	}
+	if handover == nil {
+		handover = &contract.Handover{}
+	}
+	folders := []string{o.path(contract.InputDir), o.path(contract.OutputDir), o.path(contract.ResultDir)}
+	for _, output := range handover.OutputArtifacts {
+		folders = append(folders, o.path(filepath.Join(contract.OutputDir, output.Name)))
+	}
+	for _, folder := range folders {
+		if err := openFolder(folder); err != nil {
+			return err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, input := range handover.InputArtifacts {
+		group.Go(func() error { return o.fetchOne(ctx, input) })
+	}
+	return group.Wait()
+}
+
+// openFolder makes a folder in which steps of any user may write.
+func openFolder(folder string) error {
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return fmt.Errorf("make the folder %s: %w", folder, err)
+	}
+	if err := os.Chmod(folder, 0o777); err != nil { // MkdirAll is subject to umask
+		return fmt.Errorf("open the folder %s to all users: %w", folder, err)
+	}
+	return nil
+}
+
+func (o Options) fetchOne(ctx context.Context, input contract.Artifact) error {
+	folder := o.path(filepath.Join(contract.InputDir, input.Name))
+	err := o.withStore(ctx, func(store *artifact.Store) (err error) {
+		content, err := store.Open(ctx, input)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, content.Close()) }()
+		return artifact.Fetch(ctx, content, input.ObjectKey, folder, o.Root, o.Limits)
+	})
+	if err != nil {
+		return fmt.Errorf("input artifact %q: %w", input.Name, err)
+	}
+	o.Log.Info("Fetched an input artifact", "artifact", input.Name, "folder", folder)
+	return nil
+}

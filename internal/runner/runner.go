@@ -1,0 +1,161 @@
+// Package runner is the program in the product's own containers of a job's
+// pod: fetch, before the steps, and report, behind them.
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// Options say where the runner finds things; in a pod, as package contract says.
+type Options struct {
+	// Root is the shared volume.
+	Root string
+	// Handover is the path of the handover; a missing file means that the job
+	// moves no artifacts.
+	Handover string
+	// TerminationLog is the file that the kubelet reads the envelope from.
+	TerminationLog string
+	// EnvelopeLimit is how many bytes the kubelet keeps of it.
+	EnvelopeLimit int
+	// Limits bound each input artifact.
+	Limits artifact.Limits
+	// Stdout takes a result that is too large for the termination log.
+	Stdout io.Writer
+	Log    *slog.Logger
+	// Renewal is how long to wait for new credentials when those of the
+	// handover have expired.
+	Renewal time.Duration
+}
+
+// Failure types of CodePipeline that the runner gives.
+const (
+	configurationError  = "ConfigurationError"
+	permissionError     = "PermissionError"
+	revisionUnavailable = "RevisionUnavailable"
+	systemUnavailable   = "SystemUnavailable"
+)
+
+// failure is an error whose failure type is known where it comes up.
+type failure struct {
+	kind string
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// failureOf classifies an error as the runner's envelope gives it.
+func failureOf(err error) result.Failure {
+	kind := systemUnavailable
+	var known *failure
+	var refused *artifact.RefusedError
+	switch {
+	case errors.As(err, &known):
+		kind = known.kind
+	case errors.As(err, &refused), artifact.Missing(err):
+		kind = revisionUnavailable
+	case artifact.Denied(err):
+		kind = permissionError
+	}
+	return result.Failure{Type: kind, Message: err.Error()}
+}
+
+// conclude ends a command: a failure goes to the termination log.
+func (o Options) conclude(err error) error {
+	if err == nil {
+		return nil
+	}
+	envelope, wrapErr := result.WrapFailure(failureOf(err), o.EnvelopeLimit)
+	return errors.Join(err, wrapErr, o.terminate(envelope))
+}
+
+func (o Options) terminate(envelope []byte) error {
+	if err := os.WriteFile(o.TerminationLog, envelope, 0o644); err != nil {
+		return fmt.Errorf("write the termination message: %w", err)
+	}
+	return nil
+}
+
+func (o Options) path(inPod string) string {
+	relative, err := filepath.Rel(contract.Root, inPod)
+	if err != nil {
+		return inPod // not below the shared volume
+	}
+	return filepath.Join(o.Root, relative)
+}
+
+// handover reads the handover anew; nil when the job moves no artifacts.
+func (o Options) handover() (*contract.Handover, error) {
+	content, err := os.ReadFile(o.Handover)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the handover: %w", err)
+	}
+	var handover contract.Handover
+	if err := json.Unmarshal(content, &handover); err != nil {
+		// The decoder's error may quote the content, which holds credentials.
+		return nil, errors.New("read the handover: it is not valid JSON")
+	}
+	return &handover, nil
+}
+
+// withStore does use with the credentials of the handover and, when they have
+// expired, once more with each new handover, for as long as Renewal.
+func (o Options) withStore(ctx context.Context, use func(*artifact.Store) error) error {
+	for {
+		handover, err := o.handover()
+		if err != nil {
+			return err
+		}
+		if handover == nil {
+			return errors.New("the handover is gone")
+		}
+		store, err := artifact.NewStore(ctx, *handover)
+		if err != nil {
+			return err
+		}
+		err = use(store)
+		if !errors.Is(err, artifact.ErrExpired) {
+			return err
+		}
+		o.Log.Info("The artifact credentials have expired; waiting for new ones")
+		if !o.renewed(ctx, handover.Credentials) {
+			return err
+		}
+	}
+}
+
+// renewed waits until the handover has other credentials than old.
+func (o Options) renewed(ctx context.Context, old contract.Credentials) bool {
+	deadline := time.NewTimer(o.Renewal)
+	defer deadline.Stop()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-deadline.C:
+			return false
+		case <-ticker.C:
+			if handover, err := o.handover(); err == nil && handover != nil && handover.Credentials != old {
+				return true
+			}
+		}
+	}
+}
