@@ -86,6 +86,11 @@ func (c *cluster) apiServerArgs(n network) []string {
 		"--kubelet-client-key=" + c.pki("apiserver-kubelet.key"),
 		// The node's name can't be resolved.
 		"--kubelet-preferred-address-types=InternalIP",
+		"--requestheader-client-ca-file=" + c.pki("front-proxy-ca.crt"),
+		"--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-username-headers=X-Remote-User",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file=" + c.pki("sa.pub"),
 		"--service-account-signing-key-file=" + c.pki("sa.key"),
@@ -109,6 +114,10 @@ func (c *cluster) controllerManagerArgs(n network) []string {
 		"--service-cluster-ip-range=" + n.services().String(),
 		"--flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins",
 		"--leader-elect=false",
+		// At the default rate it takes 5 seconds only to get its controllers
+		// their service account tokens.
+		"--kube-api-qps=200",
+		"--kube-api-burst=400",
 	}
 }
 

@@ -59,13 +59,14 @@ func connectNode(ctx context.Context, n network) error {
 }
 
 // rejectUnknownServices answers at once what is sent to a Service address
-// that nothing has, the address of the DNS server above all: kube-proxy
-// leaves such packets alone, and the sender would wait for a time-out.
+// that nothing has, the address of the DNS server above all: kube-proxy drops
+// such packets, and every look-up of a name would wait for a time-out. So its
+// rule has to come before kube-proxy's.
 func rejectUnknownServices(n network) error {
 	cmd := exec.Command("nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(`table ip cluster {
 	chain unknown {
-		type filter hook forward priority filter;
+		type filter hook forward priority filter - 10;
 		ip daddr %s reject
 	}
 }`, n.services()))

@@ -48,6 +48,9 @@ const certificateLife = 5 * 365 * 24 * time.Hour
 // ensurePKI makes the cluster's certificates once. The authority's own is
 // written last, so its presence means that the set is complete.
 func (c *cluster) ensurePKI(n network) error {
+	if err := c.frontProxyAuthority(); err != nil {
+		return err
+	}
 	if _, err := os.Stat(c.pki("ca.crt")); err == nil {
 		return nil
 	}
@@ -67,6 +70,20 @@ func (c *cluster) ensurePKI(n network) error {
 		return err
 	}
 	return writePEM(c.pki("ca.crt"), "CERTIFICATE", ca.Raw, 0o644)
+}
+
+// frontProxyAuthority makes the authority that aggregated API servers trust.
+// There are none, so nothing is ever signed with its key; but every component
+// asks for the certificate, and complains in its log when there is no such.
+func (c *cluster) frontProxyAuthority() error {
+	if _, err := os.Stat(c.pki("front-proxy-ca.crt")); err == nil {
+		return nil
+	}
+	ca, _, err := newAuthority(c.id() + "-front-proxy")
+	if err != nil {
+		return err
+	}
+	return writePEM(c.pki("front-proxy-ca.crt"), "CERTIFICATE", ca.Raw, 0o644)
 }
 
 func newAuthority(name string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
