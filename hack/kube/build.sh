@@ -3,7 +3,8 @@
 # Usage: hack/kube/build.sh BIN-FOLDER
 set -eu
 
-bin=$1
+mkdir -p "$1/k8s"
+bin=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 version=$(sed -n 's|^[[:space:]]*k8s.io/kubernetes \(v[0-9.]*\).*|\1|p' go.mod)
 major=$(echo "$version" | cut -d. -f1 | tr -d v)
@@ -26,7 +27,6 @@ CGO_ENABLED=0 go build -o "$bin/kube.new" \
 	-ldflags "-s -w -X $about.gitVersion=$version -X $about.gitMajor=$major -X $about.gitMinor=$minor" .
 mv "$bin/kube.new" "$bin/kube"
 
-mkdir -p "$bin/k8s"
 for name in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
 	ln -sfn ../kube "$bin/k8s/$name"
 done
