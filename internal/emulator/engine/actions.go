@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"fmt"
+	"maps"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// actionRun is one execution of an action.
+type actionRun struct {
+	declared  actionDeclaration
+	execution *execution
+
+	id       string
+	status   string // empty: not started
+	started  time.Time
+	updated  time.Time
+	resolved map[string]string
+	inputs   []artifact
+	outputs  []artifact
+
+	summary     string
+	externalID  string
+	percent     *int
+	failure     *failureDetails
+	variables   map[string]string
+	revision    string
+	revisionURL string
+	// job is the newest one of a custom action.
+	job *job
+}
+
+// startAction starts an action as its type says.
+func (e *Engine) startAction(a *actionRun) {
+	a.id, a.status, a.started, a.updated = newID(), inProgress, e.now(), e.now()
+	for _, input := range a.declared.InputArtifacts {
+		a.inputs = append(a.inputs, a.execution.artifacts[input.Name])
+	}
+	for _, output := range a.declared.OutputArtifacts {
+		a.outputs = append(a.outputs, a.place(output.Name))
+	}
+	resolved, err := a.resolve()
+	if err != nil {
+		a.fail(e, "ConfigurationError", err.Error())
+		return
+	}
+	a.resolved = resolved
+	id := a.declared.ActionTypeID
+	switch {
+	case id.Owner == "Custom":
+		a.job = e.newJob(a, "", time.Time{})
+	case id.Category == "Source" && id.Provider == "S3":
+		e.runS3Source(a)
+	default:
+		a.fail(e, "ConfigurationError", fmt.Sprintf("The emulator does not run actions of type %s", id))
+	}
+}
+
+// place allots an output artifact's place, as the service names them.
+func (a *actionRun) place(name string) artifact {
+	suffix := make([]byte, 5)
+	_, _ = rand.Read(suffix) // it never fails
+	key := fmt.Sprintf("%.20s/%.10s/%.7s", a.execution.declared.Name, name, base32.StdEncoding.EncodeToString(suffix))
+	return artifact{Name: name, Location: artifactLocation{Type: "S3", S3Location: s3Location{a.execution.declared.ArtifactStore.Location, key}}}
+}
+
+// runS3Source copies the source object into the artifact bucket.
+func (e *Engine) runS3Source(a *actionRun) {
+	bucket, key := a.resolved["S3Bucket"], a.resolved["S3ObjectKey"]
+	if len(a.outputs) != 1 {
+		a.fail(e, "ConfigurationError", "An S3 source action has one output artifact")
+		return
+	}
+	to := a.outputs[0].Location.S3Location
+	etag, err := e.options.Objects.Copy(bucket, key, to.BucketName, to.ObjectKey)
+	if err != nil {
+		a.fail(e, "RevisionUnavailable", fmt.Sprintf("The S3 object s3://%s/%s can't be read: %v", bucket, key, err))
+		return
+	}
+	a.outputs[0].Revision = etag
+	a.revision, a.summary = etag, "Amazon S3 version id: "+etag
+	a.variables = map[string]string{"BucketName": bucket, "ObjectKey": key, "ETag": etag, "VersionId": etag}
+	a.succeed(e)
+}
+
+var reference = regexp.MustCompile(`#\{([^}]*)\}`)
+
+// resolve replaces #{namespace.variable} in the action's configuration.
+func (a *actionRun) resolve() (map[string]string, error) {
+	resolved := map[string]string{}
+	for key, value := range a.declared.Configuration {
+		var problem error
+		resolved[key] = reference.ReplaceAllStringFunc(value, func(match string) string {
+			found, err := a.execution.lookup(match[len("#{") : len(match)-1])
+			if err != nil {
+				problem = fmt.Errorf("the variable %s in the configuration property %s: %w", match, key, err)
+			}
+			return found
+		})
+		if problem != nil {
+			return nil, problem
+		}
+	}
+	return resolved, nil
+}
+
+func (x *execution) lookup(name string) (string, error) {
+	namespace, key, _ := strings.Cut(name, ".")
+	switch namespace {
+	case "codepipeline":
+		if key == "PipelineExecutionId" {
+			return x.id, nil
+		}
+	case "variables":
+		if value, ok := x.variables[key]; ok {
+			return value, nil
+		}
+	default:
+		for _, stage := range x.stages {
+			for _, action := range stage.actions {
+				if action.declared.Namespace == namespace && action.status == succeeded {
+					if value, ok := action.variables[key]; ok {
+						return value, nil
+					}
+				}
+			}
+		}
+	}
+	return "", fmt.Errorf("no action before has given it a value")
+}
+
+// succeed ends an action well; its output artifacts are there for the next.
+func (a *actionRun) succeed(e *Engine) {
+	for _, output := range a.outputs {
+		place := output.Location.S3Location
+		if !e.options.Objects.Exists(place.BucketName, place.ObjectKey) {
+			a.fail(e, "RevisionUnavailable", fmt.Sprintf("The output artifact %s was not uploaded to s3://%s/%s", output.Name, place.BucketName, place.ObjectKey))
+			return
+		}
+	}
+	for _, output := range a.outputs {
+		a.execution.artifacts[output.Name] = output
+	}
+	a.end(e, succeeded)
+}
+
+func (a *actionRun) fail(e *Engine, kind, message string) {
+	a.failure = &failureDetails{Type: kind, Message: message}
+	a.end(e, failed)
+}
+
+// end ends an action, and with it its job's credentials.
+func (a *actionRun) end(e *Engine, status string) {
+	a.status, a.updated = status, e.now()
+	if a.job == nil {
+		return
+	}
+	if status == abandoned || status == failed {
+		a.job.close(jobFailed)
+	}
+	maps.DeleteFunc(e.credentials, func(_ string, grant *Grant) bool { return grant.job == a.job })
+}

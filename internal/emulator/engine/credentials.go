@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"crypto/rand"
+	"time"
+)
+
+type sessionCredentials struct {
+	AccessKeyID     string `json:"accessKeyId"`
+	SecretAccessKey string `json:"secretAccessKey"`
+	SessionToken    string `json:"sessionToken"`
+}
+
+type jobData struct {
+	ActionTypeID        typeID              `json:"actionTypeId"`
+	ActionConfiguration actionConfiguration `json:"actionConfiguration"`
+	PipelineContext     pipelineContext     `json:"pipelineContext"`
+	InputArtifacts      []artifact          `json:"inputArtifacts"`
+	OutputArtifacts     []artifact          `json:"outputArtifacts"`
+	ArtifactCredentials sessionCredentials  `json:"artifactCredentials"`
+	ContinuationToken   string              `json:"continuationToken,omitempty"`
+	EncryptionKey       *encryptionKey      `json:"encryptionKey,omitempty"`
+}
+
+type actionConfiguration struct {
+	Configuration map[string]string `json:"configuration"`
+}
+
+type pipelineContext struct {
+	PipelineName        string        `json:"pipelineName"`
+	PipelineARN         string        `json:"pipelineArn"`
+	PipelineExecutionID string        `json:"pipelineExecutionId"`
+	Stage               stageContext  `json:"stage"`
+	Action              actionContext `json:"action"`
+}
+
+type stageContext struct {
+	Name string `json:"name"`
+}
+
+type actionContext struct {
+	Name              string `json:"name"`
+	ActionExecutionID string `json:"actionExecutionId"`
+}
+
+// dataOf is what a worker is told of a job, with new credentials.
+func (e *Engine) dataOf(j *job) jobData {
+	a := j.action
+	return jobData{
+		ActionTypeID:        a.declared.ActionTypeID,
+		ActionConfiguration: actionConfiguration{a.resolved},
+		PipelineContext: pipelineContext{
+			PipelineName:        a.execution.declared.Name,
+			PipelineARN:         e.pipelineARN(a.execution.declared.Name),
+			PipelineExecutionID: a.execution.id,
+			Stage:               stageContext{a.stage()},
+			Action:              actionContext{a.declared.Name, a.id},
+		},
+		InputArtifacts:      a.inputs,
+		OutputArtifacts:     a.outputs,
+		ArtifactCredentials: e.grant(j),
+		ContinuationToken:   j.token,
+		EncryptionKey:       a.execution.declared.ArtifactStore.EncryptionKey,
+	}
+}
+
+func (a *actionRun) stage() string {
+	for _, stage := range a.execution.stages {
+		for _, action := range stage.actions {
+			if action == a {
+				return stage.declared.Name
+			}
+		}
+	}
+	return ""
+}
+
+// Grant is what a job's artifact credentials allow.
+type Grant struct {
+	Expires time.Time
+	// Read and Write are objects, as bucket/key.
+	Read, Write map[string]bool
+	// KeyID is the KMS key that uploads must name; empty when they must name none.
+	KeyID string
+
+	job *job
+}
+
+// grant makes credentials for a job's artifacts.
+func (e *Engine) grant(j *job) sessionCredentials {
+	made := sessionCredentials{
+		AccessKeyID:     "ASIA" + rand.Text()[:16],
+		SecretAccessKey: rand.Text() + rand.Text()[:14],
+		SessionToken:    rand.Text() + rand.Text(),
+	}
+	grant := &Grant{Expires: e.now().Add(e.options.CredentialsTTL), Read: map[string]bool{}, Write: map[string]bool{}, job: j}
+	for _, input := range j.action.inputs {
+		grant.Read[input.Location.S3Location.String()] = true
+	}
+	for _, output := range j.action.outputs {
+		grant.Write[output.Location.S3Location.String()] = true
+	}
+	if key := j.action.execution.declared.ArtifactStore.EncryptionKey; key != nil {
+		grant.KeyID = key.ID
+	}
+	e.credentials[made.AccessKeyID] = grant
+	return made
+}
+
+// String is bucket/key.
+func (l s3Location) String() string { return l.BucketName + "/" + l.ObjectKey }
+
+// GrantOf is what an access key of a job allows; ok is false for a key that
+// belongs to no open job.
+func (e *Engine) GrantOf(accessKeyID string) (grant Grant, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	known, ok := e.credentials[accessKeyID]
+	if !ok {
+		return Grant{}, false
+	}
+	return *known, true
+}

@@ -1,0 +1,273 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Statuses of jobs (JobStatus in the model).
+const (
+	jobQueued     = "Queued"
+	jobDispatched = "Dispatched"
+	jobInProgress = "InProgress"
+	jobSucceeded  = "Succeeded"
+	jobFailed     = "Failed"
+	jobTimedOut   = "TimedOut"
+)
+
+// maxOutputVariables is in bytes, for an action.
+const maxOutputVariables = 122880
+
+// job is a job for a worker. An action that is continued has one after another.
+type job struct {
+	id         string
+	action     *actionRun
+	status     string
+	nonce      string
+	token      string // the continuation token that the job before ended with
+	available  time.Time
+	dispatched time.Time
+}
+
+func (j *job) close(status string) {
+	if j.status == jobQueued || j.status == jobDispatched || j.status == jobInProgress {
+		j.status = status
+	}
+}
+
+func (e *Engine) newJob(a *actionRun, token string, available time.Time) *job {
+	made := &job{id: newID(), action: a, status: jobQueued, token: token, available: available}
+	e.jobs[made.id] = made
+	e.queue = append(e.queue, made)
+	return made
+}
+
+// expireJobs times out actions, and forgets jobs that need no more dispatching.
+func (e *Engine) expireJobs() {
+	now := e.now()
+	for _, j := range e.queue {
+		if j.action.status == inProgress && now.Sub(j.action.started) >= e.options.ActionTimeout {
+			j.close(jobTimedOut)
+			j.action.fail(e, "JobFailed", fmt.Sprintf("The action has not ended within %s", e.options.ActionTimeout))
+		}
+	}
+	e.queue = slices.DeleteFunc(e.queue, func(j *job) bool { return j.action.status != inProgress || j.action.job != j })
+}
+
+// PollRequest is that of PollForJobs.
+type PollRequest struct {
+	ActionTypeID typeID            `json:"actionTypeId"`
+	MaxBatchSize int               `json:"maxBatchSize"`
+	QueryParam   map[string]string `json:"queryParam"`
+}
+
+// PollResponse is that of PollForJobs.
+type PollResponse struct {
+	Jobs []jobResponse `json:"jobs"`
+}
+
+type jobResponse struct {
+	ID        string  `json:"id"`
+	Nonce     string  `json:"nonce,omitempty"`
+	AccountID string  `json:"accountId"`
+	Data      jobData `json:"data"`
+}
+
+// PollForJobs hands out jobs that nobody has claimed, each with a new nonce.
+func (e *Engine) PollForJobs(r PollRequest) (*PollResponse, error) {
+	defer e.enter()()
+	t, ok := e.actionTypes[r.ActionTypeID]
+	if !ok || t.deleted {
+		return nil, fail("ActionTypeNotFoundException", "ActionType (%s) is not found", r.ActionTypeID)
+	}
+	if err := t.checkQuery(r.QueryParam); err != nil {
+		return nil, err
+	}
+	batch := max(r.MaxBatchSize, 1)
+	response := &PollResponse{Jobs: []jobResponse{}}
+	for _, j := range e.queue {
+		if len(response.Jobs) == batch {
+			break
+		}
+		if e.mayDispatch(j, r) {
+			response.Jobs = append(response.Jobs, e.dispatch(j))
+		}
+	}
+	return response, nil
+}
+
+func (t *actionType) checkQuery(query map[string]string) error {
+	queryable := t.queryable()
+	_, given := query[queryable]
+	switch {
+	case queryable == "" && len(query) > 0:
+		return fail("ValidationException", "ActionType (%s) has no queryable property: queryParam must not be given", t.ID)
+	case queryable != "" && !given:
+		return fail("ValidationException", "ActionType (%s) must be polled with a queryParam for its property %s", t.ID, queryable)
+	}
+	return nil
+}
+
+func (e *Engine) mayDispatch(j *job, r PollRequest) bool {
+	now := e.now()
+	if j.action.declared.ActionTypeID != r.ActionTypeID || now.Before(j.available) {
+		return false
+	}
+	for key, value := range r.QueryParam {
+		if j.action.resolved[key] != value {
+			return false
+		}
+	}
+	return j.status == jobQueued || (j.status == jobDispatched && now.Sub(j.dispatched) >= e.options.RedispatchAfter)
+}
+
+func (e *Engine) dispatch(j *job) jobResponse {
+	e.nonce++
+	j.status, j.nonce, j.dispatched = jobDispatched, strconv.Itoa(e.nonce), e.now()
+	return jobResponse{ID: j.id, Nonce: j.nonce, AccountID: e.options.AccountID, Data: e.dataOf(j)}
+}
+
+// AcknowledgeRequest is that of AcknowledgeJob.
+type AcknowledgeRequest struct {
+	JobID string `json:"jobId"`
+	Nonce string `json:"nonce"`
+}
+
+// AcknowledgeResponse is that of AcknowledgeJob.
+type AcknowledgeResponse struct {
+	Status string `json:"status"`
+}
+
+// AcknowledgeJob claims a job. A nonce is good once.
+func (e *Engine) AcknowledgeJob(r AcknowledgeRequest) (*AcknowledgeResponse, error) {
+	defer e.enter()()
+	j, err := e.job(r.JobID)
+	if err != nil {
+		return nil, err
+	}
+	if j.nonce != r.Nonce || j.status == jobInProgress {
+		return nil, fail("InvalidNonceException", "The nonce for job %s is not valid", r.JobID)
+	}
+	if j.status == jobDispatched {
+		j.status = jobInProgress
+	}
+	return &AcknowledgeResponse{j.status}, nil
+}
+
+// JobRequest names a job.
+type JobRequest struct {
+	JobID string `json:"jobId"`
+}
+
+// DetailsResponse is that of GetJobDetails.
+type DetailsResponse struct {
+	JobDetails jobResponse `json:"jobDetails"`
+}
+
+// GetJobDetails reads an open job, with new credentials.
+func (e *Engine) GetJobDetails(r JobRequest) (*DetailsResponse, error) {
+	defer e.enter()()
+	j, err := e.job(r.JobID)
+	if err != nil {
+		return nil, err
+	}
+	if j.status != jobDispatched && j.status != jobInProgress {
+		return nil, fail("JobNotFoundException", "Job %s is not open", r.JobID)
+	}
+	return &DetailsResponse{jobResponse{ID: j.id, AccountID: e.options.AccountID, Data: e.dataOf(j)}}, nil
+}
+
+func (e *Engine) job(id string) (*job, error) {
+	if j, ok := e.jobs[id]; ok {
+		return j, nil
+	}
+	return nil, fail("JobNotFoundException", "Job %s is not found", id)
+}
+
+// openJob is a job that takes a result.
+func (e *Engine) openJob(id string) (*job, error) {
+	j, err := e.job(id)
+	if err != nil {
+		return nil, err
+	}
+	if j.status != jobInProgress {
+		return nil, fail("InvalidJobStateException", "Job %s is in state %s: it must be in state %s", id, j.status, jobInProgress)
+	}
+	return j, nil
+}
+
+// SuccessRequest is that of PutJobSuccessResult.
+type SuccessRequest struct {
+	JobID             string            `json:"jobId"`
+	ContinuationToken string            `json:"continuationToken"`
+	ExecutionDetails  *executionDetails `json:"executionDetails"`
+	OutputVariables   map[string]string `json:"outputVariables"`
+	CurrentRevision   *currentRevision  `json:"currentRevision"`
+}
+
+// PutJobSuccessResult ends a job well. With a continuation token the action
+// goes on: with a new job, after a while.
+func (e *Engine) PutJobSuccessResult(r SuccessRequest) (*struct{}, error) {
+	defer e.enter()()
+	if r.ContinuationToken != "" && len(r.OutputVariables) > 0 {
+		return nil, fail("ValidationException", "outputVariables must not be given with a continuationToken")
+	}
+	size := 0
+	for key, value := range r.OutputVariables {
+		size += len(key) + len(value)
+	}
+	if size > maxOutputVariables {
+		return nil, fail("OutputVariablesSizeExceededException", "The output variables have %d bytes: at most %d are allowed", size, maxOutputVariables)
+	}
+	j, err := e.openJob(r.JobID)
+	if err != nil {
+		return nil, err
+	}
+	j.close(jobSucceeded)
+	j.action.take(r, e.now())
+	if r.ContinuationToken != "" {
+		j.action.job = e.newJob(j.action, r.ContinuationToken, e.now().Add(e.options.ContinuationDelay))
+		return nil, nil
+	}
+	j.action.succeed(e)
+	e.advance()
+	return nil, nil
+}
+
+// take keeps what a result says of the action.
+func (a *actionRun) take(r SuccessRequest, now time.Time) {
+	a.updated = now
+	if details := r.ExecutionDetails; details != nil {
+		a.summary, a.externalID, a.percent = details.Summary, details.ExternalExecutionID, details.PercentComplete
+	}
+	if r.OutputVariables != nil {
+		a.variables = r.OutputVariables
+	}
+	if r.CurrentRevision != nil {
+		a.revision = r.CurrentRevision.Revision
+	}
+}
+
+// FailureRequest is that of PutJobFailureResult.
+type FailureRequest struct {
+	JobID          string         `json:"jobId"`
+	FailureDetails failureDetails `json:"failureDetails"`
+}
+
+// PutJobFailureResult ends a job, and its action, as failed.
+func (e *Engine) PutJobFailureResult(r FailureRequest) (*struct{}, error) {
+	defer e.enter()()
+	j, err := e.openJob(r.JobID)
+	if err != nil {
+		return nil, err
+	}
+	j.close(jobFailed)
+	if r.FailureDetails.ExternalExecutionID != "" {
+		j.action.externalID = r.FailureDetails.ExternalExecutionID
+	}
+	j.action.fail(e, r.FailureDetails.Type, r.FailureDetails.Message)
+	e.advance()
+	return nil, nil
+}

@@ -1,0 +1,72 @@
+package emulator
+
+import (
+	"net/http"
+	"sync"
+)
+
+// FaultKind is a way for a call to go wrong.
+type FaultKind string
+
+const (
+	// Throttle answers ThrottlingException; the call has no effect.
+	Throttle FaultKind = "Throttle"
+	// ServerError answers InternalFailure (500); the call has no effect.
+	ServerError FaultKind = "ServerError"
+	// ServerErrorAfter answers InternalFailure (500) after the effect.
+	ServerErrorAfter FaultKind = "ServerErrorAfter"
+	// ResetBefore breaks the connection before the effect.
+	ResetBefore FaultKind = "ResetBefore"
+	// ResetAfter breaks the connection after the effect: the answer is lost.
+	ResetAfter FaultKind = "ResetAfter"
+)
+
+// Fault makes the next calls of an operation go wrong.
+type Fault struct {
+	// Operation is its name, such as AcknowledgeJob.
+	Operation string
+	Kind      FaultKind
+	// Times is how many calls; at least 1.
+	Times int
+}
+
+type faults struct {
+	mu      sync.Mutex
+	waiting []Fault
+}
+
+// Inject schedules a fault. Faults of one operation happen in the order of
+// their injection.
+func (e *Emulator) Inject(fault Fault) {
+	fault.Times = max(fault.Times, 1)
+	e.faults.mu.Lock()
+	defer e.faults.mu.Unlock()
+	e.faults.waiting = append(e.faults.waiting, fault)
+}
+
+// take is the fault for this call; its Kind is empty when there is none.
+func (f *faults) take(operation string) Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.waiting {
+		if f.waiting[i].Operation != operation || f.waiting[i].Times == 0 {
+			continue
+		}
+		f.waiting[i].Times--
+		return f.waiting[i]
+	}
+	return Fault{}
+}
+
+// reset breaks the connection without an answer.
+func reset(w http.ResponseWriter) {
+	hijacker, ok := w.(http.Hijacker)
+	if !ok {
+		panic(http.ErrAbortHandler)
+	}
+	connection, _, err := hijacker.Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	_ = connection.Close() // breaking it is the purpose
+}

@@ -1,0 +1,64 @@
+package emulator
+
+import (
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
+)
+
+// Call is one call of CodePipeline that the emulator received.
+type Call struct {
+	Time      time.Time `json:"time"`
+	Operation string    `json:"operation"`
+	// Request is its JSON. Requests of the job API hold no secrets; those of
+	// pipelines, which may, are left out.
+	Request json.RawMessage `json:"request,omitempty"`
+	// Error is the code that was answered, empty for success.
+	Error string `json:"error,omitempty"`
+}
+
+// maxJournal bounds the journal; the oldest half goes when it is full.
+const maxJournal = 100_000
+
+type journal struct {
+	mu    sync.Mutex
+	calls []Call
+}
+
+// Journal lists the calls received so far, oldest first.
+func (e *Emulator) Journal() []Call {
+	e.journal.mu.Lock()
+	defer e.journal.mu.Unlock()
+	return append([]Call{}, e.journal.calls...)
+}
+
+// secretive operations may hold secret configuration in their requests.
+var secretive = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
+
+func (e *Emulator) record(operation string, body []byte, outcome string) {
+	call := Call{Time: e.clock.Now(), Operation: operation, Error: outcome}
+	if !secretive[operation] && json.Valid(body) {
+		call.Request = body
+	}
+	e.journal.mu.Lock()
+	defer e.journal.mu.Unlock()
+	if len(e.journal.calls) >= maxJournal {
+		e.journal.calls = append([]Call{}, e.journal.calls[maxJournal/2:]...)
+	}
+	e.journal.calls = append(e.journal.calls, call)
+}
+
+func outcomeOf(err error) string {
+	var known *engine.Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &known):
+		return known.Code
+	default:
+		return err.Error()
+	}
+}

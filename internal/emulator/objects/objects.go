@@ -1,0 +1,189 @@
+// Package objects is the S3 beside the emulated CodePipeline: gofakes3, behind
+// what an artifact bucket's policy and a job's credentials demand.
+package objects
+
+import (
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+)
+
+// Grant is what the credentials of a job allow.
+type Grant struct {
+	Expires time.Time
+	// Read and Write are objects, as bucket/key.
+	Read, Write map[string]bool
+	// KeyID is the KMS key that uploads must name; empty when they must name none.
+	KeyID string
+}
+
+// Options set a store up.
+type Options struct {
+	// GrantOf is what an access key allows; ok is false for keys that are no
+	// job's and may do everything.
+	GrantOf func(accessKeyID string) (grant Grant, ok bool)
+	Now     func() time.Time
+}
+
+// Store is an S3 in memory.
+type Store struct {
+	options Options
+	backend *s3mem.Backend
+	server  http.Handler
+
+	mu         sync.Mutex
+	encryption map[string]encryption // by bucket/key
+}
+
+// encryption is what an upload asked for.
+type encryption struct{ algorithm, keyID string }
+
+// New makes an empty store.
+func New(options Options) *Store {
+	backend := s3mem.New()
+	return &Store{
+		options:    options,
+		backend:    backend,
+		server:     gofakes3.New(backend, gofakes3.WithTimeSkewLimit(0)).Server(),
+		encryption: map[string]encryption{},
+	}
+}
+
+// CreateBucket makes a bucket; one that is there already is no error.
+func (s *Store) CreateBucket(name string) error {
+	if exists, err := s.backend.BucketExists(name); err != nil || exists {
+		return err
+	}
+	return s.backend.CreateBucket(name)
+}
+
+// Copy copies an object and returns its entity tag, without quotes.
+func (s *Store) Copy(fromBucket, fromKey, toBucket, toKey string) (string, error) {
+	object, err := s.backend.GetObject(fromBucket, fromKey, nil)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = object.Contents.Close() }() // it is in memory
+	if _, err := s.backend.PutObject(toBucket, toKey, object.Metadata, object.Contents, object.Size, nil); err != nil {
+		return "", fmt.Errorf("write s3://%s/%s: %w", toBucket, toKey, err)
+	}
+	return hex.EncodeToString(object.Hash), nil
+}
+
+// Exists says whether there is such an object.
+func (s *Store) Exists(bucket, key string) bool {
+	_, err := s.backend.HeadObject(bucket, key)
+	return err == nil
+}
+
+// Serve answers an S3 request that was made with an access key.
+func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string) {
+	place := strings.TrimPrefix(r.URL.Path, "/")
+	asked := encryption{r.Header.Get("X-Amz-Server-Side-Encryption"), r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")}
+	if grant, ok := s.options.GrantOf(accessKeyID); ok {
+		if code, message := s.refuse(r, place, asked, grant); code != "" {
+			writeError(w, code, message)
+			return
+		}
+	}
+	if err := unchunk(r); err != nil {
+		writeError(w, "InvalidRequest", err.Error())
+		return
+	}
+	begins := r.Method == http.MethodPut && !r.URL.Query().Has("uploadId") || r.Method == http.MethodPost && r.URL.Query().Has("uploads")
+	if begins && asked.algorithm != "" {
+		s.mu.Lock()
+		s.encryption[place] = asked
+		s.mu.Unlock()
+	}
+	s.describe(w, place)
+	s.server.ServeHTTP(w, r)
+}
+
+// describe tells how an object is encrypted, as S3 does in each answer.
+func (s *Store) describe(w http.ResponseWriter, place string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.encryption[place]; ok {
+		w.Header().Set("X-Amz-Server-Side-Encryption", known.algorithm)
+		if known.keyID != "" {
+			w.Header().Set("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", known.keyID)
+		}
+	}
+}
+
+// refuse says what a job's credentials do not allow.
+func (s *Store) refuse(r *http.Request, place string, asked encryption, grant Grant) (code, message string) {
+	if s.options.Now().After(grant.Expires) {
+		return "ExpiredToken", "The provided token has expired."
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		if !grant.Read[place] {
+			return "AccessDenied", "These credentials may not read " + place
+		}
+	case http.MethodPut, http.MethodPost, http.MethodDelete:
+		if !grant.Write[place] {
+			return "AccessDenied", "These credentials may not write " + place
+		}
+		if r.URL.Query().Has("uploadId") || r.Method == http.MethodDelete {
+			return "", "" // a part: the upload's beginning was checked
+		}
+		if asked.algorithm != "aws:kms" || asked.keyID != grant.KeyID {
+			return "AccessDenied", fmt.Sprintf("Uploads must ask for aws:kms with key %q; this one asks for %q with key %q", grant.KeyID, asked.algorithm, asked.keyID)
+		}
+	}
+	return "", ""
+}
+
+// unchunk takes the aws-chunked encoding off a body, in which SDKs send
+// checksums behind the content. It is HTTP's chunked encoding with a signature
+// in each chunk's extension.
+func unchunk(r *http.Request) error {
+	if !strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
+		return nil
+	}
+	length, err := strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64)
+	if err != nil {
+		return fmt.Errorf("x-amz-decoded-content-length must be a number: %w", err)
+	}
+	r.Body = decoded{httputil.NewChunkedReader(r.Body), r.Body}
+	r.ContentLength = length
+	r.Header.Set("Content-Length", strconv.FormatInt(length, 10))
+	r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+	r.Header.Del("Content-Encoding")
+	return nil
+}
+
+// decoded reads what is in a body, and closes the body.
+type decoded struct {
+	io.Reader
+	io.Closer
+}
+
+var statuses = map[string]int{
+	"AccessDenied":   http.StatusForbidden,
+	"ExpiredToken":   http.StatusBadRequest,
+	"InvalidRequest": http.StatusBadRequest,
+}
+
+// writeError answers in S3's form.
+func writeError(w http.ResponseWriter, code, message string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(statuses[code])
+	_ = xml.NewEncoder(w).Encode(struct { // the client is gone when this fails
+		XMLName xml.Name `xml:"Error"`
+		Code    string
+		Message string
+	}{Code: code, Message: message})
+}
