@@ -99,6 +99,11 @@ func (c *cluster) startNode(ctx context.Context) (int, network, error) {
 	if err != nil {
 		return 0, n, err
 	}
+	// The pods of a node that died are dead, but the kubelet would wait
+	// seconds for each whose cgroup it finds.
+	if err := c.removeCgroups(ctx); err != nil {
+		return 0, n, err
+	}
 	if err := c.makeCgroups(); err != nil {
 		return 0, n, err
 	}
