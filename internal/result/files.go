@@ -1,8 +1,6 @@
 package result
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +35,7 @@ const maxFile = 1 << 20
 var parsers = map[string]func(content []byte, into *Result) error{
 	FileSummary:             func(b []byte, r *Result) error { return parseText(b, &r.Summary) },
 	FileExternalExecutionID: func(b []byte, r *Result) error { return parseText(b, &r.ExternalExecutionID) },
-	FileContinuationToken:   func(b []byte, r *Result) error { return parseText(b, &r.ContinuationToken) },
+	FileContinuationToken:   func(b []byte, r *Result) error { return parseToken(b, &r.ContinuationToken) },
 	FilePercentComplete:     parsePercent,
 	FileOutputVariables:     parseVariables,
 	FileRevision:            func(b []byte, r *Result) error { return parseJSON(b, &r.CurrentRevision) },
@@ -60,9 +58,10 @@ func ParseFiles(folder fs.FS) (Result, error) {
 		if err := parsers[name](content, &given); err != nil {
 			return Result{}, fmt.Errorf("%s: %w", name, err)
 		}
-	}
-	if err := given.Validate(); err != nil {
-		return Result{}, err
+		// After each file, so that the error names the one that broke the rule.
+		if err := given.Validate(); err != nil {
+			return Result{}, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	return given, nil
 }
@@ -128,6 +127,18 @@ func parseText(content []byte, into *string) error {
 	return nil
 }
 
+// parseToken refuses an empty file: without a token the work would count as
+// done, which is not what a step that writes the file means.
+func parseToken(content []byte, into *string) error {
+	if err := parseText(content, into); err != nil {
+		return err
+	}
+	if *into == "" {
+		return errors.New("is empty: write the token, or no file when the work is done")
+	}
+	return nil
+}
+
 func parsePercent(content []byte, into *Result) error {
 	text := strings.TrimSpace(string(content))
 	percent, err := strconv.ParseInt(text, 10, 32)
@@ -148,7 +159,7 @@ func parseVariables(content []byte, into *Result) error {
 	number := 0
 	for line := range strings.Lines(string(content)) {
 		number++
-		line = strings.TrimRight(line, "\r\n")
+		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 		if line == "" {
 			continue
 		}
@@ -166,20 +177,6 @@ func parseVariables(content []byte, into *Result) error {
 			into.OutputVariables = map[string]string{}
 		}
 		into.OutputVariables[key] = value
-	}
-	return nil
-}
-
-// parseJSON reads one JSON value with no members but the known ones.
-func parseJSON(content []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(content))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		line := 1 + bytes.Count(content[:min(int(decoder.InputOffset()), len(content))], []byte("\n"))
-		return fmt.Errorf("line %d: %w", line, err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("must hold one JSON object and nothing else")
 	}
 	return nil
 }
