@@ -19,6 +19,8 @@ const (
 	firstWait = time.Second
 	// maxErrorWait bounds the wait after errors.
 	maxErrorWait = time.Minute
+	// pollTimeout bounds one poll and the recording of its jobs.
+	pollTimeout = 25 * time.Second
 	// cacheLag is how long a PipelineJob just made may be missing from the cache.
 	cacheLag = time.Minute
 )
@@ -98,22 +100,26 @@ func (l *loop) run(ctx context.Context) {
 	}
 }
 
-// poll asks once and returns how long to wait before the next time.
+// poll asks once and returns how long to wait before the next time. What it
+// has begun it ends, also when ctx ends: a job that was polled and not recorded
+// is lost until CodePipeline hands it out again.
 func (l *loop) poll(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollTimeout)
+	defer cancel()
 	free, err := l.freeSlots(ctx)
 	if err != nil {
-		return l.failed(ctx, err)
+		return l.failed(err)
 	}
 	if free == 0 {
 		return l.target.Interval // awakened when a slot comes free
 	}
 	jobs, err := l.ask(ctx, free)
 	if err != nil {
-		return l.failed(ctx, err)
+		return l.failed(err)
 	}
 	for _, job := range jobs {
 		if err := l.intake(ctx, job); err != nil {
-			return l.failed(ctx, fmt.Errorf("record job %s: %w", job.ID, err))
+			return l.failed(fmt.Errorf("record job %s: %w", job.ID, err))
 		}
 	}
 	l.report(Health{LastPoll: l.poller.Clock.Now()})
@@ -167,10 +173,7 @@ func (l *loop) freeSlots(ctx context.Context) (int32, error) {
 }
 
 // failed notes an error and returns the wait after it.
-func (l *loop) failed(ctx context.Context, err error) time.Duration {
-	if ctx.Err() != nil {
-		return 0 // stopped: nothing failed
-	}
+func (l *loop) failed(err error) time.Duration {
 	l.poller.Log.Error(err, "Poll failed", "action", l.target.Action)
 	l.report(Health{Err: err, LastPoll: l.health().LastPoll})
 	l.failing = grow(l.failing, maxErrorWait)

@@ -1,0 +1,205 @@
+package controllers
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// ready waits until condition Ready has the given status and reason, and
+// returns its message.
+func (w *world) ready(name string, status metav1.ConditionStatus, reason string) (message string) {
+	w.t.Helper()
+	w.eventually(func(g Gomega) {
+		action := &v1alpha1.CustomAction{}
+		g.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: name}, action)).To(Succeed())
+		ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady)
+		g.Expect(ready).NotTo(BeNil())
+		g.Expect(ready.Status).To(Equal(status), ready.Message)
+		g.Expect(ready.Reason).To(Equal(reason), ready.Message)
+		g.Expect(ready.ObservedGeneration).To(Equal(action.Generation))
+		message = ready.Message
+	})
+	return message
+}
+
+func TestActionTypeIsRegistered(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
+	w.ready("work", metav1.ConditionTrue, v1alpha1.ReasonReady)
+	found, err := w.pipelines.ListActionTypes(w.ctx, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(found.ActionTypes).To(HaveLen(1))
+	w.Expect(aws.ToString(found.ActionTypes[0].Id.Provider)).To(Equal("work"))
+	w.Expect(found.ActionTypes[0].ActionConfigurationProperties).To(HaveLen(2))
+}
+
+func TestActionTypeOfAnotherDefinitionIsLeftAlone(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	_, err := w.pipelines.CreateCustomActionType(w.ctx, &sdk.CreateCustomActionTypeInput{
+		Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
+		InputArtifactDetails:  &types.ArtifactDetails{MaximumCount: 5},
+		OutputArtifactDetails: &types.ArtifactDetails{MaximumCount: 1},
+	})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
+	message := w.ready("work", metav1.ConditionFalse, v1alpha1.ReasonDefinitionConflict)
+	w.Expect(message).To(ContainSubstring("inputArtifactDetails, configurationProperties[Target] (missing in CodePipeline)"))
+	w.Expect(w.calls("CreateCustomActionType")).To(Equal(1), "only the test's own")
+	w.Expect(w.calls("PollForJobs")).To(BeZero())
+}
+
+func TestExternalActionTypeIsNotCreated(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action("work", func(a *v1alpha1.CustomAction) {
+		a.Spec.Registration = v1alpha1.RegistrationExternal
+	}))).To(Succeed())
+	w.ready("work", metav1.ConditionFalse, v1alpha1.ReasonActionTypeNotFound)
+	w.Expect(w.calls("CreateCustomActionType")).To(BeZero())
+}
+
+func TestUnknownReferenceInTheTemplate(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action("work", func(a *v1alpha1.CustomAction) {
+		a.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args = []string{"$(config.Tarhget)"}
+	}))).To(Succeed())
+	message := w.ready("work", metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)
+	w.Expect(message).To(HavePrefix("spec.jobTemplate.spec.template.spec.containers[0].args[0]: $(config.Tarhget) is not a known reference; known are "))
+	w.Expect(w.calls("PollForJobs")).To(BeZero())
+}
+
+func TestThrottledRegistrationIsRetried(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	w.aws.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.Throttle, Times: 2})
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
+	w.ready("work", metav1.ConditionTrue, v1alpha1.ReasonReady)
+}
+
+func TestSuspendStopsPolling(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	w.operate()
+	action := w.action("work")
+	w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
+	w.ready("work", metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.eventually(func(g Gomega) {
+		g.Expect(w.kube.Get(w.ctx, client.ObjectKeyFromObject(action), action)).To(Succeed())
+		action.Spec.Suspend = true
+		g.Expect(w.kube.Update(w.ctx, action)).To(Succeed())
+	})
+	w.ready("work", metav1.ConditionTrue, v1alpha1.ReasonSuspended)
+	polls := w.calls("PollForJobs")
+	w.Consistently(func() int { return w.calls("PollForJobs") }).WithTimeout(2500 * time.Millisecond).
+		Should(BeNumerically("<=", polls+1)) // one may have been under way
+}
+
+func TestDeletionWaitsForJobsAndThenDeregisters(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	w.operate()
+	action := w.action("work", func(a *v1alpha1.CustomAction) { a.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
+	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
+	w.startPipeline("work", nil)
+	job := w.runningJob(1)
+	w.Expect(w.kube.Delete(w.ctx, action)).To(Succeed())
+	message := w.ready("work", metav1.ConditionFalse, v1alpha1.ReasonDeleting)
+	w.Expect(message).To(Equal("being deleted: waiting for 1 jobs to finish"))
+	w.Expect(w.calls("DeleteCustomActionType")).To(BeZero())
+	w.succeed(job, result.Result{})
+	w.eventually(func(g Gomega) {
+		g.Expect(w.calls("DeleteCustomActionType")).To(Equal(1))
+		g.Expect(apierrors.IsNotFound(w.kube.Get(w.ctx, client.ObjectKeyFromObject(action), action))).To(BeTrue())
+		g.Expect(w.workState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
+	})
+}
+
+// TestRules creates CustomActions at and over limits of the API.
+func TestRules(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	type edit = func(*v1alpha1.CustomAction)
+	cases := map[string]struct {
+		passes, fails edit
+		says          string
+	}{
+		"provider length": {
+			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Provider = strings.Repeat("p", 35) },
+			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Provider = strings.Repeat("p", 36) },
+			"spec.actionType.provider: Too long",
+		},
+		"version length": {
+			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Version = "123456789" },
+			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Version = "1234567890" },
+			"spec.actionType.version: Too long",
+		},
+		"artifact count": {
+			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.InputArtifactDetails.MaximumCount = 5 },
+			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.InputArtifactDetails.MaximumCount = 6 },
+			"spec.actionType.inputArtifactDetails.maximumCount",
+		},
+		"minimum over maximum": {
+			func(a *v1alpha1.CustomAction) {
+				a.Spec.ActionType.InputArtifactDetails = v1alpha1.ArtifactDetails{MinimumCount: 2, MaximumCount: 2}
+			},
+			func(a *v1alpha1.CustomAction) {
+				a.Spec.ActionType.InputArtifactDetails = v1alpha1.ArtifactDetails{MinimumCount: 2, MaximumCount: 1}
+			},
+			"spec.actionType.inputArtifactDetails.minimumCount: Invalid value: minimumCount must not be over maximumCount",
+		},
+		"queryable must not be secret": {
+			func(a *v1alpha1.CustomAction) {
+				a.Spec.ActionType.ConfigurationProperties[0].Queryable = ptr.To(true)
+				a.Spec.ActionType.ConfigurationProperties[0].Required = true
+			},
+			func(a *v1alpha1.CustomAction) {
+				a.Spec.ActionType.ConfigurationProperties[1].Queryable = ptr.To(true)
+				a.Spec.ActionType.ConfigurationProperties[1].Required = true
+			},
+			"a queryable property must not be secret",
+		},
+		"polling interval": {
+			func(a *v1alpha1.CustomAction) { a.Spec.Polling.Interval.Duration = time.Hour },
+			func(a *v1alpha1.CustomAction) { a.Spec.Polling.Interval.Duration = time.Hour + time.Second },
+			"spec.polling.interval",
+		},
+		"timeout": {
+			func(a *v1alpha1.CustomAction) { a.Spec.Timeout = &metav1.Duration{Duration: 24 * time.Hour} },
+			func(a *v1alpha1.CustomAction) { a.Spec.Timeout = &metav1.Duration{Duration: 24*time.Hour + time.Second} },
+			"CodePipeline gives up on a custom action after 24 hours",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			g.Expect(w.kube.Create(w.ctx, w.action("a", c.passes), client.DryRunAll)).To(Succeed())
+			g.Expect(w.kube.Create(w.ctx, w.action("a", c.fails), client.DryRunAll)).To(MatchError(ContainSubstring(c.says)))
+		})
+	}
+}
+
+func TestActionTypeIsImmutableButForTags(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	action := w.action("work")
+	w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
+	action.Spec.ActionType.Tags = []v1alpha1.Tag{{Key: "team", Value: "web"}}
+	w.Expect(w.kube.Update(w.ctx, action)).To(Succeed())
+	action.Spec.ActionType.Version = "2"
+	w.Expect(w.kube.Update(w.ctx, action)).To(MatchError(ContainSubstring("version is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version")))
+}

@@ -1,0 +1,296 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/go-logr/logr"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	crconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+)
+
+// patience is how long a test waits for anything.
+const patience = 30 * time.Second
+
+var (
+	environment      = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	startEnvironment = sync.OnceValues(func() (*rest.Config, error) { return environment.Start() })
+)
+
+func TestMain(m *testing.M) {
+	logf.SetLogger(logr.Discard())
+	code := m.Run()
+	if environment.Config != nil {
+		if err := environment.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the API server:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// world is an API server, an emulated AWS and the operator between them. There
+// is no kubelet and no Job controller: the test plays them.
+type world struct {
+	*WithT
+	t         *testing.T
+	ctx       context.Context
+	kube      client.Client
+	config    *rest.Config
+	namespace string
+	aws       *emulator.Emulator
+	pipelines *sdk.Client
+	objects   *s3.Client
+}
+
+// newWorld makes a world with a namespace of its own. The operator is not
+// started yet.
+func newWorld(t *testing.T, options emulator.Options) *world {
+	w := &world{WithT: NewWithT(t), t: t, ctx: t.Context()}
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("KUBEBUILDER_ASSETS is not set: run 'make test-unit', or set it to bin/k8s")
+	}
+	var err error
+	w.config, err = startEnvironment()
+	w.Expect(err).NotTo(HaveOccurred())
+	scheme, err := NewScheme()
+	w.Expect(err).NotTo(HaveOccurred())
+	w.kube, err = client.New(w.config, client.Options{Scheme: scheme})
+	w.Expect(err).NotTo(HaveOccurred())
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	w.Expect(w.kube.Create(w.ctx, namespace)).To(Succeed())
+	w.namespace = namespace.Name
+
+	options.Buckets = []string{"source", "artifacts"}
+	if options.ContinuationDelay == 0 {
+		options.ContinuationDelay = time.Millisecond
+	}
+	w.aws, err = emulator.New(options)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.aws.Start("127.0.0.1:0")).To(Succeed())
+	t.Cleanup(func() { _ = w.aws.Close() })
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": w.aws.URL(), "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
+	} {
+		t.Setenv(name, value)
+	}
+	cfg, err := config.LoadDefaultConfig(w.ctx)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.pipelines, w.objects = sdk.NewFromConfig(cfg), s3.NewFromConfig(cfg)
+	return w
+}
+
+// operate starts an operator and returns how to stop it.
+func (w *world) operate() (stop func()) {
+	scheme, err := NewScheme()
+	w.Expect(err).NotTo(HaveOccurred())
+	cached, err := CacheOptions()
+	w.Expect(err).NotTo(HaveOccurred())
+	cached.DefaultNamespaces = map[string]cache.Config{w.namespace: {}} // other tests leave objects behind
+	mgr, err := ctrl.NewManager(w.config, ctrl.Options{
+		Scheme: scheme, Cache: cached,
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true)}, // one operator after another in this process
+	})
+	w.Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(w.ctx)
+	w.Expect(Setup(ctx, mgr, Options{Clock: clock.RealClock{}, Workload: workload.Options{RunnerImage: "operator:test"}})).To(Succeed())
+	stopped := make(chan error, 1)
+	go func() { stopped <- mgr.Start(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		w.Expect(<-stopped).To(Succeed())
+	})
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// action is a valid CustomAction that polls often.
+func (w *world) action(name string, changes ...func(*v1alpha1.CustomAction)) *v1alpha1.CustomAction {
+	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace}}
+	action.Spec.AWS.Region = "us-east-1"
+	action.Spec.ActionType = v1alpha1.ActionType{
+		Category: "Test", Provider: name, Version: "1",
+		ConfigurationProperties: []v1alpha1.ConfigurationProperty{{Name: "Target"}, {Name: "Token", Secret: true}},
+		InputArtifactDetails:    v1alpha1.ArtifactDetails{MaximumCount: 1},
+		OutputArtifactDetails:   v1alpha1.ArtifactDetails{MaximumCount: 1},
+	}
+	action.Spec.Polling.Interval = metav1.Duration{Duration: time.Second}
+	action.Spec.JobTemplate.Spec.Template.Spec.Containers = []corev1.Container{{Name: "work", Image: "work:1"}}
+	for _, change := range changes {
+		change(action)
+	}
+	return action
+}
+
+// startPipeline makes a pipeline source → work with one action of type
+// provider, and starts it.
+func (w *world) startPipeline(provider string, configuration map[string]string) {
+	_, err := w.objects.PutObject(w.ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
+	w.Expect(err).NotTo(HaveOccurred())
+	one := []types.InputArtifact{{Name: aws.String("source")}}
+	_, err = w.pipelines.CreatePipeline(w.ctx, &sdk.CreatePipelineInput{Pipeline: &types.PipelineDeclaration{
+		Name: aws.String("p"), RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
+		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("artifacts")},
+		Stages: []types.StageDeclaration{
+			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
+				Name: aws.String("source"), OutputArtifacts: []types.OutputArtifact{{Name: aws.String("source")}},
+				ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
+				Configuration: map[string]string{"S3Bucket": "source", "S3ObjectKey": "s.zip"},
+			}}},
+			{Name: aws.String("Work"), Actions: []types.ActionDeclaration{{
+				Name: aws.String("work"), InputArtifacts: one, Configuration: configuration,
+				ActionTypeId: &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: &provider, Version: aws.String("1")},
+			}}},
+		},
+	}})
+	w.Expect(err).NotTo(HaveOccurred())
+	_, err = w.pipelines.StartPipelineExecution(w.ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
+	w.Expect(err).NotTo(HaveOccurred())
+}
+
+// workState is the state of the action "work" as CodePipeline tells it.
+func (w *world) workState(g Gomega) *types.ActionExecution {
+	state, err := w.pipelines.GetPipelineState(w.ctx, &sdk.GetPipelineStateInput{Name: aws.String("p")})
+	g.Expect(err).NotTo(HaveOccurred())
+	latest := state.StageStates[1].ActionStates[0].LatestExecution
+	g.Expect(latest).NotTo(BeNil())
+	return latest
+}
+
+// eventually polls check until it holds.
+func (w *world) eventually(check func(Gomega)) {
+	w.t.Helper()
+	w.Eventually(check).WithTimeout(patience).WithPolling(20 * time.Millisecond).Should(Succeed())
+}
+
+// pipelineJob is the one PipelineJob of the namespace.
+func (w *world) pipelineJob(g Gomega) *v1alpha1.PipelineJob {
+	var jobs v1alpha1.PipelineJobList
+	g.Expect(w.kube.List(w.ctx, &jobs, client.InNamespace(w.namespace))).To(Succeed())
+	g.Expect(jobs.Items).To(HaveLen(1))
+	return &jobs.Items[0]
+}
+
+// jobs are the Kubernetes Jobs of the namespace.
+func (w *world) jobs(g Gomega) []batchv1.Job {
+	var jobs batchv1.JobList
+	g.Expect(w.kube.List(w.ctx, &jobs, client.InNamespace(w.namespace))).To(Succeed())
+	return jobs.Items
+}
+
+// runningJob waits for the Kubernetes Job of a run.
+func (w *world) runningJob(run int) *batchv1.Job {
+	w.t.Helper()
+	var job *batchv1.Job
+	w.eventually(func(g Gomega) {
+		pj := w.pipelineJob(g)
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+		g.Expect(pj.Status.Run.Number).To(BeEquivalentTo(run))
+		jobs := w.jobs(g)
+		g.Expect(jobs).To(HaveLen(run))
+		for i := range jobs {
+			if jobs[i].Name == pj.Status.Run.JobName {
+				job = &jobs[i]
+			}
+		}
+		g.Expect(job).NotTo(BeNil())
+	})
+	return job
+}
+
+// succeed plays the kubelet and the Job controller: the pod of a Job gave a
+// result, and the Job is complete.
+func (w *world) succeed(job *batchv1.Job, given result.Result) {
+	w.t.Helper()
+	message, err := json.Marshal(result.Envelope{Result: &given})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.addPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{
+		terminated(contract.ContainerReport, 0, string(message)),
+	}})
+	w.endJob(job, batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
+}
+
+// failStep plays the same for a step that failed.
+func (w *world) failStep(job *batchv1.Job, code int32, lastLines string) {
+	w.t.Helper()
+	w.addPod(job, corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{
+		terminated("work", code, lastLines),
+	}})
+	w.endJob(job, batchv1.JobFailureTarget, batchv1.JobFailed)
+}
+
+func terminated(name string, code int32, message string) corev1.ContainerStatus {
+	return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: code, Message: message,
+	}}}
+}
+
+func (w *world) addPod(job *batchv1.Job, status corev1.PodStatus) {
+	w.t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Namespace: job.Namespace, Labels: map[string]string{batchv1.JobNameLabel: job.Name}},
+		Spec:       job.Spec.Template.Spec,
+	}
+	for key, value := range job.Spec.Template.Labels {
+		pod.Labels[key] = value
+	}
+	w.Expect(w.kube.Create(w.ctx, pod)).To(Succeed())
+	pod.Status = status
+	w.Expect(w.kube.Status().Update(w.ctx, pod)).To(Succeed())
+}
+
+func (w *world) endJob(job *batchv1.Job, conditions ...batchv1.JobConditionType) {
+	w.t.Helper()
+	now := metav1.Now()
+	job.Status.StartTime = &now
+	for _, condition := range conditions {
+		job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{
+			Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: now, LastProbeTime: now,
+		})
+		if condition == batchv1.JobComplete {
+			job.Status.CompletionTime, job.Status.Succeeded = &now, 1
+		}
+	}
+	w.Expect(w.kube.Status().Update(w.ctx, job)).To(Succeed())
+}
+
+// calls counts the calls of an operation that CodePipeline took.
+func (w *world) calls(operation string) int {
+	count := 0
+	for _, call := range w.aws.Journal() {
+		if call.Operation == operation && call.Error == "" {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,286 @@
+package controllers
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+)
+
+// begin makes a world in which the operator runs the one action of a pipeline.
+func begin(t *testing.T, faults ...emulator.Fault) (w *world, stop func()) {
+	w = newWorld(t, emulator.Options{})
+	for _, fault := range faults {
+		w.aws.Inject(fault)
+	}
+	stop = w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
+	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
+	w.startPipeline("work", map[string]string{"Target": "all"})
+	return w, stop
+}
+
+func TestWorkThatSucceeds(t *testing.T) {
+	w, _ := begin(t)
+	w.succeed(w.runningJob(1), result.Result{
+		Summary:         "12 tests passed",
+		OutputVariables: map[string]string{"TESTS": "12"},
+		CurrentRevision: &result.Revision{Revision: "r1", ChangeIdentifier: "c1"},
+	})
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusSucceeded))
+		g.Expect(aws.ToString(state.Summary)).To(Equal("12 tests passed"))
+		g.Expect(aws.ToInt32(state.PercentComplete)).To(BeEquivalentTo(100))
+		pj := w.pipelineJob(g)
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
+		g.Expect(aws.ToString(state.ExternalExecutionId)).To(Equal(w.namespace + "/" + pj.Name + "-1"))
+		for _, condition := range []string{v1alpha1.ConditionAcknowledged, v1alpha1.ConditionComplete, v1alpha1.ConditionReported} {
+			g.Expect(meta.IsStatusConditionTrue(pj.Status.Conditions, condition)).To(BeTrue(), condition)
+		}
+		g.Expect(pj.Status.Secret).To(BeNil())
+	})
+	executions, err := w.pipelines.ListActionExecutions(w.ctx, &sdk.ListActionExecutionsInput{PipelineName: aws.String("p")})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(executions.ActionExecutionDetails[0].Output.OutputVariables).To(Equal(map[string]string{"TESTS": "12"}))
+	w.Expect(w.calls("AcknowledgeJob")).To(Equal(1))
+	w.Expect(w.calls("PutJobSuccessResult")).To(Equal(1))
+}
+
+func TestStepThatFails(t *testing.T) {
+	w, _ := begin(t)
+	w.failStep(w.runningJob(1), 3, "assertion failed: 1 != 2\n")
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
+		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("JobFailed"))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(Equal("step \"work\" failed: exit code 3\nassertion failed: 1 != 2"))
+		g.Expect(w.pipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseFailed))
+	})
+}
+
+func TestWorkThatContinues(t *testing.T) {
+	w, _ := begin(t)
+	for run := 1; run <= 2; run++ {
+		w.succeed(w.runningJob(run), result.Result{ContinuationToken: fmt.Sprintf("deploy-%d", run), PercentComplete: ptr.To(int32(30 * run))})
+	}
+	last := w.runningJob(3)
+	steps := last.Spec.Template.Spec.InitContainers
+	w.Expect(steps[1].Env).To(ContainElement(corev1.EnvVar{Name: contract.EnvContinuationToken, Value: "deploy-2"}))
+	w.succeed(last, result.Result{Summary: "deployed"})
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusSucceeded))
+		g.Expect(aws.ToString(state.Summary)).To(Equal("deployed"))
+		g.Expect(w.pipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
+	})
+	w.Expect(w.calls("AcknowledgeJob")).To(Equal(3))
+	w.Expect(w.calls("PutJobSuccessResult")).To(Equal(3))
+}
+
+// TestAnswersOfAWS lets a call go wrong in each way, and expects that the work
+// is done once and reported once all the same.
+func TestAnswersOfAWS(t *testing.T) {
+	for _, operation := range []string{"AcknowledgeJob", "GetJobDetails", "PutJobSuccessResult"} {
+		for _, kind := range []emulator.FaultKind{emulator.Throttle, emulator.ServerError, emulator.ServerErrorAfter, emulator.ResetBefore, emulator.ResetAfter} {
+			t.Run(fmt.Sprintf("%s %s", operation, kind), func(t *testing.T) {
+				w, _ := begin(t, emulator.Fault{Operation: operation, Kind: kind})
+				w.succeed(w.runningJob(1), result.Result{Summary: "done"})
+				w.eventually(func(g Gomega) {
+					g.Expect(w.workState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
+					pj := w.pipelineJob(g)
+					g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
+					g.Expect(pj.Status.Call).To(BeNil())
+				})
+				w.Expect(w.jobs(w)).To(HaveLen(1))
+			})
+		}
+	}
+}
+
+func TestAnotherWorkerClaimsFirst(t *testing.T) {
+	w, _ := begin(t, emulator.Fault{Operation: "AcknowledgeJob", Kind: emulator.Throttle})
+	w.eventually(func(g Gomega) {
+		pj := w.pipelineJob(g)
+		g.Expect(pj.Status.Conditions).To(ContainElement(HaveField("Reason", v1alpha1.ReasonRetrying)))
+		_, err := w.pipelines.AcknowledgeJob(w.ctx, &sdk.AcknowledgeJobInput{JobId: &pj.Spec.Job.ID, Nonce: &pj.Spec.Job.Nonce})
+		g.Expect(err).NotTo(HaveOccurred())
+	})
+	w.eventually(func(g Gomega) {
+		pj := w.pipelineJob(g)
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseDropped))
+		g.Expect(pj.Status.Conditions).To(ContainElement(HaveField("Reason", v1alpha1.ReasonClaimedElsewhere)))
+	})
+	w.Expect(w.jobs(w)).To(BeEmpty())
+}
+
+func TestExecutionThatIsAbandoned(t *testing.T) {
+	w, _ := begin(t)
+	job := w.runningJob(1)
+	pj := w.pipelineJob(w)
+	_, err := w.pipelines.StopPipelineExecution(w.ctx, &sdk.StopPipelineExecutionInput{
+		PipelineName: aws.String("p"), PipelineExecutionId: &pj.Spec.Pipeline.ExecutionID, Abandon: true,
+	})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.succeed(job, result.Result{})
+	w.eventually(func(g Gomega) {
+		pj := w.pipelineJob(g)
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
+		reported := meta.FindStatusCondition(pj.Status.Conditions, v1alpha1.ConditionReported)
+		g.Expect(reported.Status).To(Equal(metav1.ConditionFalse))
+		g.Expect(reported.Reason).To(Equal(v1alpha1.ReasonJobNoLongerOpen))
+	})
+}
+
+func TestPipelineJobThatIsDeleted(t *testing.T) {
+	w, _ := begin(t)
+	job := w.runningJob(1)
+	pj := w.pipelineJob(w)
+	w.Expect(w.kube.Delete(w.ctx, pj)).To(Succeed())
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(Equal("cancelled: the PipelineJob " + w.namespace + "/" + pj.Name + " was deleted"))
+		g.Expect(apierrors.IsNotFound(w.kube.Get(w.ctx, client.ObjectKeyFromObject(pj), pj))).To(BeTrue())
+		g.Expect(apierrors.IsNotFound(w.kube.Get(w.ctx, client.ObjectKeyFromObject(job), job))).To(BeTrue())
+	})
+}
+
+func TestJobThatIsDeletedByHand(t *testing.T) {
+	w, _ := begin(t)
+	job := w.runningJob(1)
+	w.Expect(w.kube.Delete(w.ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground))).To(Succeed())
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
+		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("SystemUnavailable"))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(Equal("the Kubernetes Job " + job.Name + " was deleted while it worked"))
+	})
+	w.Expect(w.jobs(w)).To(BeEmpty(), "the work is not done again")
+}
+
+func TestResultThatBreaksARule(t *testing.T) {
+	w, _ := begin(t)
+	w.succeed(w.runningJob(1), result.Result{OutputVariables: map[string]string{"bad key": "x"}})
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
+		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("ConfigurationError"))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(ContainSubstring(`output variable "bad key"`))
+	})
+}
+
+func TestTextsOverTheLimitsAreCut(t *testing.T) {
+	w, _ := begin(t)
+	w.succeed(w.runningJob(1), result.Result{Summary: strings.Repeat("ä", 3000)})
+	w.eventually(func(g Gomega) {
+		g.Expect(aws.ToString(w.workState(g).Summary)).To(Equal(strings.Repeat("ä", 2047) + "…"))
+	})
+}
+
+// TestOperatorThatIsRestarted stops the operator in each phase of a job, lets
+// the world go on without it, and starts another.
+func TestOperatorThatIsRestarted(t *testing.T) {
+	w, stop := begin(t)
+	job := w.runningJob(1)
+	stop()
+	w.succeed(job, result.Result{ContinuationToken: "again"})
+	w.aws.Inject(emulator.Fault{Operation: "PutJobSuccessResult", Kind: emulator.ResetAfter})
+	stop = w.operate()
+	w.eventually(func(g Gomega) { g.Expect(w.calls("PutJobSuccessResult")).To(Equal(1)) })
+	stop()
+	stop = w.operate()
+	job = w.runningJob(2)
+	stop()
+	w.succeed(job, result.Result{Summary: "done"})
+	w.operate()
+	w.eventually(func(g Gomega) {
+		g.Expect(w.workState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
+		g.Expect(w.pipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
+	})
+	w.Expect(w.jobs(w)).To(HaveLen(2))
+	w.Expect(w.calls("PutJobSuccessResult")).To(Equal(2))
+}
+
+func TestSecretValuesAreInTheSecretAlone(t *testing.T) {
+	const value = "hunter2-hunter2"
+	w := newWorld(t, emulator.Options{})
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
+	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
+	w.startPipeline("work", map[string]string{"Target": "all", "Token": value})
+	job := w.runningJob(1)
+	pj := w.pipelineJob(w)
+
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: w.namespace, Name: workload.SecretName(pj)}
+	w.Expect(w.kube.Get(w.ctx, key, secret)).To(Succeed())
+	w.Expect(string(secret.Data["config.Token"])).To(Equal(value))
+	var handover contract.Handover
+	w.Expect(json.Unmarshal(secret.Data[contract.HandoverKey], &handover)).To(Succeed())
+	w.Expect(handover.JobID).To(Equal(pj.Spec.Job.ID))
+	w.Expect(handover.InputArtifacts).To(ConsistOf(HaveField("Bucket", "artifacts")))
+
+	for _, object := range []client.Object{pj, job} {
+		content, err := json.Marshal(object)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Expect(string(content)).NotTo(ContainSubstring(value))
+		w.Expect(string(content)).NotTo(ContainSubstring(handover.Credentials.SecretAccessKey))
+		w.Expect(string(content)).NotTo(ContainSubstring(handover.Credentials.SessionToken))
+	}
+	w.succeed(job, result.Result{})
+	w.eventually(func(g Gomega) {
+		g.Expect(apierrors.IsNotFound(w.kube.Get(w.ctx, key, secret))).To(BeTrue())
+	})
+}
+
+func TestPipelineJobExpires(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action("work", func(a *v1alpha1.CustomAction) {
+		a.Spec.TTLSecondsAfterFinished = ptr.To[int32](1)
+	}))).To(Succeed())
+	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
+	w.startPipeline("work", nil)
+	w.succeed(w.runningJob(1), result.Result{})
+	w.eventually(func(g Gomega) {
+		g.Expect(w.calls("PutJobSuccessResult")).To(Equal(1), "reported before it is deleted")
+		var jobs v1alpha1.PipelineJobList
+		g.Expect(w.kube.List(w.ctx, &jobs, client.InNamespace(w.namespace))).To(Succeed())
+		g.Expect(jobs.Items).To(BeEmpty())
+	})
+}
+
+func TestSlotsBoundJobsInFlight(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action("work", func(a *v1alpha1.CustomAction) {
+		a.Spec.Polling.MaxConcurrentJobs = 1
+	}))).To(Succeed())
+	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
+	w.startPipeline("work", nil)
+	job := w.runningJob(1)
+	polls := w.calls("PollForJobs")
+	w.Consistently(func() int { return w.calls("PollForJobs") }).WithTimeout(1500*time.Millisecond).
+		Should(Equal(polls), "no slot is free: nothing is polled for")
+	w.succeed(job, result.Result{})
+	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).To(BeNumerically(">", polls)) })
+}
