@@ -163,6 +163,11 @@ func operations(e *engine.Engine) map[string]operation {
 		"GetPipelineExecution":   handle(e.GetPipelineExecution),
 		"ListPipelineExecutions": handle(e.ListPipelineExecutions),
 		"ListActionExecutions":   handle(e.ListActionExecutions),
+		"PutApprovalResult":      handle(e.PutApprovalResult),
+		"RetryStageExecution":    handle(e.RetryStageExecution),
+		"TagResource":            handle(e.TagResource),
+		"UntagResource":          handle(e.UntagResource),
+		"ListTagsForResource":    handle(e.ListTagsForResource),
 	}
 }
 

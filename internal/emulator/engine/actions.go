@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"fmt"
-	"maps"
 	"regexp"
 	"strings"
 	"time"
@@ -23,13 +22,14 @@ type actionRun struct {
 	inputs   []artifact
 	outputs  []artifact
 
-	summary     string
-	externalID  string
-	percent     *int
-	failure     *failureDetails
-	variables   map[string]string
-	revision    string
-	revisionURL string
+	summary    string
+	externalID string
+	percent    *int
+	failure    *failureDetails
+	variables  map[string]string
+	revision   string
+	// approval is the token of a manual approval that waits for its result.
+	approval string
 	// job is the newest one of a custom action.
 	job *job
 }
@@ -53,8 +53,10 @@ func (e *Engine) startAction(a *actionRun) {
 	switch {
 	case id.Owner == "Custom":
 		a.job = e.newJob(a, "", time.Time{})
-	case id.Category == "Source" && id.Provider == "S3":
+	case id == s3SourceType.ID:
 		e.runS3Source(a)
+	case id == approvalType.ID:
+		a.approval = newID()
 	default:
 		a.fail(e, "ConfigurationError", fmt.Sprintf("The emulator does not run actions of type %s", id))
 	}
@@ -153,14 +155,10 @@ func (a *actionRun) fail(e *Engine, kind, message string) {
 	a.end(e, failed)
 }
 
-// end ends an action, and with it its job's credentials.
+// end ends an action. Its job takes no result any more.
 func (a *actionRun) end(e *Engine, status string) {
 	a.status, a.updated = status, e.now()
-	if a.job == nil {
-		return
+	if a.job != nil && status != succeeded {
+		e.closeJob(a.job, jobFailed)
 	}
-	if status == abandoned || status == failed {
-		a.job.close(jobFailed)
-	}
-	maps.DeleteFunc(e.credentials, func(_ string, grant *Grant) bool { return grant.job == a.job })
 }

@@ -7,8 +7,25 @@ import (
 	"slices"
 )
 
+// actionTypesPage is how many ListActionTypes gives at once: few enough that a
+// client that reads one page only finds out.
+const actionTypesPage = 25
+
 // maxActionTypes is CodePipeline's quota of custom action types in a region.
 const maxActionTypes = 50
+
+// The built-in action types that the engine runs.
+var (
+	s3SourceType = &actionType{
+		ID:         typeID{"Source", "AWS", "S3", "1"},
+		Properties: []property{{Name: "S3Bucket", Required: true, Key: true}, {Name: "S3ObjectKey", Required: true, Key: true}, {Name: "PollForSourceChanges"}},
+		Outputs:    artifactDetails{1, 1},
+	}
+	approvalType = &actionType{
+		ID:         typeID{"Approval", "AWS", "Manual", "1"},
+		Properties: []property{{Name: "NotificationArn"}, {Name: "ExternalEntityLink"}, {Name: "CustomData"}},
+	}
+)
 
 // CreateActionTypeRequest is that of CreateCustomActionType.
 type CreateActionTypeRequest struct {
@@ -39,28 +56,59 @@ func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeR
 		Inputs:     r.Inputs,
 		Outputs:    r.Outputs,
 	}
+	if len(made.Properties) == 0 {
+		made.Properties = nil // an empty list defines the same type as none
+	}
+	if made.Settings != nil && *made.Settings == (settings{}) {
+		made.Settings = nil
+	}
 	if err := made.check(); err != nil {
+		return nil, err
+	}
+	tags, err := tagged(nil, r.Tags)
+	if err != nil {
 		return nil, err
 	}
 	if known, ok := e.actionTypes[made.ID]; ok {
 		if !known.deleted {
 			return nil, fail("ValidationException", "Action type with the same ID already exists: %s", made.ID)
 		}
-		made.deleted = true
-		if !reflect.DeepEqual(made, known) {
+		if !made.same(known) {
 			return nil, fail("ValidationException", "Action type %s was deleted; its version can't be used again with another definition", made.ID)
 		}
-		made.deleted = false
-	} else if len(e.actionTypes) >= maxActionTypes {
+	}
+	if e.countActionTypes() >= maxActionTypes {
 		return nil, fail("LimitExceededException", "The account has reached its limit of %d custom action types", maxActionTypes)
 	}
+	made.tags = tags
 	e.actionTypes[made.ID] = made
-	return &CreateActionTypeResponse{ActionType: made, Tags: r.Tags}, nil
+	return &CreateActionTypeResponse{ActionType: made, Tags: listed(tags)}, nil
+}
+
+// same says whether two types have the identical definition.
+func (t *actionType) same(other *actionType) bool {
+	return reflect.DeepEqual(t.Settings, other.Settings) && slices.Equal(t.Properties, other.Properties) &&
+		t.Inputs == other.Inputs && t.Outputs == other.Outputs
+}
+
+// countActionTypes counts those that are not deleted.
+func (e *Engine) countActionTypes() int {
+	count := 0
+	for _, t := range e.actionTypes {
+		if !t.deleted {
+			count++
+		}
+	}
+	return count
 }
 
 func (t *actionType) check() error {
-	queryable := 0
+	queryable, names := 0, map[string]bool{}
 	for _, p := range t.Properties {
+		if names[p.Name] {
+			return fail("ValidationException", "Two configuration properties have the name %s", p.Name)
+		}
+		names[p.Name] = true
 		if !p.Queryable {
 			continue
 		}
@@ -108,12 +156,14 @@ func (e *Engine) DeleteActionType(r DeleteActionTypeRequest) (*struct{}, error) 
 
 // ListActionTypesRequest is that of ListActionTypes.
 type ListActionTypesRequest struct {
-	Owner string `json:"actionOwnerFilter"`
+	Owner     string `json:"actionOwnerFilter"`
+	NextToken string `json:"nextToken"`
 }
 
 // ListActionTypesResponse is that of ListActionTypes.
 type ListActionTypesResponse struct {
 	ActionTypes []*actionType `json:"actionTypes"`
+	NextToken   string        `json:"nextToken,omitempty"`
 }
 
 // ListActionTypes lists the custom action types and the built-in ones that the
@@ -121,11 +171,15 @@ type ListActionTypesResponse struct {
 func (e *Engine) ListActionTypes(r ListActionTypesRequest) (*ListActionTypesResponse, error) {
 	defer e.enter()()
 	found := []*actionType{}
-	for _, t := range maps.All(e.actionTypes) {
+	for _, t := range append(slices.Collect(maps.Values(e.actionTypes)), s3SourceType, approvalType) {
 		if !t.deleted && (r.Owner == "" || r.Owner == t.ID.Owner) {
 			found = append(found, t)
 		}
 	}
 	slices.SortFunc(found, func(a, b *actionType) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
-	return &ListActionTypesResponse{ActionTypes: found}, nil
+	found, next, err := paged(page{NextToken: r.NextToken}, found, actionTypesPage)
+	if err != nil {
+		return nil, err
+	}
+	return &ListActionTypesResponse{found, next}, nil
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/rand"
+	"strings"
 	"time"
 )
 
@@ -82,18 +83,22 @@ type Grant struct {
 	Read, Write map[string]bool
 	// KeyID is the KMS key that uploads must name; empty when they must name none.
 	KeyID string
-
-	job *job
+	// SessionToken must come with each request.
+	SessionToken string
 }
+
+// jobKeyPrefix begins the access keys of jobs, so that one that was forgotten
+// is still told from an ordinary caller's.
+const jobKeyPrefix = "ASIAJOB"
 
 // grant makes credentials for a job's artifacts.
 func (e *Engine) grant(j *job) sessionCredentials {
 	made := sessionCredentials{
-		AccessKeyID:     "ASIA" + rand.Text()[:16],
+		AccessKeyID:     jobKeyPrefix + rand.Text()[:13],
 		SecretAccessKey: rand.Text() + rand.Text()[:14],
 		SessionToken:    rand.Text() + rand.Text(),
 	}
-	grant := &Grant{Expires: e.now().Add(e.options.CredentialsTTL), Read: map[string]bool{}, Write: map[string]bool{}, job: j}
+	grant := &Grant{Expires: e.now().Add(e.options.CredentialsTTL), Read: map[string]bool{}, Write: map[string]bool{}, SessionToken: made.SessionToken}
 	for _, input := range j.action.inputs {
 		grant.Read[input.Location.S3Location.String()] = true
 	}
@@ -104,20 +109,22 @@ func (e *Engine) grant(j *job) sessionCredentials {
 		grant.KeyID = key.ID
 	}
 	e.credentials[made.AccessKeyID] = grant
+	e.issued = append(e.issued, made.AccessKeyID)
 	return made
 }
 
 // String is bucket/key.
 func (l s3Location) String() string { return l.BucketName + "/" + l.ObjectKey }
 
-// GrantOf is what an access key of a job allows; ok is false for a key that
-// belongs to no open job.
+// GrantOf is what an access key of a job allows; ok is false for a key that is
+// no job's. Like any session's, the credentials outlive the job: they end by
+// expiring, after which the grant is empty.
 func (e *Engine) GrantOf(accessKeyID string) (grant Grant, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	known, ok := e.credentials[accessKeyID]
 	if !ok {
-		return Grant{}, false
+		return Grant{}, strings.HasPrefix(accessKeyID, jobKeyPrefix)
 	}
 	return *known, true
 }

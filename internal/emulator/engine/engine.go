@@ -30,6 +30,10 @@ type Options struct {
 	ActionTimeout time.Duration
 	// CredentialsTTL is how long a job's artifact credentials are good.
 	CredentialsTTL time.Duration
+	// JobRetention is how long a job that has ended is still known by its ID.
+	JobRetention time.Duration
+	// KeepExecutions is how many settled executions a pipeline remembers.
+	KeepExecutions int
 }
 
 // Objects is what the engine does in S3.
@@ -61,9 +65,13 @@ type Engine struct {
 	pipelines   map[string]*pipeline
 	jobs        map[string]*job
 	// order of jobs, oldest first: polls are fair.
-	queue       []*job
+	queue []*job
+	// ended jobs, the first to end first: they are forgotten in this order.
+	ended       []*job
 	credentials map[string]*Grant
-	nonce       int
+	// issued are the keys of credentials, the first to expire first.
+	issued []string
+	nonce  int
 }
 
 // New makes an engine.
@@ -75,6 +83,10 @@ func New(options Options) *Engine {
 	orDefault(&options.RedispatchAfter, time.Minute)
 	orDefault(&options.ActionTimeout, 24*time.Hour)
 	orDefault(&options.CredentialsTTL, 15*time.Minute)
+	orDefault(&options.JobRetention, time.Hour)
+	if options.KeepExecutions == 0 {
+		options.KeepExecutions = 1000
+	}
 	return &Engine{
 		options:     options,
 		actionTypes: map[typeID]*actionType{},

@@ -12,6 +12,7 @@ const (
 	failed     = "Failed"
 	stopping   = "Stopping"
 	stopped    = "Stopped"
+	superseded = "Superseded"
 	abandoned  = "Abandoned"
 )
 
@@ -27,12 +28,19 @@ type execution struct {
 	variables map[string]string
 	artifacts map[string]artifact
 	reason    string // of a stop
+	// requestToken makes a repeated StartPipelineExecution start nothing.
+	requestToken string
 }
+
+// live says that the execution has not settled.
+func (x *execution) live() bool { return x.status == inProgress || x.status == stopping }
 
 type stageRun struct {
 	declared stageDeclaration
 	status   string // empty: not reached
 	actions  []*actionRun
+	// past are the runs that a retry replaced, oldest first.
+	past []*actionRun
 }
 
 // StartRequest is that of StartPipelineExecution.
@@ -42,6 +50,7 @@ type StartRequest struct {
 		Name  string `json:"name"`
 		Value string `json:"value"`
 	} `json:"variables"`
+	ClientRequestToken string `json:"clientRequestToken"`
 }
 
 // ExecutionIDResponse names an execution.
@@ -49,26 +58,27 @@ type ExecutionIDResponse struct {
 	PipelineExecutionID string `json:"pipelineExecutionId"`
 }
 
-// StartPipelineExecution starts a pipeline.
+// StartPipelineExecution starts a pipeline. One that is repeated with the same
+// clientRequestToken names the execution that it started.
 func (e *Engine) StartPipelineExecution(r StartRequest) (*ExecutionIDResponse, error) {
 	defer e.enter()()
 	p, err := e.pipeline(r.Name)
 	if err != nil {
 		return nil, err
 	}
+	for _, x := range p.executions {
+		if r.ClientRequestToken != "" && x.requestToken == r.ClientRequestToken {
+			return &ExecutionIDResponse{x.id}, nil
+		}
+	}
+	variables, err := p.declaration.variables(r)
+	if err != nil {
+		return nil, err
+	}
 	now := e.now()
 	x := &execution{
 		id: newID(), pipeline: p, declared: p.declaration, status: inProgress, started: now, updated: now,
-		variables: map[string]string{}, artifacts: map[string]artifact{},
-	}
-	for _, v := range p.declaration.Variables {
-		x.variables[v.Name] = v.DefaultValue
-	}
-	for _, v := range r.Variables {
-		if _, declared := x.variables[v.Name]; !declared {
-			return nil, fail("ValidationException", "Variable %s is not declared in pipeline %s", v.Name, r.Name)
-		}
-		x.variables[v.Name] = v.Value
+		variables: variables, artifacts: map[string]artifact{}, requestToken: r.ClientRequestToken,
 	}
 	for _, stage := range p.declaration.Stages {
 		run := &stageRun{declared: stage}
@@ -77,9 +87,32 @@ func (e *Engine) StartPipelineExecution(r StartRequest) (*ExecutionIDResponse, e
 		}
 		x.stages = append(x.stages, run)
 	}
-	p.executions = append(p.executions, x)
+	p.executions, p.live = append(p.executions, x), append(p.live, x)
 	e.advance()
 	return &ExecutionIDResponse{x.id}, nil
+}
+
+// variables are the pipeline's, with the values of a start.
+func (d *declaration) variables(r StartRequest) (map[string]string, error) {
+	values, declared := map[string]string{}, map[string]bool{}
+	for _, v := range d.Variables {
+		declared[v.Name] = true
+		if v.DefaultValue != "" {
+			values[v.Name] = v.DefaultValue
+		}
+	}
+	for _, v := range r.Variables {
+		if !declared[v.Name] {
+			return nil, fail("ValidationException", "Variable %s is not declared in pipeline %s", v.Name, r.Name)
+		}
+		values[v.Name] = v.Value
+	}
+	for _, v := range d.Variables {
+		if _, set := values[v.Name]; !set {
+			return nil, fail("ValidationException", "Variable %s of pipeline %s has no default value: the start must give one", v.Name, r.Name)
+		}
+	}
+	return values, nil
 }
 
 // StopRequest is that of StopPipelineExecution.
@@ -94,14 +127,17 @@ type StopRequest struct {
 // after the actions that are under way. Workers are not told.
 func (e *Engine) StopPipelineExecution(r StopRequest) (*ExecutionIDResponse, error) {
 	defer e.enter()()
-	x, err := e.execution(r.PipelineName, r.PipelineExecutionID)
-	if err != nil {
+	if _, err := e.pipeline(r.PipelineName); err != nil {
 		return nil, err
+	}
+	x, err := e.execution(r.PipelineName, r.PipelineExecutionID)
+	if err != nil { // the model has no PipelineExecutionNotFoundException for this operation
+		return nil, fail("PipelineExecutionNotStoppableException", "Pipeline '%s' does not have an execution with ID '%s'", r.PipelineName, r.PipelineExecutionID)
 	}
 	switch {
 	case x.status == stopping && !r.Abandon:
 		return nil, fail("DuplicatedStopRequestException", "Pipeline execution %s is being stopped already", x.id)
-	case x.status != inProgress && x.status != stopping:
+	case !x.live():
 		return nil, fail("PipelineExecutionNotStoppableException", "Pipeline execution %s is %s", x.id, x.status)
 	}
 	x.reason, x.status = r.Reason, stopping
@@ -115,7 +151,7 @@ func (e *Engine) StopPipelineExecution(r StopRequest) (*ExecutionIDResponse, err
 // abandon ends an execution and its actions at once. Their jobs take no result
 // any more.
 func (x *execution) abandon(e *Engine) {
-	if x.status != inProgress && x.status != stopping {
+	if !x.live() {
 		return
 	}
 	for _, stage := range x.stages {
@@ -148,19 +184,74 @@ func (e *Engine) execution(pipelineName, id string) (*execution, error) {
 func (e *Engine) advance() {
 	e.expireJobs()
 	for _, p := range e.pipelines {
-		for _, x := range p.executions {
-			e.advanceExecution(x)
+		e.advancePipeline(p)
+	}
+	e.forget()
+}
+
+// advancePipeline takes the live executions on, and forgets the oldest of those
+// that have settled.
+func (e *Engine) advancePipeline(p *pipeline) {
+	if len(p.live) == 0 {
+		return
+	}
+	for _, x := range p.live {
+		e.advanceExecution(x)
+	}
+	e.supersede(p)
+	p.live = slices.DeleteFunc(p.live, func(x *execution) bool { return !x.live() })
+	excess := len(p.executions) - len(p.live) - e.options.KeepExecutions
+	if excess <= 0 {
+		return
+	}
+	p.executions = slices.DeleteFunc(p.executions, func(x *execution) bool {
+		if x.live() || excess == 0 {
+			return false
+		}
+		excess--
+		return true
+	})
+}
+
+// supersede ends executions that wait for a stage for which a newer one waits
+// too: in the mode SUPERSEDED the newer takes the place of the older.
+func (e *Engine) supersede(p *pipeline) {
+	waiting := map[string]bool{}
+	for _, x := range slices.Backward(p.live) {
+		stage := x.awaited()
+		if stage == "" || x.declared.ExecutionMode != "SUPERSEDED" {
+			continue
+		}
+		if waiting[stage] {
+			x.settle(e, superseded)
+		}
+		waiting[stage] = true
+	}
+}
+
+// awaited is the stage that the execution waits to enter, if it does.
+func (x *execution) awaited() string {
+	if !x.live() {
+		return ""
+	}
+	for _, stage := range x.stages {
+		if stage.status == "" {
+			return stage.declared.Name
+		}
+		if stage.status != succeeded {
+			return ""
 		}
 	}
+	return ""
 }
 
 // advanceExecution takes an execution as far as it can go now.
 func (e *Engine) advanceExecution(x *execution) {
-	for i, stage := range x.stages {
+	for _, stage := range x.stages {
 		if stage.status == succeeded {
 			continue
 		}
-		if x.status != inProgress && x.status != stopping {
+		if !x.live() {
 			return
 		}
 		if stage.status == "" {
@@ -168,7 +259,7 @@ func (e *Engine) advanceExecution(x *execution) {
 				x.settle(e, stopped)
 				return
 			}
-			if x.stageTaken(i) {
+			if x.stageTaken(stage.declared.Name) {
 				return // one execution at a time is in a stage
 			}
 			stage.status = inProgress
@@ -178,7 +269,7 @@ func (e *Engine) advanceExecution(x *execution) {
 			return
 		}
 	}
-	if x.status == inProgress || x.status == stopping {
+	if x.live() {
 		x.settle(e, succeeded)
 	}
 }
@@ -189,20 +280,30 @@ func (x *execution) settle(e *Engine, status string) {
 
 // stageTaken says whether another execution is in the stage, or waits for it
 // and is older.
-func (x *execution) stageTaken(stage int) bool {
+func (x *execution) stageTaken(stage string) bool {
 	if x.declared.ExecutionMode == "PARALLEL" {
 		return false
 	}
-	for _, other := range x.pipeline.executions {
+	for _, other := range x.pipeline.live {
 		if other == x {
 			return false
 		}
-		live := other.status == inProgress || other.status == stopping
-		if live && stage < len(other.stages) && other.stages[stage].status != succeeded {
+		run := other.stage(stage)
+		if other.live() && run != nil && run.status != succeeded {
 			return true
 		}
 	}
 	return false
+}
+
+// stage finds a stage by its name; nil when the pipeline had none of it then.
+func (x *execution) stage(name string) *stageRun {
+	for _, stage := range x.stages {
+		if stage.declared.Name == name {
+			return stage
+		}
+	}
+	return nil
 }
 
 // advanceStage starts the actions of the lowest runOrder that has not ended
@@ -217,6 +318,7 @@ func (e *Engine) advanceStage(x *execution, stage *stageRun) {
 			if action.status == "" && x.status == inProgress {
 				e.startAction(action)
 			}
+			e.expireApproval(action)
 			running = running || action.status == inProgress
 			bad = bad || action.status == failed || action.status == abandoned
 			bad = bad || (action.status == "" && x.status == stopping)

@@ -1,18 +1,27 @@
 package engine
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // ListActionsRequest is that of ListActionExecutions.
 type ListActionsRequest struct {
 	PipelineName string `json:"pipelineName"`
 	Filter       struct {
-		PipelineExecutionID string `json:"pipelineExecutionId"`
+		PipelineExecutionID       string `json:"pipelineExecutionId"`
+		LatestInPipelineExecution struct {
+			PipelineExecutionID string `json:"pipelineExecutionId"`
+			StartTimeRange      string `json:"startTimeRange"`
+		} `json:"latestInPipelineExecution"`
 	} `json:"filter"`
+	page
 }
 
 // ListActionsResponse is that of ListActionExecutions.
 type ListActionsResponse struct {
-	Details []actionExecutionDetail `json:"actionExecutionDetails"`
+	Details   []actionExecutionDetail `json:"actionExecutionDetails"`
+	NextToken string                  `json:"nextToken,omitempty"`
 }
 
 type actionExecutionDetail struct {
@@ -67,14 +76,19 @@ func (e *Engine) ListActionExecutions(r ListActionsRequest) (*ListActionsRespons
 	if err != nil {
 		return nil, err
 	}
-	wanted := r.Filter.PipelineExecutionID
+	latest := r.Filter.LatestInPipelineExecution
+	wanted := cmp.Or(r.Filter.PipelineExecutionID, latest.PipelineExecutionID)
 	list := []actionExecutionDetail{}
 	for _, x := range slices.Backward(p.executions) {
 		if wanted != "" && x.id != wanted {
 			continue
 		}
 		for _, stage := range slices.Backward(x.stages) {
-			for _, action := range slices.Backward(stage.actions) {
+			runs := stage.actions
+			if latest.StartTimeRange != "Latest" {
+				runs = append(slices.Clone(stage.past), runs...)
+			}
+			for _, action := range slices.Backward(runs) {
 				if action.status != "" {
 					list = append(list, e.detail(stage.declared.Name, action))
 				}
@@ -86,7 +100,11 @@ func (e *Engine) ListActionExecutions(r ListActionsRequest) (*ListActionsRespons
 			return nil, err
 		}
 	}
-	return &ListActionsResponse{list}, nil
+	list, next, err := paged(r.page, list, 100)
+	if err != nil {
+		return nil, err
+	}
+	return &ListActionsResponse{list, next}, nil
 }
 
 func (e *Engine) detail(stage string, a *actionRun) actionExecutionDetail {

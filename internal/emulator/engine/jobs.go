@@ -29,11 +29,29 @@ type job struct {
 	token      string // the continuation token that the job before ended with
 	available  time.Time
 	dispatched time.Time
+	ended      time.Time
 }
 
-func (j *job) close(status string) {
-	if j.status == jobQueued || j.status == jobDispatched || j.status == jobInProgress {
-		j.status = status
+// closeJob ends a job; what has ended keeps its status.
+func (e *Engine) closeJob(j *job, status string) {
+	if !j.ended.IsZero() {
+		return
+	}
+	j.status, j.ended = status, e.now()
+	e.ended = append(e.ended, j)
+}
+
+// forget drops jobs that ended long ago (a completed job's ID soon stops
+// working) and credentials that have expired.
+func (e *Engine) forget() {
+	now := e.now()
+	for len(e.ended) > 0 && now.Sub(e.ended[0].ended) >= e.options.JobRetention {
+		delete(e.jobs, e.ended[0].id)
+		e.ended = e.ended[1:]
+	}
+	for len(e.issued) > 0 && !now.Before(e.credentials[e.issued[0]].Expires) {
+		delete(e.credentials, e.issued[0])
+		e.issued = e.issued[1:]
 	}
 }
 
@@ -44,12 +62,13 @@ func (e *Engine) newJob(a *actionRun, token string, available time.Time) *job {
 	return made
 }
 
-// expireJobs times out actions, and forgets jobs that need no more dispatching.
+// expireJobs times out actions, and takes jobs that need no more dispatching off
+// the queue.
 func (e *Engine) expireJobs() {
 	now := e.now()
 	for _, j := range e.queue {
 		if j.action.status == inProgress && now.Sub(j.action.started) >= e.options.ActionTimeout {
-			j.close(jobTimedOut)
+			e.closeJob(j, jobTimedOut)
 			j.action.fail(e, "JobFailed", fmt.Sprintf("The action has not ended within %s", e.options.ActionTimeout))
 		}
 	}
@@ -225,7 +244,7 @@ func (e *Engine) PutJobSuccessResult(r SuccessRequest) (*struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.close(jobSucceeded)
+	e.closeJob(j, jobSucceeded)
 	j.action.take(r, e.now())
 	if r.ContinuationToken != "" {
 		j.action.job = e.newJob(j.action, r.ContinuationToken, e.now().Add(e.options.ContinuationDelay))
@@ -245,8 +264,17 @@ func (a *actionRun) take(r SuccessRequest, now time.Time) {
 	if r.OutputVariables != nil {
 		a.variables = r.OutputVariables
 	}
-	if r.CurrentRevision != nil {
-		a.revision = r.CurrentRevision.Revision
+	if r.CurrentRevision == nil {
+		return
+	}
+	a.revision = r.CurrentRevision.Revision
+	if a.declared.ActionTypeID.Category != "Source" {
+		return
+	}
+	// What was handed out before may still be in a response on its way.
+	a.outputs = slices.Clone(a.outputs)
+	for i := range a.outputs {
+		a.outputs[i].Revision = a.revision
 	}
 }
 
@@ -263,7 +291,7 @@ func (e *Engine) PutJobFailureResult(r FailureRequest) (*struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.close(jobFailed)
+	e.closeJob(j, jobFailed)
 	if r.FailureDetails.ExternalExecutionID != "" {
 		j.action.externalID = r.FailureDetails.ExternalExecutionID
 	}

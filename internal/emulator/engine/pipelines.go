@@ -11,9 +11,15 @@ type pipeline struct {
 	declaration declaration
 	created     time.Time
 	updated     time.Time
-	// executions, oldest first.
-	executions []*execution
+	// versions before the declaration, oldest first.
+	versions []declaration
+	tags     map[string]string
+	// executions, oldest first; live are those of them that have not settled.
+	executions, live []*execution
 }
+
+// maxVersions bounds the earlier versions that a pipeline remembers.
+const maxVersions = 100
 
 // PipelineRequest is that of CreatePipeline and UpdatePipeline.
 type PipelineRequest struct {
@@ -42,14 +48,18 @@ func (e *Engine) CreatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	if _, ok := e.pipelines[r.Pipeline.Name]; ok {
 		return nil, fail("PipelineNameInUseException", "A pipeline with name '%s' already exists", r.Pipeline.Name)
 	}
+	tags, err := tagged(nil, r.Tags)
+	if err != nil {
+		return nil, err
+	}
 	made, err := e.complete(r.Pipeline)
 	if err != nil {
 		return nil, err
 	}
 	made.Version = 1
 	now := e.now()
-	e.pipelines[made.Name] = &pipeline{declaration: made, created: now, updated: now}
-	return &PipelineResponse{Pipeline: e.masked(made), Tags: r.Tags}, nil
+	e.pipelines[made.Name] = &pipeline{declaration: made, tags: tags, created: now, updated: now}
+	return &PipelineResponse{Pipeline: e.masked(made), Tags: listed(tags)}, nil
 }
 
 // UpdatePipeline replaces a pipeline's declaration. Running executions go on
@@ -65,6 +75,8 @@ func (e *Engine) UpdatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 		return nil, err
 	}
 	made.Version = known.declaration.Version + 1
+	known.versions = append(known.versions, known.declaration)
+	known.versions = known.versions[max(0, len(known.versions)-maxVersions):]
 	known.declaration, known.updated = made, e.now()
 	return &PipelineResponse{Pipeline: e.masked(made)}, nil
 }
@@ -74,23 +86,45 @@ type NameRequest struct {
 	Name string `json:"name"`
 }
 
-// GetPipeline reads a pipeline's declaration.
-func (e *Engine) GetPipeline(r NameRequest) (*PipelineResponse, error) {
+// GetPipelineRequest is that of GetPipeline.
+type GetPipelineRequest struct {
+	Name    string `json:"name"`
+	Version int    `json:"version"`
+}
+
+// GetPipeline reads a pipeline's declaration: the newest, or that of a version.
+func (e *Engine) GetPipeline(r GetPipelineRequest) (*PipelineResponse, error) {
 	defer e.enter()()
 	known, err := e.pipeline(r.Name)
 	if err != nil {
 		return nil, err
 	}
-	return &PipelineResponse{Pipeline: e.masked(known.declaration), Metadata: &pipelineMetadata{
+	declared, err := known.version(r.Version)
+	if err != nil {
+		return nil, err
+	}
+	return &PipelineResponse{Pipeline: e.masked(declared), Metadata: &pipelineMetadata{
 		ARN: e.pipelineARN(r.Name), Created: epoch(known.created), Updated: epoch(known.updated),
 	}}, nil
+}
+
+func (p *pipeline) version(number int) (declaration, error) {
+	if number == 0 || number == p.declaration.Version {
+		return p.declaration, nil
+	}
+	for _, earlier := range p.versions {
+		if earlier.Version == number {
+			return earlier, nil
+		}
+	}
+	return declaration{}, fail("PipelineVersionNotFoundException", "Pipeline '%s' does not have a version %d", p.declaration.Name, number)
 }
 
 // DeletePipeline deletes a pipeline. One that is not there is no error.
 func (e *Engine) DeletePipeline(r NameRequest) (*struct{}, error) {
 	defer e.enter()()
 	if known, ok := e.pipelines[r.Name]; ok {
-		for _, x := range known.executions {
+		for _, x := range known.live {
 			x.abandon(e)
 		}
 	}
@@ -98,9 +132,13 @@ func (e *Engine) DeletePipeline(r NameRequest) (*struct{}, error) {
 	return nil, nil
 }
 
+// ListPipelinesRequest is that of ListPipelines.
+type ListPipelinesRequest struct{ page }
+
 // ListPipelinesResponse is that of ListPipelines.
 type ListPipelinesResponse struct {
 	Pipelines []pipelineSummary `json:"pipelines"`
+	NextToken string            `json:"nextToken,omitempty"`
 }
 
 type pipelineSummary struct {
@@ -113,7 +151,7 @@ type pipelineSummary struct {
 }
 
 // ListPipelines lists all pipelines.
-func (e *Engine) ListPipelines(struct{}) (*ListPipelinesResponse, error) {
+func (e *Engine) ListPipelines(r ListPipelinesRequest) (*ListPipelinesResponse, error) {
 	defer e.enter()()
 	list := []pipelineSummary{}
 	for _, p := range e.pipelines {
@@ -121,7 +159,11 @@ func (e *Engine) ListPipelines(struct{}) (*ListPipelinesResponse, error) {
 		list = append(list, pipelineSummary{d.Name, d.Version, d.PipelineType, d.ExecutionMode, epoch(p.created), epoch(p.updated)})
 	}
 	slices.SortFunc(list, func(a, b pipelineSummary) int { return cmp.Compare(a.Name, b.Name) })
-	return &ListPipelinesResponse{Pipelines: list}, nil
+	list, next, err := paged(r.page, list, 1000)
+	if err != nil {
+		return nil, err
+	}
+	return &ListPipelinesResponse{list, next}, nil
 }
 
 func (e *Engine) pipeline(name string) (*pipeline, error) {
@@ -129,113 +171,4 @@ func (e *Engine) pipeline(name string) (*pipeline, error) {
 		return known, nil
 	}
 	return nil, fail("PipelineNotFoundException", "Account '%s' does not have a pipeline with name '%s'", e.options.AccountID, name)
-}
-
-// complete checks a declaration and fills in what it leaves out.
-func (e *Engine) complete(d declaration) (declaration, error) {
-	if len(d.Stages) < 2 {
-		return d, fail("InvalidStructureException", "Pipeline must contain at least two stages")
-	}
-	if d.ArtifactStore == nil {
-		return d, fail("InvalidStructureException", "Pipeline must have an artifactStore")
-	}
-	d.PipelineType = cmp.Or(d.PipelineType, "V1")
-	d.ExecutionMode = cmp.Or(d.ExecutionMode, "SUPERSEDED")
-	d.Stages = slices.Clone(d.Stages)
-	made := map[string]bool{}
-	for i, stage := range d.Stages {
-		d.Stages[i].Actions = slices.Clone(stage.Actions)
-		if len(stage.Actions) == 0 {
-			return d, fail("InvalidStageDeclarationException", "Stage %s has no actions", stage.Name)
-		}
-		for k := range d.Stages[i].Actions {
-			if err := e.completeAction(&d.Stages[i].Actions[k], i == 0, made); err != nil {
-				return d, err
-			}
-		}
-	}
-	return d, nil
-}
-
-// completeAction checks one action; made are the artifacts of the actions before it.
-func (e *Engine) completeAction(a *actionDeclaration, first bool, made map[string]bool) error {
-	a.RunOrder = max(a.RunOrder, 1)
-	if first != (a.ActionTypeID.Category == "Source") {
-		return fail("InvalidStructureException", "Action %s: the first stage must have source actions, and only source actions", a.Name)
-	}
-	for _, input := range a.InputArtifacts {
-		if !made[input.Name] {
-			return fail("InvalidActionDeclarationException", "Action %s: input artifact %s is made by no action before it", a.Name, input.Name)
-		}
-	}
-	for _, output := range a.OutputArtifacts {
-		if made[output.Name] {
-			return fail("InvalidActionDeclarationException", "Action %s: output artifact %s is made by another action", a.Name, output.Name)
-		}
-		made[output.Name] = true
-	}
-	if a.ActionTypeID.Owner != "Custom" {
-		return nil
-	}
-	t, ok := e.actionTypes[a.ActionTypeID]
-	if !ok || t.deleted {
-		return fail("InvalidActionDeclarationException", "Action %s: ActionType (%s) is not available", a.Name, a.ActionTypeID)
-	}
-	return t.checkAction(a)
-}
-
-// checkAction holds an action against its type.
-func (t *actionType) checkAction(a *actionDeclaration) error {
-	if n := len(a.InputArtifacts); n < t.Inputs.MinimumCount || n > t.Inputs.MaximumCount {
-		return fail("InvalidActionDeclarationException", "Action %s has %d input artifacts: its type takes %d to %d", a.Name, n, t.Inputs.MinimumCount, t.Inputs.MaximumCount)
-	}
-	if n := len(a.OutputArtifacts); n < t.Outputs.MinimumCount || n > t.Outputs.MaximumCount {
-		return fail("InvalidActionDeclarationException", "Action %s has %d output artifacts: its type takes %d to %d", a.Name, n, t.Outputs.MinimumCount, t.Outputs.MaximumCount)
-	}
-	known := map[string]bool{}
-	for _, p := range t.Properties {
-		known[p.Name] = true
-		if _, set := a.Configuration[p.Name]; p.Required && !set {
-			return fail("InvalidActionDeclarationException", "Action %s: the configuration misses the required property %s", a.Name, p.Name)
-		}
-	}
-	for name := range a.Configuration {
-		if !known[name] {
-			return fail("InvalidActionDeclarationException", "Action %s: the configuration has the unknown property %s", a.Name, name)
-		}
-	}
-	return nil
-}
-
-// mask is what CodePipeline shows in place of a secret value.
-const mask = "****"
-
-// masked is a declaration as it is shown: without secret values.
-func (e *Engine) masked(d declaration) declaration {
-	d.Stages = slices.Clone(d.Stages)
-	for i := range d.Stages {
-		d.Stages[i].Actions = slices.Clone(d.Stages[i].Actions)
-		for k := range d.Stages[i].Actions {
-			a := &d.Stages[i].Actions[k]
-			a.Configuration = e.maskedConfiguration(a.ActionTypeID, a.Configuration)
-		}
-	}
-	return d
-}
-
-func (e *Engine) maskedConfiguration(id typeID, configuration map[string]string) map[string]string {
-	t, ok := e.actionTypes[id]
-	if !ok || configuration == nil {
-		return configuration
-	}
-	shown := map[string]string{}
-	for name, value := range configuration {
-		shown[name] = value
-	}
-	for _, p := range t.Properties {
-		if _, set := shown[p.Name]; set && p.Secret {
-			shown[p.Name] = mask
-		}
-	}
-	return shown
 }

@@ -20,6 +20,8 @@ type stageState struct {
 	InboundTransitionState transitionState `json:"inboundTransitionState"`
 	ActionStates           []actionState   `json:"actionStates"`
 	LatestExecution        *stageExecution `json:"latestExecution,omitempty"`
+	// InboundExecutions wait to enter the stage, oldest first.
+	InboundExecutions []stageExecution `json:"inboundExecutions,omitempty"`
 }
 
 type transitionState struct {
@@ -51,6 +53,7 @@ type actionExecution struct {
 	Status               string        `json:"status"`
 	Summary              string        `json:"summary,omitempty"`
 	LastStatusChange     float64       `json:"lastStatusChange"`
+	Token                string        `json:"token,omitempty"`
 	ExternalExecutionID  string        `json:"externalExecutionId,omitempty"`
 	ExternalExecutionURL string        `json:"externalExecutionUrl,omitempty"`
 	PercentComplete      *int          `json:"percentComplete,omitempty"`
@@ -70,18 +73,22 @@ func (e *Engine) GetPipelineState(r NameRequest) (*StateResponse, error) {
 		return nil, err
 	}
 	state := &StateResponse{PipelineName: r.Name, PipelineVersion: p.declaration.Version, Created: epoch(p.created), Updated: epoch(p.updated)}
-	for i, stage := range p.declaration.Stages {
-		state.StageStates = append(state.StageStates, e.stageState(p, i, stage))
+	for _, stage := range p.declaration.Stages {
+		state.StageStates = append(state.StageStates, e.stageState(p, stage))
 	}
 	return state, nil
 }
 
-func (e *Engine) stageState(p *pipeline, index int, declared stageDeclaration) stageState {
+func (e *Engine) stageState(p *pipeline, declared stageDeclaration) stageState {
 	state := stageState{StageName: declared.Name, InboundTransitionState: transitionState{true}}
 	var latest *stageRun
 	for _, x := range p.executions {
-		if index < len(x.stages) && x.stages[index].status != "" {
-			latest = x.stages[index]
+		run := x.stage(declared.Name)
+		if x.awaited() == declared.Name {
+			state.InboundExecutions = append(state.InboundExecutions, stageExecution{x.id, inProgress, "STANDARD"})
+		}
+		if run != nil && run.status != "" {
+			latest = run
 			state.LatestExecution = &stageExecution{x.id, latest.status, "STANDARD"}
 		}
 	}
@@ -112,6 +119,9 @@ func (e *Engine) actionState(a *actionRun) actionState {
 	}}
 	state.EntityURL = e.link(a, func(s *settings) string { return s.EntityURLTemplate })
 	state.RevisionURL = e.link(a, func(s *settings) string { return s.RevisionURLTemplate })
+	if a.status == inProgress {
+		state.LatestExecution.Token = a.approval
+	}
 	if a.revision != "" {
 		state.CurrentRevision = &actionRevision{a.revision, a.revision, epoch(a.updated)}
 	}
@@ -203,20 +213,33 @@ func (e *Engine) GetPipelineExecution(r ExecutionRequest) (*ExecutionResponse, e
 // ListExecutionsRequest is that of ListPipelineExecutions.
 type ListExecutionsRequest struct {
 	PipelineName string `json:"pipelineName"`
+	Filter       struct {
+		SucceededInStage struct {
+			StageName string `json:"stageName"`
+		} `json:"succeededInStage"`
+	} `json:"filter"`
+	page
 }
 
 // ListExecutionsResponse is that of ListPipelineExecutions.
 type ListExecutionsResponse struct {
 	Summaries []executionSummary `json:"pipelineExecutionSummaries"`
+	NextToken string             `json:"nextToken,omitempty"`
 }
 
 type executionSummary struct {
-	PipelineExecutionID string  `json:"pipelineExecutionId"`
-	Status              string  `json:"status"`
-	StartTime           float64 `json:"startTime"`
-	LastUpdateTime      float64 `json:"lastUpdateTime"`
-	ExecutionMode       string  `json:"executionMode"`
-	ExecutionType       string  `json:"executionType"`
+	PipelineExecutionID string       `json:"pipelineExecutionId"`
+	Status              string       `json:"status"`
+	StartTime           float64      `json:"startTime"`
+	LastUpdateTime      float64      `json:"lastUpdateTime"`
+	ExecutionMode       string       `json:"executionMode"`
+	ExecutionType       string       `json:"executionType"`
+	StatusSummary       string       `json:"statusSummary,omitempty"`
+	StopTrigger         *stopTrigger `json:"stopTrigger,omitempty"`
+}
+
+type stopTrigger struct {
+	Reason string `json:"reason,omitempty"`
 }
 
 // ListPipelineExecutions lists a pipeline's executions, newest first.
@@ -227,8 +250,28 @@ func (e *Engine) ListPipelineExecutions(r ListExecutionsRequest) (*ListExecution
 		return nil, err
 	}
 	list := []executionSummary{}
+	wanted := r.Filter.SucceededInStage.StageName
 	for _, x := range slices.Backward(p.executions) {
-		list = append(list, executionSummary{x.id, x.status, epoch(x.started), epoch(x.updated), x.declared.ExecutionMode, "STANDARD"})
+		if run := x.stage(wanted); wanted != "" && (run == nil || run.status != succeeded) {
+			continue
+		}
+		list = append(list, x.summary())
 	}
-	return &ListExecutionsResponse{list}, nil
+	list, next, err := paged(r.page, list, 100)
+	if err != nil {
+		return nil, err
+	}
+	return &ListExecutionsResponse{list, next}, nil
+}
+
+func (x *execution) summary() executionSummary {
+	summary := executionSummary{
+		PipelineExecutionID: x.id, Status: x.status, StatusSummary: x.reason,
+		StartTime: epoch(x.started), LastUpdateTime: epoch(x.updated),
+		ExecutionMode: x.declared.ExecutionMode, ExecutionType: "STANDARD",
+	}
+	if x.status == stopping || x.status == stopped {
+		summary.StopTrigger = &stopTrigger{x.reason}
+	}
+	return summary
 }

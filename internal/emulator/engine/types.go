@@ -50,6 +50,7 @@ type actionType struct {
 	Outputs    artifactDetails `json:"outputArtifactDetails"`
 
 	deleted bool
+	tags    map[string]string
 }
 
 type artifactStore struct {
@@ -77,6 +78,8 @@ type actionDeclaration struct {
 	Namespace       string            `json:"namespace,omitempty"`
 	RoleARN         string            `json:"roleArn,omitempty"`
 	Region          string            `json:"region,omitempty"`
+	// TimeoutInMinutes is for manual approvals only.
+	TimeoutInMinutes int `json:"timeoutInMinutes,omitempty"`
 }
 
 type stageDeclaration struct {

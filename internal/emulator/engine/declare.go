@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+)
+
+// complete checks a declaration and fills in what it leaves out.
+func (e *Engine) complete(d declaration) (declaration, error) {
+	if len(d.Stages) < 2 {
+		return d, fail("InvalidStructureException", "Pipeline must contain at least two stages")
+	}
+	if d.ArtifactStore == nil {
+		return d, fail("InvalidStructureException", "Pipeline must have an artifactStore")
+	}
+	d.PipelineType = cmp.Or(d.PipelineType, "V1")
+	d.ExecutionMode = cmp.Or(d.ExecutionMode, "SUPERSEDED")
+	d.Stages = slices.Clone(d.Stages)
+	seen := names{stages: map[string]bool{}, namespaces: map[string]bool{}, artifacts: map[string]bool{}}
+	for i := range d.Stages {
+		d.Stages[i].Actions = slices.Clone(d.Stages[i].Actions)
+		if err := e.checkStage(&d.Stages[i], i == 0, seen); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// names are those that a declaration may use once.
+type names struct{ stages, namespaces, artifacts map[string]bool }
+
+// checkStage checks a stage; seen are the names of the stages before it.
+func (e *Engine) checkStage(stage *stageDeclaration, first bool, seen names) error {
+	if seen.stages[stage.Name] {
+		return fail("InvalidStageDeclarationException", "Two stages have the name %s", stage.Name)
+	}
+	seen.stages[stage.Name] = true
+	if len(stage.Actions) == 0 {
+		return fail("InvalidStageDeclarationException", "Stage %s has no actions", stage.Name)
+	}
+	taken := map[string]bool{}
+	for k := range stage.Actions {
+		a := &stage.Actions[k]
+		a.RunOrder = max(a.RunOrder, 1)
+		if taken[a.Name] {
+			return fail("InvalidActionDeclarationException", "Two actions of stage %s have the name %s", stage.Name, a.Name)
+		}
+		taken[a.Name] = true
+		if err := e.checkAction(a, first, seen); err != nil {
+			return err
+		}
+	}
+	return checkFlow(stage.Actions, seen.artifacts)
+}
+
+func (e *Engine) checkAction(a *actionDeclaration, first bool, seen names) error {
+	if first != (a.ActionTypeID.Category == "Source") {
+		return fail("InvalidStructureException", "Action %s: the first stage must have source actions, and only source actions", a.Name)
+	}
+	if a.Namespace != "" && seen.namespaces[a.Namespace] {
+		return fail("InvalidActionDeclarationException", "Action %s: another action has the namespace %s", a.Name, a.Namespace)
+	}
+	seen.namespaces[a.Namespace] = true
+	if a.ActionTypeID.Owner != "Custom" {
+		return nil
+	}
+	t, ok := e.actionTypes[a.ActionTypeID]
+	if !ok || t.deleted {
+		return fail("InvalidActionDeclarationException", "Action %s: ActionType (%s) is not available", a.Name, a.ActionTypeID)
+	}
+	return t.checkAction(a)
+}
+
+// checkFlow checks that each input artifact of a stage's actions is made in a
+// stage before or by an action of a lower runOrder, and that each output
+// artifact is made once. made are the artifacts so far.
+func checkFlow(actions []actionDeclaration, made map[string]bool) error {
+	inOrder := slices.Clone(actions)
+	slices.SortStableFunc(inOrder, func(a, b actionDeclaration) int { return cmp.Compare(a.RunOrder, b.RunOrder) })
+	for i := 0; i < len(inOrder); {
+		end := i
+		for ; end < len(inOrder) && inOrder[end].RunOrder == inOrder[i].RunOrder; end++ {
+			if err := checkInputs(inOrder[end], made); err != nil {
+				return err
+			}
+		}
+		for ; i < end; i++ {
+			if err := addOutputs(inOrder[i], made); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkInputs(a actionDeclaration, made map[string]bool) error {
+	for _, input := range a.InputArtifacts {
+		if !made[input.Name] {
+			return fail("InvalidActionDeclarationException", "Action %s: input artifact %s is made by no action before it", a.Name, input.Name)
+		}
+	}
+	return nil
+}
+
+func addOutputs(a actionDeclaration, made map[string]bool) error {
+	for _, output := range a.OutputArtifacts {
+		if made[output.Name] {
+			return fail("InvalidActionDeclarationException", "Action %s: output artifact %s is made by another action", a.Name, output.Name)
+		}
+		made[output.Name] = true
+	}
+	return nil
+}
+
+// checkAction holds an action against its type.
+func (t *actionType) checkAction(a *actionDeclaration) error {
+	if n := len(a.InputArtifacts); n < t.Inputs.MinimumCount || n > t.Inputs.MaximumCount {
+		return fail("InvalidActionDeclarationException", "Action %s has %d input artifacts: its type takes %d to %d", a.Name, n, t.Inputs.MinimumCount, t.Inputs.MaximumCount)
+	}
+	if n := len(a.OutputArtifacts); n < t.Outputs.MinimumCount || n > t.Outputs.MaximumCount {
+		return fail("InvalidActionDeclarationException", "Action %s has %d output artifacts: its type takes %d to %d", a.Name, n, t.Outputs.MinimumCount, t.Outputs.MaximumCount)
+	}
+	known := map[string]bool{}
+	for _, p := range t.Properties {
+		known[p.Name] = true
+		if _, set := a.Configuration[p.Name]; p.Required && !set {
+			return fail("InvalidActionDeclarationException", "Action %s: the configuration misses the required property %s", a.Name, p.Name)
+		}
+	}
+	for name := range a.Configuration {
+		if !known[name] {
+			return fail("InvalidActionDeclarationException", "Action %s: the configuration has the unknown property %s", a.Name, name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package engine
+
+// RetryRequest is that of RetryStageExecution.
+type RetryRequest struct {
+	PipelineName        string `json:"pipelineName"`
+	StageName           string `json:"stageName"`
+	PipelineExecutionID string `json:"pipelineExecutionId"`
+	RetryMode           string `json:"retryMode"`
+}
+
+// RetryStageExecution runs the failed actions of a failed stage again, or all
+// of its actions, in the execution that failed there.
+func (e *Engine) RetryStageExecution(r RetryRequest) (*ExecutionIDResponse, error) {
+	defer e.enter()()
+	p, err := e.pipeline(r.PipelineName)
+	if err != nil {
+		return nil, err
+	}
+	if p.declaration.stage(r.StageName) == nil {
+		return nil, fail("StageNotFoundException", "Pipeline '%s' does not have a stage '%s'", r.PipelineName, r.StageName)
+	}
+	x, err := e.execution(r.PipelineName, r.PipelineExecutionID)
+	if err != nil { // the model has no PipelineExecutionNotFoundException for this operation
+		return nil, fail("StageNotRetryableException", "Pipeline '%s' does not have an execution with ID '%s'", r.PipelineName, r.PipelineExecutionID)
+	}
+	stage := x.stage(r.StageName)
+	if stage == nil || x.live() || (stage.status != failed && stage.status != stopped) {
+		return nil, fail("StageNotRetryableException", "Stage '%s' has not failed in execution %s", r.StageName, x.id)
+	}
+	if p.reachedAfter(x, r.StageName) {
+		return nil, fail("NotLatestPipelineExecutionException", "Execution %s is not the latest of stage '%s'", x.id, r.StageName)
+	}
+	stage.again(x, r.RetryMode == "ALL_ACTIONS")
+	x.status, x.reason, x.updated = inProgress, "", e.now()
+	p.relive()
+	e.advance()
+	return &ExecutionIDResponse{x.id}, nil
+}
+
+// reachedAfter says whether an execution newer than x has entered the stage.
+func (p *pipeline) reachedAfter(x *execution, stage string) bool {
+	newer := false
+	for _, other := range p.executions {
+		run := other.stage(stage)
+		if newer && run != nil && run.status != "" {
+			return true
+		}
+		newer = newer || other == x
+	}
+	return false
+}
+
+// again makes the stage ready to run; its actions that ended well run again
+// only if all shall.
+func (s *stageRun) again(x *execution, all bool) {
+	s.status = ""
+	for i, run := range s.actions {
+		if run.status == "" || (run.status == succeeded && !all) {
+			continue
+		}
+		s.past = append(s.past, run)
+		s.actions[i] = &actionRun{declared: run.declared, execution: x}
+	}
+}
+
+// relive finds the live executions anew, in their order.
+func (p *pipeline) relive() {
+	p.live = nil
+	for _, x := range p.executions {
+		if x.live() {
+			p.live = append(p.live, x)
+		}
+	}
+}

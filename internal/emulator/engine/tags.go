@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// maxTags is CodePipeline's quota of tags on a resource.
+const maxTags = 50
+
+// TagRequest is that of TagResource.
+type TagRequest struct {
+	ResourceARN string `json:"resourceArn"`
+	Tags        []tag  `json:"tags"`
+}
+
+// TagResource adds tags to a pipeline or a custom action type.
+func (e *Engine) TagResource(r TagRequest) (*struct{}, error) {
+	defer e.enter()()
+	known, err := e.tagsOf(r.ResourceARN)
+	if err != nil {
+		return nil, err
+	}
+	*known, err = tagged(*known, r.Tags)
+	return nil, err
+}
+
+// UntagRequest is that of UntagResource.
+type UntagRequest struct {
+	ResourceARN string   `json:"resourceArn"`
+	TagKeys     []string `json:"tagKeys"`
+}
+
+// UntagResource takes tags off a pipeline or a custom action type.
+func (e *Engine) UntagResource(r UntagRequest) (*struct{}, error) {
+	defer e.enter()()
+	known, err := e.tagsOf(r.ResourceARN)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range r.TagKeys {
+		delete(*known, key)
+	}
+	return nil, nil
+}
+
+// ListTagsRequest is that of ListTagsForResource.
+type ListTagsRequest struct {
+	ResourceARN string `json:"resourceArn"`
+	page
+}
+
+// ListTagsResponse is that of ListTagsForResource.
+type ListTagsResponse struct {
+	Tags      []tag  `json:"tags"`
+	NextToken string `json:"nextToken,omitempty"`
+}
+
+// ListTagsForResource lists the tags of a pipeline or a custom action type.
+func (e *Engine) ListTagsForResource(r ListTagsRequest) (*ListTagsResponse, error) {
+	defer e.enter()()
+	known, err := e.tagsOf(r.ResourceARN)
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := paged(r.page, listed(*known), 100)
+	if err != nil {
+		return nil, err
+	}
+	return &ListTagsResponse{list, next}, nil
+}
+
+// tagsOf finds a resource by its ARN: that of a pipeline ends in its name, that
+// of an action type in actiontype:OWNER/CATEGORY/PROVIDER/VERSION.
+func (e *Engine) tagsOf(arn string) (*map[string]string, error) {
+	name, ours := strings.CutPrefix(arn, e.pipelineARN(""))
+	if !ours {
+		return nil, fail("InvalidArnException", "%s is not an ARN of this account and region", arn)
+	}
+	if p, ok := e.pipelines[name]; ok {
+		return &p.tags, nil
+	}
+	parts := strings.Split(strings.TrimPrefix(name, "actiontype:"), "/")
+	if len(parts) == 4 {
+		t, ok := e.actionTypes[typeID{Category: parts[1], Owner: parts[0], Provider: parts[2], Version: parts[3]}]
+		if ok && !t.deleted {
+			return &t.tags, nil
+		}
+	}
+	return nil, fail("ResourceNotFoundException", "There is no resource %s", arn)
+}
+
+// tagged is known with more tags; known stays as it is.
+func tagged(known map[string]string, more []tag) (map[string]string, error) {
+	all := map[string]string{}
+	maps.Copy(all, known)
+	for _, t := range more {
+		if strings.HasPrefix(strings.ToLower(t.Key), "aws:") {
+			return known, fail("InvalidTagsException", "The tag key %s begins with aws:, which is AWS's", t.Key)
+		}
+		all[t.Key] = t.Value
+	}
+	if len(all) > maxTags {
+		return known, fail("TooManyTagsException", "A resource has %d tags at most", maxTags)
+	}
+	return all, nil
+}
+
+// listed are tags in the order of their keys.
+func listed(tags map[string]string) []tag {
+	list := []tag{}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		list = append(list, tag{key, tags[key]})
+	}
+	return list
+}
