@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	transfer "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -27,9 +27,8 @@ var ErrExpired = errors.New("the artifact credentials have expired")
 
 // Store is S3 as one job's artifact credentials see it.
 type Store struct {
-	s3       *s3.Client
-	uploader *transfermanager.Client
-	keyID    string
+	s3    *s3.Client
+	keyID string
 }
 
 // partSize and uploads bound the memory of an upload to their product.
@@ -38,25 +37,34 @@ const (
 	uploads  = 4
 )
 
-// NewStore makes a store from a handover. Endpoints are overridden as the SDK
-// documents (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3).
-func NewStore(ctx context.Context, handover contract.Handover) (*Store, error) {
-	given := handover.Credentials
+// abortTime is how long an upload that failed may take to remove its parts.
+const abortTime = 10 * time.Second
+
+// reread is how long credentials are used before current is asked again:
+// uploads may last longer than the credentials that they began with.
+const reread = time.Minute
+
+// NewStore makes a store for a handover. Current gives the credentials that are
+// good now; the handover's are used when it fails. Endpoints are overridden as
+// the SDK documents (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3).
+func NewStore(ctx context.Context, handover contract.Handover, current func() (contract.Credentials, error)) (*Store, error) {
+	provider := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		given, err := current()
+		if err != nil {
+			given = handover.Credentials
+		}
+		return aws.Credentials{
+			AccessKeyID: given.AccessKeyID, SecretAccessKey: given.SecretAccessKey, SessionToken: given.SessionToken,
+			CanExpire: true, Expires: time.Now().Add(reread),
+		}, nil
+	})
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithRegion(handover.Region),
-		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(given.AccessKeyID, given.SecretAccessKey, given.SessionToken)))
+		config.WithCredentialsProvider(provider))
 	if err != nil {
 		return nil, fmt.Errorf("prepare the S3 client: %w", err)
 	}
-	client := s3.NewFromConfig(cfg)
-	return &Store{
-		s3: client,
-		uploader: transfermanager.New(client, func(o *transfermanager.Options) {
-			o.PartSizeBytes = partSize
-			o.Concurrency = uploads
-		}),
-		keyID: handover.EncryptionKeyID,
-	}, nil
+	return &Store{s3: s3.NewFromConfig(cfg), keyID: handover.EncryptionKeyID}, nil
 }
 
 // Open streams an object.
@@ -83,10 +91,34 @@ func (s *Store) Upload(ctx context.Context, to contract.Artifact, content io.Rea
 	if s.keyID != "" {
 		input.SSEKMSKeyID = &s.keyID
 	}
-	if _, err := s.uploader.UploadObject(ctx, input); err != nil {
-		return fmt.Errorf("upload s3://%s/%s: %w", to.Bucket, to.ObjectKey, expired(err))
+	client := &uploadClient{Client: s.s3}
+	uploader := transfermanager.New(client, func(o *transfermanager.Options) {
+		o.PartSizeBytes = partSize
+		o.Concurrency = uploads
+		o.FailTimeout = abortTime // zero would abort with ctx, and so not at all when that was cancelled
+	})
+	_, err := uploader.UploadObject(ctx, input)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("upload s3://%s/%s: %w", to.Bucket, to.ObjectKey, expired(err))
+	if client.abortErr != nil {
+		err = fmt.Errorf("%w; the parts that were uploaded are still there, until a lifecycle rule of the bucket removes them: %w", err, client.abortErr)
+	}
+	return err
+}
+
+// uploadClient keeps the error of an abort to itself: the uploader would put
+// the text of it in the place of the error that the upload failed with.
+type uploadClient struct {
+	*s3.Client
+	abortErr error
+}
+
+// AbortMultipartUpload is called once at most, when all parts have ended.
+func (c *uploadClient) AbortMultipartUpload(ctx context.Context, input *s3.AbortMultipartUploadInput, options ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
+	_, c.abortErr = c.Client.AbortMultipartUpload(ctx, input, options...)
+	return &s3.AbortMultipartUploadOutput{}, nil
 }
 
 func expired(err error) error {

@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 )
 
 // Limits bound what one artifact may unpack to.
@@ -28,10 +27,14 @@ type Limits struct {
 var DefaultLimits = Limits{Bytes: 64 << 30, Entries: 5_000_000}
 
 // Fetch downloads one input artifact and unpacks it into the folder into, which
-// it makes. The format is told by content: zip, tar or tar.gz; anything else
-// becomes a single file, named by the last element of the object's key.
-// Scratch is a folder for temporary files.
+// it makes anew: what an earlier attempt left there is removed. The format is
+// told by content: zip, tar or tar.gz; anything else becomes a single file,
+// named by the last element of the object's key. Scratch is a folder for
+// temporary files. The error is a *RefusedError when the fault is the archive's.
 func Fetch(ctx context.Context, from io.Reader, objectKey, into, scratch string, limits Limits) error {
+	if err := os.RemoveAll(into); err != nil {
+		return fmt.Errorf("empty the folder %s: %w", into, err)
+	}
 	if err := makeFolder(into); err != nil {
 		return err
 	}
@@ -39,12 +42,17 @@ func Fetch(ctx context.Context, from io.Reader, objectKey, into, scratch string,
 	if err != nil {
 		return fmt.Errorf("open the folder %s: %w", into, err)
 	}
-	writer := &treeWriter{ctx: ctx, root: root, limits: limits}
-	err = unpack(writer, from, path.Base(objectKey), scratch)
+	download := &source{from: readerOf(ctx, from)}
+	writer := &treeWriter{ctx: ctx, root: root, limits: limits, source: download}
+	err = unpack(writer, download, path.Base(objectKey), scratch)
 	if err == nil {
 		err = writer.finish()
 	}
-	return errors.Join(err, root.Close())
+	err = errors.Join(err, root.Close())
+	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+		return errors.Join(err, os.RemoveAll(into)) // links that lead out, for one
+	}
+	return err
 }
 
 // makeFolder makes a folder that every user may write: steps run as any user.
@@ -68,7 +76,7 @@ func unpack(w *treeWriter, from io.Reader, name, scratch string) error {
 	peeked := bufio.NewReaderSize(from, 64<<10)
 	head, err := peeked.Peek(tarMagicOffset + len(tarMagic))
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the artifact: %w", err)
+		return w.blame("", err)
 	}
 	switch {
 	case isZip(head):
@@ -94,7 +102,7 @@ func isTar(head []byte) bool {
 func unpackGzip(w *treeWriter, from *bufio.Reader, name string) error {
 	head, err := from.Peek(from.Size())
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the artifact: %w", err)
+		return w.blame("", err)
 	}
 	sample, err := gzip.NewReader(bytes.NewReader(head))
 	if err != nil {
@@ -107,7 +115,7 @@ func unpackGzip(w *treeWriter, from *bufio.Reader, name string) error {
 	}
 	content, err := gzip.NewReader(from)
 	if err != nil {
-		return refuse("", fmt.Errorf("not a readable gzip file: %w", err))
+		return w.blame("", fmt.Errorf("not a readable gzip file: %w", err))
 	}
 	return unpackTar(w, content)
 }
@@ -117,16 +125,16 @@ func unpackTar(w *treeWriter, from io.Reader) error {
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return readToEnd(w, from)
 		}
 		if err != nil {
-			return refuse("", fmt.Errorf("not a readable tar archive: %w", err))
+			return w.blame("", fmt.Errorf("not a readable tar archive: %w", err))
 		}
 		mode := header.FileInfo().Mode()
 		switch header.Typeflag {
 		case tar.TypeDir:
 			err = w.folder(header.Name)
-		case tar.TypeReg:
+		case tar.TypeReg, tar.TypeGNUSparse:
 			err = w.file(header.Name, mode, archive)
 		case tar.TypeSymlink:
 			err = w.symlink(header.Name, header.Linkname)
@@ -143,6 +151,23 @@ func unpackTar(w *treeWriter, from io.Reader) error {
 	}
 }
 
+// maxPadding is what may be behind the end of a tar archive: tar fills up its
+// last record, of 10 KiB unless told otherwise.
+const maxPadding = 16 << 20
+
+// readToEnd reads what is behind the last entry: the checksums of gzip and of
+// S3 are only compared at the end.
+func readToEnd(w *treeWriter, from io.Reader) error {
+	n, err := io.Copy(io.Discard, io.LimitReader(from, maxPadding+1))
+	switch {
+	case err != nil:
+		return w.blame("", fmt.Errorf("not a readable tar archive: %w", err))
+	case n > maxPadding:
+		return refuse("", fmt.Errorf("more than %d bytes are behind the end of the tar archive", maxPadding))
+	}
+	return nil
+}
+
 // unpackZip needs the whole archive first: the list of its entries is at its end.
 func unpackZip(w *treeWriter, from io.Reader, scratch string) (err error) {
 	file, err := os.CreateTemp(scratch, ".artifact-*")
@@ -150,9 +175,9 @@ func unpackZip(w *treeWriter, from io.Reader, scratch string) (err error) {
 		return fmt.Errorf("make a temporary file: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
-	size, err := io.Copy(file, from)
+	size, err := spool(w, file, from)
 	if err != nil {
-		return fmt.Errorf("download the artifact to %s: %w", filepath.Base(file.Name()), err)
+		return err
 	}
 	archive, err := zip.NewReader(file, size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // each path is checked below
@@ -166,18 +191,37 @@ func unpackZip(w *treeWriter, from io.Reader, scratch string) (err error) {
 	return nil
 }
 
+// zipOverhead is more than zip needs for itself, for an entry and for the whole.
+const zipOverhead = 1 << 10
+
+// spool stores a zip archive, which must not fill the disk either: it is
+// smaller than what is in it but for its list of entries.
+func spool(w *treeWriter, file *os.File, from io.Reader) (int64, error) {
+	most := w.limits.Bytes + int64(w.limits.Entries+1)*zipOverhead
+	size, err := io.Copy(file, io.LimitReader(from, most+1))
+	switch {
+	case w.source.err != nil:
+		return 0, w.source.err
+	case err != nil:
+		return 0, fmt.Errorf("store the artifact in %s: %w", file.Name(), err)
+	case size > most:
+		return 0, refuse("", fmt.Errorf("the zip archive itself has more than %d bytes", most))
+	}
+	return size, nil
+}
+
 func unpackZipEntry(w *treeWriter, entry *zip.File) error {
 	mode := entry.Mode()
 	switch {
 	case mode.IsDir():
 		return w.folder(entry.Name)
 	case mode.IsRegular():
-		return withEntry(entry, func(content io.Reader) error { return w.file(entry.Name, mode, content) })
+		return withEntry(w, entry, func(content io.Reader) error { return w.file(entry.Name, mode, content) })
 	case mode&os.ModeSymlink != 0:
-		return withEntry(entry, func(content io.Reader) error {
-			target, err := io.ReadAll(io.LimitReader(content, maxLinkTarget+1))
+		return withEntry(w, entry, func(content io.Reader) error {
+			target, err := io.ReadAll(io.LimitReader(content, maxPath+1))
 			if err != nil {
-				return refuse(entry.Name, err)
+				return w.blame(entry.Name, err)
 			}
 			return w.symlink(entry.Name, string(target))
 		})
@@ -186,10 +230,10 @@ func unpackZipEntry(w *treeWriter, entry *zip.File) error {
 	}
 }
 
-func withEntry(entry *zip.File, use func(io.Reader) error) error {
+func withEntry(w *treeWriter, entry *zip.File, use func(io.Reader) error) error {
 	content, err := entry.Open()
 	if err != nil {
-		return refuse(entry.Name, err)
+		return w.blame(entry.Name, err)
 	}
 	return errors.Join(use(content), content.Close())
 }

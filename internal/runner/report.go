@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
@@ -45,33 +44,54 @@ func (o Options) report(ctx context.Context) error {
 
 // result reads the result files. A folder that a step has removed holds none.
 func (o Options) result() (result.Result, error) {
-	folder := o.path(contract.ResultDir)
-	given, err := result.ParseFiles(os.DirFS(folder))
+	folder, err := o.open(contract.ResultDir)
 	if errors.Is(err, os.ErrNotExist) {
 		return result.Result{}, nil
 	}
 	if err != nil {
 		return result.Result{}, fmt.Errorf("the result folder %s: %w", contract.ResultDir, err)
 	}
+	given, err := result.ParseFiles(folder.FS())
+	if err := errors.Join(err, folder.Close()); err != nil {
+		return result.Result{}, fmt.Errorf("the result folder %s: %w", contract.ResultDir, err)
+	}
 	return given, nil
 }
 
+// open opens a folder of the shared volume, through no symbolic link that
+// leads out of it: steps could make one to the job's credentials.
+func (o Options) open(inPod string) (*os.Root, error) {
+	shared, err := os.OpenRoot(o.Root)
+	if err != nil {
+		return nil, err
+	}
+	folder, err := shared.OpenRoot(below(inPod))
+	if closeErr := shared.Close(); err == nil && closeErr != nil {
+		return nil, errors.Join(closeErr, folder.Close())
+	}
+	return folder, err
+}
+
 func (o Options) upload(ctx context.Context, output contract.Artifact, mayBeMissing bool) error {
-	folder := o.path(filepath.Join(contract.OutputDir, output.Name))
-	info, err := os.Stat(folder)
+	inPod := contract.OutputDir + "/" + output.Name
+	folder, err := o.open(inPod)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && mayBeMissing:
 		return nil
-	case errors.Is(err, os.ErrNotExist), err == nil && !info.IsDir():
-		return &failure{configurationError, fmt.Errorf("there is no folder %s: a step must leave the artifact's files there", contract.OutputDir+"/"+output.Name)}
+	case errors.Is(err, os.ErrNotExist):
+		return &failure{configurationError, fmt.Errorf("there is no folder %s: a step must leave the artifact's files there", inPod)}
 	case err != nil:
-		return fmt.Errorf("read the folder: %w", err)
+		return &failure{configurationError, fmt.Errorf("%s must be a folder that can be read, not a file or a symbolic link: %w", inPod, err)}
 	}
 	err = o.withStore(ctx, func(store *artifact.Store) error {
 		return stream(ctx, folder, func(content io.Reader) error { return store.Upload(ctx, output, content) })
 	})
+	err = errors.Join(err, folder.Close())
 	if refused := (*artifact.RefusedError)(nil); errors.As(err, &refused) {
 		return &failure{configurationError, err}
+	}
+	if artifact.Missing(err) {
+		return &failure{configurationError, fmt.Errorf("the artifact bucket is not there: %w", err)}
 	}
 	if err != nil {
 		return err
@@ -82,7 +102,7 @@ func (o Options) upload(ctx context.Context, output contract.Artifact, mayBeMiss
 
 // stream packs a folder into what upload reads. The error of the end that
 // failed first is the one that counts.
-func stream(ctx context.Context, folder string, upload func(io.Reader) error) error {
+func stream(ctx context.Context, folder *os.Root, upload func(io.Reader) error) error {
 	reader, writer := io.Pipe()
 	packed := make(chan error, 1)
 	go func() {

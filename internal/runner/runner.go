@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
@@ -89,13 +90,10 @@ func (o Options) terminate(envelope []byte) error {
 	return nil
 }
 
-func (o Options) path(inPod string) string {
-	relative, err := filepath.Rel(contract.Root, inPod)
-	if err != nil {
-		return inPod // not below the shared volume
-	}
-	return filepath.Join(o.Root, relative)
-}
+func (o Options) path(inPod string) string { return filepath.Join(o.Root, below(inPod)) }
+
+// below is a path of package contract, relative to the shared volume.
+func below(inPod string) string { return strings.TrimPrefix(inPod, contract.Root+"/") }
 
 // handover reads the handover anew; nil when the job moves no artifacts.
 func (o Options) handover() (*contract.Handover, error) {
@@ -123,9 +121,9 @@ func (o Options) withStore(ctx context.Context, use func(*artifact.Store) error)
 			return err
 		}
 		if handover == nil {
-			return errors.New("the handover is gone")
+			return errHandoverGone
 		}
-		store, err := artifact.NewStore(ctx, *handover)
+		store, err := artifact.NewStore(ctx, *handover, o.credentials)
 		if err != nil {
 			return err
 		}
@@ -139,6 +137,20 @@ func (o Options) withStore(ctx context.Context, use func(*artifact.Store) error)
 		}
 	}
 }
+
+// credentials are those that the handover has now.
+func (o Options) credentials() (contract.Credentials, error) {
+	handover, err := o.handover()
+	if err != nil {
+		return contract.Credentials{}, err
+	}
+	if handover == nil {
+		return contract.Credentials{}, errHandoverGone
+	}
+	return handover.Credentials, nil
+}
+
+var errHandoverGone = errors.New("the handover is gone: the PipelineJob was deleted, or has ended already")
 
 // renewed waits until the handover has other credentials than old.
 func (o Options) renewed(ctx context.Context, old contract.Credentials) bool {
