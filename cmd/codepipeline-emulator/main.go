@@ -34,6 +34,8 @@ func main() {
 	flag.DurationVar(&o.RedispatchAfter, "redispatch-after", 0, "When a job that nobody acknowledged is handed out again (default 1m).")
 	flag.DurationVar(&o.ActionTimeout, "action-timeout", 0, "How long a custom action may take (default 24h).")
 	flag.DurationVar(&o.CredentialsTTL, "credentials-ttl", 0, "How long a job's artifact credentials are good (default 15m).")
+	flag.DurationVar(&o.JobRetention, "job-retention", 0, "How long a job that has ended is still known by its ID (default 1h).")
+	flag.IntVar(&o.KeepExecutions, "keep-executions", 0, "How many settled executions a pipeline remembers (default 1000).")
 	flag.Func("create-bucket", "Bucket to make at the start; may be repeated.", func(name string) error {
 		o.Buckets = append(o.Buckets, name)
 		return nil

@@ -28,9 +28,12 @@ type Options struct {
 	// Region and AccountID are those of the pipelines: us-east-1 and
 	// 111122223333 unless said otherwise.
 	Region, AccountID string
-	// ContinuationDelay, RedispatchAfter, ActionTimeout and CredentialsTTL are
-	// as in engine.Options.
+	// ContinuationDelay, RedispatchAfter, ActionTimeout and CredentialsTTL are as
+	// in engine.Options.
 	ContinuationDelay, RedispatchAfter, ActionTimeout, CredentialsTTL time.Duration
+	// JobRetention and KeepExecutions are as in engine.Options.
+	JobRetention   time.Duration
+	KeepExecutions int
 	// Buckets are made at the start.
 	Buckets []string
 }
@@ -75,6 +78,7 @@ func New(o Options) (*Emulator, error) {
 		Clock: o.Clock, Region: o.Region, AccountID: o.AccountID, Objects: e.objects,
 		ContinuationDelay: o.ContinuationDelay, RedispatchAfter: o.RedispatchAfter,
 		ActionTimeout: o.ActionTimeout, CredentialsTTL: o.CredentialsTTL,
+		JobRetention: o.JobRetention, KeepExecutions: o.KeepExecutions,
 	})
 	e.operations = operations(e.engine)
 	for _, bucket := range o.Buckets {
@@ -87,7 +91,7 @@ func New(o Options) (*Emulator, error) {
 
 func (e *Emulator) grantOf(accessKeyID string) (objects.Grant, bool) {
 	grant, ok := e.engine.GrantOf(accessKeyID)
-	return objects.Grant{Expires: grant.Expires, Read: grant.Read, Write: grant.Write, KeyID: grant.KeyID}, ok
+	return objects.Grant{Expires: grant.Expires, Read: grant.Read, Write: grant.Write, KeyID: grant.KeyID, SessionToken: grant.SessionToken}, ok
 }
 
 // Start listens on address ("127.0.0.1:0" for any free port) and serves until Close.

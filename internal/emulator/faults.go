@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -48,14 +49,16 @@ func (e *Emulator) Inject(fault Fault) {
 func (f *faults) take(operation string) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i := range f.waiting {
-		if f.waiting[i].Operation != operation || f.waiting[i].Times == 0 {
-			continue
-		}
-		f.waiting[i].Times--
-		return f.waiting[i]
+	i := slices.IndexFunc(f.waiting, func(fault Fault) bool { return fault.Operation == operation })
+	if i < 0 {
+		return Fault{}
 	}
-	return Fault{}
+	taken := f.waiting[i]
+	f.waiting[i].Times--
+	if f.waiting[i].Times == 0 {
+		f.waiting = slices.Delete(f.waiting, i, i+1)
+	}
+	return taken
 }
 
 // reset breaks the connection without an answer.

@@ -3,7 +3,6 @@ package emulator
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -30,8 +29,14 @@ func (e *Emulator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_emulator/health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /_emulator/journal", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, e.Journal()) })
-	mux.HandleFunc("/", e.dispatch)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Not the mux: it would redirect requests for keys such as a//b.
+		if strings.HasPrefix(r.URL.Path, "/_emulator/") {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		e.dispatch(w, r)
+	})
 }
 
 // dispatch tells the services apart.
@@ -45,7 +50,7 @@ func (e *Emulator) dispatch(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(target, targetPrefix):
 		e.serveCodePipeline(w, r, strings.TrimPrefix(target, targetPrefix))
-	case service == "sts":
+	case service == "sts" || isQuery(r):
 		e.serveSTS(w, r)
 	case target == "":
 		e.objects.Serve(w, r, accessKey)
@@ -74,7 +79,8 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	case fault.Kind == ResetAfter:
 		reset(w)
 	case err != nil:
-		e.log.Info("Call", "operation", name, "error", err)
+		// The code only: a message may quote a secret of the request.
+		e.log.Info("Call", "operation", name, "error", outcomeOf(err))
 		writeError(w, err)
 	default:
 		e.log.Info("Call", "operation", name)
@@ -194,17 +200,4 @@ func writeError(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("X-Amzn-ErrorType", known.Code)
 	writeJSON(w, status, map[string]string{"__type": known.Code, "message": known.Message})
-}
-
-// serveSTS answers GetCallerIdentity, by which clients find out who they are.
-func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
-	if action := r.FormValue("Action"); action != "GetCallerIdentity" {
-		http.Error(w, "the emulator does not have the STS action "+action, http.StatusBadRequest)
-		return
-	}
-	w.Header().Set("Content-Type", "text/xml")
-	fmt.Fprintf(w, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>`+
-		`<Arn>arn:aws:iam::%[1]s:user/emulator</Arn><UserId>EMULATOR</UserId><Account>%[1]s</Account>`+
-		`</GetCallerIdentityResult><ResponseMetadata><RequestId>%[2]s</RequestId></ResponseMetadata></GetCallerIdentityResponse>`,
-		e.account, uuid.NewString())
 }

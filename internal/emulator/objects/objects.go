@@ -3,12 +3,14 @@
 package objects
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +27,8 @@ type Grant struct {
 	Read, Write map[string]bool
 	// KeyID is the KMS key that uploads must name; empty when they must name none.
 	KeyID string
+	// SessionToken must come with each request.
+	SessionToken string
 }
 
 // Options set a store up.
@@ -90,9 +94,19 @@ func (s *Store) Exists(bucket, key string) bool {
 func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string) {
 	place := strings.TrimPrefix(r.URL.Path, "/")
 	asked := encryption{r.Header.Get("X-Amz-Server-Side-Encryption"), r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")}
+	if accessKeyID == "" {
+		writeError(w, "AccessDenied", "Access Denied: the request has no signature")
+		return
+	}
 	if grant, ok := s.options.GrantOf(accessKeyID); ok {
 		if code, message := s.refuse(r, place, asked, grant); code != "" {
 			writeError(w, code, message)
+			return
+		}
+	}
+	for _, part := range notImplemented {
+		if r.URL.Query().Has(part) { // gofakes3 would take it for the object itself
+			writeError(w, "NotImplemented", "The emulator does not have the S3 subresource "+part)
 			return
 		}
 	}
@@ -100,14 +114,29 @@ func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string
 		writeError(w, "InvalidRequest", err.Error())
 		return
 	}
-	begins := r.Method == http.MethodPut && !r.URL.Query().Has("uploadId") || r.Method == http.MethodPost && r.URL.Query().Has("uploads")
-	if begins && asked.algorithm != "" {
-		s.mu.Lock()
-		s.encryption[place] = asked
-		s.mu.Unlock()
-	}
+	s.remember(r, place, asked)
 	s.describe(w, place)
 	s.server.ServeHTTP(w, r)
+}
+
+// notImplemented are subresources of buckets and objects.
+var notImplemented = []string{"tagging", "acl", "policy", "cors", "lifecycle", "encryption", "retention", "legal-hold", "torrent", "attributes"}
+
+// remember keeps how an object is encrypted, for as long as it is there.
+func (s *Store) remember(r *http.Request, place string, asked encryption) {
+	query := r.URL.Query()
+	if query.Has("uploadId") {
+		return
+	}
+	begins := r.Method == http.MethodPut || r.Method == http.MethodPost && query.Has("uploads")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case begins && asked.algorithm != "":
+		s.encryption[place] = asked
+	case begins || r.Method == http.MethodDelete:
+		delete(s.encryption, place)
+	}
 }
 
 // describe tells how an object is encrypted, as S3 does in each answer.
@@ -127,6 +156,12 @@ func (s *Store) refuse(r *http.Request, place string, asked encryption, grant Gr
 	if s.options.Now().After(grant.Expires) {
 		return "ExpiredToken", "The provided token has expired."
 	}
+	if token := cmp.Or(r.Header.Get("X-Amz-Security-Token"), r.URL.Query().Get("X-Amz-Security-Token")); token != grant.SessionToken {
+		return "InvalidToken", "The provided token is malformed or otherwise invalid."
+	}
+	if source := copySource(r); source != "" && !grant.Read[source] {
+		return "AccessDenied", "These credentials may not read " + source
+	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		if !grant.Read[place] {
@@ -144,6 +179,15 @@ func (s *Store) refuse(r *http.Request, place string, asked encryption, grant Gr
 		}
 	}
 	return "", ""
+}
+
+// copySource is the object, as bucket/key, that a request copies from.
+func copySource(r *http.Request) string {
+	source, _, _ := strings.Cut(r.Header.Get("X-Amz-Copy-Source"), "?")
+	if plain, err := url.PathUnescape(source); err == nil {
+		source = plain
+	}
+	return strings.TrimPrefix(source, "/")
 }
 
 // unchunk takes the aws-chunked encoding off a body, in which SDKs send
@@ -174,6 +218,8 @@ type decoded struct {
 var statuses = map[string]int{
 	"AccessDenied":   http.StatusForbidden,
 	"ExpiredToken":   http.StatusBadRequest,
+	"InvalidToken":   http.StatusBadRequest,
+	"NotImplemented": http.StatusNotImplemented,
 	"InvalidRequest": http.StatusBadRequest,
 }
 
