@@ -1,0 +1,299 @@
+package artifact
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/iotest"
+
+	. "github.com/onsi/gomega"
+)
+
+// item is an entry of an archive of a test.
+type item struct {
+	name    string
+	content string
+	link    string
+	kind    byte // of tar; zero for a file
+	mode    int64
+}
+
+func folderItem(name string) item     { return item{name: name, kind: tar.TypeDir, mode: 0o700} }
+func fileItem(name, text string) item { return item{name: name, content: text, mode: 0o600} }
+func linkItem(name, to string) item   { return item{name: name, link: to, kind: tar.TypeSymlink} }
+func hardItem(name, to string) item   { return item{name: name, link: to, kind: tar.TypeLink} }
+
+func tarOf(t *testing.T, items ...item) []byte {
+	t.Helper()
+	g := NewWithT(t)
+	var out bytes.Buffer
+	archive := tar.NewWriter(&out)
+	for _, i := range items {
+		header := &tar.Header{Name: i.name, Typeflag: i.kind, Linkname: i.link, Mode: i.mode, Size: int64(len(i.content))}
+		if i.kind == 0 {
+			header.Typeflag = tar.TypeReg
+		}
+		if i.kind == tar.TypeXGlobalHeader {
+			header = &tar.Header{Typeflag: i.kind, Name: i.name, PAXRecords: map[string]string{"comment": "0123abcd"}}
+		}
+		g.Expect(archive.WriteHeader(header)).To(Succeed())
+		_, err := io.WriteString(archive, i.content)
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(archive.Close()).To(Succeed())
+	return out.Bytes()
+}
+
+func gzipOf(t *testing.T, content []byte) []byte {
+	t.Helper()
+	g := NewWithT(t)
+	var out bytes.Buffer
+	writer := gzip.NewWriter(&out)
+	_, err := writer.Write(content)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(writer.Close()).To(Succeed())
+	return out.Bytes()
+}
+
+func zipOf(t *testing.T, items ...item) []byte {
+	t.Helper()
+	g := NewWithT(t)
+	var out bytes.Buffer
+	archive := zip.NewWriter(&out)
+	for _, i := range items {
+		header := &zip.FileHeader{Name: i.name, Method: zip.Deflate}
+		content := i.content
+		switch i.kind {
+		case tar.TypeDir:
+			header.SetMode(fs.ModeDir | 0o700)
+		case tar.TypeSymlink:
+			header.SetMode(fs.ModeSymlink | 0o777)
+			content = i.link
+		case tar.TypeFifo:
+			header.SetMode(fs.ModeNamedPipe | 0o600)
+		case tar.TypeChar:
+			header.SetMode(fs.ModeDevice | fs.ModeCharDevice | 0o600)
+		default:
+			header.SetMode(fs.FileMode(i.mode))
+		}
+		to, err := archive.CreateHeader(header)
+		g.Expect(err).NotTo(HaveOccurred())
+		_, err = io.WriteString(to, content)
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(archive.Close()).To(Succeed())
+	return out.Bytes()
+}
+
+// formats make one archive in each format.
+var formats = map[string]func(*testing.T, ...item) []byte{
+	"zip": zipOf,
+	"tar": tarOf,
+	"tar.gz": func(t *testing.T, items ...item) []byte {
+		t.Helper()
+		return gzipOf(t, tarOf(t, items...))
+	},
+}
+
+// place is a fresh folder with a neighbour that nothing may touch.
+type place struct{ base, into string }
+
+func newPlace(t *testing.T) place {
+	t.Helper()
+	base := t.TempDir()
+	NewWithT(t).Expect(os.WriteFile(filepath.Join(base, "neighbour"), []byte("mine"), 0o600)).To(Succeed())
+	return place{base: base, into: filepath.Join(base, "into")}
+}
+
+func (p place) fetch(content []byte, key string, limits Limits) error {
+	return Fetch(context.Background(), bytes.NewReader(content), key, p.into, p.base, limits)
+}
+
+// expectUntouched checks that nothing was made or changed beside the folder.
+func (p place) expectUntouched(g Gomega) {
+	entries, err := os.ReadDir(p.base)
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, entry := range entries {
+		g.Expect(entry.Name()).To(BeElementOf("neighbour", "into"))
+	}
+	g.Expect(os.ReadFile(filepath.Join(p.base, "neighbour"))).To(Equal([]byte("mine")))
+}
+
+// tree lists what is below a folder: files with content, links with target.
+func tree(g Gomega, folder string) map[string]string {
+	found := map[string]string{}
+	err := filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || name == folder {
+			return err
+		}
+		relative := strings.TrimPrefix(name, folder+"/")
+		switch {
+		case entry.IsDir():
+			found[relative+"/"] = ""
+		case entry.Type()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(name)
+			found[relative] = "-> " + target
+			return err
+		default:
+			content, err := os.ReadFile(name)
+			found[relative] = string(content)
+			return err
+		}
+		return nil
+	})
+	g.Expect(err).NotTo(HaveOccurred())
+	return found
+}
+
+var small = Limits{Bytes: 1 << 20, Entries: 100}
+
+func TestFetchUnpacksEveryFormat(t *testing.T) {
+	old := syscall.Umask(0o077) // steps of other users must get at the files all the same
+	defer syscall.Umask(old)
+	for name, archive := range formats {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			content := archive(t,
+				fileItem("plain", "text"),
+				item{name: "run.sh", content: "#!", mode: 0o700},
+				item{name: "set-id", content: "x", mode: 0o4755},
+				item{name: "read-only", content: "x", mode: 0o400},
+				folderItem("empty/"),
+				fileItem("deep/er/file", "1"),
+				folderItem("deep/"),
+				fileItem("grüße/日本 \U0001F600\n.txt", "unicode"),
+				fileItem("./dotted", "d"),
+				fileItem("nothing", ""),
+				linkItem("deep/up", "../plain"),
+				linkItem("dangling", "not/there"),
+				linkItem("through-a-file", "plain/x"),
+				linkItem("folder", "deep/er"),
+				linkItem("itself", "."),
+			)
+			g.Expect(p.fetch(content, "some/key", small)).To(Succeed())
+			g.Expect(tree(g, p.into)).To(Equal(map[string]string{
+				"plain": "text", "run.sh": "#!", "set-id": "x", "read-only": "x", "empty/": "", "deep/": "", "deep/er/": "",
+				"deep/er/file": "1", "grüße/": "", "grüße/日本 \U0001F600\n.txt": "unicode", "dotted": "d", "nothing": "",
+				"deep/up": "-> ../plain", "dangling": "-> not/there", "through-a-file": "-> plain/x", "folder": "-> deep/er", "itself": "-> .",
+			}))
+			for name, mode := range map[string]fs.FileMode{
+				"plain": 0o666, "run.sh": 0o777, "set-id": 0o777, "read-only": 0o666,
+				"empty": fs.ModeDir | 0o777, "deep/er": fs.ModeDir | 0o777, "grüße": fs.ModeDir | 0o777, ".": fs.ModeDir | 0o777,
+			} {
+				info, err := os.Lstat(filepath.Join(p.into, name))
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(info.Mode()).To(Equal(mode), name)
+			}
+			p.expectUntouched(g)
+		})
+	}
+}
+
+func TestFetchTakesHardLinksAndTheHeaderOfGitArchive(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlace(t)
+	content := tarOf(t, item{name: "pax_global_header", kind: tar.TypeXGlobalHeader}, fileItem("a", "1"), hardItem("d/b", "./a"))
+	g.Expect(p.fetch(content, "k", small)).To(Succeed())
+	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"a": "1", "d/": "", "d/b": "1"}))
+}
+
+func TestFetchTakesOtherContentAsOneFile(t *testing.T) {
+	compressed := string(gzipOf(t, []byte(strings.Repeat("log line\n", 100))))
+	for name, c := range map[string]struct{ content, key, file string }{
+		"a plain file":       {"hello", "builds/7/app.bin", "app.bin"},
+		"an empty file":      {"", "empty", "empty"},
+		"a gzip of one file": {compressed, "logs/app.log.gz", "app.log.gz"},
+		"a key that is odd":  {"x", "a/..b", "..b"},
+		"a key with a slash": {"x", "a/b/", "b"},
+		"a large file":       {strings.Repeat("0123456789", 50_000), "large", "large"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			g.Expect(p.fetch([]byte(c.content), c.key, small)).To(Succeed())
+			g.Expect(tree(g, p.into)).To(Equal(map[string]string{c.file: c.content}))
+		})
+	}
+}
+
+func TestFetchTakesEmptyArchives(t *testing.T) {
+	for name, content := range map[string][]byte{"zip": zipOf(t), "tar with a folder": tarOf(t, folderItem("./"))} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			g.Expect(p.fetch(content, "k", small)).To(Succeed())
+			g.Expect(tree(g, p.into)).To(BeEmpty())
+		})
+	}
+}
+
+func TestFetchStartsAnewInAFolderThatIsHalfWritten(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlace(t)
+	g.Expect(os.MkdirAll(filepath.Join(p.into, "a/stale"), 0o755)).To(Succeed())
+	g.Expect(os.WriteFile(filepath.Join(p.into, "b"), []byte("hal"), 0o600)).To(Succeed())
+	g.Expect(p.fetch(tarOf(t, fileItem("a", "1"), fileItem("b", "half")), "k", small)).To(Succeed())
+	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"a": "1", "b": "half"}))
+}
+
+func TestFetchDoesNotFollowALinkInPlaceOfItsFolder(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlace(t)
+	elsewhere := t.TempDir()
+	g.Expect(os.Symlink(elsewhere, p.into)).To(Succeed())
+	g.Expect(p.fetch(tarOf(t, fileItem("a", "1")), "k", small)).To(Succeed())
+	g.Expect(tree(g, elsewhere)).To(BeEmpty())
+	g.Expect(tree(g, p.into)).To(HaveKey("a"))
+}
+
+func TestFetchTellsABrokenDownloadFromABadArchive(t *testing.T) {
+	broken := errors.New("connection reset by peer")
+	large := strings.Repeat("0123456789", 20_000)
+	for name, archive := range formats {
+		content := archive(t, fileItem("a", large), fileItem("b", large))
+		for _, at := range []int{0, 100, len(content) / 2, len(content) - 1, len(content)} {
+			g := NewWithT(t)
+			p := newPlace(t)
+			from := io.MultiReader(bytes.NewReader(content[:at]), iotest.ErrReader(broken))
+			err := Fetch(context.Background(), from, "k", p.into, p.base, small)
+			g.Expect(err).To(MatchError(broken), "%s, broken at %d", name, at)
+			g.Expect(err).To(MatchError(ErrInterrupted))
+			g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse(), err.Error())
+			p.expectUntouched(g)
+		}
+	}
+}
+
+func TestFetchEndsWithItsContext(t *testing.T) {
+	for name, archive := range formats {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			err := Fetch(ctx, bytes.NewReader(archive(t, fileItem("a", "1"))), "k", p.into, p.base, small)
+			g.Expect(err).To(MatchError(context.Canceled))
+			g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse(), err.Error())
+		})
+	}
+}
+
+func TestFetchNamesAFolderThatItCantMake(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlace(t)
+	into := filepath.Join(p.base, "neighbour/into")
+	err := Fetch(context.Background(), strings.NewReader("x"), "k", into, p.base, small)
+	g.Expect(err).To(MatchError(ContainSubstring(into)))
+	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
+}
