@@ -1,0 +1,196 @@
+package artifact
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+// expectRefused checks that an archive is refused, by name and rule, with no
+// trace of it.
+func expectRefused(t *testing.T, content []byte, limits Limits, entry, rule string) {
+	t.Helper()
+	g := NewWithT(t)
+	p := newPlace(t)
+	err := p.fetch(content, "some/key", limits)
+	var refused *RefusedError
+	g.Expect(errors.As(err, &refused)).To(BeTrue(), "%v", err)
+	g.Expect(refused.Entry).To(Equal(entry))
+	g.Expect(err.Error()).To(ContainSubstring(rule))
+	g.Expect(err.Error()).NotTo(ContainSubstring("\n"))
+	if entry != "" {
+		g.Expect(err.Error()).To(HavePrefix(fmt.Sprintf("entry %.200q: ", entry)))
+	}
+	p.expectUntouched(g)
+	g.Expect(p.into).NotTo(BeAnExistingFile(), "nothing stays of what is refused")
+}
+
+const leadsOut = "leads out of the artifact's folder"
+
+func TestFetchRefusesHostileArchives(t *testing.T) {
+	absolute := filepath.Join(t.TempDir(), "made")
+	long := strings.Repeat("a/", 2048) + "b"
+	cases := map[string]struct {
+		items []item
+		entry string
+		rule  string
+	}{
+		"a name above":                    {[]item{fileItem("../x", "1")}, "../x", leadsOut},
+		"a name above, hidden":            {[]item{fileItem("a/../../neighbour", "1")}, "a/../../neighbour", leadsOut},
+		"a name that is above":            {[]item{fileItem("..", "1")}, "..", leadsOut},
+		"an absolute name":                {[]item{fileItem(absolute, "1")}, absolute, leadsOut},
+		"a folder above":                  {[]item{folderItem("../d/")}, "../d/", leadsOut},
+		"a link made above":               {[]item{linkItem("../l", "x")}, "../l", leadsOut},
+		"a link to above":                 {[]item{linkItem("l", "../neighbour")}, "l", leadsOut},
+		"a link to above, from a folder":  {[]item{linkItem("d/l", "../../neighbour")}, "d/l", leadsOut},
+		"an absolute link":                {[]item{linkItem("l", "/etc/passwd")}, "l", leadsOut},
+		"an absolute link to a folder":    {[]item{linkItem("l", "/")}, "l", leadsOut},
+		"a chain of links":                {[]item{linkItem("d/up", "../e"), linkItem("e/up", ".."), linkItem("l", "d/up/up/../neighbour")}, "l", leadsOut},
+		"a chain over the root":           {[]item{linkItem("here", "."), linkItem("a/b/out", "../../here/../x/../../neighbour")}, "a/b/out", leadsOut},
+		"a loop of links":                 {[]item{linkItem("a", "b"), linkItem("b", "a")}, "a", "too many links"},
+		"a file through a link":           {[]item{linkItem("l", "d"), fileItem("l/x", "1")}, "l", "twice"},
+		"a file through a link to above":  {[]item{linkItem("l", ".."), fileItem("l/x", "1")}, "l", leadsOut},
+		"a file in the place of a link":   {[]item{linkItem("l", "d"), fileItem("l", "1")}, "l", "twice"},
+		"a link twice":                    {[]item{linkItem("l", "d"), linkItem("l", "e")}, "l", "twice"},
+		"a link in the place of a folder": {[]item{folderItem("l/"), linkItem("l", "e")}, "l", "twice"},
+		"a file twice":                    {[]item{fileItem("f", "1"), fileItem("f", "1")}, "f", "twice"},
+		"a file twice by other names":     {[]item{fileItem("f", "1"), fileItem("./d/../f", "1")}, "./d/../f", "twice"},
+		"a file, then a folder":           {[]item{fileItem("f", "1"), folderItem("f/")}, "f/", "f is a file and a folder"},
+		"a file, then one below":          {[]item{fileItem("f", "1"), fileItem("f/g", "1")}, "f/g", "f is a file and a folder"},
+		"a folder, then a file":           {[]item{folderItem("f/"), fileItem("f", "1")}, "f", "twice"},
+		"a FIFO":                          {[]item{{name: "p", kind: tar.TypeFifo}}, "p", "not allowed"},
+		"a device":                        {[]item{{name: "c", kind: tar.TypeChar}}, "c", "not allowed"},
+		"a link to nothing":               {[]item{linkItem("l", "")}, "l", "no valid target"},
+		"a link that is too long":         {[]item{linkItem("l", strings.Repeat("x", 4097))}, "l", "no valid target"},
+		"a name that is too long":         {[]item{fileItem(long, "1")}, long, "longer than 4096 bytes"},
+		"an element that is too long":     {[]item{fileItem(strings.Repeat("x", 300), "1")}, strings.Repeat("x", 300), "name too long"},
+	}
+	for name, c := range cases {
+		for format, archive := range formats {
+			t.Run(name+"/"+format, func(t *testing.T) {
+				expectRefused(t, archive(t, c.items...), small, c.entry, c.rule)
+			})
+		}
+	}
+	NewWithT(t).Expect(absolute).NotTo(BeAnExistingFile())
+}
+
+func TestFetchRefusesHostileHardLinks(t *testing.T) {
+	for name, c := range map[string]struct {
+		items []item
+		entry string
+	}{
+		"to above":        {[]item{hardItem("h", "../neighbour")}, "h"},
+		"absolute":        {[]item{hardItem("h", "/etc/passwd")}, "h"},
+		"to nothing":      {[]item{hardItem("h", "missing")}, "h"},
+		"to a folder":     {[]item{folderItem("d/"), hardItem("h", "d")}, "h"},
+		"over a link":     {[]item{fileItem("d/x", "1"), linkItem("l", "d"), hardItem("h", "l/x")}, "h"},
+		"made above":      {[]item{fileItem("a", "1"), hardItem("../h", "a")}, "../h"},
+		"on a file":       {[]item{fileItem("a", "1"), fileItem("b", "1"), hardItem("b", "a")}, "b"},
+		"of a block disk": {[]item{{name: "disk", kind: tar.TypeBlock}}, "disk"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			expectRefused(t, tarOf(t, c.items...), small, c.entry, "")
+		})
+	}
+}
+
+func TestFetchHoldsItsLimits(t *testing.T) {
+	items := []item{fileItem("a", "12345"), fileItem("d/b", "67890"), linkItem("l", "a"), folderItem("e/")}
+	for format, archive := range formats {
+		t.Run(format, func(t *testing.T) {
+			content := archive(t, items...)
+			g := NewWithT(t)
+			p := newPlace(t)
+			// The folder d counts, too: no entry names it, but it is made.
+			g.Expect(p.fetch(content, "k", Limits{Bytes: 10, Entries: 5})).To(Succeed())
+			expectRefused(t, content, Limits{Bytes: 9, Entries: 5}, "", "more than 9 bytes when unpacked")
+			expectRefused(t, content, Limits{Bytes: 10, Entries: 4}, "", "more than 4 entries")
+		})
+	}
+	t.Run("one file", func(t *testing.T) {
+		g := NewWithT(t)
+		p := newPlace(t)
+		g.Expect(p.fetch([]byte("12345"), "k", Limits{Bytes: 5, Entries: 1})).To(Succeed())
+		expectRefused(t, []byte("123456"), Limits{Bytes: 5, Entries: 1}, "", "more than 5 bytes")
+	})
+	t.Run("a zip that is itself too large", func(t *testing.T) {
+		content := append(zipOf(t), make([]byte, 10_000)...)
+		expectRefused(t, content, Limits{Bytes: 10, Entries: 1}, "", "the zip archive itself has more than")
+	})
+	t.Run("zeros without end behind a tar.gz", func(t *testing.T) {
+		content := gzipOf(t, append(tarOf(t, fileItem("a", "1")), make([]byte, maxPadding+1)...))
+		expectRefused(t, content, small, "", "behind the end of the tar archive")
+	})
+}
+
+func TestFetchRefusesArchivesThatAreCut(t *testing.T) {
+	// Random content, so that half of an archive is half of its files.
+	random := rand.New(rand.NewPCG(1, 2))
+	large := make([]byte, 50_000)
+	for i := range large {
+		large[i] = byte(random.Uint32())
+	}
+	items := []item{fileItem("a", string(large)), fileItem("b", string(large))}
+	for format, archive := range formats {
+		content := archive(t, items...)
+		cuts := []int{len(content) / 3, len(content) / 2}
+		if format != "tar" { // its last bytes are zeros that nobody misses
+			cuts = append(cuts, len(content)-1, len(content)-9)
+		}
+		for _, at := range cuts {
+			t.Run(fmt.Sprintf("%s at %d of %d", format, at, len(content)), func(t *testing.T) {
+				g := NewWithT(t)
+				p := newPlace(t)
+				err := p.fetch(content[:at], "k", small)
+				g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
+				p.expectUntouched(g)
+			})
+		}
+	}
+}
+
+func TestFetchRefusesArchivesThatAreAltered(t *testing.T) {
+	whole := tarOf(t, fileItem("a", strings.Repeat("0123456789", 1000)))
+	cases := map[string][]byte{
+		"zip content":   zipOf(t, fileItem("a", strings.Repeat("x", 1000))),
+		"gzip checksum": gzipOf(t, whole),
+		"tar header":    whole,
+		"gzip header":   []byte("\x1f\x8b\xff\xff and more"),
+	}
+	cases["zip content"][len("PK")+40] ^= 0xff
+	cases["gzip checksum"][len(cases["gzip checksum"])-8] ^= 0xff
+	cases["tar header"][0] ^= 0xff
+	for name, content := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			err := p.fetch(content, "k", small)
+			g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
+			p.expectUntouched(g)
+		})
+	}
+}
+
+func TestRefusedErrorsStayShort(t *testing.T) {
+	g := NewWithT(t)
+	rule := errors.New("the rule")
+	g.Expect(len(refuse(strings.Repeat("x", 10_000), rule).Error())).To(BeNumerically("<", 300))
+	g.Expect(refuse("", rule)).To(MatchError("the rule"))
+	g.Expect(refuse("x", rule)).To(MatchError(rule))
+}
+
+func TestADiskErrorIsNotTheArchives(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlace(t)
+	err := Fetch(t.Context(), strings.NewReader(string(zipOf(t))), "k", p.into, filepath.Join(p.base, "no-scratch"), small)
+	g.Expect(err).To(MatchError(os.ErrNotExist))
+	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
+}

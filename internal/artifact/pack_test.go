@@ -1,0 +1,151 @@
+package artifact
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+// outputFolder makes a folder with what an output artifact may hold.
+func outputFolder(t *testing.T) *os.Root {
+	t.Helper()
+	g := NewWithT(t)
+	folder := openRoot(t, t.TempDir())
+	g.Expect(folder.MkdirAll("b/empty", 0o755)).To(Succeed())
+	g.Expect(folder.WriteFile("a", []byte("1"), 0o600)).To(Succeed())
+	g.Expect(folder.WriteFile("b/run ü", []byte("#!"), 0o700)).To(Succeed())
+	g.Expect(folder.WriteFile("b/large", []byte(strings.Repeat("0123456789", 100_000)), 0o644)).To(Succeed())
+	g.Expect(folder.Symlink("../a", "b/link")).To(Succeed())
+	g.Expect(folder.Symlink("b", "to-folder")).To(Succeed())
+	g.Expect(folder.Symlink("missing", "dangling")).To(Succeed())
+	g.Expect(folder.WriteFile(".hidden", nil, 0o644)).To(Succeed())
+	return folder
+}
+
+func openRoot(t *testing.T, name string) *os.Root {
+	t.Helper()
+	g := NewWithT(t)
+	root, err := os.OpenRoot(name)
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { g.Expect(root.Close()).To(Succeed()) })
+	return root
+}
+
+func TestWhatIsPackedIsFetched(t *testing.T) {
+	g := NewWithT(t)
+	folder := outputFolder(t)
+	var packed bytes.Buffer
+	g.Expect(Pack(context.Background(), folder, &packed)).To(Succeed())
+	p := newPlace(t)
+	g.Expect(p.fetch(packed.Bytes(), "k", Limits{Bytes: 2 << 20, Entries: 100})).To(Succeed())
+	g.Expect(tree(g, p.into)).To(Equal(tree(g, folder.Name())))
+	info, err := os.Stat(filepath.Join(p.into, "b/run ü"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o777)))
+}
+
+func TestPackIsReproducible(t *testing.T) {
+	g := NewWithT(t)
+	folder := outputFolder(t)
+	var first, second bytes.Buffer
+	g.Expect(Pack(context.Background(), folder, &first)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &second)).To(Succeed())
+	g.Expect(first.Bytes()).To(Equal(second.Bytes()))
+}
+
+func TestPackOfAnEmptyFolderIsAnEmptyArchive(t *testing.T) {
+	g := NewWithT(t)
+	var packed bytes.Buffer
+	g.Expect(Pack(context.Background(), openRoot(t, t.TempDir()), &packed)).To(Succeed())
+	p := newPlace(t)
+	g.Expect(p.fetch(packed.Bytes(), "k", small)).To(Succeed())
+	g.Expect(tree(g, p.into)).To(BeEmpty())
+}
+
+func TestPackRefusesWhatIsNoFile(t *testing.T) {
+	for name, mk := range map[string]func(path string) error{
+		"FIFO":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"socket": listenAt(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			folder := outputFolder(t)
+			special := filepath.Join(folder.Name(), "c")
+			g.Expect(mk(special)).To(Succeed())
+			err := Pack(context.Background(), folder, io.Discard)
+			var refused *RefusedError
+			g.Expect(errors.As(err, &refused)).To(BeTrue(), "%v", err)
+			g.Expect(refused.Entry).To(Equal("c"))
+			g.Expect(err).To(MatchError(ContainSubstring(special + " is not a file, a folder or a symbolic link: remove it")))
+		})
+	}
+}
+
+func listenAt(t *testing.T) func(string) error {
+	t.Helper()
+	return func(path string) error {
+		listener, err := net.Listen("unix", path)
+		if err == nil {
+			t.Cleanup(func() { _ = listener.Close() })
+		}
+		return err
+	}
+}
+
+func TestPackTellsAFileThatItMayNotRead(t *testing.T) {
+	g := NewWithT(t)
+	p := packer{folder: outputFolder(t)}
+	err := p.unreadable("b/run ü", "a+r")
+	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
+	g.Expect(err).To(MatchError(And(ContainSubstring(p.folder.Name()+"/b/run ü"), ContainSubstring("chmod a+r"))))
+}
+
+func TestPackNeverReadsOutOfItsFolder(t *testing.T) {
+	g := NewWithT(t)
+	secret := filepath.Join(t.TempDir(), "handover.json")
+	g.Expect(os.WriteFile(secret, []byte("very-secret"), 0o600)).To(Succeed())
+	folder := outputFolder(t)
+	g.Expect(folder.Symlink(secret, "c")).To(Succeed())
+	g.Expect(folder.Symlink(filepath.Dir(secret), "d")).To(Succeed())
+	var packed bytes.Buffer
+	g.Expect(Pack(context.Background(), folder, &packed)).To(Succeed())
+	// Links are packed as what they are; whoever unpacks them decides.
+	expectRefused(t, packed.Bytes(), Limits{Bytes: 2 << 20, Entries: 100}, "c", leadsOut)
+}
+
+func TestPackIsNotFooledByAFileThatIsSwapped(t *testing.T) {
+	g := NewWithT(t)
+	folder := outputFolder(t)
+	g.Expect(folder.Symlink("/etc/passwd", "c")).To(Succeed())
+	g.Expect(syscall.Mkfifo(filepath.Join(folder.Name(), "d"), 0o600)).To(Succeed())
+	// What file sees when each was a regular file a moment ago.
+	p := packer{context.Background(), folder, zip.NewWriter(io.Discard)}
+	g.Expect(p.file(&zip.FileHeader{Name: "c"})).To(MatchError(ContainSubstring("escapes")))
+	g.Expect(p.file(&zip.FileHeader{Name: "d"})).To(MatchError(ContainSubstring("is not a file")))
+}
+
+func TestPackGivesTheErrorOfItsWriter(t *testing.T) {
+	g := NewWithT(t)
+	reader, writer := io.Pipe()
+	full := errors.New("no more")
+	g.Expect(reader.CloseWithError(full)).To(Succeed())
+	err := Pack(context.Background(), outputFolder(t), writer)
+	g.Expect(err).To(MatchError(full))
+	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
+}
+
+func TestPackEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	NewWithT(t).Expect(Pack(ctx, outputFolder(t), io.Discard)).To(MatchError(context.Canceled))
+}
