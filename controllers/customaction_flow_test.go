@@ -22,11 +22,11 @@ import (
 
 // ready waits until condition Ready has the given status and reason, and
 // returns its message.
-func (w *world) ready(name string, status metav1.ConditionStatus, reason string) (message string) {
+func (w *world) ready(status metav1.ConditionStatus, reason string) (message string) {
 	w.t.Helper()
 	w.eventually(func(g Gomega) {
 		action := &v1alpha1.CustomAction{}
-		g.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: name}, action)).To(Succeed())
+		g.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: "work"}, action)).To(Succeed())
 		ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady)
 		g.Expect(ready).NotTo(BeNil())
 		g.Expect(ready.Status).To(Equal(status), ready.Message)
@@ -38,10 +38,10 @@ func (w *world) ready(name string, status metav1.ConditionStatus, reason string)
 }
 
 func TestActionTypeIsRegistered(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	w.operate()
-	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
-	w.ready("work", metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.Expect(w.kube.Create(w.ctx, w.action())).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 	found, err := w.pipelines.ListActionTypes(w.ctx, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(found.ActionTypes).To(HaveLen(1))
@@ -50,7 +50,7 @@ func TestActionTypeIsRegistered(t *testing.T) {
 }
 
 func TestActionTypeOfAnotherDefinitionIsLeftAlone(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	_, err := w.pipelines.CreateCustomActionType(w.ctx, &sdk.CreateCustomActionTypeInput{
 		Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
 		InputArtifactDetails:  &types.ArtifactDetails{MaximumCount: 5},
@@ -58,69 +58,69 @@ func TestActionTypeOfAnotherDefinitionIsLeftAlone(t *testing.T) {
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.operate()
-	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
-	message := w.ready("work", metav1.ConditionFalse, v1alpha1.ReasonDefinitionConflict)
+	w.Expect(w.kube.Create(w.ctx, w.action())).To(Succeed())
+	message := w.ready(metav1.ConditionFalse, v1alpha1.ReasonDefinitionConflict)
 	w.Expect(message).To(ContainSubstring("inputArtifactDetails, configurationProperties[Target] (missing in CodePipeline)"))
 	w.Expect(w.calls("CreateCustomActionType")).To(Equal(1), "only the test's own")
 	w.Expect(w.calls("PollForJobs")).To(BeZero())
 }
 
 func TestExternalActionTypeIsNotCreated(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	w.operate()
-	w.Expect(w.kube.Create(w.ctx, w.action("work", func(a *v1alpha1.CustomAction) {
+	w.Expect(w.kube.Create(w.ctx, w.action(func(a *v1alpha1.CustomAction) {
 		a.Spec.Registration = v1alpha1.RegistrationExternal
 	}))).To(Succeed())
-	w.ready("work", metav1.ConditionFalse, v1alpha1.ReasonActionTypeNotFound)
+	w.ready(metav1.ConditionFalse, v1alpha1.ReasonActionTypeNotFound)
 	w.Expect(w.calls("CreateCustomActionType")).To(BeZero())
 }
 
 func TestUnknownReferenceInTheTemplate(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	w.operate()
-	w.Expect(w.kube.Create(w.ctx, w.action("work", func(a *v1alpha1.CustomAction) {
+	w.Expect(w.kube.Create(w.ctx, w.action(func(a *v1alpha1.CustomAction) {
 		a.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args = []string{"$(config.Tarhget)"}
 	}))).To(Succeed())
-	message := w.ready("work", metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)
+	message := w.ready(metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)
 	w.Expect(message).To(HavePrefix("spec.jobTemplate.spec.template.spec.containers[0].args[0]: $(config.Tarhget) is not a known reference; known are "))
 	w.Expect(w.calls("PollForJobs")).To(BeZero())
 }
 
 func TestThrottledRegistrationIsRetried(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	w.aws.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.Throttle, Times: 2})
 	w.operate()
-	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
-	w.ready("work", metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.Expect(w.kube.Create(w.ctx, w.action())).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 }
 
 func TestSuspendStopsPolling(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	w.operate()
-	action := w.action("work")
+	action := w.action()
 	w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
-	w.ready("work", metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 	w.eventually(func(g Gomega) {
 		g.Expect(w.kube.Get(w.ctx, client.ObjectKeyFromObject(action), action)).To(Succeed())
 		action.Spec.Suspend = true
 		g.Expect(w.kube.Update(w.ctx, action)).To(Succeed())
 	})
-	w.ready("work", metav1.ConditionTrue, v1alpha1.ReasonSuspended)
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonSuspended)
 	polls := w.calls("PollForJobs")
 	w.Consistently(func() int { return w.calls("PollForJobs") }).WithTimeout(2500 * time.Millisecond).
 		Should(BeNumerically("<=", polls+1)) // one may have been under way
 }
 
 func TestDeletionWaitsForJobsAndThenDeregisters(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	w.operate()
-	action := w.action("work", func(a *v1alpha1.CustomAction) { a.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	action := w.action(func(a *v1alpha1.CustomAction) { a.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
 	w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
 	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
-	w.startPipeline("work", nil)
+	w.startPipeline(nil)
 	job := w.runningJob(1)
 	w.Expect(w.kube.Delete(w.ctx, action)).To(Succeed())
-	message := w.ready("work", metav1.ConditionFalse, v1alpha1.ReasonDeleting)
+	message := w.ready(metav1.ConditionFalse, v1alpha1.ReasonDeleting)
 	w.Expect(message).To(Equal("being deleted: waiting for 1 jobs to finish"))
 	w.Expect(w.calls("DeleteCustomActionType")).To(BeZero())
 	w.succeed(job, result.Result{})
@@ -133,7 +133,7 @@ func TestDeletionWaitsForJobsAndThenDeregisters(t *testing.T) {
 
 // TestRules creates CustomActions at and over limits of the API.
 func TestRules(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	type edit = func(*v1alpha1.CustomAction)
 	cases := map[string]struct {
 		passes, fails edit
@@ -181,22 +181,24 @@ func TestRules(t *testing.T) {
 		},
 		"timeout": {
 			func(a *v1alpha1.CustomAction) { a.Spec.Timeout = &metav1.Duration{Duration: 24 * time.Hour} },
-			func(a *v1alpha1.CustomAction) { a.Spec.Timeout = &metav1.Duration{Duration: 24*time.Hour + time.Second} },
+			func(a *v1alpha1.CustomAction) {
+				a.Spec.Timeout = &metav1.Duration{Duration: 24*time.Hour + time.Second}
+			},
 			"CodePipeline gives up on a custom action after 24 hours",
 		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(w.kube.Create(w.ctx, w.action("a", c.passes), client.DryRunAll)).To(Succeed())
-			g.Expect(w.kube.Create(w.ctx, w.action("a", c.fails), client.DryRunAll)).To(MatchError(ContainSubstring(c.says)))
+			g.Expect(w.kube.Create(w.ctx, w.action(c.passes), client.DryRunAll)).To(Succeed())
+			g.Expect(w.kube.Create(w.ctx, w.action(c.fails), client.DryRunAll)).To(MatchError(ContainSubstring(c.says)))
 		})
 	}
 }
 
 func TestActionTypeIsImmutableButForTags(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
-	action := w.action("work")
+	w := newWorld(t)
+	action := w.action()
 	w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
 	action.Spec.ActionType.Tags = []v1alpha1.Tag{{Key: "team", Value: "web"}}
 	w.Expect(w.kube.Update(w.ctx, action)).To(Succeed())

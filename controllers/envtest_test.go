@@ -74,7 +74,7 @@ type world struct {
 
 // newWorld makes a world with a namespace of its own. The operator is not
 // started yet.
-func newWorld(t *testing.T, options emulator.Options) *world {
+func newWorld(t *testing.T) *world {
 	w := &world{WithT: NewWithT(t), t: t, ctx: t.Context()}
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run 'make test-unit', or set it to bin/k8s")
@@ -90,11 +90,7 @@ func newWorld(t *testing.T, options emulator.Options) *world {
 	w.Expect(w.kube.Create(w.ctx, namespace)).To(Succeed())
 	w.namespace = namespace.Name
 
-	options.Buckets = []string{"source", "artifacts"}
-	if options.ContinuationDelay == 0 {
-		options.ContinuationDelay = time.Millisecond
-	}
-	w.aws, err = emulator.New(options)
+	w.aws, err = emulator.New(emulator.Options{Buckets: []string{"source", "artifacts"}, ContinuationDelay: time.Millisecond})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.aws.Start("127.0.0.1:0")).To(Succeed())
 	t.Cleanup(func() { _ = w.aws.Close() })
@@ -134,12 +130,12 @@ func (w *world) operate() (stop func()) {
 	return stop
 }
 
-// action is a valid CustomAction that polls often.
-func (w *world) action(name string, changes ...func(*v1alpha1.CustomAction)) *v1alpha1.CustomAction {
-	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace}}
+// action is a valid CustomAction, named "work", that polls often.
+func (w *world) action(changes ...func(*v1alpha1.CustomAction)) *v1alpha1.CustomAction {
+	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "work", Namespace: w.namespace}}
 	action.Spec.AWS.Region = "us-east-1"
 	action.Spec.ActionType = v1alpha1.ActionType{
-		Category: "Test", Provider: name, Version: "1",
+		Category: "Test", Provider: "work", Version: "1",
 		ConfigurationProperties: []v1alpha1.ConfigurationProperty{{Name: "Target"}, {Name: "Token", Secret: true}},
 		InputArtifactDetails:    v1alpha1.ArtifactDetails{MaximumCount: 1},
 		OutputArtifactDetails:   v1alpha1.ArtifactDetails{MaximumCount: 1},
@@ -152,9 +148,9 @@ func (w *world) action(name string, changes ...func(*v1alpha1.CustomAction)) *v1
 	return action
 }
 
-// startPipeline makes a pipeline source → work with one action of type
-// provider, and starts it.
-func (w *world) startPipeline(provider string, configuration map[string]string) {
+// startPipeline makes a pipeline source → work, whose action is that of the
+// CustomAction "work", and starts it.
+func (w *world) startPipeline(configuration map[string]string) {
 	_, err := w.objects.PutObject(w.ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
 	w.Expect(err).NotTo(HaveOccurred())
 	one := []types.InputArtifact{{Name: aws.String("source")}}
@@ -169,7 +165,7 @@ func (w *world) startPipeline(provider string, configuration map[string]string) 
 			}}},
 			{Name: aws.String("Work"), Actions: []types.ActionDeclaration{{
 				Name: aws.String("work"), InputArtifacts: one, Configuration: configuration,
-				ActionTypeId: &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: &provider, Version: aws.String("1")},
+				ActionTypeId: &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: aws.String("work"), Version: aws.String("1")},
 			}}},
 		},
 	}})

@@ -27,14 +27,14 @@ import (
 
 // begin makes a world in which the operator runs the one action of a pipeline.
 func begin(t *testing.T, faults ...emulator.Fault) (w *world, stop func()) {
-	w = newWorld(t, emulator.Options{})
+	w = newWorld(t)
 	for _, fault := range faults {
 		w.aws.Inject(fault)
 	}
 	stop = w.operate()
-	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
+	w.Expect(w.kube.Create(w.ctx, w.action())).To(Succeed())
 	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
-	w.startPipeline("work", map[string]string{"Target": "all"})
+	w.startPipeline(map[string]string{"Target": "all"})
 	return w, stop
 }
 
@@ -222,11 +222,11 @@ func TestOperatorThatIsRestarted(t *testing.T) {
 
 func TestSecretValuesAreInTheSecretAlone(t *testing.T) {
 	const value = "hunter2-hunter2"
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	w.operate()
-	w.Expect(w.kube.Create(w.ctx, w.action("work"))).To(Succeed())
+	w.Expect(w.kube.Create(w.ctx, w.action())).To(Succeed())
 	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
-	w.startPipeline("work", map[string]string{"Target": "all", "Token": value})
+	w.startPipeline(map[string]string{"Target": "all", "Token": value})
 	job := w.runningJob(1)
 	pj := w.pipelineJob(w)
 
@@ -253,13 +253,13 @@ func TestSecretValuesAreInTheSecretAlone(t *testing.T) {
 }
 
 func TestPipelineJobExpires(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	w.operate()
-	w.Expect(w.kube.Create(w.ctx, w.action("work", func(a *v1alpha1.CustomAction) {
+	w.Expect(w.kube.Create(w.ctx, w.action(func(a *v1alpha1.CustomAction) {
 		a.Spec.TTLSecondsAfterFinished = ptr.To[int32](1)
 	}))).To(Succeed())
 	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
-	w.startPipeline("work", nil)
+	w.startPipeline(nil)
 	w.succeed(w.runningJob(1), result.Result{})
 	w.eventually(func(g Gomega) {
 		g.Expect(w.calls("PutJobSuccessResult")).To(Equal(1), "reported before it is deleted")
@@ -270,13 +270,13 @@ func TestPipelineJobExpires(t *testing.T) {
 }
 
 func TestSlotsBoundJobsInFlight(t *testing.T) {
-	w := newWorld(t, emulator.Options{})
+	w := newWorld(t)
 	w.operate()
-	w.Expect(w.kube.Create(w.ctx, w.action("work", func(a *v1alpha1.CustomAction) {
+	w.Expect(w.kube.Create(w.ctx, w.action(func(a *v1alpha1.CustomAction) {
 		a.Spec.Polling.MaxConcurrentJobs = 1
 	}))).To(Succeed())
 	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
-	w.startPipeline("work", nil)
+	w.startPipeline(nil)
 	job := w.runningJob(1)
 	polls := w.calls("PollForJobs")
 	w.Consistently(func() int { return w.calls("PollForJobs") }).WithTimeout(1500*time.Millisecond).

@@ -121,7 +121,7 @@ func readArchive(path string) (archive, error) {
 	defer f.Close()
 	for r := tar.NewReader(f); ; {
 		header, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return archive{}, errors.New("no image archive: it has no index.json")
 		}
 		if err != nil {

@@ -124,7 +124,7 @@ func (s *smoke) eventually(want string, args ...string) {
 	err := poll(context.Background(), 90*time.Second, func(context.Context) error {
 		out, err := s.kubectl("", args...)
 		if err != nil || !strings.Contains(out, want) {
-			return fmt.Errorf("%q (%v)", out, err)
+			return fmt.Errorf("kubectl printed %q, error %v", out, err) //nolint:errorlint // err may be nil
 		}
 		return nil
 	})

@@ -73,7 +73,7 @@ func (c *cluster) keepRunning(part component) {
 		rec.InARow++
 		c.save(part.name, rec)
 		log.Printf("%s ended: %s; start %d follows", part.name, rec.LastExit, rec.Restarts+1)
-		time.Sleep(restartDelay(rec.InARow))
+		<-time.After(restartDelay(rec.InARow)) // as the process, it ends with its PID namespace
 	}
 }
 

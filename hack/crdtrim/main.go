@@ -10,6 +10,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -55,8 +56,11 @@ func trim(crd map[string]any) error {
 	for _, version := range versions {
 		properties, found, err := unstructured.NestedMap(version.(map[string]any), "schema", "openAPIV3Schema",
 			"properties", "spec", "properties", "jobTemplate", "properties")
-		if err != nil || !found {
-			return fmt.Errorf("no spec.jobTemplate in a version's schema: %v", err)
+		if err != nil {
+			return fmt.Errorf("read the schema of a version: %w", err)
+		}
+		if !found {
+			return errors.New("a version's schema has no spec.jobTemplate")
 		}
 		for _, property := range properties {
 			dropDescriptions(property)

@@ -31,18 +31,23 @@ func main() {
 	flag.BoolVar(&o.breakIt, "break", false, "Make the test action fail, to see how a failure shows.")
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "When to give up.")
 	flag.Parse()
+	if err := start(o); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
 
+// start runs the demo until it ends, is interrupted, or takes too long.
+func start(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	if err := run(ctx, o); err != nil {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			err = fmt.Errorf("gave up after %s (--timeout): %w", o.timeout, err)
-		}
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
+	err := run(ctx, o)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("gave up after %s (--timeout): %w", o.timeout, err)
 	}
+	return err
 }
 
 func run(ctx context.Context, o options) error {

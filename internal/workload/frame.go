@@ -28,7 +28,7 @@ const (
 // and puts the product's own containers before and behind them.
 func frame(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
 	env := stepEnv(action, job, run)
-	steps := append(pod.InitContainers, pod.Containers...)
+	steps := slices.Concat(pod.InitContainers, pod.Containers)
 	for i := range steps {
 		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
 		steps[i].VolumeMounts = append(steps[i].VolumeMounts, corev1.VolumeMount{Name: sharedVolume, MountPath: contract.Root})
