@@ -59,6 +59,7 @@ test-unit: kube $(BIN)/gotestsum ## Unit and envtest suites, with the race detec
 # On the cluster of CLUSTER, which is started and stays.
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-load demo-build $(BIN)/gotestsum ## The demo and more, end to end on the local cluster
+	@hack/debian-packages.sh awscli:aws
 	KUBECONFIG=$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS)) PATH=$(BIN)/k8s:$$PATH DEMO=$(BIN)/demo \
 		$(BIN)/gotestsum --format=standard-verbose -- -tags=e2e -count=1 -timeout=20m ./test/e2e/...
 

@@ -1,0 +1,168 @@
+//go:build e2e
+
+// Package e2e runs the product as its users do: the demo's own program, on a
+// real Kubernetes, with real containers. See the Makefile's test-e2e.
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+const (
+	namespace = "pipelines"
+	patience  = 4 * time.Minute
+)
+
+// suite is a cluster in which the demo has been installed.
+type suite struct {
+	*WithT
+	t    *testing.T
+	ctx  context.Context
+	url  string // of the emulator
+	aws  *codepipeline.Client
+	objs *s3.Client
+}
+
+func newSuite(t *testing.T) *suite {
+	return &suite{WithT: NewWithT(t), t: t, ctx: t.Context()}
+}
+
+// demo runs the demo and returns what it printed.
+func (s *suite) demo(flags ...string) (output string, err error) {
+	program := os.Getenv("DEMO")
+	s.Expect(program).NotTo(BeEmpty(), "$DEMO must name the demo's program: use 'make test-e2e'")
+	root, err := filepath.Abs("../..")
+	s.Expect(err).NotTo(HaveOccurred())
+	out, err := exec.CommandContext(s.ctx, program, append(flags, "--root="+root)...).CombinedOutput()
+	s.t.Logf("demo %v:\n%s", flags, out)
+	return string(out), err
+}
+
+func (s *suite) kubectl(args ...string) string {
+	s.t.Helper()
+	out, err := s.tryKubectl("", args...)
+	s.Expect(err).NotTo(HaveOccurred(), out)
+	return out
+}
+
+// tryKubectl feeds input to kubectl and returns all that it printed.
+func (s *suite) tryKubectl(input string, args ...string) (string, error) {
+	cmd := exec.CommandContext(s.ctx, "kubectl", args...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// connect forwards a port to the emulator and makes AWS clients for it.
+func (s *suite) connect() {
+	s.t.Helper()
+	cmd := exec.Command("kubectl", "-n", "pipelinejob-system", "port-forward", "deployment/codepipeline-emulator", ":4566")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(cmd.Start()).To(Succeed())
+	s.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	s.Expect(err).NotTo(HaveOccurred(), errs.String())
+	// Forwarding from 127.0.0.1:PORT -> 4566
+	address, _, _ := strings.Cut(strings.TrimPrefix(line, "Forwarding from "), " ")
+	s.url = "http://" + address
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": s.url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+		"AWS_ACCESS_KEY_ID": "emulator", "AWS_SECRET_ACCESS_KEY": "emulator",
+	} {
+		s.t.Setenv(name, value)
+	}
+	cfg, err := config.LoadDefaultConfig(s.ctx)
+	s.Expect(err).NotTo(HaveOccurred())
+	s.aws, s.objs = codepipeline.NewFromConfig(cfg), s3.NewFromConfig(cfg)
+}
+
+// call is one of the emulator's journal.
+type call struct {
+	Operation string
+	Error     string
+	Request   struct{ JobID string }
+}
+
+func (s *suite) journal() []call {
+	response, err := http.Get(s.url + "/_emulator/journal")
+	s.Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	var calls []call
+	s.Expect(json.NewDecoder(response.Body).Decode(&calls)).To(Succeed())
+	return calls
+}
+
+// start starts a pipeline and returns the execution's ID.
+func (s *suite) start(pipeline string) string {
+	out, err := s.aws.StartPipelineExecution(s.ctx, &codepipeline.StartPipelineExecutionInput{Name: &pipeline})
+	s.Expect(err).NotTo(HaveOccurred())
+	return *out.PipelineExecutionId
+}
+
+// ended waits for an execution's end.
+func (s *suite) ended(pipeline, execution string) types.PipelineExecutionStatus {
+	s.t.Helper()
+	var status types.PipelineExecutionStatus
+	s.eventually(func(g Gomega) {
+		out, err := s.aws.GetPipelineExecution(s.ctx, &codepipeline.GetPipelineExecutionInput{
+			PipelineName: &pipeline, PipelineExecutionId: &execution,
+		})
+		g.Expect(err).NotTo(HaveOccurred())
+		status = out.PipelineExecution.Status
+		g.Expect(status).NotTo(Equal(types.PipelineExecutionStatusInProgress))
+	})
+	return status
+}
+
+func (s *suite) eventually(check func(Gomega)) {
+	s.t.Helper()
+	s.Eventually(check).WithTimeout(patience).WithPolling(100 * time.Millisecond).Should(Succeed())
+}
+
+// pipelineJobs are those of an execution, by action.
+func (s *suite) pipelineJobs(g Gomega, execution string) map[string]v1alpha1.PipelineJob {
+	out, err := s.tryKubectl("", "-n", namespace, "get", "pipelinejobs", "-o", "json")
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	var list v1alpha1.PipelineJobList
+	g.Expect(json.Unmarshal([]byte(out), &list)).To(Succeed())
+	jobs := map[string]v1alpha1.PipelineJob{}
+	for _, job := range list.Items {
+		if job.Spec.Pipeline.ExecutionID == execution {
+			jobs[job.Spec.Pipeline.Action] = job
+		}
+	}
+	return jobs
+}
+
+// kubernetesJobs are those of a PipelineJob.
+func (s *suite) kubernetesJobs(pipelineJob string) []batchv1.Job {
+	var list batchv1.JobList
+	out := s.kubectl("-n", namespace, "get", "jobs", "-l", v1alpha1.LabelPipelineJob+"="+pipelineJob, "-o", "json")
+	s.Expect(json.Unmarshal([]byte(out), &list)).To(Succeed())
+	return list.Items
+}
