@@ -42,11 +42,15 @@ func main() {
 	flags.IntVar(&o.EnvelopeLimit, "envelope-limit", result.MaxTerminationMessage, "Bytes that the kubelet keeps of it.")
 	_ = flags.Parse(os.Args[2:]) // it exits on an error
 
+	os.Exit(run(command, o))
+}
+
+func run(command string, o runner.Options) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := commands[command](ctx, o); err != nil {
 		o.Log.Error("Failed", "command", command, "error", err)
-		stop()
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }

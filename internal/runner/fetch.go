@@ -53,19 +53,36 @@ func openFolder(folder string) error {
 	return nil
 }
 
+// attempts at a download that breaks off: the SDK repeats requests that fail,
+// but not what comes after the first byte of an answer.
+const attempts = 3
+
 func (o Options) fetchOne(ctx context.Context, input contract.Artifact) error {
 	folder := o.path(filepath.Join(contract.InputDir, input.Name))
-	err := o.withStore(ctx, func(store *artifact.Store) (err error) {
-		content, err := store.Open(ctx, input)
-		if err != nil {
-			return err
+	var err error
+	for range attempts {
+		err = o.withStore(ctx, func(store *artifact.Store) error { return o.unpack(ctx, store, input, folder) })
+		if !errors.Is(err, artifact.ErrInterrupted) || ctx.Err() != nil {
+			break
 		}
-		defer func() { err = errors.Join(err, content.Close()) }()
-		return artifact.Fetch(ctx, content, input.ObjectKey, folder, o.Root, o.Limits)
-	})
+		o.Log.Warn("The download broke off", "artifact", input.Name, "error", err)
+	}
 	if err != nil {
 		return fmt.Errorf("input artifact %q: %w", input.Name, err)
 	}
 	o.Log.Info("Fetched an input artifact", "artifact", input.Name, "folder", folder)
+	return nil
+}
+
+func (o Options) unpack(ctx context.Context, store *artifact.Store, input contract.Artifact, folder string) error {
+	content, err := store.Open(ctx, input)
+	if err != nil {
+		return err
+	}
+	err = artifact.Fetch(ctx, content, input.ObjectKey, folder, o.Root, o.Limits)
+	_ = content.Close() // all of it was read, or another error says why not
+	if err != nil {
+		return fmt.Errorf("unpack s3://%s/%s: %w", input.Bucket, input.ObjectKey, err)
+	}
 	return nil
 }
