@@ -1,0 +1,291 @@
+package runner
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// Values that no output may hold.
+const (
+	secretKey    = "wJalrXUtnFEMI"
+	sessionToken = "FwoGZXIvYXdzEBYa"
+)
+
+// pod is what a container of a job's pod finds, with an S3 in memory.
+type pod struct {
+	t       *testing.T
+	g       Gomega
+	options Options
+	backend *s3mem.Backend
+	stdout  *bytes.Buffer
+	log     *syncBuffer
+
+	mu     sync.Mutex
+	answer func(http.ResponseWriter, *http.Request) bool
+}
+
+// syncBuffer is written by transfers that run side by side.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func newPod(t *testing.T) *pod {
+	t.Helper()
+	p := &pod{t: t, g: NewWithT(t), backend: s3mem.New(), stdout: &bytes.Buffer{}, log: &syncBuffer{}}
+	p.g.Expect(p.backend.CreateBucket("bucket")).To(Succeed())
+	inner := gofakes3.New(p.backend, gofakes3.WithTimeSkewLimit(0)).Server()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		answer := p.answer
+		p.mu.Unlock()
+		if answer == nil || !answer(w, r) {
+			inner.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ENDPOINT_URL", server.URL)
+	base := t.TempDir()
+	root := filepath.Join(base, "shared")
+	p.g.Expect(os.Mkdir(root, 0o777)).To(Succeed())
+	p.options = Options{
+		Root: root, Handover: filepath.Join(base, "handover.json"), TerminationLog: filepath.Join(base, "termination-log"),
+		EnvelopeLimit: result.MaxTerminationMessage, Limits: artifact.Limits{Bytes: 1 << 20, Entries: 100},
+		Stdout: p.stdout, Log: slog.New(slog.NewTextHandler(p.log, nil)), Renewal: 50 * time.Millisecond,
+	}
+	return p
+}
+
+func (p *pod) hand(accessKeyID string, inputs, outputs []contract.Artifact) {
+	p.t.Helper()
+	content, err := json.Marshal(contract.Handover{
+		JobID: "j", Region: "eu-west-1", InputArtifacts: inputs, OutputArtifacts: outputs,
+		Credentials: contract.Credentials{AccessKeyID: accessKeyID, SecretAccessKey: secretKey, SessionToken: sessionToken},
+	})
+	p.g.Expect(err).NotTo(HaveOccurred())
+	// As the kubelet does it: at once.
+	next := p.options.Handover + ".next"
+	p.g.Expect(os.WriteFile(next, content, 0o600)).To(Succeed())
+	p.g.Expect(os.Rename(next, p.options.Handover)).To(Succeed())
+}
+
+func (p *pod) put(key string, content []byte) {
+	p.t.Helper()
+	_, err := p.backend.PutObject("bucket", key, nil, bytes.NewReader(content), int64(len(content)), nil)
+	p.g.Expect(err).NotTo(HaveOccurred())
+}
+
+func (p *pod) write(name, content string) {
+	p.t.Helper()
+	file := filepath.Join(p.options.Root, name)
+	p.g.Expect(os.MkdirAll(filepath.Dir(file), 0o777)).To(Succeed())
+	p.g.Expect(os.WriteFile(file, []byte(content), 0o600)).To(Succeed())
+}
+
+func (p *pod) envelope() result.Envelope {
+	p.t.Helper()
+	message, err := os.ReadFile(p.options.TerminationLog)
+	p.g.Expect(err).NotTo(HaveOccurred())
+	p.g.Expect(len(message)).To(BeNumerically("<=", p.options.EnvelopeLimit))
+	envelope, err := result.ParseEnvelope(string(message))
+	p.g.Expect(err).NotTo(HaveOccurred())
+	p.expectNoSecrets(string(message))
+	return envelope
+}
+
+func (p *pod) expectNoSecrets(more ...string) {
+	p.t.Helper()
+	for _, text := range append(more, p.stdout.String(), p.log.String()) {
+		p.g.Expect(text).NotTo(Or(ContainSubstring(secretKey), ContainSubstring(sessionToken)))
+	}
+}
+
+// expectFailure checks a command's error and the failure that it left.
+func (p *pod) expectFailure(err error, kind string, says ...string) {
+	p.t.Helper()
+	p.g.Expect(err).To(HaveOccurred())
+	failure := p.envelope().Failure
+	p.g.Expect(failure).NotTo(BeNil())
+	p.g.Expect(failure.Type).To(Equal(kind), failure.Message)
+	for _, text := range says {
+		p.g.Expect(failure.Message).To(ContainSubstring(text))
+	}
+	p.g.Expect(failure.Message).NotTo(ContainSubstring("\n"))
+	p.expectNoSecrets(err.Error())
+}
+
+func (p *pod) answering(answer func(http.ResponseWriter, *http.Request) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answer = answer
+}
+
+func s3Error(w http.ResponseWriter, status int, code string) bool {
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, "<Error><Code>"+code+"</Code><Message>told so</Message></Error>")
+	return true
+}
+
+func inputs(names ...string) []contract.Artifact {
+	var found []contract.Artifact
+	for _, name := range names {
+		found = append(found, contract.Artifact{Name: name, Bucket: "bucket", ObjectKey: "pipe/" + name + "/k.zip"})
+	}
+	return found
+}
+
+func zipped(g Gomega, name, content string) []byte {
+	var out bytes.Buffer
+	archive := zip.NewWriter(&out)
+	to, err := archive.Create(name)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = io.WriteString(to, content)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(archive.Close()).To(Succeed())
+	return out.Bytes()
+}
+
+func TestExpiredCredentialsAreAwaited(t *testing.T) {
+	p := newPod(t)
+	p.put("pipe/src/k.zip", zipped(p.g, "a", "1"))
+	p.hand("OLD", inputs("src"), nil)
+	p.options.Renewal = time.Minute
+	p.answering(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.Header.Get("Authorization"), "Credential=OLD/") {
+			return false
+		}
+		p.hand("NEW", inputs("src"), nil)
+		return s3Error(w, http.StatusBadRequest, "ExpiredToken")
+	})
+	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+	p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "input/src/a"))).To(Equal([]byte("1")))
+	p.expectNoSecrets()
+}
+
+func TestExpiredCredentialsThatStayFailTheCommand(t *testing.T) {
+	p := newPod(t)
+	p.hand("OLD", inputs("src"), nil)
+	p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
+		return s3Error(w, http.StatusBadRequest, "ExpiredToken")
+	})
+	p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "expired", "operator")
+}
+
+func TestAnUploadStartsAnewWithNewCredentials(t *testing.T) {
+	p := newPod(t)
+	p.hand("OLD", nil, inputs("app"))
+	p.options.Renewal = time.Minute
+	content := strings.Repeat("0123456789abcdef", 1<<16)
+	p.write("output/app/file", content)
+	p.answering(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.Header.Get("Authorization"), "Credential=OLD/") {
+			return false
+		}
+		p.hand("NEW", nil, inputs("app"))
+		return s3Error(w, http.StatusBadRequest, "ExpiredToken")
+	})
+	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
+	p.g.Expect(p.unzip("pipe/app/k.zip")).To(HaveKeyWithValue("file", content))
+}
+
+// unzip gives the files of an artifact that was uploaded.
+func (p *pod) unzip(key string) map[string]string {
+	p.t.Helper()
+	object, err := p.backend.GetObject("bucket", key, nil)
+	p.g.Expect(err).NotTo(HaveOccurred())
+	content, err := io.ReadAll(object.Contents)
+	p.g.Expect(err).NotTo(HaveOccurred())
+	archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	p.g.Expect(err).NotTo(HaveOccurred())
+	found := map[string]string{}
+	for _, entry := range archive.File {
+		file, err := entry.Open()
+		p.g.Expect(err).NotTo(HaveOccurred())
+		text, err := io.ReadAll(file)
+		p.g.Expect(err).NotTo(HaveOccurred())
+		found[entry.Name] = string(text)
+	}
+	return found
+}
+
+func TestAHandoverThatIsNoJSONLeaksNothing(t *testing.T) {
+	for name, command := range map[string]func(context.Context, Options) error{"fetch": Fetch, "report": Report} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.write("result/summary", "s")
+			p.g.Expect(os.WriteFile(p.options.Handover, []byte(`{"credentials":{"secretAccessKey":"`+secretKey+`",`+sessionToken), 0o600)).To(Succeed())
+			p.expectFailure(command(context.Background(), p.options), systemUnavailable, "the handover", "not valid JSON")
+		})
+	}
+}
+
+func TestACancelledCommandEndsPromptly(t *testing.T) {
+	for name, command := range map[string]func(context.Context, Options) error{"fetch": Fetch, "report": Report} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.hand("KEY", inputs("src"), inputs("app"))
+			p.write("output/app/file", "x")
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			p.answering(func(_ http.ResponseWriter, r *http.Request) bool {
+				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+				cancel()
+				<-r.Context().Done()
+				return true
+			})
+			ended := make(chan error, 1)
+			go func() { ended <- command(ctx, p.options) }()
+			var err error
+			p.g.Eventually(ended, 10*time.Second).Should(Receive(&err))
+			p.g.Expect(err).To(MatchError(context.Canceled))
+			p.expectFailure(err, systemUnavailable)
+		})
+	}
+}
+
+func TestWaitingForCredentialsEndsWithTheContext(t *testing.T) {
+	p := newPod(t)
+	p.hand("OLD", inputs("src"), nil)
+	p.options.Renewal = time.Hour
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
+		defer time.AfterFunc(50*time.Millisecond, cancel)
+		return s3Error(w, http.StatusBadRequest, "ExpiredToken")
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- Fetch(ctx, p.options) }()
+	p.g.Eventually(ended, 10*time.Second).Should(Receive(HaveOccurred()))
+}
