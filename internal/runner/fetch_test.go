@@ -1,0 +1,128 @@
+package runner
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestFetchMakesFoldersThatEveryUserMayWrite(t *testing.T) {
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	p := newPod(t)
+	p.put("pipe/src/k.zip", zipped(p.g, "d/a", "1"))
+	p.hand("KEY", inputs("src"), inputs("app", "docs"))
+	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+	for _, name := range []string{"input", "input/src", "input/src/d", "output", "output/app", "output/docs", "result"} {
+		info, err := os.Stat(filepath.Join(p.options.Root, name))
+		p.g.Expect(err).NotTo(HaveOccurred())
+		p.g.Expect(info.Mode()).To(Equal(os.ModeDir|0o777), name)
+	}
+	p.g.Expect(p.options.TerminationLog).NotTo(BeAnExistingFile())
+	p.expectNoSecrets()
+}
+
+func TestFetchWithoutAHandoverMakesOnlyFolders(t *testing.T) {
+	p := newPod(t)
+	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+	entries, err := os.ReadDir(p.options.Root)
+	p.g.Expect(err).NotTo(HaveOccurred())
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	p.g.Expect(names).To(Equal([]string{"input", "output", "result"}))
+}
+
+func TestFetchUnpacksEveryInputArtifactAndLeavesNoScratch(t *testing.T) {
+	p := newPod(t)
+	names := []string{"a", "b", "c", "d", "e"}
+	for _, name := range names {
+		p.put("pipe/"+name+"/k.zip", zipped(p.g, "file", name))
+	}
+	p.hand("KEY", inputs(names...), nil)
+	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+	for _, name := range names {
+		p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "input", name, "file"))).To(Equal([]byte(name)))
+	}
+	p.g.Expect(filepath.Glob(filepath.Join(p.options.Root, ".artifact*"))).To(BeEmpty())
+	// A container that runs again finds what it left behind.
+	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+}
+
+func TestFetchTriesADownloadThatBrokeOffAgain(t *testing.T) {
+	p := newPod(t)
+	content := zipped(p.g, "file", "1")
+	p.put("pipe/src/k.zip", content)
+	p.hand("KEY", inputs("src"), nil)
+	var times atomic.Int32
+	p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
+		if times.Add(1) == attempts {
+			return false
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+		_, _ = w.Write(content[:len(content)/2])
+		return true
+	})
+	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+	p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "input/src/file"))).To(Equal([]byte("1")))
+}
+
+func TestFetchGivesUpOnADownloadThatAlwaysBreaksOff(t *testing.T) {
+	p := newPod(t)
+	p.hand("KEY", inputs("src"), nil)
+	var times atomic.Int32
+	p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
+		times.Add(1)
+		w.Header().Set("Content-Length", "100")
+		_, _ = w.Write([]byte("PK\x03\x04"))
+		return true
+	})
+	p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "broke off")
+	p.g.Expect(times.Load()).To(Equal(int32(attempts)))
+}
+
+func TestFetchTellsWhyItFailed(t *testing.T) {
+	place := "s3://bucket/pipe/src/k.zip"
+	cases := map[string]struct {
+		prepare func(*pod)
+		kind    string
+		says    []string
+	}{
+		"no such key": {func(*pod) {}, revisionUnavailable, []string{"NoSuchKey", "release the change again"}},
+		"denied": {func(p *pod) {
+			p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
+				return s3Error(w, http.StatusForbidden, "AccessDenied")
+			})
+		}, permissionError, []string{"AccessDenied", "the pipeline's role"}},
+		"hostile archive":   {func(p *pod) { p.put("pipe/src/k.zip", zipped(p.g, "../x", "1")) }, revisionUnavailable, []string{`entry "../x"`, "leads out"}},
+		"archive that ends": {func(p *pod) { p.put("pipe/src/k.zip", zipped(p.g, "x", "1")[:20]) }, revisionUnavailable, []string{"not a readable zip archive"}},
+		"nobody listens":    {func(p *pod) { p.t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1") }, systemUnavailable, []string{"connection refused"}},
+		"too many entries": {func(p *pod) {
+			p.options.Limits.Entries = 0
+			p.put("pipe/src/k.zip", zipped(p.g, "x", "1"))
+		}, revisionUnavailable, []string{"more than 0 entries"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.hand("KEY", inputs("src"), nil)
+			c.prepare(p)
+			p.expectFailure(Fetch(context.Background(), p.options), c.kind, append(c.says, `input artifact "src"`, place)...)
+		})
+	}
+}
+
+func TestAFailureFitsASmallTerminationLog(t *testing.T) {
+	p := newPod(t)
+	p.options.EnvelopeLimit = 200
+	p.hand("KEY", inputs("src"), nil)
+	p.expectFailure(Fetch(context.Background(), p.options), revisionUnavailable, `input artifact "src"`, "…")
+}
