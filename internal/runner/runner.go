@@ -71,18 +71,18 @@ func failureOf(err error) result.Failure {
 	case artifact.Denied(err):
 		kind = permissionError
 	}
-	return result.Failure{Type: kind, Message: err.Error() + wayOut(err)}
+	return result.Failure{Type: kind, Message: err.Error() + wayOut(kind, err)}
 }
 
 // wayOut is what the reader of a failure can do about it, where the error of
 // S3 does not say.
-func wayOut(err error) string {
+func wayOut(kind string, err error) string {
 	switch {
 	case errors.Is(err, artifact.ErrExpired):
 		return "; the operator gave no new ones in time: its log says why"
 	case artifact.Denied(err):
 		return "; the pipeline's role, and the policies of the artifact bucket and of its KMS key, must allow it"
-	case artifact.Missing(err):
+	case kind == revisionUnavailable && artifact.Missing(err):
 		return "; release the change again, so that the artifact is made anew"
 	}
 	return ""
