@@ -1,0 +1,168 @@
+package emulator
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+	. "github.com/onsi/gomega"
+	clocktesting "k8s.io/utils/clock/testing"
+)
+
+// world is an emulator that listens, with AWS's clients of it.
+type world struct {
+	*WithT
+	t         *testing.T
+	ctx       context.Context
+	clock     *clocktesting.FakeClock
+	emulator  *Emulator
+	config    aws.Config
+	pipelines *codepipeline.Client
+	s3        *s3.Client
+	sts       *sts.Client
+}
+
+func newWorld(t *testing.T, adjust ...func(*Options)) *world {
+	t.Helper()
+	w := &world{WithT: NewWithT(t), t: t, ctx: t.Context(), clock: clocktesting.NewFakeClock(time.Now())}
+	options := Options{Clock: w.clock, Buckets: []string{"sources", "artifacts"}}
+	for _, change := range adjust {
+		change(&options)
+	}
+	made, err := New(options)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(made.Start("127.0.0.1:0")).To(Succeed())
+	t.Cleanup(func() { NewWithT(t).Expect(made.Close()).To(Succeed()) })
+	w.emulator = made
+	w.config = aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(made.URL()),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIATEST", "secret", ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+	}
+	w.pipelines = codepipeline.NewFromConfig(w.config)
+	w.s3 = w.s3With(w.config.Credentials)
+	w.sts = sts.NewFromConfig(w.config)
+	return w
+}
+
+func (w *world) s3With(provider aws.CredentialsProvider) *s3.Client {
+	return s3.NewFromConfig(w.config, func(o *s3.Options) { o.Credentials, o.UsePathStyle = provider, true })
+}
+
+// s3Of is a client with a job's artifact credentials.
+func (w *world) s3Of(data *types.JobData) *s3.Client {
+	c := data.ArtifactCredentials
+	return w.s3With(credentials.NewStaticCredentialsProvider(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken))
+}
+
+func customType(category types.ActionCategory, provider string) *types.ActionTypeId {
+	return &types.ActionTypeId{Category: category, Owner: types.ActionOwnerCustom, Provider: &provider, Version: aws.String("1")}
+}
+
+func typeInput(category types.ActionCategory, provider string, properties ...types.ActionConfigurationProperty) *codepipeline.CreateCustomActionTypeInput {
+	return &codepipeline.CreateCustomActionTypeInput{
+		Category: category, Provider: &provider, Version: aws.String("1"), ConfigurationProperties: properties,
+		InputArtifactDetails:  &types.ArtifactDetails{MinimumCount: 0, MaximumCount: 5},
+		OutputArtifactDetails: &types.ArtifactDetails{MinimumCount: 0, MaximumCount: 5},
+	}
+}
+
+func (w *world) createType(category types.ActionCategory, provider string, properties ...types.ActionConfigurationProperty) {
+	_, err := w.pipelines.CreateCustomActionType(w.ctx, typeInput(category, provider, properties...))
+	w.Expect(err).NotTo(HaveOccurred())
+}
+
+// pipeline is one from an S3 source to a build and a test.
+func pipeline() *types.PipelineDeclaration {
+	return &types.PipelineDeclaration{
+		Name: aws.String("p"), RoleArn: aws.String("arn:aws:iam::111122223333:role/r"),
+		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("artifacts")},
+		Stages: []types.StageDeclaration{
+			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
+				Name:            aws.String("fetch"),
+				ActionTypeId:    &types.ActionTypeId{Category: types.ActionCategorySource, Owner: types.ActionOwnerAws, Provider: aws.String("S3"), Version: aws.String("1")},
+				Configuration:   map[string]string{"S3Bucket": "sources", "S3ObjectKey": "app.zip"},
+				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("code")}},
+			}}},
+			{Name: aws.String("Build"), Actions: []types.ActionDeclaration{{
+				Name: aws.String("compile"), ActionTypeId: customType(types.ActionCategoryBuild, "worker"), Namespace: aws.String("built"),
+				InputArtifacts:  []types.InputArtifact{{Name: aws.String("code")}},
+				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("binary")}},
+			}}},
+			{Name: aws.String("Test"), Actions: []types.ActionDeclaration{{
+				Name: aws.String("check"), ActionTypeId: customType(types.ActionCategoryTest, "worker"),
+				Configuration:  map[string]string{"Tag": "#{built.tag}", "Token": secretValue},
+				InputArtifacts: []types.InputArtifact{{Name: aws.String("binary")}},
+			}}},
+		},
+	}
+}
+
+// secretValue must be seen by workers only.
+const secretValue = "hunter-two"
+
+// begin makes the pipeline and its source object, and starts it.
+func (w *world) begin(adjust ...func(*types.PipelineDeclaration)) string {
+	w.put(w.s3, "sources", "app.zip", "source bytes")
+	w.createType(types.ActionCategoryBuild, "worker")
+	w.createType(types.ActionCategoryTest, "worker",
+		types.ActionConfigurationProperty{Name: aws.String("Tag")}, types.ActionConfigurationProperty{Name: aws.String("Token"), Secret: true})
+	declared := pipeline()
+	for _, change := range adjust {
+		change(declared)
+	}
+	_, err := w.pipelines.CreatePipeline(w.ctx, &codepipeline.CreatePipelineInput{Pipeline: declared})
+	w.Expect(err).NotTo(HaveOccurred())
+	return w.start()
+}
+
+func (w *world) start() string {
+	started, err := w.pipelines.StartPipelineExecution(w.ctx, &codepipeline.StartPipelineExecutionInput{Name: aws.String("p")})
+	w.Expect(err).NotTo(HaveOccurred())
+	return *started.PipelineExecutionId
+}
+
+func (w *world) poll(category types.ActionCategory) []types.Job {
+	response, err := w.pipelines.PollForJobs(w.ctx, &codepipeline.PollForJobsInput{ActionTypeId: customType(category, "worker"), MaxBatchSize: aws.Int32(10)})
+	w.Expect(err).NotTo(HaveOccurred())
+	return response.Jobs
+}
+
+// claim polls and acknowledges the one job that there must be.
+func (w *world) claim(category types.ActionCategory) types.Job {
+	jobs := w.poll(category)
+	w.Expect(jobs).To(HaveLen(1))
+	answer, err := w.pipelines.AcknowledgeJob(w.ctx, &codepipeline.AcknowledgeJobInput{JobId: jobs[0].Id, Nonce: jobs[0].Nonce})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(answer.Status).To(Equal(types.JobStatusInProgress))
+	return jobs[0]
+}
+
+func (w *world) status(id string) types.PipelineExecutionStatus {
+	response, err := w.pipelines.GetPipelineExecution(w.ctx, &codepipeline.GetPipelineExecutionInput{PipelineName: aws.String("p"), PipelineExecutionId: &id})
+	w.Expect(err).NotTo(HaveOccurred())
+	return response.PipelineExecution.Status
+}
+
+// codeOf is the code of an error that a service answered.
+func codeOf(err error) string {
+	var known smithy.APIError
+	if errors.As(err, &known) {
+		return known.ErrorCode()
+	}
+	return ""
+}
+
+func (w *world) expectCode(err error, code string) {
+	w.t.Helper()
+	w.Expect(err).To(HaveOccurred())
+	w.Expect(codeOf(err)).To(Equal(code), "%v", err)
+}
