@@ -1,0 +1,164 @@
+package codepipeline
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+)
+
+func TestCut(t *testing.T) {
+	cases := map[string]struct {
+		text  string
+		limit int
+		want  string
+	}{
+		"under the limit":          {"abc", 4, "abc"},
+		"at the limit":             {"abcd", 4, "abcd"},
+		"one over":                 {"abcde", 4, "abc…"},
+		"characters are not bytes": {"äöüß", 4, "äöüß"},
+		"cut between characters":   {"äöüßä", 4, "äöü…"},
+		"not UTF-8":                {"a\xffb", 4, "a\uFFFDb"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(Cut(c.text, c.limit)).To(Equal(c.want))
+		})
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	definition := func(changes ...func(*ActionType)) ActionType {
+		made := ActionType{
+			Inputs:     ArtifactBounds{0, 1},
+			Properties: []Property{{Name: "A", Type: "String"}, {Name: "B"}},
+		}
+		for _, change := range changes {
+			change(&made)
+		}
+		return made
+	}
+	cases := map[string]struct {
+		have ActionType
+		want []string
+	}{
+		"the same":                         {definition(), nil},
+		"properties in another order":      {definition(func(a *ActionType) { a.Properties[0], a.Properties[1] = a.Properties[1], a.Properties[0] }), nil},
+		"a type that is not given: String": {definition(func(a *ActionType) { a.Properties[0].Type, a.Properties[1].Type = "", "String" }), nil},
+		"artifacts":                        {definition(func(a *ActionType) { a.Outputs.Maximum = 2 }), []string{"outputArtifactDetails"}},
+		"a link":                           {definition(func(a *ActionType) { a.Settings.EntityURLTemplate = "https://x" }), []string{"settings.entityUrlTemplate"}},
+		"a property":                       {definition(func(a *ActionType) { a.Properties[0].Secret = true }), []string{"configurationProperties[A]"}},
+		"a missing and a further property": {
+			definition(func(a *ActionType) { a.Properties[1].Name = "C" }),
+			[]string{"configurationProperties[B] (missing in CodePipeline)", "configurationProperties[C] (only in CodePipeline)"},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(Differences(definition(), c.have)).To(Equal(c.want))
+		})
+	}
+}
+
+// TestKindOf has a server answer with each error, and checks what the client
+// makes of it.
+func TestKindOf(t *testing.T) {
+	server, err := emulator.New(emulator.Options{})
+	g := NewWithT(t)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(server.Start("127.0.0.1:0")).To(Succeed())
+	t.Cleanup(func() { _ = server.Close() })
+	client := testClient(t, server.URL())
+	const unknown = "00000000-0000-0000-0000-000000000000"
+
+	faults := map[emulator.FaultKind]Kind{
+		emulator.Throttle: Throttled, emulator.ServerError: Unclear, emulator.ServerErrorAfter: JobNotFound,
+		emulator.ResetBefore: Unclear, emulator.ResetAfter: Unclear,
+	}
+	for fault, want := range faults {
+		server.Inject(emulator.Fault{Operation: "AcknowledgeJob", Kind: fault})
+		before := len(server.Journal())
+		_, err := client.AcknowledgeJob(t.Context(), unknown, "1")
+		g.Expect(KindOf(err)).To(Equal(want), "%s: %v", fault, err)
+		g.Expect(len(server.Journal())-before).To(Equal(1), "%s: a claim is tried once", fault)
+	}
+	_, err = client.AcknowledgeJob(t.Context(), unknown, "1")
+	g.Expect(KindOf(err)).To(Equal(JobNotFound))
+	_, err = client.AcknowledgeJob(t.Context(), "not an ID", "1")
+	g.Expect(KindOf(err)).To(Equal(Refused))
+	_, err = client.PollForJobs(t.Context(), ActionTypeID{"Test", "p", "1"}, nil, 1)
+	g.Expect(KindOf(err)).To(Equal(ActionTypeNotFound))
+
+	g.Expect(server.Close()).To(Succeed())
+	_, err = client.AcknowledgeJob(t.Context(), unknown, "1")
+	g.Expect(KindOf(err)).To(Equal(Unclear), "nobody listens")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = client.AcknowledgeJob(cancelled, unknown, "1")
+	g.Expect(KindOf(err)).To(Equal(Throttled), "it was never sent")
+}
+
+func TestMissingCredentialsAreSaidBeforeACall(t *testing.T) {
+	g := NewWithT(t)
+	server, err := emulator.New(emulator.Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(server.Start("127.0.0.1:0")).To(Succeed())
+	t.Cleanup(func() { _ = server.Close() })
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
+	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
+	t.Setenv("AWS_ENDPOINT_URL", server.URL())
+	client, err := (&Clients{}).For(t.Context(), Identity{Region: "us-east-1"})
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = client.AcknowledgeJob(t.Context(), "00000000-0000-0000-0000-000000000000", "1")
+	g.Expect(KindOf(err)).To(Equal(AccessDenied))
+	g.Expect(server.Journal()).To(BeEmpty())
+}
+
+func TestCredentialsAreNotPrinted(t *testing.T) {
+	g := NewWithT(t)
+	job := Job{Credentials: Credentials{SecretAccessKey: "hunter2"}}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		g.Expect(fmt.Sprintf(format, job.Credentials)).NotTo(ContainSubstring("hunter2"), format)
+	}
+}
+
+func TestClientsAreKeptByIdentity(t *testing.T) {
+	g := NewWithT(t)
+	clients := &Clients{}
+	first, err := clients.For(t.Context(), Identity{Region: "us-east-1"})
+	g.Expect(err).NotTo(HaveOccurred())
+	again, err := clients.For(t.Context(), Identity{Region: "us-east-1"})
+	g.Expect(err).NotTo(HaveOccurred())
+	other, err := clients.For(t.Context(), Identity{Region: "eu-west-1"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(again).To(BeIdenticalTo(first))
+	g.Expect(other).NotTo(BeIdenticalTo(first))
+}
+
+func TestTextsWithinLimits(t *testing.T) {
+	g := NewWithT(t)
+	success := Success{Summary: strings.Repeat("x", MaxSummary+1), ExternalExecutionID: strings.Repeat("x", MaxExternalExecutionID+1)}.withinLimits()
+	g.Expect([]rune(success.Summary)).To(HaveLen(MaxSummary))
+	g.Expect([]rune(success.ExternalExecutionID)).To(HaveLen(MaxExternalExecutionID))
+	failure := Failure{Message: strings.Repeat("x", MaxFailureMessage+1)}.withinLimits()
+	g.Expect([]rune(failure.Message)).To(HaveLen(MaxFailureMessage))
+}
+
+func testClient(t *testing.T, url string) *Client {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	t.Setenv("AWS_ENDPOINT_URL", url)
+	client, err := (&Clients{}).For(t.Context(), Identity{Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}

@@ -1,0 +1,58 @@
+package poller
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+)
+
+func TestWaitsGrowToTheLimit(t *testing.T) {
+	g := NewWithT(t)
+	const limit = 30 * time.Second
+	wait := time.Duration(0)
+	for range 10 {
+		next := grow(wait, limit)
+		g.Expect(next).To(BeNumerically(">=", min(max(firstWait, 2*wait), limit)))
+		g.Expect(next).To(BeNumerically("<=", limit))
+		wait = next
+	}
+	g.Expect(wait).To(Equal(limit))
+	g.Expect(grow(0, time.Millisecond)).To(Equal(time.Millisecond), "an interval below the first wait")
+}
+
+func TestRecordOfAPolledJob(t *testing.T) {
+	g := NewWithT(t)
+	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "build", Namespace: "team"}}
+	action.Spec.AWS = v1alpha1.AWS{Region: "eu-central-1", RoleARN: "arn:aws:iam::111122223333:role/r"}
+	action.Spec.ActionType.ConfigurationProperties = []v1alpha1.ConfigurationProperty{{Name: "Target"}, {Name: "Token", Secret: true}}
+	record := newPipelineJob(action, codepipeline.Job{
+		ID: "11111111-1111-1111-1111-111111111111", Nonce: "7", AccountID: "111122223333", ContinuationToken: "again",
+		Configuration: map[string]string{"Target": "all", "Token": "hunter2"},
+		Credentials:   codepipeline.Credentials{AccessKeyID: "hunter3", SecretAccessKey: "hunter4", SessionToken: "hunter5"},
+		Pipeline: codepipeline.PipelineContext{
+			Name: "web", ExecutionID: "e", Stage: "Build", Action: "compile", ActionExecutionID: "22222222-2222-2222-2222-222222222222",
+		},
+		InputArtifacts: []codepipeline.Artifact{{Name: "source", Revision: "r", Bucket: "b", ObjectKey: "k"}},
+		EncryptionKey:  codepipeline.EncryptionKey{ID: "key", Type: "KMS"},
+	}, metav1.Now())
+
+	g.Expect(record.Name).To(Equal("build-22222222-2222-2222-2222-222222222222"))
+	g.Expect(record.Finalizers).To(ConsistOf(v1alpha1.FinalizerPipelineJob))
+	g.Expect(record.Spec.AWS).To(Equal(action.Spec.AWS))
+	g.Expect(record.Spec.Configuration).To(Equal(map[string]v1alpha1.ConfigurationValue{"Target": "all"}))
+	g.Expect(record.Spec.SecretConfiguration).To(Equal([]string{"Token"}))
+	g.Expect(record.Spec.InputArtifacts).To(Equal([]v1alpha1.Artifact{
+		{Name: "source", Revision: "r", S3Location: v1alpha1.S3Location{BucketName: "b", ObjectKey: "k"}},
+	}))
+	g.Expect(record.Spec.EncryptionKey).To(Equal(&v1alpha1.EncryptionKey{ID: "key", Type: "KMS"}))
+	g.Expect(record.Spec.Job.ContinuationToken).To(Equal("again"))
+	content, err := json.Marshal(record)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(content)).NotTo(ContainSubstring("hunter"), "no secret and no credential")
+}
