@@ -128,7 +128,8 @@ func summarize(ctx context.Context, c *clients, kube kubectl, pipeline, executio
 	return nil
 }
 
-// printVariables prints the output variables of the execution's actions.
+// printVariables prints the output variables that later actions can refer to:
+// those of actions with a namespace.
 func (c *clients) printVariables(ctx context.Context, pipeline, execution string) error {
 	out, err := c.pipelines.ListActionExecutions(ctx, &codepipeline.ListActionExecutionsInput{
 		PipelineName: &pipeline,
@@ -139,11 +140,11 @@ func (c *clients) printVariables(ctx context.Context, pipeline, execution string
 	}
 	fmt.Println("\nOUTPUT VARIABLES")
 	for _, action := range slices.Backward(out.ActionExecutionDetails) {
-		if action.Output == nil {
+		if action.Input == nil || action.Input.Namespace == nil || action.Output == nil {
 			continue
 		}
 		for _, key := range slices.Sorted(maps.Keys(action.Output.OutputVariables)) {
-			fmt.Printf("#{%s.%s} = %s\n", aws.ToString(action.ActionName), key, action.Output.OutputVariables[key])
+			fmt.Printf("#{%s.%s} = %s\n", *action.Input.Namespace, key, action.Output.OutputVariables[key])
 		}
 	}
 	return nil
