@@ -16,7 +16,7 @@ import (
 const usage = `codepipeline-emulator is an AWS CodePipeline that runs custom actions' jobs, with
 S3 and STS beside it on the same port. Point any AWS client at it:
 
-  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=us-east-1
+  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
   aws codepipeline list-pipelines
 

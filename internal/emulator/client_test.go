@@ -63,20 +63,20 @@ func (w *world) s3Of(data *types.JobData) *s3.Client {
 	return w.s3With(credentials.NewStaticCredentialsProvider(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken))
 }
 
-func customType(category types.ActionCategory, provider string) *types.ActionTypeId {
-	return &types.ActionTypeId{Category: category, Owner: types.ActionOwnerCustom, Provider: &provider, Version: aws.String("1")}
+func customType(category types.ActionCategory) *types.ActionTypeId {
+	return &types.ActionTypeId{Category: category, Owner: types.ActionOwnerCustom, Provider: aws.String("worker"), Version: aws.String("1")}
 }
 
-func typeInput(category types.ActionCategory, provider string, properties ...types.ActionConfigurationProperty) *codepipeline.CreateCustomActionTypeInput {
+func typeInput(category types.ActionCategory, properties ...types.ActionConfigurationProperty) *codepipeline.CreateCustomActionTypeInput {
 	return &codepipeline.CreateCustomActionTypeInput{
-		Category: category, Provider: &provider, Version: aws.String("1"), ConfigurationProperties: properties,
+		Category: category, Provider: aws.String("worker"), Version: aws.String("1"), ConfigurationProperties: properties,
 		InputArtifactDetails:  &types.ArtifactDetails{MinimumCount: 0, MaximumCount: 5},
 		OutputArtifactDetails: &types.ArtifactDetails{MinimumCount: 0, MaximumCount: 5},
 	}
 }
 
-func (w *world) createType(category types.ActionCategory, provider string, properties ...types.ActionConfigurationProperty) {
-	_, err := w.pipelines.CreateCustomActionType(w.ctx, typeInput(category, provider, properties...))
+func (w *world) createType(category types.ActionCategory, properties ...types.ActionConfigurationProperty) {
+	_, err := w.pipelines.CreateCustomActionType(w.ctx, typeInput(category, properties...))
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
@@ -93,12 +93,12 @@ func pipeline() *types.PipelineDeclaration {
 				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("code")}},
 			}}},
 			{Name: aws.String("Build"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("compile"), ActionTypeId: customType(types.ActionCategoryBuild, "worker"), Namespace: aws.String("built"),
+				Name: aws.String("compile"), ActionTypeId: customType(types.ActionCategoryBuild), Namespace: aws.String("built"),
 				InputArtifacts:  []types.InputArtifact{{Name: aws.String("code")}},
 				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("binary")}},
 			}}},
 			{Name: aws.String("Test"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("check"), ActionTypeId: customType(types.ActionCategoryTest, "worker"),
+				Name: aws.String("check"), ActionTypeId: customType(types.ActionCategoryTest),
 				Configuration:  map[string]string{"Tag": "#{built.tag}", "Token": secretValue},
 				InputArtifacts: []types.InputArtifact{{Name: aws.String("binary")}},
 			}}},
@@ -112,8 +112,8 @@ const secretValue = "hunter-two"
 // begin makes the pipeline and its source object, and starts it.
 func (w *world) begin(adjust ...func(*types.PipelineDeclaration)) string {
 	w.put(w.s3, "sources", "app.zip", "source bytes")
-	w.createType(types.ActionCategoryBuild, "worker")
-	w.createType(types.ActionCategoryTest, "worker",
+	w.createType(types.ActionCategoryBuild)
+	w.createType(types.ActionCategoryTest,
 		types.ActionConfigurationProperty{Name: aws.String("Tag")}, types.ActionConfigurationProperty{Name: aws.String("Token"), Secret: true})
 	declared := pipeline()
 	for _, change := range adjust {
@@ -131,7 +131,7 @@ func (w *world) start() string {
 }
 
 func (w *world) poll(category types.ActionCategory) []types.Job {
-	response, err := w.pipelines.PollForJobs(w.ctx, &codepipeline.PollForJobsInput{ActionTypeId: customType(category, "worker"), MaxBatchSize: aws.Int32(10)})
+	response, err := w.pipelines.PollForJobs(w.ctx, &codepipeline.PollForJobsInput{ActionTypeId: customType(category), MaxBatchSize: aws.Int32(10)})
 	w.Expect(err).NotTo(HaveOccurred())
 	return response.Jobs
 }

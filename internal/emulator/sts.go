@@ -90,7 +90,7 @@ func (e *Emulator) writeSTS(w http.ResponseWriter, action string, result any) {
 		err = encoder.EncodeElement(result, inner)
 	}
 	if err == nil {
-		err = encoder.EncodeElement(struct{ RequestId string }{uuid.NewString()}, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}}) //nolint:revive // XML's name
+		err = encoder.EncodeElement(struct{ RequestId string }{uuid.NewString()}, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}})
 	}
 	if err == nil {
 		err = encoder.EncodeToken(outer.End())

@@ -7,11 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/xml"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -90,8 +86,10 @@ func (s *Store) Exists(bucket, key string) bool {
 	return err == nil
 }
 
-// Serve answers an S3 request that was made with an access key.
+// Serve answers an S3 request that was made with an access key. The bucket is
+// the first part of the path, or of a host BUCKET.localhost.
 func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string) {
+	r = pathStyle(r)
 	place := strings.TrimPrefix(r.URL.Path, "/")
 	asked := encryption{r.Header.Get("X-Amz-Server-Side-Encryption"), r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")}
 	if accessKeyID == "" {
@@ -114,9 +112,15 @@ func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string
 		writeError(w, "InvalidRequest", err.Error())
 		return
 	}
-	s.remember(r, place, asked)
-	s.describe(w, place)
-	s.server.ServeHTTP(w, r)
+	s.server.ServeHTTP(&answer{ResponseWriter: w, before: func(status int) {
+		if status < http.StatusMultipleChoices {
+			s.remember(r, place, asked)
+			s.describe(w, place)
+		}
+		if status == http.StatusPartialContent {
+			dropChecksums(w.Header())
+		}
+	}}, r)
 }
 
 // notImplemented are subresources of buckets and objects.
@@ -179,40 +183,6 @@ func (s *Store) refuse(r *http.Request, place string, asked encryption, grant Gr
 		}
 	}
 	return "", ""
-}
-
-// copySource is the object, as bucket/key, that a request copies from.
-func copySource(r *http.Request) string {
-	source, _, _ := strings.Cut(r.Header.Get("X-Amz-Copy-Source"), "?")
-	if plain, err := url.PathUnescape(source); err == nil {
-		source = plain
-	}
-	return strings.TrimPrefix(source, "/")
-}
-
-// unchunk takes the aws-chunked encoding off a body, in which SDKs send
-// checksums behind the content. It is HTTP's chunked encoding with a signature
-// in each chunk's extension.
-func unchunk(r *http.Request) error {
-	if !strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
-		return nil
-	}
-	length, err := strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64)
-	if err != nil {
-		return fmt.Errorf("x-amz-decoded-content-length must be a number: %w", err)
-	}
-	r.Body = decoded{httputil.NewChunkedReader(r.Body), r.Body}
-	r.ContentLength = length
-	r.Header.Set("Content-Length", strconv.FormatInt(length, 10))
-	r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
-	r.Header.Del("Content-Encoding")
-	return nil
-}
-
-// decoded reads what is in a body, and closes the body.
-type decoded struct {
-	io.Reader
-	io.Closer
 }
 
 var statuses = map[string]int{

@@ -1,0 +1,142 @@
+package emulator
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
+	. "github.com/onsi/gomega"
+)
+
+func TestFaults(t *testing.T) {
+	cases := map[FaultKind]struct {
+		code   string // empty: the connection breaks
+		effect bool
+	}{
+		Throttle:         {"ThrottlingException", false},
+		ServerError:      {"InternalFailure", false},
+		ServerErrorAfter: {"InternalFailure", true},
+		ResetBefore:      {"", false},
+		ResetAfter:       {"", true},
+	}
+	for kind, c := range cases {
+		t.Run(string(kind), func(t *testing.T) {
+			w := newWorld(t)
+			w.begin()
+			j := w.poll(types.ActionCategoryBuild)[0]
+			w.emulator.Inject(Fault{Operation: "AcknowledgeJob", Kind: kind})
+			acknowledge := func() error {
+				_, err := w.pipelines.AcknowledgeJob(w.ctx, &codepipeline.AcknowledgeJobInput{JobId: j.Id, Nonce: j.Nonce})
+				return err
+			}
+			w.expectCode(acknowledge(), c.code)
+			if c.effect {
+				w.expectCode(acknowledge(), "InvalidNonceException") // the answer to our own claim was lost
+			} else {
+				w.Expect(acknowledge()).To(Succeed())
+			}
+			w.Expect(w.emulator.faults.waiting).To(BeEmpty())
+		})
+	}
+}
+
+func TestFaultsHappenInOrderAndAsOftenAsTold(t *testing.T) {
+	w := newWorld(t)
+	w.emulator.Inject(Fault{Operation: "ListPipelines", Kind: Throttle, Times: 2})
+	w.emulator.Inject(Fault{Operation: "ListActionTypes", Kind: ServerError})
+	w.emulator.Inject(Fault{Operation: "ListPipelines", Kind: ServerError})
+	for _, code := range []string{"ThrottlingException", "ThrottlingException", "InternalFailure", ""} {
+		_, err := w.pipelines.ListPipelines(w.ctx, &codepipeline.ListPipelinesInput{})
+		w.Expect(codeOf(err)).To(Equal(code))
+	}
+	_, err := w.pipelines.ListActionTypes(w.ctx, &codepipeline.ListActionTypesInput{})
+	w.expectCode(err, "InternalFailure")
+}
+
+func TestSDKRetriesFaults(t *testing.T) {
+	w := newWorld(t)
+	patient := codepipeline.NewFromConfig(w.config, func(o *codepipeline.Options) {
+		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
+	})
+	for _, kind := range []FaultKind{Throttle, ServerError, ResetBefore} {
+		w.emulator.Inject(Fault{Operation: "ListPipelines", Kind: kind})
+		_, err := patient.ListPipelines(w.ctx, &codepipeline.ListPipelinesInput{})
+		w.Expect(err).NotTo(HaveOccurred(), string(kind))
+	}
+}
+
+func TestJournalHoldsCallsInOrder(t *testing.T) {
+	w := newWorld(t)
+	w.begin()
+	w.emulator.Inject(Fault{Operation: "PollForJobs", Kind: ResetBefore})
+	_, err := w.pipelines.PollForJobs(w.ctx, &codepipeline.PollForJobsInput{ActionTypeId: customType(types.ActionCategoryBuild)})
+	w.Expect(err).To(HaveOccurred())
+	j := w.claim(types.ActionCategoryBuild)
+	_, err = w.pipelines.AcknowledgeJob(w.ctx, &codepipeline.AcknowledgeJobInput{JobId: j.Id, Nonce: j.Nonce})
+	w.Expect(err).To(HaveOccurred())
+	var seen []string
+	for _, call := range w.emulator.Journal() {
+		w.Expect(call.Time.Equal(w.clock.Now())).To(BeTrue())
+		w.Expect(len(call.Request) == 0).To(Equal(call.Operation == "CreatePipeline"), call.Operation)
+		seen = append(seen, fmt.Sprintf("%s %s", call.Operation, call.Error))
+	}
+	w.Expect(seen).To(Equal([]string{
+		"CreateCustomActionType ", "CreateCustomActionType ", "CreatePipeline ", "StartPipelineExecution ",
+		"PollForJobs reset before the effect", "PollForJobs ", "AcknowledgeJob ", "AcknowledgeJob InvalidNonceException",
+	}))
+	response, err := http.Get(w.emulator.URL() + "/_emulator/journal")
+	w.Expect(err).NotTo(HaveOccurred())
+	defer func() { w.Expect(response.Body.Close()).To(Succeed()) }()
+	text, err := io.ReadAll(response.Body)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(string(text)).To(ContainSubstring(`"error":"InvalidNonceException"`))
+	w.Expect(string(text)).NotTo(ContainSubstring(secretValue))
+	w.Expect(string(text)).NotTo(ContainSubstring(*j.Data.ArtifactCredentials.SecretAccessKey))
+}
+
+func TestHealth(t *testing.T) {
+	w := newWorld(t)
+	response, err := http.Get(w.emulator.URL() + "/_emulator/health")
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(response.Body.Close()).To(Succeed())
+	w.Expect(response.StatusCode).To(Equal(http.StatusOK))
+}
+
+func TestSTS(t *testing.T) {
+	w := newWorld(t)
+	who, err := w.sts.GetCallerIdentity(w.ctx, &sts.GetCallerIdentityInput{})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(*who.Account).To(Equal("111122223333"))
+	role, session := aws.String("arn:aws:iam::444455556666:role/team/runner"), aws.String("op")
+	plain, err := w.sts.AssumeRole(w.ctx, &sts.AssumeRoleInput{RoleArn: role, RoleSessionName: session})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(*plain.AssumedRoleUser.Arn).To(Equal("arn:aws:sts::444455556666:assumed-role/runner/op"))
+	web, err := w.sts.AssumeRoleWithWebIdentity(w.ctx, &sts.AssumeRoleWithWebIdentityInput{RoleArn: role, RoleSessionName: session, WebIdentityToken: aws.String("token")})
+	w.Expect(err).NotTo(HaveOccurred())
+	for _, made := range []*ststypes.Credentials{plain.Credentials, web.Credentials} {
+		w.Expect(*made.Expiration).To(BeTemporally("~", w.clock.Now().Add(time.Hour), time.Second))
+		client := w.s3Of(&types.JobData{ArtifactCredentials: &types.AWSSessionCredentials{
+			AccessKeyId: made.AccessKeyId, SecretAccessKey: made.SecretAccessKey, SessionToken: made.SessionToken}})
+		w.put(client, "sources", "by-role", "x")
+	}
+	_, err = w.sts.AssumeRole(w.ctx, &sts.AssumeRoleInput{RoleArn: aws.String("not-an-arn-of-a-role"), RoleSessionName: session})
+	w.expectCode(err, "ValidationError")
+	_, err = w.sts.GetSessionToken(w.ctx, &sts.GetSessionTokenInput{})
+	w.expectCode(err, "InvalidAction")
+}
+
+func TestStartFailsOnATakenAddress(t *testing.T) {
+	w := newWorld(t)
+	other, err := New(Options{})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(other.Start(w.emulator.URL()[len("http://"):])).NotTo(Succeed())
+	w.Expect(other.Close()).To(Succeed())
+}
