@@ -109,10 +109,18 @@ func toLog(content []byte, log io.Writer) error {
 	return err
 }
 
+// maxLogged is more than the JSON of any result that ParseFiles gives, in
+// bytes: all output variables take 720 KiB when each byte is escaped, the texts
+// and the token 100 KiB. It bounds what the operator holds of a log.
+const maxLogged = 1 << 20
+
 // FromLog reads the result that pointer announced from a container's log,
 // whatever else is in it. The error is ErrLogLost when the log does not hold
 // it, and another when the log can't be read.
 func FromLog(log io.Reader, pointer LogPointer) (*Result, error) {
+	if pointer.Size > maxLogged {
+		return nil, fmt.Errorf("%w: it is said to have %d bytes, and none has more than %d", ErrLogLost, pointer.Size, maxLogged)
+	}
 	content, err := collect(log, pointer.Size)
 	if err != nil {
 		return nil, err

@@ -149,6 +149,22 @@ func TestFromLogTellsALogThatLostTheResult(t *testing.T) {
 	}
 }
 
+func TestFromLogHoldsNoMoreThanAnyResultHas(t *testing.T) {
+	g := NewWithT(t)
+	endless := strings.NewReader(strings.Repeat(logPrefix+"\"x\"\n", 10))
+	_, err := FromLog(endless, LogPointer{Size: maxLogged + 1})
+	g.Expect(err).To(MatchError(ErrLogLost))
+	g.Expect(endless.Len()).To(BeNumerically(">", 0), "nothing of it is read")
+	given := largest("\x00")
+	text := strings.Repeat("\x00", maxText)
+	given.Summary, given.ExternalExecutionID = text, text
+	given.CurrentRevision = &Revision{
+		Revision: strings.Repeat("\x00", maxRevision), ChangeIdentifier: strings.Repeat("\x00", maxChangeIdentifier), RevisionSummary: text,
+	}
+	log, pointer := throughLog(t, given)
+	g.Expect(FromLog(strings.NewReader(log), pointer)).To(HaveValue(Equal(given)))
+}
+
 func TestFromLogTellsWhatIsNoResult(t *testing.T) {
 	g := NewWithT(t)
 	content := `"no object"`

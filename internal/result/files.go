@@ -14,7 +14,8 @@ import (
 // Files that a step may write in the result folder. Each is optional. Blanks
 // at both ends of a text are dropped. Files whose names begin with a dot are
 // left alone; any other file is an error, because it is most likely a
-// misspelled name.
+// misspelled name. Steps write these files, so each error is one of theirs: a
+// ConfigurationError.
 const (
 	FileSummary             = "summary"
 	FilePercentComplete     = "percent-complete"
@@ -27,9 +28,16 @@ const (
 	FileResult = "result.json"
 )
 
-// maxFile bounds what is read of a file: room for all output variables, every
-// character escaped.
-const maxFile = 1 << 20
+const (
+	// maxFile bounds, in bytes, what is read of a file: room for all output
+	// variables, every character escaped.
+	maxFile = 1 << 20
+	// maxText is how many characters of a summary or an external execution ID
+	// leave the pod. It is over what CodePipeline takes, so that the operator
+	// sees that there is something to cut, and far below what the status of an
+	// object and the message of a condition (32,768 characters) can hold.
+	maxText = 4096
+)
 
 // parsers read each file into a result.
 var parsers = map[string]func(content []byte, into *Result) error{
@@ -63,7 +71,21 @@ func ParseFiles(folder fs.FS) (Result, error) {
 			return Result{}, fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	given.cutTexts()
 	return given, nil
+}
+
+// cutTexts cuts to maxText the texts that may be of any length.
+func (r *Result) cutTexts() {
+	texts := []*string{&r.Summary, &r.ExternalExecutionID}
+	if r.CurrentRevision != nil {
+		texts = append(texts, &r.CurrentRevision.RevisionSummary)
+	}
+	for _, text := range texts {
+		if utf8.RuneCountInString(*text) > maxText {
+			*text = string([]rune(*text)[:maxText])
+		}
+	}
 }
 
 // fileNames lists the result files that are there, in order.
@@ -151,7 +173,8 @@ func parsePercent(content []byte, into *Result) error {
 }
 
 // parseVariables reads lines of KEY=VALUE. The value is everything behind the
-// first equals sign, as it is. Empty lines are passed over.
+// first equals sign, as it is. Empty lines are passed over; there are no
+// comments, as a line that looks like one is more likely a mistake.
 func parseVariables(content []byte, into *Result) error {
 	if !utf8.Valid(content) {
 		return errors.New("not UTF-8")

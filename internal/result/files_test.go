@@ -160,6 +160,38 @@ func TestParseFilesErrorsNameFileLineAndRule(t *testing.T) {
 	}
 }
 
+func TestParseFilesCutsTextsThatNothingCouldHold(t *testing.T) {
+	long, cut := strings.Repeat("ü", 100_000), strings.Repeat("ü", maxText)
+	percent := int32(5)
+	for name, files := range map[string]map[string]string{
+		"files": {FileSummary: long, FileExternalExecutionID: long, FilePercentComplete: "5",
+			FileRevision: `{"revision":"r","changeIdentifier":"c","revisionSummary":"` + long + `"}`},
+		"result.json": {FileResult: `{"summary":"` + long + `","externalExecutionID":"` + long + `","percentComplete":5,
+			"currentRevision":{"revision":"r","changeIdentifier":"c","revisionSummary":"` + long + `"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			given, err := ParseFiles(filesOf(files))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(given).To(Equal(Result{Summary: cut, ExternalExecutionID: cut, PercentComplete: &percent,
+				CurrentRevision: &Revision{Revision: "r", ChangeIdentifier: "c", RevisionSummary: cut}}))
+		})
+	}
+}
+
+func TestParseFilesRefusesANameThatIsGivenTwice(t *testing.T) {
+	for content, want := range map[string]string{
+		"{\"continuationToken\":\"t\",\n\"continuationToken\":\"\"}":    `result.json: line 2: "continuationToken" is given twice`,
+		"{\"outputVariables\":{\"A\":\"1\",\n\n\"A\":\"2\"}}":           `result.json: line 3: "A" is given twice`,
+		"{\"currentRevision\":{\"revision\":\"r\",\"revision\":\"s\"}}": `result.json: line 1: "revision" is given twice`,
+	} {
+		_, err := ParseFiles(filesOf(map[string]string{FileResult: content}))
+		NewWithT(t).Expect(err).To(MatchError(want))
+	}
+	_, err := ParseFiles(filesOf(map[string]string{FileResult: `{"summary":"A","outputVariables":{"A":"A","summary":"A","a":""},"currentRevision":null}`}))
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+}
+
 func TestParseFilesFollowsNoSymbolicLink(t *testing.T) {
 	folder := fstest.MapFS{
 		FileSummary: {Data: []byte("elsewhere"), Mode: fs.ModeSymlink | 0o777},

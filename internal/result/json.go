@@ -32,7 +32,37 @@ func parseJSON(content []byte, into any) error {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("line %d: must hold one JSON object and nothing else", lineOf(content, decoder.InputOffset()))
 	}
-	return nil
+	return refuseTwins(content, json.NewDecoder(bytes.NewReader(content)))
+}
+
+// refuseTwins refuses an object that has a name twice, at any depth: the
+// decoder has kept the last and dropped the others without a word, a
+// continuation token for one. The content is known to be valid.
+func refuseTwins(content []byte, decoder *json.Decoder) error {
+	token, err := decoder.Token()
+	if err != nil {
+		return err
+	}
+	if token != json.Delim('{') { // members of a result are objects and plain values
+		return nil
+	}
+	seen := map[string]bool{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := token.(string)
+		if seen[name] {
+			return fmt.Errorf("line %d: %.50q is given twice", lineOf(content, decoder.InputOffset()), name)
+		}
+		seen[name] = true
+		if err := refuseTwins(content, decoder); err != nil {
+			return err
+		}
+	}
+	_, err = decoder.Token() // the end of the object
+	return err
 }
 
 // explainJSON says what a decoder found in words that need no knowledge of Go.
