@@ -3,6 +3,8 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -159,9 +161,9 @@ func (v *validation) list(path string, t *Type, list []any) {
 
 func (v *validation) entries(path string, t *Type, entries map[string]any) {
 	v.length(path, t, entries, int64(len(entries)))
-	for key, value := range entries {
+	for _, key := range slices.Sorted(maps.Keys(entries)) { // one request has one message
 		v.value(path+".key", t.Key, key)
-		if value != nil {
+		if value := entries[key]; value != nil {
 			v.value(path+"."+key+".member", t.Element, value)
 		}
 	}

@@ -13,18 +13,20 @@ type answer struct {
 	begun  bool
 }
 
-func (a *answer) WriteHeader(status int) {
+func (a *answer) begin(status int) {
 	if !a.begun {
 		a.begun = true
 		a.before(status)
 	}
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.begin(status)
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(content []byte) (int, error) {
-	if !a.begun {
-		a.WriteHeader(http.StatusOK)
-	}
+	a.begin(http.StatusOK)
 	return a.ResponseWriter.Write(content)
 }
 

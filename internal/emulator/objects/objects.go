@@ -112,7 +112,7 @@ func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string
 		writeError(w, "InvalidRequest", err.Error())
 		return
 	}
-	s.server.ServeHTTP(&answer{ResponseWriter: w, before: func(status int) {
+	given := &answer{ResponseWriter: w, before: func(status int) {
 		if status < http.StatusMultipleChoices {
 			s.remember(r, place, asked)
 			s.describe(w, place)
@@ -120,7 +120,9 @@ func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string
 		if status == http.StatusPartialContent {
 			dropChecksums(w.Header())
 		}
-	}}, r)
+	}}
+	s.server.ServeHTTP(given, r)
+	given.begin(http.StatusOK) // an answer without content
 }
 
 // notImplemented are subresources of buckets and objects.
