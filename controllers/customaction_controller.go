@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -31,6 +33,10 @@ import (
 // definition again.
 const driftInterval = 10 * time.Minute
 
+// lastPollEvery is how old status.lastPollTime may get before it is written
+// anew: each write costs the API server.
+const lastPollEvery = time.Minute
+
 // CustomActionReconciler registers a CustomAction's type with CodePipeline and
 // keeps it polled.
 type CustomActionReconciler struct {
@@ -41,6 +47,9 @@ type CustomActionReconciler struct {
 	PollChanged <-chan event.TypedGenericEvent[types.NamespacedName]
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
+	Clock     clock.PassiveClock
+
+	registrations registrations
 }
 
 // SetupWithManager registers the reconciler.
@@ -74,6 +83,7 @@ func (r *CustomActionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if err := r.Get(ctx, req.NamespacedName, &action); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Poller.Remove(req.NamespacedName)
+			r.registrations.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -99,8 +109,11 @@ func (r *CustomActionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 func (r *CustomActionReconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (ctrl.Result, error) {
 	name := client.ObjectKeyFromObject(action)
 	seen := observation{invalid: workload.Validate(action)}
+	if codepipeline.KindOf(r.Poller.Health(name).Err) == codepipeline.ActionTypeNotFound {
+		r.registrations.forget(name) // somebody has deleted it
+	}
 	if seen.invalid == nil {
-		seen.registration = r.register(ctx, action)
+		seen.registration = r.registrations.of(action, r.Clock.Now(), func() registration { return r.register(ctx, action) })
 	}
 	if seen.mayPoll(action) {
 		r.Poller.Ensure(r.target(action))
@@ -110,9 +123,9 @@ func (r *CustomActionReconciler) keep(ctx context.Context, action *v1alpha1.Cust
 	}
 	err := r.writeStatus(ctx, action, func(status *v1alpha1.CustomActionStatus) {
 		status.JobsInFlight = inFlight
-		if !seen.poll.LastPoll.IsZero() {
-			now := metav1.NewTime(seen.poll.LastPoll)
-			status.LastPollTime = &now
+		if last := seen.poll.LastPoll; status.LastPollTime == nil && !last.IsZero() ||
+			status.LastPollTime != nil && last.Sub(status.LastPollTime.Time) >= lastPollEvery {
+			status.LastPollTime = &metav1.Time{Time: last}
 		}
 		for _, condition := range conditionsOf(action, seen) {
 			setActionCondition(status, condition)
@@ -157,7 +170,7 @@ func (r *CustomActionReconciler) finalize(ctx context.Context, action *v1alpha1.
 			return err
 		}
 		if err := api.DeleteActionType(ctx, actionTypeID(action)); err != nil {
-			return err
+			return errors.Join(err, r.sayDeleting(ctx, action, inFlight, "being deleted: "+err.Error()))
 		}
 	}
 	before := action.DeepCopy()
@@ -176,12 +189,19 @@ func (r *CustomActionReconciler) drain(ctx context.Context, action *v1alpha1.Cus
 	if err != nil {
 		return err
 	}
-	if !continuing {
+	if continuing {
+		target := r.target(action)
+		target.MaxConcurrent = inFlight
+		r.Poller.Ensure(target)
+	} else {
 		r.Poller.Remove(client.ObjectKeyFromObject(action))
 	}
+	return r.sayDeleting(ctx, action, inFlight, fmt.Sprintf("being deleted: waiting for %d jobs to finish", inFlight))
+}
+
+func (r *CustomActionReconciler) sayDeleting(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32, message string) error {
 	return r.writeStatus(ctx, action, func(status *v1alpha1.CustomActionStatus) {
 		status.JobsInFlight = inFlight
-		message := fmt.Sprintf("being deleted: waiting for %d jobs to finish", inFlight)
 		setActionCondition(status, metav1.Condition{Type: v1alpha1.ConditionPolling, Status: metav1.ConditionFalse,
 			Reason: v1alpha1.ReasonDeleting, Message: message})
 		setActionCondition(status, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse,

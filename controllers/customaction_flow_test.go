@@ -131,6 +131,39 @@ func TestDeletionWaitsForJobsAndThenDeregisters(t *testing.T) {
 	})
 }
 
+// TestActionTypeThatIsDeletedElsewhere takes the action type away under the
+// operator, which finds out by its next poll and restores it.
+func TestActionTypeThatIsDeletedElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action())).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	_, err := w.pipelines.DeleteCustomActionType(w.ctx, &sdk.DeleteCustomActionTypeInput{
+		Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
+	})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.eventually(func(g Gomega) { g.Expect(w.calls("CreateCustomActionType")).To(Equal(2)) })
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+}
+
+func TestDeletionLetsContinuedJobsFinish(t *testing.T) {
+	w := newWorld(t)
+	w.operate()
+	action := w.action()
+	w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
+	w.eventually(func(g Gomega) { g.Expect(w.calls("PollForJobs")).NotTo(BeZero()) })
+	w.startPipeline(nil)
+	job := w.runningJob(1)
+	w.Expect(w.kube.Delete(w.ctx, action)).To(Succeed())
+	w.ready(metav1.ConditionFalse, v1alpha1.ReasonDeleting)
+	w.succeed(job, result.Result{ContinuationToken: "again"})
+	w.succeed(w.runningJob(2), result.Result{})
+	w.eventually(func(g Gomega) {
+		g.Expect(w.workState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
+		g.Expect(apierrors.IsNotFound(w.kube.Get(w.ctx, client.ObjectKeyFromObject(action), action))).To(BeTrue())
+	})
+}
+
 // TestRules creates CustomActions at and over limits of the API.
 func TestRules(t *testing.T) {
 	w := newWorld(t)

@@ -4,6 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
@@ -18,6 +23,53 @@ type registration struct {
 	err error
 	// retry says that trying again may help without anybody doing anything.
 	retry bool
+}
+
+// registrations remembers which definitions were found to be registered, so
+// that CodePipeline is asked again only when one changes, or for drift: a
+// CustomAction is reconciled with each step of each of its jobs. The zero value
+// is ready for use.
+type registrations struct {
+	mu    sync.Mutex
+	known map[types.NamespacedName]known
+}
+
+// known is a registration that was found in order.
+type known struct {
+	uid        types.UID
+	generation int64
+	at         time.Time
+	found      registration
+}
+
+// of is the registration of an action: as remembered, or as check finds it.
+func (r *registrations) of(action *v1alpha1.CustomAction, now time.Time, check func() registration) registration {
+	name := client.ObjectKeyFromObject(action)
+	r.mu.Lock()
+	last, ok := r.known[name]
+	r.mu.Unlock()
+	if ok && last.uid == action.UID && last.generation == action.Generation && now.Sub(last.at) < driftInterval {
+		return last.found
+	}
+	found := check()
+	if found.err != nil {
+		r.forget(name)
+		return found
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil {
+		r.known = map[types.NamespacedName]known{}
+	}
+	r.known[name] = known{action.UID, action.Generation, now, found}
+	return found
+}
+
+// forget has the action checked at its next reconciliation.
+func (r *registrations) forget(name types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, name)
 }
 
 // register makes sure that CodePipeline has the action type as defined. One

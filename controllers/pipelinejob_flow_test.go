@@ -63,6 +63,8 @@ func TestWorkThatSucceeds(t *testing.T) {
 	w.Expect(executions.ActionExecutionDetails[0].Output.OutputVariables).To(Equal(map[string]string{"TESTS": "12"}))
 	w.Expect(w.calls("AcknowledgeJob")).To(Equal(1))
 	w.Expect(w.calls("PutJobSuccessResult")).To(Equal(1))
+	w.Expect(w.calls("GetJobDetails")).To(Equal(1))
+	w.Expect(w.calls("ListActionTypes")).To(BeNumerically("<=", 2), "a job's steps cost no look at the registration; the test lists once")
 }
 
 func TestStepThatFails(t *testing.T) {

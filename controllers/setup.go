@@ -93,6 +93,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Poller:      polls,
 		PollChanged: changed,
 		ClusterID:   o.ClusterID,
+		Clock:       o.Clock,
 	}
 	if err := actions.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the CustomAction controller: %w", err)
