@@ -140,3 +140,18 @@ func TestStartFailsOnATakenAddress(t *testing.T) {
 	w.Expect(other.Start(w.emulator.URL()[len("http://"):])).NotTo(Succeed())
 	w.Expect(other.Close()).To(Succeed())
 }
+
+func TestJournalIsBounded(t *testing.T) {
+	g := NewWithT(t)
+	var calls, large journal
+	for range maxJournal + 1 {
+		calls.add(Call{Operation: "PollForJobs"})
+	}
+	g.Expect(calls.calls).To(HaveLen(maxJournal/2 + 1))
+	request := make([]byte, 1<<20)
+	for range 1000 {
+		large.add(Call{Request: request})
+	}
+	g.Expect(len(large.calls)).To(BeNumerically("<=", maxJournalBytes>>20))
+	g.Expect(large.bytes).To(Equal(len(large.calls) << 20))
+}

@@ -20,12 +20,31 @@ type Call struct {
 	Error string `json:"error,omitempty"`
 }
 
-// maxJournal bounds the journal; the oldest half goes when it is full.
-const maxJournal = 100_000
+// maxJournal and maxJournalBytes bound the journal; the oldest half goes when
+// it is full.
+const (
+	maxJournal      = 100_000
+	maxJournalBytes = 64 << 20
+)
 
 type journal struct {
 	mu    sync.Mutex
 	calls []Call
+	bytes int // of the requests
+}
+
+func (j *journal) add(call Call) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.calls) >= maxJournal || j.bytes >= maxJournalBytes {
+		j.calls = append([]Call{}, j.calls[len(j.calls)/2:]...)
+		j.bytes = 0
+		for _, kept := range j.calls {
+			j.bytes += len(kept.Request)
+		}
+	}
+	j.calls = append(j.calls, call)
+	j.bytes += len(call.Request)
 }
 
 // Journal lists the calls received so far, oldest first.
@@ -44,12 +63,7 @@ func (e *Emulator) record(operation string, body []byte, outcome string) {
 	if known && !secretive[operation] && json.Valid(body) {
 		call.Request = body
 	}
-	e.journal.mu.Lock()
-	defer e.journal.mu.Unlock()
-	if len(e.journal.calls) >= maxJournal {
-		e.journal.calls = append([]Call{}, e.journal.calls[maxJournal/2:]...)
-	}
-	e.journal.calls = append(e.journal.calls, call)
+	e.journal.add(call)
 }
 
 func outcomeOf(err error) string {

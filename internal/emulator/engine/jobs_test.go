@@ -285,3 +285,29 @@ func TestGrantIsForTheJobsArtifactsUntilItExpires(t *testing.T) {
 	_, ok = w.GrantOf("AKIAANYBODY")
 	w.Expect(ok).To(BeFalse())
 }
+
+func TestAcknowledgingWhatHasEndedDoesNotClaim(t *testing.T) {
+	w := newWorld(t)
+	id := w.begin(custom("b"))
+	j := w.poll()["b"]
+	_, err := w.StopPipelineExecution(StopRequest{PipelineName: "p", PipelineExecutionID: id, Abandon: true})
+	w.Expect(err).NotTo(HaveOccurred())
+	answer, err := w.AcknowledgeJob(AcknowledgeRequest{j.ID, j.Nonce})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(answer.Status).To(Equal(jobFailed))
+}
+
+func TestMemoryDoesNotGrowWithWorkDone(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.KeepExecutions = 10 })
+	w.begin(custom("b"))
+	for range 500 {
+		w.succeedWith(w.claim(), nil)
+		w.clock.Step(time.Minute)
+		w.start()
+	}
+	w.Expect(len(w.jobs)).To(BeNumerically("<=", 62), "an hour's jobs")
+	w.Expect(len(w.credentials)).To(BeNumerically("<=", 17), "a quarter's credentials")
+	w.Expect(w.credentials).To(HaveLen(len(w.issued)))
+	w.Expect(w.pipelines["p"].executions).To(HaveLen(11))
+	w.Expect(w.queue).To(HaveLen(1))
+}
