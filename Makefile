@@ -87,7 +87,7 @@ lint: $(BIN)/golangci-lint ## Run golangci-lint
 	@$(BIN)/golangci-lint run --timeout=20m --build-tags=e2e ./test/...
 
 .PHONY: verify
-verify: ## Fail when a generated file or a module file is stale
+verify: $(BIN)/controller-gen ## Fail when a generated file or a module file is stale
 	@hack/verify.sh
 
 ##@ Local cluster
