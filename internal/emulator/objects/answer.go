@@ -33,11 +33,13 @@ func (a *answer) Write(content []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// dropChecksums takes the checksums off the answer to a range: gofakes3 gives
-// those of the whole object, which clients hold against the part they got.
-func dropChecksums(header http.Header) {
+// trim takes off what S3 does not answer: headers without a value, which stand
+// for none, and beside a range the checksums of the whole object, which clients
+// would hold against the part that they got.
+func trim(header http.Header, status int) {
 	for name := range header {
-		if strings.HasPrefix(strings.ToLower(name), "x-amz-checksum-") {
+		ofAll := status == http.StatusPartialContent && strings.HasPrefix(strings.ToLower(name), "x-amz-checksum-")
+		if header.Get(name) == "" || ofAll {
 			header.Del(name)
 		}
 	}

@@ -38,7 +38,7 @@ type Options struct {
 // Store is an S3 in memory.
 type Store struct {
 	options Options
-	backend *s3mem.Backend
+	backend memory
 	server  http.Handler
 
 	mu         sync.Mutex
@@ -50,7 +50,7 @@ type encryption struct{ algorithm, keyID string }
 
 // New makes an empty store.
 func New(options Options) *Store {
-	backend := s3mem.New()
+	backend := memory{s3mem.New()}
 	return &Store{
 		options:    options,
 		backend:    backend,
@@ -117,9 +117,7 @@ func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string
 			s.remember(r, place, asked)
 			s.describe(w, place)
 		}
-		if status == http.StatusPartialContent {
-			dropChecksums(w.Header())
-		}
+		trim(w.Header(), status)
 	}}
 	s.server.ServeHTTP(given, r)
 	given.begin(http.StatusOK) // an answer without content
@@ -149,6 +147,9 @@ func (s *Store) remember(r *http.Request, place string, asked encryption) {
 func (s *Store) describe(w http.ResponseWriter, place string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// gofakes3 keeps the headers of the object that an upload replaced.
+	w.Header().Del("X-Amz-Server-Side-Encryption")
+	w.Header().Del("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")
 	if known, ok := s.encryption[place]; ok {
 		w.Header().Set("X-Amz-Server-Side-Encryption", known.algorithm)
 		if known.keyID != "" {

@@ -3,6 +3,7 @@ package objects
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ func newBucket(t *testing.T) bucket {
 // do makes a request with headers, given as pairs of a name and a value.
 func (b bucket) do(method, url, body string, headers ...string) *httptest.ResponseRecorder {
 	request := httptest.NewRequest(method, url, strings.NewReader(body))
+	request.Header.Set("Content-Length", strconv.Itoa(len(body))) // as a server has it
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
@@ -76,4 +78,44 @@ func TestEncryptionIsThatOfTheObjectThatIsThere(t *testing.T) {
 	b.Expect(b.do(http.MethodDelete, object, "").Code).To(Equal(http.StatusNoContent))
 	b.Expect(b.do(http.MethodHead, object, "").Code).To(Equal(http.StatusNotFound))
 	b.Expect(b.do(http.MethodHead, object, "").Header()).NotTo(HaveKey(sse))
+}
+
+func TestRequestHeadersAreNotKept(t *testing.T) {
+	b := newBucket(t)
+	b.Expect(b.do(http.MethodPut, object, "hello", "X-Amz-Security-Token", "token-of-the-uploader", "X-Amz-Date", "20300101T000000Z",
+		"X-Amz-Meta-Kept", "yes", "Content-Type", "application/zip").Code).To(Equal(http.StatusOK))
+	copied := "http://127.0.0.1/artifacts/copied"
+	b.Expect(b.do(http.MethodPut, copied, "", "X-Amz-Copy-Source", "/artifacts/k", "X-Amz-Security-Token", "token-of-the-copier").Code).To(Equal(http.StatusOK))
+	_, err := b.store.Copy("artifacts", "k", "artifacts", "by-engine")
+	b.Expect(err).NotTo(HaveOccurred())
+	for _, url := range []string{object, copied, "http://127.0.0.1/artifacts/by-engine"} {
+		header := b.do(http.MethodGet, url, "").Header()
+		b.Expect(header).NotTo(HaveKey("X-Amz-Security-Token"), url)
+		b.Expect(header).NotTo(HaveKey("X-Amz-Date"), url)
+		b.Expect(header.Get("X-Amz-Meta-Kept")).To(Equal("yes"), url)
+		b.Expect(header.Get("Content-Type")).To(Equal("application/zip"), url)
+	}
+}
+
+func TestReplacedObjectLeavesNoHeaders(t *testing.T) {
+	b := newBucket(t)
+	b.do(http.MethodPut, object, "hello", checksum, ofHello, "X-Amz-Meta-Old", "yes")
+	b.do(http.MethodPut, object, "other content")
+	header := b.do(http.MethodGet, object, "").Header()
+	b.Expect(header).NotTo(HaveKey(checksum))
+	b.Expect(header).NotTo(HaveKey("X-Amz-Meta-Old"))
+}
+
+func TestContentEncodingLosesTheTransfersOnly(t *testing.T) {
+	b := newBucket(t)
+	put := func(encoding string) {
+		b.Expect(b.do(http.MethodPut, object, "2\r\nhi\r\n0\r\n\r\n", "Content-Encoding", encoding,
+			"X-Amz-Content-Sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "X-Amz-Decoded-Content-Length", "2").Code).To(Equal(http.StatusOK))
+	}
+	put("aws-chunked, gzip")
+	answer := b.do(http.MethodGet, object, "")
+	b.Expect(answer.Body.String()).To(Equal("hi"))
+	b.Expect(answer.Header().Get("Content-Encoding")).To(Equal("gzip"))
+	put("aws-chunked")
+	b.Expect(b.do(http.MethodGet, object, "").Header()).NotTo(HaveKey("Content-Encoding"))
 }

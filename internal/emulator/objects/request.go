@@ -55,8 +55,20 @@ func unchunk(r *http.Request) error {
 	r.ContentLength = length
 	r.Header.Set("Content-Length", strconv.FormatInt(length, 10))
 	r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
-	r.Header.Del("Content-Encoding")
+	r.Header.Set("Content-Encoding", withoutChunked(r.Header.Get("Content-Encoding")))
 	return nil
+}
+
+// withoutChunked is a list of encodings without aws-chunked, which is the
+// transfer's and not the object's.
+func withoutChunked(encodings string) string {
+	var kept []string
+	for encoding := range strings.SplitSeq(encodings, ",") {
+		if encoding = strings.TrimSpace(encoding); encoding != "" && encoding != "aws-chunked" {
+			kept = append(kept, encoding)
+		}
+	}
+	return strings.Join(kept, ",")
 }
 
 // decoded reads what is in a body, and closes the body.
