@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -64,7 +65,10 @@ func NewStore(ctx context.Context, handover contract.Handover, current func() (c
 	if err != nil {
 		return nil, fmt.Errorf("prepare the S3 client: %w", err)
 	}
-	return &Store{s3: s3.NewFromConfig(cfg), keyID: handover.EncryptionKeyID}, nil
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.DisableLogOutputChecksumValidationSkipped = true // most artifacts have none: nothing to act on
+	})
+	return &Store{s3: client, keyID: handover.EncryptionKeyID}, nil
 }
 
 // Open streams an object.
@@ -132,8 +136,18 @@ func expired(err error) error {
 	return err
 }
 
-// Denied says whether S3 or KMS refused access.
+// Denied says whether S3 refused access, or the KMS key that it had to use:
+// S3 gives errors of KMS as bad requests whose codes begin with "KMS.".
 func Denied(err error) bool {
+	var answer smithy.APIError
+	if errors.As(err, &answer) {
+		switch code := answer.ErrorCode(); {
+		case code == "RequestTimeTooSkewed": // the node's clock is wrong
+			return false
+		case strings.HasPrefix(code, "KMS.") && hasStatus(err, http.StatusBadRequest):
+			return true
+		}
+	}
 	return hasStatus(err, http.StatusForbidden)
 }
 

@@ -46,6 +46,7 @@ type treeWriter struct {
 
 	bytes   int64
 	entries int
+	held    int64
 	// links are made last: no entry can be written through one.
 	links []link
 }
@@ -172,13 +173,9 @@ func (w *treeWriter) file(entry string, mode os.FileMode, content io.Reader) err
 var errTwice = errors.New("the archive has it twice")
 
 func (w *treeWriter) copy(file *os.File, entry string, content io.Reader) error {
-	left := w.limits.Bytes - w.bytes
-	n, err := io.Copy(file, io.LimitReader(readerOf(w.ctx, content), left+1))
-	w.bytes += n
+	_, err := io.Copy(file, meter{w, entry, readerOf(w.ctx, content)})
 	var disk *os.PathError
 	switch {
-	case n > left:
-		return refuse("", fmt.Errorf("more than %d bytes when unpacked", w.limits.Bytes))
 	case errors.As(err, &disk):
 		return err // ours, not the archive's: no space left, for one
 	case err != nil:
@@ -201,8 +198,7 @@ func (w *treeWriter) symlink(entry, target string) error {
 	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(name), target)) {
 		return refuse(entry, fmt.Errorf("the link leads out of the artifact's folder, to %.200q", target))
 	}
-	w.links = append(w.links, link{name, target})
-	return nil
+	return w.hold(entry, link{name, target})
 }
 
 func (w *treeWriter) hardlink(entry, target string) error {
@@ -266,12 +262,14 @@ var ErrInterrupted = errors.New("the download broke off")
 // source remembers why a download ended early. The readers of archives can't
 // tell: they give back the error of a broken connection as one of the archive.
 type source struct {
-	from io.Reader
-	err  error
+	from  io.Reader
+	bytes int64
+	err   error
 }
 
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.from.Read(p)
+	s.bytes += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = fmt.Errorf("%w: %w", ErrInterrupted, err)
 	}

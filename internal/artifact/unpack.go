@@ -14,18 +14,6 @@ import (
 	"path"
 )
 
-// Limits bound what one artifact may unpack to.
-type Limits struct {
-	// Bytes of all files together.
-	Bytes int64
-	// Entries: files, folders and links.
-	Entries int
-}
-
-// DefaultLimits are far above what pipelines move, and far below what fills a
-// node unnoticed.
-var DefaultLimits = Limits{Bytes: 64 << 30, Entries: 5_000_000}
-
 // Fetch downloads one input artifact and unpacks it into the folder into, which
 // it makes anew: what an earlier attempt left there is removed. The format is
 // told by content: zip, tar or tar.gz; anything else becomes a single file,
@@ -179,9 +167,9 @@ func unpackZip(w *treeWriter, from io.Reader, scratch string) (err error) {
 	if err != nil {
 		return err
 	}
-	archive, err := zip.NewReader(file, size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // each path is checked below
-		return refuse("", fmt.Errorf("not a readable zip archive: %w", err))
+	archive, err := openZip(file, size, w.limits.Held)
+	if err != nil {
+		return err
 	}
 	for _, entry := range archive.File {
 		if err := unpackZipEntry(w, entry); err != nil {
@@ -189,6 +177,23 @@ func unpackZip(w *treeWriter, from io.Reader, scratch string) (err error) {
 		}
 	}
 	return nil
+}
+
+// openZip reads the list of entries of a zip archive.
+func openZip(file io.ReaderAt, size, held int64) (*zip.Reader, error) {
+	if held == 0 {
+		held = size
+	}
+	from := &listing{ReaderAt: file, left: held + listingSlack}
+	archive, err := zip.NewReader(from, size)
+	from.over = true
+	switch {
+	case errors.Is(err, errListing):
+		return nil, refuse("", fmt.Errorf("the zip archive's list of entries has more than %d bytes", held))
+	case err != nil && !errors.Is(err, zip.ErrInsecurePath): // each path is checked when it is made
+		return nil, refuse("", fmt.Errorf("not a readable zip archive: %w", err))
+	}
+	return archive, nil
 }
 
 // zipOverhead is more than zip needs for itself, for an entry and for the whole.

@@ -33,7 +33,7 @@ func fileItem(name, text string) item { return item{name: name, content: text, m
 func linkItem(name, to string) item   { return item{name: name, link: to, kind: tar.TypeSymlink} }
 func hardItem(name, to string) item   { return item{name: name, link: to, kind: tar.TypeLink} }
 
-func tarOf(t *testing.T, items ...item) []byte {
+func tarOf(t testing.TB, items ...item) []byte {
 	t.Helper()
 	g := NewWithT(t)
 	var out bytes.Buffer
@@ -54,7 +54,7 @@ func tarOf(t *testing.T, items ...item) []byte {
 	return out.Bytes()
 }
 
-func gzipOf(t *testing.T, content []byte) []byte {
+func gzipOf(t testing.TB, content []byte) []byte {
 	t.Helper()
 	g := NewWithT(t)
 	var out bytes.Buffer
@@ -65,7 +65,7 @@ func gzipOf(t *testing.T, content []byte) []byte {
 	return out.Bytes()
 }
 
-func zipOf(t *testing.T, items ...item) []byte {
+func zipOf(t testing.TB, items ...item) []byte {
 	t.Helper()
 	g := NewWithT(t)
 	var out bytes.Buffer
@@ -96,10 +96,10 @@ func zipOf(t *testing.T, items ...item) []byte {
 }
 
 // formats make one archive in each format.
-var formats = map[string]func(*testing.T, ...item) []byte{
+var formats = map[string]func(testing.TB, ...item) []byte{
 	"zip": zipOf,
 	"tar": tarOf,
-	"tar.gz": func(t *testing.T, items ...item) []byte {
+	"tar.gz": func(t testing.TB, items ...item) []byte {
 		t.Helper()
 		return gzipOf(t, tarOf(t, items...))
 	},

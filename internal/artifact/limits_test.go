@@ -1,0 +1,136 @@
+package artifact
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestFetchHoldsItsRatio(t *testing.T) {
+	zeros := fileItem("zeros", strings.Repeat("\x00", 200_000))
+	archives := map[string][]byte{"zip": zipOf(t, fileItem("a", "1"), zeros), "tar.gz": gzipOf(t, tarOf(t, fileItem("a", "1"), zeros))}
+	for format, content := range archives {
+		t.Run(format, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			ratio := int64(200_001/len(content)) + 1
+			limits := Limits{Bytes: 1 << 20, Entries: 10, Ratio: ratio}
+			g.Expect(p.fetch(content, "k", limits)).To(Succeed())
+			limits.Ratio, limits.RatioFrom = 10, 200_001
+			g.Expect(p.fetch(content, "k", limits)).To(Succeed(), "the ratio does not count for so few bytes")
+			limits.RatioFrom = 200_000
+			expectRefused(t, content, limits, "zeros", "more than 10 times as many bytes as the archive")
+		})
+	}
+	t.Run("what is not compressed", func(t *testing.T) {
+		limits := Limits{Bytes: 1 << 20, Entries: 10, Ratio: 1}
+		p := newPlace(t)
+		NewWithT(t).Expect(p.fetch(tarOf(t, zeros), "k", limits)).To(Succeed())
+		NewWithT(t).Expect(p.fetch([]byte(zeros.content), "k", limits)).To(Succeed())
+	})
+}
+
+// sameEntries is a zip archive with one file and a list of n entries, all of
+// which point at it.
+func sameEntries(n int) []byte {
+	var archive bytes.Buffer
+	local := make([]byte, 30)
+	copy(local, "PK\x03\x04")
+	archive.Write(local)
+	entry := make([]byte, 46)
+	copy(entry, "PK\x01\x02")
+	for range n {
+		archive.Write(entry)
+	}
+	end := make([]byte, 22)
+	copy(end, "PK\x05\x06")
+	binary.LittleEndian.PutUint16(end[8:], uint16(n))
+	binary.LittleEndian.PutUint16(end[10:], uint16(n))
+	binary.LittleEndian.PutUint32(end[12:], uint32(n*len(entry)))
+	binary.LittleEndian.PutUint32(end[16:], uint32(len(local)))
+	archive.Write(end)
+	return archive.Bytes()
+}
+
+func TestFetchHoldsLittleOfAZipArchive(t *testing.T) {
+	// The number of entries is a multiple of what its field can hold: the
+	// archive says that there are none.
+	content := sameEntries(1 << 16)
+	limits := Limits{Bytes: 8 << 20, Entries: 10, Held: 1 << 20}
+	expectRefused(t, content, limits, "", "list of entries has more than 1048576 bytes")
+	limits.Held = int64(len(content))
+	expectRefused(t, content, limits, "", "twice")
+}
+
+func TestFetchHoldsFewLinks(t *testing.T) {
+	for format, archive := range formats {
+		t.Run(format, func(t *testing.T) {
+			content := archive(t, linkItem("a", "target"), linkItem("b", "target"))
+			exactly := int64(2 * (len("a") + len("target") + linkOverhead))
+			limits := Limits{Bytes: 1 << 20, Entries: 10, Held: exactly}
+			if format != "zip" { // whose list of entries counts first
+				p := newPlace(t)
+				NewWithT(t).Expect(p.fetch(content, "k", limits)).To(Succeed())
+			}
+			limits.Held--
+			expectRefused(t, content, limits, "b", fmt.Sprintf("symbolic links have more than %d bytes", exactly-1))
+		})
+	}
+}
+
+// FuzzFetch unpacks anything: it must end, stay in its folder, and leave no
+// link that leads out of it.
+func FuzzFetch(f *testing.F) {
+	items := []item{fileItem("a", "1"), folderItem("d/"), fileItem("d/b", "2"), linkItem("l", "d/b"), linkItem("d/up", "../a")}
+	hostile := []item{linkItem("l", ".."), fileItem("l/x", "1"), fileItem("../x", "1"), linkItem("m", "/etc/passwd")}
+	for _, archive := range formats {
+		f.Add(archive(f, items...))
+		for _, one := range hostile {
+			f.Add(archive(f, one))
+		}
+	}
+	f.Add(tarOf(f, fileItem("a", "1"), hardItem("h", "a")))
+	f.Add(sameEntries(3))
+	f.Add([]byte("plain"))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, content []byte) {
+		g := NewWithT(t)
+		p := newPlace(t)
+		err := p.fetch(content, "some/key", Limits{Bytes: 1 << 16, Entries: 64, Held: 1 << 16})
+		p.expectUntouched(g)
+		g.Expect(filepath.Glob(filepath.Join(p.base, ".artifact-*"))).To(BeEmpty())
+		if err != nil {
+			g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
+			g.Expect(p.into).NotTo(BeAnExistingFile())
+			return
+		}
+		expectNoWayOut(g, p.into)
+		g.Expect(Pack(context.Background(), openRoot(t, p.into), &bytes.Buffer{})).To(Succeed())
+	})
+}
+
+// expectNoWayOut follows every link of a folder with the kernel's own rules.
+func expectNoWayOut(g Gomega, folder string) {
+	for name, what := range tree(g, folder) {
+		if !strings.HasPrefix(what, "-> ") {
+			continue
+		}
+		target, err := filepath.EvalSymlinks(filepath.Join(folder, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			within, err := filepath.Rel(folder, target)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(filepath.IsLocal(within)).To(BeTrue(), "%s leads to %s", name, target)
+		}
+	}
+}
