@@ -1,9 +1,11 @@
 package emulator
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 )
 
 // FaultKind is a way for a call to go wrong.
@@ -20,13 +22,19 @@ const (
 	ResetBefore FaultKind = "ResetBefore"
 	// ResetAfter breaks the connection after the effect: the answer is lost.
 	ResetAfter FaultKind = "ResetAfter"
+	// Latency answers as ever, but late: see Fault.Delay.
+	Latency FaultKind = "Latency"
 )
 
 // Fault makes the next calls of an operation go wrong.
 type Fault struct {
-	// Operation is its name, such as AcknowledgeJob.
+	// Operation is its name, such as AcknowledgeJob; of STS, such as AssumeRole.
 	Operation string
 	Kind      FaultKind
+	// Delay is the time from the effect to the answer, of any kind. It is real
+	// time, whatever Options.Clock says: the client's time-out is real too. A
+	// client that gives up meanwhile has lost the answer to a call that was done.
+	Delay time.Duration
 	// Times is how many calls; at least 1.
 	Times int
 }
@@ -59,6 +67,19 @@ func (f *faults) take(operation string) Fault {
 		f.waiting = slices.Delete(f.waiting, i, i+1)
 	}
 	return taken
+}
+
+// hold waits before a late answer, for as long as the client does.
+func hold(ctx context.Context, delay time.Duration) {
+	if delay <= 0 {
+		return
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // reset breaks the connection without an answer.

@@ -9,12 +9,23 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
 )
 
-// Call is one call of CodePipeline that the emulator received.
+// The services whose calls the journal has.
+const (
+	ServiceCodePipeline = "codepipeline"
+	ServiceSTS          = "sts"
+)
+
+// Call is one call of CodePipeline or STS that the emulator received.
 type Call struct {
-	Time      time.Time `json:"time"`
-	Operation string    `json:"operation"`
+	// Sequence counts the calls from 1, those that the journal has dropped too.
+	Sequence int       `json:"sequence"`
+	Time     time.Time `json:"time"`
+	// Service is ServiceCodePipeline or ServiceSTS.
+	Service   string `json:"service"`
+	Operation string `json:"operation"`
 	// Request is its JSON. Requests of the job API hold no secrets; those of
-	// pipelines, which may, are left out.
+	// pipelines, which may, are left out. Of STS it is the role, the session's
+	// name and the external ID.
 	Request json.RawMessage `json:"request,omitempty"`
 	// Error is the code that was answered, empty for success.
 	Error string `json:"error,omitempty"`
@@ -31,6 +42,7 @@ type journal struct {
 	mu    sync.Mutex
 	calls []Call
 	bytes int // of the requests
+	last  int // Sequence of the newest call
 }
 
 func (j *journal) add(call Call) {
@@ -43,6 +55,8 @@ func (j *journal) add(call Call) {
 			j.bytes += len(kept.Request)
 		}
 	}
+	j.last++
+	call.Sequence = j.last
 	j.calls = append(j.calls, call)
 	j.bytes += len(call.Request)
 }
@@ -58,7 +72,7 @@ func (e *Emulator) Journal() []Call {
 var secretive = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
 
 func (e *Emulator) record(operation string, body []byte, outcome string) {
-	call := Call{Time: e.clock.Now(), Operation: operation, Error: outcome}
+	call := Call{Time: e.clock.Now(), Service: ServiceCodePipeline, Operation: operation, Error: outcome}
 	_, known := e.model.Operations[operation] // an unknown one may hold anything
 	if known && !secretive[operation] && json.Valid(body) {
 		call.Request = body

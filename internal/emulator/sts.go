@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"mime"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
 )
 
 // sessionTTL is how long credentials of STS say they are good. They are an
@@ -51,19 +54,57 @@ type assumedRole struct {
 func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 	action := r.FormValue("Action")
+	fault := e.faults.take(action)
+	result, err := e.callSTS(action, r, fault.Kind)
+	e.recordSTS(action, r, err)
+	hold(r.Context(), fault.Delay)
+	switch {
+	case fault.Kind == ResetBefore || fault.Kind == ResetAfter: // no call has an effect
+		reset(w)
+	case err != nil:
+		writeSTSError(w, err)
+	default:
+		e.writeSTS(w, action, result)
+	}
+}
+
+func (e *Emulator) callSTS(action string, r *http.Request, fault FaultKind) (any, *engine.Error) {
+	switch fault {
+	case Throttle:
+		return nil, &engine.Error{Code: "Throttling", Message: "Rate exceeded"}
+	case ServerError, ServerErrorAfter:
+		return nil, &engine.Error{Code: "InternalFailure", Message: "The request processing has failed because of an unknown error"}
+	}
 	switch action {
 	case "GetCallerIdentity":
-		e.writeSTS(w, action, callerIdentity{fmt.Sprintf("arn:aws:iam::%s:user/emulator", e.account), "EMULATOR", e.account})
+		return callerIdentity{fmt.Sprintf("arn:aws:iam::%s:user/emulator", e.account), "EMULATOR", e.account}, nil
 	case "AssumeRole", "AssumeRoleWithWebIdentity":
 		role, session := roleARN.FindStringSubmatch(r.FormValue("RoleArn")), r.FormValue("RoleSessionName")
 		if role == nil || session == "" {
-			writeSTSError(w, "ValidationError", "RoleArn must be a role's ARN, and RoleSessionName must be given")
-			return
+			return nil, &engine.Error{Code: "ValidationError", Message: "RoleArn must be a role's ARN, and RoleSessionName must be given"}
 		}
-		e.writeSTS(w, action, e.assume(role, session))
+		return e.assume(role, session), nil
 	default:
-		writeSTSError(w, "InvalidAction", "The emulator does not have the STS action "+action)
+		return nil, &engine.Error{Code: "InvalidAction", Message: "The emulator does not have the STS action " + action}
 	}
+}
+
+// recordSTS keeps who was to be assumed, and no token.
+func (e *Emulator) recordSTS(action string, r *http.Request, problem *engine.Error) {
+	shown := map[string]string{}
+	for _, name := range []string{"RoleArn", "RoleSessionName", "ExternalId"} {
+		if value := r.FormValue(name); value != "" {
+			shown[name] = value
+		}
+	}
+	call := Call{Time: e.clock.Now(), Service: ServiceSTS, Operation: action}
+	if request, err := json.Marshal(shown); err == nil {
+		call.Request = request
+	}
+	if problem != nil {
+		call.Error = problem.Code
+	}
+	e.journal.add(call)
 }
 
 func (e *Emulator) assume(role []string, session string) assumedRole {
@@ -104,13 +145,17 @@ func (e *Emulator) writeSTS(w http.ResponseWriter, action string, result any) {
 }
 
 // writeSTSError answers in the query protocol's form.
-func writeSTSError(w http.ResponseWriter, code, message string) {
+func writeSTSError(w http.ResponseWriter, problem *engine.Error) {
+	status, kind := http.StatusBadRequest, "Sender"
+	if problem.Code == "InternalFailure" {
+		status, kind = http.StatusInternalServerError, "Receiver"
+	}
 	w.Header().Set("Content-Type", "text/xml")
-	w.WriteHeader(http.StatusBadRequest)
+	w.WriteHeader(status)
 	_ = xml.NewEncoder(w).Encode(struct { // the client is gone when this fails
 		XMLName xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
 		Type    string   `xml:"Error>Type"`
 		Code    string   `xml:"Error>Code"`
 		Message string   `xml:"Error>Message"`
-	}{Type: "Sender", Code: code, Message: message})
+	}{Type: kind, Code: problem.Code, Message: problem.Message})
 }

@@ -43,7 +43,8 @@ func (e *Emulator) Handler() http.Handler {
 func (e *Emulator) dispatch(w http.ResponseWriter, r *http.Request) {
 	target := r.Header.Get("X-Amz-Target")
 	signed := credential.FindStringSubmatch(r.Header.Get("Authorization") + " " + r.URL.Query().Get("X-Amz-Credential"))
-	var accessKey, service string
+	// AWS's CLI still presigns URLs of S3 by version 2, which names no service.
+	accessKey, service := r.URL.Query().Get("AWSAccessKeyId"), ""
 	if signed != nil {
 		accessKey, service = signed[1], signed[2]
 	}
@@ -70,11 +71,13 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	fault := e.faults.take(name)
 	if fault.Kind == ResetBefore {
 		e.record(name, body, "reset before the effect")
+		hold(r.Context(), fault.Delay)
 		reset(w)
 		return
 	}
 	response, err := e.call(name, body, fault)
 	e.record(name, body, outcomeOf(err))
+	hold(r.Context(), fault.Delay)
 	switch {
 	case fault.Kind == ResetAfter:
 		reset(w)

@@ -163,7 +163,7 @@ func (s *Store) refuse(r *http.Request, place string, asked encryption, grant Gr
 	if s.options.Now().After(grant.Expires) {
 		return "ExpiredToken", "The provided token has expired."
 	}
-	if token := cmp.Or(r.Header.Get("X-Amz-Security-Token"), r.URL.Query().Get("X-Amz-Security-Token")); token != grant.SessionToken {
+	if token := cmp.Or(r.Header.Get("X-Amz-Security-Token"), r.URL.Query().Get("X-Amz-Security-Token"), r.URL.Query().Get("x-amz-security-token")); token != grant.SessionToken {
 		return "InvalidToken", "The provided token is malformed or otherwise invalid."
 	}
 	if source := copySource(r); source != "" && !grant.Read[source] {
