@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -29,20 +30,42 @@ func main() {
 		os.Exit(2)
 	}
 	command := os.Args[1]
+	o := options(command, os.Args[2:])
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	os.Exit(run(command, o))
+}
+
+// memoryLimit, in bytes, makes the garbage collector work harder before the
+// container's limit of 256 MiB is near.
+const memoryLimit = 192 << 20
+
+func options(command string, args []string) runner.Options {
 	o := runner.Options{
-		Stdout:  os.Stdout,
-		Log:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		Limits:  artifact.DefaultLimits,
-		Renewal: 5 * time.Minute,
+		Stdout: os.Stdout,
+		Log:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Limits: artifact.DefaultLimits,
 	}
 	flags := flag.NewFlagSet("runner "+command, flag.ExitOnError)
 	flags.StringVar(&o.Root, "root", contract.Root, "The shared volume.")
 	flags.StringVar(&o.Handover, "handover", contract.HandoverFile, "The handover; without it the job moves no artifacts.")
 	flags.StringVar(&o.TerminationLog, "termination-log", "/dev/termination-log", "Where the kubelet reads the result.")
 	flags.IntVar(&o.EnvelopeLimit, "envelope-limit", result.MaxTerminationMessage, "Bytes that the kubelet keeps of it.")
-	_ = flags.Parse(os.Args[2:]) // it exits on an error
+	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials when those of the handover have expired.")
+	if command == "fetch" {
+		limitFlags(flags, &o.Limits)
+	}
+	_ = flags.Parse(args) // it exits on an error
+	return o
+}
 
-	os.Exit(run(command, o))
+func limitFlags(flags *flag.FlagSet, limits *artifact.Limits) {
+	flags.Int64Var(&limits.Bytes, "max-bytes", limits.Bytes, "Bytes that an artifact may unpack to.")
+	flags.IntVar(&limits.Entries, "max-entries", limits.Entries, "Files, folders and links that an artifact may have.")
+	flags.Int64Var(&limits.Ratio, "max-ratio", limits.Ratio, "How many times as many bytes as the artifact itself its files may have; 0: any.")
+	flags.Int64Var(&limits.RatioFrom, "max-ratio-from", limits.RatioFrom, "Bytes from which the ratio counts.")
+	flags.Int64Var(&limits.Held, "max-held", limits.Held, "Bytes of a zip archive's list of entries, and of symbolic links; 0: any.")
 }
 
 func run(command string, o runner.Options) int {

@@ -36,11 +36,16 @@ func (o Options) fetch(ctx context.Context) error {
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
 	for _, input := range handover.InputArtifacts {
 		group.Go(func() error { return o.fetchOne(ctx, input) })
 	}
 	return group.Wait()
 }
+
+// atOnce is how many artifacts are fetched side by side: one more would not be
+// faster, but hold more in memory (see artifact.Limits).
+const atOnce = 2
 
 // openFolder makes a folder in which steps of any user may write.
 func openFolder(folder string) error {

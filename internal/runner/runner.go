@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,8 +125,17 @@ func (o Options) handover() (*contract.Handover, error) {
 		// The decoder's error may quote the content, which holds credentials.
 		return nil, errors.New("read the handover: it is not valid JSON")
 	}
+	for _, given := range slices.Concat(handover.InputArtifacts, handover.OutputArtifacts) {
+		if !artifactName.MatchString(given.Name) {
+			return nil, fmt.Errorf("read the handover: an artifact has the name %.100q, which can't be that of a folder", given.Name)
+		}
+	}
 	return &handover, nil
 }
+
+// artifactName is what the CodePipeline model takes as the name of an artifact.
+// It becomes that of a folder, which is emptied: nothing else may be let in.
+var artifactName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
 
 // withStore does use with the credentials of the handover and, when they have
 // expired, once more with each new handover, for as long as Renewal.

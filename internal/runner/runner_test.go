@@ -251,6 +251,27 @@ func TestAHandoverThatIsNoJSONLeaksNothing(t *testing.T) {
 	}
 }
 
+func TestAnArtifactNeedsAFoldersName(t *testing.T) {
+	for _, name := range []string{"", ".", "..", "../result", "a/b", "a b", "a\n", strings.Repeat("x", 101)} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.write("keep", "me")
+			for _, hand := range []func(){
+				func() { p.hand("KEY", inputs("src", name), nil) },
+				func() { p.hand("KEY", nil, inputs("app", name)) },
+			} {
+				hand()
+				p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, "the handover", "can't be that of a folder")
+				p.expectFailure(Report(context.Background(), p.options), systemUnavailable, "the handover")
+			}
+			p.g.Expect(filepath.Join(p.options.Root, "keep")).To(BeAnExistingFile())
+		})
+	}
+	p := newPod(t)
+	p.hand("KEY", nil, inputs(strings.Repeat("x", 100), "aZ0_-"))
+	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+}
+
 func TestACancelledCommandEndsPromptly(t *testing.T) {
 	for name, command := range map[string]func(context.Context, Options) error{"fetch": Fetch, "report": Report} {
 		t.Run(name, func(t *testing.T) {
