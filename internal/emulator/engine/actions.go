@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base32"
 	"fmt"
@@ -27,7 +28,7 @@ type actionRun struct {
 	percent    *int
 	failure    *failureDetails
 	variables  map[string]string
-	revision   string
+	revision   *currentRevision
 	// approval is the token of a manual approval that waits for its result.
 	approval string
 	// job is the newest one of a custom action.
@@ -78,14 +79,16 @@ func (e *Engine) runS3Source(a *actionRun) {
 		return
 	}
 	to := a.outputs[0].Location.S3Location
-	etag, err := e.options.Objects.Copy(bucket, key, to.BucketName, to.ObjectKey)
+	etag, version, err := e.options.Objects.Copy(bucket, key, to.BucketName, to.ObjectKey)
 	if err != nil {
 		a.fail(e, "RevisionUnavailable", fmt.Sprintf("The S3 object s3://%s/%s can't be read: %v", bucket, key, err))
 		return
 	}
-	a.outputs[0].Revision = etag
-	a.revision, a.summary = etag, "Amazon S3 version id: "+etag
-	a.variables = map[string]string{"BucketName": bucket, "ObjectKey": key, "ETag": etag, "VersionId": etag}
+	version = cmp.Or(version, etag) // the service demands a bucket with versioning
+	a.outputs[0].Revision = version
+	a.revision = &currentRevision{Revision: version, ChangeIdentifier: version, Created: epoch(e.now()), RevisionSummary: "Amazon S3 version id: " + version}
+	a.summary = a.revision.RevisionSummary
+	a.variables = map[string]string{"BucketName": bucket, "ObjectKey": key, "ETag": etag, "VersionId": version}
 	a.succeed(e)
 }
 
@@ -124,7 +127,7 @@ func (x *execution) lookup(name string) (string, error) {
 	default:
 		for _, stage := range x.stages {
 			for _, action := range stage.actions {
-				if action.declared.Namespace == namespace && action.status == succeeded {
+				if namespace != "" && action.declared.Namespace == namespace && action.status == succeeded {
 					if value, ok := action.variables[key]; ok {
 						return value, nil
 					}

@@ -38,8 +38,9 @@ type Options struct {
 
 // Objects is what the engine does in S3.
 type Objects interface {
-	// Copy copies an object and returns its entity tag, without quotes.
-	Copy(fromBucket, fromKey, toBucket, toKey string) (etag string, err error)
+	// Copy copies an object and returns its entity tag, without quotes, and its
+	// version, empty when the bucket has no versioning.
+	Copy(fromBucket, fromKey, toBucket, toKey string) (etag, version string, err error)
 	// Exists says whether there is such an object.
 	Exists(bucket, key string) bool
 }

@@ -118,7 +118,9 @@ func TestReferencesAreResolved(t *testing.T) {
 	response, err := w.GetPipelineExecution(ExecutionRequest{"p", started.PipelineExecutionID})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(response.PipelineExecution.Variables).To(Equal([]resolvedVariable{{"color", "red"}, {"size", "big"}}))
-	w.Expect(response.PipelineExecution.ArtifactRevisions).To(Equal([]artifactRevision{{"code", "etag-of-app.zip"}}))
+	w.Expect(response.PipelineExecution.ArtifactRevisions).To(HaveLen(1))
+	w.Expect(response.PipelineExecution.ArtifactRevisions[0].Name).To(Equal("code"))
+	w.Expect(response.PipelineExecution.ArtifactRevisions[0].RevisionID).To(Equal("etag-of-app.zip"))
 }
 
 func TestUnresolvableReferenceFailsTheAction(t *testing.T) {

@@ -267,14 +267,18 @@ func (a *actionRun) take(r SuccessRequest, now time.Time) {
 	if r.CurrentRevision == nil {
 		return
 	}
-	a.revision = r.CurrentRevision.Revision
+	revision := *r.CurrentRevision
+	if revision.Created == 0 {
+		revision.Created = epoch(now)
+	}
+	a.revision = &revision
 	if a.declared.ActionTypeID.Category != "Source" {
 		return
 	}
 	// What was handed out before may still be in a response on its way.
 	a.outputs = slices.Clone(a.outputs)
 	for i := range a.outputs {
-		a.outputs[i].Revision = a.revision
+		a.outputs[i].Revision = revision.Revision
 	}
 }
 

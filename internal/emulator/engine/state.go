@@ -2,7 +2,6 @@ package engine
 
 import (
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -118,12 +117,12 @@ func (e *Engine) actionState(a *actionRun) actionState {
 		ErrorDetails:         a.errorDetails(),
 	}}
 	state.EntityURL = e.link(a, func(s *settings) string { return s.EntityURLTemplate })
-	state.RevisionURL = e.link(a, func(s *settings) string { return s.RevisionURLTemplate })
+	state.RevisionURL = e.revisionURL(a)
 	if a.status == inProgress {
 		state.LatestExecution.Token = a.approval
 	}
-	if a.revision != "" {
-		state.CurrentRevision = &actionRevision{a.revision, a.revision, epoch(a.updated)}
+	if a.revision != nil {
+		state.CurrentRevision = &actionRevision{a.revision.Revision, a.revision.ChangeIdentifier, a.revision.Created}
 	}
 	return state
 }
@@ -133,6 +132,10 @@ func (a *actionRun) errorDetails() *errorDetails {
 		return nil
 	}
 	return &errorDetails{a.failure.Type, a.failure.Message}
+}
+
+func (e *Engine) revisionURL(a *actionRun) string {
+	return e.link(a, func(s *settings) string { return s.RevisionURLTemplate })
 }
 
 // link fills in a URL template of the action's type.
@@ -150,128 +153,4 @@ func (e *Engine) link(a *actionRun, template func(*settings) string) string {
 		pairs = append(pairs, "{Config:"+key+"}", url.PathEscape(value))
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
-}
-
-// ExecutionRequest names an execution.
-type ExecutionRequest struct {
-	PipelineName        string `json:"pipelineName"`
-	PipelineExecutionID string `json:"pipelineExecutionId"`
-}
-
-// ExecutionResponse is that of GetPipelineExecution.
-type ExecutionResponse struct {
-	PipelineExecution pipelineExecution `json:"pipelineExecution"`
-}
-
-type pipelineExecution struct {
-	PipelineName        string             `json:"pipelineName"`
-	PipelineVersion     int                `json:"pipelineVersion"`
-	PipelineExecutionID string             `json:"pipelineExecutionId"`
-	Status              string             `json:"status"`
-	StatusSummary       string             `json:"statusSummary,omitempty"`
-	ArtifactRevisions   []artifactRevision `json:"artifactRevisions"`
-	Variables           []resolvedVariable `json:"variables"`
-	ExecutionMode       string             `json:"executionMode"`
-	ExecutionType       string             `json:"executionType"`
-}
-
-type artifactRevision struct {
-	Name       string `json:"name"`
-	RevisionID string `json:"revisionId,omitempty"`
-}
-
-type resolvedVariable struct {
-	Name          string `json:"name"`
-	ResolvedValue string `json:"resolvedValue"`
-}
-
-// GetPipelineExecution tells how an execution goes.
-func (e *Engine) GetPipelineExecution(r ExecutionRequest) (*ExecutionResponse, error) {
-	defer e.enter()()
-	x, err := e.execution(r.PipelineName, r.PipelineExecutionID)
-	if err != nil {
-		return nil, err
-	}
-	shown := pipelineExecution{
-		PipelineName: r.PipelineName, PipelineVersion: x.declared.Version, PipelineExecutionID: x.id,
-		Status: x.status, StatusSummary: x.reason, ExecutionMode: x.declared.ExecutionMode, ExecutionType: "STANDARD",
-		ArtifactRevisions: []artifactRevision{}, Variables: []resolvedVariable{},
-	}
-	for _, action := range x.stages[0].actions {
-		for _, output := range action.outputs {
-			if output.Revision != "" {
-				shown.ArtifactRevisions = append(shown.ArtifactRevisions, artifactRevision{output.Name, output.Revision})
-			}
-		}
-	}
-	for _, v := range x.declared.Variables {
-		shown.Variables = append(shown.Variables, resolvedVariable{v.Name, x.variables[v.Name]})
-	}
-	return &ExecutionResponse{shown}, nil
-}
-
-// ListExecutionsRequest is that of ListPipelineExecutions.
-type ListExecutionsRequest struct {
-	PipelineName string `json:"pipelineName"`
-	Filter       struct {
-		SucceededInStage struct {
-			StageName string `json:"stageName"`
-		} `json:"succeededInStage"`
-	} `json:"filter"`
-	page
-}
-
-// ListExecutionsResponse is that of ListPipelineExecutions.
-type ListExecutionsResponse struct {
-	Summaries []executionSummary `json:"pipelineExecutionSummaries"`
-	NextToken string             `json:"nextToken,omitempty"`
-}
-
-type executionSummary struct {
-	PipelineExecutionID string       `json:"pipelineExecutionId"`
-	Status              string       `json:"status"`
-	StartTime           float64      `json:"startTime"`
-	LastUpdateTime      float64      `json:"lastUpdateTime"`
-	ExecutionMode       string       `json:"executionMode"`
-	ExecutionType       string       `json:"executionType"`
-	StatusSummary       string       `json:"statusSummary,omitempty"`
-	StopTrigger         *stopTrigger `json:"stopTrigger,omitempty"`
-}
-
-type stopTrigger struct {
-	Reason string `json:"reason,omitempty"`
-}
-
-// ListPipelineExecutions lists a pipeline's executions, newest first.
-func (e *Engine) ListPipelineExecutions(r ListExecutionsRequest) (*ListExecutionsResponse, error) {
-	defer e.enter()()
-	p, err := e.pipeline(r.PipelineName)
-	if err != nil {
-		return nil, err
-	}
-	list := []executionSummary{}
-	wanted := r.Filter.SucceededInStage.StageName
-	for _, x := range slices.Backward(p.executions) {
-		if run := x.stage(wanted); wanted != "" && (run == nil || run.status != succeeded) {
-			continue
-		}
-		list = append(list, x.summary())
-	}
-	list, next, err := paged(r.page, list, 100)
-	if err != nil {
-		return nil, err
-	}
-	return &ListExecutionsResponse{list, next}, nil
-}
-
-func (x *execution) summary() executionSummary {
-	summary := executionSummary{
-		PipelineExecutionID: x.id, Status: x.status, StatusSummary: x.reason,
-		StartTime: epoch(x.started), LastUpdateTime: epoch(x.updated),
-		ExecutionMode: x.declared.ExecutionMode, ExecutionType: "STANDARD",
-	}
-	if x.status == stopping || x.status == stopped {
-		summary.StopTrigger = &stopTrigger{x.reason}
-	}
-	return summary
 }

@@ -21,12 +21,12 @@ type world struct {
 
 type objectSet map[string]bool
 
-func (s objectSet) Copy(fromBucket, fromKey, toBucket, toKey string) (string, error) {
+func (s objectSet) Copy(fromBucket, fromKey, toBucket, toKey string) (etag, version string, err error) {
 	if !s.Exists(fromBucket, fromKey) {
-		return "", errors.New("NoSuchKey")
+		return "", "", errors.New("NoSuchKey")
 	}
 	s[toBucket+"/"+toKey] = true
-	return "etag-of-" + fromKey, nil
+	return "etag-of-" + fromKey, "", nil
 }
 
 func (s objectSet) Exists(bucket, key string) bool { return s[bucket+"/"+key] }

@@ -33,6 +33,19 @@ func (m memory) PutObject(bucket, key string, headers map[string]string, content
 	return m.Backend.PutObject(bucket, key, kept, content, size, conditions)
 }
 
+// HeadObject tells of an object. Its version is for buckets with versioning:
+// s3mem tells one, that no one can read, of the others too.
+func (m memory) HeadObject(bucket, key string) (*gofakes3.Object, error) {
+	object, err := m.Backend.HeadObject(bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	if kept, err := m.VersioningConfiguration(bucket); err == nil && !kept.Enabled() {
+		object.VersionID = ""
+	}
+	return object, nil
+}
+
 // CopyObject copies an object by PutObject.
 func (m memory) CopyObject(fromBucket, fromKey, toBucket, toKey string, headers map[string]string) (gofakes3.CopyObjectResult, error) {
 	return gofakes3.CopyObject(m, fromBucket, fromKey, toBucket, toKey, headers)

@@ -67,17 +67,18 @@ func (s *Store) CreateBucket(name string) error {
 	return s.backend.CreateBucket(name)
 }
 
-// Copy copies an object and returns its entity tag, without quotes.
-func (s *Store) Copy(fromBucket, fromKey, toBucket, toKey string) (string, error) {
+// Copy copies an object and returns its entity tag, without quotes, and its
+// version, empty when the bucket has no versioning.
+func (s *Store) Copy(fromBucket, fromKey, toBucket, toKey string) (etag, version string, err error) {
 	object, err := s.backend.GetObject(fromBucket, fromKey, nil)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer func() { _ = object.Contents.Close() }() // it is in memory
 	if _, err := s.backend.PutObject(toBucket, toKey, object.Metadata, object.Contents, object.Size, nil); err != nil {
-		return "", fmt.Errorf("write s3://%s/%s: %w", toBucket, toKey, err)
+		return "", "", fmt.Errorf("write s3://%s/%s: %w", toBucket, toKey, err)
 	}
-	return hex.EncodeToString(object.Hash), nil
+	return hex.EncodeToString(object.Hash), string(object.VersionID), nil
 }
 
 // Exists says whether there is such an object.

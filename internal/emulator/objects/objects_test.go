@@ -86,7 +86,7 @@ func TestRequestHeadersAreNotKept(t *testing.T) {
 		"X-Amz-Meta-Kept", "yes", "Content-Type", "application/zip").Code).To(Equal(http.StatusOK))
 	copied := "http://127.0.0.1/artifacts/copied"
 	b.Expect(b.do(http.MethodPut, copied, "", "X-Amz-Copy-Source", "/artifacts/k", "X-Amz-Security-Token", "token-of-the-copier").Code).To(Equal(http.StatusOK))
-	_, err := b.store.Copy("artifacts", "k", "artifacts", "by-engine")
+	_, _, err := b.store.Copy("artifacts", "k", "artifacts", "by-engine")
 	b.Expect(err).NotTo(HaveOccurred())
 	for _, url := range []string{object, copied, "http://127.0.0.1/artifacts/by-engine"} {
 		header := b.do(http.MethodGet, url, "").Header()

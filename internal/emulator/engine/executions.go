@@ -1,0 +1,173 @@
+package engine
+
+import "slices"
+
+// ExecutionRequest names an execution.
+type ExecutionRequest struct {
+	PipelineName        string `json:"pipelineName"`
+	PipelineExecutionID string `json:"pipelineExecutionId"`
+}
+
+// ExecutionResponse is that of GetPipelineExecution.
+type ExecutionResponse struct {
+	PipelineExecution pipelineExecution `json:"pipelineExecution"`
+}
+
+type pipelineExecution struct {
+	PipelineName        string             `json:"pipelineName"`
+	PipelineVersion     int                `json:"pipelineVersion"`
+	PipelineExecutionID string             `json:"pipelineExecutionId"`
+	Status              string             `json:"status"`
+	StatusSummary       string             `json:"statusSummary,omitempty"`
+	ArtifactRevisions   []artifactRevision `json:"artifactRevisions"`
+	Variables           []resolvedVariable `json:"variables"`
+	Trigger             trigger            `json:"trigger"`
+	ExecutionMode       string             `json:"executionMode"`
+	ExecutionType       string             `json:"executionType"`
+}
+
+type artifactRevision struct {
+	Name                     string  `json:"name"`
+	RevisionID               string  `json:"revisionId"`
+	RevisionChangeIdentifier string  `json:"revisionChangeIdentifier"`
+	RevisionSummary          string  `json:"revisionSummary,omitempty"`
+	Created                  float64 `json:"created"`
+	RevisionURL              string  `json:"revisionUrl,omitempty"`
+}
+
+// trigger is what started an execution.
+type trigger struct {
+	Type   string `json:"triggerType"`
+	Detail string `json:"triggerDetail"`
+}
+
+type sourceRevision struct {
+	ActionName      string `json:"actionName"`
+	RevisionID      string `json:"revisionId"`
+	RevisionSummary string `json:"revisionSummary,omitempty"`
+	RevisionURL     string `json:"revisionUrl,omitempty"`
+}
+
+type resolvedVariable struct {
+	Name          string `json:"name"`
+	ResolvedValue string `json:"resolvedValue"`
+}
+
+// GetPipelineExecution tells how an execution goes.
+func (e *Engine) GetPipelineExecution(r ExecutionRequest) (*ExecutionResponse, error) {
+	defer e.enter()()
+	x, err := e.execution(r.PipelineName, r.PipelineExecutionID)
+	if err != nil {
+		return nil, err
+	}
+	shown := pipelineExecution{
+		PipelineName: r.PipelineName, PipelineVersion: x.declared.Version, PipelineExecutionID: x.id,
+		Status: x.status, StatusSummary: x.reason, ExecutionMode: x.declared.ExecutionMode, ExecutionType: "STANDARD",
+		Trigger: e.trigger(), ArtifactRevisions: e.artifactRevisions(x), Variables: []resolvedVariable{},
+	}
+	for _, v := range x.declared.Variables {
+		shown.Variables = append(shown.Variables, resolvedVariable{v.Name, x.variables[v.Name]})
+	}
+	return &ExecutionResponse{shown}, nil
+}
+
+// ListExecutionsRequest is that of ListPipelineExecutions.
+type ListExecutionsRequest struct {
+	PipelineName string `json:"pipelineName"`
+	Filter       struct {
+		SucceededInStage struct {
+			StageName string `json:"stageName"`
+		} `json:"succeededInStage"`
+	} `json:"filter"`
+	page
+}
+
+// ListExecutionsResponse is that of ListPipelineExecutions.
+type ListExecutionsResponse struct {
+	Summaries []executionSummary `json:"pipelineExecutionSummaries"`
+	NextToken string             `json:"nextToken,omitempty"`
+}
+
+type executionSummary struct {
+	PipelineExecutionID string           `json:"pipelineExecutionId"`
+	Status              string           `json:"status"`
+	StartTime           float64          `json:"startTime"`
+	LastUpdateTime      float64          `json:"lastUpdateTime"`
+	SourceRevisions     []sourceRevision `json:"sourceRevisions"`
+	Trigger             trigger          `json:"trigger"`
+	ExecutionMode       string           `json:"executionMode"`
+	ExecutionType       string           `json:"executionType"`
+	StatusSummary       string           `json:"statusSummary,omitempty"`
+	StopTrigger         *stopTrigger     `json:"stopTrigger,omitempty"`
+}
+
+type stopTrigger struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// ListPipelineExecutions lists a pipeline's executions, newest first.
+func (e *Engine) ListPipelineExecutions(r ListExecutionsRequest) (*ListExecutionsResponse, error) {
+	defer e.enter()()
+	p, err := e.pipeline(r.PipelineName)
+	if err != nil {
+		return nil, err
+	}
+	list := []executionSummary{}
+	wanted := r.Filter.SucceededInStage.StageName
+	for _, x := range slices.Backward(p.executions) {
+		if run := x.stage(wanted); wanted != "" && (run == nil || run.status != succeeded) {
+			continue
+		}
+		list = append(list, e.summary(x))
+	}
+	list, next, err := paged(r.page, list, 100)
+	if err != nil {
+		return nil, err
+	}
+	return &ListExecutionsResponse{list, next}, nil
+}
+
+func (e *Engine) summary(x *execution) executionSummary {
+	summary := executionSummary{
+		PipelineExecutionID: x.id, Status: x.status, StatusSummary: x.reason,
+		StartTime: epoch(x.started), LastUpdateTime: epoch(x.updated),
+		SourceRevisions: e.sourceRevisions(x), Trigger: e.trigger(),
+		ExecutionMode: x.declared.ExecutionMode, ExecutionType: "STANDARD",
+	}
+	if x.status == stopping || x.status == stopped {
+		summary.StopTrigger = &stopTrigger{x.reason}
+	}
+	return summary
+}
+
+// trigger is that of all executions: nothing else starts one here.
+func (e *Engine) trigger() trigger {
+	return trigger{"StartPipelineExecution", "arn:aws:iam::" + e.options.AccountID + ":user/emulator"}
+}
+
+// artifactRevisions are the revisions that the source actions found, for each
+// of their artifacts.
+func (e *Engine) artifactRevisions(x *execution) []artifactRevision {
+	list := []artifactRevision{}
+	for _, action := range x.stages[0].actions {
+		if action.revision == nil {
+			continue
+		}
+		r, link := action.revision, e.revisionURL(action)
+		for _, output := range action.outputs {
+			list = append(list, artifactRevision{output.Name, r.Revision, r.ChangeIdentifier, r.RevisionSummary, r.Created, link})
+		}
+	}
+	return list
+}
+
+// sourceRevisions are the same, for each source action.
+func (e *Engine) sourceRevisions(x *execution) []sourceRevision {
+	list := []sourceRevision{}
+	for _, action := range x.stages[0].actions {
+		if r := action.revision; r != nil {
+			list = append(list, sourceRevision{action.declared.Name, r.Revision, r.RevisionSummary, e.revisionURL(action)})
+		}
+	}
+	return list
+}
