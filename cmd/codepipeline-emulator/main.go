@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -40,16 +41,33 @@ func main() {
 		o.Buckets = append(o.Buckets, name)
 		return nil
 	})
+	format := flag.String("log-format", "text", "Format of the log: text or json.")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	o.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := run(*listen, o); err != nil {
+	err := logTo(&o, os.Stderr, *format)
+	if err == nil {
+		err = run(*listen, o)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "codepipeline-emulator:", err)
 		os.Exit(1)
 	}
+}
+
+// logTo sets a logger of the format.
+func logTo(o *emulator.Options, out io.Writer, format string) error {
+	switch format {
+	case "text":
+		o.Logger = slog.New(slog.NewTextHandler(out, nil))
+	case "json":
+		o.Logger = slog.New(slog.NewJSONHandler(out, nil))
+	default:
+		return fmt.Errorf("--log-format must be text or json, not %q", format)
+	}
+	return nil
 }
 
 func run(listen string, o emulator.Options) error {

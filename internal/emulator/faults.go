@@ -12,11 +12,12 @@ import (
 type FaultKind string
 
 const (
-	// Throttle answers ThrottlingException; the call has no effect.
+	// Throttle answers ThrottlingException (S3: SlowDown); the call has no effect.
 	Throttle FaultKind = "Throttle"
-	// ServerError answers InternalFailure (500); the call has no effect.
+	// ServerError answers InternalFailure (S3: InternalError), which is a 500; the
+	// call has no effect.
 	ServerError FaultKind = "ServerError"
-	// ServerErrorAfter answers InternalFailure (500) after the effect.
+	// ServerErrorAfter answers the same after the effect.
 	ServerErrorAfter FaultKind = "ServerErrorAfter"
 	// ResetBefore breaks the connection before the effect.
 	ResetBefore FaultKind = "ResetBefore"
@@ -28,12 +29,15 @@ const (
 
 // Fault makes the next calls of an operation go wrong.
 type Fault struct {
-	// Operation is its name, such as AcknowledgeJob; of STS, such as AssumeRole.
+	// Operation is its name in the service's API: of CodePipeline, such as
+	// AcknowledgeJob, of STS, such as AssumeRole, or of S3, such as PutObject
+	// (those that objects.Operation tells).
 	Operation string
 	Kind      FaultKind
 	// Delay is the time from the effect to the answer, of any kind. It is real
 	// time, whatever Options.Clock says: the client's time-out is real too. A
 	// client that gives up meanwhile has lost the answer to a call that was done.
+	// Latency of S3 comes ahead of the effect, as its answers may be long.
 	Delay time.Duration
 	// Times is how many calls; at least 1.
 	Times int

@@ -54,7 +54,7 @@ func (e *Emulator) dispatch(w http.ResponseWriter, r *http.Request) {
 	case service == "sts" || isQuery(r):
 		e.serveSTS(w, r)
 	case target == "":
-		e.objects.Serve(w, r, accessKey)
+		e.serveS3(w, r, accessKey)
 	default:
 		writeError(w, &engine.Error{Code: "UnknownOperationException", Message: "There is no service for the target " + target})
 	}

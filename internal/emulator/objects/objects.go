@@ -94,23 +94,23 @@ func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string
 	place := strings.TrimPrefix(r.URL.Path, "/")
 	asked := encryption{r.Header.Get("X-Amz-Server-Side-Encryption"), r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")}
 	if accessKeyID == "" {
-		writeError(w, "AccessDenied", "Access Denied: the request has no signature")
+		WriteError(w, "AccessDenied", "Access Denied: the request has no signature")
 		return
 	}
 	if grant, ok := s.options.GrantOf(accessKeyID); ok {
 		if code, message := s.refuse(r, place, asked, grant); code != "" {
-			writeError(w, code, message)
+			WriteError(w, code, message)
 			return
 		}
 	}
 	for _, part := range notImplemented {
 		if r.URL.Query().Has(part) { // gofakes3 would take it for the object itself
-			writeError(w, "NotImplemented", "The emulator does not have the S3 subresource "+part)
+			WriteError(w, "NotImplemented", "The emulator does not have the S3 subresource "+part)
 			return
 		}
 	}
 	if err := unchunk(r); err != nil {
-		writeError(w, "InvalidRequest", err.Error())
+		WriteError(w, "InvalidRequest", err.Error())
 		return
 	}
 	given := &answer{ResponseWriter: w, before: func(status int) {
@@ -195,10 +195,12 @@ var statuses = map[string]int{
 	"InvalidToken":   http.StatusBadRequest,
 	"NotImplemented": http.StatusNotImplemented,
 	"InvalidRequest": http.StatusBadRequest,
+	"InternalError":  http.StatusInternalServerError,
+	"SlowDown":       http.StatusServiceUnavailable,
 }
 
-// writeError answers in S3's form.
-func writeError(w http.ResponseWriter, code, message string) {
+// WriteError answers in S3's form; the status follows from the code.
+func WriteError(w http.ResponseWriter, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(statuses[code])
 	_ = xml.NewEncoder(w).Encode(struct { // the client is gone when this fails

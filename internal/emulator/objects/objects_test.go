@@ -119,3 +119,30 @@ func TestContentEncodingLosesTheTransfersOnly(t *testing.T) {
 	put("aws-chunked")
 	b.Expect(b.do(http.MethodGet, object, "").Header()).NotTo(HaveKey("Content-Encoding"))
 }
+
+func TestOperation(t *testing.T) {
+	g := NewWithT(t)
+	cases := map[string]string{
+		"GET /b/k":                 "GetObject",
+		"HEAD /b/k":                "HeadObject",
+		"PUT /b/k":                 "PutObject",
+		"DELETE /b/k":              "DeleteObject",
+		"POST /b/k?uploads":        "CreateMultipartUpload",
+		"PUT /b/k?uploadId=1":      "UploadPart",
+		"POST /b/k?uploadId=1":     "CompleteMultipartUpload",
+		"DELETE /b/k?uploadId=1":   "AbortMultipartUpload",
+		"GET /b?list-type=2":       "ListObjects",
+		"GET /b":                   "ListObjects",
+		"GET /b?versioning":        "",
+		"GET /":                    "",
+		"PUT /b":                   "",
+		"GET http://b.localhost/k": "GetObject",
+	}
+	for line, want := range cases {
+		method, url, _ := strings.Cut(line, " ")
+		g.Expect(Operation(httptest.NewRequest(method, url, nil))).To(Equal(want), line)
+	}
+	copied := httptest.NewRequest(http.MethodPut, "/b/k", nil)
+	copied.Header.Set("X-Amz-Copy-Source", "/b/other")
+	g.Expect(Operation(copied)).To(Equal("CopyObject"))
+}
