@@ -89,5 +89,6 @@ func pollReason(err error) string {
 }
 
 func setActionCondition(status *v1alpha1.CustomActionStatus, condition metav1.Condition) {
+	condition.Message = codepipeline.Cut(condition.Message, maxConditionMessage)
 	meta.SetStatusCondition(&status.Conditions, condition)
 }

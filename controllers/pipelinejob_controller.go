@@ -139,13 +139,28 @@ func (r *PipelineJobReconciler) gather(ctx context.Context, job *v1alpha1.Pipeli
 	if s.run, err = r.jobOfRun(ctx, job); err != nil || s.run == nil {
 		return s, action, err
 	}
-	var pods corev1.PodList
-	if err := r.List(ctx, &pods, client.InNamespace(job.Namespace),
-		client.MatchingLabels{batchv1.JobNameLabel: s.run.Name}); err != nil {
-		return s, nil, fmt.Errorf("list the pods of Job %s: %w", s.run.Name, err)
+	pods, err := r.podsOfRun(ctx, job, s.run)
+	if err != nil {
+		return s, nil, err
 	}
-	s.outcome = workload.Observe(s.run, pods.Items, s.now)
+	s.outcome = workload.Observe(s.run, pods, s.now)
 	return s, action, nil
+}
+
+// podsOfRun lists the pods of a run's Job. When the Job has ended they are read
+// past the cache, once: the cache may show the Job's end before the pods', and
+// the result is in a pod.
+func (r *PipelineJobReconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
+	var reader client.Reader = r.Client
+	if workload.Finished(run) && job.Status.Run.FinishedAt == nil {
+		reader = r.Live
+	}
+	var pods corev1.PodList
+	err := reader.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: run.Name})
+	if err != nil {
+		return nil, fmt.Errorf("list the pods of Job %s: %w", run.Name, err)
+	}
+	return pods.Items, nil
 }
 
 // jobOfRun reads the Kubernetes Job of the current run, nil when there is none

@@ -118,14 +118,29 @@ func TestAnswersOfAWS(t *testing.T) {
 	}
 }
 
+// TestAnotherWorkerClaimsFirst has another worker poll and claim a job, and
+// gives the operator the record of a poll that came at the same time.
 func TestAnotherWorkerClaimsFirst(t *testing.T) {
-	w, _ := begin(t, emulator.Fault{Operation: "AcknowledgeJob", Kind: emulator.Throttle})
-	w.eventually(func(g Gomega) {
-		pj := w.pipelineJob(g)
-		g.Expect(pj.Status.Conditions).To(ContainElement(HaveField("Reason", v1alpha1.ReasonRetrying)))
-		_, err := w.pipelines.AcknowledgeJob(w.ctx, &sdk.AcknowledgeJobInput{JobId: &pj.Spec.Job.ID, Nonce: &pj.Spec.Job.Nonce})
-		g.Expect(err).NotTo(HaveOccurred())
-	})
+	w := newWorld(t)
+	stop := w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action())).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	stop()
+	w.startPipeline(nil)
+	polled, err := w.pipelines.PollForJobs(w.ctx, &sdk.PollForJobsInput{ActionTypeId: &types.ActionTypeId{
+		Category: types.ActionCategoryTest, Owner: types.ActionOwnerCustom, Provider: aws.String("work"), Version: aws.String("1"),
+	}})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(polled.Jobs).To(HaveLen(1))
+	job := polled.Jobs[0]
+	_, err = w.pipelines.AcknowledgeJob(w.ctx, &sdk.AcknowledgeJobInput{JobId: job.Id, Nonce: job.Nonce})
+	w.Expect(err).NotTo(HaveOccurred())
+
+	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.namespace}}
+	record.Spec.ActionRef.Name, record.Spec.AWS.Region = "work", "us-east-1"
+	record.Spec.Job = v1alpha1.Job{ID: *job.Id, Nonce: *job.Nonce}
+	w.Expect(w.kube.Create(w.ctx, record)).To(Succeed())
+	w.operate()
 	w.eventually(func(g Gomega) {
 		pj := w.pipelineJob(g)
 		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseDropped))

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
@@ -95,19 +96,19 @@ func (r *PipelineJobReconciler) endRun(status *v1alpha1.PipelineJobStatus, given
 		status.ExecutionDetails = &v1alpha1.ExecutionDetails{}
 	}
 	details := status.ExecutionDetails
-	details.Summary = given.Summary
+	details.Summary = codepipeline.Cut(given.Summary, codepipeline.MaxSummary)
 	if details.Summary == "" {
 		details.Summary = defaultSummary(status.Run)
 	}
 	if given.ExternalExecutionID != "" {
-		details.ExternalExecutionID = given.ExternalExecutionID
+		details.ExternalExecutionID = codepipeline.Cut(given.ExternalExecutionID, codepipeline.MaxExternalExecutionID)
 	}
 	details.PercentComplete = given.PercentComplete
 	if revision := given.CurrentRevision; revision != nil {
 		status.CurrentRevision = &v1alpha1.CurrentRevision{
 			Revision:         revision.Revision,
 			ChangeIdentifier: revision.ChangeIdentifier,
-			RevisionSummary:  revision.RevisionSummary,
+			RevisionSummary:  codepipeline.Cut(revision.RevisionSummary, codepipeline.MaxRevisionSummary),
 		}
 		if revision.Created != nil {
 			status.CurrentRevision.Created = ptr.To(metav1.NewTime(*revision.Created))

@@ -80,7 +80,7 @@ func (r *PipelineJobReconciler) adoptJob(ctx context.Context, job *v1alpha1.Pipe
 }
 
 func (r *PipelineJobReconciler) jobStarted(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) error {
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Run.JobUID = string(run.UID)
 		status.Run.StartedAt = &now

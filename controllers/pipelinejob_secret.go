@@ -37,7 +37,7 @@ func (r *PipelineJobReconciler) renewSecret(ctx context.Context, job *v1alpha1.P
 	if err := r.Apply(ctx, secret, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("write Secret %s: %w", workload.SecretName(job), err)
 	}
-	return r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID, RenewedAt: now}
 	})
 }
@@ -108,7 +108,7 @@ func (r *PipelineJobReconciler) dropSecret(ctx context.Context, job *v1alpha1.Pi
 	if err := r.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete Secret %s: %w", secret.Name, err)
 	}
-	return r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) { status.Secret = nil })
+	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) { status.Secret = nil })
 }
 
 func (r *PipelineJobReconciler) wake(job *v1alpha1.PipelineJob) {

@@ -9,14 +9,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
 // writeStatus is the one place that writes the status of a PipelineJob: it
 // applies change, sums up, and patches what became different.
 //
 // A guarded write fails with a conflict when job is not the newest version. It
-// comes before each external effect, so that no effect follows from a stale
-// reading. Writes that record an effect are not guarded: they must not be lost
+// comes before each claim and report, so that none follows from a stale
+// reading. Only the writes that record the answers to those are not guarded:
+// job is then what the guarded write gave back, and the answer must not be lost
 // because the poller moved spec.job on in the meantime.
 func (r *PipelineJobReconciler) writeStatus(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, change func(*v1alpha1.PipelineJobStatus)) error {
 	before := job.DeepCopy()
@@ -70,25 +72,35 @@ func finalPhase(status *v1alpha1.PipelineJobStatus, complete *metav1.Condition) 
 	}
 }
 
+// maxConditionMessage keeps a condition below the 32,768 characters that the
+// API takes (metav1.Condition): a message must not keep a result from being
+// recorded.
+const maxConditionMessage = 8192
+
 func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.ConditionStatus, reason, message string) {
-	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: kind, Status: is, Reason: reason, Message: message})
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: kind, Status: is, Reason: reason,
+		Message: codepipeline.Cut(message, maxConditionMessage)})
 }
 
-// recordCall writes down that a call is about to be made. It returns whether
+// recordCall writes down that a call is about to be tried. It returns whether
 // the same call was under way already: then an earlier try may have had its
-// effect.
+// effect. The write is guarded for later tries, too: a stale reading may show a
+// call as under way whose answer has long been recorded.
 func (r *PipelineJobReconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, operation, nonce string) (earlier bool, err error) {
 	call := job.Status.Call
-	if call != nil && call.Operation == operation && call.JobID == job.Spec.Job.ID && call.Nonce == nonce {
-		return true, nil
-	}
-	return false, r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	earlier = call != nil && call.Operation == operation && call.JobID == job.Spec.Job.ID && call.Nonce == nonce
+	return earlier, r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		if earlier {
+			status.Call.Tries++
+			return
+		}
 		status.ReportedAt = nil
 		status.Call = &v1alpha1.Call{
 			Operation: operation,
 			JobID:     job.Spec.Job.ID,
 			Nonce:     nonce,
 			Since:     metav1.NewTime(r.Clock.Now()),
+			Tries:     1,
 		}
 	})
 }

@@ -321,6 +321,11 @@ type Call struct {
 	// since is when it was first tried.
 	// +required
 	Since metav1.Time `json:"since"`
+	// tries counts how often it was tried: before the first, it is 1. A try
+	// after one whose answer is not known can't tell its own effect from the
+	// earlier one's.
+	// +required
+	Tries int32 `json:"tries"`
 }
 
 // SecretState tells what the Secret of a job was made from.
