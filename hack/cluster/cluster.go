@@ -17,6 +17,7 @@ type cluster struct {
 	dir    string // holds all that this one keeps
 	assets string
 	images string
+	cni    []string // folders where CNI plug-ins may be
 	quiet  bool
 }
 
@@ -30,7 +31,7 @@ func newCluster(opts options) (*cluster, error) {
 	if !validName.MatchString(opts.name) {
 		return nil, fmt.Errorf("%q can't be a cluster's name: use up to 32 lower-case letters, digits and inner hyphens (CLUSTER=name)", opts.name)
 	}
-	c := &cluster{name: opts.name, quiet: opts.quiet}
+	c := &cluster{name: opts.name, cni: cniFolders, quiet: opts.quiet}
 	for _, p := range []struct {
 		into *string
 		path string

@@ -28,7 +28,7 @@ func (c *cluster) writeConfig(n network) error {
 	if err := c.ensurePKI(n); err != nil {
 		return err
 	}
-	cni, err := findCNI(cniFolders)
+	cni, err := findCNI(c.cni)
 	if err != nil {
 		return err
 	}

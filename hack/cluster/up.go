@@ -56,7 +56,7 @@ func (c *cluster) preflight() error {
 			missing = append(missing, fmt.Errorf("%s is missing: install it (%s)", tool.command, tool.from))
 		}
 	}
-	if _, err := findCNI(cniFolders); err != nil {
+	if _, err := findCNI(c.cni); err != nil {
 		missing = append(missing, err)
 	}
 	for _, name := range componentNames() {
