@@ -88,7 +88,7 @@ func TestUnknownReferenceInTheTemplate(t *testing.T) {
 
 func TestThrottledRegistrationIsRetried(t *testing.T) {
 	w := newWorld(t)
-	w.aws.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.Throttle, Times: 2})
+	w.Expect(w.aws.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.Throttle, Times: 2})).To(Succeed())
 	w.operate()
 	w.Expect(w.kube.Create(w.ctx, w.action())).To(Succeed())
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)

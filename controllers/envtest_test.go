@@ -34,6 +34,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
@@ -90,7 +91,10 @@ func newWorld(t *testing.T) *world {
 	w.Expect(w.kube.Create(w.ctx, namespace)).To(Succeed())
 	w.namespace = namespace.Name
 
-	w.aws, err = emulator.New(emulator.Options{Buckets: []string{"source", "artifacts"}, ContinuationDelay: time.Millisecond})
+	w.aws, err = emulator.New(emulator.Options{
+		Buckets:   []string{"source", "artifacts"},
+		Behaviour: engine.Behaviour{ContinuationDelay: time.Millisecond, CreateOnly: true},
+	})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.aws.Start("127.0.0.1:0")).To(Succeed())
 	t.Cleanup(func() { _ = w.aws.Close() })

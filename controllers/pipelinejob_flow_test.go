@@ -29,7 +29,7 @@ import (
 func begin(t *testing.T, faults ...emulator.Fault) (w *world, stop func()) {
 	w = newWorld(t)
 	for _, fault := range faults {
-		w.aws.Inject(fault)
+		w.Expect(w.aws.Inject(fault)).To(Succeed())
 	}
 	stop = w.operate()
 	w.Expect(w.kube.Create(w.ctx, w.action())).To(Succeed())
@@ -220,7 +220,7 @@ func TestOperatorThatIsRestarted(t *testing.T) {
 	job := w.runningJob(1)
 	stop()
 	w.succeed(job, result.Result{ContinuationToken: "again"})
-	w.aws.Inject(emulator.Fault{Operation: "PutJobSuccessResult", Kind: emulator.ResetAfter})
+	w.Expect(w.aws.Inject(emulator.Fault{Operation: "PutJobSuccessResult", Kind: emulator.ResetAfter})).To(Succeed())
 	stop = w.operate()
 	w.eventually(func(g Gomega) { g.Expect(w.calls("PutJobSuccessResult")).To(Equal(1)) })
 	stop()

@@ -80,7 +80,7 @@ func TestKindOf(t *testing.T) {
 		emulator.ResetBefore: Unclear, emulator.ResetAfter: Unclear,
 	}
 	for fault, want := range faults {
-		server.Inject(emulator.Fault{Operation: "AcknowledgeJob", Kind: fault})
+		g.Expect(server.Inject(emulator.Fault{Operation: "AcknowledgeJob", Kind: fault})).To(Succeed())
 		before := len(server.Journal())
 		_, err := client.AcknowledgeJob(t.Context(), unknown, "1")
 		g.Expect(KindOf(err)).To(Equal(want), "%s: %v", fault, err)

@@ -15,6 +15,8 @@ import (
 	"github.com/aws/smithy-go"
 	. "github.com/onsi/gomega"
 	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
 )
 
 // world is an emulator that listens, with AWS's clients of it.
@@ -33,7 +35,7 @@ type world struct {
 func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 	t.Helper()
 	w := &world{WithT: NewWithT(t), t: t, ctx: t.Context(), clock: clocktesting.NewFakeClock(time.Now())}
-	options := Options{Clock: w.clock, Buckets: []string{"sources", "artifacts"}}
+	options := Options{Clock: w.clock, Buckets: []string{"sources", "artifacts"}, Behaviour: engine.Behaviour{CreateOnly: true}}
 	for _, change := range adjust {
 		change(&options)
 	}

@@ -2,20 +2,28 @@
 // serves CodePipeline, S3 and STS, told apart by the request's target header
 // and the service in its signature's scope, so that AWS_ENDPOINT_URL alone
 // points any AWS client at it.
+//
+// Accounts and regions are apart from each other: the account is that of the
+// caller's key (see Options.Credentials) or of the role that it assumed by STS,
+// the region is that of the signature. S3's buckets are there for all.
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
+	"sync"
 	"time"
 
 	"k8s.io/utils/clock"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/model"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/objects"
 )
@@ -23,32 +31,48 @@ import (
 // Options set an emulator up. The zero value is a good one.
 type Options struct {
 	Logger *slog.Logger
-	// Clock is the engine's; tests advance a fake one.
+	// Clock is the engine's; tests step a fake one, or use Emulator.Advance.
 	Clock clock.PassiveClock
-	// Region and AccountID are those of the pipelines: us-east-1 and
-	// 111122223333 unless said otherwise.
+	// Region and AccountID are those of callers who don't tell theirs: us-east-1
+	// and 111122223333 unless said otherwise.
 	Region, AccountID string
-	// ContinuationDelay, RedispatchAfter, ActionTimeout and CredentialsTTL are as
-	// in engine.Options.
-	ContinuationDelay, RedispatchAfter, ActionTimeout, CredentialsTTL time.Duration
-	// JobRetention and KeepExecutions are as in engine.Options.
-	JobRetention   time.Duration
-	KeepExecutions int
+	// Behaviour is that of CodePipeline in all accounts and regions.
+	engine.Behaviour
 	// Buckets are made at the start.
 	Buckets []string
+	// Credentials are the keys that callers may sign with. Without any, every key
+	// is taken for a user's of AccountID, and its signature can't be checked;
+	// those of sessions and jobs, which the emulator gave, always are.
+	Credentials []Credential
+	// Roles are those that may be assumed, with the external ID that each demands
+	// (empty: none). Nil: any role, by anybody.
+	Roles map[string]string
+	// NoSignatures takes requests without a signature, or with any.
+	NoSignatures bool
+	// Seed is that of the faults that happen by probability.
+	Seed uint64
 }
 
-// Emulator is one account in one region.
+// Credential is a key of a user.
+type Credential struct {
+	AccessKeyID, SecretAccessKey string
+	// AccountID is the user's account; empty for that of the options.
+	AccountID string
+}
+
+// Emulator is CodePipeline, S3 and STS of all accounts and regions.
 type Emulator struct {
-	log        *slog.Logger
-	clock      clock.PassiveClock
-	account    string
-	engine     *engine.Engine
-	model      *model.Model
-	objects    *objects.Store
-	operations map[string]operation
-	journal    journal
-	faults     faults
+	options Options
+	log     *slog.Logger
+	clock   *movedClock
+	model   *model.Model
+	objects *objects.Store
+	keys    identity.Keys
+	journal journal
+	faults  faults
+
+	mu    sync.Mutex
+	sites map[place]*site
 
 	server *http.Server
 	url    string
@@ -62,25 +86,21 @@ func New(o Options) (*Emulator, error) {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	if o.Region == "" {
-		o.Region = "us-east-1"
-	}
-	if o.AccountID == "" {
-		o.AccountID = "111122223333"
+	o.Region, o.AccountID = cmp.Or(o.Region, "us-east-1"), cmp.Or(o.AccountID, "111122223333")
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	shapes, err := model.Load()
 	if err != nil {
 		return nil, err
 	}
-	e := &Emulator{log: o.Logger, clock: o.Clock, account: o.AccountID, model: shapes}
-	e.objects = objects.New(objects.Options{GrantOf: e.grantOf, Now: o.Clock.Now})
-	e.engine = engine.New(engine.Options{
-		Clock: o.Clock, Region: o.Region, AccountID: o.AccountID, Objects: e.objects,
-		ContinuationDelay: o.ContinuationDelay, RedispatchAfter: o.RedispatchAfter,
-		ActionTimeout: o.ActionTimeout, CredentialsTTL: o.CredentialsTTL,
-		JobRetention: o.JobRetention, KeepExecutions: o.KeepExecutions,
-	})
-	e.operations = operations(e.engine)
+	e := &Emulator{
+		options: o, log: o.Logger, clock: &movedClock{PassiveClock: o.Clock}, model: shapes,
+		objects: objects.New(), faults: newFaults(o.Seed), sites: map[place]*site{},
+	}
+	for _, c := range o.Credentials {
+		e.keys.Add(c.AccessKeyID, identity.Key{Secret: c.SecretAccessKey, Caller: user(cmp.Or(c.AccountID, o.AccountID))})
+	}
 	for _, bucket := range o.Buckets {
 		if err := e.objects.CreateBucket(bucket); err != nil {
 			return nil, fmt.Errorf("create bucket %s: %w", bucket, err)
@@ -89,9 +109,35 @@ func New(o Options) (*Emulator, error) {
 	return e, nil
 }
 
-func (e *Emulator) grantOf(accessKeyID string) (objects.Grant, bool) {
-	grant, ok := e.engine.GrantOf(accessKeyID)
-	return objects.Grant{Expires: grant.Expires, Read: grant.Read, Write: grant.Write, KeyID: grant.KeyID, SessionToken: grant.SessionToken}, ok
+var (
+	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
+	regionPattern  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
+	keyPattern     = regexp.MustCompile(`^[A-Za-z0-9]{4,128}$`)
+)
+
+// check refuses options with which no client could work.
+func (o Options) check() error {
+	if !regionPattern.MatchString(o.Region) {
+		return fmt.Errorf("the region %q must be like us-east-1", o.Region)
+	}
+	accounts := []string{o.AccountID}
+	for _, c := range o.Credentials {
+		if !keyPattern.MatchString(c.AccessKeyID) || c.SecretAccessKey == "" {
+			return errors.New("credentials need an access key ID, of 4 to 128 letters and digits, and a secret")
+		}
+		accounts = append(accounts, cmp.Or(c.AccountID, o.AccountID))
+	}
+	for _, account := range accounts {
+		if !accountPattern.MatchString(account) {
+			return fmt.Errorf("the account %q must have 12 digits", account)
+		}
+	}
+	for role := range o.Roles {
+		if !roleARN.MatchString(role) {
+			return fmt.Errorf("the role %q must be like arn:aws:iam::111122223333:role/NAME", role)
+		}
+	}
+	return nil
 }
 
 // Start listens on address ("127.0.0.1:0" for any free port) and serves until Close.

@@ -2,10 +2,15 @@ package emulator
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/objects"
 )
 
 // FaultKind is a way for a call to go wrong.
@@ -19,58 +24,130 @@ const (
 	ServerError FaultKind = "ServerError"
 	// ServerErrorAfter answers the same after the effect.
 	ServerErrorAfter FaultKind = "ServerErrorAfter"
+	// ModelledError answers Fault.Code, one of the errors that CodePipeline's model
+	// names for the operation; the call has no effect.
+	ModelledError FaultKind = "ModelledError"
 	// ResetBefore breaks the connection before the effect.
 	ResetBefore FaultKind = "ResetBefore"
 	// ResetAfter breaks the connection after the effect: the answer is lost.
 	ResetAfter FaultKind = "ResetAfter"
 	// Latency answers as ever, but late: see Fault.Delay.
 	Latency FaultKind = "Latency"
+	// DuplicateDispatch lets PollForJobs hand out again what is in other workers'
+	// hands, each job with the nonce that they have.
+	DuplicateDispatch FaultKind = "DuplicateDispatch"
 )
 
-// Fault makes the next calls of an operation go wrong.
+var kinds = []FaultKind{Throttle, ServerError, ServerErrorAfter, ModelledError, ResetBefore, ResetAfter, Latency, DuplicateDispatch}
+
+// AnyOperation is a Fault.Operation.
+const AnyOperation = "*"
+
+// Fault makes calls of an operation go wrong.
 type Fault struct {
 	// Operation is its name in the service's API: of CodePipeline, such as
 	// AcknowledgeJob, of STS, such as AssumeRole, or of S3, such as PutObject
-	// (those that objects.Operation tells).
+	// (those of objects.Operations). AnyOperation stands for all of them.
 	Operation string
 	Kind      FaultKind
+	// Code is for ModelledError.
+	Code string
 	// Delay is the time from the effect to the answer, of any kind. It is real
 	// time, whatever Options.Clock says: the client's time-out is real too. A
 	// client that gives up meanwhile has lost the answer to a call that was done.
 	// Latency of S3 comes ahead of the effect, as its answers may be long.
 	Delay time.Duration
-	// Times is how many calls; at least 1.
+	// Times is how many calls go wrong. Zero is one, or with a Probability no end.
 	Times int
+	// Probability is that of a call to go wrong, over 0 and at most 1; zero is 1.
+	Probability float64
 }
 
 type faults struct {
-	mu      sync.Mutex
+	mu      *sync.Mutex
+	random  *rand.Rand
 	waiting []Fault
 }
 
+func newFaults(seed uint64) faults {
+	return faults{mu: &sync.Mutex{}, random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // faults shall repeat
+}
+
 // Inject schedules a fault. Faults of one operation happen in the order of
-// their injection.
-func (e *Emulator) Inject(fault Fault) {
-	fault.Times = max(fault.Times, 1)
+// their injection. A fault that can't happen is an error.
+func (e *Emulator) Inject(fault Fault) error {
+	if err := e.checkFault(fault); err != nil {
+		return err
+	}
+	if fault.Probability == 0 {
+		fault.Times = max(fault.Times, 1)
+	}
 	e.faults.mu.Lock()
 	defer e.faults.mu.Unlock()
 	e.faults.waiting = append(e.faults.waiting, fault)
+	return nil
+}
+
+// Faults lists those that are still to happen.
+func (e *Emulator) Faults() []Fault {
+	e.faults.mu.Lock()
+	defer e.faults.mu.Unlock()
+	return slices.Clone(e.faults.waiting)
+}
+
+// ClearFaults drops those that are still to happen.
+func (e *Emulator) ClearFaults() {
+	e.faults.mu.Lock()
+	defer e.faults.mu.Unlock()
+	e.faults.waiting = nil
+}
+
+func (e *Emulator) checkFault(f Fault) error {
+	modelled, known := e.model.Operations[f.Operation]
+	switch {
+	case !known && f.Operation != AnyOperation && !slices.Contains(stsActions, f.Operation) && !slices.Contains(objects.Operations, f.Operation):
+		return fmt.Errorf("operation: %q is none of CodePipeline's, STS's (%s) or S3's (%s), nor *", f.Operation, strings.Join(stsActions, ", "), strings.Join(objects.Operations, ", "))
+	case !slices.Contains(kinds, f.Kind):
+		return fmt.Errorf("kind: %q must be one of %v", f.Kind, kinds)
+	case f.Kind == ModelledError && !slices.Contains(modelled.Errors, f.Code):
+		return fmt.Errorf("code: %q must be one of the errors of %s: %s", f.Code, f.Operation, strings.Join(modelled.Errors, ", "))
+	case f.Kind == DuplicateDispatch && f.Operation != "PollForJobs":
+		return fmt.Errorf("operation: %s is for PollForJobs only, not %s", f.Kind, f.Operation)
+	case f.Kind == Latency && f.Delay == 0:
+		return fmt.Errorf("delay: %s needs one", f.Kind)
+	case f.Delay < 0:
+		return fmt.Errorf("delay: %s must not be negative", f.Delay)
+	case f.Times < 0:
+		return fmt.Errorf("times: %d must not be negative", f.Times)
+	case f.Probability < 0 || f.Probability > 1:
+		return fmt.Errorf("probability: %v must be from 0 to 1", f.Probability)
+	}
+	return nil
 }
 
 // take is the fault for this call; its Kind is empty when there is none.
 func (f *faults) take(operation string) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := slices.IndexFunc(f.waiting, func(fault Fault) bool { return fault.Operation == operation })
+	i := slices.IndexFunc(f.waiting, func(fault Fault) bool {
+		return (fault.Operation == operation || fault.Operation == AnyOperation) && f.happens(fault)
+	})
 	if i < 0 {
 		return Fault{}
 	}
 	taken := f.waiting[i]
+	if taken.Times == 0 {
+		return taken // it has no end
+	}
 	f.waiting[i].Times--
 	if f.waiting[i].Times == 0 {
 		f.waiting = slices.Delete(f.waiting, i, i+1)
 	}
 	return taken
+}
+
+func (f *faults) happens(fault Fault) bool {
+	return fault.Probability == 0 || f.random.Float64() < fault.Probability
 }
 
 // hold waits before a late answer, for as long as the client does.

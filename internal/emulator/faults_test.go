@@ -32,7 +32,7 @@ func TestFaults(t *testing.T) {
 			w := newWorld(t)
 			w.begin()
 			j := w.poll(types.ActionCategoryBuild)[0]
-			w.emulator.Inject(Fault{Operation: "AcknowledgeJob", Kind: kind})
+			w.Expect(w.emulator.Inject(Fault{Operation: "AcknowledgeJob", Kind: kind})).To(Succeed())
 			acknowledge := func() error {
 				_, err := w.pipelines.AcknowledgeJob(w.ctx, &codepipeline.AcknowledgeJobInput{JobId: j.Id, Nonce: j.Nonce})
 				return err
@@ -50,9 +50,9 @@ func TestFaults(t *testing.T) {
 
 func TestFaultsHappenInOrderAndAsOftenAsTold(t *testing.T) {
 	w := newWorld(t)
-	w.emulator.Inject(Fault{Operation: "ListPipelines", Kind: Throttle, Times: 2})
-	w.emulator.Inject(Fault{Operation: "ListActionTypes", Kind: ServerError})
-	w.emulator.Inject(Fault{Operation: "ListPipelines", Kind: ServerError})
+	w.Expect(w.emulator.Inject(Fault{Operation: "ListPipelines", Kind: Throttle, Times: 2})).To(Succeed())
+	w.Expect(w.emulator.Inject(Fault{Operation: "ListActionTypes", Kind: ServerError})).To(Succeed())
+	w.Expect(w.emulator.Inject(Fault{Operation: "ListPipelines", Kind: ServerError})).To(Succeed())
 	for _, code := range []string{"ThrottlingException", "ThrottlingException", "InternalFailure", ""} {
 		_, err := w.pipelines.ListPipelines(w.ctx, &codepipeline.ListPipelinesInput{})
 		w.Expect(codeOf(err)).To(Equal(code))
@@ -67,7 +67,7 @@ func TestSDKRetriesFaults(t *testing.T) {
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
 	})
 	for _, kind := range []FaultKind{Throttle, ServerError, ResetBefore} {
-		w.emulator.Inject(Fault{Operation: "ListPipelines", Kind: kind})
+		w.Expect(w.emulator.Inject(Fault{Operation: "ListPipelines", Kind: kind})).To(Succeed())
 		_, err := patient.ListPipelines(w.ctx, &codepipeline.ListPipelinesInput{})
 		w.Expect(err).NotTo(HaveOccurred(), string(kind))
 	}
@@ -76,7 +76,7 @@ func TestSDKRetriesFaults(t *testing.T) {
 func TestJournalHoldsCallsInOrder(t *testing.T) {
 	w := newWorld(t)
 	w.begin()
-	w.emulator.Inject(Fault{Operation: "PollForJobs", Kind: ResetBefore})
+	w.Expect(w.emulator.Inject(Fault{Operation: "PollForJobs", Kind: ResetBefore})).To(Succeed())
 	_, err := w.pipelines.PollForJobs(w.ctx, &codepipeline.PollForJobsInput{ActionTypeId: customType(types.ActionCategoryBuild)})
 	w.Expect(err).To(HaveOccurred())
 	j := w.claim(types.ActionCategoryBuild)
@@ -89,7 +89,7 @@ func TestJournalHoldsCallsInOrder(t *testing.T) {
 		seen = append(seen, fmt.Sprintf("%s %s", call.Operation, call.Error))
 	}
 	w.Expect(seen).To(Equal([]string{
-		"CreateCustomActionType ", "CreateCustomActionType ", "CreatePipeline ", "StartPipelineExecution ",
+		"PutObject ", "CreateCustomActionType ", "CreateCustomActionType ", "CreatePipeline ", "StartPipelineExecution ",
 		"PollForJobs reset before the effect", "PollForJobs ", "AcknowledgeJob ", "AcknowledgeJob InvalidNonceException",
 	}))
 	response, err := http.Get(w.emulator.URL() + "/_emulator/journal")

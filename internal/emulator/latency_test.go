@@ -38,7 +38,7 @@ func TestLateAnswerIsLostOnAClientThatGaveUp(t *testing.T) {
 	g := NewWithT(t)
 	e, config := listening(t)
 	client := codepipeline.NewFromConfig(config)
-	e.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.Latency, Delay: time.Hour})
+	g.Expect(e.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.Latency, Delay: time.Hour})).To(Succeed())
 	// The client gives up when it sees that the call was done.
 	ctx, giveUp := context.WithCancel(t.Context())
 	given := make(chan error, 1)
@@ -66,7 +66,7 @@ func TestLateAnswerArrives(t *testing.T) {
 	g := NewWithT(t)
 	e, config := listening(t)
 	const delay = 20 * time.Millisecond
-	e.Inject(emulator.Fault{Operation: "ListPipelines", Kind: emulator.Latency, Delay: delay})
+	g.Expect(e.Inject(emulator.Fault{Operation: "ListPipelines", Kind: emulator.Latency, Delay: delay})).To(Succeed())
 	begun := time.Now()
 	_, err := codepipeline.NewFromConfig(config).ListPipelines(t.Context(), &codepipeline.ListPipelinesInput{})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -83,7 +83,7 @@ func TestFaultsOfSTS(t *testing.T) {
 		return err
 	}
 	for _, kind := range []emulator.FaultKind{emulator.Throttle, emulator.ServerError, emulator.ResetAfter} {
-		e.Inject(emulator.Fault{Operation: "AssumeRole", Kind: kind})
+		g.Expect(e.Inject(emulator.Fault{Operation: "AssumeRole", Kind: kind})).To(Succeed())
 	}
 	g.Expect(assume()).To(MatchError(ContainSubstring("Throttling")))
 	g.Expect(assume()).To(MatchError(ContainSubstring("InternalFailure")))

@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"encoding/json"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -134,7 +133,7 @@ func TestOperations(t *testing.T) {
 		seen[call.Operation] = seen[call.Operation] || call.Error == ""
 	}
 	seen["PutApprovalResult"] = true // by the test of approvals
-	for name := range w.emulator.operations {
+	for name := range w.emulator.model.Operations {
 		w.Expect(seen[name]).To(BeTrue(), "%s was not done well", name)
 	}
 }
@@ -156,41 +155,4 @@ func TestApproval(t *testing.T) {
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(*answer.ApprovedAt).To(BeTemporally("~", w.clock.Now(), time.Millisecond))
 	w.Expect(w.status(id)).To(Equal(types.PipelineExecutionStatusSucceeded))
-}
-
-// TestRawRequests sends what the SDK does not let through.
-func TestRawRequests(t *testing.T) {
-	w := newWorld(t)
-	cases := map[string]struct {
-		target, body, code, message string
-	}{
-		"unknown operation":      {"CodePipeline_20150709.Nope", `{}`, "UnknownOperationException", "Nope"},
-		"operation not in here":  {"CodePipeline_20150709.RollbackStage", `{}`, "UnknownOperationException", "RollbackStage"},
-		"unknown service":        {"AmazonSQS.SendMessage", `{}`, "UnknownOperationException", "AmazonSQS"},
-		"no JSON":                {"CodePipeline_20150709.PollForJobs", `{`, "SerializationException", ""},
-		"more than JSON":         {"CodePipeline_20150709.ListPipelines", `{} {}`, "SerializationException", ""},
-		"a list":                 {"CodePipeline_20150709.PollForJobs", `[]`, "SerializationException", ""},
-		"empty":                  {"CodePipeline_20150709.PollForJobs", ``, "SerializationException", ""},
-		"another type":           {"CodePipeline_20150709.AcknowledgeJob", `{"jobId":7,"nonce":"1"}`, "SerializationException", "jobId must be a string"},
-		"missing member":         {"CodePipeline_20150709.AcknowledgeJob", `{"jobId":"` + nowhere + `"}`, "ValidationException", "1 validation error detected: Value null at 'nonce' failed to satisfy constraint: Member must not be null"},
-		"wrong pattern and null": {"CodePipeline_20150709.AcknowledgeJob", `{"jobId":"x"}`, "ValidationException", "2 validation errors detected: Value 'x' at 'jobId' failed to satisfy constraint: Member must satisfy regular expression pattern: "},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.emulator.URL(), strings.NewReader(c.body))
-			g.Expect(err).NotTo(HaveOccurred())
-			request.Header.Set("X-Amz-Target", c.target)
-			request.Header.Set("Content-Type", "application/x-amz-json-1.1")
-			response, err := http.DefaultClient.Do(request)
-			g.Expect(err).NotTo(HaveOccurred())
-			defer func() { g.Expect(response.Body.Close()).To(Succeed()) }()
-			g.Expect(response.StatusCode).To(Equal(http.StatusBadRequest))
-			g.Expect(response.Header.Get("Content-Type")).To(Equal("application/x-amz-json-1.1"))
-			var answer map[string]string
-			g.Expect(json.NewDecoder(response.Body).Decode(&answer)).To(Succeed())
-			g.Expect(answer["__type"]).To(Equal(c.code))
-			g.Expect(answer["message"]).To(ContainSubstring(c.message))
-		})
-	}
 }

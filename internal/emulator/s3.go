@@ -1,19 +1,44 @@
 package emulator
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"encoding/xml"
 	"net/http"
+	"strconv"
 
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/objects"
 )
 
 // serveS3 answers a request of S3, with the faults of its operation.
-func (e *Emulator) serveS3(w http.ResponseWriter, r *http.Request, accessKey string) {
-	fault := e.faults.take(objects.Operation(r))
+func (e *Emulator) serveS3(w http.ResponseWriter, r *http.Request) {
+	operation := cmp.Or(objects.Operation(r), r.Method)
+	who, refusal := e.authenticate(r, ServiceS3, cmp.Or(r.Header.Get("X-Amz-Content-Sha256"), "UNSIGNED-PAYLOAD"))
+	fault := e.faults.take(operation)
+	path, _ := json.Marshal(map[string]string{"path": r.URL.Path}) // a map of strings can be written
+	told := &outcome{ResponseWriter: w}
+	e.answerS3(told, r, who, refusal, fault)
+	e.record(ServiceS3, operation, who, path, told.code(), fault.Kind)
+	e.log.Debug("Call", "service", ServiceS3, "operation", operation, "path", r.URL.Path, "error", told.code(), "fault", fault.Kind)
+	if fault.Kind == ResetBefore || fault.Kind == ResetAfter {
+		reset(w)
+	}
+}
+
+// answerS3 does what a request asks for, and answers it unless the fault is a
+// broken connection.
+func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, refusal *identity.Refusal, fault Fault) {
+	if refusal != nil {
+		objects.WriteError(w, codes[ServiceS3][refusal.Reason], refusal.Message)
+		return
+	}
 	switch fault.Kind {
 	case ServerErrorAfter, ResetAfter:
-		e.objects.Serve(&unsent{header: http.Header{}}, r, accessKey)
+		e.objects.Serve(&unsent{header: http.Header{}}, r, who.grant)
 	case "":
-		e.objects.Serve(w, r, accessKey)
+		e.objects.Serve(w, r, who.grant)
 		return
 	}
 	hold(r.Context(), fault.Delay)
@@ -22,10 +47,8 @@ func (e *Emulator) serveS3(w http.ResponseWriter, r *http.Request, accessKey str
 		objects.WriteError(w, "SlowDown", "Please reduce your request rate.")
 	case ServerError, ServerErrorAfter:
 		objects.WriteError(w, "InternalError", "We encountered an internal error. Please try again.")
-	case ResetBefore, ResetAfter:
-		reset(w)
-	default: // Latency
-		e.objects.Serve(w, r, accessKey)
+	case Latency:
+		e.objects.Serve(w, r, who.grant)
 	}
 }
 
@@ -35,3 +58,42 @@ type unsent struct{ header http.Header }
 func (u *unsent) Header() http.Header               { return u.header }
 func (u *unsent) Write(content []byte) (int, error) { return len(content), nil }
 func (u *unsent) WriteHeader(int)                   {}
+
+// outcome finds the code of the error that is answered, if it is one.
+type outcome struct {
+	http.ResponseWriter
+	status int
+	begin  bytes.Buffer // of an error's body
+}
+
+// maxErrorBody is more than an error of S3's has.
+const maxErrorBody = 4 << 10
+
+func (o *outcome) WriteHeader(status int) {
+	if o.status == 0 {
+		o.status = status
+	}
+	o.ResponseWriter.WriteHeader(status)
+}
+
+func (o *outcome) Write(content []byte) (int, error) {
+	if o.status >= http.StatusBadRequest && o.begin.Len() < maxErrorBody {
+		o.begin.Write(content[:min(len(content), maxErrorBody)])
+	}
+	return o.ResponseWriter.Write(content)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (o *outcome) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// code is S3's, or the HTTP status of an answer to HEAD, which has no body.
+func (o *outcome) code() string {
+	if o.status < http.StatusBadRequest {
+		return ""
+	}
+	var body struct{ Code string }
+	if err := xml.Unmarshal(o.begin.Bytes(), &body); err != nil || body.Code == "" {
+		return strconv.Itoa(o.status)
+	}
+	return body.Code
+}

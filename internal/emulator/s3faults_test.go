@@ -33,7 +33,7 @@ func TestFaultsOfS3(t *testing.T) {
 			e, config := listening(t)
 			client := s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true })
 			bucket, key := aws.String("sources"), aws.String("k")
-			e.Inject(emulator.Fault{Operation: "PutObject", Kind: kind, Delay: time.Millisecond})
+			g.Expect(e.Inject(emulator.Fault{Operation: "PutObject", Kind: kind, Delay: time.Millisecond})).To(Succeed())
 			_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader("x")})
 			g.Expect(err != nil).To(Equal(c.fails), "%v", err)
 			if known := smithy.APIError(nil); c.code != "" {

@@ -1,24 +1,37 @@
 package emulator
 
 import (
-	"crypto/rand"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
 )
 
-// sessionTTL is how long credentials of STS say they are good. They are an
-// ordinary caller's and work for ever.
-const sessionTTL = time.Hour
+// The bounds of a session's length, and what it is when none is asked for
+// (AssumeRole's DurationSeconds).
+const (
+	minSession     = 15 * time.Minute
+	defaultSession = time.Hour
+	maxSession     = 12 * time.Hour
+)
+
+// stsActions are those that there are.
+var stsActions = []string{"GetCallerIdentity", "AssumeRole", "AssumeRoleWithWebIdentity"}
 
 // roleARN is the model's pattern of a role's ARN.
 var roleARN = regexp.MustCompile(`^arn:aws(-[\w]+)*:iam::([0-9]{12}):role/(.+)$`)
@@ -50,73 +63,106 @@ type assumedRole struct {
 }
 
 // serveSTS answers GetCallerIdentity, by which clients find out who they are,
-// and AssumeRole and AssumeRoleWithWebIdentity, which trust everybody.
+// and AssumeRole and AssumeRoleWithWebIdentity.
 func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err != nil {
+		writeSTSError(w, &engine.Error{Code: "InvalidQueryParameter", Message: "the request can't be read"})
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	digest := sha256.Sum256(body)
 	action := r.FormValue("Action")
+	who, refusal := e.authenticate(r, ServiceSTS, hex.EncodeToString(digest[:]))
+	if action == "AssumeRoleWithWebIdentity" {
+		refusal = nil // its web identity token stands for a signature
+	}
 	fault := e.faults.take(action)
-	result, err := e.callSTS(action, r, fault.Kind)
-	e.recordSTS(action, r, err)
+	result, problem := e.callSTS(action, r, who, refusal, fault.Kind)
+	e.recordSTS(action, r, who, problem, fault.Kind)
 	hold(r.Context(), fault.Delay)
 	switch {
 	case fault.Kind == ResetBefore || fault.Kind == ResetAfter: // no call has an effect
 		reset(w)
-	case err != nil:
-		writeSTSError(w, err)
+	case problem != nil:
+		writeSTSError(w, problem)
 	default:
 		e.writeSTS(w, action, result)
 	}
 }
 
-func (e *Emulator) callSTS(action string, r *http.Request, fault FaultKind) (any, *engine.Error) {
-	switch fault {
-	case Throttle:
+func (e *Emulator) callSTS(action string, r *http.Request, who caller, refusal *identity.Refusal, fault FaultKind) (any, *engine.Error) {
+	switch {
+	case fault == Throttle:
 		return nil, &engine.Error{Code: "Throttling", Message: "Rate exceeded"}
-	case ServerError, ServerErrorAfter:
+	case fault == ServerError || fault == ServerErrorAfter:
 		return nil, &engine.Error{Code: "InternalFailure", Message: "The request processing has failed because of an unknown error"}
+	case refusal != nil:
+		return nil, &engine.Error{Code: codes[ServiceSTS][refusal.Reason], Message: refusal.Message}
 	}
 	switch action {
 	case "GetCallerIdentity":
-		return callerIdentity{fmt.Sprintf("arn:aws:iam::%s:user/emulator", e.account), "EMULATOR", e.account}, nil
+		return callerIdentity{who.ARN, who.UserID, who.Account}, nil
 	case "AssumeRole", "AssumeRoleWithWebIdentity":
-		role, session := roleARN.FindStringSubmatch(r.FormValue("RoleArn")), r.FormValue("RoleSessionName")
-		if role == nil || session == "" {
-			return nil, &engine.Error{Code: "ValidationError", Message: "RoleArn must be a role's ARN, and RoleSessionName must be given"}
-		}
-		return e.assume(role, session), nil
+		return e.assume(r, who)
 	default:
 		return nil, &engine.Error{Code: "InvalidAction", Message: "The emulator does not have the STS action " + action}
 	}
 }
 
 // recordSTS keeps who was to be assumed, and no token.
-func (e *Emulator) recordSTS(action string, r *http.Request, problem *engine.Error) {
+func (e *Emulator) recordSTS(action string, r *http.Request, who caller, problem *engine.Error, fault FaultKind) {
 	shown := map[string]string{}
 	for _, name := range []string{"RoleArn", "RoleSessionName", "ExternalId"} {
 		if value := r.FormValue(name); value != "" {
 			shown[name] = value
 		}
 	}
-	call := Call{Time: e.clock.Now(), Service: ServiceSTS, Operation: action}
-	if request, err := json.Marshal(shown); err == nil {
-		call.Request = request
-	}
+	request, _ := json.Marshal(shown) // a map of strings can be written
+	code := ""
 	if problem != nil {
-		call.Error = problem.Code
+		code = problem.Code
 	}
-	e.journal.add(call)
+	e.record(ServiceSTS, action, who, request, code, fault)
 }
 
-func (e *Emulator) assume(role []string, session string) assumedRole {
+// assume gives a session of a role. The role need not be in the caller's account.
+func (e *Emulator) assume(r *http.Request, who caller) (any, *engine.Error) {
+	name, session := r.FormValue("RoleArn"), r.FormValue("RoleSessionName")
+	role := roleARN.FindStringSubmatch(name)
+	length, err := sessionLength(r.FormValue("DurationSeconds"))
+	if role == nil || !sessionName.MatchString(session) || err != nil {
+		return nil, &engine.Error{Code: "ValidationError", Message: "RoleArn must be a role's ARN, RoleSessionName have 2 to 64 of the characters A-Za-z0-9_=,.@-, and DurationSeconds be from 900 to 43200"}
+	}
+	demanded, known := e.options.Roles[name]
+	if e.options.Roles != nil && (!known || demanded != r.FormValue("ExternalId")) {
+		return nil, &engine.Error{Code: "AccessDenied", Message: fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", who.ARN, name)}
+	}
+	now := e.clock.Now()
+	assumed := identity.Caller{
+		Account: role[2], UserID: "AROAEMULATOR:" + session,
+		ARN: fmt.Sprintf("arn:aws%s:sts::%s:assumed-role/%s/%s", role[1], role[2], role[3][strings.LastIndex(role[3], "/")+1:], session),
+	}
+	id, key := e.keys.Issue(assumed, now, now.Add(length))
 	var made assumedRole
-	made.Credentials.AccessKeyID = "ASIAROLE" + rand.Text()[:12]
-	made.Credentials.SecretAccessKey = rand.Text() + rand.Text()[:14]
-	made.Credentials.SessionToken = rand.Text() + rand.Text()
-	made.Credentials.Expiration = e.clock.Now().Add(sessionTTL).UTC().Format(time.RFC3339)
-	made.User.ID = "AROAEMULATOR:" + session
-	name := role[3][strings.LastIndex(role[3], "/")+1:]
-	made.User.ARN = fmt.Sprintf("arn:aws%s:sts::%s:assumed-role/%s/%s", role[1], role[2], name, session)
-	return made
+	made.Credentials.AccessKeyID, made.Credentials.SecretAccessKey, made.Credentials.SessionToken = id, key.Secret, key.SessionToken
+	made.Credentials.Expiration = key.Expires.UTC().Format(time.RFC3339)
+	made.User.ID, made.User.ARN = assumed.UserID, assumed.ARN
+	return made, nil
+}
+
+var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+
+func sessionLength(seconds string) (time.Duration, error) {
+	if seconds == "" {
+		return defaultSession, nil
+	}
+	count, err := strconv.Atoi(seconds)
+	length := time.Duration(count) * time.Second
+	if err != nil || length < minSession || length > maxSession {
+		return 0, errors.New("out of range")
+	}
+	return length, nil
 }
 
 // writeSTS answers in the query protocol, where the result's element is named
@@ -147,8 +193,11 @@ func (e *Emulator) writeSTS(w http.ResponseWriter, action string, result any) {
 // writeSTSError answers in the query protocol's form.
 func writeSTSError(w http.ResponseWriter, problem *engine.Error) {
 	status, kind := http.StatusBadRequest, "Sender"
-	if problem.Code == "InternalFailure" {
+	switch problem.Code {
+	case "InternalFailure":
 		status, kind = http.StatusInternalServerError, "Receiver"
+	case "AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "MissingAuthenticationToken", "ExpiredToken":
+		status = http.StatusForbidden
 	}
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(status)

@@ -1,38 +1,36 @@
 package emulator
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/model"
 )
 
 const (
 	targetPrefix = "CodePipeline_20150709."
+	contentType  = "application/x-amz-json-1.1"
 	// maxRequest is far above what the model allows in one request.
 	maxRequest = 4 << 20
 )
 
-// credential takes the access key and the service from a SigV4 signature,
-// in a header or in a presigned URL.
-var credential = regexp.MustCompile(`([A-Z0-9a-z]+)/[0-9]{8}/[a-z0-9-]+/([a-z0-9-]+)/aws4_request`)
-
 // Handler serves all services.
 func (e *Emulator) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /_emulator/health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /_emulator/journal", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, e.Journal()) })
+	admin := e.admin()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Not the mux: it would redirect requests for keys such as a//b.
+		// Not one mux: it would redirect requests for keys such as a//b.
 		if strings.HasPrefix(r.URL.Path, "/_emulator/") {
-			mux.ServeHTTP(w, r)
+			admin.ServeHTTP(w, r)
 			return
 		}
 		e.dispatch(w, r)
@@ -42,56 +40,71 @@ func (e *Emulator) Handler() http.Handler {
 // dispatch tells the services apart.
 func (e *Emulator) dispatch(w http.ResponseWriter, r *http.Request) {
 	target := r.Header.Get("X-Amz-Target")
-	signed := credential.FindStringSubmatch(r.Header.Get("Authorization") + " " + r.URL.Query().Get("X-Amz-Credential"))
-	// AWS's CLI still presigns URLs of S3 by version 2, which names no service.
-	accessKey, service := r.URL.Query().Get("AWSAccessKeyId"), ""
-	if signed != nil {
-		accessKey, service = signed[1], signed[2]
-	}
+	signature, _ := identity.Read(r)
 	switch {
 	case strings.HasPrefix(target, targetPrefix):
 		e.serveCodePipeline(w, r, strings.TrimPrefix(target, targetPrefix))
-	case service == "sts" || isQuery(r):
+	case signature.Service == ServiceSTS || isQuery(r):
 		e.serveSTS(w, r)
-	case target == "":
-		e.serveS3(w, r, accessKey)
+	case target == "" && signature.Service != ServiceCodePipeline:
+		e.serveS3(w, r)
 	default:
 		writeError(w, &engine.Error{Code: "UnknownOperationException", Message: "There is no service for the target " + target})
 	}
 }
 
-// serveCodePipeline answers a call of AWS JSON 1.1: decode, validate, apply
-// faults, do, encode.
+// serveCodePipeline answers a call of AWS JSON 1.1: decode, authenticate,
+// validate, apply faults, do, encode.
 func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, name string) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		writeError(w, &engine.Error{Code: "SerializationException", Message: "the request can't be read"})
 		return
 	}
+	digest := sha256.Sum256(body)
+	who, refusal := e.authenticate(r, ServiceCodePipeline, hex.EncodeToString(digest[:]))
 	fault := e.faults.take(name)
 	if fault.Kind == ResetBefore {
-		e.record(name, body, "reset before the effect")
+		e.record(ServiceCodePipeline, name, who, e.shown(name, body), "reset before the effect", fault.Kind)
 		hold(r.Context(), fault.Delay)
 		reset(w)
 		return
 	}
-	response, err := e.call(name, body, fault)
-	e.record(name, body, outcomeOf(err))
+	var response any
+	if err = allow(r, who, refusal, name); err == nil {
+		response, err = e.call(e.site(who.place()), name, body, fault)
+	}
+	e.record(ServiceCodePipeline, name, who, e.shown(name, body), outcomeOf(err), fault.Kind)
 	hold(r.Context(), fault.Delay)
+	// The code only: a message may quote a secret of the request.
+	e.log.Info("Call", "service", ServiceCodePipeline, "operation", name, "account", who.Account, "region", who.region, "error", outcomeOf(err), "fault", fault.Kind)
 	switch {
 	case fault.Kind == ResetAfter:
 		reset(w)
 	case err != nil:
-		// The code only: a message may quote a secret of the request.
-		e.log.Info("Call", "operation", name, "error", outcomeOf(err))
 		writeError(w, err)
 	default:
-		e.log.Info("Call", "operation", name)
 		writeJSON(w, http.StatusOK, response)
 	}
 }
 
-func (e *Emulator) call(name string, body []byte, fault Fault) (any, error) {
+// allow says whether a request may be made at all.
+func allow(r *http.Request, who caller, refusal *identity.Refusal, operation string) error {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case r.Method != http.MethodPost || r.URL.Path != "/":
+		return &engine.Error{Code: "UnknownOperationException", Message: "Calls are POST requests of /"}
+	case err != nil || kind != contentType:
+		return &engine.Error{Code: "UnsupportedMediaTypeException", Message: "The Content-Type must be " + contentType}
+	case refusal != nil:
+		return &engine.Error{Code: codes[ServiceCodePipeline][refusal.Reason], Message: refusal.Message}
+	case who.grant != nil:
+		return &engine.Error{Code: "AccessDeniedException", Message: "User: " + who.ARN + " is not authorized to perform: codepipeline:" + operation}
+	}
+	return nil
+}
+
+func (e *Emulator) call(at *site, name string, body []byte, fault Fault) (any, error) {
 	switch fault.Kind {
 	case Throttle:
 		return nil, &engine.Error{Code: "ThrottlingException", Message: "Rate exceeded"}
@@ -102,35 +115,41 @@ func (e *Emulator) call(name string, body []byte, fault Fault) (any, error) {
 	if !known {
 		return nil, &engine.Error{Code: "UnknownOperationException", Message: "There is no operation " + name}
 	}
-	if err := e.validate(shape, body); err != nil {
+	request, err := e.validated(shape, body)
+	if err != nil {
 		return nil, err
 	}
-	do, ok := e.operations[name]
-	if !ok {
-		return nil, &engine.Error{Code: "UnknownOperationException", Message: "The emulator does not have the operation " + name}
+	if fault.Kind == ModelledError {
+		return nil, &engine.Error{Code: fault.Code, Message: "This error was asked for"}
 	}
-	response, err := do(body)
+	do := at.operations[name]
+	if fault.Kind == DuplicateDispatch {
+		do = at.duplicates
+	}
+	response, err := do(request)
 	if err == nil && fault.Kind == ServerErrorAfter {
 		return nil, &engine.Error{Code: "InternalFailure", Message: "The answer was lost"}
 	}
 	return response, err
 }
 
-func (e *Emulator) validate(shape model.Operation, body []byte) error {
+// validated is a request that keeps to the model, and nothing else that came
+// with it.
+func (e *Emulator) validated(shape model.Operation, body []byte) ([]byte, error) {
 	decoder := json.NewDecoder(strings.NewReader(string(body)))
 	decoder.UseNumber()
 	var request map[string]any
-	if err := decoder.Decode(&request); err != nil {
-		return &engine.Error{Code: "SerializationException", Message: "the request is not a JSON object"}
+	if err := decoder.Decode(&request); err != nil || request == nil || decoder.More() {
+		return nil, &engine.Error{Code: "SerializationException", Message: "the request is not a JSON object"}
 	}
 	violations, err := e.model.Validate(shape, request)
 	if err != nil {
-		return &engine.Error{Code: "SerializationException", Message: err.Error()}
+		return nil, &engine.Error{Code: "SerializationException", Message: err.Error()}
 	}
 	if len(violations) > 0 {
-		return &engine.Error{Code: "ValidationException", Message: violations.Message()}
+		return nil, &engine.Error{Code: "ValidationException", Message: violations.Message()}
 	}
-	return nil
+	return json.Marshal(request)
 }
 
 // operation takes the JSON of a valid request and gives a response.
@@ -182,7 +201,7 @@ func operations(e *engine.Engine) map[string]operation {
 
 // writeJSON answers in AWS JSON 1.1; a nil response has an empty body.
 func writeJSON(w http.ResponseWriter, status int, response any) {
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Amzn-RequestId", uuid.NewString())
 	w.WriteHeader(status)
 	content, err := json.Marshal(response)
@@ -197,10 +216,16 @@ func writeError(w http.ResponseWriter, err error) {
 	if !errors.As(err, &known) {
 		known = &engine.Error{Code: "InternalFailure", Message: err.Error()}
 	}
-	status := http.StatusBadRequest
-	if known.Code == "InternalFailure" {
-		status = http.StatusInternalServerError
+	status, ok := statuses[known.Code]
+	if !ok {
+		status = http.StatusBadRequest
 	}
 	w.Header().Set("X-Amzn-ErrorType", known.Code)
 	writeJSON(w, status, map[string]string{"__type": known.Code, "message": known.Message})
+}
+
+// statuses are those of errors that are no 400.
+var statuses = map[string]int{
+	"InternalFailure":               http.StatusInternalServerError,
+	"UnsupportedMediaTypeException": http.StatusUnsupportedMediaType,
 }

@@ -14,6 +14,7 @@ import (
 type actionRun struct {
 	declared  actionDeclaration
 	execution *execution
+	stage     string
 
 	id       string
 	status   string // empty: not started
@@ -33,6 +34,15 @@ type actionRun struct {
 	approval string
 	// job is the newest one of a custom action.
 	job *job
+	// deadline is when the action times out, after limit; waits is its place among
+	// the engine's deadlines.
+	deadline time.Time
+	limit    time.Duration
+	waits    int
+}
+
+func newActionRun(x *execution, stage string, declared actionDeclaration) *actionRun {
+	return &actionRun{declared: declared, execution: x, stage: stage, waits: notWaiting}
 }
 
 // startAction starts an action as its type says.
@@ -42,7 +52,7 @@ func (e *Engine) startAction(a *actionRun) {
 		a.inputs = append(a.inputs, a.execution.artifacts[input.Name])
 	}
 	for _, output := range a.declared.OutputArtifacts {
-		a.outputs = append(a.outputs, a.place(output.Name))
+		a.outputs = append(a.outputs, e.place(a, output.Name))
 	}
 	resolved, err := a.resolve()
 	if err != nil {
@@ -54,21 +64,23 @@ func (e *Engine) startAction(a *actionRun) {
 	switch {
 	case id.Owner == "Custom":
 		a.job = e.newJob(a, "", time.Time{})
+		e.await(a, e.options.ActionTimeout)
 	case id == s3SourceType.ID:
 		e.runS3Source(a)
 	case id == approvalType.ID:
 		a.approval = newID()
+		e.await(a, a.approvalTimeout())
 	default:
 		a.fail(e, "ConfigurationError", fmt.Sprintf("The emulator does not run actions of type %s", id))
 	}
 }
 
 // place allots an output artifact's place, as the service names them.
-func (a *actionRun) place(name string) artifact {
+func (e *Engine) place(a *actionRun, name string) artifact {
 	suffix := make([]byte, 5)
 	_, _ = rand.Read(suffix) // it never fails
 	key := fmt.Sprintf("%.20s/%.10s/%.7s", a.execution.declared.Name, name, base32.StdEncoding.EncodeToString(suffix))
-	return artifact{Name: name, Location: artifactLocation{Type: "S3", S3Location: s3Location{a.execution.declared.ArtifactStore.Location, key}}}
+	return artifact{Name: name, Location: artifactLocation{Type: "S3", S3Location: s3Location{e.store(a.execution.declared).Location, key}}}
 }
 
 // runS3Source copies the source object into the artifact bucket.
@@ -79,7 +91,14 @@ func (e *Engine) runS3Source(a *actionRun) {
 		return
 	}
 	to := a.outputs[0].Location.S3Location
-	etag, version, err := e.options.Objects.Copy(bucket, key, to.BucketName, to.ObjectKey)
+	wanted := ""
+	switch override := a.execution.overrides[a.declared.Name]; override.RevisionType {
+	case "S3_OBJECT_KEY":
+		key = override.RevisionValue
+	case "S3_OBJECT_VERSION_ID":
+		wanted = override.RevisionValue
+	}
+	etag, version, err := e.options.Objects.Copy(bucket, key, wanted, to.BucketName, to.ObjectKey)
 	if err != nil {
 		a.fail(e, "RevisionUnavailable", fmt.Sprintf("The S3 object s3://%s/%s can't be read: %v", bucket, key, err))
 		return
@@ -161,6 +180,8 @@ func (a *actionRun) fail(e *Engine, kind, message string) {
 // end ends an action. Its job takes no result any more.
 func (a *actionRun) end(e *Engine, status string) {
 	a.status, a.updated = status, e.now()
+	e.release(a)
+	e.touch(a.execution.pipeline)
 	if a.job != nil && status != succeeded {
 		e.closeJob(a.job, jobFailed)
 	}

@@ -18,7 +18,7 @@ const maxActionTypes = 50
 var (
 	s3SourceType = &actionType{
 		ID:         typeID{"Source", "AWS", "S3", "1"},
-		Properties: []property{{Name: "S3Bucket", Required: true, Key: true}, {Name: "S3ObjectKey", Required: true, Key: true}, {Name: "PollForSourceChanges"}},
+		Properties: []property{{Name: "S3Bucket", Required: true, Key: true}, {Name: "S3ObjectKey", Required: true, Key: true}, {Name: "PollForSourceChanges"}, {Name: "AllowOverrideForS3ObjectKey"}},
 		Outputs:    artifactDetails{1, 1},
 	}
 	approvalType = &actionType{
@@ -157,6 +157,7 @@ func (e *Engine) DeleteActionType(r DeleteActionTypeRequest) (*struct{}, error) 
 // ListActionTypesRequest is that of ListActionTypes.
 type ListActionTypesRequest struct {
 	Owner     string `json:"actionOwnerFilter"`
+	Region    string `json:"regionFilter"`
 	NextToken string `json:"nextToken"`
 }
 
@@ -172,7 +173,7 @@ func (e *Engine) ListActionTypes(r ListActionTypesRequest) (*ListActionTypesResp
 	defer e.enter()()
 	found := []*actionType{}
 	for _, t := range append(slices.Collect(maps.Values(e.actionTypes)), s3SourceType, approvalType) {
-		if !t.deleted && (r.Owner == "" || r.Owner == t.ID.Owner) {
+		if !t.deleted && cmp.Or(r.Owner, t.ID.Owner) == t.ID.Owner && cmp.Or(r.Region, e.options.Region) == e.options.Region {
 			found = append(found, t)
 		}
 	}

@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // approvalTimeout is how long CodePipeline waits for a manual approval.
 const approvalTimeout = 7 * 24 * time.Hour
@@ -90,16 +87,9 @@ func (s *stageDeclaration) hasAction(name string) bool {
 	return false
 }
 
-// expireApproval fails a manual approval that nobody answered in time.
-func (e *Engine) expireApproval(a *actionRun) {
-	if a.status != inProgress || a.approval == "" {
-		return
-	}
-	limit := approvalTimeout
+func (a *actionRun) approvalTimeout() time.Duration {
 	if minutes := a.declared.TimeoutInMinutes; minutes > 0 {
-		limit = time.Duration(minutes) * time.Minute
+		return time.Duration(minutes) * time.Minute
 	}
-	if e.now().Sub(a.started) >= limit {
-		a.fail(e, "JobFailed", fmt.Sprintf("The approval was not answered within %s", limit))
-	}
+	return approvalTimeout
 }

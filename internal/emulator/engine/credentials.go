@@ -54,26 +54,15 @@ func (e *Engine) dataOf(j *job) jobData {
 			PipelineName:        a.execution.declared.Name,
 			PipelineARN:         e.pipelineARN(a.execution.declared.Name),
 			PipelineExecutionID: a.execution.id,
-			Stage:               stageContext{a.stage()},
+			Stage:               stageContext{a.stage},
 			Action:              actionContext{a.declared.Name, a.id},
 		},
 		InputArtifacts:      a.inputs,
 		OutputArtifacts:     a.outputs,
 		ArtifactCredentials: e.grant(j),
 		ContinuationToken:   j.token,
-		EncryptionKey:       a.execution.declared.ArtifactStore.EncryptionKey,
+		EncryptionKey:       e.store(a.execution.declared).EncryptionKey,
 	}
-}
-
-func (a *actionRun) stage() string {
-	for _, stage := range a.execution.stages {
-		for _, action := range stage.actions {
-			if action == a {
-				return stage.declared.Name
-			}
-		}
-	}
-	return ""
 }
 
 // Grant is what a job's artifact credentials allow.
@@ -83,8 +72,8 @@ type Grant struct {
 	Read, Write map[string]bool
 	// KeyID is the KMS key that uploads must name; empty when they must name none.
 	KeyID string
-	// SessionToken must come with each request.
-	SessionToken string
+	// SecretAccessKey signs requests; SessionToken must come with each.
+	SecretAccessKey, SessionToken string
 }
 
 // jobKeyPrefix begins the access keys of jobs, so that one that was forgotten
@@ -98,14 +87,14 @@ func (e *Engine) grant(j *job) sessionCredentials {
 		SecretAccessKey: rand.Text() + rand.Text()[:14],
 		SessionToken:    rand.Text() + rand.Text(),
 	}
-	grant := &Grant{Expires: e.now().Add(e.options.CredentialsTTL), Read: map[string]bool{}, Write: map[string]bool{}, SessionToken: made.SessionToken}
+	grant := &Grant{Expires: e.now().Add(e.options.CredentialsTTL), Read: map[string]bool{}, Write: map[string]bool{}, SecretAccessKey: made.SecretAccessKey, SessionToken: made.SessionToken}
 	for _, input := range j.action.inputs {
 		grant.Read[input.Location.S3Location.String()] = true
 	}
 	for _, output := range j.action.outputs {
 		grant.Write[output.Location.S3Location.String()] = true
 	}
-	if key := j.action.execution.declared.ArtifactStore.EncryptionKey; key != nil {
+	if key := e.store(j.action.execution.declared).EncryptionKey; key != nil {
 		grant.KeyID = key.ID
 	}
 	e.credentials[made.AccessKeyID] = grant
@@ -117,14 +106,16 @@ func (e *Engine) grant(j *job) sessionCredentials {
 func (l s3Location) String() string { return l.BucketName + "/" + l.ObjectKey }
 
 // GrantOf is what an access key of a job allows; ok is false for a key that is
-// no job's. Like any session's, the credentials outlive the job: they end by
-// expiring, after which the grant is empty.
+// no job's, or that has expired and is forgotten. Like any session's, the
+// credentials outlive the job: they end by expiring.
 func (e *Engine) GrantOf(accessKeyID string) (grant Grant, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	known, ok := e.credentials[accessKeyID]
-	if !ok {
-		return Grant{}, strings.HasPrefix(accessKeyID, jobKeyPrefix)
+	if known, ok := e.credentials[accessKeyID]; ok {
+		return *known, true
 	}
-	return *known, true
+	return Grant{}, false
 }
+
+// IsJobKey says whether an access key was some job's.
+func IsJobKey(accessKeyID string) bool { return strings.HasPrefix(accessKeyID, jobKeyPrefix) }

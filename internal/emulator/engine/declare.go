@@ -5,16 +5,21 @@ import (
 	"slices"
 )
 
+// The quotas of a pipeline.
+const (
+	maxStages  = 50
+	maxActions = 500
+	// maxPipelines is for an account and region.
+	maxPipelines = 1000
+)
+
 // complete checks a declaration and fills in what it leaves out.
 func (e *Engine) complete(d declaration) (declaration, error) {
-	if len(d.Stages) < 2 {
-		return d, fail("InvalidStructureException", "Pipeline must contain at least two stages")
-	}
-	if d.ArtifactStore == nil {
-		return d, fail("InvalidStructureException", "Pipeline must have an artifactStore")
-	}
 	d.PipelineType = cmp.Or(d.PipelineType, "V1")
 	d.ExecutionMode = cmp.Or(d.ExecutionMode, "SUPERSEDED")
+	if err := e.checkStructure(d); err != nil {
+		return d, err
+	}
 	d.Stages = slices.Clone(d.Stages)
 	seen := names{stages: map[string]bool{}, namespaces: map[string]bool{}, artifacts: map[string]bool{}}
 	for i := range d.Stages {
@@ -26,6 +31,42 @@ func (e *Engine) complete(d declaration) (declaration, error) {
 	return d, nil
 }
 
+// checkStructure checks a declaration from its stages up.
+func (e *Engine) checkStructure(d declaration) error {
+	actions := 0
+	for _, stage := range d.Stages {
+		actions += len(stage.Actions)
+	}
+	switch {
+	case len(d.Stages) < 2:
+		return fail("InvalidStructureException", "Pipeline must contain at least two stages")
+	case len(d.Stages) > maxStages:
+		return fail("LimitExceededException", "Pipeline has %d stages: at most %d are allowed", len(d.Stages), maxStages)
+	case actions > maxActions:
+		return fail("LimitExceededException", "Pipeline has %d actions: at most %d are allowed", actions, maxActions)
+	case (d.ArtifactStore == nil) == (len(d.ArtifactStores) == 0):
+		return fail("InvalidStructureException", "Pipeline must have an artifactStore or artifactStores, and not both")
+	case e.store(d) == nil:
+		return fail("InvalidStructureException", "artifactStores must have one for the pipeline's region %s", e.options.Region)
+	case d.PipelineType != "V2" && d.ExecutionMode != "SUPERSEDED":
+		return fail("InvalidStructureException", "Pipelines of type %s must have the executionMode SUPERSEDED", d.PipelineType)
+	case d.PipelineType != "V2" && len(d.Variables)+len(d.Triggers) > 0:
+		return fail("InvalidStructureException", "Pipelines of type %s must have no variables or triggers", d.PipelineType)
+	}
+	return nil
+}
+
+// store is the artifact store of the pipeline's region.
+func (e *Engine) store(d declaration) *artifactStore {
+	if d.ArtifactStore != nil {
+		return d.ArtifactStore
+	}
+	if regional, ok := d.ArtifactStores[e.options.Region]; ok {
+		return &regional
+	}
+	return nil
+}
+
 // names are those that a declaration may use once.
 type names struct{ stages, namespaces, artifacts map[string]bool }
 
@@ -35,6 +76,9 @@ func (e *Engine) checkStage(stage *stageDeclaration, first bool, seen names) err
 		return fail("InvalidStageDeclarationException", "Two stages have the name %s", stage.Name)
 	}
 	seen.stages[stage.Name] = true
+	if len(stage.Blockers) > 0 {
+		return fail("InvalidBlockerDeclarationException", "Stage %s has blockers, which are reserved for future use", stage.Name)
+	}
 	if len(stage.Actions) == 0 {
 		return fail("InvalidStageDeclarationException", "Stage %s has no actions", stage.Name)
 	}
@@ -63,6 +107,9 @@ func (e *Engine) checkAction(a *actionDeclaration, first bool, seen names) error
 	seen.namespaces[a.Namespace] = true
 	if a.ActionTypeID.Owner != "Custom" {
 		return nil
+	}
+	if a.Region != "" && a.Region != e.options.Region {
+		return fail("InvalidActionDeclarationException", "Action %s: custom actions run in the pipeline's region %s", a.Name, e.options.Region)
 	}
 	t, ok := e.actionTypes[a.ActionTypeID]
 	if !ok || t.deleted {

@@ -5,6 +5,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"time"
@@ -13,34 +14,57 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Options set an engine up. Zero durations get the defaults of New.
+// Options set an engine up.
 type Options struct {
 	Clock     clock.PassiveClock
 	Region    string
 	AccountID string
 	// Objects is the S3 that artifacts are in.
 	Objects Objects
+	Behaviour
+}
+
+// Behaviour is what may be set of the service itself. Zero values get the
+// defaults that are told here.
+type Behaviour struct {
 	// ContinuationDelay is the time from a result with a continuation token to
-	// the job that carries it on.
+	// the job that carries it on: 5 seconds.
 	ContinuationDelay time.Duration
 	// RedispatchAfter is the time after which a job that was polled and not
-	// acknowledged is handed out again.
+	// acknowledged is handed out again: a minute.
 	RedispatchAfter time.Duration
-	// ActionTimeout is how long a custom action may take.
+	// ActionTimeout is how long a custom action may take: 24 hours.
 	ActionTimeout time.Duration
-	// CredentialsTTL is how long a job's artifact credentials are good.
+	// CredentialsTTL is how long a job's artifact credentials are good: 15 minutes.
 	CredentialsTTL time.Duration
-	// JobRetention is how long a job that has ended is still known by its ID.
+	// JobRetention is how long a job that has ended is still known by its ID: an
+	// hour.
 	JobRetention time.Duration
-	// KeepExecutions is how many settled executions a pipeline remembers.
+	// KeepExecutions is how many settled executions a pipeline remembers: 1000.
 	KeepExecutions int
+	// MaxConcurrentExecutions is how many executions of a pipeline may be under
+	// way or wait, in the modes QUEUED and PARALLEL: 50.
+	MaxConcurrentExecutions int
+	// CreateOnly makes CreatePipeline start no execution. The service starts one.
+	CreateOnly bool
+}
+
+func (b *Behaviour) complete() {
+	b.ContinuationDelay = cmp.Or(b.ContinuationDelay, 5*time.Second)
+	b.RedispatchAfter = cmp.Or(b.RedispatchAfter, time.Minute)
+	b.ActionTimeout = cmp.Or(b.ActionTimeout, 24*time.Hour)
+	b.CredentialsTTL = cmp.Or(b.CredentialsTTL, 15*time.Minute)
+	b.JobRetention = cmp.Or(b.JobRetention, time.Hour)
+	b.KeepExecutions = cmp.Or(b.KeepExecutions, 1000)
+	b.MaxConcurrentExecutions = cmp.Or(b.MaxConcurrentExecutions, 50)
 }
 
 // Objects is what the engine does in S3.
 type Objects interface {
-	// Copy copies an object and returns its entity tag, without quotes, and its
-	// version, empty when the bucket has no versioning.
-	Copy(fromBucket, fromKey, toBucket, toKey string) (etag, version string, err error)
+	// Copy copies an object, in the version that is wanted or the newest, and
+	// returns its entity tag, without quotes, and its version, empty when the
+	// bucket has no versioning.
+	Copy(fromBucket, fromKey, wanted, toBucket, toKey string) (etag, version string, err error)
 	// Exists says whether there is such an object.
 	Exists(bucket, key string) bool
 }
@@ -65,8 +89,10 @@ type Engine struct {
 	actionTypes map[typeID]*actionType
 	pipelines   map[string]*pipeline
 	jobs        map[string]*job
-	// order of jobs, oldest first: polls are fair.
-	queue []*job
+	queues      map[queueID]*queue
+	deadlines   deadlines
+	// touched are pipelines in which something happened that may let others go on.
+	touched []*pipeline
 	// ended jobs, the first to end first: they are forgotten in this order.
 	ended       []*job
 	credentials map[string]*Grant
@@ -80,26 +106,14 @@ func New(options Options) *Engine {
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}
 	}
-	orDefault(&options.ContinuationDelay, 5*time.Second)
-	orDefault(&options.RedispatchAfter, time.Minute)
-	orDefault(&options.ActionTimeout, 24*time.Hour)
-	orDefault(&options.CredentialsTTL, 15*time.Minute)
-	orDefault(&options.JobRetention, time.Hour)
-	if options.KeepExecutions == 0 {
-		options.KeepExecutions = 1000
-	}
+	options.complete()
 	return &Engine{
 		options:     options,
 		actionTypes: map[typeID]*actionType{},
 		pipelines:   map[string]*pipeline{},
 		jobs:        map[string]*job{},
+		queues:      map[queueID]*queue{},
 		credentials: map[string]*Grant{},
-	}
-}
-
-func orDefault(d *time.Duration, value time.Duration) {
-	if *d == 0 {
-		*d = value
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,9 @@ type execution struct {
 	reason    string // of a stop
 	// requestToken makes a repeated StartPipelineExecution start nothing.
 	requestToken string
+	trigger      trigger
+	// overrides are the revisions that a start demanded, by source action.
+	overrides map[string]SourceOverride
 }
 
 // live says that the execution has not settled.
@@ -50,7 +54,15 @@ type StartRequest struct {
 		Name  string `json:"name"`
 		Value string `json:"value"`
 	} `json:"variables"`
-	ClientRequestToken string `json:"clientRequestToken"`
+	ClientRequestToken string           `json:"clientRequestToken"`
+	SourceRevisions    []SourceOverride `json:"sourceRevisions"`
+}
+
+// SourceOverride is the revision that a source action is to take.
+type SourceOverride struct {
+	ActionName    string `json:"actionName"`
+	RevisionType  string `json:"revisionType"`
+	RevisionValue string `json:"revisionValue"`
 }
 
 // ExecutionIDResponse names an execution.
@@ -71,25 +83,57 @@ func (e *Engine) StartPipelineExecution(r StartRequest) (*ExecutionIDResponse, e
 			return &ExecutionIDResponse{x.id}, nil
 		}
 	}
+	if p.declaration.ExecutionMode != "SUPERSEDED" && len(p.live) >= e.options.MaxConcurrentExecutions {
+		return nil, fail("ConcurrentPipelineExecutionsLimitExceededException", "Pipeline '%s' has reached its limit of %d concurrent executions", r.Name, e.options.MaxConcurrentExecutions)
+	}
 	variables, err := p.declaration.variables(r)
 	if err != nil {
 		return nil, err
 	}
-	now := e.now()
-	x := &execution{
-		id: newID(), pipeline: p, declared: p.declaration, status: inProgress, started: now, updated: now,
-		variables: variables, artifacts: map[string]artifact{}, requestToken: r.ClientRequestToken,
+	overrides, err := p.declaration.overrides(r.SourceRevisions)
+	if err != nil {
+		return nil, err
 	}
+	x := &execution{variables: variables, overrides: overrides, requestToken: r.ClientRequestToken, trigger: e.triggered("StartPipelineExecution")}
+	e.begin(p, x)
+	return &ExecutionIDResponse{x.id}, nil
+}
+
+// begin starts an execution of a pipeline as it is declared now.
+func (e *Engine) begin(p *pipeline, x *execution) {
+	now := e.now()
+	x.id, x.pipeline, x.declared, x.status = newID(), p, p.declaration, inProgress
+	x.started, x.updated, x.artifacts = now, now, map[string]artifact{}
 	for _, stage := range p.declaration.Stages {
 		run := &stageRun{declared: stage}
 		for _, action := range stage.Actions {
-			run.actions = append(run.actions, &actionRun{declared: action, execution: x})
+			run.actions = append(run.actions, newActionRun(x, stage.Name, action))
 		}
 		x.stages = append(x.stages, run)
 	}
 	p.executions, p.live = append(p.executions, x), append(p.live, x)
+	e.touch(p)
 	e.advance()
-	return &ExecutionIDResponse{x.id}, nil
+}
+
+// overrides are the revisions of a start, by their actions.
+func (d *declaration) overrides(list []SourceOverride) (map[string]SourceOverride, error) {
+	overrides := map[string]SourceOverride{}
+	for _, o := range list {
+		source := slices.IndexFunc(d.Stages[0].Actions, func(a actionDeclaration) bool { return a.Name == o.ActionName })
+		if source < 0 {
+			return nil, fail("ValidationException", "Pipeline '%s' does not have a source action '%s'", d.Name, o.ActionName)
+		}
+		a := d.Stages[0].Actions[source]
+		if a.ActionTypeID != s3SourceType.ID || !strings.HasPrefix(o.RevisionType, "S3_") {
+			return nil, fail("ValidationException", "The source action '%s' does not take a revision of type %s", o.ActionName, o.RevisionType)
+		}
+		if o.RevisionType == "S3_OBJECT_KEY" && a.Configuration["AllowOverrideForS3ObjectKey"] != "true" {
+			return nil, fail("ValidationException", "The source action '%s' does not allow another object key", o.ActionName)
+		}
+		overrides[o.ActionName] = o
+	}
+	return overrides, nil
 }
 
 // variables are the pipeline's, with the values of a start.
@@ -144,6 +188,7 @@ func (e *Engine) StopPipelineExecution(r StopRequest) (*ExecutionIDResponse, err
 	if r.Abandon {
 		x.abandon(e)
 	}
+	e.touch(x.pipeline)
 	e.advance()
 	return &ExecutionIDResponse{x.id}, nil
 }
@@ -180,10 +225,22 @@ func (e *Engine) execution(pipelineName, id string) (*execution, error) {
 	return nil, fail("PipelineExecutionNotFoundException", "Pipeline '%s' does not have an execution with ID '%s'", pipelineName, id)
 }
 
-// advance does all that is due: jobs that time out, and executions that can go on.
+// touch has a pipeline advanced.
+func (e *Engine) touch(p *pipeline) {
+	if !p.touched {
+		p.touched = true
+		e.touched = append(e.touched, p)
+	}
+}
+
+// advance does all that is due: actions that time out, and executions that can
+// go on.
 func (e *Engine) advance() {
-	e.expireJobs()
-	for _, p := range e.pipelines {
+	e.expireActions()
+	for len(e.touched) > 0 {
+		p := e.touched[0]
+		e.touched = e.touched[1:]
+		p.touched = false
 		e.advancePipeline(p)
 	}
 	e.forget()
@@ -318,7 +375,6 @@ func (e *Engine) advanceStage(x *execution, stage *stageRun) {
 			if action.status == "" && x.status == inProgress {
 				e.startAction(action)
 			}
-			e.expireApproval(action)
 			running = running || action.status == inProgress
 			bad = bad || action.status == failed || action.status == abandoned
 			bad = bad || (action.status == "" && x.status == stopping)

@@ -39,8 +39,8 @@ func TestStagesRunOneAfterAnother(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
 	w.create(declared(
-		stageDeclaration{"One", []actionDeclaration{custom("one")}},
-		stageDeclaration{"Two", []actionDeclaration{custom("two")}},
+		stageDeclaration{Name: "One", Actions: []actionDeclaration{custom("one")}},
+		stageDeclaration{Name: "Two", Actions: []actionDeclaration{custom("two")}},
 	))
 	id := w.start()
 	w.Expect(w.stageStatus("Source")).To(Equal(succeeded))
@@ -92,7 +92,7 @@ func TestMissingSourceObjectFailsTheExecution(t *testing.T) {
 func TestReferencesAreResolved(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker", property{Name: "Text"})
-	d := declared(stageDeclaration{"Build", []actionDeclaration{
+	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{
 		custom("first", func(a *actionDeclaration) { a.Namespace = "made" }),
 		custom("second", order(2), configured("Text", "#{made.tag}/#{src.ObjectKey}/#{codepipeline.PipelineExecutionId}/#{variables.color}/#{variables.size}")),
 	}})
@@ -128,7 +128,7 @@ func TestUnresolvableReferenceFailsTheAction(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			w := newWorld(t)
 			w.declareType("Build", "worker", property{Name: "Text"})
-			w.create(declared(stageDeclaration{"Build", []actionDeclaration{custom("b", configured("Text", text))}}))
+			w.create(declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", configured("Text", text))}}))
 			id := w.start()
 			w.Expect(w.status(id)).To(Equal(failed))
 			w.Expect(w.poll()).To(BeEmpty())
@@ -140,7 +140,7 @@ func TestUnresolvableReferenceFailsTheAction(t *testing.T) {
 func TestStartWithAnUndeclaredVariableStartsNothing(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
-	w.create(declared(stageDeclaration{"Build", []actionDeclaration{custom("b")}}))
+	w.create(declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}}))
 	request := StartRequest{Name: "p"}
 	request.Variables = append(request.Variables, struct {
 		Name  string `json:"name"`
@@ -154,7 +154,7 @@ func TestStartWithAnUndeclaredVariableStartsNothing(t *testing.T) {
 func TestRepeatedStartWithOneTokenStartsOnce(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
-	w.create(declared(stageDeclaration{"Build", []actionDeclaration{custom("b")}}))
+	w.create(declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}}))
 	first, err := w.StartPipelineExecution(StartRequest{Name: "p", ClientRequestToken: "t"})
 	w.Expect(err).NotTo(HaveOccurred())
 	again, err := w.StartPipelineExecution(StartRequest{Name: "p", ClientRequestToken: "t"})
@@ -245,7 +245,7 @@ func TestDeletedPipelineAbandonsItsJobs(t *testing.T) {
 
 func beginTwice(w *world, mode string) (older, newer string) {
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{"Build", []actionDeclaration{custom("b")}})
+	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
 	d.ExecutionMode = mode
 	w.create(d)
 	return w.start(), w.start()
@@ -312,7 +312,7 @@ func TestWaitingExecutionStopsAtOnce(t *testing.T) {
 func TestOldSettledExecutionsAreForgotten(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.KeepExecutions = 2 })
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{"Build", []actionDeclaration{custom("b")}})
+	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
 	d.ExecutionMode = "PARALLEL"
 	w.create(d)
 	open := w.start()

@@ -63,7 +63,7 @@ func (e *Engine) GetPipelineExecution(r ExecutionRequest) (*ExecutionResponse, e
 	shown := pipelineExecution{
 		PipelineName: r.PipelineName, PipelineVersion: x.declared.Version, PipelineExecutionID: x.id,
 		Status: x.status, StatusSummary: x.reason, ExecutionMode: x.declared.ExecutionMode, ExecutionType: "STANDARD",
-		Trigger: e.trigger(), ArtifactRevisions: e.artifactRevisions(x), Variables: []resolvedVariable{},
+		Trigger: x.trigger, ArtifactRevisions: e.artifactRevisions(x), Variables: []resolvedVariable{},
 	}
 	for _, v := range x.declared.Variables {
 		shown.Variables = append(shown.Variables, resolvedVariable{v.Name, x.variables[v.Name]})
@@ -131,7 +131,7 @@ func (e *Engine) summary(x *execution) executionSummary {
 	summary := executionSummary{
 		PipelineExecutionID: x.id, Status: x.status, StatusSummary: x.reason,
 		StartTime: epoch(x.started), LastUpdateTime: epoch(x.updated),
-		SourceRevisions: e.sourceRevisions(x), Trigger: e.trigger(),
+		SourceRevisions: e.sourceRevisions(x), Trigger: x.trigger,
 		ExecutionMode: x.declared.ExecutionMode, ExecutionType: "STANDARD",
 	}
 	if x.status == stopping || x.status == stopped {
@@ -140,9 +140,8 @@ func (e *Engine) summary(x *execution) executionSummary {
 	return summary
 }
 
-// trigger is that of all executions: nothing else starts one here.
-func (e *Engine) trigger() trigger {
-	return trigger{"StartPipelineExecution", "arn:aws:iam::" + e.options.AccountID + ":user/emulator"}
+func (e *Engine) triggered(by string) trigger {
+	return trigger{by, "arn:aws:iam::" + e.options.AccountID + ":user/emulator"}
 }
 
 // artifactRevisions are the revisions that the source actions found, for each

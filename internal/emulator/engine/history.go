@@ -41,6 +41,7 @@ type actionInput struct {
 	ActionTypeID          typeID            `json:"actionTypeId"`
 	Configuration         map[string]string `json:"configuration"`
 	ResolvedConfiguration map[string]string `json:"resolvedConfiguration"`
+	RoleARN               string            `json:"roleArn,omitempty"`
 	Region                string            `json:"region"`
 	InputArtifacts        []artifactDetail  `json:"inputArtifacts"`
 	Namespace             string            `json:"namespace,omitempty"`
@@ -122,7 +123,8 @@ func (e *Engine) detail(stage string, a *actionRun) actionExecutionDetail {
 			ActionTypeID:          a.declared.ActionTypeID,
 			Configuration:         e.maskedConfiguration(a.declared.ActionTypeID, a.declared.Configuration),
 			ResolvedConfiguration: e.maskedConfiguration(a.declared.ActionTypeID, a.resolved),
-			Region:                e.options.Region,
+			RoleARN:               a.declared.RoleARN,
+			Region:                cmp.Or(a.declared.Region, e.options.Region),
 			InputArtifacts:        details(a.inputs),
 			Namespace:             a.declared.Namespace,
 		},

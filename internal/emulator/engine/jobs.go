@@ -1,9 +1,8 @@
 package engine
 
 import (
-	"fmt"
+	"container/list"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -30,6 +29,11 @@ type job struct {
 	available  time.Time
 	dispatched time.Time
 	ended      time.Time
+
+	// queue is the one that it is in, in its list as its element, while it is open.
+	queue   queueID
+	list    *list.List
+	element *list.Element
 }
 
 // closeJob ends a job; what has ended keeps its status.
@@ -39,6 +43,7 @@ func (e *Engine) closeJob(j *job, status string) {
 	}
 	j.status, j.ended = status, e.now()
 	e.ended = append(e.ended, j)
+	e.delist(j)
 }
 
 // forget drops jobs that ended long ago (a completed job's ID soon stops
@@ -53,26 +58,6 @@ func (e *Engine) forget() {
 		delete(e.credentials, e.issued[0])
 		e.issued = e.issued[1:]
 	}
-}
-
-func (e *Engine) newJob(a *actionRun, token string, available time.Time) *job {
-	made := &job{id: newID(), action: a, status: jobQueued, token: token, available: available}
-	e.jobs[made.id] = made
-	e.queue = append(e.queue, made)
-	return made
-}
-
-// expireJobs times out actions, and takes jobs that need no more dispatching off
-// the queue.
-func (e *Engine) expireJobs() {
-	now := e.now()
-	for _, j := range e.queue {
-		if j.action.status == inProgress && now.Sub(j.action.started) >= e.options.ActionTimeout {
-			e.closeJob(j, jobTimedOut)
-			j.action.fail(e, "JobFailed", fmt.Sprintf("The action has not ended within %s", e.options.ActionTimeout))
-		}
-	}
-	e.queue = slices.DeleteFunc(e.queue, func(j *job) bool { return j.action.status != inProgress || j.action.job != j })
 }
 
 // PollRequest is that of PollForJobs.
@@ -97,6 +82,38 @@ type jobResponse struct {
 // PollForJobs hands out jobs that nobody has claimed, each with a new nonce.
 func (e *Engine) PollForJobs(r PollRequest) (*PollResponse, error) {
 	defer e.enter()()
+	q, err := e.polled(r)
+	if err != nil || q == nil {
+		return &PollResponse{Jobs: []jobResponse{}}, err
+	}
+	return &PollResponse{e.hand(q, max(r.MaxBatchSize, 1))}, nil
+}
+
+// PollAgain is a PollForJobs that hands out, after what is due, what other
+// workers have already, each job with the nonce that they have: the first to
+// acknowledge it has it.
+func (e *Engine) PollAgain(r PollRequest) (*PollResponse, error) {
+	defer e.enter()()
+	q, err := e.polled(r)
+	if err != nil || q == nil {
+		return &PollResponse{Jobs: []jobResponse{}}, err
+	}
+	batch := max(r.MaxBatchSize, 1)
+	var held []*job
+	for _, l := range []*list.List{q.dispatched, q.claimed} {
+		for at := l.Front(); at != nil && len(held) < batch; at = at.Next() {
+			held = append(held, at.Value.(*job))
+		}
+	}
+	response := &PollResponse{e.hand(q, batch)}
+	for _, j := range held[:min(len(held), batch-len(response.Jobs))] {
+		response.Jobs = append(response.Jobs, e.handed(j))
+	}
+	return response, nil
+}
+
+// polled is the queue that a poll asks for; nil when there are no such jobs.
+func (e *Engine) polled(r PollRequest) (*queue, error) {
 	t, ok := e.actionTypes[r.ActionTypeID]
 	if !ok || t.deleted {
 		return nil, fail("ActionTypeNotFoundException", "ActionType (%s) is not found", r.ActionTypeID)
@@ -104,17 +121,7 @@ func (e *Engine) PollForJobs(r PollRequest) (*PollResponse, error) {
 	if err := t.checkQuery(r.QueryParam); err != nil {
 		return nil, err
 	}
-	batch := max(r.MaxBatchSize, 1)
-	response := &PollResponse{Jobs: []jobResponse{}}
-	for _, j := range e.queue {
-		if len(response.Jobs) == batch {
-			break
-		}
-		if e.mayDispatch(j, r) {
-			response.Jobs = append(response.Jobs, e.dispatch(j))
-		}
-	}
-	return response, nil
+	return e.queues[queueID{r.ActionTypeID, r.QueryParam[t.queryable()]}], nil
 }
 
 func (t *actionType) checkQuery(query map[string]string) error {
@@ -127,25 +134,6 @@ func (t *actionType) checkQuery(query map[string]string) error {
 		return fail("ValidationException", "ActionType (%s) must be polled with a queryParam for its property %s", t.ID, queryable)
 	}
 	return nil
-}
-
-func (e *Engine) mayDispatch(j *job, r PollRequest) bool {
-	now := e.now()
-	if j.action.declared.ActionTypeID != r.ActionTypeID || now.Before(j.available) {
-		return false
-	}
-	for key, value := range r.QueryParam {
-		if j.action.resolved[key] != value {
-			return false
-		}
-	}
-	return j.status == jobQueued || (j.status == jobDispatched && now.Sub(j.dispatched) >= e.options.RedispatchAfter)
-}
-
-func (e *Engine) dispatch(j *job) jobResponse {
-	e.nonce++
-	j.status, j.nonce, j.dispatched = jobDispatched, strconv.Itoa(e.nonce), e.now()
-	return jobResponse{ID: j.id, Nonce: j.nonce, AccountID: e.options.AccountID, Data: e.dataOf(j)}
 }
 
 // AcknowledgeRequest is that of AcknowledgeJob.
@@ -171,6 +159,7 @@ func (e *Engine) AcknowledgeJob(r AcknowledgeRequest) (*AcknowledgeResponse, err
 	}
 	if j.status == jobDispatched {
 		j.status = jobInProgress
+		j.enlist(e.queues[j.queue].claimed)
 	}
 	return &AcknowledgeResponse{j.status}, nil
 }

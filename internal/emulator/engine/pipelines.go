@@ -16,6 +16,8 @@ type pipeline struct {
 	tags     map[string]string
 	// executions, oldest first; live are those of them that have not settled.
 	executions, live []*execution
+	// touched is that the pipeline is among the engine's.
+	touched bool
 }
 
 // maxVersions bounds the earlier versions that a pipeline remembers.
@@ -40,9 +42,8 @@ type pipelineMetadata struct {
 	Updated float64 `json:"updated"`
 }
 
-// CreatePipeline makes a pipeline. The service also starts it once; the emulator
-// does not: whoever makes a pipeline in a test starts it when its actions are
-// ready.
+// CreatePipeline makes a pipeline and starts it once, unless its variables need
+// values or the engine's options are against it.
 func (e *Engine) CreatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	defer e.enter()()
 	if _, ok := e.pipelines[r.Pipeline.Name]; ok {
@@ -52,13 +53,20 @@ func (e *Engine) CreatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(e.pipelines) >= maxPipelines {
+		return nil, fail("LimitExceededException", "The account has reached its limit of %d pipelines", maxPipelines)
+	}
 	made, err := e.complete(r.Pipeline)
 	if err != nil {
 		return nil, err
 	}
 	made.Version = 1
 	now := e.now()
-	e.pipelines[made.Name] = &pipeline{declaration: made, tags: tags, created: now, updated: now}
+	p := &pipeline{declaration: made, tags: tags, created: now, updated: now}
+	e.pipelines[made.Name] = p
+	if variables, err := made.variables(StartRequest{}); err == nil && !e.options.CreateOnly {
+		e.begin(p, &execution{variables: variables, trigger: e.triggered("CreatePipeline")})
+	}
 	return &PipelineResponse{Pipeline: e.masked(made), Tags: listed(tags)}, nil
 }
 

@@ -9,7 +9,7 @@ import (
 
 func TestDeclarationsAreChecked(t *testing.T) {
 	stages := func(actions ...actionDeclaration) func(*declaration) {
-		return func(d *declaration) { d.Stages = []stageDeclaration{sourceStage(), {"Build", actions}} }
+		return func(d *declaration) { d.Stages = []stageDeclaration{sourceStage(), {Name: "Build", Actions: actions}} }
 	}
 	makes := func(a *actionDeclaration) { a.OutputArtifacts = named("out") }
 	takes := func(a *actionDeclaration) { a.InputArtifacts = named("out") }
@@ -48,7 +48,7 @@ func TestDeclarationsAreChecked(t *testing.T) {
 			strict.Inputs, strict.Outputs = artifactDetails{}, artifactDetails{1, 1}
 			_, err := w.CreateActionType(strict)
 			w.Expect(err).NotTo(HaveOccurred())
-			d := declared(stageDeclaration{"Build", []actionDeclaration{custom("b")}})
+			d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
 			c.change(&d)
 			_, err = w.CreatePipeline(PipelineRequest{Pipeline: d})
 			if c.code == "" {
@@ -65,7 +65,7 @@ func TestDeclarationsAreChecked(t *testing.T) {
 func TestPipelineVersions(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{"Build", []actionDeclaration{custom("b")}})
+	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
 	_, err := w.UpdatePipeline(PipelineRequest{Pipeline: d})
 	w.expectCode(err, "PipelineNotFoundException")
 	w.create(d)
@@ -97,7 +97,7 @@ func TestSecretsAreShownToWorkersOnly(t *testing.T) {
 	request.Settings = &settings{ExecutionURLTemplate: "https://ci/{ExternalExecutionId}?t={Config:Token}&p={Config:Plain}"}
 	_, err := w.CreateActionType(request)
 	w.Expect(err).NotTo(HaveOccurred())
-	d := declared(stageDeclaration{"Build", []actionDeclaration{custom("b", func(a *actionDeclaration) {
+	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", func(a *actionDeclaration) {
 		a.Configuration = map[string]string{"Token": secret, "Plain": "seen"}
 	})}})
 	created, err := w.CreatePipeline(PipelineRequest{Pipeline: d})
@@ -140,7 +140,7 @@ func TestExecutionURLComesFromItsTemplate(t *testing.T) {
 	}
 	_, err := w.CreateActionType(request)
 	w.Expect(err).NotTo(HaveOccurred())
-	w.create(declared(stageDeclaration{"Build", []actionDeclaration{custom("b", configured("Project", "one two"))}}))
+	w.create(declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", configured("Project", "one two"))}}))
 	w.start()
 	state := func() actionState {
 		response, err := w.GetPipelineState(NameRequest{"p"})
@@ -164,7 +164,7 @@ func TestCustomSourceGivesItsRevision(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Source", "worker")
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{"Build", []actionDeclaration{custom("b", func(a *actionDeclaration) { a.InputArtifacts = named("code") })}})
+	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", func(a *actionDeclaration) { a.InputArtifacts = named("code") })}})
 	d.Stages[0].Actions = []actionDeclaration{{Name: "fetch", ActionTypeID: customID("Source", "worker"), OutputArtifacts: named("code")}}
 	w.create(d)
 	w.start()

@@ -33,6 +33,7 @@ func (e *Engine) RetryStageExecution(r RetryRequest) (*ExecutionIDResponse, erro
 	stage.again(x, r.RetryMode == "ALL_ACTIONS")
 	x.status, x.reason, x.updated = inProgress, "", e.now()
 	p.relive()
+	e.touch(p)
 	e.advance()
 	return &ExecutionIDResponse{x.id}, nil
 }
@@ -59,7 +60,7 @@ func (s *stageRun) again(x *execution, all bool) {
 			continue
 		}
 		s.past = append(s.past, run)
-		s.actions[i] = &actionRun{declared: run.declared, execution: x}
+		s.actions[i] = newActionRun(x, run.stage, run.declared)
 	}
 }
 

@@ -10,7 +10,7 @@ func TestRevisionIsShownWhereClientsReadIt(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Source", "worker")
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{"Build", []actionDeclaration{custom("b", func(a *actionDeclaration) { a.InputArtifacts = named("code") })}})
+	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", func(a *actionDeclaration) { a.InputArtifacts = named("code") })}})
 	d.Stages[0].Actions = []actionDeclaration{{Name: "fetch", ActionTypeID: customID("Source", "worker"), OutputArtifacts: named("code")}}
 	w.create(d)
 	started := w.start()

@@ -19,7 +19,9 @@ type stageState struct {
 	InboundTransitionState transitionState `json:"inboundTransitionState"`
 	ActionStates           []actionState   `json:"actionStates"`
 	LatestExecution        *stageExecution `json:"latestExecution,omitempty"`
-	// InboundExecutions wait to enter the stage, oldest first.
+	// InboundExecutions wait to enter the stage, oldest first; InboundExecution is
+	// the first of them.
+	InboundExecution  *stageExecution  `json:"inboundExecution,omitempty"`
 	InboundExecutions []stageExecution `json:"inboundExecutions,omitempty"`
 }
 
@@ -90,6 +92,9 @@ func (e *Engine) stageState(p *pipeline, declared stageDeclaration) stageState {
 			latest = run
 			state.LatestExecution = &stageExecution{x.id, latest.status, "STANDARD"}
 		}
+	}
+	if len(state.InboundExecutions) > 0 {
+		state.InboundExecution = &state.InboundExecutions[0]
 	}
 	for _, action := range declared.Actions {
 		shown := actionState{ActionName: action.Name}

@@ -1,5 +1,7 @@
 package engine
 
+import "encoding/json"
+
 // The types here are the wire's: AWS's field names, and only the members that
 // the engine reads or writes.
 
@@ -66,6 +68,8 @@ type encryptionKey struct {
 
 type artifactName struct {
 	Name string `json:"name"`
+	// Files is kept and shown only.
+	Files []string `json:"files,omitempty"`
 }
 
 type actionDeclaration struct {
@@ -80,11 +84,21 @@ type actionDeclaration struct {
 	Region          string            `json:"region,omitempty"`
 	// TimeoutInMinutes is for manual approvals only.
 	TimeoutInMinutes int `json:"timeoutInMinutes,omitempty"`
+	// The rest is of built-in actions that the engine does not run: it is kept and
+	// shown only.
+	Commands             []string          `json:"commands,omitempty"`
+	OutputVariables      []string          `json:"outputVariables,omitempty"`
+	EnvironmentVariables []json.RawMessage `json:"environmentVariables,omitempty"`
 }
 
 type stageDeclaration struct {
-	Name    string              `json:"name"`
-	Actions []actionDeclaration `json:"actions"`
+	Name     string              `json:"name"`
+	Blockers []json.RawMessage   `json:"blockers,omitempty"`
+	Actions  []actionDeclaration `json:"actions"`
+	// Conditions are kept and shown only.
+	OnFailure   json.RawMessage `json:"onFailure,omitempty"`
+	OnSuccess   json.RawMessage `json:"onSuccess,omitempty"`
+	BeforeEntry json.RawMessage `json:"beforeEntry,omitempty"`
 }
 
 type variable struct {
@@ -94,14 +108,18 @@ type variable struct {
 }
 
 type declaration struct {
-	Name          string             `json:"name"`
-	RoleARN       string             `json:"roleArn"`
-	ArtifactStore *artifactStore     `json:"artifactStore,omitempty"`
-	Stages        []stageDeclaration `json:"stages"`
-	Version       int                `json:"version,omitempty"`
-	ExecutionMode string             `json:"executionMode,omitempty"`
-	PipelineType  string             `json:"pipelineType,omitempty"`
-	Variables     []variable         `json:"variables,omitempty"`
+	Name          string         `json:"name"`
+	RoleARN       string         `json:"roleArn"`
+	ArtifactStore *artifactStore `json:"artifactStore,omitempty"`
+	// ArtifactStores are by region. The pipeline's own is the one that is used.
+	ArtifactStores map[string]artifactStore `json:"artifactStores,omitempty"`
+	Stages         []stageDeclaration       `json:"stages"`
+	Version        int                      `json:"version,omitempty"`
+	ExecutionMode  string                   `json:"executionMode,omitempty"`
+	PipelineType   string                   `json:"pipelineType,omitempty"`
+	Variables      []variable               `json:"variables,omitempty"`
+	// Triggers are of git sources: they are kept and shown only.
+	Triggers []json.RawMessage `json:"triggers,omitempty"`
 }
 
 type s3Location struct {

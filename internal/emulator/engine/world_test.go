@@ -21,7 +21,7 @@ type world struct {
 
 type objectSet map[string]bool
 
-func (s objectSet) Copy(fromBucket, fromKey, toBucket, toKey string) (etag, version string, err error) {
+func (s objectSet) Copy(fromBucket, fromKey, _, toBucket, toKey string) (etag, version string, err error) {
 	if !s.Exists(fromBucket, fromKey) {
 		return "", "", errors.New("NoSuchKey")
 	}
@@ -37,7 +37,7 @@ func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 		WithT: NewWithT(t), objects: objectSet{"sources/app.zip": true},
 		clock: clocktesting.NewFakeClock(time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)),
 	}
-	options := Options{Clock: w.clock, Region: "us-east-1", AccountID: "111122223333", Objects: w.objects}
+	options := Options{Clock: w.clock, Region: "us-east-1", AccountID: "111122223333", Objects: w.objects, Behaviour: Behaviour{CreateOnly: true}}
 	for _, change := range adjust {
 		change(&options)
 	}
@@ -63,13 +63,13 @@ func typeRequest(category, provider string, properties ...property) CreateAction
 func named(list ...string) []artifactName {
 	var artifacts []artifactName
 	for _, name := range list {
-		artifacts = append(artifacts, artifactName{name})
+		artifacts = append(artifacts, artifactName{Name: name})
 	}
 	return artifacts
 }
 
 func sourceStage() stageDeclaration {
-	return stageDeclaration{"Source", []actionDeclaration{{
+	return stageDeclaration{Name: "Source", Actions: []actionDeclaration{{
 		Name: "fetch", ActionTypeID: s3SourceType.ID, Namespace: "src", OutputArtifacts: named("code"),
 		Configuration: map[string]string{"S3Bucket": "sources", "S3ObjectKey": "app.zip"},
 	}}}
@@ -86,7 +86,7 @@ func custom(name string, adjust ...func(*actionDeclaration)) actionDeclaration {
 
 func declared(stages ...stageDeclaration) declaration {
 	return declaration{
-		Name: "p", RoleARN: "arn:aws:iam::111122223333:role/r", ArtifactStore: &artifactStore{Type: "S3", Location: "artifacts"},
+		Name: "p", PipelineType: "V2", RoleARN: "arn:aws:iam::111122223333:role/r", ArtifactStore: &artifactStore{Type: "S3", Location: "artifacts"},
 		Stages: append([]stageDeclaration{sourceStage()}, stages...),
 	}
 }
@@ -105,7 +105,7 @@ func (w *world) start() string {
 // begin makes a pipeline of one custom stage with these actions and starts it.
 func (w *world) begin(actions ...actionDeclaration) string {
 	w.declareType("Build", "worker")
-	w.create(declared(stageDeclaration{"Build", actions}))
+	w.create(declared(stageDeclaration{Name: "Build", Actions: actions}))
 	return w.start()
 }
 

@@ -75,7 +75,7 @@ func TestValidateTypes(t *testing.T) {
 	m, err := Load()
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = m.Validate(m.Operations["GetJobDetails"], decode(g, `{"jobId":7}`))
-	g.Expect(err).To(MatchError("jobId must be a string"))
+	g.Expect(err).To(MatchError("jobId must be of type string"))
 }
 
 func decode(g Gomega, text string) map[string]any {

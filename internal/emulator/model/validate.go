@@ -25,10 +25,11 @@ func (v Violations) Message() string {
 // member: AWS answers it with SerializationException.
 type TypeError struct{ Path, Want string }
 
-func (e *TypeError) Error() string { return fmt.Sprintf("%s must be a %s", e.Path, e.Want) }
+func (e *TypeError) Error() string { return fmt.Sprintf("%s must be of type %s", e.Path, e.Want) }
 
 // Validate holds a request, as decoded from JSON with numbers kept, against
-// its operation. Members that the model does not know are passed over.
+// its operation. Members that the model does not know are taken off it: the
+// service passes over them.
 func (m *Model) Validate(operation Operation, request map[string]any) (Violations, error) {
 	v := validation{model: m}
 	v.structure("", operation.Request, request)
@@ -54,6 +55,9 @@ func (v *validation) violate(value any, path, rule string) {
 }
 
 func (v *validation) structure(path string, members []Member, value map[string]any) {
+	maps.DeleteFunc(value, func(name string, _ any) bool {
+		return !slices.ContainsFunc(members, func(m Member) bool { return m.Name == name })
+	})
 	for _, member := range members {
 		at := member.Name
 		if path != "" {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
@@ -18,26 +17,14 @@ import (
 
 // Grant is what the credentials of a job allow.
 type Grant struct {
-	Expires time.Time
 	// Read and Write are objects, as bucket/key.
 	Read, Write map[string]bool
 	// KeyID is the KMS key that uploads must name; empty when they must name none.
 	KeyID string
-	// SessionToken must come with each request.
-	SessionToken string
-}
-
-// Options set a store up.
-type Options struct {
-	// GrantOf is what an access key allows; ok is false for keys that are no
-	// job's and may do everything.
-	GrantOf func(accessKeyID string) (grant Grant, ok bool)
-	Now     func() time.Time
 }
 
 // Store is an S3 in memory.
 type Store struct {
-	options Options
 	backend memory
 	server  http.Handler
 
@@ -49,10 +36,9 @@ type Store struct {
 type encryption struct{ algorithm, keyID string }
 
 // New makes an empty store.
-func New(options Options) *Store {
+func New() *Store {
 	backend := memory{s3mem.New()}
 	return &Store{
-		options:    options,
 		backend:    backend,
 		server:     gofakes3.New(backend, gofakes3.WithTimeSkewLimit(0)).Server(),
 		encryption: map[string]encryption{},
@@ -61,16 +47,25 @@ func New(options Options) *Store {
 
 // CreateBucket makes a bucket; one that is there already is no error.
 func (s *Store) CreateBucket(name string) error {
+	if err := gofakes3.ValidateBucketName(name); err != nil {
+		return err
+	}
 	if exists, err := s.backend.BucketExists(name); err != nil || exists {
 		return err
 	}
 	return s.backend.CreateBucket(name)
 }
 
-// Copy copies an object and returns its entity tag, without quotes, and its
-// version, empty when the bucket has no versioning.
-func (s *Store) Copy(fromBucket, fromKey, toBucket, toKey string) (etag, version string, err error) {
-	object, err := s.backend.GetObject(fromBucket, fromKey, nil)
+// Copy copies an object, in the version that is wanted or the newest, and
+// returns its entity tag, without quotes, and its version, empty when the
+// bucket has no versioning.
+func (s *Store) Copy(fromBucket, fromKey, wanted, toBucket, toKey string) (etag, version string, err error) {
+	var object *gofakes3.Object
+	if wanted == "" {
+		object, err = s.backend.GetObject(fromBucket, fromKey, nil)
+	} else {
+		object, err = s.backend.GetObjectVersion(fromBucket, fromKey, gofakes3.VersionID(wanted), nil)
+	}
 	if err != nil {
 		return "", "", err
 	}
@@ -87,19 +82,16 @@ func (s *Store) Exists(bucket, key string) bool {
 	return err == nil
 }
 
-// Serve answers an S3 request that was made with an access key. The bucket is
-// the first part of the path, or of a host BUCKET.localhost.
-func (s *Store) Serve(w http.ResponseWriter, r *http.Request, accessKeyID string) {
+// Serve answers an S3 request of a caller who has a grant; one without may do
+// everything. The bucket is the first part of the path, or of a host
+// BUCKET.localhost.
+func (s *Store) Serve(w http.ResponseWriter, r *http.Request, grant *Grant) {
 	r = pathStyle(r)
 	place := strings.TrimPrefix(r.URL.Path, "/")
 	asked := encryption{r.Header.Get("X-Amz-Server-Side-Encryption"), r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")}
-	if accessKeyID == "" {
-		WriteError(w, "AccessDenied", "Access Denied: the request has no signature")
-		return
-	}
-	if grant, ok := s.options.GrantOf(accessKeyID); ok {
-		if code, message := s.refuse(r, place, asked, grant); code != "" {
-			WriteError(w, code, message)
+	if grant != nil {
+		if message := grant.refuse(r, place, asked); message != "" {
+			WriteError(w, "AccessDenied", message)
 			return
 		}
 	}
@@ -159,50 +151,44 @@ func (s *Store) describe(w http.ResponseWriter, place string) {
 	}
 }
 
-// refuse says what a job's credentials do not allow.
-func (s *Store) refuse(r *http.Request, place string, asked encryption, grant Grant) (code, message string) {
-	if s.options.Now().After(grant.Expires) {
-		return "ExpiredToken", "The provided token has expired."
-	}
-	if token := cmp.Or(r.Header.Get("X-Amz-Security-Token"), r.URL.Query().Get("X-Amz-Security-Token"), r.URL.Query().Get("x-amz-security-token")); token != grant.SessionToken {
-		return "InvalidToken", "The provided token is malformed or otherwise invalid."
-	}
-	if source := copySource(r); source != "" && !grant.Read[source] {
-		return "AccessDenied", "These credentials may not read " + source
+// refuse says what a job's credentials do not allow; it is empty when they do.
+func (g *Grant) refuse(r *http.Request, place string, asked encryption) string {
+	if source := copySource(r); source != "" && !g.Read[source] {
+		return "These credentials may not read " + source
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		if !grant.Read[place] {
-			return "AccessDenied", "These credentials may not read " + place
+		if !g.Read[place] {
+			return "These credentials may not read " + place
 		}
 	case http.MethodPut, http.MethodPost, http.MethodDelete:
-		if !grant.Write[place] {
-			return "AccessDenied", "These credentials may not write " + place
+		if !g.Write[place] {
+			return "These credentials may not write " + place
 		}
 		if r.URL.Query().Has("uploadId") || r.Method == http.MethodDelete {
-			return "", "" // a part: the upload's beginning was checked
+			return "" // a part: the upload's beginning was checked
 		}
-		if asked.algorithm != "aws:kms" || asked.keyID != grant.KeyID {
-			return "AccessDenied", fmt.Sprintf("Uploads must ask for aws:kms with key %q; this one asks for %q with key %q", grant.KeyID, asked.algorithm, asked.keyID)
+		if asked.algorithm != "aws:kms" || asked.keyID != g.KeyID {
+			return fmt.Sprintf("Uploads must ask for aws:kms with key %q; this one asks for %q with key %q", g.KeyID, asked.algorithm, asked.keyID)
 		}
 	}
-	return "", ""
+	return ""
 }
 
 var statuses = map[string]int{
-	"AccessDenied":   http.StatusForbidden,
-	"ExpiredToken":   http.StatusBadRequest,
-	"InvalidToken":   http.StatusBadRequest,
-	"NotImplemented": http.StatusNotImplemented,
-	"InvalidRequest": http.StatusBadRequest,
-	"InternalError":  http.StatusInternalServerError,
-	"SlowDown":       http.StatusServiceUnavailable,
+	"AccessDenied":          http.StatusForbidden,
+	"InvalidAccessKeyId":    http.StatusForbidden,
+	"RequestTimeTooSkewed":  http.StatusForbidden,
+	"SignatureDoesNotMatch": http.StatusForbidden,
+	"NotImplemented":        http.StatusNotImplemented,
+	"InternalError":         http.StatusInternalServerError,
+	"SlowDown":              http.StatusServiceUnavailable,
 }
 
 // WriteError answers in S3's form; the status follows from the code.
 func WriteError(w http.ResponseWriter, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
-	w.WriteHeader(statuses[code])
+	w.WriteHeader(cmp.Or(statuses[code], http.StatusBadRequest))
 	_ = xml.NewEncoder(w).Encode(struct { // the client is gone when this fails
 		XMLName xml.Name `xml:"Error"`
 		Code    string

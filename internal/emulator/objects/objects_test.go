@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	. "github.com/onsi/gomega"
 )
@@ -18,10 +17,7 @@ type bucket struct {
 }
 
 func newBucket(t *testing.T) bucket {
-	b := bucket{NewWithT(t), New(Options{
-		GrantOf: func(string) (Grant, bool) { return Grant{}, false },
-		Now:     time.Now,
-	})}
+	b := bucket{NewWithT(t), New()}
 	b.Expect(b.store.CreateBucket("artifacts")).To(Succeed())
 	return b
 }
@@ -34,7 +30,7 @@ func (b bucket) do(method, url, body string, headers ...string) *httptest.Respon
 		request.Header.Set(headers[i], headers[i+1])
 	}
 	recorder := httptest.NewRecorder()
-	b.store.Serve(recorder, request, "AKIATEST")
+	b.store.Serve(recorder, request, nil)
 	return recorder
 }
 
@@ -86,7 +82,7 @@ func TestRequestHeadersAreNotKept(t *testing.T) {
 		"X-Amz-Meta-Kept", "yes", "Content-Type", "application/zip").Code).To(Equal(http.StatusOK))
 	copied := "http://127.0.0.1/artifacts/copied"
 	b.Expect(b.do(http.MethodPut, copied, "", "X-Amz-Copy-Source", "/artifacts/k", "X-Amz-Security-Token", "token-of-the-copier").Code).To(Equal(http.StatusOK))
-	_, _, err := b.store.Copy("artifacts", "k", "artifacts", "by-engine")
+	_, _, err := b.store.Copy("artifacts", "k", "", "artifacts", "by-engine")
 	b.Expect(err).NotTo(HaveOccurred())
 	for _, url := range []string{object, copied, "http://127.0.0.1/artifacts/by-engine"} {
 		header := b.do(http.MethodGet, url, "").Header()

@@ -5,10 +5,14 @@ import (
 	"strings"
 )
 
-// Operation is the name in S3's API of what a request asks for: PutObject,
-// GetObject, HeadObject, DeleteObject, CopyObject, CreateMultipartUpload,
-// UploadPart, CompleteMultipartUpload, AbortMultipartUpload or ListObjects. It
-// is empty for all else.
+// Operations are the names that Operation tells.
+var Operations = []string{
+	"PutObject", "GetObject", "HeadObject", "DeleteObject", "CopyObject", "ListObjects",
+	"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",
+}
+
+// Operation is the name in S3's API of what a request asks for. It is empty for
+// all that is none of Operations.
 func Operation(r *http.Request) string {
 	_, key, _ := strings.Cut(strings.TrimPrefix(pathStyle(r).URL.Path, "/"), "/")
 	if key == "" {

@@ -1,0 +1,132 @@
+package emulator
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// admin serves what a test or a person controls the emulator by. Errors are
+// JSON with a message.
+func (e *Emulator) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /_emulator/health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /_emulator/journal", e.getJournal)
+	mux.HandleFunc("DELETE /_emulator/journal", func(w http.ResponseWriter, _ *http.Request) {
+		e.ClearJournal()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("GET /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) { writeAdmin(w, http.StatusOK, formsOf(e.Faults())) })
+	mux.HandleFunc("POST /_emulator/faults", e.postFault)
+	mux.HandleFunc("DELETE /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) {
+		e.ClearFaults()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("GET /_emulator/clock", func(w http.ResponseWriter, _ *http.Request) { e.writeClock(w) })
+	mux.HandleFunc("POST /_emulator/clock", e.postClock)
+	return mux
+}
+
+// getJournal lists the calls; the query's operation, service, account and region
+// choose among them.
+func (e *Emulator) getJournal(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	chosen := []Call{}
+	for _, call := range e.Journal() {
+		has := map[string]string{"operation": call.Operation, "service": call.Service, "account": call.AccountID, "region": call.Region}
+		matches := true
+		for name, value := range has {
+			matches = matches && cmp.Or(query.Get(name), value) == value
+		}
+		if matches {
+			chosen = append(chosen, call)
+		}
+	}
+	writeAdmin(w, http.StatusOK, chosen)
+}
+
+// faultForm is a Fault in JSON.
+type faultForm struct {
+	Operation   string    `json:"operation"`
+	Kind        FaultKind `json:"kind"`
+	Code        string    `json:"code,omitempty"`
+	Delay       string    `json:"delay,omitempty"`
+	Times       int       `json:"times,omitempty"`
+	Probability float64   `json:"probability,omitempty"`
+}
+
+func formsOf(faults []Fault) []faultForm {
+	forms := []faultForm{}
+	for _, f := range faults {
+		form := faultForm{f.Operation, f.Kind, f.Code, "", f.Times, f.Probability}
+		if f.Delay > 0 {
+			form.Delay = f.Delay.String()
+		}
+		forms = append(forms, form)
+	}
+	return forms
+}
+
+func (e *Emulator) postFault(w http.ResponseWriter, r *http.Request) {
+	var form faultForm
+	err := readAdmin(w, r, &form)
+	var delay time.Duration
+	if err == nil && form.Delay != "" {
+		if delay, err = time.ParseDuration(form.Delay); err != nil {
+			err = fmt.Errorf("delay: %q must be a duration such as 1.5s", form.Delay)
+		}
+	}
+	if err == nil {
+		err = e.Inject(Fault{form.Operation, form.Kind, form.Code, delay, form.Times, form.Probability})
+	}
+	if err != nil {
+		refuseAdmin(w, err)
+		return
+	}
+	writeAdmin(w, http.StatusCreated, formsOf(e.Faults()))
+}
+
+func (e *Emulator) postClock(w http.ResponseWriter, r *http.Request) {
+	var form struct {
+		Advance string `json:"advance"`
+	}
+	err := readAdmin(w, r, &form)
+	var by time.Duration
+	if err == nil {
+		if by, err = time.ParseDuration(form.Advance); err != nil || by < 0 {
+			err = fmt.Errorf("advance: %q must be a duration such as 15m, not a negative one", form.Advance)
+		}
+	}
+	if err != nil {
+		refuseAdmin(w, err)
+		return
+	}
+	e.Advance(by)
+	e.writeClock(w)
+}
+
+func (e *Emulator) writeClock(w http.ResponseWriter) {
+	writeAdmin(w, http.StatusOK, map[string]time.Time{"now": e.Now()})
+}
+
+func readAdmin(w http.ResponseWriter, r *http.Request, into any) error {
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("the body must be JSON: %w", err)
+	}
+	return nil
+}
+
+func refuseAdmin(w http.ResponseWriter, err error) {
+	writeAdmin(w, http.StatusBadRequest, map[string]string{"message": err.Error()})
+}
+
+func writeAdmin(w http.ResponseWriter, status int, content any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(content) // the client is gone when this fails
+}

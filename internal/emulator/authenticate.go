@@ -1,0 +1,109 @@
+package emulator
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/objects"
+)
+
+// The services, as signatures name them.
+const (
+	ServiceCodePipeline = "codepipeline"
+	ServiceS3           = "s3"
+	ServiceSTS          = "sts"
+)
+
+// caller is who makes a request, and in which region.
+type caller struct {
+	identity.Caller
+	region string
+	// grant is what a job's credentials allow; nil for all other callers.
+	grant *objects.Grant
+}
+
+func (c caller) place() place { return place{c.Account, c.region} }
+
+// authenticate finds out who calls a service. payload is as in
+// identity.Signature.Check. Who calls is told of a refused request too.
+func (e *Emulator) authenticate(r *http.Request, service, payload string) (caller, *identity.Refusal) {
+	signature, refusal := identity.Read(r)
+	who := caller{region: cmp.Or(signature.Region, e.options.Region)}
+	if refusal != nil {
+		who.Caller = e.anybody()
+		if e.options.NoSignatures {
+			refusal = nil
+		}
+		return who, refusal
+	}
+	key, ok := e.keyOf(signature.AccessKeyID, &who)
+	who.Caller = key.Caller
+	switch {
+	case e.options.NoSignatures:
+		return who, nil
+	case !ok:
+		return who, &identity.Refusal{Reason: identity.Unknown, Message: "The security token included in the request is invalid"}
+	case signature.Service != "" && signature.Service != service:
+		return who, &identity.Refusal{Reason: identity.Mismatch, Message: fmt.Sprintf("Credential should be scoped to correct service: '%s'", service)}
+	}
+	return who, signature.Check(r, payload, key, e.clock.Now(), time.Now())
+}
+
+// keyOf finds a configured key, a session or a job's credentials. Anybody else
+// is taken at his word unless keys are configured.
+func (e *Emulator) keyOf(accessKeyID string, who *caller) (key identity.Key, ok bool) {
+	if key, ok := e.keys.Find(accessKeyID); ok {
+		return key, true
+	}
+	if at, grant, ok := e.grantOf(accessKeyID); ok {
+		who.grant = &objects.Grant{Read: grant.Read, Write: grant.Write, KeyID: grant.KeyID}
+		return identity.Key{Secret: grant.SecretAccessKey, SessionToken: grant.SessionToken, Expires: grant.Expires, Caller: worker(at)}, true
+	}
+	return identity.Key{Caller: e.anybody()}, len(e.options.Credentials) == 0
+}
+
+// anybody is the caller with a key that nobody configured.
+func (e *Emulator) anybody() identity.Caller { return user(e.options.AccountID) }
+
+func user(account string) identity.Caller {
+	return identity.Caller{Account: account, ARN: fmt.Sprintf("arn:aws:iam::%s:user/emulator", account), UserID: "EMULATOR"}
+}
+
+// worker is who uses the artifact credentials of a job.
+func worker(at place) identity.Caller {
+	return identity.Caller{Account: at.account, ARN: fmt.Sprintf("arn:aws:sts::%s:assumed-role/codepipeline/job", at.account), UserID: "AROACODEPIPELINE:job"}
+}
+
+// codes are the codes of refusals: each service has its own.
+var codes = map[string]map[identity.Reason]string{
+	ServiceCodePipeline: {
+		identity.Missing:    "MissingAuthenticationTokenException",
+		identity.Malformed:  "IncompleteSignatureException",
+		identity.Unknown:    "UnrecognizedClientException",
+		identity.Expired:    "ExpiredTokenException",
+		identity.WrongToken: "UnrecognizedClientException",
+		identity.Skewed:     "InvalidSignatureException",
+		identity.Mismatch:   "InvalidSignatureException",
+	},
+	ServiceS3: {
+		identity.Missing:    "AccessDenied",
+		identity.Malformed:  "AuthorizationHeaderMalformed",
+		identity.Unknown:    "InvalidAccessKeyId",
+		identity.Expired:    "ExpiredToken",
+		identity.WrongToken: "InvalidToken",
+		identity.Skewed:     "RequestTimeTooSkewed",
+		identity.Mismatch:   "SignatureDoesNotMatch",
+	},
+	ServiceSTS: {
+		identity.Missing:    "MissingAuthenticationToken",
+		identity.Malformed:  "IncompleteSignature",
+		identity.Unknown:    "InvalidClientTokenId",
+		identity.Expired:    "ExpiredToken",
+		identity.WrongToken: "InvalidClientTokenId",
+		identity.Skewed:     "SignatureDoesNotMatch",
+		identity.Mismatch:   "SignatureDoesNotMatch",
+	},
+}

@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"container/heap"
+	"fmt"
+	"time"
+)
+
+// deadlines are the actions that wait for somebody, the first to time out
+// first (container/heap).
+type deadlines []*actionRun
+
+func (d deadlines) Len() int           { return len(d) }
+func (d deadlines) Less(i, k int) bool { return d[i].deadline.Before(d[k].deadline) }
+func (d deadlines) Swap(i, k int) {
+	d[i], d[k] = d[k], d[i]
+	d[i].waits, d[k].waits = i, k
+}
+
+func (d *deadlines) Push(a any) {
+	run := a.(*actionRun)
+	run.waits = len(*d)
+	*d = append(*d, run)
+}
+
+func (d *deadlines) Pop() any {
+	last := len(*d) - 1
+	run := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	run.waits = notWaiting
+	return run
+}
+
+// notWaiting is the place among the deadlines of an action that has none.
+const notWaiting = -1
+
+// await lets an action time out.
+func (e *Engine) await(a *actionRun, limit time.Duration) {
+	a.limit, a.deadline = limit, e.now().Add(limit)
+	heap.Push(&e.deadlines, a)
+}
+
+// release takes an action that has ended off the deadlines.
+func (e *Engine) release(a *actionRun) {
+	if a.waits != notWaiting {
+		heap.Remove(&e.deadlines, a.waits)
+	}
+}
+
+// expireActions fails the actions whose time is over.
+func (e *Engine) expireActions() {
+	now := e.now()
+	for len(e.deadlines) > 0 && !now.Before(e.deadlines[0].deadline) {
+		a := e.deadlines[0]
+		message := fmt.Sprintf("The action has not ended within %s", a.limit)
+		if a.approval != "" {
+			message = fmt.Sprintf("The approval was not answered within %s", a.limit)
+		}
+		if a.job != nil {
+			e.closeJob(a.job, jobTimedOut)
+		}
+		a.fail(e, "JobFailed", message)
+	}
+}

@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"container/list"
+	"strconv"
+	"time"
+)
+
+// queueID names a queue: jobs of an action type, and of a value where the type
+// has a queryable property.
+type queueID struct {
+	actionType typeID
+	value      string
+}
+
+// queue holds the open jobs that one poll may ask for. Each of its lists is in
+// the order in which its jobs come due.
+type queue struct {
+	// waiting are continued jobs that are not available yet.
+	waiting *list.List
+	// ready are those that can be handed out.
+	ready *list.List
+	// dispatched were handed out and are not acknowledged yet.
+	dispatched *list.List
+	// claimed are in progress.
+	claimed *list.List
+}
+
+func newQueue() *queue { return &queue{list.New(), list.New(), list.New(), list.New()} }
+
+func (q *queue) empty() bool {
+	return q.waiting.Len()+q.ready.Len()+q.dispatched.Len()+q.claimed.Len() == 0
+}
+
+// newJob queues a job of an action. token is that of the job before it.
+func (e *Engine) newJob(a *actionRun, token string, available time.Time) *job {
+	id := queueID{actionType: a.declared.ActionTypeID}
+	if t, ok := e.actionTypes[id.actionType]; ok {
+		id.value = a.resolved[t.queryable()]
+	}
+	q, ok := e.queues[id]
+	if !ok {
+		q = newQueue()
+		e.queues[id] = q
+	}
+	made := &job{id: newID(), action: a, status: jobQueued, token: token, available: available, queue: id}
+	e.jobs[made.id] = made
+	into := q.ready
+	if available.After(e.now()) {
+		into = q.waiting
+	}
+	made.enlist(into)
+	return made
+}
+
+// enlist moves a job to the end of a list; nil takes it off its list.
+func (j *job) enlist(into *list.List) {
+	if j.list != nil {
+		j.list.Remove(j.element)
+	}
+	j.list, j.element = into, nil
+	if into != nil {
+		j.element = into.PushBack(j)
+	}
+}
+
+// delist takes a job that has ended off its queue.
+func (e *Engine) delist(j *job) {
+	j.enlist(nil)
+	if q, ok := e.queues[j.queue]; ok && q.empty() {
+		delete(e.queues, j.queue)
+	}
+}
+
+// hand gives out up to count jobs, the longest waiting first: those that nobody
+// acknowledged in time, then those that became ready.
+func (e *Engine) hand(q *queue, count int) []jobResponse {
+	now := e.now()
+	due := func(l *list.List, at func(*job) time.Time) *job {
+		if first := l.Front(); first != nil && !now.Before(at(first.Value.(*job))) {
+			return first.Value.(*job)
+		}
+		return nil
+	}
+	for j := due(q.waiting, availableAt); j != nil; j = due(q.waiting, availableAt) {
+		j.enlist(q.ready)
+	}
+	again := func(j *job) time.Time { return j.dispatched.Add(e.options.RedispatchAfter) }
+	handed := []jobResponse{}
+	for len(handed) < count {
+		j := due(q.dispatched, again)
+		if j == nil {
+			j = due(q.ready, availableAt)
+		}
+		if j == nil {
+			break
+		}
+		handed = append(handed, e.dispatch(j, q))
+	}
+	return handed
+}
+
+func availableAt(j *job) time.Time { return j.available }
+
+// dispatch hands a job out, with a new nonce.
+func (e *Engine) dispatch(j *job, q *queue) jobResponse {
+	e.nonce++
+	j.status, j.nonce, j.dispatched = jobDispatched, strconv.Itoa(e.nonce), e.now()
+	j.enlist(q.dispatched)
+	return e.handed(j)
+}
+
+// handed is a job as a poll gives it.
+func (e *Engine) handed(j *job) jobResponse {
+	return jobResponse{ID: j.id, Nonce: j.nonce, AccountID: e.options.AccountID, Data: e.dataOf(j)}
+}

@@ -1,0 +1,191 @@
+package identity
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// Signature is what a request says of its signer.
+type Signature struct {
+	AccessKeyID string
+	// Region and Service are those of the signature's scope; empty in version 2,
+	// which has none.
+	Region, Service string
+
+	date      string // of the scope, as 20060102
+	time      string // of the request, as 20060102T150405Z
+	headers   []string
+	value     string
+	presigned bool
+	version2  bool
+}
+
+// Reason says why a signature is not accepted.
+type Reason int
+
+// The reasons.
+const (
+	// Missing: there is no signature.
+	Missing Reason = iota + 1
+	// Malformed: the signature can't be read.
+	Malformed
+	// Unknown: nobody has this access key.
+	Unknown
+	// Expired: the session is over.
+	Expired
+	// WrongToken: the session's token is missing or another's.
+	WrongToken
+	// Skewed: the request was signed too long ago, or in the future.
+	Skewed
+	// Mismatch: the signature was not made with the key's secret for this request.
+	Mismatch
+)
+
+// Refusal is why a request is not accepted.
+type Refusal struct {
+	Reason  Reason
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// maxSkew is how far AWS lets a caller's clock be off.
+const maxSkew = 5 * time.Minute
+
+const (
+	algorithm  = "AWS4-HMAC-SHA256"
+	timeFormat = "20060102T150405Z"
+)
+
+var (
+	scopePattern = regexp.MustCompile(`^([A-Za-z0-9]{4,128})/([0-9]{8})/([a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})/([a-z0-9-]+)/aws4_request$`)
+	fieldPattern = regexp.MustCompile(`(Credential|SignedHeaders|Signature)=([^,\s]+)`)
+)
+
+// Read reads a request's signature, from its header or, of a presigned URL,
+// from its query. The Refusal is Missing or Malformed.
+func Read(r *http.Request) (Signature, *Refusal) {
+	query := r.URL.Query()
+	header := r.Header.Get("Authorization")
+	switch {
+	case strings.HasPrefix(header, algorithm+" "):
+		fields := map[string]string{}
+		for _, match := range fieldPattern.FindAllStringSubmatch(header, -1) {
+			fields[match[1]] = match[2]
+		}
+		return parse(fields["Credential"], fields["SignedHeaders"], fields["Signature"], r.Header.Get("X-Amz-Date"), false)
+	case query.Get("X-Amz-Algorithm") == algorithm:
+		return parse(query.Get("X-Amz-Credential"), query.Get("X-Amz-SignedHeaders"), query.Get("X-Amz-Signature"), query.Get("X-Amz-Date"), true)
+	case query.Get("AWSAccessKeyId") != "": // AWS's CLI still presigns URLs of S3 by version 2
+		return Signature{AccessKeyID: query.Get("AWSAccessKeyId"), version2: true}, nil
+	case header != "":
+		return Signature{}, &Refusal{Malformed, "Authorization header requires the algorithm " + algorithm}
+	default:
+		return Signature{}, &Refusal{Missing, "Missing Authentication Token"}
+	}
+}
+
+func parse(credential, headers, value, signed string, presigned bool) (Signature, *Refusal) {
+	scope := scopePattern.FindStringSubmatch(credential)
+	if scope == nil {
+		return Signature{}, &Refusal{Malformed, "The signature's Credential must be ACCESS-KEY/DATE/REGION/SERVICE/aws4_request"}
+	}
+	return Signature{
+		AccessKeyID: scope[1], date: scope[2], Region: scope[3], Service: scope[4],
+		headers: strings.Split(strings.ToLower(headers), ";"), value: value, time: signed, presigned: presigned,
+	}, nil
+}
+
+// Check holds a request against a caller's key. payload is the SHA-256 of its
+// body in hexadecimal, or what stands for that in the header
+// X-Amz-Content-Sha256. expiry is the time by which sessions end, now the time
+// by which the request was signed.
+func (s Signature) Check(r *http.Request, payload string, key Key, expiry, now time.Time) *Refusal {
+	if !key.Expires.IsZero() && !expiry.Before(key.Expires) {
+		return &Refusal{Expired, "The security token included in the request is expired"}
+	}
+	query := r.URL.Query()
+	token := cmp.Or(r.Header.Get("X-Amz-Security-Token"), query.Get("X-Amz-Security-Token"), query.Get("x-amz-security-token"))
+	if key.SessionToken != "" && token != key.SessionToken {
+		return &Refusal{WrongToken, "The security token included in the request is invalid"}
+	}
+	if key.Secret == "" || s.version2 {
+		return nil
+	}
+	signed, refusal := s.checkTime(r, now)
+	if refusal != nil {
+		return refusal
+	}
+	expected, err := s.expected(r, payload, aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: key.Secret, SessionToken: token}, signed)
+	if err != nil || !hmac.Equal([]byte(expected), []byte(s.value)) {
+		return &Refusal{Mismatch, "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method."}
+	}
+	return nil
+}
+
+// checkTime reads when the request was signed, and whether that is good now.
+func (s Signature) checkTime(r *http.Request, now time.Time) (time.Time, *Refusal) {
+	signed, err := time.Parse(timeFormat, s.time)
+	if err != nil || signed.Format("20060102") != s.date {
+		return signed, &Refusal{Malformed, "X-Amz-Date must be there, as YYYYMMDD'T'HHMMSS'Z', on the day of the signature's Credential"}
+	}
+	until := signed.Add(maxSkew)
+	if s.presigned {
+		seconds, err := strconv.Atoi(r.URL.Query().Get("X-Amz-Expires"))
+		if err != nil || seconds < 1 || seconds > 604800 {
+			return signed, &Refusal{Malformed, "X-Amz-Expires must be a number of seconds, of a week at most"}
+		}
+		until = signed.Add(time.Duration(seconds) * time.Second)
+	}
+	if now.After(until) {
+		return signed, &Refusal{Skewed, fmt.Sprintf("Signature expired: %s is now earlier than %s", s.time, now.Add(-until.Sub(signed)).UTC().Format(timeFormat))}
+	}
+	if signed.After(now.Add(maxSkew)) {
+		return signed, &Refusal{Skewed, fmt.Sprintf("Signature not yet current: %s is still later than %s", s.time, now.Add(maxSkew).UTC().Format(timeFormat))}
+	}
+	return signed, nil
+}
+
+// expected is the signature that the SDK's own signer gives the request.
+func (s Signature) expected(r *http.Request, payload string, credentials aws.Credentials, signed time.Time) (string, error) {
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = s.Service == "s3" })
+	again := s.bare(r)
+	if !s.presigned {
+		err := signer.SignHTTP(context.Background(), credentials, again, payload, s.Service, s.Region, signed)
+		_, value, _ := strings.Cut(again.Header.Get("Authorization"), "Signature=")
+		return value, err
+	}
+	query := again.URL.Query()
+	query.Del("X-Amz-Signature")
+	again.URL.RawQuery = query.Encode()
+	link, _, err := signer.PresignHTTP(context.Background(), credentials, again, payload, s.Service, s.Region, signed)
+	_, value, _ := strings.Cut(link, "X-Amz-Signature=")
+	value, _, _ = strings.Cut(value, "&")
+	return value, err
+}
+
+// bare is the request with the headers alone that were signed.
+func (s Signature) bare(r *http.Request) *http.Request {
+	again := r.Clone(context.Background())
+	again.Header, again.ContentLength, again.Body = http.Header{}, 0, nil
+	for name, values := range r.Header {
+		if slices.Contains(s.headers, strings.ToLower(name)) && name != "Content-Length" {
+			again.Header[name] = values
+		}
+	}
+	if slices.Contains(s.headers, "content-length") {
+		again.ContentLength = r.ContentLength
+	}
+	return again
+}
