@@ -1,8 +1,13 @@
 package emulator
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +22,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/model"
 )
 
 // world is an emulator that listens, with AWS's clients of it.
@@ -48,11 +54,46 @@ func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 		Region: "us-east-1", BaseEndpoint: aws.String(made.URL()),
 		Credentials: credentials.NewStaticCredentialsProvider("AKIATEST", "secret", ""),
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+		HTTPClient:  &http.Client{Transport: modelled{t, made.model}},
 	}
 	w.pipelines = codepipeline.NewFromConfig(w.config)
 	w.s3 = w.s3With(w.config.Credentials)
 	w.sts = sts.NewFromConfig(w.config)
 	return w
+}
+
+// modelled holds each response of CodePipeline against its model.
+type modelled struct {
+	t     *testing.T
+	model *model.Model
+}
+
+func (m modelled) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := http.DefaultTransport.RoundTrip(r)
+	name, ours := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
+	if err != nil || !ours || response.StatusCode != http.StatusOK {
+		return response, err
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	m.check(name, body)
+	return response, nil
+}
+
+func (m modelled) check(name string, body []byte) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	var shown map[string]any
+	if err := decoder.Decode(&shown); err != nil && len(body) > 0 {
+		m.t.Errorf("%s answers no JSON: %v", name, err)
+	}
+	violations, err := m.model.ValidateResponse(m.model.Operations[name], shown)
+	if err != nil || len(violations) > 0 {
+		m.t.Errorf("the response of %s is none of the model's: %v %s", name, err, violations.Message())
+	}
 }
 
 func (w *world) s3With(provider aws.CredentialsProvider) *s3.Client {

@@ -1,5 +1,5 @@
-// Package model knows the shapes of CodePipeline's requests and holds a
-// request against them. The shapes are in codepipeline.model, in a notation
+// Package model knows the shapes of CodePipeline's requests and responses and
+// holds one against them. The shapes are in codepipeline.model, in a notation
 // that a person can compare with AWS's documentation.
 package model
 
@@ -16,8 +16,9 @@ var source string
 
 // Operation is what is known of an operation.
 type Operation struct {
-	Name    string
-	Request []Member
+	Name     string
+	Request  []Member
+	Response []Member
 	// Errors that the model names for it.
 	Errors []string
 }
@@ -90,18 +91,26 @@ func (m *Model) add(kind, name, line string) error {
 		m.Operations[name] = operation
 		return nil
 	}
+	response := kind == "operation" && word == "response"
+	if response {
+		word, rest, _ = strings.Cut(rest, " ")
+	}
 	p := parser{rest: rest}
 	parsed, err := p.parse()
 	if err != nil {
 		return fmt.Errorf("%s: %w", line, err)
 	}
 	member := Member{Name: strings.TrimSuffix(word, "!"), Required: strings.HasSuffix(word, "!"), Type: parsed}
-	if kind == "operation" {
+	switch {
+	case response:
+		operation.Response = append(operation.Response, member)
+		m.Operations[name] = operation
+	case kind == "operation":
 		operation.Request = append(operation.Request, member)
 		m.Operations[name] = operation
-		return nil
+	default:
+		m.Structs[name] = append(m.Structs[name], member)
 	}
-	m.Structs[name] = append(m.Structs[name], member)
 	return nil
 }
 

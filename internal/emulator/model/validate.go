@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -36,8 +37,18 @@ func (m *Model) Validate(operation Operation, request map[string]any) (Violation
 	return v.found, v.mistyped
 }
 
+// ValidateResponse holds a response against its operation. Members that the
+// model does not know are violations.
+func (m *Model) ValidateResponse(operation Operation, response map[string]any) (Violations, error) {
+	v := validation{model: m, strict: true}
+	v.structure("", operation.Response, response)
+	return v.found, v.mistyped
+}
+
 type validation struct {
-	model    *Model
+	model *Model
+	// strict is to find unknown members, instead of taking them off.
+	strict   bool
 	found    Violations
 	mistyped error
 }
@@ -55,9 +66,15 @@ func (v *validation) violate(value any, path, rule string) {
 }
 
 func (v *validation) structure(path string, members []Member, value map[string]any) {
-	maps.DeleteFunc(value, func(name string, _ any) bool {
-		return !slices.ContainsFunc(members, func(m Member) bool { return m.Name == name })
-	})
+	for _, name := range slices.Sorted(maps.Keys(value)) {
+		if slices.ContainsFunc(members, func(m Member) bool { return m.Name == name }) {
+			continue
+		}
+		if v.strict {
+			v.violate(name, cmp.Or(path, "the response"), "Member is not known")
+		}
+		delete(value, name)
+	}
 	for _, member := range members {
 		at := member.Name
 		if path != "" {
