@@ -2,6 +2,8 @@ package emulator
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -26,7 +28,9 @@ func (w *world) send(g *WithT, raw rawRequest) (status int, code, message string
 	defer func() { g.Expect(response.Body.Close()).To(Succeed()) }()
 	g.Expect(response.Header.Get("Content-Type")).To(Equal(contentType))
 	var answer map[string]any
-	g.Expect(json.NewDecoder(response.Body).Decode(&answer)).To(Succeed())
+	if err := json.NewDecoder(response.Body).Decode(&answer); response.StatusCode != http.StatusOK || !errors.Is(err, io.EOF) {
+		g.Expect(err).NotTo(HaveOccurred())
+	}
 	code, _ = answer["__type"].(string) // there is none when all is well
 	message, _ = answer["message"].(string)
 	g.Expect(response.Header.Get("X-Amzn-ErrorType")).To(Equal(code))

@@ -83,8 +83,8 @@ func (e *Engine) StartPipelineExecution(r StartRequest) (*ExecutionIDResponse, e
 			return &ExecutionIDResponse{x.id}, nil
 		}
 	}
-	if p.declaration.ExecutionMode != "SUPERSEDED" && len(p.live) >= e.options.MaxConcurrentExecutions {
-		return nil, fail("ConcurrentPipelineExecutionsLimitExceededException", "Pipeline '%s' has reached its limit of %d concurrent executions", r.Name, e.options.MaxConcurrentExecutions)
+	if err := e.checkConcurrency(p); err != nil {
+		return nil, err
 	}
 	variables, err := p.declaration.variables(r)
 	if err != nil {
@@ -97,6 +97,15 @@ func (e *Engine) StartPipelineExecution(r StartRequest) (*ExecutionIDResponse, e
 	x := &execution{variables: variables, overrides: overrides, requestToken: r.ClientRequestToken, trigger: e.triggered("StartPipelineExecution")}
 	e.begin(p, x)
 	return &ExecutionIDResponse{x.id}, nil
+}
+
+// checkConcurrency refuses one more live execution than a pipeline may have. In
+// the mode SUPERSEDED a newer one takes the place of those that wait.
+func (e *Engine) checkConcurrency(p *pipeline) error {
+	if p.declaration.ExecutionMode == "SUPERSEDED" || len(p.live) < e.options.MaxConcurrentExecutions {
+		return nil
+	}
+	return fail("ConcurrentPipelineExecutionsLimitExceededException", "Pipeline '%s' has reached its limit of %d concurrent executions", p.declaration.Name, e.options.MaxConcurrentExecutions)
 }
 
 // begin starts an execution of a pipeline as it is declared now.

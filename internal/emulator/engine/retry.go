@@ -27,8 +27,11 @@ func (e *Engine) RetryStageExecution(r RetryRequest) (*ExecutionIDResponse, erro
 	if stage == nil || x.live() || (stage.status != failed && stage.status != stopped) {
 		return nil, fail("StageNotRetryableException", "Stage '%s' has not failed in execution %s", r.StageName, x.id)
 	}
-	if p.reachedAfter(x, r.StageName) {
+	if x.declared.ExecutionMode != "PARALLEL" && p.reachedAfter(x, r.StageName) {
 		return nil, fail("NotLatestPipelineExecutionException", "Execution %s is not the latest of stage '%s'", x.id, r.StageName)
+	}
+	if err := e.checkConcurrency(p); err != nil {
+		return nil, err
 	}
 	stage.again(x, r.RetryMode == "ALL_ACTIONS")
 	x.status, x.reason, x.updated = inProgress, "", e.now()

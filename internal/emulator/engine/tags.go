@@ -40,6 +40,11 @@ func (e *Engine) UntagResource(r UntagRequest) (*struct{}, error) {
 		return nil, err
 	}
 	for _, key := range r.TagKeys {
+		if err := checkTagKey(key); err != nil {
+			return nil, err
+		}
+	}
+	for _, key := range r.TagKeys {
 		delete(*known, key)
 	}
 	return nil, nil
@@ -96,8 +101,8 @@ func tagged(known map[string]string, more []tag) (map[string]string, error) {
 	all := map[string]string{}
 	maps.Copy(all, known)
 	for _, t := range more {
-		if strings.HasPrefix(strings.ToLower(t.Key), "aws:") {
-			return known, fail("InvalidTagsException", "The tag key %s begins with aws:, which is AWS's", t.Key)
+		if err := checkTagKey(t.Key); err != nil {
+			return known, err
 		}
 		all[t.Key] = t.Value
 	}
@@ -105,6 +110,13 @@ func tagged(known map[string]string, more []tag) (map[string]string, error) {
 		return known, fail("TooManyTagsException", "A resource has %d tags at most", maxTags)
 	}
 	return all, nil
+}
+
+func checkTagKey(key string) error {
+	if strings.HasPrefix(strings.ToLower(key), "aws:") {
+		return fail("InvalidTagsException", "The tag key %s begins with aws:, which is AWS's", key)
+	}
+	return nil
 }
 
 // listed are tags in the order of their keys.

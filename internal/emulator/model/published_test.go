@@ -58,11 +58,11 @@ func TestModelIsThePublishedOne(t *testing.T) {
 			errors = append(errors, e.Shape)
 		}
 		g.Expect(operation.Errors).To(ConsistOf(errors), name)
-		theirs.compare(g, ours, name+" request", operation.Request, known.Input.Shape)
-		theirs.compare(g, ours, name+" response", operation.Response, known.Output.Shape)
+		theirs.compare(g, name+" request", operation.Request, known.Input.Shape)
+		theirs.compare(g, name+" response", operation.Response, known.Output.Shape)
 	}
 	for name, members := range ours.Structs {
-		theirs.compare(g, ours, name, members, name)
+		theirs.compare(g, name, members, name)
 	}
 }
 
@@ -95,7 +95,7 @@ func readPublished(t *testing.T, g *WithT) *published {
 }
 
 // compare compares the members of a structure.
-func (p *published) compare(g *WithT, ours *Model, where string, members []Member, name string) {
+func (p *published) compare(g *WithT, where string, members []Member, name string) {
 	theirs := p.Shapes[name]
 	var names, required []string
 	for _, m := range members {
