@@ -12,14 +12,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
-	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 	. "github.com/onsi/gomega"
 )
 
-// console does what a person does with the AWS CLI, with it or with the SDK.
+// console does what a person does with the AWS CLI: with it, with boto3 or with
+// the SDK. It is safe for concurrent use. An error of the service has its code:
+// see codeOf.
 type console interface {
 	makeBucket(bucket string) error
 	copyFile(file, bucket, key string) error
@@ -28,26 +29,78 @@ type console interface {
 	call(operation, request string, response any) error
 }
 
+// newestMember is the one of ActionDeclaration that clients learned last.
+const newestMember = "environmentVariables"
+
+// TestConsole makes the same calls by each client that there is.
+func TestConsole(t *testing.T) {
+	t.Run("AWS CLI", func(t *testing.T) {
+		t.Parallel()
+		if _, err := exec.LookPath("aws"); err != nil {
+			t.Log("there is no AWS CLI")
+			return
+		}
+		w, dir := newWorld(t), t.TempDir()
+		// Version 1 writes numbers otherwise.
+		w.Expect(os.WriteFile(filepath.Join(dir, "config"), []byte("[default]\ncli_timestamp_format = iso8601\n"), 0o600)).To(Succeed())
+		c := cli{w, dir}
+		skeleton, err := c.run("codepipeline", "create-pipeline", "--generate-cli-skeleton")
+		w.Expect(err).NotTo(HaveOccurred())
+		if !strings.Contains(string(skeleton), newestMember) {
+			t.Log("the AWS CLI is too old: it does not know all of CodePipeline")
+			return
+		}
+		w.runSuite(c, dir)
+	})
+	t.Run("boto3", func(t *testing.T) {
+		t.Parallel()
+		if err := exec.CommandContext(t.Context(), "python3", "testdata/boto.py", "--knows", newestMember).Run(); err != nil {
+			t.Log("there is no boto3 that knows all of CodePipeline")
+			return
+		}
+		w, dir := newWorld(t), t.TempDir()
+		b := w.startBoto(dir)
+		defer func() { w.Expect(b.end()).To(Succeed()) }()
+		w.runSuite(b, dir)
+	})
+	t.Run("Go SDK", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.runSuite(sdk{w}, t.TempDir())
+	})
+}
+
+// environment points a program at the emulator. Of the user's configuration
+// nothing is left: what dir has is read instead.
+func (w *world) environment(dir string) []string {
+	ours := func(variable string) bool { return strings.HasPrefix(variable, "AWS_") }
+	return append(slices.DeleteFunc(os.Environ(), ours),
+		"AWS_ENDPOINT_URL="+w.emulator.URL(), "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "AWS_ACCESS_KEY_ID=AKIATEST", "AWS_SECRET_ACCESS_KEY=secret",
+		"AWS_PAGER=", "AWS_DEFAULT_OUTPUT=json",
+		"AWS_CONFIG_FILE="+filepath.Join(dir, "config"), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(dir, "none"))
+}
+
 // cli is the AWS CLI itself.
 type cli struct {
 	w   *world
 	dir string
 }
 
+var refusedByService = regexp.MustCompile(`An error occurred \((\w+)\) when calling the \w+ operation[^:]*: (.*)`)
+
 func (c cli) run(arguments ...string) ([]byte, error) {
 	command := exec.CommandContext(c.w.ctx, "aws", arguments...)
-	ours := func(variable string) bool { return strings.HasPrefix(variable, "AWS_") }
-	command.Env = append(slices.DeleteFunc(os.Environ(), ours),
-		"AWS_ENDPOINT_URL="+c.w.emulator.URL(), "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "AWS_ACCESS_KEY_ID=AKIATEST", "AWS_SECRET_ACCESS_KEY=secret",
-		"AWS_PAGER=", "AWS_DEFAULT_OUTPUT=json",
-		"AWS_CONFIG_FILE="+filepath.Join(c.dir, "config"), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(c.dir, "none"))
+	command.Env = c.w.environment(c.dir)
 	var problem strings.Builder
 	command.Stderr = &problem
 	output, err := command.Output()
-	if err != nil {
-		return nil, fmt.Errorf("aws %v: %w: %s", arguments, err, problem.String())
+	if err == nil {
+		return output, nil
 	}
-	return output, nil
+	if known := refusedByService.FindStringSubmatch(problem.String()); known != nil {
+		err = &smithy.GenericAPIError{Code: known[1], Message: known[2]}
+	}
+	return nil, fmt.Errorf("aws %v: %w: %s", arguments, err, problem.String())
 }
 
 func (c cli) makeBucket(bucket string) error {
@@ -63,8 +116,8 @@ func (c cli) copyFile(file, bucket, key string) error {
 var capital = regexp.MustCompile(`[A-Z]`)
 
 func (c cli) call(operation, request string, response any) error {
-	file := filepath.Join(c.dir, operation+".json")
-	if err := os.WriteFile(file, []byte(request), 0o600); err != nil {
+	file, err := c.save(request)
+	if err != nil {
 		return err
 	}
 	command := strings.TrimPrefix(capital.ReplaceAllStringFunc(operation, func(s string) string { return "-" + strings.ToLower(s) }), "-")
@@ -75,7 +128,20 @@ func (c cli) call(operation, request string, response any) error {
 	return json.Unmarshal(output, response)
 }
 
-// sdk makes the same calls where there is no AWS CLI.
+// save writes a request to a file of its own, as calls are made at once.
+func (c cli) save(request string) (string, error) {
+	file, err := os.CreateTemp(c.dir, "request-*.json")
+	if err != nil {
+		return "", err
+	}
+	_, err = file.WriteString(request)
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	return file.Name(), err
+}
+
+// sdk is the SDK, which is always there.
 type sdk struct{ w *world }
 
 func (s sdk) makeBucket(bucket string) error {
@@ -94,18 +160,11 @@ func (s sdk) copyFile(file, bucket, key string) error {
 }
 
 func (s sdk) call(operation, request string, response any) error {
-	c := s.w.pipelines
-	calls := map[string]func(context.Context, string) (any, error){
-		"CreateCustomActionType": typed(c.CreateCustomActionType),
-		"CreatePipeline":         typed(c.CreatePipeline),
-		"StartPipelineExecution": typed(c.StartPipelineExecution),
-		"PollForJobs":            typed(c.PollForJobs),
-		"AcknowledgeJob":         typed(c.AcknowledgeJob),
-		"PutJobSuccessResult":    typed(c.PutJobSuccessResult),
-		"GetPipelineState":       typed(c.GetPipelineState),
-		"ListActionExecutions":   typed(c.ListActionExecutions),
+	do, known := methods(s.w.pipelines)[operation]
+	if !known {
+		return fmt.Errorf("there is no operation %s", operation)
 	}
-	answer, err := calls[operation](s.w.ctx, request)
+	answer, err := do(s.w.ctx, request)
 	if err != nil || response == nil {
 		return err
 	}
@@ -116,75 +175,45 @@ func (s sdk) call(operation, request string, response any) error {
 	return json.Unmarshal(text, response)
 }
 
-func typed[In, Out any](do func(context.Context, *In, ...func(*codepipeline.Options)) (*Out, error)) func(context.Context, string) (any, error) {
+type method func(ctx context.Context, request string) (any, error)
+
+func methods(c *codepipeline.Client) map[string]method {
+	return map[string]method{
+		"CreateCustomActionType": typed(c.CreateCustomActionType),
+		"DeleteCustomActionType": typed(c.DeleteCustomActionType),
+		"ListActionTypes":        typed(c.ListActionTypes),
+		"TagResource":            typed(c.TagResource),
+		"UntagResource":          typed(c.UntagResource),
+		"ListTagsForResource":    typed(c.ListTagsForResource),
+		"CreatePipeline":         typed(c.CreatePipeline),
+		"UpdatePipeline":         typed(c.UpdatePipeline),
+		"GetPipeline":            typed(c.GetPipeline),
+		"DeletePipeline":         typed(c.DeletePipeline),
+		"ListPipelines":          typed(c.ListPipelines),
+		"StartPipelineExecution": typed(c.StartPipelineExecution),
+		"StopPipelineExecution":  typed(c.StopPipelineExecution),
+		"RetryStageExecution":    typed(c.RetryStageExecution),
+		"GetPipelineState":       typed(c.GetPipelineState),
+		"GetPipelineExecution":   typed(c.GetPipelineExecution),
+		"ListPipelineExecutions": typed(c.ListPipelineExecutions),
+		"ListActionExecutions":   typed(c.ListActionExecutions),
+		"PutApprovalResult":      typed(c.PutApprovalResult),
+		"PollForJobs":            typed(c.PollForJobs),
+		"AcknowledgeJob":         typed(c.AcknowledgeJob),
+		"GetJobDetails":          typed(c.GetJobDetails),
+		"PutJobSuccessResult":    typed(c.PutJobSuccessResult),
+		"PutJobFailureResult":    typed(c.PutJobFailureResult),
+	}
+}
+
+func typed[In, Out any](do func(context.Context, *In, ...func(*codepipeline.Options)) (*Out, error)) method {
 	return func(ctx context.Context, request string) (any, error) {
 		var in In
-		if err := json.Unmarshal([]byte(request), &in); err != nil {
+		decoder := json.NewDecoder(strings.NewReader(request))
+		decoder.DisallowUnknownFields() // a misspelt member is a mistake of the test
+		if err := decoder.Decode(&in); err != nil {
 			return nil, err
 		}
 		return do(ctx, &in)
 	}
-}
-
-const consolePipeline = `{"pipeline": {
-	"name": "p", "roleArn": "arn:aws:iam::111122223333:role/r",
-	"artifactStore": {"type": "S3", "location": "made-by-hand"},
-	"stages": [
-		{"name": "Source", "actions": [{"name": "fetch", "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"},
-			"configuration": {"S3Bucket": "made-by-hand", "S3ObjectKey": "app.zip"}, "outputArtifacts": [{"name": "code"}]}]},
-		{"name": "Build", "actions": [{"name": "compile", "actionTypeId": {"category": "Build", "owner": "Custom", "provider": "worker", "version": "1"},
-			"inputArtifacts": [{"name": "code"}]}]}
-	]}}`
-
-func TestConsole(t *testing.T) {
-	w := newWorld(t)
-	dir := t.TempDir()
-	c := console(sdk{w})
-	if _, err := exec.LookPath("aws"); err == nil {
-		c = cli{w, dir}
-		// Version 1 writes numbers otherwise.
-		w.Expect(os.WriteFile(filepath.Join(dir, "config"), []byte("[default]\ncli_timestamp_format = iso8601\n"), 0o600)).To(Succeed())
-	}
-	t.Logf("by %T", c)
-	w.runByHand(c, dir)
-}
-
-// TestConsoleBySDK keeps the stand-in for the AWS CLI working.
-func TestConsoleBySDK(t *testing.T) {
-	w := newWorld(t)
-	w.runByHand(sdk{w}, t.TempDir())
-}
-
-func (w *world) runByHand(c console, dir string) {
-	file := filepath.Join(dir, "app.zip")
-	w.Expect(os.WriteFile(file, []byte("by hand"), 0o600)).To(Succeed())
-	w.Expect(c.makeBucket("made-by-hand")).To(Succeed())
-	w.Expect(c.copyFile(file, "made-by-hand", "app.zip")).To(Succeed())
-	w.Expect(c.call("CreateCustomActionType", `{"category": "Build", "provider": "worker", "version": "1",
-		"inputArtifactDetails": {"minimumCount": 0, "maximumCount": 1}, "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 1}}`, nil)).To(Succeed())
-	w.Expect(c.call("CreatePipeline", consolePipeline, nil)).To(Succeed())
-	w.Expect(c.call("CreatePipeline", consolePipeline, nil)).To(MatchError(ContainSubstring("PipelineNameInUseException")))
-	var started codepipeline.StartPipelineExecutionOutput
-	w.Expect(c.call("StartPipelineExecution", `{"name": "p"}`, &started)).To(Succeed())
-
-	var polled codepipeline.PollForJobsOutput
-	poll := `{"actionTypeId": {"category": "Build", "owner": "Custom", "provider": "worker", "version": "1"}}`
-	w.Expect(c.call("PollForJobs", poll, &polled)).To(Succeed())
-	w.Expect(polled.Jobs).To(HaveLen(1))
-	j := polled.Jobs[0]
-	content, code := w.readPlace(w.s3Of(j.Data), j.Data.InputArtifacts[0])
-	w.Expect(content + code).To(Equal("by hand"))
-	var answer codepipeline.AcknowledgeJobOutput
-	w.Expect(c.call("AcknowledgeJob", fmt.Sprintf(`{"jobId": %q, "nonce": %q}`, *j.Id, *j.Nonce), &answer)).To(Succeed())
-	w.Expect(answer.Status).To(Equal(types.JobStatusInProgress))
-	w.Expect(c.call("PutJobSuccessResult", fmt.Sprintf(`{"jobId": %q, "executionDetails": {"summary": "done"}}`, *j.Id), nil)).To(Succeed())
-
-	var state codepipeline.GetPipelineStateOutput
-	w.Expect(c.call("GetPipelineState", `{"name": "p"}`, &state)).To(Succeed())
-	w.Expect(*state.StageStates[1].LatestExecution.PipelineExecutionId).To(Equal(*started.PipelineExecutionId))
-	w.Expect(aws.ToString(state.StageStates[1].ActionStates[0].LatestExecution.Summary)).To(Equal("done"))
-	var actions codepipeline.ListActionExecutionsOutput
-	w.Expect(c.call("ListActionExecutions", `{"pipelineName": "p", "maxResults": 1}`, &actions)).To(Succeed())
-	w.Expect(actions.ActionExecutionDetails).NotTo(BeEmpty())
-	w.Expect(actions.ActionExecutionDetails[0].Status).To(Equal(types.ActionExecutionStatusSucceeded))
 }

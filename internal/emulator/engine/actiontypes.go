@@ -25,6 +25,7 @@ var (
 		ID:         typeID{"Approval", "AWS", "Manual", "1"},
 		Properties: []property{{Name: "NotificationArn"}, {Name: "ExternalEntityLink"}, {Name: "CustomData"}},
 	}
+	builtIn = []*actionType{s3SourceType, approvalType}
 )
 
 // CreateActionTypeRequest is that of CreateCustomActionType.
@@ -172,7 +173,7 @@ type ListActionTypesResponse struct {
 func (e *Engine) ListActionTypes(r ListActionTypesRequest) (*ListActionTypesResponse, error) {
 	defer e.enter()()
 	found := []*actionType{}
-	for _, t := range append(slices.Collect(maps.Values(e.actionTypes)), s3SourceType, approvalType) {
+	for _, t := range append(slices.Collect(maps.Values(e.actionTypes)), builtIn...) {
 		if !t.deleted && cmp.Or(r.Owner, t.ID.Owner) == t.ID.Owner && cmp.Or(r.Region, e.options.Region) == e.options.Region {
 			found = append(found, t)
 		}

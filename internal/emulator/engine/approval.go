@@ -48,13 +48,7 @@ func (e *Engine) approval(r ApprovalRequest) (*actionRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	stage := p.declaration.stage(r.StageName)
-	if stage == nil {
-		return nil, fail("StageNotFoundException", "Pipeline '%s' does not have a stage '%s'", r.PipelineName, r.StageName)
-	}
-	if !stage.hasAction(r.ActionName) {
-		return nil, fail("ActionNotFoundException", "Stage '%s' does not have an action '%s'", r.StageName, r.ActionName)
-	}
+	// By the executions first: one goes on with the declaration that it began with.
 	for _, x := range p.executions {
 		run := x.stage(r.StageName)
 		if run == nil {
@@ -65,6 +59,13 @@ func (e *Engine) approval(r ApprovalRequest) (*actionRun, error) {
 				return a, nil
 			}
 		}
+	}
+	stage := p.declaration.stage(r.StageName)
+	if stage == nil {
+		return nil, fail("StageNotFoundException", "Pipeline '%s' does not have a stage '%s'", r.PipelineName, r.StageName)
+	}
+	if !stage.hasAction(r.ActionName) {
+		return nil, fail("ActionNotFoundException", "Stage '%s' does not have an action '%s'", r.StageName, r.ActionName)
 	}
 	return nil, fail("InvalidApprovalTokenException", "The approval token is not valid for action '%s'", r.ActionName)
 }

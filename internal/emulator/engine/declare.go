@@ -105,6 +105,11 @@ func (e *Engine) checkAction(a *actionDeclaration, first bool, seen names) error
 		return fail("InvalidActionDeclarationException", "Action %s: another action has the namespace %s", a.Name, a.Namespace)
 	}
 	seen.namespaces[a.Namespace] = true
+	for _, known := range builtIn {
+		if a.ActionTypeID == known.ID {
+			return known.checkAction(a)
+		}
+	}
 	if a.ActionTypeID.Owner != "Custom" {
 		return nil
 	}

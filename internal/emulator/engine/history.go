@@ -39,8 +39,8 @@ type actionExecutionDetail struct {
 
 type actionInput struct {
 	ActionTypeID          typeID            `json:"actionTypeId"`
-	Configuration         map[string]string `json:"configuration"`
-	ResolvedConfiguration map[string]string `json:"resolvedConfiguration"`
+	Configuration         map[string]string `json:"configuration,omitempty"`
+	ResolvedConfiguration map[string]string `json:"resolvedConfiguration,omitempty"`
 	RoleARN               string            `json:"roleArn,omitempty"`
 	Region                string            `json:"region"`
 	InputArtifacts        []artifactDetail  `json:"inputArtifacts"`
@@ -50,7 +50,7 @@ type actionInput struct {
 type actionOutput struct {
 	OutputArtifacts []artifactDetail  `json:"outputArtifacts"`
 	ExecutionResult executionResult   `json:"executionResult"`
-	OutputVariables map[string]string `json:"outputVariables"`
+	OutputVariables map[string]string `json:"outputVariables,omitempty"`
 }
 
 type executionResult struct {

@@ -14,12 +14,26 @@ func TestDeclarationsAreChecked(t *testing.T) {
 	makes := func(a *actionDeclaration) { a.OutputArtifacts = named("out") }
 	takes := func(a *actionDeclaration) { a.InputArtifacts = named("out") }
 	space := func(a *actionDeclaration) { a.Namespace = "src" }
+	stores := func(region string) func(*declaration) {
+		return func(d *declaration) {
+			d.ArtifactStore, d.ArtifactStores = nil, map[string]artifactStore{region: *d.ArtifactStore}
+		}
+	}
 	cases := map[string]struct {
 		change func(*declaration)
 		code   string // empty: it is good
 	}{
 		"one stage":                       {func(d *declaration) { d.Stages = d.Stages[:1] }, "InvalidStructureException"},
 		"no artifact store":               {func(d *declaration) { d.ArtifactStore = nil }, "InvalidStructureException"},
+		"two kinds of artifact stores":    {func(d *declaration) { d.ArtifactStores = map[string]artifactStore{"us-east-1": *d.ArtifactStore} }, "InvalidStructureException"},
+		"artifact store elsewhere":        {stores("eu-west-1"), "InvalidStructureException"},
+		"artifact stores":                 {stores("us-east-1"), ""},
+		"V1, and parallel":                {func(d *declaration) { d.PipelineType, d.ExecutionMode = "", "PARALLEL" }, "InvalidStructureException"},
+		"V1, with variables":              {func(d *declaration) { d.PipelineType, d.Variables = "V1", []variable{{Name: "v"}} }, "InvalidStructureException"},
+		"V1, with triggers":               {func(d *declaration) { d.PipelineType, d.Triggers = "V1", []json.RawMessage{json.RawMessage("{}")} }, "InvalidStructureException"},
+		"blockers":                        {func(d *declaration) { d.Stages[1].Blockers = []json.RawMessage{json.RawMessage("{}")} }, "InvalidBlockerDeclarationException"},
+		"custom action elsewhere":         {stages(custom("b", func(a *actionDeclaration) { a.Region = "eu-west-1" })), "InvalidActionDeclarationException"},
+		"S3 source without a key":         {func(d *declaration) { delete(d.Stages[0].Actions[0].Configuration, "S3ObjectKey") }, "InvalidActionDeclarationException"},
 		"no action":                       {stages(), "InvalidStageDeclarationException"},
 		"source later":                    {stages(sourceStage().Actions[0]), "InvalidStructureException"},
 		"no source first":                 {func(d *declaration) { d.Stages[0].Actions = []actionDeclaration{custom("b")} }, "InvalidStructureException"},

@@ -1,5 +1,7 @@
 package engine
 
+import "reflect"
+
 // RetryRequest is that of RetryStageExecution.
 type RetryRequest struct {
 	PipelineName        string `json:"pipelineName"`
@@ -22,6 +24,9 @@ func (e *Engine) RetryStageExecution(r RetryRequest) (*ExecutionIDResponse, erro
 	x, err := e.execution(r.PipelineName, r.PipelineExecutionID)
 	if err != nil { // the model has no PipelineExecutionNotFoundException for this operation
 		return nil, fail("StageNotRetryableException", "Pipeline '%s' does not have an execution with ID '%s'", r.PipelineName, r.PipelineExecutionID)
+	}
+	if !reflect.DeepEqual(x.declared.Stages, p.declaration.Stages) {
+		return nil, fail("StageNotRetryableException", "The structure of pipeline '%s' has changed since execution %s", r.PipelineName, x.id)
 	}
 	stage := x.stage(r.StageName)
 	if stage == nil || x.live() || (stage.status != failed && stage.status != stopped) {

@@ -100,7 +100,12 @@ func (e *Engine) tagsOf(arn string) (*map[string]string, error) {
 func tagged(known map[string]string, more []tag) (map[string]string, error) {
 	all := map[string]string{}
 	maps.Copy(all, known)
+	seen := map[string]bool{}
 	for _, t := range more {
+		if seen[t.Key] {
+			return known, fail("InvalidTagsException", "The tag key %s is there twice", t.Key)
+		}
+		seen[t.Key] = true
 		if err := checkTagKey(t.Key); err != nil {
 			return known, err
 		}

@@ -21,11 +21,12 @@ type world struct {
 
 type objectSet map[string]bool
 
-func (s objectSet) Copy(fromBucket, fromKey, _, toBucket, toKey string) (etag, version string, err error) {
+func (s objectSet) Copy(fromBucket, fromKey, wanted, toBucket, toKey string) (etag, version string, err error) {
 	if !s.Exists(fromBucket, fromKey) {
 		return "", "", errors.New("NoSuchKey")
 	}
 	s[toBucket+"/"+toKey] = true
+	s["copied "+fromKey+" "+wanted] = true
 	return "etag-of-" + fromKey, "", nil
 }
 
