@@ -56,6 +56,22 @@ test-unit: kube $(BIN)/gotestsum ## Unit and envtest suites, with the race detec
 	KUBEBUILDER_ASSETS=$(BIN)/k8s $(BIN)/gotestsum -- -race $$(go list ./... | grep -v /test/)
 	@cd hack/images && $(BIN)/gotestsum -- -race ./...
 
+# How long each fuzz test runs.
+FUZZ_TIME ?= 2m
+
+.PHONY: fuzz
+fuzz: ## Fuzz the emulator: requests, pipelines, signatures
+	@for target in FuzzRequest FuzzPipeline FuzzSignature; do \
+		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./internal/emulator || exit 1; done
+
+.PHONY: soak
+soak: ## Put a million jobs through the emulator and look at its memory
+	JOBS=1000000 go test -count=1 -run=MemoryIsFreed -v ./internal/emulator/engine
+
+.PHONY: bench
+bench: ## Benchmarks of the emulator, with a server that does nothing to compare with
+	go test -run='^$$' -bench=. ./internal/emulator
+
 # On the cluster of CLUSTER, which is started and stays.
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-load demo-build $(BIN)/gotestsum ## The demo and more, end to end on the local cluster

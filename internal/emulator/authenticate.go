@@ -46,7 +46,7 @@ func (e *Emulator) authenticate(r *http.Request, service, payload string) (calle
 		return who, nil
 	case !ok:
 		return who, &identity.Refusal{Reason: identity.Unknown, Message: "The security token included in the request is invalid"}
-	case signature.Service != "" && signature.Service != service:
+	case signature.Service != service:
 		return who, &identity.Refusal{Reason: identity.Mismatch, Message: fmt.Sprintf("Credential should be scoped to correct service: '%s'", service)}
 	}
 	return who, signature.Check(r, payload, key, e.clock.Now(), time.Now())
@@ -89,13 +89,14 @@ var codes = map[string]map[identity.Reason]string{
 		identity.Mismatch:   "InvalidSignatureException",
 	},
 	ServiceS3: {
-		identity.Missing:    "AccessDenied",
-		identity.Malformed:  "AuthorizationHeaderMalformed",
-		identity.Unknown:    "InvalidAccessKeyId",
-		identity.Expired:    "ExpiredToken",
-		identity.WrongToken: "InvalidToken",
-		identity.Skewed:     "RequestTimeTooSkewed",
-		identity.Mismatch:   "SignatureDoesNotMatch",
+		identity.Missing:     "AccessDenied",
+		identity.Malformed:   "AuthorizationHeaderMalformed",
+		identity.Unknown:     "InvalidAccessKeyId",
+		identity.Expired:     "ExpiredToken",
+		identity.WrongToken:  "InvalidToken",
+		identity.Skewed:      "RequestTimeTooSkewed",
+		identity.Mismatch:    "SignatureDoesNotMatch",
+		identity.Unsupported: "InvalidRequest",
 	},
 	ServiceSTS: {
 		identity.Missing:    "MissingAuthenticationToken",

@@ -374,20 +374,20 @@ func parallel(d *types.PipelineDeclaration) {
 	d.PipelineType, d.ExecutionMode = types.PipelineTypeV2, types.ExecutionModeParallel
 }
 
-func (w *world) stop(id string, abandon bool) error {
-	return errorOf(w.pipelines.StopPipelineExecution(w.ctx, &codepipeline.StopPipelineExecutionInput{PipelineName: aws.String("p"), PipelineExecutionId: &id, Abandon: abandon}))
+func (w *world) stop(id string) error {
+	return errorOf(w.pipelines.StopPipelineExecution(w.ctx, &codepipeline.StopPipelineExecutionInput{PipelineName: aws.String("p"), PipelineExecutionId: &id}))
 }
 
 func stopWays() map[string]way {
 	return map[string]way{
-		"ValidationException":                    {anyLimit, func(w *world) error { return w.stop("x", false) }},
-		"PipelineNotFoundException":              {noPipeline, func(w *world) error { return w.stop(nowhere, false) }},
-		"ConflictException":                      onDemand("StopPipelineExecution", "ConflictException", func(w *world) error { return w.stop(nowhere, false) }),
-		"PipelineExecutionNotStoppableException": {"no such execution, or it has settled", func(w *world) error { w.begin(); return w.stop(nowhere, false) }},
+		"ValidationException":                    {anyLimit, func(w *world) error { return w.stop("x") }},
+		"PipelineNotFoundException":              {noPipeline, func(w *world) error { return w.stop(nowhere) }},
+		"ConflictException":                      onDemand("StopPipelineExecution", "ConflictException", func(w *world) error { return w.stop(nowhere) }),
+		"PipelineExecutionNotStoppableException": {"no such execution, or it has settled", func(w *world) error { w.begin(); return w.stop(nowhere) }},
 		"DuplicatedStopRequestException": {"it is being stopped, and this is not to abandon it", func(w *world) error {
 			id := w.begin()
-			w.Expect(w.stop(id, false)).To(Succeed())
-			return w.stop(id, false)
+			w.Expect(w.stop(id)).To(Succeed())
+			return w.stop(id)
 		}},
 	}
 }

@@ -14,11 +14,11 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestManyWorkersClaimEachJobOnce lets 50 workers race for 500 jobs. Each of
+// TestManyWorkersClaimEachJobOnce lets 200 workers race for 500 jobs. Each of
 // them claims what it was handed twice at a time, and jobs are handed out again
 // soon, so that claims do meet.
 func TestManyWorkersClaimEachJobOnce(t *testing.T) {
-	const executions, actions, workers = 10, 50, 50
+	const executions, actions, workers = 10, 50, 200
 	w := newWorld(t, func(o *Options) { o.RedispatchAfter, o.Clock = 500*time.Millisecond, nil })
 	w.begin(func(d *types.PipelineDeclaration) {
 		d.ExecutionMode, d.PipelineType = types.ExecutionModeParallel, types.PipelineTypeV2

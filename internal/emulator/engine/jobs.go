@@ -52,12 +52,21 @@ func (e *Engine) forget() {
 	now := e.now()
 	for len(e.ended) > 0 && now.Sub(e.ended[0].ended) >= e.options.JobRetention {
 		delete(e.jobs, e.ended[0].id)
-		e.ended = e.ended[1:]
+		e.ended = rest(e.ended)
 	}
 	for len(e.issued) > 0 && !now.Before(e.credentials[e.issued[0]].Expires) {
 		delete(e.credentials, e.issued[0])
-		e.issued = e.issued[1:]
+		e.issued = rest(e.issued)
 	}
+}
+
+// rest is a list without its first element, which its array must not keep.
+func rest[T any](list []T) []T {
+	if len(list) == 1 {
+		return nil
+	}
+	clear(list[:1])
+	return list[1:]
 }
 
 // PollRequest is that of PollForJobs.

@@ -19,8 +19,8 @@ import (
 // Signature is what a request says of its signer.
 type Signature struct {
 	AccessKeyID string
-	// Region and Service are those of the signature's scope; empty in version 2,
-	// which has none.
+	// Region and Service are those of the signature's scope. Version 2, which has
+	// none, is S3's only.
 	Region, Service string
 
 	date      string // of the scope, as 20060102
@@ -48,6 +48,8 @@ const (
 	WrongToken
 	// Skewed: the request was signed too long ago, or in the future.
 	Skewed
+	// Unsupported: the signature is of version 2, which is not checked.
+	Unsupported
 	// Mismatch: the signature was not made with the key's secret for this request.
 	Mismatch
 )
@@ -88,7 +90,7 @@ func Read(r *http.Request) (Signature, *Refusal) {
 	case query.Get("X-Amz-Algorithm") == algorithm:
 		return parse(query.Get("X-Amz-Credential"), query.Get("X-Amz-SignedHeaders"), query.Get("X-Amz-Signature"), query.Get("X-Amz-Date"), true)
 	case query.Get("AWSAccessKeyId") != "": // AWS's CLI still presigns URLs of S3 by version 2
-		return Signature{AccessKeyID: query.Get("AWSAccessKeyId"), version2: true}, nil
+		return Signature{AccessKeyID: query.Get("AWSAccessKeyId"), Service: "s3", version2: true}, nil
 	case header != "":
 		return Signature{}, &Refusal{Malformed, "Authorization header requires the algorithm " + algorithm}
 	default:
@@ -120,8 +122,11 @@ func (s Signature) Check(r *http.Request, payload string, key Key, expiry, now t
 	if key.SessionToken != "" && token != key.SessionToken {
 		return &Refusal{WrongToken, "The security token included in the request is invalid"}
 	}
-	if key.Secret == "" || s.version2 {
+	if key.Secret == "" {
 		return nil
+	}
+	if s.version2 {
+		return &Refusal{Unsupported, "The authorization mechanism you have provided is not supported. Please use " + algorithm + "."}
 	}
 	signed, refusal := s.checkTime(r, now)
 	if refusal != nil {

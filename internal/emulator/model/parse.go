@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed codepipeline.model
@@ -52,8 +53,10 @@ type Model struct {
 	Structs    map[string][]Member
 }
 
-// Load parses the embedded shapes.
-func Load() (*Model, error) {
+// Load parses the embedded shapes, once. Nobody may change them.
+var Load = sync.OnceValues(load)
+
+func load() (*Model, error) {
 	m := &Model{Operations: map[string]Operation{}, Structs: map[string][]Member{}}
 	var kind, name string
 	number := 0

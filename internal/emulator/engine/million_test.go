@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+// TestMemoryIsFreedWhenJobsHaveExpired puts jobs through the engine in rounds,
+// and compares the heap after each, when all jobs have expired, with that before
+// the first. JOBS is how many, if not 40,000.
+func TestMemoryIsFreedWhenJobsHaveExpired(t *testing.T) {
+	jobs := 40_000
+	if number, err := strconv.Atoi(os.Getenv("JOBS")); err == nil {
+		jobs = number
+	}
+	const rounds, pipelines = 10, 10
+	w := newWorld(t, func(o *Options) { o.KeepExecutions, o.MaxConcurrentExecutions = 100, 1000 })
+	w.declareType("Build", "worker")
+	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+	d.ExecutionMode = "PARALLEL"
+	for i := range pipelines {
+		d.Name = "p" + strconv.Itoa(i)
+		w.create(d)
+	}
+	// Maps keep the size that a round gave them: some bytes for each of its jobs.
+	limit := heapInUse() + 8<<20 + uint64(100*jobs/rounds)
+	for round := range rounds {
+		for range jobs / rounds / pipelines {
+			w.doOneOfEach(pipelines)
+		}
+		w.clock.Step(2 * time.Hour) // all that has ended expires
+		w.poll()
+		used := heapInUse()
+		t.Logf("after %d jobs: %d KiB", (round+1)*jobs/rounds, used>>10)
+		w.Expect(used).To(BeNumerically("<", limit), "memory has grown")
+	}
+	w.Expect(w.jobs).To(BeEmpty())
+	w.Expect(w.queues).To(BeEmpty())
+	w.Expect(w.deadlines).To(BeEmpty())
+	w.Expect(w.credentials).To(BeEmpty())
+}
+
+// doOneOfEach takes an execution of each pipeline to its end.
+func (w *world) doOneOfEach(pipelines int) {
+	for i := range pipelines {
+		_, err := w.StartPipelineExecution(StartRequest{Name: "p" + strconv.Itoa(i)})
+		w.Expect(err).NotTo(HaveOccurred())
+	}
+	polled, err := w.PollForJobs(PollRequest{ActionTypeID: customID("Build", "worker"), MaxBatchSize: pipelines})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(polled.Jobs).To(HaveLen(pipelines))
+	for _, j := range polled.Jobs {
+		w.acknowledge(j)
+		w.succeedWith(j, nil)
+	}
+	for name := range w.objects {
+		if name != "sources/app.zip" {
+			delete(w.objects, name)
+		}
+	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC() // what finalizers held
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
