@@ -12,7 +12,15 @@ COPY cmd cmd
 COPY controllers controllers
 COPY internal internal
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -buildvcs=false -ldflags="-s -w" -o /out/ ./cmd/manager ./cmd/runner
+    go build -trimpath -buildvcs=false -ldflags="-s -w" -o /out/ ./cmd/manager ./cmd/runner ./cmd/codepipeline-emulator
+
+# docker build --target emulator: the emulator's image.
+FROM gcr.io/distroless/static-debian12:nonroot AS emulator
+COPY --from=build /out/codepipeline-emulator /
+USER 65532:65532
+EXPOSE 4566
+ENTRYPOINT ["/codepipeline-emulator"]
+CMD ["--listen=0.0.0.0:4566"]
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/manager /out/runner /

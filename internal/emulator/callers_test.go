@@ -238,7 +238,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		options Options
 		message string
 	}{
-		"region":      {Options{Region: "here"}, `the region "here"`},
+		"region":      {Options{Region: "over there"}, `the region "over there"`},
 		"account":     {Options{AccountID: "12"}, `the account "12"`},
 		"key":         {Options{Credentials: []Credential{{AccessKeyID: "a b", SecretAccessKey: "s"}}}, "an access key ID"},
 		"secret":      {Options{Credentials: []Credential{{AccessKeyID: "AKIATEST"}}}, "a secret"},

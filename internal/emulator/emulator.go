@@ -111,8 +111,8 @@ func New(o Options) (*Emulator, error) {
 
 var (
 	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
-	regionPattern  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
-	keyPattern     = regexp.MustCompile(`^[A-Za-z0-9]{4,128}$`)
+	regionPattern  = regexp.MustCompile(`^[a-z0-9-]{2,30}$`)
+	keyPattern     = regexp.MustCompile(`^[A-Za-z0-9_]{1,128}$`)
 )
 
 // check refuses options with which no client could work.
@@ -123,7 +123,7 @@ func (o Options) check() error {
 	accounts := []string{o.AccountID}
 	for _, c := range o.Credentials {
 		if !keyPattern.MatchString(c.AccessKeyID) || c.SecretAccessKey == "" {
-			return errors.New("credentials need an access key ID, of 4 to 128 letters and digits, and a secret")
+			return errors.New("credentials need an access key ID, of up to 128 letters and digits, and a secret")
 		}
 		accounts = append(accounts, cmp.Or(c.AccountID, o.AccountID))
 	}

@@ -136,7 +136,7 @@ func waysToMeet() map[string]map[string]way {
 		"TooManyTagsException": {"over 50 tags", func(w *world) error {
 			return w.createPipeline(func(in *codepipeline.CreatePipelineInput) { in.Tags = tagsOf(51, "t") })
 		}},
-		"InvalidTagsException": {"a tag key begins with aws:", func(w *world) error {
+		"InvalidTagsException": {"a tag key begins with aws:, or is there twice", func(w *world) error {
 			return w.createPipeline(func(in *codepipeline.CreatePipelineInput) { in.Tags = tagsOf(1, "aws:") })
 		}},
 		"ConcurrentModificationException": onDemand("CreatePipeline", "ConcurrentModificationException", func(w *world) error { return w.createPipeline(func(*codepipeline.CreatePipelineInput) {}) }),
@@ -204,7 +204,7 @@ func createTypeWays() map[string]way {
 		"TooManyTagsException": {"over 50 tags", func(w *world) error {
 			return w.createTypeWith(func(in *codepipeline.CreateCustomActionTypeInput) { in.Tags = tagsOf(51, "t") })
 		}},
-		"InvalidTagsException": {"a tag key begins with aws:", func(w *world) error {
+		"InvalidTagsException": {"a tag key begins with aws:, or is there twice", func(w *world) error {
 			return w.createTypeWith(func(in *codepipeline.CreateCustomActionTypeInput) { in.Tags = tagsOf(1, "AWS:") })
 		}},
 		"ConcurrentModificationException": onDemand("CreateCustomActionType", "ConcurrentModificationException", func(w *world) error {
@@ -290,7 +290,7 @@ func tagWays() map[string]way {
 		"ResourceNotFoundException": {"no such pipeline or action type", func(w *world) error { return w.tag(unknownARN, tagsOf(1, "t")) }},
 		"InvalidArnException":       {"an ARN of another account or region", func(w *world) error { return w.tag(foreignARN, tagsOf(1, "t")) }},
 		"TooManyTagsException":      {"over 50 tags", func(w *world) error { w.begin(); return w.tag(ourARN, tagsOf(51, "t")) }},
-		"InvalidTagsException":      {"a tag key begins with aws:", func(w *world) error { w.begin(); return w.tag(ourARN, tagsOf(1, "aws:")) }},
+		"InvalidTagsException":      {"a tag key begins with aws:, or is there twice", func(w *world) error { w.begin(); return w.tag(ourARN, tagsOf(1, "aws:")) }},
 		"ConcurrentModificationException": onDemand("TagResource", "ConcurrentModificationException", func(w *world) error {
 			return w.tag(unknownARN, tagsOf(1, "t"))
 		}),
@@ -302,7 +302,7 @@ func untagWays() map[string]way {
 		"ValidationException":             {anyLimit, func(w *world) error { return w.untag(aws.String("x"), "t") }},
 		"ResourceNotFoundException":       {"no such pipeline or action type", func(w *world) error { return w.untag(unknownARN, "t") }},
 		"InvalidArnException":             {"an ARN of another account or region", func(w *world) error { return w.untag(foreignARN, "t") }},
-		"InvalidTagsException":            {"a tag key begins with aws:", func(w *world) error { w.begin(); return w.untag(ourARN, "aws:t") }},
+		"InvalidTagsException":            {"a tag key begins with aws:, or is there twice", func(w *world) error { w.begin(); return w.untag(ourARN, "aws:t") }},
 		"ConcurrentModificationException": onDemand("UntagResource", "ConcurrentModificationException", func(w *world) error { return w.untag(unknownARN, "t") }),
 	}
 }

@@ -71,7 +71,7 @@ const (
 )
 
 var (
-	scopePattern = regexp.MustCompile(`^([A-Za-z0-9]{4,128})/([0-9]{8})/([a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})/([a-z0-9-]+)/aws4_request$`)
+	scopePattern = regexp.MustCompile(`^([A-Za-z0-9_]{1,128})/([0-9]{8})/([a-z0-9-]{2,30})/([a-z0-9-]+)/aws4_request$`)
 	fieldPattern = regexp.MustCompile(`(Credential|SignedHeaders|Signature)=([^,\s]+)`)
 )
 
