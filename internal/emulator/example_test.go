@@ -3,7 +3,6 @@ package emulator_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -14,23 +13,22 @@ import (
 )
 
 func Example() {
+	must := func(err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
 	e, err := emulator.New(emulator.Options{Buckets: []string{"artifacts"}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := e.Start("127.0.0.1:0"); err != nil {
-		log.Fatal(err)
-	}
-	defer func() { _ = e.Close() }()
+	must(err)
+	must(e.Start("127.0.0.1:0"))
+	defer func() { must(e.Close()) }()
 
 	client := codepipeline.New(codepipeline.Options{
 		BaseEndpoint: aws.String(e.URL()), Region: "us-east-1",
 		Credentials: credentials.NewStaticCredentialsProvider("any", "anything", ""),
 	})
 	// The answer to the next call is lost, after its effect: the SDK tries again.
-	if err := e.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.ResetAfter}); err != nil {
-		log.Fatal(err)
-	}
+	must(e.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.ResetAfter}))
 	_, err = client.CreateCustomActionType(context.Background(), &codepipeline.CreateCustomActionTypeInput{
 		Category: types.ActionCategoryTest, Provider: aws.String("Checker"), Version: aws.String("1"),
 		InputArtifactDetails: &types.ArtifactDetails{}, OutputArtifactDetails: &types.ArtifactDetails{},
