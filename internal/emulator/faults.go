@@ -27,6 +27,9 @@ const (
 	// ModelledError answers Fault.Code, one of the errors that CodePipeline's model
 	// names for the operation; the call has no effect.
 	ModelledError FaultKind = "ModelledError"
+	// AccessDenied answers AccessDeniedException (S3, STS: AccessDenied): the caller
+	// lacks the permission for the operation.
+	AccessDenied FaultKind = "AccessDenied"
 	// ResetBefore breaks the connection before the effect.
 	ResetBefore FaultKind = "ResetBefore"
 	// ResetAfter breaks the connection after the effect: the answer is lost.
@@ -38,7 +41,7 @@ const (
 	DuplicateDispatch FaultKind = "DuplicateDispatch"
 )
 
-var kinds = []FaultKind{Throttle, ServerError, ServerErrorAfter, ModelledError, ResetBefore, ResetAfter, Latency, DuplicateDispatch}
+var kinds = []FaultKind{Throttle, ServerError, ServerErrorAfter, ModelledError, AccessDenied, ResetBefore, ResetAfter, Latency, DuplicateDispatch}
 
 // AnyOperation is a Fault.Operation.
 const AnyOperation = "*"

@@ -23,6 +23,7 @@ func TestFaults(t *testing.T) {
 	}{
 		Throttle:         {"ThrottlingException", false},
 		ServerError:      {"InternalFailure", false},
+		AccessDenied:     {"AccessDeniedException", false},
 		ServerErrorAfter: {"InternalFailure", true},
 		ResetBefore:      {"", false},
 		ResetAfter:       {"", true},

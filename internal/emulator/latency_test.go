@@ -82,16 +82,17 @@ func TestFaultsOfSTS(t *testing.T) {
 			RoleArn: aws.String("arn:aws:iam::111122223333:role/operator"), RoleSessionName: aws.String("session"), ExternalId: aws.String("team-a")})
 		return err
 	}
-	for _, kind := range []emulator.FaultKind{emulator.Throttle, emulator.ServerError, emulator.ResetAfter} {
+	for _, kind := range []emulator.FaultKind{emulator.Throttle, emulator.ServerError, emulator.AccessDenied, emulator.ResetAfter} {
 		g.Expect(e.Inject(emulator.Fault{Operation: "AssumeRole", Kind: kind})).To(Succeed())
 	}
 	g.Expect(assume()).To(MatchError(ContainSubstring("Throttling")))
 	g.Expect(assume()).To(MatchError(ContainSubstring("InternalFailure")))
+	g.Expect(assume()).To(MatchError(ContainSubstring("AccessDenied")))
 	g.Expect(assume()).To(HaveOccurred())
 	g.Expect(assume()).To(Succeed())
 
 	calls := e.Journal()
-	g.Expect(calls).To(HaveLen(4))
+	g.Expect(calls).To(HaveLen(5))
 	for i, call := range calls {
 		g.Expect(call.Sequence).To(Equal(i + 1))
 		g.Expect(call.Service).To(Equal(emulator.ServiceSTS))
@@ -102,7 +103,7 @@ func TestFaultsOfSTS(t *testing.T) {
 			"RoleArn": "arn:aws:iam::111122223333:role/operator", "RoleSessionName": "session", "ExternalId": "team-a"}))
 	}
 	g.Expect(calls[0].Error).To(Equal("Throttling"))
-	g.Expect(calls[3].Error).To(BeEmpty())
+	g.Expect(calls[4].Error).To(BeEmpty())
 }
 
 func TestJournalHasNoWebIdentityToken(t *testing.T) {

@@ -43,6 +43,8 @@ func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, 
 	}
 	hold(r.Context(), fault.Delay)
 	switch fault.Kind {
+	case AccessDenied:
+		objects.WriteError(w, "AccessDenied", "Access Denied")
 	case Throttle:
 		objects.WriteError(w, "SlowDown", "Please reduce your request rate.")
 	case ServerError, ServerErrorAfter:

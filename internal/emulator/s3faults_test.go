@@ -22,6 +22,7 @@ func TestFaultsOfS3(t *testing.T) {
 	}{
 		emulator.Throttle:         {"SlowDown", true, false},
 		emulator.ServerError:      {"InternalError", true, false},
+		emulator.AccessDenied:     {"AccessDenied", true, false},
 		emulator.ServerErrorAfter: {"InternalError", true, true},
 		emulator.ResetBefore:      {"", true, false},
 		emulator.ResetAfter:       {"", true, true},

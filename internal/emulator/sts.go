@@ -97,6 +97,8 @@ func (e *Emulator) callSTS(action string, r *http.Request, who caller, refusal *
 		return nil, &engine.Error{Code: "Throttling", Message: "Rate exceeded"}
 	case fault == ServerError || fault == ServerErrorAfter:
 		return nil, &engine.Error{Code: "InternalFailure", Message: "The request processing has failed because of an unknown error"}
+	case fault == AccessDenied:
+		return nil, &engine.Error{Code: "AccessDenied", Message: fmt.Sprintf("User: %s is not authorized to perform: sts:%s", who.ARN, action)}
 	case refusal != nil:
 		return nil, &engine.Error{Code: codes[ServiceSTS][refusal.Reason], Message: refusal.Message}
 	}

@@ -71,7 +71,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 		return
 	}
 	var response any
-	if err = allow(r, who, refusal, name); err == nil {
+	if err = allow(r, who, refusal, name, fault.Kind); err == nil {
 		response, err = e.call(e.site(who.place()), name, body, fault)
 	}
 	e.record(ServiceCodePipeline, name, who, e.shown(name, body), outcomeOf(err), fault.Kind)
@@ -89,7 +89,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 }
 
 // allow says whether a request may be made at all.
-func allow(r *http.Request, who caller, refusal *identity.Refusal, operation string) error {
+func allow(r *http.Request, who caller, refusal *identity.Refusal, operation string, fault FaultKind) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case r.Method != http.MethodPost || r.URL.Path != "/":
@@ -98,7 +98,7 @@ func allow(r *http.Request, who caller, refusal *identity.Refusal, operation str
 		return &engine.Error{Code: "UnsupportedMediaTypeException", Message: "The Content-Type must be " + contentType}
 	case refusal != nil:
 		return &engine.Error{Code: codes[ServiceCodePipeline][refusal.Reason], Message: refusal.Message}
-	case who.grant != nil:
+	case who.grant != nil || fault == AccessDenied:
 		return &engine.Error{Code: "AccessDeniedException", Message: "User: " + who.ARN + " is not authorized to perform: codepipeline:" + operation}
 	}
 	return nil
