@@ -3,7 +3,9 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -32,12 +35,19 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
+
+type emulatorOptions = emulator.Options
+
+// redispatch is when a job that was polled and is not acknowledged comes again,
+// in tests that wait for it.
+const redispatch = 500 * time.Millisecond
 
 // patience is how long a test waits for anything.
 const patience = 30 * time.Second
@@ -49,6 +59,10 @@ var (
 
 func TestMain(m *testing.M) {
 	logf.SetLogger(logr.Discard())
+	// Tests that run at once mostly wait.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if environment.Config != nil {
 		if err := environment.Stop(); err != nil {
@@ -71,12 +85,19 @@ type world struct {
 	aws       *emulator.Emulator
 	pipelines *sdk.Client
 	objects   *s3.Client
+	logs      *logBook
+	// endpoint is where the operator finds AWS.
+	endpoint string
+	// wrap stands between the operator and the API server, if it is set.
+	wrap func(http.RoundTripper) http.RoundTripper
+	// executionInterval is the operator's; zero: stopped executions are not noticed.
+	executionInterval time.Duration
 }
 
 // newWorld makes a world with a namespace of its own. The operator is not
 // started yet.
-func newWorld(t *testing.T) *world {
-	w := &world{WithT: NewWithT(t), t: t, ctx: t.Context()}
+func newWorld(t *testing.T, adjust ...func(*emulatorOptions)) *world {
+	w := &world{WithT: NewWithT(t), t: t, ctx: t.Context(), logs: &logBook{}}
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run 'make test-unit', or set it to bin/k8s")
 	}
@@ -91,22 +112,30 @@ func newWorld(t *testing.T) *world {
 	w.Expect(w.kube.Create(w.ctx, namespace)).To(Succeed())
 	w.namespace = namespace.Name
 
-	w.aws, err = emulator.New(emulator.Options{
+	options := emulatorOptions{
 		Buckets:   []string{"source", "artifacts"},
 		Behaviour: engine.Behaviour{ContinuationDelay: time.Millisecond, CreateOnly: true},
-	})
+	}
+	for _, change := range adjust {
+		change(&options)
+	}
+	w.aws, err = emulator.New(options)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.aws.Start("127.0.0.1:0")).To(Succeed())
 	t.Cleanup(func() { _ = w.aws.Close() })
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": w.aws.URL(), "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
-	} {
-		t.Setenv(name, value)
-	}
-	cfg, err := config.LoadDefaultConfig(w.ctx)
+	w.endpoint = w.aws.URL()
+	cfg, err := config.LoadDefaultConfig(w.ctx, w.cloud()...)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.pipelines, w.objects = sdk.NewFromConfig(cfg), s3.NewFromConfig(cfg)
 	return w
+}
+
+// cloud configures clients of the emulated AWS.
+func (w *world) cloud() []func(*config.LoadOptions) error {
+	return []func(*config.LoadOptions) error{
+		config.WithBaseEndpoint(w.endpoint), config.WithRegion("us-east-1"),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),
+	}
 }
 
 // operate starts an operator and returns how to stop it.
@@ -116,14 +145,22 @@ func (w *world) operate() (stop func()) {
 	cached, err := CacheOptions()
 	w.Expect(err).NotTo(HaveOccurred())
 	cached.DefaultNamespaces = map[string]cache.Config{w.namespace: {}} // other tests leave objects behind
-	mgr, err := ctrl.NewManager(w.config, ctrl.Options{
+	reached := rest.CopyConfig(w.config)
+	if w.wrap != nil {
+		reached.Wrap(w.wrap)
+	}
+	mgr, err := ctrl.NewManager(reached, ctrl.Options{
 		Scheme: scheme, Cache: cached,
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true)}, // one operator after another in this process
+		Metrics: metricsserver.Options{BindAddress: "0"},
+		// One operator after another in this process; a panic is a test's failure.
+		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true), RecoverPanic: ptr.To(false)},
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(w.ctx)
-	w.Expect(Setup(ctx, mgr, Options{Clock: clock.RealClock{}, Workload: workload.Options{RunnerImage: "operator:test"}})).To(Succeed())
+	w.Expect(Setup(ctx, mgr, Options{
+		Clock: clock.RealClock{}, Workload: workload.Options{RunnerImage: "operator:test"}, Logs: w.logs, ExecutionInterval: w.executionInterval,
+		AWS: codepipeline.NewClients(w.cloud()...),
+	})).To(Succeed())
 	stopped := make(chan error, 1)
 	go func() { stopped <- mgr.Start(ctx) }()
 	stop = sync.OnceFunc(func() {

@@ -21,7 +21,7 @@ func (r *PipelineJobReconciler) acknowledge(ctx context.Context, job *v1alpha1.P
 	if err != nil {
 		return err
 	}
-	earlier, err := r.recordCall(ctx, job, operationAcknowledge, job.Spec.Job.Nonce)
+	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: job.Spec.Job.Nonce})
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,8 @@ func (r *PipelineJobReconciler) acknowledge(ctx context.Context, job *v1alpha1.P
 	}
 	switch codepipeline.KindOf(err) {
 	case codepipeline.InvalidNonce:
-		if earlier {
+		// A job that was claimed before stays ours: this was its duplicate.
+		if earlier || job.Status.AcknowledgedJobID == job.Spec.Job.ID {
 			return r.acknowledged(ctx, job)
 		}
 		return r.drop(ctx, job, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
@@ -55,7 +56,7 @@ func (r *PipelineJobReconciler) acknowledge(ctx context.Context, job *v1alpha1.P
 func (r *PipelineJobReconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
-		status.AcknowledgedJobID = job.Spec.Job.ID
+		status.AcknowledgedJobID, status.AcknowledgedNonce = job.Spec.Job.ID, job.Spec.Job.Nonce
 		status.Call = nil
 		if status.AcknowledgedAt == nil {
 			status.AcknowledgedAt = &now
@@ -63,13 +64,18 @@ func (r *PipelineJobReconciler) acknowledged(ctx context.Context, job *v1alpha1.
 		if status.ContinuationToken == job.Spec.Job.ContinuationToken {
 			status.ContinuationToken = ""
 		}
+		if status.Progress != nil {
+			status.Progress.ContinuationToken = "" // whatever came back, the run goes on under it
+		}
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged,
 			"CodePipeline took the claim of job "+job.Spec.Job.ID)
 	})
 	if err != nil {
 		return err
 	}
-	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, operationAcknowledge, "Claimed job "+job.Spec.Job.ID)
+	if !job.Status.RunGoesOn() { // not for each update of the progress
+		r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, operationAcknowledge, "Claimed job "+job.Spec.Job.ID)
+	}
 	return nil
 }
 

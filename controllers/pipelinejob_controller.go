@@ -6,16 +6,17 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -39,8 +40,9 @@ type PipelineJobReconciler struct {
 	client.Client
 	// Live reads past the cache.
 	Live client.Reader
-	// Pods reads the logs of pods, for results too large for a termination message.
-	Pods   kubernetes.Interface
+	// Logs are read for progress, and for results too large for a termination
+	// message.
+	Logs   PodLogs
 	AWS    *codepipeline.Clients
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
@@ -50,6 +52,10 @@ type PipelineJobReconciler struct {
 	ClusterID string
 	// Wake makes an action's jobs be polled for at once: a slot came free.
 	Wake func(action types.NamespacedName)
+	// Executions tells which jobs CodePipeline waits for no more.
+	Executions *executions
+
+	reads reads
 }
 
 // Retries after errors: from a second to a minute, for ever. An action stays
@@ -89,6 +95,7 @@ func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods/log,verbs=get
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=create;patch;delete
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=pipelinejob-system,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups="",namespace=pipelinejob-system,resources=events,verbs=create;patch
@@ -113,6 +120,9 @@ func (r *PipelineJobReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	}
 	log.V(1).Info("Next step", "step", next)
 	err = r.take(ctx, next, s, action)
+	if next == stepReadProgress && err == nil {
+		return ctrl.Result{RequeueAfter: s.progressEvery}, nil // there may have been no news
+	}
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: retryFirst}, nil // the reading was stale
 	}
@@ -129,10 +139,10 @@ func (r *PipelineJobReconciler) gather(ctx context.Context, job *v1alpha1.Pipeli
 		action = nil
 	case err != nil:
 		return s, nil, fmt.Errorf("read the CustomAction: %w", err)
-	case action.Spec.TTLSecondsAfterFinished != nil:
-		ttl := time.Duration(*action.Spec.TTLSecondsAfterFinished) * time.Second
-		s.ttl = &ttl
+	default:
+		s.follow(action)
 	}
+	r.watchExecution(ctx, &s, action)
 	if job.Status.Run == nil {
 		return s, action, nil
 	}
@@ -143,8 +153,45 @@ func (r *PipelineJobReconciler) gather(ctx context.Context, job *v1alpha1.Pipeli
 	if err != nil {
 		return s, nil, err
 	}
-	s.outcome = workload.Observe(s.run, pods, s.now)
+	s.pods, s.progressRead = pods, r.reads.of(job.UID)
+	evidence := workload.Evidence{Job: s.run, Pods: pods, Now: s.now, Patience: workload.DefaultPatience}
+	if workload.NeedsEvents(evidence) {
+		if evidence.Events, err = r.eventsOfRun(ctx, s.run); err != nil {
+			return s, nil, err
+		}
+	}
+	s.outcome = workload.Observe(evidence)
+	s.recheck = soonest(s.recheck, s.outcome.Recheck)
 	return s, action, nil
+}
+
+// follow takes over what the CustomAction says of its jobs.
+func (s *state) follow(action *v1alpha1.CustomAction) {
+	if seconds := action.Spec.TTLSecondsAfterFinished; seconds != nil {
+		s.ttl = ptr.To(time.Duration(*seconds) * time.Second)
+	}
+	if progress := action.Spec.Progress; progress != nil {
+		s.progressEvery = progress.Interval.Duration
+	}
+}
+
+// watchExecution finds out whether CodePipeline still waits for the job. When it
+// does not say, the work goes on.
+func (r *PipelineJobReconciler) watchExecution(ctx context.Context, s *state, action *v1alpha1.CustomAction) {
+	if s.job.Settled() || s.mustAcknowledge() {
+		return
+	}
+	id := identity(s.job.Spec.AWS, r.ClusterID, s.job.Namespace)
+	why, again, denied := r.Executions.closed(ctx, id, s.job)
+	s.closed, s.recheck = why, soonest(s.recheck, again)
+	if denied == nil {
+		return
+	}
+	logf.FromContext(ctx).Info("Stopped executions can't be noticed", "error", denied)
+	if action != nil {
+		r.Events.Eventf(action, nil, corev1.EventTypeWarning, v1alpha1.ReasonAccessDenied, "WatchExecutions", "%s", codepipeline.Cut(
+			"Stopped executions are not noticed before their jobs end: codepipeline:ListActionExecutions is not allowed: "+denied.Error(), maxEventNote))
+	}
 }
 
 // podsOfRun lists the pods of a run's Job. When the Job has ended they are read
@@ -161,6 +208,44 @@ func (r *PipelineJobReconciler) podsOfRun(ctx context.Context, job *v1alpha1.Pip
 		return nil, fmt.Errorf("list the pods of Job %s: %w", run.Name, err)
 	}
 	return pods.Items, nil
+}
+
+// eventsOfRun lists the events of a run's Job and of its pods, those that are
+// gone included.
+func (r *PipelineJobReconciler) eventsOfRun(ctx context.Context, run *batchv1.Job) ([]workload.Event, error) {
+	var found []workload.Event
+	for _, selector := range []client.MatchingFields{
+		{"involvedObject.kind": "Job", "involvedObject.name": run.Name},
+		{"involvedObject.kind": "Pod"},
+	} {
+		var list corev1.EventList
+		if err := r.Live.List(ctx, &list, client.InNamespace(run.Namespace), selector); err != nil {
+			return nil, fmt.Errorf("list the events of Job %s: %w", run.Name, err)
+		}
+		for i := range list.Items {
+			object := list.Items[i].InvolvedObject
+			if object.Name == run.Name || strings.HasPrefix(object.Name, run.Name+"-") {
+				found = append(found, eventOf(&list.Items[i]))
+			}
+		}
+	}
+	return found, nil
+}
+
+// eventOf reads an event of either API: the older one has no series.
+func eventOf(event *corev1.Event) workload.Event {
+	read := workload.Event{
+		Object: event.InvolvedObject.Kind + "/" + event.InvolvedObject.Name,
+		Reason: event.Reason, Message: event.Message,
+		First: event.FirstTimestamp.Time, Last: event.LastTimestamp.Time, Count: max(event.Count, 1),
+	}
+	if read.First.IsZero() {
+		read.First, read.Last = event.EventTime.Time, event.EventTime.Time
+	}
+	if series := event.Series; series != nil {
+		read.Last, read.Count = series.LastObservedTime.Time, series.Count
+	}
+	return read
 }
 
 // jobOfRun reads the Kubernetes Job of the current run, nil when there is none
@@ -194,6 +279,14 @@ func (r *PipelineJobReconciler) take(ctx context.Context, next step, s state, ac
 		return r.renewSecret(ctx, s.job)
 	case stepCreateJob:
 		return r.createJob(ctx, s.job, action)
+	case stepReadProgress:
+		return r.readProgress(ctx, s)
+	case stepReportProgress:
+		return r.reportProgress(ctx, s.job)
+	case stepRecordClosed:
+		return r.recordClosed(ctx, s)
+	case stepNoteOverdue:
+		return r.noteOverdue(ctx, s.job)
 	case stepRecordResult:
 		return r.recordResult(ctx, s.job, s.outcome)
 	case stepRecordLost:

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ func TestDecide(t *testing.T) {
 		"reported, Secret left":                           {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported}, want: stepDropSecret},
 		"reported, time to live left":                     {history: []change{acknowledged, planned, started, ended, complete, reported, ttl(time.Hour)}, want: stepWait, wait: time.Hour},
 		"reported, time to live over":                     {history: []change{acknowledged, planned, started, ended, complete, reported, ttl(0)}, want: stepExpire},
+		"acknowledged, then handed out anew":              {history: []change{acknowledged, planned, started, newNonce}, want: stepAcknowledge},
 		"claimed elsewhere":                               {history: []change{reported}, want: stepWait},
 		"claimed elsewhere, then handed out anew":         {history: []change{reported, newNonce}, want: stepAcknowledge},
 		"token recorded":                                  {history: []change{acknowledged, planned, started, ended, token}, want: stepReport},
@@ -66,6 +68,44 @@ func TestDecide(t *testing.T) {
 		"deleted, then the continuation came":             {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued}, want: stepAcknowledge},
 		"deleted, the continuation is claimed":            {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued, acknowledged, tokenUsed}, want: stepCancel},
 	}
+	progress := map[string]struct {
+		history []change
+		want    step
+		wait    time.Duration
+	}{
+		"progress is to be read":                      {history: []change{working, readAgo(30 * time.Second)}, want: stepReadProgress},
+		"progress was read":                           {history: []change{working, readAgo(10 * time.Second)}, want: stepWait, wait: 20 * time.Second},
+		"progress was recorded a while ago":           {history: []change{working, readAgo(time.Hour), update(10 * time.Second), updateBack}, want: stepWait, wait: 20 * time.Second},
+		"an execution is to be looked at sooner":      {history: []change{working, readAgo(10 * time.Second), recheck(time.Second)}, want: stepWait, wait: time.Second},
+		"progress recorded":                           {history: []change{working, update(0)}, want: stepReportProgress},
+		"progress recorded, then the run ends":        {history: []change{working, update(0), ended}, want: stepRecordResult},
+		"progress recorded, then deleted":             {history: []change{working, update(0), deleting}, want: stepCancel},
+		"progress maybe told, then the run ends":      {history: []change{working, update(0), tellingProgress, ended}, want: stepReportProgress},
+		"progress maybe told, result recorded":        {history: []change{working, update(0), tellingProgress, ended, complete}, want: stepReportProgress},
+		"progress told":                               {history: []change{working, update(0), delivered}, want: stepWait},
+		"progress told, credentials age":              {history: []change{artifacts, working, secretAge(time.Hour), update(0), delivered}, want: stepWait},
+		"progress told, then the run ends":            {history: []change{working, update(0), delivered, ended}, want: stepRecordResult},
+		"progress told, then the Job vanishes":        {history: []change{working, update(0), delivered, vanished}, want: stepRecordLost},
+		"progress told, result recorded":              {history: []change{working, update(0), delivered, ended, complete}, want: stepWait},
+		"progress told, own token recorded":           {history: []change{working, update(0), delivered, ended, token}, want: stepWait},
+		"progress told, then deleted":                 {history: []change{working, update(0), delivered, deleting}, want: stepCancel},
+		"progress told, cancelled: the Job must go":   {history: []change{working, update(0), delivered, deleting, complete}, want: stepStopRun},
+		"the job of the progress is back":             {history: []change{working, update(0), delivered, continued}, want: stepAcknowledge},
+		"it is claimed: the run goes on":              {history: []change{working, update(0), delivered, continued, acknowledged, updateBack}, want: stepWait},
+		"it is claimed, and a result waits":           {history: []change{working, update(0), delivered, ended, complete, continued, acknowledged, updateBack}, want: stepReport},
+		"it is claimed, and an own token waits":       {history: []change{working, update(0), delivered, ended, token, continued, acknowledged, updateBack}, want: stepReport},
+		"it is claimed: credentials are still young":  {history: []change{artifacts, working, secretAge(2 * time.Minute), update(0), delivered, continued, acknowledged, updateBack}, want: stepWait, wait: 3 * time.Minute},
+		"stopped from elsewhere":                      {history: []change{working, closed}, want: stepRecordClosed},
+		"stopped while a continuation is to come":     {history: []change{working, ended, token, delivered, closed}, want: stepRecordClosed},
+		"stopped while progress is to come back":      {history: []change{working, update(0), delivered, closed}, want: stepRecordClosed},
+		"looks stopped, but a report is under way":    {history: []change{working, ended, complete, calling("PutJobSuccessResult"), closed}, want: stepReport},
+		"works longer than an action may":             {history: []change{working, claimedAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"reports longer than an action may":           {history: []change{working, ended, complete, calling("PutJobSuccessResult"), claimedAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"a continuation is to come":                   {history: []change{working, ended, token, delivered, continuedAgo(5 * time.Minute)}, want: stepWait, wait: 10 * time.Minute},
+		"a continuation is overdue":                   {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute)}, want: stepNoteOverdue},
+		"a continuation is overdue, and that is said": {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute), overdueSaid}, want: stepWait},
+	}
+	maps.Copy(cases, progress)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -90,7 +130,9 @@ func calling(operation string) change {
 	}
 }
 
-func acknowledged(s *state) { s.job.Status.AcknowledgedJobID = s.job.Spec.Job.ID }
+func acknowledged(s *state) {
+	s.job.Status.AcknowledgedJobID, s.job.Status.AcknowledgedNonce = s.job.Spec.Job.ID, s.job.Spec.Job.Nonce
+}
 
 func planned(s *state) { s.job.Status.Run = &v1alpha1.Run{Number: 1, JobName: "job-1"} }
 
@@ -149,6 +191,48 @@ func newNonce(s *state) {
 func continued(s *state) {
 	s.job.Spec.Job = v1alpha1.Job{ID: "job-2", Nonce: "2", ContinuationToken: "again"}
 	s.job.Generation++
+}
+
+func working(s *state) {
+	acknowledged(s)
+	planned(s)
+	started(s)
+}
+
+// readAgo has progress told every 30 seconds, which was read a while ago.
+func readAgo(ago time.Duration) change {
+	return func(s *state) { s.progressEvery, s.progressRead = 30*time.Second, noon.Add(-ago) }
+}
+
+// update is progress that was recorded a while ago.
+func update(ago time.Duration) change {
+	return func(s *state) {
+		s.job.Status.Progress = &v1alpha1.ProgressReport{Updates: 1, RecordedAt: metav1.NewTime(noon.Add(-ago)), ContinuationToken: "again"}
+	}
+}
+
+// updateBack is the end of that.
+func updateBack(s *state) { s.job.Status.Progress.ContinuationToken = "" }
+
+func tellingProgress(s *state) {
+	call := progressCall(s.job)
+	s.job.Status.Call = &call
+}
+
+func recheck(in time.Duration) change { return func(s *state) { s.recheck = in } }
+
+func closed(s *state) { s.closed = "the execution was stopped" }
+
+func claimedAgo(ago time.Duration) change {
+	return func(s *state) { s.job.Status.AcknowledgedAt = &metav1.Time{Time: noon.Add(-ago)} }
+}
+
+func continuedAgo(ago time.Duration) change {
+	return func(s *state) { s.job.Status.ContinuedAt = &metav1.Time{Time: noon.Add(-ago)} }
+}
+
+func overdueSaid(s *state) {
+	setCondition(&s.job.Status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuationOverdue, "")
 }
 
 func ttl(d time.Duration) change { return func(s *state) { s.ttl = &d } }

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
@@ -30,7 +31,7 @@ func (r *PipelineJobReconciler) report(ctx context.Context, job *v1alpha1.Pipeli
 	if job.Status.FailureDetails != nil {
 		operation = operationFailure
 	}
-	earlier, err := r.recordCall(ctx, job, operation, "")
+	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operation, ContinuationToken: job.Status.ContinuationToken})
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func (r *PipelineJobReconciler) report(ctx context.Context, job *v1alpha1.Pipeli
 		if earlier {
 			return r.reported(ctx, job)
 		}
-		return r.unreported(ctx, job, v1alpha1.ReasonJobNoLongerOpen,
+		return r.unreported(ctx, job, false, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer waited for the result: the execution was stopped, or the action timed out")
 	case codepipeline.Refused:
 		return r.refused(ctx, job, operation, err)
@@ -66,6 +67,7 @@ func (r *PipelineJobReconciler) reported(ctx context.Context, job *v1alpha1.Pipe
 		status.ReportedJobID = job.Spec.Job.ID
 		status.Call = nil
 		if continues {
+			status.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
 			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
 				"CodePipeline took the continuation token of job "+job.Spec.Job.ID)
 			return
@@ -83,9 +85,10 @@ func (r *PipelineJobReconciler) reported(ctx context.Context, job *v1alpha1.Pipe
 	return nil
 }
 
-// unreported settles a job whose result nobody takes.
-func (r *PipelineJobReconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, reason, message string) error {
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+// unreported settles a job whose result nobody takes. The write is guarded where
+// no answer to a call would be lost with it.
+func (r *PipelineJobReconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, reason, message string) error {
+	err := r.writeStatus(ctx, job, guarded, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Call = nil
 		status.ReportedAt = &now
@@ -99,11 +102,33 @@ func (r *PipelineJobReconciler) unreported(ctx context.Context, job *v1alpha1.Pi
 	return nil
 }
 
+// recordClosed settles a job that CodePipeline waits for no more.
+func (r *PipelineJobReconciler) recordClosed(ctx context.Context, s state) error {
+	why := s.closed
+	if why == "" {
+		why = fmt.Sprintf("the action has taken longer than %s: CodePipeline gives up after about 24 hours", longestAction)
+	}
+	return r.unreported(ctx, s.job, true, v1alpha1.ReasonJobNoLongerOpen, why)
+}
+
+// noteOverdue tells, once, that CodePipeline has not handed an action out again.
+func (r *PipelineJobReconciler) noteOverdue(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	message := fmt.Sprintf("CodePipeline took a continuation token more than %s ago and has not handed the action out again: was its execution stopped, or does another worker poll for it?", overdueAfter)
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuationOverdue, message)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeWarning, v1alpha1.ReasonContinuationOverdue, "AwaitContinuation", message)
+	return nil
+}
+
 // refused turns a success that CodePipeline will never take into a failure
 // that says so: an action without a result would hang until it times out.
 func (r *PipelineJobReconciler) refused(ctx context.Context, job *v1alpha1.PipelineJob, operation string, cause error) error {
 	if operation == operationFailure {
-		return r.unreported(ctx, job, v1alpha1.ReasonReportRefused, cause.Error())
+		return r.unreported(ctx, job, false, v1alpha1.ReasonReportRefused, cause.Error())
 	}
 	return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
 		fmt.Sprintf("the work succeeded, but CodePipeline refused its result: %v", cause))

@@ -46,9 +46,9 @@ func (r *PipelineJobReconciler) recordResult(ctx context.Context, job *v1alpha1.
 
 // readLog reads a result from the log of a pod's report container.
 func (r *PipelineJobReconciler) readLog(ctx context.Context, namespace string, from workload.LogResult) (*result.Result, error) {
-	stream, err := r.Pods.CoreV1().Pods(namespace).GetLogs(from.Pod, &corev1.PodLogOptions{Container: contract.ContainerReport}).Stream(ctx)
+	stream, err := r.Logs.Open(ctx, namespace, from.Pod, contract.ContainerReport, 0)
 	if err != nil {
-		return nil, fmt.Errorf("read the result from the log of pod %s: %w", from.Pod, err)
+		return nil, err
 	}
 	defer func(c io.Closer) { _ = c.Close() }(stream) // it was only read from
 	return result.FromLog(stream, from.Pointer)
@@ -56,7 +56,7 @@ func (r *PipelineJobReconciler) readLog(ctx context.Context, namespace string, f
 
 func (r *PipelineJobReconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
 	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
-		r.endRun(status, given)
+		r.endRun(job, given)
 		if status.ExecutionDetails.PercentComplete == nil {
 			status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
 		}
@@ -75,7 +75,7 @@ func (r *PipelineJobReconciler) recordSuccess(ctx context.Context, job *v1alpha1
 // recordContinuation ends a run that asked, with a token, to be run again.
 func (r *PipelineJobReconciler) recordContinuation(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
 	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
-		r.endRun(status, given)
+		r.endRun(job, given)
 		status.ContinuationToken = given.ContinuationToken
 		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
 			fmt.Sprintf("run %d ended with a continuation token; the next run starts when CodePipeline hands the action out again", status.Run.Number))
@@ -89,8 +89,10 @@ func (r *PipelineJobReconciler) recordContinuation(ctx context.Context, job *v1a
 }
 
 // endRun takes over what a run gave back, with defaults for what it left out.
-func (r *PipelineJobReconciler) endRun(status *v1alpha1.PipelineJobStatus, given *result.Result) {
+func (r *PipelineJobReconciler) endRun(job *v1alpha1.PipelineJob, given *result.Result) {
 	now := metav1.NewTime(r.Clock.Now())
+	forgetProgress(job)
+	status := &job.Status
 	status.Run.FinishedAt = &now
 	if status.ExecutionDetails == nil {
 		status.ExecutionDetails = &v1alpha1.ExecutionDetails{}
@@ -113,6 +115,15 @@ func (r *PipelineJobReconciler) endRun(status *v1alpha1.PipelineJobStatus, given
 		if revision.Created != nil {
 			status.CurrentRevision.Created = ptr.To(metav1.NewTime(*revision.Created))
 		}
+	}
+}
+
+// forgetProgress drops an update of the progress that was not told yet: the
+// result takes its place. One that may have been told stays until that is known.
+func forgetProgress(job *v1alpha1.PipelineJob) {
+	told := job.AwaitsContinuation() || underWay(job, progressCall(job))
+	if job.Status.Progress != nil && !told {
+		job.Status.Progress.ContinuationToken = ""
 	}
 }
 
@@ -140,6 +151,7 @@ func (r *PipelineJobReconciler) recordEnd(ctx context.Context, job *v1alpha1.Pip
 			}
 			failure.ExternalExecutionID = job.Namespace + "/" + status.Run.JobName
 		}
+		forgetProgress(job)
 		status.FailureDetails = failure
 		status.ContinuationToken = ""
 		status.OutputVariables = nil

@@ -16,6 +16,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
+// maxPreviousRuns bounds the history that a status holds.
+const maxPreviousRuns = 10
+
 // planRun records the next run before its Job is made, so that the Job's name
 // is known even when nothing else of its making is.
 func (r *PipelineJobReconciler) planRun(ctx context.Context, job *v1alpha1.PipelineJob) error {
@@ -23,6 +26,8 @@ func (r *PipelineJobReconciler) planRun(ctx context.Context, job *v1alpha1.Pipel
 		number := int32(1)
 		if status.Run != nil {
 			number = status.Run.Number + 1
+			status.PreviousRuns = append(status.PreviousRuns, *status.Run)
+			status.PreviousRuns = status.PreviousRuns[max(0, len(status.PreviousRuns)-maxPreviousRuns):]
 		}
 		status.Run = &v1alpha1.Run{
 			Number:            number,

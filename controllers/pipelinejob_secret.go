@@ -47,7 +47,7 @@ func (r *PipelineJobReconciler) renewSecret(ctx context.Context, job *v1alpha1.P
 func (r *PipelineJobReconciler) detailsFailed(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
 	switch codepipeline.KindOf(cause) {
 	case codepipeline.JobNotFound, codepipeline.InvalidJobState:
-		return r.unreported(ctx, job, v1alpha1.ReasonJobNoLongerOpen,
+		return r.unreported(ctx, job, true, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer knows the job: the execution was stopped, or the action timed out")
 	default:
 		return cause

@@ -47,11 +47,11 @@ func phaseOf(job *v1alpha1.PipelineJob) v1alpha1.Phase {
 		return finalPhase(status, complete)
 	case status.AcknowledgedJobID == "":
 		return v1alpha1.PhasePending
-	case job.AwaitsContinuation():
+	case job.AwaitsContinuation() && !status.RunGoesOn() && complete == nil:
 		return v1alpha1.PhaseContinuing
 	case complete != nil, status.ContinuationToken != "":
 		return v1alpha1.PhaseReporting
-	case status.Run != nil && status.Run.JobUID != "" && status.Run.FinishedAt == nil:
+	case status.RunGoesOn() && status.Run.JobUID != "":
 		return v1alpha1.PhaseRunning
 	default:
 		return v1alpha1.PhaseAcknowledged
@@ -86,23 +86,25 @@ func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.Con
 // the same call was under way already: then an earlier try may have had its
 // effect. The write is guarded for later tries, too: a stale reading may show a
 // call as under way whose answer has long been recorded.
-func (r *PipelineJobReconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, operation, nonce string) (earlier bool, err error) {
-	call := job.Status.Call
-	earlier = call != nil && call.Operation == operation && call.JobID == job.Spec.Job.ID && call.Nonce == nonce
+func (r *PipelineJobReconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, call v1alpha1.Call) (earlier bool, err error) {
+	call.JobID = job.Spec.Job.ID
+	earlier = underWay(job, call)
 	return earlier, r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		if earlier {
 			status.Call.Tries++
 			return
 		}
 		status.ReportedAt = nil
-		status.Call = &v1alpha1.Call{
-			Operation: operation,
-			JobID:     job.Spec.Job.ID,
-			Nonce:     nonce,
-			Since:     metav1.NewTime(r.Clock.Now()),
-			Tries:     1,
-		}
+		call.Since, call.Tries = metav1.NewTime(r.Clock.Now()), 1
+		status.Call = &call
 	})
+}
+
+// underWay says whether a call was tried and its answer is not known.
+func underWay(job *v1alpha1.PipelineJob, call v1alpha1.Call) bool {
+	known := job.Status.Call
+	return known != nil && known.Operation == call.Operation && known.JobID == call.JobID &&
+		known.Nonce == call.Nonce && known.ContinuationToken == call.ContinuationToken
 }
 
 // callFailed leaves word of a call that will be tried again. A call that

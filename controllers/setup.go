@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +32,14 @@ type Options struct {
 	Workload workload.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
+	// ExecutionInterval is the time between two looks at a pipeline execution, to
+	// notice that it was stopped; zero: none.
+	ExecutionInterval time.Duration
+	// Logs are those of pods; nil for the cluster's.
+	Logs PodLogs
+	// AWS makes the clients of CodePipeline; nil for ones that are configured by
+	// the environment.
+	AWS *codepipeline.Clients
 }
 
 // NewScheme knows all types that the operator handles.
@@ -65,11 +74,17 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.PipelineJob{}, poller.IndexAction, poller.IndexByAction); err != nil {
 		return fmt.Errorf("index PipelineJobs: %w", err)
 	}
-	pods, err := kubernetes.NewForConfig(mgr.GetConfig())
-	if err != nil {
-		return fmt.Errorf("make a client for pod logs: %w", err)
+	if o.Logs == nil {
+		pods, err := kubernetes.NewForConfig(mgr.GetConfig())
+		if err != nil {
+			return fmt.Errorf("make a client for pod logs: %w", err)
+		}
+		o.Logs = clusterLogs{pods}
 	}
-	aws := &codepipeline.Clients{}
+	aws := o.AWS
+	if aws == nil {
+		aws = codepipeline.NewClients()
+	}
 	changed := make(chan event.TypedGenericEvent[types.NamespacedName], pollChanges)
 	polls := &poller.Poller{
 		Client: mgr.GetClient(),
@@ -99,15 +114,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		return fmt.Errorf("set up the CustomAction controller: %w", err)
 	}
 	jobs := &PipelineJobReconciler{
-		Client:    mgr.GetClient(),
-		Live:      mgr.GetAPIReader(),
-		Pods:      pods,
-		AWS:       aws,
-		Clock:     o.Clock,
-		Events:    mgr.GetEventRecorder("pipelinejob-operator"),
-		Workload:  o.Workload,
-		ClusterID: o.ClusterID,
-		Wake:      polls.Wake,
+		Client:     mgr.GetClient(),
+		Live:       mgr.GetAPIReader(),
+		AWS:        aws,
+		Clock:      o.Clock,
+		Events:     mgr.GetEventRecorder("pipelinejob-operator"),
+		Workload:   o.Workload,
+		ClusterID:  o.ClusterID,
+		Logs:       o.Logs,
+		Wake:       polls.Wake,
+		Executions: &executions{aws: aws, interval: o.ExecutionInterval, clock: o.Clock},
 	}
 	if err := jobs.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the PipelineJob controller: %w", err)

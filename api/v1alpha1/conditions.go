@@ -79,6 +79,9 @@ const (
 	// ReasonContinuing: the run ended with a continuation token; CodePipeline
 	// will hand the action out again.
 	ReasonContinuing = "Continuing"
+	// ReasonContinuationOverdue: CodePipeline was given a continuation token and
+	// has not handed the action out again for a long time.
+	ReasonContinuationOverdue = "ContinuationOverdue"
 	// ReasonSucceeded: the work succeeded.
 	ReasonSucceeded = "Succeeded"
 	// ReasonFailed: the work failed; status.failureDetails says why.

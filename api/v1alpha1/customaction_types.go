@@ -94,6 +94,11 @@ type CustomActionSpec struct {
 	// +required
 	JobTemplate batchv1.JobTemplateSpec `json:"jobTemplate"`
 
+	// progress shows percentage and summary of work that goes on in CodePipeline.
+	// Without it they are shown when the work has ended.
+	// +optional
+	Progress *Progress `json:"progress,omitempty"`
+
 	// timeout bounds the work of one run, from the start of its Job. CodePipeline
 	// itself gives up on a custom action after about 24 hours.
 	// +optional
@@ -106,6 +111,19 @@ type CustomActionSpec struct {
 	// +kubebuilder:default=86400
 	// +kubebuilder:validation:Minimum=0
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+}
+
+// Progress makes the progress of running work visible in CodePipeline.
+type Progress struct {
+	// interval is the shortest time between two updates. There is one only when a
+	// step has written another percent-complete, summary or external-execution-id.
+	//
+	// CodePipeline takes progress only with a continuation token, which ends its
+	// job and makes another: each update costs a PutJobSuccessResult, an
+	// AcknowledgeJob and the polls until the job is back.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('1h')",message="must be from 10s to 1h: each update costs calls to CodePipeline"
+	Interval metav1.Duration `json:"interval"`
 }
 
 // RegistrationPolicy says whether the operator may create the action type.

@@ -20,6 +20,8 @@ import (
 // +kubebuilder:printcolumn:name="Reported",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Reported")].status`
 // +kubebuilder:printcolumn:name="Run",type=integer,priority=1,JSONPath=`.status.run.number`
 // +kubebuilder:printcolumn:name="Job",type=string,priority=1,JSONPath=`.status.run.jobName`
+// +kubebuilder:printcolumn:name="Started",type=date,priority=1,JSONPath=`.status.run.startedAt`
+// +kubebuilder:printcolumn:name="Finished",type=date,priority=1,JSONPath=`.status.finishedAt`
 // +kubebuilder:printcolumn:name="Summary",type=string,priority=1,JSONPath=`.status.executionDetails.summary`
 // +kubebuilder:printcolumn:name="Failure",type=string,priority=1,JSONPath=`.status.failureDetails.message`
 type PipelineJob struct {
@@ -256,6 +258,11 @@ type PipelineJobStatus struct {
 	// +optional
 	AcknowledgedJobID string `json:"acknowledgedJobID,omitempty"`
 
+	// acknowledgedNonce is the nonce with which it was acknowledged. When the same
+	// job is handed out with another, the claim had no effect.
+	// +optional
+	AcknowledgedNonce string `json:"acknowledgedNonce,omitempty"`
+
 	// call is the claim or report that is under way. It is written before the
 	// call is made and removed with its answer, so that an operator that is
 	// restarted in between knows that the call may have had its effect.
@@ -270,6 +277,17 @@ type PipelineJobStatus struct {
 	// run is the current or last run.
 	// +optional
 	Run *Run `json:"run,omitempty"`
+
+	// previousRuns are the last 10 runs before it, the newest last.
+	// +optional
+	// +kubebuilder:validation:MaxItems=10
+	// +listType=atomic
+	PreviousRuns []Run `json:"previousRuns,omitempty"`
+
+	// progress is what CodePipeline was told while the run goes on; what it was
+	// told is in executionDetails.
+	// +optional
+	Progress *ProgressReport `json:"progress,omitempty"`
 
 	// executionDetails are the executionDetails of PutJobSuccessResult.
 	// +optional
@@ -295,6 +313,9 @@ type PipelineJobStatus struct {
 	// +optional
 	ReportedJobID string `json:"reportedJobID,omitempty"`
 
+	// continuedAt is when CodePipeline last took a continuation token.
+	// +optional
+	ContinuedAt *metav1.Time `json:"continuedAt,omitempty"`
 	// acknowledgedAt is when the first claim was taken.
 	// +optional
 	AcknowledgedAt *metav1.Time `json:"acknowledgedAt,omitempty"`
@@ -318,6 +339,9 @@ type Call struct {
 	// nonce that it is made with (AcknowledgeJob).
 	// +optional
 	Nonce string `json:"nonce,omitempty"`
+	// continuationToken that it is made with (PutJobSuccessResult).
+	// +optional
+	ContinuationToken string `json:"continuationToken,omitempty"`
 	// since is when it was first tried.
 	// +required
 	Since metav1.Time `json:"since"`
@@ -326,6 +350,21 @@ type Call struct {
 	// earlier one's.
 	// +required
 	Tries int32 `json:"tries"`
+}
+
+// ProgressReport is an update of the progress of a run that goes on.
+type ProgressReport struct {
+	// updates counts those of this PipelineJob.
+	// +required
+	Updates int32 `json:"updates"`
+	// recordedAt is when the last one was written down to be told.
+	// +required
+	RecordedAt metav1.Time `json:"recordedAt"`
+	// continuationToken of the operator's own, with which CodePipeline is told. The
+	// job that comes back with it takes over the run. It is empty while there is
+	// no such job to come.
+	// +optional
+	ContinuationToken string `json:"continuationToken,omitempty"`
 }
 
 // SecretState tells what the Secret of a job was made from.
@@ -438,5 +477,17 @@ func (j *PipelineJob) Settled() bool {
 // AwaitsContinuation says whether CodePipeline was given a continuation token
 // and has not handed the action out again yet.
 func (j *PipelineJob) AwaitsContinuation() bool {
-	return j.Status.ContinuationToken != "" && j.Status.ReportedJobID == j.Spec.Job.ID
+	return (j.Status.ContinuationToken != "" || j.Status.ProgressToken() != "") && j.Status.ReportedJobID == j.Spec.Job.ID
 }
+
+// ProgressToken is the continuation token of an update of the progress that is
+// to be told, or whose job has not come back yet; empty when there is none.
+func (s *PipelineJobStatus) ProgressToken() string {
+	if s.Progress == nil {
+		return ""
+	}
+	return s.Progress.ContinuationToken
+}
+
+// RunGoesOn says whether a run was planned whose end is not recorded yet.
+func (s *PipelineJobStatus) RunGoesOn() bool { return s.Run != nil && s.Run.FinishedAt == nil }

@@ -34,7 +34,9 @@ type options struct {
 	leaderElect    bool
 	runnerImage    string
 	clusterID      string
-	log            zap.Options
+	// executionInterval is as in controllers.Options.
+	executionInterval time.Duration
+	log               zap.Options
 }
 
 func parse() (options, error) {
@@ -46,6 +48,8 @@ func parse() (options, error) {
 		"Image with /runner for the pods of jobs: this program's own image (default $RUNNER_IMAGE).")
 	flag.StringVar(&o.clusterID, "cluster-id", "",
 		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed.")
+	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
+		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped; 0: none (codepipeline:ListActionExecutions).")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if o.runnerImage == "" {
@@ -79,6 +83,8 @@ func run(ctx context.Context, o options) error {
 		Clock:     clock.RealClock{},
 		Workload:  workload.Options{RunnerImage: o.runnerImage, RunnerEnv: env},
 		ClusterID: o.clusterID,
+
+		ExecutionInterval: o.executionInterval,
 	})
 	if err != nil {
 		return err

@@ -103,6 +103,34 @@ func (c *Client) PutJobFailureResult(ctx context.Context, result Failure) error 
 	return nil
 }
 
+// Statuses of action executions.
+const (
+	ActionInProgress = string(types.ActionExecutionStatusInProgress)
+	ActionAbandoned  = string(types.ActionExecutionStatusAbandoned)
+)
+
+// ListActionExecutions tells the status of each action execution of a pipeline
+// execution, by its ID: ActionInProgress, ActionAbandoned, Succeeded or Failed.
+func (c *Client) ListActionExecutions(ctx context.Context, pipeline, execution string) (map[string]string, error) {
+	pages := sdk.NewListActionExecutionsPaginator(c.reader, &sdk.ListActionExecutionsInput{
+		PipelineName: &pipeline, Filter: &types.ActionExecutionFilter{PipelineExecutionId: &execution},
+	})
+	statuses := map[string]string{}
+	for pages.HasMorePages() {
+		if err := c.ready(ctx); err != nil {
+			return nil, err
+		}
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list action executions of pipeline %s: %w", pipeline, err)
+		}
+		for _, action := range page.ActionExecutionDetails {
+			statuses[aws.ToString(action.ActionExecutionId)] = string(action.Status)
+		}
+	}
+	return statuses, nil
+}
+
 // ready waits for the rate limit and makes sure of credentials, so that an
 // error after it means that the call may have been sent.
 func (c *Client) ready(ctx context.Context) error {

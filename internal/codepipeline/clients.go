@@ -3,6 +3,7 @@ package codepipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,9 +35,15 @@ type Identity struct {
 // Clients makes and keeps one Client for each Identity. It is safe for
 // concurrent use.
 type Clients struct {
+	load []func(*config.LoadOptions) error
+
 	mu   sync.Mutex
 	kept map[Identity]*Client
 }
+
+// NewClients makes Clients that are configured as the SDK documents: by the
+// environment and shared files, and by these options before them.
+func NewClients(load ...func(*config.LoadOptions) error) *Clients { return &Clients{load: load} }
 
 // For returns the Client of an identity. It makes no call: wrong credentials
 // show at the first one.
@@ -46,7 +53,7 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	if client, ok := c.kept[id]; ok {
 		return client, nil
 	}
-	client, err := newClient(ctx, id)
+	client, err := c.newClient(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +64,8 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	return client, nil
 }
 
-func newClient(ctx context.Context, id Identity) (*Client, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(id.Region))
+func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, append(slices.Clone(c.load), config.WithRegion(id.Region))...)
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration for region %s: %w", id.Region, err)
 	}

@@ -39,6 +39,8 @@ const (
 	// ContainerReport is the pod's one regular container: it runs when every
 	// step has succeeded, uploads the output artifacts and gives the result.
 	ContainerReport = "codepipeline-report"
+	// ContainerProgress is temporary.
+	ContainerProgress = "codepipeline-progress"
 	// ContainerPrefix starts the name of each of the product's containers; a
 	// user's container may not begin with it.
 	ContainerPrefix = "codepipeline-"

@@ -14,54 +14,84 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
+// became is what a polled job was made of.
+type became int
+
+const (
+	// intakeLeft: there is no slot for it; CodePipeline hands it out again.
+	intakeLeft became = iota
+	// intakeCreated: it has an object of its own.
+	intakeCreated
+	// intakeMoved: it moved on an object that was there.
+	intakeMoved
+)
+
 // intake records a polled job. A job that is known already, because it was
-// polled before or is the continuation of another, moves its object on.
-func (l *loop) intake(ctx context.Context, job codepipeline.Job) error {
+// polled before or is the continuation of another, moves its object on. One that
+// is not known is recorded only when there is a slot for it.
+func (l *loop) intake(ctx context.Context, job codepipeline.Job, free bool) (became, error) {
 	var action v1alpha1.CustomAction
 	if err := l.poller.Client.Get(ctx, l.target.Action, &action); err != nil {
-		return fmt.Errorf("read the CustomAction: %w", err)
+		return intakeLeft, fmt.Errorf("read the CustomAction: %w", err)
 	}
 	record := newPipelineJob(&action, job, metav1.NewTime(l.poller.Clock.Now()))
 	if err := controllerutil.SetControllerReference(&action, record, l.poller.Client.Scheme()); err != nil {
-		return err
+		return intakeLeft, err
 	}
 	log := l.poller.Log.WithValues("pipelineJob", client.ObjectKeyFromObject(record), "jobID", job.ID, "action", l.target.Action)
+	if !free {
+		known, err := l.moveOn(ctx, record)
+		if err != nil || known {
+			return intakeMoved, err
+		}
+		log.Info("Left a job to be handed out again: no slot is free")
+		return intakeLeft, nil
+	}
 	err := l.poller.Client.Create(ctx, record)
 	switch {
 	case err == nil:
 		l.recent[record.Name] = l.poller.Clock.Now()
 		log.Info("Recorded a job")
-		return nil
+		return intakeCreated, nil
 	case apierrors.IsAlreadyExists(err):
-		return l.moveOn(ctx, record)
+		known, err := l.moveOn(ctx, record)
+		if err == nil && !known { // it was deleted just now
+			return intakeLeft, nil
+		}
+		return intakeMoved, err
 	default:
-		return err
+		return intakeLeft, err
 	}
 }
 
-// moveOn brings spec.job of the object that is there already up to date.
-func (l *loop) moveOn(ctx context.Context, polled *v1alpha1.PipelineJob) error {
+// moveOn brings spec.job of the object that is there already up to date. It says
+// whether there is one.
+func (l *loop) moveOn(ctx context.Context, polled *v1alpha1.PipelineJob) (bool, error) {
 	var known v1alpha1.PipelineJob
-	if err := l.poller.Live.Get(ctx, client.ObjectKeyFromObject(polled), &known); err != nil {
-		return fmt.Errorf("read the PipelineJob: %w", err)
+	err := l.poller.Live.Get(ctx, client.ObjectKeyFromObject(polled), &known)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the PipelineJob: %w", err)
 	}
 	if known.Spec.Pipeline.ActionExecutionID != polled.Spec.Pipeline.ActionExecutionID {
-		return fmt.Errorf("PipelineJob %s belongs to another action execution (%s): delete it",
+		return true, fmt.Errorf("PipelineJob %s belongs to another action execution (%s): delete it",
 			known.Name, known.Spec.Pipeline.ActionExecutionID)
 	}
 	if known.Spec.Job.ID == polled.Spec.Job.ID && known.Spec.Job.Nonce == polled.Spec.Job.Nonce {
-		return nil
+		return true, nil
 	}
 	before := known.DeepCopy()
 	known.Spec.Job = polled.Spec.Job
 	// Nobody else writes spec.job: the patch need not, and must not, fail
 	// because the reconciler has written the status meanwhile.
 	if err := l.poller.Client.Patch(ctx, &known, client.MergeFrom(before)); err != nil {
-		return fmt.Errorf("move the PipelineJob on to the new job: %w", err)
+		return true, fmt.Errorf("move the PipelineJob on to the new job: %w", err)
 	}
 	l.poller.Log.Info("Moved a PipelineJob on to a new job or nonce",
 		"pipelineJob", client.ObjectKeyFromObject(&known), "jobID", known.Spec.Job.ID, "action", l.target.Action)
-	return nil
+	return true, nil
 }
 
 // newPipelineJob is the record of a polled job. The values of secret

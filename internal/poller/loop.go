@@ -94,6 +94,7 @@ func (l *loop) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-l.wake:
+			l.idle = 0 // a job is soon to come: look often again
 		case <-l.poller.Clock.After(wait):
 		}
 		wait = l.poll(ctx)
@@ -106,25 +107,33 @@ func (l *loop) run(ctx context.Context) {
 func (l *loop) poll(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollTimeout)
 	defer cancel()
-	free, err := l.freeSlots(ctx)
+	open, err := l.slots(ctx)
 	if err != nil {
 		return l.failed(err)
 	}
-	if free == 0 {
+	if open.free+open.awaited == 0 {
 		return l.target.Interval // awakened when a slot comes free
 	}
-	jobs, err := l.ask(ctx, free)
+	jobs, err := l.ask(ctx, open.free+open.awaited)
 	if err != nil {
 		return l.failed(err)
 	}
+	left := 0
 	for _, job := range jobs {
-		if err := l.intake(ctx, job); err != nil {
+		became, err := l.intake(ctx, job, open.free > 0)
+		if err != nil {
 			return l.failed(fmt.Errorf("record job %s: %w", job.ID, err))
+		}
+		switch became {
+		case intakeCreated:
+			open.free--
+		case intakeLeft:
+			left++
 		}
 	}
 	l.report(Health{LastPoll: l.poller.Clock.Now()})
 	l.failing = 0
-	if len(jobs) > 0 {
+	if len(jobs) > left {
 		l.idle = 0
 		return 0
 	}
@@ -144,21 +153,33 @@ func (l *loop) ask(ctx context.Context, batch int32) ([]codepipeline.Job, error)
 	return api.PollForJobs(ctx, l.target.Type, query, batch)
 }
 
-// freeSlots is how many more jobs may be taken on. A job that waits to be
-// handed out again holds no slot: it must not keep its own return from being
-// polled.
-func (l *loop) freeSlots(ctx context.Context) (int32, error) {
+// slots are what a poll may ask for.
+type slots struct {
+	// free is how many more jobs may be taken on.
+	free int32
+	// awaited is how many jobs are to be handed out again. They are asked for
+	// though no slot is free: those that work on have theirs already.
+	awaited int32
+}
+
+// slots counts. A job whose run has ended, and that waits to be handed out
+// again, holds no slot: it must not keep its own return from being polled.
+func (l *loop) slots(ctx context.Context) (slots, error) {
 	var jobs v1alpha1.PipelineJobList
 	err := l.poller.Client.List(ctx, &jobs, client.InNamespace(l.target.Action.Namespace),
 		client.MatchingFields{IndexAction: l.target.Action.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
-		return 0, fmt.Errorf("count jobs in flight: %w", err)
+		return slots{}, fmt.Errorf("count jobs in flight: %w", err)
 	}
-	taken := int32(0)
+	taken, awaited := int32(0), int32(0)
 	for i := range jobs.Items {
 		job := &jobs.Items[i]
 		delete(l.recent, job.Name)
-		if !job.Settled() && !job.AwaitsContinuation() {
+		awaits := job.AwaitsContinuation() && !job.Settled()
+		if awaits {
+			awaited++
+		}
+		if !job.Settled() && (!awaits || job.Status.RunGoesOn()) {
 			taken++
 		}
 	}
@@ -169,7 +190,7 @@ func (l *loop) freeSlots(ctx context.Context) (int32, error) {
 		}
 		taken++
 	}
-	return max(0, l.target.MaxConcurrent-taken), nil
+	return slots{free: max(0, l.target.MaxConcurrent-taken), awaited: awaited}, nil
 }
 
 // failed notes an error and returns the wait after it.

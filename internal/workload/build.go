@@ -6,6 +6,7 @@ package workload
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,13 +78,10 @@ func defaultJobSpec(spec *batchv1.JobSpec, action *v1alpha1.CustomAction) {
 	if spec.BackoffLimit == nil {
 		spec.BackoffLimit = ptr.To[int32](0)
 	}
-	if spec.PodFailurePolicy == nil {
-		spec.PodFailurePolicy = &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
-			Action: batchv1.PodFailurePolicyActionIgnore,
-			OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{
-				Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
-			}},
-		}}}
+	spec.PodFailurePolicy = ignoreDisruptions(spec.PodFailurePolicy)
+	if spec.PodReplacementPolicy == nil {
+		// A new pod never runs beside one that is still ending.
+		spec.PodReplacementPolicy = ptr.To(batchv1.Failed)
 	}
 	if timeout := action.Spec.Timeout; timeout != nil {
 		spec.ActiveDeadlineSeconds = ptr.To(int64(timeout.Seconds()))
@@ -93,6 +91,35 @@ func defaultJobSpec(spec *batchv1.JobSpec, action *v1alpha1.CustomAction) {
 	if pod.AutomountServiceAccountToken == nil && pod.ServiceAccountName == "" {
 		pod.AutomountServiceAccountToken = ptr.To(false)
 	}
+}
+
+// maxFailureRules is the most rules that Kubernetes takes in a podFailurePolicy.
+const maxFailureRules = 20
+
+// ignoreDisruptions has a pod that is lost to the cluster made again without
+// spending the backoffLimit, whatever other rules there are: the first that
+// matches counts, and one on exit codes would take the loss for the step's own
+// failure. Rules of the user's on such losses stay as they are.
+func ignoreDisruptions(policy *batchv1.PodFailurePolicy) *batchv1.PodFailurePolicy {
+	if policy == nil {
+		policy = &batchv1.PodFailurePolicy{}
+	}
+	if len(policy.Rules) >= maxFailureRules || slices.ContainsFunc(policy.Rules, onDisruption) {
+		return policy
+	}
+	ignore := batchv1.PodFailurePolicyRule{
+		Action: batchv1.PodFailurePolicyActionIgnore,
+		OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+		}},
+	}
+	return &batchv1.PodFailurePolicy{Rules: slices.Concat([]batchv1.PodFailurePolicyRule{ignore}, policy.Rules)}
+}
+
+func onDisruption(rule batchv1.PodFailurePolicyRule) bool {
+	return slices.ContainsFunc(rule.OnPodConditions, func(p batchv1.PodFailurePolicyOnPodConditionsPattern) bool {
+		return p.Type == corev1.DisruptionTarget
+	})
 }
 
 var (

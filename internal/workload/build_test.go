@@ -4,11 +4,13 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -56,6 +58,56 @@ func TestBuild(t *testing.T) {
 			g.Expect(string(got)).To(Equal(string(want)))
 		})
 	}
+}
+
+// TestLossesAreRetried: a pod that is lost to the cluster is made again,
+// whatever the template's own rules say of exit codes.
+func TestLossesAreRetried(t *testing.T) {
+	onLoss := func(action batchv1.PodFailurePolicyAction) batchv1.PodFailurePolicyRule {
+		return batchv1.PodFailurePolicyRule{Action: action, OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
+			{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue},
+		}}
+	}
+	onExit := batchv1.PodFailurePolicyRule{Action: batchv1.PodFailurePolicyActionFailJob, OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+		Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{42},
+	}}
+	type rules = []batchv1.PodFailurePolicyRule
+	ignore, fail := onLoss(batchv1.PodFailurePolicyActionIgnore), onLoss(batchv1.PodFailurePolicyActionFailJob)
+	cases := map[string]struct {
+		given *batchv1.PodFailurePolicy
+		want  rules
+	}{
+		"no policy":                           {nil, rules{ignore}},
+		"a policy without rules":              {&batchv1.PodFailurePolicy{}, rules{ignore}},
+		"rules on exit codes":                 {&batchv1.PodFailurePolicy{Rules: rules{onExit}}, rules{ignore, onExit}},
+		"a rule of the user's on such losses": {&batchv1.PodFailurePolicy{Rules: rules{onExit, fail}}, rules{onExit, fail}},
+		"19 rules":                            {&batchv1.PodFailurePolicy{Rules: slices.Repeat(rules{onExit}, 19)}, append(rules{ignore}, slices.Repeat(rules{onExit}, 19)...)},
+		"20 rules":                            {&batchv1.PodFailurePolicy{Rules: slices.Repeat(rules{onExit}, 20)}, slices.Repeat(rules{onExit}, 20)},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			action := sampleAction(step("compile", "make"))
+			action.Spec.JobTemplate.Spec.PodFailurePolicy = c.given
+			before := action.DeepCopy()
+			built, err := Build(action, sampleJob(), v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(built.Spec.PodFailurePolicy.Rules).To(Equal(c.want))
+			g.Expect(action).To(Equal(before), "the template stays as it is")
+		})
+	}
+}
+
+func TestPodReplacementPolicy(t *testing.T) {
+	g := NewWithT(t)
+	action := sampleAction(step("compile", "make"))
+	built, err := Build(action, sampleJob(), v1alpha1.Run{Number: 1}, Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(built.Spec.PodReplacementPolicy).To(HaveValue(Equal(batchv1.Failed)))
+	action.Spec.JobTemplate.Spec.PodReplacementPolicy = ptr.To(batchv1.TerminatingOrFailed)
+	built, err = Build(action, sampleJob(), v1alpha1.Run{Number: 1}, Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(built.Spec.PodReplacementPolicy).To(HaveValue(Equal(batchv1.TerminatingOrFailed)))
 }
 
 func TestPipelineJobName(t *testing.T) {

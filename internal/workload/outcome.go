@@ -2,7 +2,6 @@ package workload
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +14,56 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
 
-// Outcome is what became of a run. Exactly one member is set; none while the
-// run goes on.
+// Evidence is what is known of a run.
+type Evidence struct {
+	Job  *batchv1.Job
+	Pods []corev1.Pod
+	// Events of the Job and of its pods, those that are gone included; only
+	// read when NeedsEvents says so.
+	Events []Event
+	Now    time.Time
+	// Patience says how long what may pass is waited for.
+	Patience Patience
+}
+
+// Event is what a component of the cluster said about an object.
+type Event struct {
+	// Object is KIND/NAME, such as Pod/build-1-1-x7k2p.
+	Object          string
+	Reason, Message string
+	// First and Last are when it was first and last said; First is zero when
+	// that is not known.
+	First, Last time.Time
+	// Count is how often it was said.
+	Count int32
+}
+
+// Patience is how long a run may be held up by what may pass, before it is
+// given up.
+type Patience struct {
+	// Image: an image can't be pulled. Registries have hiccups.
+	Image time.Duration
+	// Schedule: no node is found for the pod, its node does not start it, or
+	// a quota is used up. Clusters grow, and other pods end.
+	Schedule time.Duration
+	// Start: a container can't be created, or a sidecar crashes before the
+	// steps behind it could start. What it lacks may be on its way.
+	Start time.Duration
+	// Admission: the API server refuses the pod. Policies are rolled out in
+	// steps, and a service account may be made a moment later.
+	Admission time.Duration
+}
+
+// DefaultPatience is for those who have no other wish.
+var DefaultPatience = Patience{
+	Image:     2 * time.Minute,
+	Schedule:  10 * time.Minute,
+	Start:     2 * time.Minute,
+	Admission: time.Minute,
+}
+
+// Outcome is what became of a run. At most one of Result, Log and Failure is
+// set; none while the run goes on.
 type Outcome struct {
 	// Result is what the steps gave back.
 	Result *result.Result
@@ -24,6 +71,9 @@ type Outcome struct {
 	Log *LogResult
 	// Failure is why the run failed.
 	Failure *Failure
+	// Recheck is after which while to look again though nothing changed: a
+	// patience is running. Zero: wait for a change.
+	Recheck time.Duration
 }
 
 // Ended says whether the run is over.
@@ -35,43 +85,69 @@ type LogResult struct {
 	Pointer result.LogPointer
 }
 
-// Failure is why a run failed, in CodePipeline's terms.
+// Failure is why a run failed, in CodePipeline's terms. The message's first
+// line says what happened and the way out; the lines below are what the step
+// printed last.
 type Failure struct {
 	Type    v1alpha1.FailureType
 	Message string
 }
 
-// imagePatience is how long an image may fail to be pulled before the run is
-// given up: registries have hiccups.
-const imagePatience = 2 * time.Minute
+// Observe says what became of a run.
+func Observe(e Evidence) Outcome {
+	outcome := observe(e)
+	if outcome.Failure != nil {
+		outcome.Failure.Message = bounded(outcome.Failure.Message)
+	}
+	return outcome
+}
 
-// Observe says what became of a run, from its Job and the Job's pods.
-func Observe(job *batchv1.Job, pods []corev1.Pod, now time.Time) Outcome {
-	pods = newestFirst(pods)
-	for _, condition := range job.Status.Conditions {
-		if condition.Status != corev1.ConditionTrue {
-			continue
-		}
-		switch condition.Type {
-		case batchv1.JobComplete:
-			return completed(pods)
-		case batchv1.JobFailed:
-			return Outcome{Failure: failed(condition, pods)}
-		}
+func observe(e Evidence) Outcome {
+	e.Pods = newestFirst(e.Pods)
+	switch end := endOf(e.Job); {
+	case end == nil:
+		return e.going()
+	case end.Type == batchv1.JobComplete:
+		return completed(e.Pods)
+	default:
+		return Outcome{Failure: e.failed(*end)}
 	}
-	for _, pod := range pods {
-		if failure := stuck(pod, now); failure != nil {
-			return Outcome{Failure: failure}
-		}
+}
+
+// NeedsEvents says whether the Job and its pods alone don't explain what
+// became of the run, or since when it is held up, so that Observe wants the
+// events too. They are not read all the time: that is one more call for each
+// look at each run.
+func NeedsEvents(e Evidence) bool {
+	e.Events, e.Pods = nil, newestFirst(e.Pods)
+	if end := endOf(e.Job); end != nil {
+		return end.Reason == batchv1.JobReasonDeadlineExceeded && !anyAtWork(e.Pods)
 	}
-	return Outcome{}
+	held := e.trouble()
+	return held != nil && held.patience > 0 && !e.Now.Before(held.since.Add(held.patience))
 }
 
 // Finished says whether a Job has ended, so that none of its pods works.
-func Finished(job *batchv1.Job) bool {
-	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
-		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
-	})
+func Finished(job *batchv1.Job) bool { return endOf(job) != nil }
+
+// endOf is the condition that says how the Job ended, nil while it has not.
+// FailureTarget and SuccessCriteriaMet are no ends: pods may still work.
+func endOf(job *batchv1.Job) *batchv1.JobCondition {
+	for _, kind := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed} {
+		if condition := jobCondition(job, kind); condition != nil && condition.Status == corev1.ConditionTrue {
+			return condition
+		}
+	}
+	return nil
+}
+
+func jobCondition(job *batchv1.Job, kind batchv1.JobConditionType) *batchv1.JobCondition {
+	for i := range job.Status.Conditions {
+		if job.Status.Conditions[i].Type == kind {
+			return &job.Status.Conditions[i]
+		}
+	}
+	return nil
 }
 
 func newestFirst(pods []corev1.Pod) []corev1.Pod {
@@ -92,7 +168,8 @@ func completed(pods []corev1.Pod) Outcome {
 			envelope, err := result.ParseEnvelope(status.State.Terminated.Message)
 			switch {
 			case err != nil:
-				return systemUnavailable("the result of the pod %s can't be read: %v", pod.Name, err)
+				return Outcome{Failure: fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
+					"the result of the pod %s can't be read: %v", pod.Name, err)}
 			case envelope.Log != nil:
 				return Outcome{Log: &LogResult{Pod: pod.Name, Pointer: *envelope.Log}}
 			case envelope.Result != nil:
@@ -100,118 +177,56 @@ func completed(pods []corev1.Pod) Outcome {
 			}
 		}
 	}
-	return systemUnavailable("the Job completed, but the pod that holds its result is gone: retry the action")
+	return Outcome{Failure: fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
+		"the Job completed, but the pod that holds its result is gone")}
 }
 
-// failed explains a failed Job by its newest failed container, and by the
-// Job's own condition where no container tells.
-func failed(condition batchv1.JobCondition, pods []corev1.Pod) *Failure {
-	if condition.Reason == batchv1.JobReasonDeadlineExceeded {
-		return &Failure{v1alpha1.FailureJobFailed, "the run took longer than spec.timeout allows and was stopped" + stoppedStep(pods)}
+// maxMessage is the most characters that CodePipeline takes of a failure's
+// message.
+const maxMessage = 5000
+
+// bounded cuts a message to what CodePipeline takes. What a step printed is
+// cut at its front, since what went wrong is mostly said last.
+func bounded(message string) string {
+	message = strings.ToValidUTF8(message, "\uFFFD")
+	if len([]rune(message)) <= maxMessage {
+		return message
 	}
-	for _, pod := range pods {
-		if failure := failedContainer(pod); failure != nil {
-			return failure
-		}
-		if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
-			return &Failure{v1alpha1.FailureSystemUnavailable,
-				fmt.Sprintf("the pod %s failed: %s: %s", pod.Name, pod.Status.Reason, pod.Status.Message)}
-		}
+	head, log, found := strings.Cut(message, "\n")
+	if !found {
+		return cutMiddle(message, maxMessage)
 	}
-	return &Failure{v1alpha1.FailureJobFailed, fmt.Sprintf("the Job failed: %s: %s", condition.Reason, condition.Message)}
+	head = cutMiddle(head, max(maxMessage/2, maxMessage-1-len([]rune(log))))
+	return head + "\n" + lastLines(log, maxMessage-len([]rune(head))-1)
 }
 
-func stoppedStep(pods []corev1.Pod) string {
-	for _, pod := range pods {
-		for _, status := range pod.Status.InitContainerStatuses {
-			if status.State.Running != nil || (status.State.Terminated != nil && status.State.Terminated.ExitCode != 0) {
-				return fmt.Sprintf(" in step %q", status.Name)
-			}
-		}
+// cutMiddle keeps the beginning, which says what happened, and the end, which
+// says the way out.
+func cutMiddle(text string, limit int) string {
+	runes := []rune(text)
+	if len(runes) <= limit {
+		return text
 	}
-	return ""
+	front := (limit - 1) / 2
+	back := limit - 1 - front
+	return string(runes[:front]) + "…" + string(runes[len(runes)-back:])
 }
 
-// failedContainer explains a pod by its first container that ended badly:
-// the kubelet starts none after it.
-func failedContainer(pod corev1.Pod) *Failure {
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		ended := status.State.Terminated
-		if ended == nil || ended.ExitCode == 0 || isSidecar(pod, status.Name) {
-			continue
-		}
-		if strings.HasPrefix(status.Name, contract.ContainerPrefix) {
-			return ownFailure(status.Name, ended)
-		}
-		return stepFailure(status.Name, ended)
+// lastLines keeps as many whole lines from the end as fit, or of a single long
+// line its end.
+func lastLines(text string, limit int) string {
+	runes := []rune(text)
+	if len(runes) <= limit {
+		return text
 	}
-	return nil
-}
-
-func isSidecar(pod corev1.Pod, name string) bool {
-	return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
-		return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
-	})
-}
-
-// ownFailure takes the failure that one of the product's containers wrote.
-func ownFailure(name string, ended *corev1.ContainerStateTerminated) *Failure {
-	envelope, err := result.ParseEnvelope(ended.Message)
-	if err == nil && envelope.Failure != nil {
-		return &Failure{v1alpha1.FailureType(envelope.Failure.Type), envelope.Failure.Message}
+	const mark = "…\n"
+	from := len(runes) - (limit - len([]rune(mark)))
+	kept := string(runes[from:])
+	if runes[from-1] == '\n' {
+		return mark + kept
 	}
-	return &Failure{v1alpha1.FailureSystemUnavailable,
-		fmt.Sprintf("the container %s ended without saying why: %s", name, ending(ended))}
-}
-
-func stepFailure(name string, ended *corev1.ContainerStateTerminated) *Failure {
-	message := fmt.Sprintf("step %q failed: %s", name, ending(ended))
-	if last := strings.TrimSpace(ended.Message); last != "" {
-		message += "\n" + last
+	if _, whole, found := strings.Cut(kept, "\n"); found {
+		return mark + whole
 	}
-	kind := v1alpha1.FailureJobFailed
-	if ended.Reason == "ContainerCannotRun" || ended.Reason == "StartError" {
-		kind = v1alpha1.FailureConfigurationError
-	}
-	return &Failure{kind, message}
-}
-
-// ending is an exit code or signal, with the reason when it adds anything.
-func ending(ended *corev1.ContainerStateTerminated) string {
-	text := fmt.Sprintf("exit code %d", ended.ExitCode)
-	if ended.Signal != 0 {
-		text = fmt.Sprintf("signal %d", ended.Signal)
-	}
-	if ended.Reason != "" && ended.Reason != "Error" {
-		text += " (" + ended.Reason + ")"
-	}
-	return text
-}
-
-// stuck finds a container that can't start for a reason that will not pass.
-func stuck(pod corev1.Pod, now time.Time) *Failure {
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		waiting := status.State.Waiting
-		if waiting == nil {
-			continue
-		}
-		switch waiting.Reason {
-		case "InvalidImageName", "ErrImageNeverPull":
-			return imageFailure(status, waiting)
-		case "ErrImagePull", "ImagePullBackOff":
-			if now.Sub(pod.CreationTimestamp.Time) > imagePatience {
-				return imageFailure(status, waiting)
-			}
-		}
-	}
-	return nil
-}
-
-func imageFailure(status corev1.ContainerStatus, waiting *corev1.ContainerStateWaiting) *Failure {
-	return &Failure{v1alpha1.FailureConfigurationError,
-		fmt.Sprintf("the image %q of step %q can't be used: %s: %s", status.Image, status.Name, waiting.Reason, waiting.Message)}
-}
-
-func systemUnavailable(format string, args ...any) Outcome {
-	return Outcome{Failure: &Failure{v1alpha1.FailureSystemUnavailable, fmt.Sprintf(format, args...)}}
+	return "…" + kept
 }

@@ -1,0 +1,199 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// logBook plays the kubelet's logs.
+type logBook struct {
+	mu   sync.Mutex
+	text map[string]string // by pod/container
+}
+
+func (l *logBook) write(pod, container, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.text == nil {
+		l.text = map[string]string{}
+	}
+	l.text[pod+"/"+container] += text
+}
+
+func (l *logBook) Open(_ context.Context, _, pod, container string, lines int64) (io.ReadCloser, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text, ok := l.text[pod+"/"+container]
+	if !ok {
+		return nil, fmt.Errorf("no log of container %s of pod %s", container, pod)
+	}
+	if lines > 0 {
+		all := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
+		text = strings.Join(all[max(0, len(all)-int(lines)):], "")
+	}
+	return io.NopCloser(strings.NewReader(text)), nil
+}
+
+// progressEvery is the shortest interval that there may be.
+const progressEvery = 10 * time.Second
+
+// beginProgress is a world whose work runs in a pod that follows its progress.
+func beginProgress(t *testing.T) (w *world, job *batchv1.Job, tell func(percent int32, summary string)) {
+	w = newWorld(t)
+	w.work(func(a *v1alpha1.CustomAction) {
+		a.Spec.Progress = &v1alpha1.Progress{Interval: metav1.Duration{Duration: progressEvery}}
+		a.Spec.Polling.MaxConcurrentJobs = 1
+	})
+	job = w.runningJob(1)
+	w.addPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{{
+		Name: contract.ContainerProgress, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+	}}})
+	return w, job, func(percent int32, summary string) {
+		w.logs.write(job.Name+"-pod", contract.ContainerProgress, string(result.ProgressLine(result.Progress{PercentComplete: &percent, Summary: summary})))
+	}
+}
+
+// endPod ends the pod that addPod made.
+func (w *world) endPod(job *batchv1.Job, status corev1.PodStatus) {
+	pod := &corev1.Pod{}
+	w.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: job.Namespace, Name: job.Name + "-pod"}, pod)).To(Succeed())
+	pod.Status = status
+	w.Expect(w.kube.Status().Update(w.ctx, pod)).To(Succeed())
+}
+
+func TestProgressOfARunThatGoesOn(t *testing.T) {
+	w, job, tell := beginProgress(t)
+	first := w.pipelineJob(w).Spec.Job.ID
+	tell(40, "unit tests")
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusInProgress))
+		g.Expect(aws.ToInt32(state.PercentComplete)).To(BeEquivalentTo(40))
+		g.Expect(aws.ToString(state.Summary)).To(Equal("unit tests"))
+		pj := w.pipelineJob(g)
+		g.Expect(pj.Spec.Job.ID).NotTo(Equal(first))
+		g.Expect(pj.Status.AcknowledgedJobID).To(Equal(pj.Spec.Job.ID))
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+		g.Expect(pj.Status.Progress.Updates).To(BeEquivalentTo(1))
+		g.Expect(pj.Status.Progress.ContinuationToken).To(BeEmpty())
+		g.Expect(pj.Status.Run.Number).To(BeEquivalentTo(1))
+	})
+	message := `{"result":{"summary":"all passed","outputVariables":{"TESTS":"12"}}}`
+	w.endPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{terminated(contract.ContainerReport, 0, message)}})
+	w.endJob(job, batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusSucceeded))
+		g.Expect(aws.ToString(state.Summary)).To(Equal("all passed"))
+		g.Expect(w.pipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
+	})
+	w.Expect(w.jobs(w)).To(HaveLen(1), "no second run was started")
+	w.Expect(w.calls("PutJobSuccessResult")).To(Equal(2))
+	w.Expect(w.calls("AcknowledgeJob")).To(Equal(2))
+}
+
+// TestResultThatIsReadyBeforeTheContinuedJob ends a run while the job that is to
+// take it over has not come back.
+func TestResultThatIsReadyBeforeTheContinuedJob(t *testing.T) {
+	w, job, tell := beginProgress(t)
+	w.Expect(w.aws.Inject(emulator.Fault{Operation: "PollForJobs", Kind: emulator.Throttle, Probability: 1})).To(Succeed())
+	tell(90, "nearly")
+	w.eventually(func(g Gomega) { g.Expect(w.pipelineJob(g).AwaitsContinuation()).To(BeTrue()) })
+	w.endPod(job, corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{terminated("work", 3, "broken")}})
+	w.endJob(job, batchv1.JobFailureTarget, batchv1.JobFailed)
+	w.eventually(func(g Gomega) {
+		g.Expect(meta.IsStatusConditionTrue(w.pipelineJob(g).Status.Conditions, v1alpha1.ConditionComplete)).To(BeTrue())
+	})
+	w.Expect(w.calls("PutJobFailureResult")).To(BeZero())
+	w.Expect(w.workState(w).Status).To(Equal(types.ActionExecutionStatusInProgress))
+	w.aws.ClearFaults()
+	w.eventually(func(g Gomega) {
+		g.Expect(w.workState(g).Status).To(Equal(types.ActionExecutionStatusFailed))
+		g.Expect(w.pipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseFailed))
+	})
+	w.Expect(w.calls("PutJobFailureResult")).To(Equal(1))
+	w.Expect(w.jobs(w)).To(HaveLen(1))
+}
+
+func TestStoppedExecutionIsNoticed(t *testing.T) {
+	w := newWorld(t)
+	w.executionInterval = 300 * time.Millisecond
+	w.work()
+	job := w.runningJob(1)
+	pj := w.pipelineJob(w)
+	_, err := w.pipelines.StopPipelineExecution(w.ctx, &sdk.StopPipelineExecutionInput{
+		PipelineName: aws.String("p"), PipelineExecutionId: &pj.Spec.Pipeline.ExecutionID, Abandon: true,
+	})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.eventually(func(g Gomega) {
+		pj := w.pipelineJob(g)
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
+		reported := meta.FindStatusCondition(pj.Status.Conditions, v1alpha1.ConditionReported)
+		g.Expect(reported.Reason).To(Equal(v1alpha1.ReasonJobNoLongerOpen))
+		g.Expect(reported.Message).To(ContainSubstring("stopped"))
+		g.Expect(client.IgnoreNotFound(w.kube.Get(w.ctx, client.ObjectKeyFromObject(job), job))).To(Succeed())
+		g.Expect(w.jobs(g)).To(BeEmpty(), "the Job is stopped")
+	})
+	w.Expect(w.calls("PutJobSuccessResult") + w.calls("PutJobFailureResult")).To(BeZero())
+}
+
+func TestMissingPermissionToNoticeStopsIsSaidOnce(t *testing.T) {
+	w := newWorld(t)
+	w.executionInterval = 100 * time.Millisecond
+	w.Expect(w.aws.Inject(emulator.Fault{Operation: "ListActionExecutions", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
+	w.work()
+	job := w.runningJob(1)
+	w.eventually(func(g Gomega) {
+		var list eventsv1.EventList
+		g.Expect(w.kube.List(w.ctx, &list, client.InNamespace(w.namespace))).To(Succeed())
+		g.Expect(list.Items).To(ContainElement(And(
+			HaveField("Regarding.Kind", "CustomAction"), HaveField("Note", ContainSubstring("codepipeline:ListActionExecutions")))))
+	})
+	w.succeed(job, result.Result{PercentComplete: ptr.To[int32](100)})
+	w.eventually(func(g Gomega) { g.Expect(w.pipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseSucceeded)) })
+	asked := 0
+	for _, call := range w.aws.Journal() {
+		if call.Operation == "ListActionExecutions" {
+			asked++
+		}
+	}
+	w.Expect(asked).To(Equal(1))
+}
+
+func TestPreviousRunsAreBounded(t *testing.T) {
+	w, _ := begin(t)
+	const runs = maxPreviousRuns + 2
+	for run := 1; run < runs; run++ {
+		w.succeed(w.runningJob(run), result.Result{ContinuationToken: fmt.Sprintf("token-%d", run)})
+	}
+	w.succeed(w.runningJob(runs), result.Result{})
+	w.eventually(func(g Gomega) {
+		status := w.pipelineJob(g).Status
+		g.Expect(status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
+		g.Expect(status.PreviousRuns).To(HaveLen(maxPreviousRuns))
+		g.Expect(status.PreviousRuns[0].Number).To(BeEquivalentTo(2))
+		g.Expect(status.Run.ContinuationToken).To(Equal(fmt.Sprintf("token-%d", runs-1)))
+	})
+}

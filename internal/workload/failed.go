@@ -1,0 +1,445 @@
+package workload
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// inTemplate is where a user corrects a step.
+const inTemplate = "in spec.jobTemplate of the CustomAction"
+
+// Reasons of containers that the kubelet or the runtime give.
+const (
+	reasonOOMKilled          = "OOMKilled"
+	reasonStartError         = "StartError"
+	reasonContainerCannotRun = "ContainerCannotRun"
+	reasonStatusUnknown      = "ContainerStatusUnknown"
+)
+
+// fail makes a failure, of one line, from what happened and the way out. What
+// happened may be in another program's words.
+func fail(kind v1alpha1.FailureType, wayOut, format string, args ...any) *Failure {
+	what := strings.TrimRight(fmt.Sprintf(format, args...), " .\n")
+	return &Failure{kind, strings.ReplaceAll(what, "\n", " ") + ". " + wayOut}
+}
+
+// withLog puts what a container printed last below a failure's first line.
+func withLog(failure *Failure, printed string) *Failure {
+	// The kubelet cuts what it takes from a log at its front, perhaps within a character.
+	printed = strings.TrimSpace(strings.TrimLeft(printed, "\uFFFD"))
+	if printed != "" {
+		failure.Message += "\n" + printed
+	}
+	return failure
+}
+
+// colon joins a reason and its message, either of which may be missing.
+func colon(reason, message string) string {
+	message = strings.TrimSpace(message)
+	if reason == "" || message == "" {
+		return reason + message
+	}
+	return reason + ": " + message
+}
+
+// failed explains a failed Job by the newest pod that tells, and by the Job's
+// own condition where none does.
+func (e Evidence) failed(end batchv1.JobCondition) *Failure {
+	if end.Reason == batchv1.JobReasonDeadlineExceeded {
+		return e.overdue()
+	}
+	for _, pod := range e.Pods {
+		failure := explained(pod)
+		if failure == nil {
+			continue
+		}
+		if end.Reason == batchv1.JobReasonPodFailurePolicy {
+			addToFirstLine(failure, fmt.Sprintf(" (final by the template's podFailurePolicy: %s)", end.Message))
+		}
+		return failure
+	}
+	what := "the Job failed: " + colon(end.Reason, end.Message)
+	switch {
+	case end.Reason == batchv1.JobReasonPodFailurePolicy:
+		return fail(v1alpha1.FailureJobFailed, "Correct what the rule is about, or the rule, "+inTemplate, "%s", what)
+	case len(e.Pods) == 0:
+		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
+			"%s, and its pod is gone: nothing tells which step failed", what)
+	default:
+		pod := e.Pods[0]
+		return fail(v1alpha1.FailureJobFailed, fmt.Sprintf("All that is known of its pod: kubectl describe pod%s %s", inNamespace(pod), pod.Name), "%s", what)
+	}
+}
+
+func addToFirstLine(failure *Failure, text string) {
+	head, log, _ := strings.Cut(failure.Message, "\n")
+	failure.Message = head + text
+	withLog(failure, log)
+}
+
+// overdue explains a Job that ran into its deadline. The Job controller
+// deletes its pod before it says so: what the pod can't tell any more, its
+// events may.
+func (e Evidence) overdue() *Failure {
+	limit := ""
+	if seconds := e.Job.Spec.ActiveDeadlineSeconds; seconds != nil {
+		limit = fmt.Sprintf(" (%s)", spoken(time.Duration(*seconds)*time.Second))
+	}
+	where, printed := e.stoppedAt()
+	failure := fail(v1alpha1.FailureJobFailed, "Raise spec.timeout of the CustomAction, or make the work shorter",
+		"the run took longer than spec.timeout%s allows and was stopped%s", limit, where)
+	return withLog(failure, printed)
+}
+
+// stoppedAt says where in its work a run was stopped, and what it printed last.
+func (e Evidence) stoppedAt() (where, printed string) {
+	for _, pod := range stopped(e.Pods) {
+		if status := atWork(pod); status != nil {
+			if status.State.Terminated != nil {
+				printed = status.State.Terminated.Message
+			}
+			return " in " + called(pod.Spec, status.Name), printed
+		}
+		if where := heldUp(pod); where != "" {
+			return where, ""
+		}
+	}
+	if name := e.killed(); name != "" {
+		return " in " + called(e.Job.Spec.Template.Spec, name), ""
+	}
+	return "", ""
+}
+
+// stopped are the pods that the Job controller stopped, or is about to: those
+// that failed by themselves were earlier tries.
+func stopped(pods []corev1.Pod) []corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
+		return terminal(pod) && pod.DeletionTimestamp == nil
+	})
+}
+
+// anyAtWork says whether a pod tells where it was stopped.
+func anyAtWork(pods []corev1.Pod) bool {
+	return slices.ContainsFunc(stopped(pods), func(pod corev1.Pod) bool { return atWork(pod) != nil || heldUp(pod) != "" })
+}
+
+// atWork is the step, or the container of the product's own, that works or
+// was stopped at work.
+func atWork(pod corev1.Pod) *corev1.ContainerStatus {
+	for _, status := range statusesOf(pod) {
+		state := status.State
+		if !isSidecar(pod.Spec, status.Name) && (state.Running != nil || (state.Terminated != nil && state.Terminated.ExitCode != 0)) {
+			return &status
+		}
+	}
+	return nil
+}
+
+// heldUp says what a pod none of whose steps works waits for.
+func heldUp(pod corev1.Pod) string {
+	for _, status := range statusesOf(pod) {
+		if waiting := status.State.Waiting; waiting != nil {
+			return fmt.Sprintf(" before %s started: %s", called(pod.Spec, status.Name), colon(waiting.Reason, waiting.Message))
+		}
+	}
+	if condition := podCondition(pod, corev1.PodScheduled); condition != nil && condition.Status != corev1.ConditionTrue {
+		return " before its pod found a node: " + colon(condition.Reason, condition.Message)
+	}
+	return ""
+}
+
+// killed is the name of the step that the kubelet said it stops, when it did.
+func (e Evidence) killed() string {
+	spec := e.Job.Spec.Template.Spec
+	name, last := "", time.Time{}
+	for _, event := range e.Events {
+		container, is := strings.CutPrefix(event.Message, "Stopping container ")
+		if !is || event.Reason != "Killing" || !strings.HasPrefix(event.Object, "Pod/"+e.Job.Name+"-") {
+			continue
+		}
+		if !isSidecar(spec, container) && !event.Last.Before(last) {
+			name, last = container, event.Last
+		}
+	}
+	return name
+}
+
+// explained tells why a pod's work failed, nil when the pod does not know.
+// What a container says counts only when it ended before the pod was lost:
+// afterwards it was stopped.
+func explained(pod corev1.Pod) *Failure {
+	status, gone := badEnd(pod), lossOf(pod)
+	if gone != nil && (status == nil || !endedBefore(status.State.Terminated, gone.since)) {
+		return gone.failure(pod)
+	}
+	switch {
+	case status == nil:
+		return nil
+	case strings.HasPrefix(status.Name, contract.ContainerPrefix):
+		return ownFailure(pod, *status)
+	default:
+		return stepFailure(pod, *status)
+	}
+}
+
+func endedBefore(ended *corev1.ContainerStateTerminated, since time.Time) bool {
+	return !ended.FinishedAt.IsZero() && ended.FinishedAt.Time.Before(since)
+}
+
+// badEnd is the first container that ended badly: the kubelet starts none
+// after it.
+func badEnd(pod corev1.Pod) *corev1.ContainerStatus {
+	for _, status := range statusesOf(pod) {
+		if ended := status.State.Terminated; ended != nil && ended.ExitCode != 0 && !isSidecar(pod.Spec, status.Name) {
+			return &status
+		}
+	}
+	return nil
+}
+
+// statusesOf are the statuses of a pod's containers, in the order in which
+// they start.
+func statusesOf(pod corev1.Pod) []corev1.ContainerStatus {
+	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+}
+
+func isSidecar(spec corev1.PodSpec, name string) bool {
+	return slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
+		return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+	})
+}
+
+// called is what users call a container.
+func called(spec corev1.PodSpec, name string) string {
+	switch {
+	case strings.HasPrefix(name, contract.ContainerPrefix):
+		return "the operator's container " + name
+	case isSidecar(spec, name):
+		return fmt.Sprintf("sidecar %q", name)
+	default:
+		return fmt.Sprintf("step %q", name)
+	}
+}
+
+func podCondition(pod corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == kind {
+			return &pod.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// ownFailure takes the failure that one of the product's containers wrote.
+func ownFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
+	ended := status.State.Terminated
+	envelope, err := result.ParseEnvelope(ended.Message)
+	if err == nil && envelope.Failure != nil {
+		return &Failure{v1alpha1.FailureType(envelope.Failure.Type), envelope.Failure.Message}
+	}
+	what := ending(ended)
+	if ended.Reason == reasonOOMKilled {
+		why, _ := outOfMemory(pod, status)
+		what += ": " + why
+	}
+	failure := fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, tell those who run the operator",
+		"the container %s ended without saying why: %s", status.Name, what)
+	return withLog(failure, ended.Message)
+}
+
+func stepFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
+	ended := status.State.Terminated
+	what := fmt.Sprintf("step %q failed: %s", status.Name, ending(ended))
+	switch ended.Reason {
+	case reasonStartError, reasonContainerCannotRun:
+		return fail(v1alpha1.FailureConfigurationError, "Correct its image, command and workingDir "+inTemplate,
+			"%s: it could not be started: %s", what, strings.TrimSpace(ended.Message))
+	case reasonStatusUnknown:
+		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
+			"%s: its node %s lost track of it: %s", what, pod.Spec.NodeName, strings.TrimSpace(ended.Message))
+	case reasonOOMKilled:
+		why, wayOut := outOfMemory(pod, status)
+		wayOut = fmt.Sprintf("%s %s, or make the step use less. %s", wayOut, inTemplate, wholeLog(pod, status.Name))
+		return withLog(fail(v1alpha1.FailureJobFailed, wayOut, "%s: %s", what, why), ended.Message)
+	default:
+		return withLog(fail(v1alpha1.FailureJobFailed, wholeLog(pod, status.Name), "%s", what), ended.Message)
+	}
+}
+
+// outOfMemory says which limit a container ran into, and what to do about it.
+func outOfMemory(pod corev1.Pod, status corev1.ContainerStatus) (why, wayOut string) {
+	if limit := memoryLimit(pod, status); limit != "" {
+		return "it needed more memory than its limit, " + limit, "Raise its resources.limits.memory"
+	}
+	if pod.Spec.Resources != nil && !pod.Spec.Resources.Limits.Memory().IsZero() {
+		return fmt.Sprintf("its pod needed more memory than its limit, %s", pod.Spec.Resources.Limits.Memory()),
+			"Raise the resources.limits.memory of the pod"
+	}
+	return "it has no memory limit, and its node had no more to give", "Reserve what it needs by its resources.requests.memory"
+}
+
+// memoryLimit is the limit that a container had, which may have been changed
+// since its pod was made.
+func memoryLimit(pod corev1.Pod, status corev1.ContainerStatus) string {
+	if status.Resources != nil && !status.Resources.Limits.Memory().IsZero() {
+		return status.Resources.Limits.Memory().String()
+	}
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if container.Name == status.Name && !container.Resources.Limits.Memory().IsZero() {
+			return container.Resources.Limits.Memory().String()
+		}
+	}
+	return ""
+}
+
+func wholeLog(pod corev1.Pod, container string) string {
+	return fmt.Sprintf("The whole log: kubectl logs%s %s -c %s", inNamespace(pod), pod.Name, container)
+}
+
+func inNamespace(pod corev1.Pod) string {
+	if pod.Namespace == "" {
+		return ""
+	}
+	return " -n " + pod.Namespace
+}
+
+// signals are the names of those that end programs.
+var signals = map[int32]string{
+	1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE",
+	9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM",
+}
+
+// ending is an exit code or signal, with what it means and the reason when
+// they add anything.
+func ending(ended *corev1.ContainerStateTerminated) string {
+	text := fmt.Sprintf("exit code %d", ended.ExitCode)
+	if ended.Signal != 0 {
+		text = fmt.Sprintf("signal %d", ended.Signal)
+	}
+	if meaning := meaningOf(ended); meaning != "" {
+		text += " (" + meaning + ")"
+	}
+	return text
+}
+
+func meaningOf(ended *corev1.ContainerStateTerminated) string {
+	if ended.Reason != "" && ended.Reason != "Error" {
+		return ended.Reason
+	}
+	if name := signals[ended.Signal]; name != "" {
+		return name
+	}
+	// By the convention of shells and container runtimes.
+	switch ended.ExitCode {
+	case 126:
+		return "a command could not be executed"
+	case 127:
+		return "a command was not found"
+	case 137:
+		return "killed by SIGKILL, as happens when memory runs out"
+	}
+	if name := signals[ended.ExitCode-128]; name != "" {
+		return "killed by " + name
+	}
+	return ""
+}
+
+// loss is how a pod was taken from its work.
+type loss struct {
+	reason, message string
+	// since is when; zero when it is the pod's own reason to have failed, which
+	// a pod whose step failed has not.
+	since time.Time
+}
+
+func lossOf(pod corev1.Pod) *loss {
+	disruption := disrupted(pod)
+	switch {
+	case pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "":
+		gone := &loss{reason: pod.Status.Reason, message: pod.Status.Message}
+		if gone.message == "" && disruption != nil {
+			gone.message = disruption.Message
+		}
+		return gone
+	case disruption != nil:
+		return &loss{disruption.Reason, disruption.Message, disruption.LastTransitionTime.Time}
+	case pod.DeletionTimestamp != nil:
+		gone := &loss{reason: "Deleted", message: "it was deleted while it worked", since: pod.DeletionTimestamp.Time}
+		if pod.DeletionGracePeriodSeconds != nil {
+			gone.since = gone.since.Add(-time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second)
+		}
+		return gone
+	default:
+		return nil
+	}
+}
+
+// disrupted is the condition with which the cluster takes a pod away: it was
+// drained, preempted, evicted, or its node is gone.
+func disrupted(pod corev1.Pod) *corev1.PodCondition {
+	if condition := podCondition(pod, corev1.DisruptionTarget); condition != nil && condition.Status == corev1.ConditionTrue {
+		return condition
+	}
+	return nil
+}
+
+// refusals are the reasons with which the kubelet refuses a pod for what it
+// asks, which no other try will change.
+var refusals = []string{
+	"AppArmor", "PodLevelResourcesNotSupported", "PodOSNotSupported", "PodOSSelectorNodeLabelDoesNotMatch",
+	"SupplementalGroupsPolicyNotSupported", "SysctlForbidden",
+}
+
+func (l loss) failure(pod corev1.Pod) *Failure {
+	where := ""
+	if pod.Spec.NodeName != "" {
+		where = " on node " + pod.Spec.NodeName
+	}
+	while := ""
+	if status := atWork(pod); status != nil {
+		while = " in " + called(pod.Spec, status.Name)
+	}
+	why := colon(l.reason, l.message)
+	switch {
+	case l.reason == "DeadlineExceeded":
+		return fail(v1alpha1.FailureJobFailed, "Raise it "+inTemplate+", or leave it out and set spec.timeout",
+			"the pod %s took longer than activeDeadlineSeconds of its template allows and was stopped%s: %s", pod.Name, while, why)
+	case slices.Contains(refusals, l.reason):
+		return fail(v1alpha1.FailureConfigurationError, "Correct what the pod asks for "+inTemplate,
+			"the pod %s was refused%s: %s", pod.Name, where, why)
+	default:
+		return fail(v1alpha1.FailureSystemUnavailable, l.wayOut(), "the pod %s was lost%s%s: %s", pod.Name, where, while, why)
+	}
+}
+
+func (l loss) wayOut() string {
+	exceeded := strings.Contains(l.message, "exceeds the") || strings.Contains(l.message, "exceeded its")
+	switch {
+	case l.reason == "Evicted" && exceeded:
+		return "Raise that limit (resources.limits.ephemeral-storage, or sizeLimit of the volume) " + inTemplate + ", or make the steps write less"
+	case strings.Contains(l.message, "low on resource"):
+		return "Retry the action; resources.requests " + inTemplate + " reserve what the steps need"
+	default:
+		return "Retry the action"
+	}
+}
+
+// spoken is a duration without the zeros at its end: 10m, not 10m0s.
+func spoken(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}

@@ -1,0 +1,403 @@
+package workload
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+)
+
+// trouble is what holds a run up.
+type trouble struct {
+	// since is when it began, as far as the Job and its pods tell: no later.
+	since time.Time
+	// patience is how long it may last.
+	patience time.Duration
+	// object and reasons are of the events that tell better since when.
+	object  string
+	reasons []string
+	// failure is the run's when patience is over; nil when nothing is known
+	// to be wrong.
+	failure *Failure
+}
+
+// eventLife is how long a cluster keeps events by default. A patience that is
+// no shorter can't be measured by them.
+const eventLife = time.Hour
+
+// going is the outcome of a run whose Job has not ended.
+func (e Evidence) going() Outcome {
+	held := e.trouble()
+	if held == nil {
+		return Outcome{}
+	}
+	if left := e.began(*held).Add(held.patience).Sub(e.Now); left > 0 {
+		return Outcome{Recheck: left}
+	}
+	if held.failure == nil {
+		return Outcome{Recheck: held.patience}
+	}
+	return Outcome{Failure: held.failure}
+}
+
+// began is when a trouble began. A status does not say since when a container
+// waits for this reason: a pod may have pulled a large image in peace before.
+func (e Evidence) began(held trouble) time.Time {
+	if held.patience >= eventLife {
+		return held.since
+	}
+	var first time.Time
+	for _, event := range e.eventsOf(held.object, held.reasons...) {
+		if event.Last.Before(held.since) {
+			continue
+		}
+		start := event.First
+		if start.IsZero() && event.Count <= 1 {
+			start = event.Last
+		}
+		if start.IsZero() {
+			return held.since
+		}
+		if first.IsZero() || start.Before(first) {
+			first = start
+		}
+	}
+	return latest(held.since, first)
+}
+
+func (e Evidence) eventsOf(object string, reasons ...string) []Event {
+	var found []Event
+	for _, event := range e.Events {
+		if event.Object == object && slices.Contains(reasons, event.Reason) {
+			found = append(found, event)
+		}
+	}
+	return found
+}
+
+// newestEvent is the one that was last said, nil when there is none.
+func (e Evidence) newestEvent(object string, reasons ...string) *Event {
+	var newest *Event
+	for _, event := range e.eventsOf(object, reasons...) {
+		if newest == nil || event.Last.After(newest.Last) {
+			newest = &event
+		}
+	}
+	return newest
+}
+
+func latest(first time.Time, others ...time.Time) time.Time {
+	for _, other := range others {
+		if other.After(first) {
+			first = other
+		}
+	}
+	return first
+}
+
+// trouble is what keeps a run that has not ended from moving on, nil when
+// nothing does, or when it is for somebody else to move it on.
+func (e Evidence) trouble() *trouble {
+	if resting(e.Job) {
+		return nil
+	}
+	for _, pod := range e.Pods {
+		switch {
+		case terminal(pod):
+			continue
+		case pod.DeletionTimestamp != nil || disrupted(pod) != nil:
+			return nil // the Job controller makes a new pod when this one has ended
+		default:
+			return e.podTrouble(pod)
+		}
+	}
+	return e.noPod()
+}
+
+// resting says that no pod is to be expected: the Job is suspended, about to
+// end, or being deleted. When it was resumed a moment ago its condition says
+// so only after the Job controller has seen it.
+func resting(job *batchv1.Job) bool {
+	if job.DeletionTimestamp != nil || (job.Spec.Suspend != nil && *job.Spec.Suspend) {
+		return true
+	}
+	for _, kind := range []batchv1.JobConditionType{batchv1.JobSuspended, batchv1.JobFailureTarget, batchv1.JobSuccessCriteriaMet} {
+		if condition := jobCondition(job, kind); condition != nil && condition.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}
+
+func terminal(pod corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// noPod is the trouble of a Job that has no pod to work in.
+func (e Evidence) noPod() *trouble {
+	object := "Job/" + e.Job.Name
+	held := &trouble{since: e.podDue(), patience: e.Patience.Admission, object: object, reasons: []string{"FailedCreate"}}
+	denied := e.newestEvent(object, "FailedCreate")
+	if denied == nil || denied.Last.Before(held.since) {
+		return held
+	}
+	if created := e.newestEvent(object, "SuccessfulCreate"); created != nil {
+		if !denied.Last.After(created.Last) {
+			return held // it has passed
+		}
+		held.since = latest(held.since, created.Last)
+	}
+	message := strings.TrimPrefix(denied.Message, "(combined from similar events): ")
+	message = strings.TrimPrefix(message, "Error creating: ")
+	rule := denialOf(message)
+	if rule.waits {
+		held.patience = e.Patience.Schedule
+	}
+	held.failure = fail(rule.kind, rule.wayOut, "the Job could make no pod for %s: %s", spoken(held.patience), message)
+	return held
+}
+
+// podDue is since when the Job could have had a new pod.
+func (e Evidence) podDue() time.Time {
+	due := e.Job.CreationTimestamp.Time
+	if e.Job.Status.StartTime != nil {
+		due = latest(due, e.Job.Status.StartTime.Time)
+	}
+	if resumed := jobCondition(e.Job, batchv1.JobSuspended); resumed != nil {
+		due = latest(due, resumed.LastTransitionTime.Time)
+	}
+	for _, pod := range e.Pods {
+		due = latest(due, pod.CreationTimestamp.Time)
+		if disruption := disrupted(pod); disruption != nil {
+			due = latest(due, disruption.LastTransitionTime.Time)
+		}
+		for _, status := range statusesOf(pod) {
+			if ended := status.State.Terminated; ended != nil {
+				due = latest(due, ended.FinishedAt.Time)
+			}
+		}
+	}
+	return due
+}
+
+// denial is how the API server refuses a pod.
+type denial struct {
+	// marks are texts in its message, all of which must be there.
+	marks []string
+	kind  v1alpha1.FailureType
+	// waits says that it passes when other pods end.
+	waits  bool
+	wayOut string
+}
+
+// denials are tried in order: the later ones are the more general.
+var denials = []denial{
+	{[]string{"exceeded quota"}, v1alpha1.FailureSystemUnavailable, true,
+		"Retry the action when others have ended, have the quota raised, or lower resources.requests and limits " + inTemplate},
+	{[]string{"failed quota"}, v1alpha1.FailureConfigurationError, false,
+		"Set the resources that the quota asks for on each step and sidecar " + inTemplate},
+	{[]string{"violates PodSecurity"}, v1alpha1.FailurePermissionError, false,
+		"Give the steps the securityContext that it asks for " + inTemplate + ", or have the namespace's pod-security level changed"},
+	{[]string{"admission webhook"}, v1alpha1.FailurePermissionError, false,
+		"Correct what the policy refuses " + inTemplate + ", or have the policy changed"},
+	{[]string{"serviceaccount", "not found"}, v1alpha1.FailureConfigurationError, false,
+		"Make that service account, or correct serviceAccountName " + inTemplate},
+	{[]string{"no PriorityClass"}, v1alpha1.FailureConfigurationError, false,
+		"Have that priority class made, or correct priorityClassName " + inTemplate},
+	{[]string{"RuntimeClass", "not found"}, v1alpha1.FailureConfigurationError, false,
+		"Have that runtime class made, or correct runtimeClassName " + inTemplate},
+	{[]string{"forbidden"}, v1alpha1.FailurePermissionError, false,
+		"Correct what is refused " + inTemplate + ", or have the rule changed by those who run the cluster"},
+	{[]string{"is invalid"}, v1alpha1.FailureConfigurationError, false,
+		"Correct that field " + inTemplate},
+	{nil, v1alpha1.FailureSystemUnavailable, true,
+		"Retry the action; if it happens again, tell those who run the cluster"},
+}
+
+func denialOf(message string) denial {
+	at := slices.IndexFunc(denials, func(d denial) bool {
+		return !slices.ContainsFunc(d.marks, func(mark string) bool { return !strings.Contains(message, mark) })
+	})
+	return denials[at]
+}
+
+// podTrouble is the trouble of a pod that neither ended nor is taken away.
+func (e Evidence) podTrouble(pod corev1.Pod) *trouble {
+	if !scheduled(pod) {
+		return e.unscheduled(pod)
+	}
+	var soonest *trouble
+	started := false
+	for i, status := range statusesOf(pod) {
+		started = started || hasStarted(status)
+		held := e.waiting(pod, i)
+		if held != nil && (soonest == nil || held.since.Add(held.patience).Before(soonest.since.Add(soonest.patience))) {
+			soonest = held
+		}
+	}
+	if soonest != nil || started {
+		return soonest
+	}
+	return e.notStarted(pod)
+}
+
+func scheduled(pod corev1.Pod) bool {
+	condition := podCondition(pod, corev1.PodScheduled)
+	return pod.Spec.NodeName != "" || len(statusesOf(pod)) > 0 || (condition != nil && condition.Status == corev1.ConditionTrue)
+}
+
+// scheduledAt is when a node took the pod.
+func scheduledAt(pod corev1.Pod) time.Time {
+	if condition := podCondition(pod, corev1.PodScheduled); condition != nil && condition.Status == corev1.ConditionTrue {
+		return latest(pod.CreationTimestamp.Time, condition.LastTransitionTime.Time)
+	}
+	return pod.CreationTimestamp.Time
+}
+
+func hasStarted(status corev1.ContainerStatus) bool {
+	return status.State.Running != nil || status.State.Terminated != nil || status.LastTerminationState.Terminated != nil
+}
+
+// unscheduled is the trouble of a pod without a node. One that is behind
+// scheduling gates is in none: who put them there will lift them. The
+// condition keeps its time when they are lifted; only events tell when the
+// scheduler first looked for a node.
+func (e Evidence) unscheduled(pod corev1.Pod) *trouble {
+	held := &trouble{
+		since: pod.CreationTimestamp.Time, patience: e.Patience.Schedule,
+		object: "Pod/" + pod.Name, reasons: []string{"FailedScheduling"},
+	}
+	condition := podCondition(pod, corev1.PodScheduled)
+	switch {
+	case len(pod.Spec.SchedulingGates) > 0 || (condition != nil && condition.Reason == corev1.PodReasonSchedulingGated):
+		return nil
+	case condition == nil:
+		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or have the scheduler looked at",
+			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, spoken(held.patience), pod.Spec.SchedulerName)
+	default:
+		held.since = latest(held.since, condition.LastTransitionTime.Time)
+		held.failure = fail(v1alpha1.FailureSystemUnavailable,
+			"Retry the action when the cluster has room, or correct resources.requests, nodeSelector, affinity, tolerations and volumes "+inTemplate,
+			"the pod %s found no node for %s: %s", pod.Name, spoken(held.patience), colon(condition.Reason, condition.Message))
+	}
+	return held
+}
+
+// notStarted is the trouble of a pod whose node starts none of its
+// containers: its volumes, network or sandbox are not there, or the node is
+// not well.
+func (e Evidence) notStarted(pod corev1.Pod) *trouble {
+	object := "Pod/" + pod.Name
+	held := &trouble{since: scheduledAt(pod), patience: e.Patience.Schedule, object: object}
+	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, spoken(held.patience))
+	lookAtNode := "Retry the action; if it happens again, have the node looked at"
+	said := e.newestEvent(object, "FailedMount", "FailedAttachVolume", "FailedMapVolume", "SuccessfulAttachVolume",
+		"FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources", "Pulling", "Pulled", "Failed")
+	if said == nil {
+		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
+		return held
+	}
+	what += ": " + colon(said.Reason, said.Message)
+	switch {
+	case !slices.Contains([]string{"FailedMount", "FailedAttachVolume", "FailedMapVolume"}, said.Reason):
+		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
+	case strings.Contains(said.Message, `volume "`+contract.ContainerPrefix):
+		held.failure = fail(v1alpha1.FailureSystemUnavailable,
+			"It is the operator's own volume: retry the action; if it happens again, tell those who run the operator", "%s", what)
+	default:
+		held.failure = fail(v1alpha1.FailureConfigurationError,
+			"Make what the volume refers to, or correct the volumes "+inTemplate, "%s", what)
+	}
+	return held
+}
+
+// waiting is the trouble of the container at index i, in the order in which
+// they start.
+func (e Evidence) waiting(pod corev1.Pod, i int) *trouble {
+	all := statusesOf(pod)
+	status, waits := all[i], all[i].State.Waiting
+	if waits == nil || (isSidecar(pod.Spec, status.Name) && anyStepStarted(pod, all[i+1:])) {
+		return nil
+	}
+	held := &trouble{since: dueAt(pod, all[:i]), object: "Pod/" + pod.Name, reasons: []string{"Failed", "BackOff", "InspectFailed"}}
+	switch waits.Reason {
+	case "InvalidImageName", "ErrImageNeverPull":
+		held.failure = imageFailure(pod, status)
+	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError":
+		held.patience, held.failure = e.Patience.Image, imageFailure(pod, status)
+	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", reasonStartError, reasonContainerCannotRun,
+		"PreStartHookError", "PostStartHookError":
+		held.patience, held.failure = e.Patience.Start, startFailure(pod, status)
+	case "CrashLoopBackOff":
+		held.patience, held.failure = e.Patience.Start, crashFailure(pod, status)
+	default:
+		return nil
+	}
+	return held
+}
+
+// anyStepStarted says whether one of the containers that are no sidecars has
+// started.
+func anyStepStarted(pod corev1.Pod, statuses []corev1.ContainerStatus) bool {
+	return slices.ContainsFunc(statuses, func(s corev1.ContainerStatus) bool {
+		return !isSidecar(pod.Spec, s.Name) && hasStarted(s)
+	})
+}
+
+// dueAt is since when a container could start: since all before it had ended,
+// or, for sidecars, had started.
+func dueAt(pod corev1.Pod, before []corev1.ContainerStatus) time.Time {
+	due := scheduledAt(pod)
+	for _, status := range before {
+		switch {
+		case status.State.Running != nil:
+			due = latest(due, status.State.Running.StartedAt.Time)
+		case status.State.Terminated != nil && !isSidecar(pod.Spec, status.Name):
+			due = latest(due, status.State.Terminated.FinishedAt.Time)
+		}
+	}
+	return due
+}
+
+func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
+	wayOut := "Correct the image or its imagePullSecrets " + inTemplate + ", or have the registry made reachable from the cluster's nodes"
+	if strings.HasPrefix(status.Name, contract.ContainerPrefix) {
+		wayOut = "It is the operator's own image: have those who run the operator correct --runner-image, or make it reachable from the cluster's nodes"
+	}
+	waits := status.State.Waiting
+	return fail(v1alpha1.FailureConfigurationError, wayOut,
+		"the image %q of %s can't be used: %s", status.Image, called(pod.Spec, status.Name), colon(waits.Reason, waits.Message))
+}
+
+func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
+	waits := status.State.Waiting
+	wayOut := "Correct it " + inTemplate + ", or make the Secret, ConfigMap or volume that it refers to"
+	if strings.Contains(waits.Message, "runAsNonRoot") || strings.Contains(waits.Message, "non-root") {
+		wayOut = "Set securityContext.runAsUser to a user other than root, by number, " + inTemplate + ", or use an image that has one"
+	}
+	return fail(v1alpha1.FailureConfigurationError, wayOut,
+		"%s can't be started: %s", called(pod.Spec, status.Name), colon(waits.Reason, waits.Message))
+}
+
+// crashFailure is of a sidecar that crashes again and again while the steps
+// behind it wait for it.
+func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
+	last, printed := "", ""
+	if ended := status.LastTerminationState.Terminated; ended != nil {
+		last, printed = ", the last time with "+ending(ended), ended.Message
+		if ended.Reason == reasonOOMKilled {
+			why, _ := outOfMemory(pod, status)
+			last += ": " + why
+		}
+	}
+	failure := fail(v1alpha1.FailureConfigurationError,
+		"The steps behind it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
+		"%s crashes again and again (%s)%s", called(pod.Spec, status.Name), status.State.Waiting.Reason, last)
+	return withLog(failure, printed)
+}
