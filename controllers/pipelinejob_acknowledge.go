@@ -25,26 +25,23 @@ func (r *PipelineJobReconciler) acknowledge(ctx context.Context, job *v1alpha1.P
 	if err != nil {
 		return err
 	}
+	// A job that was claimed before stays ours: this may be its duplicate.
+	earlier = earlier || job.Status.AcknowledgedJobID == job.Spec.Job.ID
 	status, err := api.AcknowledgeJob(ctx, job.Spec.Job.ID, job.Spec.Job.Nonce)
-	if err == nil {
-		if status == codepipeline.JobStatusInProgress {
-			return r.acknowledged(ctx, job)
+	switch verdictOf(operationAcknowledge, err, earlier) {
+	case verdictTaken:
+		if err == nil && status != codepipeline.JobStatusInProgress {
+			return r.drop(ctx, job, v1alpha1.ReasonNotInProgress,
+				fmt.Sprintf("CodePipeline answered the claim of the job with status %s: it is no longer to be worked on", status))
 		}
-		return r.drop(ctx, job, v1alpha1.ReasonNotInProgress,
-			fmt.Sprintf("CodePipeline answered the claim of the job with status %s: it is no longer to be worked on", status))
-	}
-	switch codepipeline.KindOf(err) {
-	case codepipeline.InvalidNonce:
-		// A job that was claimed before stays ours: this was its duplicate.
-		if earlier || job.Status.AcknowledgedJobID == job.Spec.Job.ID {
-			return r.acknowledged(ctx, job)
-		}
+		return r.acknowledged(ctx, job)
+	case verdictLost:
 		return r.drop(ctx, job, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
-	case codepipeline.JobNotFound, codepipeline.InvalidJobState:
+	case verdictGone:
 		return r.drop(ctx, job, v1alpha1.ReasonJobNoLongerOpen, "CodePipeline no longer knows the job: "+err.Error())
-	case codepipeline.Refused:
+	case verdictRefused:
 		return r.drop(ctx, job, v1alpha1.ReasonNotInProgress, "CodePipeline refused the claim of the job: "+err.Error())
-	case codepipeline.Throttled, codepipeline.AccessDenied:
+	case verdictAgain:
 		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, !earlier, err)
 	default:
 		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, false, err)

@@ -112,19 +112,15 @@ func (r *PipelineJobReconciler) reportProgress(ctx context.Context, job *v1alpha
 		JobID: job.Spec.Job.ID, ContinuationToken: job.Status.ProgressToken(),
 		Summary: details.Summary, ExternalExecutionID: details.ExternalExecutionID, PercentComplete: details.PercentComplete,
 	})
-	if err == nil {
+	switch verdictOf(operationSuccess, err, earlier) {
+	case verdictTaken:
 		return r.progressReported(ctx, job)
-	}
-	switch codepipeline.KindOf(err) {
-	case codepipeline.InvalidJobState, codepipeline.JobNotFound:
-		if earlier {
-			return r.progressReported(ctx, job)
-		}
+	case verdictGone:
 		return r.unreported(ctx, job, false, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer waited for the progress: the execution was stopped, or the action timed out")
-	case codepipeline.Refused:
+	case verdictRefused:
 		return r.progressRefused(ctx, job, err)
-	case codepipeline.Throttled, codepipeline.AccessDenied:
+	case verdictAgain:
 		return r.callFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
 	default:
 		return r.callFailed(ctx, job, v1alpha1.ConditionReported, false, err)

@@ -40,19 +40,15 @@ func (r *PipelineJobReconciler) report(ctx context.Context, job *v1alpha1.Pipeli
 	} else {
 		err = api.PutJobSuccessResult(ctx, successOf(job))
 	}
-	if err == nil {
+	switch verdictOf(operation, err, earlier) {
+	case verdictTaken:
 		return r.reported(ctx, job)
-	}
-	switch codepipeline.KindOf(err) {
-	case codepipeline.InvalidJobState, codepipeline.JobNotFound:
-		if earlier {
-			return r.reported(ctx, job)
-		}
+	case verdictGone:
 		return r.unreported(ctx, job, false, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer waited for the result: the execution was stopped, or the action timed out")
-	case codepipeline.Refused:
+	case verdictRefused:
 		return r.refused(ctx, job, operation, err)
-	case codepipeline.Throttled, codepipeline.AccessDenied:
+	case verdictAgain:
 		return r.callFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
 	default:
 		return r.callFailed(ctx, job, v1alpha1.ConditionReported, false, err)

@@ -42,16 +42,20 @@ func (r *PipelineJobReconciler) renewSecret(ctx context.Context, job *v1alpha1.P
 	})
 }
 
+// operationDetails has no effect: it only reads.
+const operationDetails = "GetJobDetails"
+
 // detailsFailed tells a job that CodePipeline has closed from one whose
-// details can't be had just now.
+// details can't be had just now, which its condition says.
 func (r *PipelineJobReconciler) detailsFailed(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
-	switch codepipeline.KindOf(cause) {
-	case codepipeline.JobNotFound, codepipeline.InvalidJobState:
+	if verdictOf(operationDetails, cause, false) == verdictGone {
 		return r.unreported(ctx, job, true, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer knows the job: the execution was stopped, or the action timed out")
-	default:
-		return cause
 	}
+	if job.Status.Run != nil && job.Status.Run.JobUID == "" { // else the work goes on
+		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, false, cause)
+	}
+	return cause
 }
 
 func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1ac.SecretApplyConfiguration, error) {
