@@ -1,0 +1,234 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"text/template"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// work is a custom action of one step, and the way that it must end.
+type work struct {
+	// Name is that of the CustomAction, of its provider and of the action.
+	Name string
+	// Image is another than that with a shell.
+	Image string
+	// Script is what the step's shell does.
+	Script string
+	// Memory is the step's limit.
+	Memory string
+	// Spec are more members of the CustomAction's spec, in YAML.
+	Spec string
+
+	status  types.ActionExecutionStatus
+	code    string // of a failure
+	message string // a pattern, of the failure or of the summary
+}
+
+// workYAML is a CustomAction.
+var workYAML = template.Must(template.New("").Parse(`
+apiVersion: codepipeline.pipelinejob.dev/v1alpha1
+kind: CustomAction
+metadata: {name: {{.Name}}, namespace: pipelines}
+spec:
+  aws: {region: us-east-1}
+  actionType:
+    category: Test
+    provider: E2E-{{.Name}}
+    version: "1"
+    inputArtifactDetails: {minimumCount: 0, maximumCount: 1}
+    outputArtifactDetails: {minimumCount: 0, maximumCount: 0}
+  polling: {interval: 2s}
+{{- with .Spec}}
+  {{.}}
+{{- end}}
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          securityContext:
+            runAsNonRoot: true
+            runAsUser: 1000
+            seccompProfile: {type: RuntimeDefault}
+          containers:
+          - name: work
+            image: {{or .Image "pipelinejob.dev/sample-work:dev"}}
+            imagePullPolicy: IfNotPresent
+            securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+{{- with .Memory}}
+            resources: {limits: {memory: {{.}}}}
+{{- end}}
+            command: [sh, -euc]
+            args: [{{printf "%q" .Script}}]
+`))
+
+// apply makes the CustomActions and waits for them.
+func (s *suite) apply(works ...work) {
+	s.t.Helper()
+	for _, w := range works {
+		var text bytes.Buffer
+		s.Expect(workYAML.Execute(&text, w)).To(Succeed())
+		out, err := s.tryKubectl(text.String(), "apply", "--server-side", "-f", "-")
+		s.Expect(err).NotTo(HaveOccurred(), out)
+	}
+	for _, w := range works {
+		s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/"+w.Name)
+	}
+}
+
+// startWorks starts a pipeline in which the actions run beside each other.
+func (s *suite) startWorks(pipeline string, works ...work) (execution string) {
+	s.t.Helper()
+	_, err := s.objs.PutObject(s.ctx, &s3.PutObjectInput{Bucket: aws.String("demo-artifacts"), Key: aws.String("e2e.zip")})
+	s.Expect(err).NotTo(HaveOccurred())
+	declared := &types.PipelineDeclaration{
+		Name: &pipeline, RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
+		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("demo-artifacts")},
+		Stages: []types.StageDeclaration{{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
+			Name: aws.String("source"), OutputArtifacts: []types.OutputArtifact{{Name: aws.String("source")}},
+			ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
+			Configuration: map[string]string{"S3Bucket": "demo-artifacts", "S3ObjectKey": "e2e.zip"},
+		}}}, {Name: aws.String("Work")}},
+	}
+	for _, w := range works {
+		declared.Stages[1].Actions = append(declared.Stages[1].Actions, types.ActionDeclaration{
+			Name:         aws.String(w.Name),
+			ActionTypeId: &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: aws.String("E2E-" + w.Name), Version: aws.String("1")},
+		})
+	}
+	_, err = s.aws.DeletePipeline(s.ctx, &codepipeline.DeletePipelineInput{Name: &pipeline}) // of an earlier run
+	s.Expect(err).NotTo(HaveOccurred())
+	_, err = s.aws.CreatePipeline(s.ctx, &codepipeline.CreatePipelineInput{Pipeline: declared})
+	s.Expect(err).NotTo(HaveOccurred())
+	return s.start(pipeline)
+}
+
+// actionState is an action as CodePipeline shows it.
+func (s *suite) actionState(g Gomega, pipeline, action string) types.ActionExecution {
+	state, err := s.aws.GetPipelineState(s.ctx, &codepipeline.GetPipelineStateInput{Name: &pipeline})
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, known := range state.StageStates[1].ActionStates {
+		if *known.ActionName == action && known.LatestExecution != nil {
+			return *known.LatestExecution
+		}
+	}
+	g.Expect(false).To(BeTrue(), "action %s has not begun", action)
+	return types.ActionExecution{}
+}
+
+func endings() []work {
+	const succeeded, failed = types.ActionExecutionStatusSucceeded, types.ActionExecutionStatusFailed
+	return []work{
+		{Name: "well", Script: `echo fine > "$CODEPIPELINE_RESULT/summary"`, status: succeeded, message: "^fine$"},
+		{Name: "oom", Script: "echo filling the memory; tail /dev/zero", Memory: "16Mi", status: failed, code: "JobFailed",
+			message: `^step "work" failed: .*OOMKilled.*16Mi`},
+		{Name: "no-image", Image: "pipelinejob.dev/none:dev", Script: "true", status: failed, code: "ConfigurationError",
+			message: `pipelinejob.dev/none:dev.*step "work"`},
+		{Name: "deadline", Script: "echo waiting; sleep 600", Spec: "timeout: 10s", status: failed, code: "JobFailed", message: `spec.timeout.*"work"`},
+		{Name: "signal", Script: "sh -c 'kill -TERM $$'", status: failed, code: "JobFailed", message: `^step "work" failed: .*143`},
+		{Name: "hand-off", status: succeeded, message: "^deployed after -step-2$", Script: `case "${CODEPIPELINE_CONTINUATION_TOKEN:-}" in
+			step-2) echo "deployed after -step-2" > "$CODEPIPELINE_RESULT/summary" ;;
+			step-1) printf step-2 > "$CODEPIPELINE_RESULT/continuation-token" ;;
+			*) printf step-1 > "$CODEPIPELINE_RESULT/continuation-token" ;;
+			esac`},
+		{Name: "progress", Spec: "progress: {interval: 20s}", status: succeeded, message: "^all 6 parts$",
+			Script: `for i in 1 2 3 4 5 6; do
+			echo "part $i" > "$CODEPIPELINE_RESULT/summary"; echo $((i * 15)) > "$CODEPIPELINE_RESULT/percent-complete"; sleep 20
+			done; echo "all 6 parts" > "$CODEPIPELINE_RESULT/summary"; echo 100 > "$CODEPIPELINE_RESULT/percent-complete"`},
+		{Name: "deleted", Script: "sleep 600", status: failed, code: "JobFailed", message: "cancelled: the PipelineJob .* was deleted"},
+		{Name: "job-gone", Script: "sleep 600", status: failed, code: "SystemUnavailable", message: "the Kubernetes Job .* was deleted while it worked"},
+	}
+}
+
+// TestEndings has actions that end in all ways, beside each other.
+func TestEndings(t *testing.T) {
+	s := newSuite(t)
+	_, err := s.demo()
+	s.Expect(err).NotTo(HaveOccurred())
+	s.connect()
+	works := endings()
+	s.apply(works...)
+	execution := s.startWorks("endings", works...)
+	s.eventually(func(g Gomega) {
+		jobs := s.pipelineJobs(g, execution)
+		g.Expect(jobs["deleted"].Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+		g.Expect(jobs["job-gone"].Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+	})
+	jobs := s.pipelineJobs(s, execution)
+	s.kubectl("-n", namespace, "delete", "pj", jobs["deleted"].Name, "--wait=false")
+	s.kubectl("-n", namespace, "delete", "job", jobs["job-gone"].Status.Run.JobName, "--wait=false")
+	s.expectProgress(execution)
+	s.Expect(s.ended("endings", execution)).To(Equal(types.PipelineExecutionStatusFailed))
+	for _, w := range works {
+		s.expectEnding(w)
+	}
+	jobs = s.pipelineJobs(s, execution)
+	s.Expect(jobs).NotTo(HaveKey("deleted"))
+	s.Expect(jobs["hand-off"].Status.Run.Number).To(BeEquivalentTo(3))
+	s.Expect(jobs["hand-off"].Status.PreviousRuns).To(HaveLen(2))
+	s.Expect(jobs["progress"].Status.Run.Number).To(BeEquivalentTo(1), "progress starts no second run")
+	s.Expect(jobs["progress"].Status.Progress.Updates).To(BeNumerically(">=", 3))
+	s.kubectl("-n", namespace, "wait", "--for=condition=Complete", "--timeout=1s", "pj/"+jobs["well"].Name)
+	for _, left := range []string{jobs["well"].Name, jobs["oom"].Name} {
+		s.Expect(s.kubectl("-n", namespace, "get", "secrets", "-o", "name")).NotTo(ContainSubstring(left))
+	}
+}
+
+// expectProgress waits until CodePipeline shows the progress of running work.
+func (s *suite) expectProgress(execution string) {
+	s.t.Helper()
+	s.eventually(func(g Gomega) {
+		shown := s.actionState(g, "endings", "progress")
+		g.Expect(shown.Status).To(Equal(types.ActionExecutionStatusInProgress))
+		g.Expect(aws.ToString(shown.Summary)).To(MatchRegexp("^part [1-6]$"))
+		g.Expect(aws.ToInt32(shown.PercentComplete)).To(And(BeNumerically(">=", 15), BeNumerically("<=", 90)))
+		job := s.pipelineJobs(g, execution)["progress"]
+		g.Expect(job.Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+	})
+}
+
+func (s *suite) expectEnding(w work) {
+	s.t.Helper()
+	shown := s.actionState(s, "endings", w.Name)
+	s.Expect(shown.Status).To(Equal(w.status), w.Name)
+	if w.code == "" {
+		s.Expect(aws.ToString(shown.Summary)).To(MatchRegexp(w.message), w.Name)
+		return
+	}
+	s.Expect(shown.ErrorDetails).NotTo(BeNil(), w.Name)
+	s.Expect(aws.ToString(shown.ErrorDetails.Code)).To(Equal(w.code), fmt.Sprintf("%s: %s", w.Name, aws.ToString(shown.ErrorDetails.Message)))
+	s.Expect(aws.ToString(shown.ErrorDetails.Message)).To(MatchRegexp("(?s)"+w.message), w.Name)
+}
+
+// TestAbandonedExecution stops a pipeline while its action works.
+func TestAbandonedExecution(t *testing.T) {
+	s := newSuite(t)
+	_, err := s.demo()
+	s.Expect(err).NotTo(HaveOccurred())
+	s.connect()
+	long := work{Name: "long", Script: "sleep 600"}
+	s.apply(long)
+	execution := s.startWorks("abandoned", long)
+	s.eventually(func(g Gomega) {
+		g.Expect(s.pipelineJobs(g, execution)["long"].Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+	})
+	_, err = s.aws.StopPipelineExecution(s.ctx, &codepipeline.StopPipelineExecutionInput{
+		PipelineName: aws.String("abandoned"), PipelineExecutionId: &execution, Abandon: true, Reason: aws.String("no longer wanted"),
+	})
+	s.Expect(err).NotTo(HaveOccurred())
+	s.eventually(func(g Gomega) {
+		job := s.pipelineJobs(g, execution)["long"]
+		g.Expect(job.Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
+		g.Expect(s.kubernetesJobs(job.Name)).To(BeEmpty())
+	})
+}
