@@ -1,11 +1,14 @@
 // Command runner is the program in the product's own containers of a job's
-// pod: "runner fetch" before the steps, "runner report" behind them.
+// pod: "runner fetch" before the steps, "runner progress" beside them, "runner
+// report" behind them.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -13,51 +16,65 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 	"github.com/pipelinejob/pipelinejob-operator/internal/runner"
 )
 
-var commands = map[string]func(context.Context, runner.Options) error{
-	"fetch":  runner.Fetch,
-	"report": runner.Report,
+type command struct {
+	run func(context.Context, runner.Options) error
+	// memory, in bytes, makes the garbage collector work harder before the
+	// limit of the command's container is near (see package workload).
+	memory int64
 }
 
-func main() {
-	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: runner fetch|report [flags]")
-		os.Exit(2)
-	}
-	command := os.Args[1]
-	o := options(command, os.Args[2:])
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
-	os.Exit(run(command, o))
+var commands = map[string]command{
+	"fetch":    {runner.Fetch, 192 << 20},   // of 256 MiB
+	"report":   {runner.Report, 192 << 20},  // of 256 MiB
+	"progress": {runner.Progress, 48 << 20}, // of 64 MiB
 }
 
-// memoryLimit, in bytes, makes the garbage collector work harder before the
-// container's limit of 256 MiB is near.
-const memoryLimit = 192 << 20
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-func options(command string, args []string) runner.Options {
+// run gives the exit code: 2 when the command line can't be used.
+func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 || commands[args[0]].run == nil {
+		fmt.Fprintln(stderr, "usage: runner fetch|progress|report [flags]")
+		return 2
+	}
 	o := runner.Options{
-		Stdout: os.Stdout,
-		Log:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Stdout: stdout,
+		Log:    slog.New(slog.NewTextHandler(stderr, nil)),
 		Limits: artifact.DefaultLimits,
+		Clock:  clock.RealClock{},
 	}
-	flags := flag.NewFlagSet("runner "+command, flag.ExitOnError)
+	switch err := flagsOf(args[0], &o, stderr).Parse(args[1:]); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil: // which is printed, with the usage
+		return 2
+	}
+	return execute(args[0], o)
+}
+
+func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet("runner "+name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
 	flags.StringVar(&o.Root, "root", contract.Root, "The shared volume.")
+	if name == "progress" {
+		return flags // it has no secrets, and gives no result
+	}
 	flags.StringVar(&o.Handover, "handover", contract.HandoverFile, "The handover; without it the job moves no artifacts.")
 	flags.StringVar(&o.TerminationLog, "termination-log", "/dev/termination-log", "Where the kubelet reads the result.")
 	flags.IntVar(&o.EnvelopeLimit, "envelope-limit", result.MaxTerminationMessage, "Bytes that the kubelet keeps of it.")
 	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials when those of the handover have expired.")
-	if command == "fetch" {
+	if name == "fetch" {
 		limitFlags(flags, &o.Limits)
 	}
-	_ = flags.Parse(args) // it exits on an error
-	return o
+	return flags
 }
 
 func limitFlags(flags *flag.FlagSet, limits *artifact.Limits) {
@@ -68,11 +85,14 @@ func limitFlags(flags *flag.FlagSet, limits *artifact.Limits) {
 	flags.Int64Var(&limits.Held, "max-held", limits.Held, "Bytes of a zip archive's list of entries, and of symbolic links; 0: any.")
 }
 
-func run(command string, o runner.Options) int {
+func execute(name string, o runner.Options) int {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(commands[name].memory)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := commands[command](ctx, o); err != nil {
-		o.Log.Error("Failed", "command", command, "error", err)
+	if err := commands[name].run(ctx, o); err != nil {
+		o.Log.Error("Failed", "command", name, "error", err)
 		return 1
 	}
 	return 0

@@ -36,11 +36,12 @@ const (
 	// ContainerFetch is the first init container: it prepares the folders and
 	// unpacks the input artifacts.
 	ContainerFetch = "codepipeline-fetch"
+	// ContainerProgress is a sidecar, behind it, in pods whose progress is
+	// shown: it follows the result files while steps run.
+	ContainerProgress = "codepipeline-progress"
 	// ContainerReport is the pod's one regular container: it runs when every
 	// step has succeeded, uploads the output artifacts and gives the result.
 	ContainerReport = "codepipeline-report"
-	// ContainerProgress is temporary.
-	ContainerProgress = "codepipeline-progress"
 	// ContainerPrefix starts the name of each of the product's containers; a
 	// user's container may not begin with it.
 	ContainerPrefix = "codepipeline-"

@@ -1,7 +1,6 @@
 package result
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -139,23 +138,14 @@ func FromLog(log io.Reader, pointer LogPointer) (*Result, error) {
 // collect joins the chunks in a log, up to a little over size bytes.
 func collect(log io.Reader, size int) ([]byte, error) {
 	var content bytes.Buffer
-	lines := bufio.NewReaderSize(log, 64<<10)
-	tail := false // of a line that was too long, and so no chunk
-	for content.Len() < size {
-		line, err := lines.ReadSlice('\n')
-		full := errors.Is(err, bufio.ErrBufferFull)
-		if !full && !tail {
-			content.WriteString(chunkOf(line))
-		}
-		tail = full
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil && !full {
-			return nil, fmt.Errorf("read the log: %w", err)
-		}
+	if size <= 0 {
+		return nil, nil
 	}
-	return content.Bytes(), nil
+	err := eachLine(log, 64<<10, func(line []byte) bool {
+		content.WriteString(chunkOf(line))
+		return content.Len() < size
+	})
+	return content.Bytes(), err
 }
 
 // chunkOf is the part of the result in a line of the log, empty in all others.

@@ -12,9 +12,11 @@ import (
 // unless said otherwise. Summaries and external execution IDs over them are
 // cut by the operator; all else over a limit is an error.
 const (
-	maxContinuationToken = 2048
-	maxRevision          = 1500
-	maxChangeIdentifier  = 100
+	maxSummary             = 2048
+	maxExternalExecutionID = 1500
+	maxContinuationToken   = 2048
+	maxRevision            = 1500
+	maxChangeIdentifier    = 100
 	// maxOutputVariables is in bytes, for all keys and values.
 	maxOutputVariables = 122880
 )

@@ -1,5 +1,5 @@
 // Package runner is the program in the product's own containers of a job's
-// pod: fetch, before the steps, and report, behind them.
+// pod: fetch, before the steps, progress, beside them, and report, behind them.
 package runner
 
 import (
@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/utils/clock"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
@@ -35,12 +37,15 @@ type Options struct {
 	EnvelopeLimit int
 	// Limits bound each input artifact.
 	Limits artifact.Limits
-	// Stdout takes a result that is too large for the termination log.
+	// Stdout takes a result that is too large for the termination log, and
+	// the lines of Progress.
 	Stdout io.Writer
 	Log    *slog.Logger
 	// Renewal is how long to wait for new credentials when those of the
 	// handover have expired.
 	Renewal time.Duration
+	// Clock is what Progress goes by.
+	Clock clock.WithTicker
 }
 
 // Failure types of CodePipeline that the runner gives.

@@ -25,9 +25,14 @@ const (
 )
 
 // frame turns the template's containers into steps, which are init containers,
-// and puts the product's own containers before and behind them.
+// and puts the product's own containers before, beside and behind them.
 func frame(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
-	env := stepEnv(action, job, run)
+	enclose(pod, stepEnv(action, job, run), job, options, action.Spec.Progress != nil)
+}
+
+// enclose is frame for steps with the given environment, in a pod with or
+// without the sidecar that follows their progress.
+func enclose(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob, options Options, progress bool) {
 	steps := slices.Concat(pod.InitContainers, pod.Containers)
 	for i := range steps {
 		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
@@ -36,9 +41,13 @@ func frame(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.Pip
 			steps[i].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
 	}
+	if progress {
+		// First: a sidecar is there for all that comes behind it.
+		steps = slices.Insert(steps, 0, progressContainer(options))
+	}
 	limit := envelopeLimit(len(steps) + 2)
-	fetch := runnerContainer(contract.ContainerFetch, "fetch", limit, job, options)
-	report := runnerContainer(contract.ContainerReport, "report", limit, job, options)
+	fetch := moverContainer(contract.ContainerFetch, "fetch", limit, job, options)
+	report := moverContainer(contract.ContainerReport, "report", limit, job, options)
 	pod.InitContainers = append([]corev1.Container{fetch}, steps...)
 	pod.Containers = []corev1.Container{report}
 	pod.Volumes = append(pod.Volumes, corev1.Volume{
@@ -57,23 +66,39 @@ func envelopeLimit(containers int) int {
 	return min(result.MaxTerminationMessage, (12<<10)/(containers+1))
 }
 
-// runnerContainer is one of the product's own containers. It satisfies the
-// restricted Pod Security Standard.
-func runnerContainer(name, command string, envelopeLimit int, job *v1alpha1.PipelineJob, options Options) corev1.Container {
-	container := corev1.Container{
+// moverContainer is one of the two containers that move artifacts and give an
+// envelope.
+func moverContainer(name, command string, envelopeLimit int, job *v1alpha1.PipelineJob, options Options) corev1.Container {
+	container := runnerContainer(name, options, command, fmt.Sprintf("--envelope-limit=%d", envelopeLimit))
+	container.Env = options.RunnerEnv
+	container.Resources = resources("10m", "64Mi", "256Mi")
+	if HasArtifacts(job) {
+		container.VolumeMounts = append(container.VolumeMounts,
+			corev1.VolumeMount{Name: handoverVolume, MountPath: contract.HandoverDir, ReadOnly: true})
+	}
+	return container
+}
+
+// progressContainer is the sidecar that follows the result files. It calls
+// nobody, so it gets neither the handover nor the environment for the SDK, and
+// it only reads what steps write.
+func progressContainer(options Options) corev1.Container {
+	container := runnerContainer(contract.ContainerProgress, options, "progress")
+	container.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
+	container.Resources = resources("5m", "16Mi", "64Mi")
+	container.VolumeMounts[0].ReadOnly = true
+	return container
+}
+
+// runnerContainer is one of the product's own containers, with the shared
+// volume. It satisfies the restricted Pod Security Standard.
+func runnerContainer(name string, options Options, command ...string) corev1.Container {
+	return corev1.Container{
 		Name:            name,
 		Image:           options.RunnerImage,
 		ImagePullPolicy: corev1.PullIfNotPresent,
-		Command:         []string{"/runner", command, fmt.Sprintf("--envelope-limit=%d", envelopeLimit)},
-		Env:             options.RunnerEnv,
+		Command:         append([]string{"/runner"}, command...),
 		VolumeMounts:    []corev1.VolumeMount{{Name: sharedVolume, MountPath: contract.Root}},
-		Resources: corev1.ResourceRequirements{
-			Requests: corev1.ResourceList{
-				corev1.ResourceCPU:    resource.MustParse("10m"),
-				corev1.ResourceMemory: resource.MustParse("64Mi"),
-			},
-			Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")},
-		},
 		SecurityContext: &corev1.SecurityContext{
 			RunAsNonRoot:             ptr.To(true),
 			RunAsUser:                ptr.To[int64](runnerUser),
@@ -84,11 +109,16 @@ func runnerContainer(name, command string, envelopeLimit int, job *v1alpha1.Pipe
 			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 	}
-	if HasArtifacts(job) {
-		container.VolumeMounts = append(container.VolumeMounts,
-			corev1.VolumeMount{Name: handoverVolume, MountPath: contract.HandoverDir, ReadOnly: true})
+}
+
+func resources(cpu, memory, memoryLimit string) corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{
+			corev1.ResourceCPU:    resource.MustParse(cpu),
+			corev1.ResourceMemory: resource.MustParse(memory),
+		},
+		Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memoryLimit)},
 	}
-	return container
 }
 
 // handover mounts the artifacts' part of the job's Secret: the values of

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// asRunner has the test binary be the runner: signals need a process of its own.
+const asRunner = "TEST_AS_RUNNER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asRunner) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+func TestACommandLineThatCantBeUsed(t *testing.T) {
+	const usage = "usage: runner fetch|progress|report [flags]\n"
+	cases := map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"no command":                 {nil, 2, usage},
+		"an unknown command":         {[]string{"push"}, 2, usage},
+		"a flag before the command":  {[]string{"--root=/x", "fetch"}, 2, usage},
+		"an unknown flag":            {[]string{"report", "--max-bytes=1"}, 2, "flag provided but not defined: -max-bytes"},
+		"a bad value":                {[]string{"fetch", "--max-bytes=lots"}, 2, `invalid value "lots"`},
+		"progress has no handover":   {[]string{"progress", "--handover=/x"}, 2, "flag provided but not defined: -handover"},
+		"help is no error":           {[]string{"progress", "--help"}, 0, "Usage of runner progress:"},
+		"help of fetch has limits":   {[]string{"fetch", "-h"}, 0, "-max-entries"},
+		"help of report has renewal": {[]string{"report", "-h"}, 0, "-renewal"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			var stdout, stderr bytes.Buffer
+			g.Expect(run(c.args, &stdout, &stderr)).To(Equal(c.code))
+			g.Expect(stderr.String()).To(ContainSubstring(c.says))
+			g.Expect(stdout.String()).To(BeEmpty())
+		})
+	}
+}
+
+func TestFetchAndReportRun(t *testing.T) {
+	g := NewWithT(t)
+	root := t.TempDir()
+	message := filepath.Join(t.TempDir(), "termination-log")
+	args := []string{"--root=" + root, "--handover=" + filepath.Join(root, "none"), "--termination-log=" + message}
+	var stdout, stderr bytes.Buffer
+	g.Expect(run(append([]string{"fetch"}, args...), &stdout, &stderr)).To(Equal(0), stderr.String())
+	g.Expect(os.WriteFile(filepath.Join(root, "result", "summary"), []byte("done"), 0o600)).To(Succeed())
+	g.Expect(run(append([]string{"report"}, args...), &stdout, &stderr)).To(Equal(0), stderr.String())
+	g.Expect(os.ReadFile(message)).To(MatchJSON(`{"result":{"summary":"done"}}`))
+
+	g.Expect(os.WriteFile(filepath.Join(root, "result", "note"), nil, 0o600)).To(Succeed())
+	g.Expect(run(append([]string{"report"}, args...), &stdout, &stderr)).To(Equal(1))
+	g.Expect(stderr.String()).To(ContainSubstring("note: not a result file"))
+}
+
+func TestProgressStartsAndEndsOnASignal(t *testing.T) {
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		t.Run(signal.String(), func(t *testing.T) {
+			g := NewWithT(t)
+			root := t.TempDir()
+			g.Expect(os.Mkdir(filepath.Join(root, "result"), 0o777)).To(Succeed())
+			g.Expect(os.WriteFile(filepath.Join(root, "result", "percent-complete"), []byte("40\n"), 0o600)).To(Succeed())
+			var stderr bytes.Buffer
+			process := exec.Command(os.Args[0], "progress", "--root="+root)
+			process.Env = append(os.Environ(), asRunner+"=1")
+			process.Stderr = &stderr
+			stdout, err := process.StdoutPipe()
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(process.Start()).To(Succeed())
+			giveUp := time.AfterFunc(30*time.Second, func() { _ = process.Process.Kill() })
+			defer giveUp.Stop()
+
+			line, err := bufio.NewReader(stdout).ReadBytes('\n')
+			g.Expect(err).NotTo(HaveOccurred(), "the first line, which comes at once")
+			g.Expect(result.LastProgress(bytes.NewReader(line))).To(HaveValue(HaveField("PercentComplete", HaveValue(Equal(int32(40))))))
+			g.Expect(process.Process.Signal(signal)).To(Succeed())
+			g.Expect(process.Wait()).To(Succeed(), "exit code 0")
+			g.Expect(stderr.String()).To(BeEmpty())
+		})
+	}
+}

@@ -1,0 +1,115 @@
+package runner
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// watch tells when something in the result folder may have changed. It holds
+// the folder and its files open: a look is then a few calls of fstat, without
+// a path to resolve, a byte to read or memory to allocate.
+type watch struct{ held []held }
+
+type held struct {
+	file  *os.File
+	stamp stamp
+}
+
+// stamp changes with each write to a file, and when it gets another name or
+// other permissions; that of a folder, with each name in it that comes or goes.
+type stamp struct {
+	size              int64
+	modified, changed syscall.Timespec
+}
+
+// stampOf is the zero stamp, which no file has, when there is none.
+func stampOf(file *os.File) stamp {
+	var stat syscall.Stat_t
+	if err := syscall.Fstat(int(file.Fd()), &stat); err != nil {
+		return stamp{}
+	}
+	return stamp{stat.Size, stat.Mtim, stat.Mtim}
+}
+
+// moved is also true as long as nothing is held.
+func (w *watch) moved() bool {
+	for _, h := range w.held {
+		if stampOf(h.file) != h.stamp {
+			return true
+		}
+	}
+	return len(w.held) == 0
+}
+
+// hold holds the folder and the files that are there by now. One that can't be
+// opened is no loss here: who reads it finds that out too, and tries again.
+func (w *watch) hold(files resultFiles) {
+	folder, err := files.root.Open(".")
+	if err != nil {
+		return
+	}
+	// The folder comes first: a name that comes later is seen as a change.
+	w.held = append(w.held, held{folder, stampOf(folder)})
+	for _, name := range result.ProgressFiles() {
+		if file, err := files.open(name); err == nil {
+			w.held = append(w.held, held{file, stampOf(file)})
+		}
+	}
+}
+
+func (w *watch) release() {
+	for _, h := range w.held {
+		_ = h.file.Close() // it was never written to
+	}
+	w.held = w.held[:0]
+}
+
+// resultFiles opens regular files of the result folder and nothing else, while
+// steps may put anything in their place at any time.
+type resultFiles struct{ root *os.Root }
+
+// Open implements fs.FS.
+func (r resultFiles) Open(name string) (fs.File, error) {
+	file, err := r.open(name)
+	if err != nil {
+		return nil, err // not a nil *os.File in an interface
+	}
+	return file, nil
+}
+
+// Lstat is what fs.Lstat asks for, with ReadLink.
+func (r resultFiles) Lstat(name string) (fs.FileInfo, error) { return r.root.Lstat(name) }
+
+// ReadLink implements fs.ReadLinkFS.
+func (r resultFiles) ReadLink(name string) (string, error) { return r.root.Readlink(name) }
+
+func (r resultFiles) open(name string) (*os.File, error) {
+	before, err := r.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !before.Mode().IsRegular() { // opening a FIFO would be felt at its other end
+		return nil, irregular(name)
+	}
+	// It may be another by now. Without O_NONBLOCK a FIFO would never be open.
+	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := file.Stat()
+	if err != nil || !opened.Mode().IsRegular() {
+		_ = file.Close() // nothing was done with it
+		return nil, errors.Join(err, irregular(name))
+	}
+	return file, nil
+}
+
+func irregular(name string) error {
+	return &fs.PathError{Op: "open", Path: name, Err: errIrregular}
+}
+
+var errIrregular = errors.New("not a regular file")

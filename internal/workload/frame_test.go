@@ -1,0 +1,110 @@
+package workload
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+)
+
+// enclosed is a pod of one sidecar and as many steps as named.
+func enclosed(progress bool, steps ...string) *corev1.PodSpec {
+	pod := &corev1.PodSpec{InitContainers: []corev1.Container{
+		{Name: "db", Image: "db:1", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)},
+	}}
+	for _, name := range steps {
+		pod.Containers = append(pod.Containers, step(name, "make "+name))
+	}
+	options := Options{RunnerImage: "operator:1", RunnerEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}
+	enclose(pod, []corev1.EnvVar{literal(contract.EnvResult, contract.ResultDir)}, sampleJob(), options, progress)
+	return pod
+}
+
+// After a wanted change: go test ./internal/workload -update
+func TestAPodWhoseProgressIsFollowed(t *testing.T) {
+	g := NewWithT(t)
+	got, err := yaml.Marshal(enclosed(true, "compile"))
+	g.Expect(err).NotTo(HaveOccurred())
+	golden := filepath.Join("testdata", "progress.yaml")
+	if *update {
+		g.Expect(os.WriteFile(golden, got, 0o644)).To(Succeed())
+	}
+	want, err := os.ReadFile(golden)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(got)).To(Equal(string(want)))
+}
+
+func TestTheProgressContainerComesBetweenFetchAndTheSteps(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(names(enclosed(true, "compile", "check").InitContainers)).To(Equal(
+		[]string{contract.ContainerFetch, contract.ContainerProgress, "db", "compile", "check"}))
+	g.Expect(names(enclosed(false, "compile", "check").InitContainers)).To(Equal(
+		[]string{contract.ContainerFetch, "db", "compile", "check"}))
+}
+
+func names(containers []corev1.Container) []string {
+	var found []string
+	for _, container := range containers {
+		found = append(found, container.Name)
+	}
+	return found
+}
+
+func TestTheProgressContainerIsNoStep(t *testing.T) {
+	g := NewWithT(t)
+	pod := enclosed(true, "compile")
+	sidecar := pod.InitContainers[1]
+	g.Expect(isSidecar(*pod, sidecar.Name)).To(BeTrue())
+	g.Expect(sidecar.Env).To(BeEmpty(), "neither a step's nor the SDK's")
+	g.Expect(sidecar.VolumeMounts).To(Equal([]corev1.VolumeMount{{Name: sharedVolume, MountPath: contract.Root, ReadOnly: true}}))
+	ended := corev1.Pod{Spec: *pod, Status: corev1.PodStatus{InitContainerStatuses: []corev1.ContainerStatus{
+		{Name: sidecar.Name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}}},
+	}}}
+	g.Expect(explained(ended)).To(BeNil(), "its end fails no run")
+}
+
+// TestTheProgressContainerCountsForTheEnvelope: the kubelet divides its 12 KiB
+// among all containers, init containers included.
+func TestTheProgressContainerCountsForTheEnvelope(t *testing.T) {
+	g := NewWithT(t)
+	// fetch, report, db, one step, and one to spare.
+	g.Expect(enclosed(false, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=2457"))
+	g.Expect(enclosed(true, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=2048"))
+	g.Expect(enclosed(true, "compile").InitContainers[0].Command).To(ContainElement("--envelope-limit=2048"))
+}
+
+// TestOwnContainersAreRestricted checks the rules of the restricted Pod
+// Security Standard that concern a container.
+func TestOwnContainersAreRestricted(t *testing.T) {
+	pod := enclosed(true, "compile")
+	for _, container := range append(pod.InitContainers[:2:2], pod.Containers...) {
+		t.Run(container.Name, func(t *testing.T) {
+			g := NewWithT(t)
+			context := container.SecurityContext
+			g.Expect(context.RunAsNonRoot).To(HaveValue(BeTrue()))
+			g.Expect(context.RunAsUser).To(HaveValue(BeNumerically(">", 0)))
+			g.Expect(context.AllowPrivilegeEscalation).To(HaveValue(BeFalse()))
+			g.Expect(context.Privileged).To(BeNil())
+			g.Expect(context.ProcMount).To(BeNil())
+			g.Expect(context.SELinuxOptions).To(BeNil())
+			g.Expect(context.Capabilities).To(HaveValue(Equal(corev1.Capabilities{Drop: []corev1.Capability{"ALL"}})))
+			g.Expect(context.SeccompProfile.Type).To(Equal(corev1.SeccompProfileTypeRuntimeDefault))
+			g.Expect(container.Ports).To(BeEmpty())
+			g.Expect(container.Resources.Limits).To(HaveKey(corev1.ResourceMemory))
+		})
+	}
+}
+
+func TestNoProgressIsFollowedUnlessAskedFor(t *testing.T) {
+	g := NewWithT(t)
+	built, err := Build(sampleAction(step("compile")), sampleJob(), v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(names(built.Spec.Template.Spec.InitContainers)).To(Equal([]string{contract.ContainerFetch, "compile"}))
+}
