@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +43,18 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
+
+// skewedClock is a clock that tests move ahead. Waits take their time.
+type skewedClock struct {
+	clock.RealClock
+	ahead atomic.Int64 // time.Duration
+}
+
+func (c *skewedClock) step(by time.Duration) { c.ahead.Add(int64(by)) }
+
+func (c *skewedClock) Now() time.Time { return c.RealClock.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *skewedClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
 type emulatorOptions = emulator.Options
 
@@ -86,6 +99,7 @@ type world struct {
 	pipelines *sdk.Client
 	objects   *s3.Client
 	logs      *logBook
+	clock     *skewedClock
 	// endpoint is where the operator finds AWS.
 	endpoint string
 	// wrap stands between the operator and the API server, if it is set.
@@ -97,7 +111,7 @@ type world struct {
 // newWorld makes a world with a namespace of its own. The operator is not
 // started yet.
 func newWorld(t *testing.T, adjust ...func(*emulatorOptions)) *world {
-	w := &world{WithT: NewWithT(t), t: t, ctx: t.Context(), logs: &logBook{}}
+	w := &world{WithT: NewWithT(t), t: t, ctx: t.Context(), logs: &logBook{}, clock: &skewedClock{}}
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run 'make test-unit', or set it to bin/k8s")
 	}
@@ -158,7 +172,7 @@ func (w *world) operate() (stop func()) {
 	w.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(w.ctx)
 	w.Expect(Setup(ctx, mgr, Options{
-		Clock: clock.RealClock{}, Workload: workload.Options{RunnerImage: "operator:test"}, Logs: w.logs, ExecutionInterval: w.executionInterval,
+		Clock: w.clock, Workload: workload.Options{RunnerImage: "operator:test"}, Logs: w.logs, ExecutionInterval: w.executionInterval,
 		AWS: codepipeline.NewClients(w.cloud()...),
 	})).To(Succeed())
 	stopped := make(chan error, 1)

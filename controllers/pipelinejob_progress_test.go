@@ -59,34 +59,48 @@ func (l *logBook) Open(_ context.Context, _, pod, container string, lines int64)
 // progressEvery is the shortest interval that there may be.
 const progressEvery = 10 * time.Second
 
-// beginProgress is a world whose work runs in a pod that follows its progress.
-func beginProgress(t *testing.T) (w *world, job *batchv1.Job, tell func(percent int32, summary string)) {
-	w = newWorld(t)
-	w.work(func(a *v1alpha1.CustomAction) {
-		a.Spec.Progress = &v1alpha1.Progress{Interval: metav1.Duration{Duration: progressEvery}}
-		a.Spec.Polling.MaxConcurrentJobs = 1
-	})
-	job = w.runningJob(1)
+// progressing has progress told at the shortest interval.
+func progressing(a *v1alpha1.CustomAction) {
+	a.Spec.Progress = &v1alpha1.Progress{Interval: metav1.Duration{Duration: progressEvery}}
+	a.Spec.Polling.MaxConcurrentJobs = 1
+}
+
+// follow gives a Job a pod that works, and follows its progress.
+func (w *world) follow(job *batchv1.Job) {
 	w.addPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{{
 		Name: contract.ContainerProgress, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 	}}})
-	return w, job, func(percent int32, summary string) {
-		w.logs.write(job.Name+"-pod", contract.ContainerProgress, string(result.ProgressLine(result.Progress{PercentComplete: &percent, Summary: summary})))
-	}
+}
+
+// tell says what a step writes of its progress, and lets the interval pass.
+func (w *world) tell(job *batchv1.Job, percent int32, summary string) {
+	w.logs.write(job.Name+"-pod", contract.ContainerProgress, string(result.ProgressLine(result.Progress{PercentComplete: &percent, Summary: summary})))
+	w.clock.step(progressEvery)
+	pod := w.podOf(job)
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "test/told", summary) // so that the operator looks
+	w.Expect(w.kube.Update(w.ctx, pod)).To(Succeed())
+}
+
+func (w *world) podOf(job *batchv1.Job) *corev1.Pod {
+	pod := &corev1.Pod{}
+	w.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: job.Namespace, Name: job.Name + "-pod"}, pod)).To(Succeed())
+	return pod
 }
 
 // endPod ends the pod that addPod made.
 func (w *world) endPod(job *batchv1.Job, status corev1.PodStatus) {
-	pod := &corev1.Pod{}
-	w.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: job.Namespace, Name: job.Name + "-pod"}, pod)).To(Succeed())
+	pod := w.podOf(job)
 	pod.Status = status
 	w.Expect(w.kube.Status().Update(w.ctx, pod)).To(Succeed())
 }
 
 func TestProgressOfARunThatGoesOn(t *testing.T) {
-	w, job, tell := beginProgress(t)
+	w := newWorld(t)
+	w.work(progressing)
+	job := w.runningJob(1)
+	w.follow(job)
 	first := w.pipelineJob(w).Spec.Job.ID
-	tell(40, "unit tests")
+	w.tell(job, 40, "unit tests")
 	w.eventually(func(g Gomega) {
 		state := w.workState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusInProgress))
@@ -117,9 +131,12 @@ func TestProgressOfARunThatGoesOn(t *testing.T) {
 // TestResultThatIsReadyBeforeTheContinuedJob ends a run while the job that is to
 // take it over has not come back.
 func TestResultThatIsReadyBeforeTheContinuedJob(t *testing.T) {
-	w, job, tell := beginProgress(t)
+	w := newWorld(t)
+	w.work(progressing)
+	job := w.runningJob(1)
+	w.follow(job)
 	w.Expect(w.aws.Inject(emulator.Fault{Operation: "PollForJobs", Kind: emulator.Throttle, Probability: 1})).To(Succeed())
-	tell(90, "nearly")
+	w.tell(job, 90, "nearly")
 	w.eventually(func(g Gomega) { g.Expect(w.pipelineJob(g).AwaitsContinuation()).To(BeTrue()) })
 	w.endPod(job, corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{terminated("work", 3, "broken")}})
 	w.endJob(job, batchv1.JobFailureTarget, batchv1.JobFailed)
