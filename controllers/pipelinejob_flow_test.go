@@ -116,7 +116,7 @@ func TestWorkThatContinues(t *testing.T) {
 // is done once and reported once all the same.
 func TestAnswersOfAWS(t *testing.T) {
 	for _, operation := range []string{"AcknowledgeJob", "GetJobDetails", "PutJobSuccessResult"} {
-		for _, kind := range []emulator.FaultKind{emulator.Throttle, emulator.ServerError, emulator.ServerErrorAfter, emulator.ResetBefore, emulator.ResetAfter} {
+		for _, kind := range []emulator.FaultKind{emulator.Throttle, emulator.ServerError, emulator.ServerErrorAfter, emulator.ResetBefore, emulator.ResetAfter, emulator.AccessDenied} {
 			t.Run(fmt.Sprintf("%s %s", operation, kind), func(t *testing.T) {
 				w, _ := begin(t, emulator.Fault{Operation: operation, Kind: kind})
 				w.succeed(w.runningJob(1), result.Result{Summary: "done"})

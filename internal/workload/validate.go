@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -34,6 +35,8 @@ func Validate(action *v1alpha1.CustomAction) error {
 	refuse(job.ManualSelector != nil && *job.ManualSelector, "manualSelector", "must be absent: Kubernetes makes the selector")
 	refuse(job.TTLSecondsAfterFinished != nil, "ttlSecondsAfterFinished", "must be absent: the Job is needed until its result is reported; set spec.ttlSecondsAfterFinished")
 	refuse(job.ActiveDeadlineSeconds != nil, "activeDeadlineSeconds", "must be absent: set spec.timeout")
+	refuse(job.PodReplacementPolicy != nil && *job.PodReplacementPolicy == batchv1.TerminatingOrFailed, "podReplacementPolicy",
+		"must be Failed or absent: a new pod must not work beside one that is still ending")
 	pod := job.Template.Spec
 	refuse(pod.RestartPolicy != "" && pod.RestartPolicy != corev1.RestartPolicyNever, "template.spec.restartPolicy", "must be Never or absent: a step runs once")
 	refuse(len(pod.Containers) == 0, "template.spec.containers", "must have at least one: the containers are the action's steps")

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -17,17 +18,20 @@ func TestValidate(t *testing.T) {
 		change func(*v1alpha1.CustomAction)
 		err    string // empty: valid
 	}{
-		"as it is":                    {change: func(*v1alpha1.CustomAction) {}},
-		"known references":            {change: args("$(config.Target) $(config.Flavor) $(input.any) $(output.any) $(job.id)")},
-		"an unknown reference":        {change: args("$(job.name)"), err: spec + ".template.spec.containers[0].args[0]: $(job.name) is not a known reference"},
-		"a secret in an argument":     {change: args("$(config.Token)"), err: "the property is secret"},
-		"no container":                {change: func(a *v1alpha1.CustomAction) { pod(a).Containers = nil }, err: spec + ".template.spec.containers: must have at least one"},
-		"parallelism of one":          {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Parallelism = ptr.To[int32](1) }},
-		"parallelism of two":          {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Parallelism = ptr.To[int32](2) }, err: spec + ".parallelism"},
-		"completions of two":          {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Completions = ptr.To[int32](2) }, err: spec + ".completions"},
-		"selector":                    {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Selector = &metav1.LabelSelector{} }, err: spec + ".selector"},
-		"time to live":                {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.TTLSecondsAfterFinished = ptr.To[int32](1) }, err: "set spec.ttlSecondsAfterFinished"},
-		"deadline":                    {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.ActiveDeadlineSeconds = ptr.To[int64](1) }, err: "set spec.timeout"},
+		"as it is":                {change: func(*v1alpha1.CustomAction) {}},
+		"known references":        {change: args("$(config.Target) $(config.Flavor) $(input.any) $(output.any) $(job.id)")},
+		"an unknown reference":    {change: args("$(job.name)"), err: spec + ".template.spec.containers[0].args[0]: $(job.name) is not a known reference"},
+		"a secret in an argument": {change: args("$(config.Token)"), err: "the property is secret"},
+		"no container":            {change: func(a *v1alpha1.CustomAction) { pod(a).Containers = nil }, err: spec + ".template.spec.containers: must have at least one"},
+		"parallelism of one":      {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Parallelism = ptr.To[int32](1) }},
+		"parallelism of two":      {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Parallelism = ptr.To[int32](2) }, err: spec + ".parallelism"},
+		"completions of two":      {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Completions = ptr.To[int32](2) }, err: spec + ".completions"},
+		"selector":                {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Selector = &metav1.LabelSelector{} }, err: spec + ".selector"},
+		"time to live":            {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.TTLSecondsAfterFinished = ptr.To[int32](1) }, err: "set spec.ttlSecondsAfterFinished"},
+		"deadline":                {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.ActiveDeadlineSeconds = ptr.To[int64](1) }, err: "set spec.timeout"},
+		"a pod beside one that is ending": {change: func(a *v1alpha1.CustomAction) {
+			a.Spec.JobTemplate.Spec.PodReplacementPolicy = ptr.To(batchv1.TerminatingOrFailed)
+		}, err: spec + ".podReplacementPolicy"},
 		"restart on failure":          {change: func(a *v1alpha1.CustomAction) { pod(a).RestartPolicy = corev1.RestartPolicyOnFailure }, err: spec + ".template.spec.restartPolicy"},
 		"a probe on a step":           {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].LivenessProbe = &corev1.Probe{} }, err: ".containers[0].livenessProbe"},
 		"a probe on a sidecar":        {change: sidecar(corev1.Container{Name: "db", ReadinessProbe: &corev1.Probe{}})},

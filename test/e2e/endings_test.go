@@ -135,7 +135,7 @@ func endings() []work {
 		{Name: "no-image", Image: "pipelinejob.dev/none:dev", Script: "true", status: failed, code: "ConfigurationError",
 			message: `pipelinejob.dev/none:dev.*step "work"`},
 		{Name: "deadline", Script: "echo waiting; sleep 600", Spec: "timeout: 10s", status: failed, code: "JobFailed", message: `spec.timeout.*"work"`},
-		{Name: "signal", Script: "sh -c 'kill -TERM $$'", status: failed, code: "JobFailed", message: `^step "work" failed: .*143`},
+		{Name: "signal", Script: "sleep 60 & kill -TERM $!; wait $!", status: failed, code: "JobFailed", message: `^step "work" failed: .*143`},
 		{Name: "hand-off", status: succeeded, message: "^deployed after -step-2$", Script: `case "${CODEPIPELINE_CONTINUATION_TOKEN:-}" in
 			step-2) echo "deployed after -step-2" > "$CODEPIPELINE_RESULT/summary" ;;
 			step-1) printf step-2 > "$CODEPIPELINE_RESULT/continuation-token" ;;
