@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// RunnerImage is the image with the product's own program for pods.
 	RunnerImage string
-	// RunnerEnv is the environment of the product's own containers, such as
+	// RunnerEnv is the environment of the containers that move artifacts, such as
 	// the SDK's endpoint overrides.
 	RunnerEnv []corev1.EnvVar
 }
