@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Calls of one identity in one region, a second and in a burst. CodePipeline
+// Calls to one account in one region, a second and in a burst. CodePipeline
 // throttles per account and region without publishing its figures.
 const (
 	callsPerSecond = 20
@@ -37,8 +38,16 @@ type Identity struct {
 type Clients struct {
 	load []func(*config.LoadOptions) error
 
-	mu   sync.Mutex
-	kept map[Identity]*Client
+	mu       sync.Mutex
+	kept     map[Identity]*Client
+	limiters map[place]*rate.Limiter
+}
+
+// place is what CodePipeline throttles together.
+type place struct {
+	region string
+	// account is that of the role, empty for the operator's own.
+	account string
 }
 
 // NewClients makes Clients that are configured as the SDK documents: by the
@@ -83,6 +92,22 @@ func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
 		api:         sdk.NewFromConfig(once),
 		reader:      sdk.NewFromConfig(cfg),
 		credentials: cfg.Credentials,
-		limiter:     rate.NewLimiter(callsPerSecond, callBurst),
+		limiter:     c.limiter(id),
 	}, nil
+}
+
+// limiter is shared by all identities of an account in a region. The caller
+// holds the lock.
+func (c *Clients) limiter(id Identity) *rate.Limiter {
+	at := place{region: id.Region}
+	if parts := strings.Split(id.RoleARN, ":"); len(parts) > 4 { // arn:aws:iam::ACCOUNT:role/NAME
+		at.account = parts[4]
+	}
+	if _, ok := c.limiters[at]; !ok {
+		if c.limiters == nil {
+			c.limiters = map[place]*rate.Limiter{}
+		}
+		c.limiters[at] = rate.NewLimiter(callsPerSecond, callBurst)
+	}
+	return c.limiters[at]
 }
