@@ -18,6 +18,7 @@ func (c *Client) FindActionType(ctx context.Context, id ActionTypeID) (*ActionTy
 			return nil, err
 		}
 		page, err := pages.NextPage(ctx)
+		c.pace.learn(err)
 		if err != nil {
 			return nil, fmt.Errorf("list custom action types: %w", err)
 		}
@@ -36,7 +37,9 @@ func (c *Client) CreateActionType(ctx context.Context, actionType ActionType, ta
 	if err := c.ready(ctx); err != nil {
 		return err
 	}
-	if _, err := c.api.CreateCustomActionType(ctx, createInput(actionType, tags)); err != nil {
+	_, err := c.api.CreateCustomActionType(ctx, createInput(actionType, tags))
+	c.pace.learn(err)
+	if err != nil {
 		return fmt.Errorf("create custom action type %s: %w", actionType.ID, err)
 	}
 	return nil
@@ -53,6 +56,7 @@ func (c *Client) DeleteActionType(ctx context.Context, id ActionTypeID) error {
 		Provider: &id.Provider,
 		Version:  &id.Version,
 	})
+	c.pace.learn(err)
 	if err != nil {
 		return fmt.Errorf("delete custom action type %s: %w", id, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
-	"golang.org/x/time/rate"
 )
 
 // Client calls CodePipeline in one region as one identity.
@@ -19,7 +18,7 @@ type Client struct {
 	api         *sdk.Client // one try a call
 	reader      *sdk.Client // the SDK's retries
 	credentials aws.CredentialsProvider
-	limiter     *rate.Limiter
+	pace        *pacer
 }
 
 // PollForJobs asks for at most batch open jobs of an action type, without
@@ -33,6 +32,7 @@ func (c *Client) PollForJobs(ctx context.Context, id ActionTypeID, query map[str
 		MaxBatchSize: aws.Int32(batch),
 		QueryParam:   query,
 	})
+	c.pace.learn(err)
 	if err != nil {
 		return nil, fmt.Errorf("poll for jobs of %s: %w", id, err)
 	}
@@ -50,6 +50,7 @@ func (c *Client) AcknowledgeJob(ctx context.Context, jobID, nonce string) (strin
 		return "", err
 	}
 	out, err := c.api.AcknowledgeJob(ctx, &sdk.AcknowledgeJobInput{JobId: &jobID, Nonce: &nonce})
+	c.pace.learn(err)
 	if err != nil {
 		return "", fmt.Errorf("acknowledge job %s: %w", jobID, err)
 	}
@@ -62,6 +63,7 @@ func (c *Client) GetJobDetails(ctx context.Context, jobID string) (Job, error) {
 		return Job{}, err
 	}
 	out, err := c.reader.GetJobDetails(ctx, &sdk.GetJobDetailsInput{JobId: &jobID})
+	c.pace.learn(err)
 	if err != nil {
 		return Job{}, fmt.Errorf("get details of job %s: %w", jobID, err)
 	}
@@ -77,7 +79,9 @@ func (c *Client) PutJobSuccessResult(ctx context.Context, result Success) error 
 	if err := c.ready(ctx); err != nil {
 		return err
 	}
-	if _, err := c.api.PutJobSuccessResult(ctx, successInput(result.withinLimits())); err != nil {
+	_, err := c.api.PutJobSuccessResult(ctx, successInput(result.withinLimits()))
+	c.pace.learn(err)
+	if err != nil {
 		return fmt.Errorf("put success result of job %s: %w", result.JobID, err)
 	}
 	return nil
@@ -97,6 +101,7 @@ func (c *Client) PutJobFailureResult(ctx context.Context, result Failure) error 
 			ExternalExecutionId: optional(result.ExternalExecutionID),
 		},
 	})
+	c.pace.learn(err)
 	if err != nil {
 		return fmt.Errorf("put failure result of job %s: %w", result.JobID, err)
 	}
@@ -121,6 +126,7 @@ func (c *Client) ListActionExecutions(ctx context.Context, pipeline, execution s
 			return nil, err
 		}
 		page, err := pages.NextPage(ctx)
+		c.pace.learn(err)
 		if err != nil {
 			return nil, fmt.Errorf("list action executions of pipeline %s: %w", pipeline, err)
 		}
@@ -134,7 +140,7 @@ func (c *Client) ListActionExecutions(ctx context.Context, pipeline, execution s
 // ready waits for the rate limit and makes sure of credentials, so that an
 // error after it means that the call may have been sent.
 func (c *Client) ready(ctx context.Context) error {
-	if err := c.limiter.Wait(ctx); err != nil {
+	if err := c.pace.limiter.Wait(ctx); err != nil {
 		return &NotSentError{Kind: Throttled, Err: fmt.Errorf("wait for the rate limit of AWS calls: %w", err)}
 	}
 	if _, err := c.credentials.Retrieve(ctx); err != nil {

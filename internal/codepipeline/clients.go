@@ -13,16 +13,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"golang.org/x/time/rate"
 )
 
-// Calls to one account in one region, a second and in a burst. CodePipeline
-// throttles per account and region without publishing its figures.
-const (
-	callsPerSecond = 20
-	callBurst      = 40
-	callTimeout    = 30 * time.Second
-)
+// callTimeout bounds a call.
+const callTimeout = 30 * time.Second
 
 // Identity says as whom, and where, CodePipeline is called.
 type Identity struct {
@@ -38,9 +32,9 @@ type Identity struct {
 type Clients struct {
 	load []func(*config.LoadOptions) error
 
-	mu       sync.Mutex
-	kept     map[Identity]*Client
-	limiters map[place]*rate.Limiter
+	mu    sync.Mutex
+	kept  map[Identity]*Client
+	paces map[place]*pacer
 }
 
 // place is what CodePipeline throttles together.
@@ -92,22 +86,22 @@ func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
 		api:         sdk.NewFromConfig(once),
 		reader:      sdk.NewFromConfig(cfg),
 		credentials: cfg.Credentials,
-		limiter:     c.limiter(id),
+		pace:        c.paceOf(id),
 	}, nil
 }
 
-// limiter is shared by all identities of an account in a region. The caller
+// paceOf is shared by all identities of an account in a region. The caller
 // holds the lock.
-func (c *Clients) limiter(id Identity) *rate.Limiter {
+func (c *Clients) paceOf(id Identity) *pacer {
 	at := place{region: id.Region}
 	if parts := strings.Split(id.RoleARN, ":"); len(parts) > 4 { // arn:aws:iam::ACCOUNT:role/NAME
 		at.account = parts[4]
 	}
-	if _, ok := c.limiters[at]; !ok {
-		if c.limiters == nil {
-			c.limiters = map[place]*rate.Limiter{}
+	if _, ok := c.paces[at]; !ok {
+		if c.paces == nil {
+			c.paces = map[place]*pacer{}
 		}
-		c.limiters[at] = rate.NewLimiter(callsPerSecond, callBurst)
+		c.paces[at] = newPacer()
 	}
-	return c.limiters[at]
+	return c.paces[at]
 }
