@@ -41,6 +41,8 @@ const lastPollEvery = time.Minute
 // keeps it polled.
 type CustomActionReconciler struct {
 	client.Client
+	// Live reads past the cache.
+	Live   client.Reader
 	AWS    *codepipeline.Clients
 	Poller *poller.Poller
 	// PollChanged brings the names of CustomActions whose polling changed.
@@ -169,6 +171,10 @@ func (r *CustomActionReconciler) finalize(ctx context.Context, action *v1alpha1.
 		if err != nil {
 			return err
 		}
+		// From a stale reading the type may be another object's by now.
+		if err := mustBeNewest(ctx, r.Live, action, &v1alpha1.CustomAction{}); err != nil {
+			return client.IgnoreNotFound(err)
+		}
 		if err := api.DeleteActionType(ctx, actionTypeID(action)); err != nil {
 			return errors.Join(err, r.sayDeleting(ctx, action, inFlight, "being deleted: "+err.Error()))
 		}
@@ -191,7 +197,7 @@ func (r *CustomActionReconciler) drain(ctx context.Context, action *v1alpha1.Cus
 	}
 	if continuing {
 		target := r.target(action)
-		target.MaxConcurrent = inFlight
+		target.MaxConcurrent = 0 // for new jobs
 		r.Poller.Ensure(target)
 	} else {
 		r.Poller.Remove(client.ObjectKeyFromObject(action))

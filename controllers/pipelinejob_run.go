@@ -55,7 +55,9 @@ func (r *PipelineJobReconciler) createJob(ctx context.Context, job *v1alpha1.Pip
 	if err := controllerutil.SetControllerReference(job, built, r.Scheme()); err != nil {
 		return err
 	}
-	if err := r.mustBeNewest(ctx, job); err != nil {
+	// From a stale reading it may have been made already, and deleted by somebody:
+	// made again, the work would be done twice.
+	if err := mustBeNewest(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
 		return err
 	}
 	err = r.Create(ctx, built)
@@ -73,21 +75,6 @@ func (r *PipelineJobReconciler) createJob(ctx context.Context, job *v1alpha1.Pip
 	default:
 		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, false, fmt.Errorf("create Job %s: %w", built.Name, err))
 	}
-}
-
-// mustBeNewest fails with a conflict when the reading of job was stale. Its
-// Job may then have been made already, and deleted by somebody: made again, the
-// work would be done twice.
-func (r *PipelineJobReconciler) mustBeNewest(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	var newest v1alpha1.PipelineJob
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(job), &newest); err != nil {
-		return fmt.Errorf("read PipelineJob %s: %w", job.Name, err)
-	}
-	if newest.ResourceVersion == job.ResourceVersion {
-		return nil
-	}
-	return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("pipelinejobs").GroupResource(), job.Name,
-		errors.New("the cache is behind"))
 }
 
 func (r *PipelineJobReconciler) adoptJob(ctx context.Context, job *v1alpha1.PipelineJob, name string) error {

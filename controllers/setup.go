@@ -104,6 +104,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	actions := &CustomActionReconciler{
 		Client:      mgr.GetClient(),
+		Live:        mgr.GetAPIReader(),
 		AWS:         aws,
 		Poller:      polls,
 		PollChanged: changed,
