@@ -319,7 +319,7 @@ func (s state) secretDue() (bool, time.Duration) {
 		return false, 0
 	}
 	secret := s.job.Status.Secret
-	if secret == nil {
+	if secret == nil || secret.RenewedAt == nil {
 		return true, 0
 	}
 	// The credentials of the job before last as long as they say: an update of the

@@ -32,6 +32,7 @@ func TestDecide(t *testing.T) {
 		"run planned":                                     {history: []change{acknowledged, planned}, want: stepCreateJob},
 		"run planned, with artifacts":                     {history: []change{artifacts, acknowledged, planned}, want: stepRenewSecret},
 		"Secret written":                                  {history: []change{artifacts, acknowledged, planned, secretAge(0)}, want: stepCreateJob},
+		"Secret recorded, not written yet":                {history: []change{artifacts, acknowledged, planned, secretPlanned}, want: stepRenewSecret},
 		"Secret of an earlier job":                        {history: []change{artifacts, acknowledged, planned, secretOfOther}, want: stepRenewSecret},
 		"working":                                         {history: []change{acknowledged, planned, started}, want: stepWait},
 		"working, with artifacts: until renewal":          {history: []change{artifacts, acknowledged, planned, started, secretAge(2 * time.Minute)}, want: stepWait, wait: 3 * time.Minute},
@@ -138,12 +139,14 @@ func planned(s *state) { s.job.Status.Run = &v1alpha1.Run{Number: 1, JobName: "j
 
 func secretAge(age time.Duration) change {
 	return func(s *state) {
-		s.job.Status.Secret = &v1alpha1.SecretState{JobID: s.job.Spec.Job.ID, RenewedAt: metav1.NewTime(noon.Add(-age))}
+		s.job.Status.Secret = &v1alpha1.SecretState{JobID: s.job.Spec.Job.ID, RenewedAt: &metav1.Time{Time: noon.Add(-age)}}
 	}
 }
 
+func secretPlanned(s *state) { s.job.Status.Secret = &v1alpha1.SecretState{JobID: s.job.Spec.Job.ID} }
+
 func secretOfOther(s *state) {
-	s.job.Status.Secret = &v1alpha1.SecretState{JobID: "earlier", RenewedAt: metav1.NewTime(noon)}
+	s.job.Status.Secret = &v1alpha1.SecretState{JobID: "earlier", RenewedAt: &metav1.Time{Time: noon}}
 }
 
 func started(s *state) {

@@ -373,9 +373,9 @@ type SecretState struct {
 	// +required
 	JobID string `json:"jobID"`
 	// renewedAt is when they were read from CodePipeline; they live for about
-	// 15 minutes.
-	// +required
-	RenewedAt metav1.Time `json:"renewedAt"`
+	// 15 minutes. It is absent while the Secret is about to be made.
+	// +optional
+	RenewedAt *metav1.Time `json:"renewedAt,omitempty"`
 }
 
 // Run is one Kubernetes Job.
