@@ -19,8 +19,8 @@ import (
 // maxPreviousRuns bounds the history that a status holds.
 const maxPreviousRuns = 10
 
-// planRun records the next run before its Job is made, so that the Job's name
-// is known even when nothing else of its making is.
+// planRun records the next run, and that it gets a Secret, before they are made:
+// whatever becomes of the job, it is then known what may be there to delete.
 func (r *PipelineJobReconciler) planRun(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		number := int32(1)
@@ -33,6 +33,9 @@ func (r *PipelineJobReconciler) planRun(ctx context.Context, job *v1alpha1.Pipel
 			Number:            number,
 			JobName:           workload.JobName(job, number),
 			ContinuationToken: job.Spec.Job.ContinuationToken,
+		}
+		if status.Secret == nil && workload.NeedsSecret(job) {
+			status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID}
 		}
 	})
 }

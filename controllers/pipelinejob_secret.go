@@ -25,11 +25,6 @@ func (r *PipelineJobReconciler) renewSecret(ctx context.Context, job *v1alpha1.P
 	if err != nil {
 		return err
 	}
-	if job.Status.Secret == nil {
-		if err := r.planSecret(ctx, job); err != nil {
-			return err
-		}
-	}
 	now := metav1.NewTime(r.Clock.Now())
 	details, err := api.GetJobDetails(ctx, job.Spec.Job.ID)
 	if err != nil {
@@ -44,14 +39,6 @@ func (r *PipelineJobReconciler) renewSecret(ctx context.Context, job *v1alpha1.P
 	}
 	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID, RenewedAt: &now}
-	})
-}
-
-// planSecret records that there is to be a Secret, before it is made: whatever
-// becomes of the job, it is then known that one may be there to delete.
-func (r *PipelineJobReconciler) planSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
-		status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID}
 	})
 }
 
