@@ -25,6 +25,10 @@ func (r *PipelineJobReconciler) renewSecret(ctx context.Context, job *v1alpha1.P
 	if err != nil {
 		return err
 	}
+	// A stale reading may want what has just been written.
+	if err := mustBeNewest(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
+		return err
+	}
 	now := metav1.NewTime(r.Clock.Now())
 	details, err := api.GetJobDetails(ctx, job.Spec.Job.ID)
 	if err != nil {

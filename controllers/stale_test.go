@@ -24,7 +24,7 @@ import (
 // own choice.
 func (w *world) reconciler() *PipelineJobReconciler {
 	return &PipelineJobReconciler{
-		Client: w.kube, Live: w.kube, AWS: &codepipeline.Clients{}, Clock: clock.RealClock{},
+		Client: w.kube, Live: w.kube, AWS: codepipeline.NewClients(w.cloud()...), Clock: clock.RealClock{},
 		Events: events.NewFakeRecorder(100), Workload: workload.Options{RunnerImage: "operator:test"},
 		Wake: func(types.NamespacedName) {},
 	}
@@ -55,6 +55,7 @@ func TestStaleReadingMakesNoCall(t *testing.T) {
 	steps := map[string]func(*PipelineJobReconciler, context.Context, *v1alpha1.PipelineJob) error{
 		operationAcknowledge: (*PipelineJobReconciler).acknowledge,
 		operationSuccess:     (*PipelineJobReconciler).report,
+		operationDetails:     (*PipelineJobReconciler).renewSecret,
 	}
 	for operation, step := range steps {
 		t.Run(operation, func(t *testing.T) {
