@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -11,10 +13,11 @@ import (
 
 // observation is all that the conditions of a CustomAction are made from.
 type observation struct {
-	// invalid is what is wrong with spec.jobTemplate, nil when nothing is.
-	invalid error
-	// registration is the zero value when invalid is set: nothing was tried.
-	registration registration
+	now time.Time
+	// taken is in order unless an older object takes the same jobs.
+	taken finding
+	// examined is the zero value when taken is not in order.
+	examined examined
 	// poll is the zero value while nothing is polled.
 	poll poller.Health
 }
@@ -22,7 +25,15 @@ type observation struct {
 // mayPoll says whether jobs are to be polled for. A job that is not polled
 // stays queued in CodePipeline, so nothing is lost while the object is wrong.
 func (o observation) mayPoll(action *v1alpha1.CustomAction) bool {
-	return o.invalid == nil && o.registration.err == nil && !action.Spec.Suspend
+	_, wrong := o.wrong()
+	return !wrong && !action.Spec.Suspend
+}
+
+func (o observation) wrong() (finding, bool) {
+	if o.taken.err != nil {
+		return o.taken, true
+	}
+	return o.examined.wrong()
 }
 
 // conditionsOf gives the conditions Registered, Polling and Ready.
@@ -46,27 +57,33 @@ func conditionsOf(action *v1alpha1.CustomAction, o observation) []metav1.Conditi
 
 func registeredCondition(o observation) metav1.Condition {
 	condition := metav1.Condition{Type: v1alpha1.ConditionRegistered, Status: metav1.ConditionTrue,
-		Reason: o.registration.reason, Message: o.registration.message}
-	switch {
-	case o.invalid != nil:
-		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate, o.invalid.Error()
-	case o.registration.err != nil:
-		condition.Status = metav1.ConditionFalse
+		Reason: o.examined.registration.reason, Message: o.examined.registration.message}
+	if wrong, is := o.wrong(); is {
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, wrong.reason, wrong.message
 	}
 	return condition
 }
 
+// pollGrace is how long polls may fail for what passes by itself before the
+// object is not ready: a throttled poll shall not end a roll-out.
+const pollGrace = time.Minute
+
 func pollingCondition(action *v1alpha1.CustomAction, o observation) metav1.Condition {
 	condition := metav1.Condition{Type: v1alpha1.ConditionPolling, Status: metav1.ConditionFalse}
+	wrong, is := o.wrong()
 	switch {
-	case o.invalid != nil:
-		condition.Reason, condition.Message = v1alpha1.ReasonInvalidJobTemplate, o.invalid.Error()
-	case o.registration.err != nil:
+	case is && wrong.err == o.examined.registration.err: //nolint:errorlint // it is the very same
 		condition.Reason, condition.Message = v1alpha1.ReasonNotRegistered, "not polled for before the action type is registered"
+	case is:
+		condition.Reason, condition.Message = wrong.reason, wrong.message
 	case action.Spec.Suspend:
 		condition.Reason, condition.Message = v1alpha1.ReasonSuspended, "spec.suspend is true"
 	case o.poll.Err != nil:
-		condition.Reason, condition.Message = pollReason(o.poll.Err), o.poll.Err.Error()
+		condition.Reason, condition.Message = pollReason(o.poll.Err), explain(action, o.poll.Err)
+		if condition.Reason == v1alpha1.ReasonAWSUnavailable && !o.poll.LastPoll.IsZero() && o.now.Sub(o.poll.FailingSince) < pollGrace {
+			condition.Status, condition.Reason = metav1.ConditionTrue, v1alpha1.ReasonPolling
+			condition.Message = "the last poll failed, and is tried again: " + condition.Message
+		}
 	case o.poll.LastPoll.IsZero():
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, v1alpha1.ReasonPolling, "the first poll is under way"
 	default:
@@ -76,16 +93,13 @@ func pollingCondition(action *v1alpha1.CustomAction, o observation) metav1.Condi
 }
 
 func pollReason(err error) string {
-	switch codepipeline.KindOf(err) {
-	case codepipeline.ActionTypeNotFound:
-		return v1alpha1.ReasonActionTypeNotFound
-	case codepipeline.AccessDenied:
-		return v1alpha1.ReasonAccessDenied
-	case codepipeline.Throttled, codepipeline.Unclear:
-		return v1alpha1.ReasonAWSUnavailable
-	default:
-		return v1alpha1.ReasonPollFailed
+	if reason := reasonOf(err); reason != "" {
+		return reason
 	}
+	if codepipeline.KindOf(err) == codepipeline.ActionTypeNotFound {
+		return v1alpha1.ReasonActionTypeNotFound
+	}
+	return v1alpha1.ReasonPollFailed
 }
 
 func setActionCondition(status *v1alpha1.CustomActionStatus, condition metav1.Condition) {

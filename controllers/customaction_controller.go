@@ -6,22 +6,26 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
-
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
@@ -50,8 +54,11 @@ type CustomActionReconciler struct {
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
 	Clock     clock.PassiveClock
+	Events    events.EventRecorder
+	// Workload says how Jobs are made.
+	Workload workload.Options
 
-	registrations registrations
+	examinations examinations
 }
 
 // SetupWithManager registers the reconciler.
@@ -65,6 +72,8 @@ func (r *CustomActionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.CustomAction{}).
 		Owns(&v1alpha1.PipelineJob{}).
+		Watches(&v1alpha1.CustomAction{}, handler.EnqueueRequestsFromMapFunc(r.namesakes),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.TypedChannel(r.PollChanged, polls)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,
@@ -85,7 +94,7 @@ func (r *CustomActionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if err := r.Get(ctx, req.NamespacedName, &action); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Poller.Remove(req.NamespacedName)
-			r.registrations.forget(req.NamespacedName)
+			r.examinations.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -96,35 +105,40 @@ func (r *CustomActionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if !action.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, r.finalize(ctx, &action, inFlight)
 	}
-	if controllerutil.ContainsFinalizer(&action, v1alpha1.FinalizerCustomAction) {
-		return r.keep(ctx, &action, inFlight)
-	}
-	before := action.DeepCopy()
-	controllerutil.AddFinalizer(&action, v1alpha1.FinalizerCustomAction)
-	if err := r.Patch(ctx, &action, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
-		return ctrl.Result{}, fmt.Errorf("add the finalizer to CustomAction %s: %w", action.Name, err)
+	if err := r.hold(ctx, &action); err != nil {
+		return ctrl.Result{}, err
 	}
 	return r.keep(ctx, &action, inFlight)
 }
 
+// hold adds the finalizer.
+func (r *CustomActionReconciler) hold(ctx context.Context, action *v1alpha1.CustomAction) error {
+	before := action.DeepCopy()
+	if !controllerutil.AddFinalizer(action, v1alpha1.FinalizerCustomAction) {
+		return nil
+	}
+	if err := r.Patch(ctx, action, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("add the finalizer to CustomAction %s: %w", action.Name, err)
+	}
+	return nil
+}
+
 // keep registers the action type, polls for it, and says so in the status.
 func (r *CustomActionReconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (ctrl.Result, error) {
-	name := client.ObjectKeyFromObject(action)
-	seen := observation{invalid: workload.Validate(action)}
-	if codepipeline.KindOf(r.Poller.Health(name).Err) == codepipeline.ActionTypeNotFound {
-		r.registrations.forget(name) // somebody has deleted it
+	seen, err := r.observe(ctx, action)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
-	if seen.invalid == nil {
-		seen.registration = r.registrations.of(action, r.Clock.Now(), func() registration { return r.register(ctx, action) })
-	}
-	if seen.mayPoll(action) {
+	if name := client.ObjectKeyFromObject(action); seen.mayPoll(action) {
 		r.Poller.Ensure(r.target(action))
 		seen.poll = r.Poller.Health(name)
 	} else {
 		r.Poller.Remove(name)
 	}
-	err := r.writeStatus(ctx, action, func(status *v1alpha1.CustomActionStatus) {
+	before := readiness(action)
+	err = r.writeStatus(ctx, action, func(status *v1alpha1.CustomActionStatus) {
 		status.JobsInFlight = inFlight
+		status.ActionTypeARN, status.TagKeys = seen.examined.arn, seen.examined.tagKeys
 		if last := seen.poll.LastPoll; status.LastPollTime == nil && !last.IsZero() ||
 			status.LastPollTime != nil && last.Sub(status.LastPollTime.Time) >= lastPollEvery {
 			status.LastPollTime = &metav1.Time{Time: last}
@@ -136,16 +150,61 @@ func (r *CustomActionReconciler) keep(ctx context.Context, action *v1alpha1.Cust
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if seen.registration.retry {
-		return ctrl.Result{}, seen.registration.err
+	r.tellReadiness(action, before)
+	if wrong, is := seen.wrong(); is && wrong.retry {
+		return ctrl.Result{}, wrong.err
 	}
 	return ctrl.Result{RequeueAfter: driftInterval}, nil
+}
+
+// observe finds out whether the action may be polled for, and makes it so where
+// it can.
+func (r *CustomActionReconciler) observe(ctx context.Context, action *v1alpha1.CustomAction) (observation, error) {
+	now, name := r.Clock.Now(), client.ObjectKeyFromObject(action)
+	seen := observation{now: now, examined: examined{arn: action.Status.ActionTypeARN, tagKeys: action.Status.TagKeys}}
+	var err error
+	if seen.taken, err = r.precedence(ctx, action); err != nil || seen.taken.err != nil {
+		return seen, err
+	}
+	if codepipeline.KindOf(r.Poller.Health(name).Err) == codepipeline.ActionTypeNotFound {
+		r.examinations.forget(name) // somebody has deleted it
+	}
+	seen.examined = r.examinations.of(action, now, func() examined { return r.examine(ctx, action) })
+	return seen, nil
+}
+
+func readiness(action *v1alpha1.CustomAction) metav1.Condition {
+	if ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return *ready
+	}
+	return metav1.Condition{}
+}
+
+// tellReadiness says by an event that the object became ready, or why not.
+func (r *CustomActionReconciler) tellReadiness(action *v1alpha1.CustomAction, before metav1.Condition) {
+	now := readiness(action)
+	if now.Status == before.Status && now.Reason == before.Reason || now.Status == metav1.ConditionUnknown {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if now.Status != metav1.ConditionTrue {
+		kind = corev1.EventTypeWarning
+	}
+	r.tell(action, kind, now.Reason, "Reconcile", now.Message)
+}
+
+func (r *CustomActionReconciler) tell(action *v1alpha1.CustomAction, kind, reason, did, note string) {
+	r.Events.Eventf(action, nil, kind, reason, did, "%s", cutNote(note))
+}
+
+func (r *CustomActionReconciler) identity(action *v1alpha1.CustomAction) codepipeline.Identity {
+	return identity(action.Spec.AWS, r.ClusterID, action.Namespace)
 }
 
 func (r *CustomActionReconciler) target(action *v1alpha1.CustomAction) poller.Target {
 	target := poller.Target{
 		Action:        client.ObjectKeyFromObject(action),
-		Identity:      identity(action.Spec.AWS, r.ClusterID, action.Namespace),
+		Identity:      r.identity(action),
 		Type:          actionTypeID(action),
 		Interval:      action.Spec.Polling.Interval.Duration,
 		MaxConcurrent: action.Spec.Polling.MaxConcurrentJobs,
@@ -167,16 +226,8 @@ func (r *CustomActionReconciler) finalize(ctx context.Context, action *v1alpha1.
 	}
 	r.Poller.Remove(client.ObjectKeyFromObject(action))
 	if action.Spec.DeletionPolicy == v1alpha1.DeletionDelete && action.Spec.Registration == v1alpha1.RegistrationManaged {
-		api, err := r.AWS.For(ctx, identity(action.Spec.AWS, r.ClusterID, action.Namespace))
-		if err != nil {
+		if gone, err := r.deregister(ctx, action); err != nil || !gone {
 			return err
-		}
-		// From a stale reading the type may be another object's by now.
-		if err := mustBeNewest(ctx, r.Live, action, &v1alpha1.CustomAction{}); err != nil {
-			return client.IgnoreNotFound(err)
-		}
-		if err := api.DeleteActionType(ctx, actionTypeID(action)); err != nil {
-			return errors.Join(err, r.sayDeleting(ctx, action, inFlight, "being deleted: "+err.Error()))
 		}
 	}
 	before := action.DeepCopy()
@@ -185,6 +236,37 @@ func (r *CustomActionReconciler) finalize(ctx context.Context, action *v1alpha1.
 		return client.IgnoreNotFound(fmt.Errorf("release CustomAction %s: %w", action.Name, err))
 	}
 	return nil
+}
+
+// deregister deletes the action type, unless somebody else has it too. It says
+// whether the object may go.
+func (r *CustomActionReconciler) deregister(ctx context.Context, action *v1alpha1.CustomAction) (bool, error) {
+	// From a stale reading the type may be another object's by now.
+	if err := mustBeNewest(ctx, r.Live, action, &v1alpha1.CustomAction{}); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	others, err := r.sharing(ctx, action)
+	if err != nil {
+		return false, err
+	}
+	switch fateOf(action, others) {
+	case fateKeep:
+		return true, nil
+	case fateWait:
+		return false, r.sayDeleting(ctx, action, 0, fmt.Sprintf("being deleted: waiting for CustomAction %s/%s, which has the same action type and is being deleted too",
+			others[0].Namespace, others[0].Name))
+	}
+	id := actionTypeID(action)
+	api, err := r.AWS.For(ctx, r.identity(action))
+	if err == nil {
+		err = api.DeleteActionType(ctx, id)
+	}
+	if err != nil {
+		return false, errors.Join(err, r.sayDeleting(ctx, action, 0, "being deleted, but action type "+id.String()+
+			" can't be: "+explain(action, err)+" (to leave it in CodePipeline, set spec.deletionPolicy to Retain)"))
+	}
+	r.tell(action, corev1.EventTypeNormal, v1alpha1.ReasonDeregistered, "Deregister", fmt.Sprintf("deleted action type %s in %s", id, action.Spec.AWS.Region))
+	return true, nil
 }
 
 // drain says that the object waits for its jobs. Jobs that will be handed out

@@ -100,6 +100,8 @@ type world struct {
 	objects   *s3.Client
 	logs      *logBook
 	clock     *skewedClock
+	// allowRoles are the operator's --allowed-roles.
+	allowRoles []string
 	// endpoint is where the operator finds AWS.
 	endpoint string
 	// wrap stands between the operator and the API server, if it is set.
@@ -171,9 +173,12 @@ func (w *world) operate() (stop func()) {
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(w.ctx)
+	clients := codepipeline.NewClients(w.cloud()...)
+	clients.AllowRoles = w.allowRoles
 	w.Expect(Setup(ctx, mgr, Options{
-		Clock: w.clock, Workload: workload.Options{RunnerImage: "operator:test"}, Logs: w.logs, ExecutionInterval: w.executionInterval,
-		AWS: codepipeline.NewClients(w.cloud()...),
+		ClusterID: "here",
+		Clock:     w.clock, Workload: workload.Options{RunnerImage: "operator:test"}, Logs: w.logs, ExecutionInterval: w.executionInterval,
+		AWS: clients,
 	})).To(Succeed())
 	stopped := make(chan error, 1)
 	go func() { stopped <- mgr.Start(ctx) }()

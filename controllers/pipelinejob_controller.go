@@ -189,8 +189,8 @@ func (r *PipelineJobReconciler) watchExecution(ctx context.Context, s *state, ac
 	}
 	logf.FromContext(ctx).Info("Stopped executions can't be noticed", "error", denied)
 	if action != nil {
-		r.Events.Eventf(action, nil, corev1.EventTypeWarning, v1alpha1.ReasonAccessDenied, "WatchExecutions", "%s", codepipeline.Cut(
-			"Stopped executions are not noticed before their jobs end: codepipeline:ListActionExecutions is not allowed: "+denied.Error(), maxEventNote))
+		r.Events.Eventf(action, nil, corev1.EventTypeWarning, v1alpha1.ReasonAccessDenied, "WatchExecutions", "%s", cutNote(
+			"Stopped executions are not noticed before their jobs end: codepipeline:ListActionExecutions is not allowed: "+denied.Error()))
 	}
 }
 

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -180,9 +181,16 @@ func cutMessage(message string) string {
 
 // event tells a user of a PipelineJob's progress. Notes are 1 kB at most.
 func (r *PipelineJobReconciler) event(job *v1alpha1.PipelineJob, kind, reason, action, note string) {
-	r.Events.Eventf(job, nil, kind, reason, action, "%s", codepipeline.Cut(note, maxEventNote))
+	r.Events.Eventf(job, nil, kind, reason, action, "%s", cutNote(note))
 }
 
-// maxEventNote keeps an event's note, of up to four bytes a character, below
-// the 1,024 bytes that the API server takes (events.k8s.io/v1).
-const maxEventNote = 250
+// maxEventNote is below the 1,024 bytes that the API server takes of an event's
+// note (events.k8s.io/v1).
+const maxEventNote = 1000
+
+func cutNote(note string) string {
+	if len(note) <= maxEventNote {
+		return note
+	}
+	return strings.ToValidUTF8(note[:maxEventNote], "") + "…"
+}

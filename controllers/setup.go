@@ -74,6 +74,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.PipelineJob{}, poller.IndexAction, poller.IndexByAction); err != nil {
 		return fmt.Errorf("index PipelineJobs: %w", err)
 	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.CustomAction{}, indexActionType, indexByActionType); err != nil {
+		return fmt.Errorf("index CustomActions: %w", err)
+	}
 	if o.Logs == nil {
 		pods, err := kubernetes.NewForConfig(mgr.GetConfig())
 		if err != nil {
@@ -102,6 +105,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.Add(polls); err != nil {
 		return fmt.Errorf("add the poller: %w", err)
 	}
+	recorder := mgr.GetEventRecorder("pipelinejob-operator")
 	actions := &CustomActionReconciler{
 		Client:      mgr.GetClient(),
 		Live:        mgr.GetAPIReader(),
@@ -110,6 +114,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		PollChanged: changed,
 		ClusterID:   o.ClusterID,
 		Clock:       o.Clock,
+		Events:      recorder,
+		Workload:    o.Workload,
 	}
 	if err := actions.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the CustomAction controller: %w", err)
@@ -119,7 +125,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Live:       mgr.GetAPIReader(),
 		AWS:        aws,
 		Clock:      o.Clock,
-		Events:     mgr.GetEventRecorder("pipelinejob-operator"),
+		Events:     recorder,
 		Workload:   o.Workload,
 		ClusterID:  o.ClusterID,
 		Logs:       o.Logs,

@@ -33,6 +33,27 @@ const (
 	ReasonAccessDenied = "AccessDenied"
 	// ReasonAWSUnavailable: AWS could not be reached, is throttling or has a fault.
 	ReasonAWSUnavailable = "AWSUnavailable"
+	// ReasonVersionBurned: the version was deleted with another definition;
+	// CodePipeline takes it again only with that one.
+	ReasonVersionBurned = "VersionBurned"
+	// ReasonCredentialsUnavailable: the operator has no AWS credentials, or can't
+	// assume spec.aws.roleARN.
+	ReasonCredentialsUnavailable = "CredentialsUnavailable"
+	// ReasonRoleNotAllowed: the operator's --allowed-roles do not have
+	// spec.aws.roleARN.
+	ReasonRoleNotAllowed = "RoleNotAllowed"
+	// ReasonRegionNotFound: spec.aws.region has no CodePipeline.
+	ReasonRegionNotFound = "RegionNotFound"
+	// ReasonActionTypeTaken: an older CustomAction takes the jobs of the same
+	// action type.
+	ReasonActionTypeTaken = "ActionTypeTaken"
+	// ReasonTagsNotInStep: the tags of the action type are not those of the spec.
+	ReasonTagsNotInStep = "TagsNotInStep"
+	// ReasonDeregistered: the action type was deleted from CodePipeline.
+	ReasonDeregistered = "Deregistered"
+	// ReasonJobRefused: the cluster would refuse the Jobs (by an admission policy,
+	// for example).
+	ReasonJobRefused = "JobRefused"
 	// ReasonInvalidJobTemplate: spec.jobTemplate can't be made into a Job.
 	ReasonInvalidJobTemplate = "InvalidJobTemplate"
 	// ReasonPolling: jobs are polled for.

@@ -214,6 +214,16 @@ type CustomActionStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// actionTypeARN is the ARN of the action type.
+	// +optional
+	ActionTypeARN string `json:"actionTypeARN,omitempty"`
+
+	// tagKeys are the tags of the action type that the operator has set. One that
+	// leaves the spec is taken off; others are somebody else's and stay.
+	// +optional
+	// +listType=set
+	TagKeys []string `json:"tagKeys,omitempty"`
+
 	// jobsInFlight counts the PipelineJobs that are not reported yet.
 	// +optional
 	JobsInFlight int32 `json:"jobsInFlight"`

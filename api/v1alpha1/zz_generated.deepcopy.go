@@ -277,6 +277,11 @@ func (in *CustomActionStatus) DeepCopyInto(out *CustomActionStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.TagKeys != nil {
+		in, out := &in.TagKeys, &out.TagKeys
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.LastPollTime != nil {
 		in, out := &in.LastPollTime, &out.LastPollTime
 		*out = (*in).DeepCopy()

@@ -3,7 +3,6 @@ package codepipeline
 import (
 	"context"
 	"fmt"
-	"maps"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
@@ -90,9 +89,7 @@ func createInput(actionType ActionType, tags map[string]string) *sdk.CreateCusto
 			Type:        types.ActionConfigurationPropertyType(property.Type),
 		})
 	}
-	for key, value := range maps.All(tags) {
-		input.Tags = append(input.Tags, types.Tag{Key: aws.String(key), Value: aws.String(value)})
-	}
+	input.Tags = tagList(tags)
 	return input
 }
 

@@ -18,6 +18,8 @@ type Client struct {
 	api         *sdk.Client // one try a call
 	reader      *sdk.Client // the SDK's retries
 	credentials aws.CredentialsProvider
+	identity    Identity
+	account     account
 	pace        *pacer
 }
 
@@ -144,7 +146,7 @@ func (c *Client) ready(ctx context.Context) error {
 		return &NotSentError{Kind: Throttled, Err: fmt.Errorf("wait for the rate limit of AWS calls: %w", err)}
 	}
 	if _, err := c.credentials.Retrieve(ctx); err != nil {
-		return &NotSentError{Kind: AccessDenied, Err: fmt.Errorf("get AWS credentials: %w", err)}
+		return &NotSentError{Kind: AccessDenied, Err: &CredentialsError{c.identity, err}}
 	}
 	return nil
 }

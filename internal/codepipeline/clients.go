@@ -3,6 +3,7 @@ package codepipeline
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,11 @@ type Identity struct {
 // Clients makes and keeps one Client for each Identity. It is safe for
 // concurrent use.
 type Clients struct {
+	// AllowRoles are patterns of the roles that may be assumed, * for any
+	// characters and ? for any one; empty: all roles. It is not to be changed
+	// after the first use.
+	AllowRoles []string
+
 	load []func(*config.LoadOptions) error
 
 	mu    sync.Mutex
@@ -49,8 +55,11 @@ type place struct {
 func NewClients(load ...func(*config.LoadOptions) error) *Clients { return &Clients{load: load} }
 
 // For returns the Client of an identity. It makes no call: wrong credentials
-// show at the first one.
+// show at the first one. A role that may not be assumed is a *RoleNotAllowedError.
 func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
+	if id.RoleARN != "" && !c.mayAssume(id.RoleARN) {
+		return nil, &NotSentError{Kind: AccessDenied, Err: &RoleNotAllowedError{id.RoleARN, c.AllowRoles}}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if client, ok := c.kept[id]; ok {
@@ -65,6 +74,16 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	}
 	c.kept[id] = client
 	return client, nil
+}
+
+func (c *Clients) mayAssume(role string) bool {
+	return len(c.AllowRoles) == 0 || slices.ContainsFunc(c.AllowRoles, func(pattern string) bool { return matches(pattern, role) })
+}
+
+// matches knows * and ? as IAM does: any characters, slashes too, and any one.
+func matches(pattern, text string) bool {
+	quoted := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
+	return regexp.MustCompile(`^(?s:` + quoted + `)$`).MatchString(text)
 }
 
 func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
@@ -86,6 +105,8 @@ func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
 		api:         sdk.NewFromConfig(once),
 		reader:      sdk.NewFromConfig(cfg),
 		credentials: cfg.Credentials,
+		identity:    id,
+		account:     account{callers: sts.NewFromConfig(cfg)},
 		pace:        c.paceOf(id),
 	}, nil
 }

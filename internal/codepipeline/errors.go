@@ -2,8 +2,11 @@ package codepipeline
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -105,11 +108,61 @@ var kinds = map[string]Kind{
 	"ServiceUnavailable":                   Unclear,
 }
 
-// isThrottle asks the SDK's own list of throttling codes.
+// isThrottle asks the SDK's own list of throttling codes, but for one, which
+// CodePipeline has for a quota (CreateCustomActionType).
 func isThrottle(err error) bool {
+	var answer smithy.APIError
+	if errors.As(err, &answer) && answer.ErrorCode() == "LimitExceededException" {
+		return false
+	}
 	return slices.ContainsFunc(retry.DefaultThrottles, func(check retry.IsErrorThrottle) bool {
 		return check.IsErrorThrottle(err).Bool()
 	})
+}
+
+// CredentialsError says that there are no credentials for an identity: the
+// environment has none, or its role can't be assumed.
+type CredentialsError struct {
+	Identity Identity
+	Err      error
+}
+
+func (e *CredentialsError) Error() string {
+	if e.Identity.RoleARN == "" {
+		return fmt.Sprintf("get AWS credentials from the operator's environment: %v", e.Err)
+	}
+	return fmt.Sprintf("assume the role %s with the external ID %q: %v", e.Identity.RoleARN, e.Identity.ExternalID, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *CredentialsError) Unwrap() error { return e.Err }
+
+// RoleNotAllowedError says that the operator is not to assume a role.
+type RoleNotAllowedError struct {
+	RoleARN string
+	// Allowed are the patterns of Clients.AllowRoles.
+	Allowed []string
+}
+
+func (e *RoleNotAllowedError) Error() string {
+	return fmt.Sprintf("the operator may not assume the role %s: its flag --allowed-roles has %s", e.RoleARN, strings.Join(e.Allowed, ", "))
+}
+
+// UnknownHost says whether a call failed because its host name is not known,
+// as that of a region that does not exist is, and gives the name.
+func UnknownHost(err error) (name string, unknown bool) {
+	var lookup *net.DNSError
+	if !errors.As(err, &lookup) || !lookup.IsNotFound {
+		return "", false
+	}
+	return lookup.Name, true
+}
+
+// IsBurnedVersion says whether CreateCustomActionType was refused because the
+// version was deleted with another definition. The model has no error of its
+// own for that: it is told from the text.
+func IsBurnedVersion(err error) bool {
+	return KindOf(err) == Refused && strings.Contains(strings.ToLower(err.Error()), "deleted")
 }
 
 // NotSentError says that a call never left: it can't have had an effect.

@@ -196,7 +196,11 @@ func (l *loop) slots(ctx context.Context) (slots, error) {
 // failed notes an error and returns the wait after it.
 func (l *loop) failed(err error) time.Duration {
 	l.poller.Log.Error(err, "Poll failed", "action", l.target.Action)
-	l.report(Health{Err: err, LastPoll: l.health().LastPoll})
+	now := Health{Err: err, LastPoll: l.health().LastPoll, FailingSince: l.health().FailingSince}
+	if now.FailingSince.IsZero() {
+		now.FailingSince = l.poller.Clock.Now()
+	}
+	l.report(now)
 	l.failing = grow(l.failing, maxErrorWait)
 	return l.failing
 }

@@ -35,6 +35,9 @@ type Target struct {
 type Health struct {
 	// Err is why it failed, nil when it did not.
 	Err error
+	// FailingSince is when the first of the polls failed that have failed since
+	// the last that did not; zero when Err is nil.
+	FailingSince time.Time
 	// LastPoll is when CodePipeline last answered, zero when it never did.
 	LastPoll time.Time
 }

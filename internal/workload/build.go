@@ -30,7 +30,12 @@ type Options struct {
 // Build makes the Kubernetes Job of one run. It errs with a *FieldError when
 // the template can't be used for this job; such an error is final.
 func Build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) (*batchv1.Job, error) {
-	template, err := substitute(action.Spec.JobTemplate, scopeOf(action, job, run.Number), false)
+	return build(action, job, run, options, false)
+}
+
+// build takes any name for an artifact's if it is told to.
+func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options, anyArtifact bool) (*batchv1.Job, error) {
+	template, err := substitute(action.Spec.JobTemplate, scopeOf(action, job, run.Number), anyArtifact)
 	if err != nil {
 		return nil, err
 	}

@@ -64,19 +64,6 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 	return s
 }
 
-// sampleScope is the scope that a template is checked in before there is a
-// job: every property has a value, and any artifact name is taken.
-func sampleScope(action *v1alpha1.CustomAction) scope {
-	job := &v1alpha1.PipelineJob{}
-	job.Spec.Configuration = map[string]v1alpha1.ConfigurationValue{}
-	for _, property := range action.Spec.ActionType.ConfigurationProperties {
-		if !property.Secret {
-			job.Spec.Configuration[property.Name] = "sample"
-		}
-	}
-	return scopeOf(action, job, 1)
-}
-
 // resolve replaces every reference in text. quote protects the value from
 // being expanded a second time where Kubernetes itself expands $(NAME).
 func (s scope) resolve(text string, quote, anyArtifact bool) (string, error) {

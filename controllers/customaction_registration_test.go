@@ -1,0 +1,289 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+)
+
+// tags are those of the action type "work".
+func (w *world) tags(g Gomega) map[string]string {
+	found, err := w.pipelines.ListTagsForResource(w.ctx, &sdk.ListTagsForResourceInput{ResourceArn: aws.String(workARN)})
+	g.Expect(err).NotTo(HaveOccurred())
+	tags := map[string]string{}
+	for _, tag := range found.Tags {
+		tags[*tag.Key] = *tag.Value
+	}
+	return tags
+}
+
+const workARN = "arn:aws:codepipeline:us-east-1:111122223333:actiontype:Custom/Test/work/1"
+
+// change updates the CustomAction "work".
+func (w *world) change(change func(*v1alpha1.CustomAction)) {
+	w.t.Helper()
+	w.eventually(func(g Gomega) {
+		action := &v1alpha1.CustomAction{}
+		g.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: "work"}, action)).To(Succeed())
+		change(action)
+		g.Expect(w.kube.Update(w.ctx, action)).To(Succeed())
+	})
+}
+
+func tagged(pairs ...string) func(*v1alpha1.CustomAction) {
+	return func(action *v1alpha1.CustomAction) {
+		action.Spec.ActionType.Tags = nil
+		for i := 0; i < len(pairs); i += 2 {
+			action.Spec.ActionType.Tags = append(action.Spec.ActionType.Tags, v1alpha1.Tag{Key: pairs[i], Value: pairs[i+1]})
+		}
+	}
+}
+
+func TestTagsAreKeptInStep(t *testing.T) {
+	w := newWorld(t)
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action(tagged("team", "web", "cost", "1")))).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.Expect(w.tags(w)).To(Equal(map[string]string{"team": "web", "cost": "1"}))
+	_, err := w.pipelines.TagResource(w.ctx, &sdk.TagResourceInput{ResourceArn: aws.String(workARN), Tags: []types.Tag{
+		{Key: aws.String("audit"), Value: aws.String("theirs")},
+	}})
+	w.Expect(err).NotTo(HaveOccurred())
+
+	w.change(tagged("team", "mobile", "stage", "test"))
+	w.eventually(func(g Gomega) {
+		g.Expect(w.tags(g)).To(Equal(map[string]string{"team": "mobile", "stage": "test", "audit": "theirs"}), "somebody else's stays")
+	})
+	w.change(tagged())
+	w.eventually(func(g Gomega) { g.Expect(w.tags(g)).To(Equal(map[string]string{"audit": "theirs"})) })
+	w.eventually(func(g Gomega) {
+		action := &v1alpha1.CustomAction{}
+		g.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: "work"}, action)).To(Succeed())
+		g.Expect(action.Status.TagKeys).To(BeEmpty())
+		g.Expect(action.Status.ActionTypeARN).To(Equal(workARN))
+	})
+}
+
+func TestTagsThatCantBeSetDontStopPolling(t *testing.T) {
+	w := newWorld(t)
+	w.Expect(w.aws.Inject(emulator.Fault{Operation: "ListTagsForResource", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action(tagged("team", "web")))).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.eventually(func(g Gomega) {
+		g.Expect(w.events(g, "work")).To(ContainElement(And(
+			HaveField("Type", corev1.EventTypeWarning), HaveField("Reason", v1alpha1.ReasonTagsNotInStep),
+			HaveField("Note", ContainSubstring("codepipeline:ListTagsForResource")),
+		)))
+	})
+}
+
+// events are those about an object.
+func (w *world) events(g Gomega, name string) []eventsv1.Event {
+	var list eventsv1.EventList
+	g.Expect(w.kube.List(w.ctx, &list, client.InNamespace(w.namespace))).To(Succeed())
+	var about []eventsv1.Event
+	for _, event := range list.Items {
+		if event.Regarding.Name == name {
+			about = append(about, event)
+		}
+	}
+	return about
+}
+
+func TestRegistrationThatFails(t *testing.T) {
+	created := func(w *world, provider string, inputs int32) {
+		_, err := w.pipelines.CreateCustomActionType(w.ctx, &sdk.CreateCustomActionTypeInput{
+			Category: types.ActionCategoryTest, Provider: &provider, Version: aws.String("1"),
+			InputArtifactDetails: &types.ArtifactDetails{MaximumCount: inputs}, OutputArtifactDetails: &types.ArtifactDetails{},
+		})
+		w.Expect(err).NotTo(HaveOccurred())
+	}
+	withRole := func(action *v1alpha1.CustomAction) { action.Spec.AWS.RoleARN = "arn:aws:iam::444455556666:role/ci" }
+	cases := map[string]struct {
+		before func(*world)
+		change func(*v1alpha1.CustomAction)
+		reason string
+		says   string
+	}{
+		"a version that was deleted": {
+			before: func(w *world) {
+				created(w, "work", 5)
+				_, err := w.pipelines.DeleteCustomActionType(w.ctx, &sdk.DeleteCustomActionTypeInput{
+					Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
+				})
+				w.Expect(err).NotTo(HaveOccurred())
+			},
+			reason: v1alpha1.ReasonVersionBurned, says: "use the next version, or the definition that it had",
+		},
+		"the limit of the account": {
+			before: func(w *world) {
+				for i := range 50 {
+					created(w, fmt.Sprintf("other-%d", i), 0)
+				}
+			},
+			reason: v1alpha1.ReasonLimitExceeded, says: "delete action types that are not in use, or have the quota raised",
+		},
+		"a missing permission": {
+			before: func(w *world) {
+				w.Expect(w.aws.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
+			},
+			reason: v1alpha1.ReasonAccessDenied, says: "codepipeline:CreateCustomActionType",
+		},
+		"a role that can't be assumed": {
+			change: withRole,
+			reason: v1alpha1.ReasonCredentialsUnavailable, says: `assume the role arn:aws:iam::444455556666:role/ci with the external ID "here/test-`,
+		},
+		"a role that may not be assumed": {
+			before: func(w *world) { w.allowRoles = []string{"arn:aws:iam::111122223333:role/*"} },
+			change: withRole,
+			reason: v1alpha1.ReasonRoleNotAllowed, says: "its flag --allowed-roles has arn:aws:iam::111122223333:role/*",
+		},
+		"AWS is down": {
+			before: func(w *world) {
+				w.Expect(w.aws.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.ServerError, Probability: 1})).To(Succeed())
+			},
+			reason: v1alpha1.ReasonAWSUnavailable, says: "InternalFailure",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(o *emulatorOptions) { o.Roles = map[string]string{} })
+			if c.before != nil {
+				c.before(w)
+			}
+			w.operate()
+			action := w.action()
+			if c.change != nil {
+				c.change(action)
+			}
+			w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
+			w.Expect(w.ready(metav1.ConditionFalse, c.reason)).To(ContainSubstring(c.says))
+			w.Expect(w.calls("PollForJobs")).To(BeZero())
+			w.eventually(func(g Gomega) {
+				g.Expect(w.events(g, "work")).To(ContainElement(And(HaveField("Type", corev1.EventTypeWarning), HaveField("Reason", c.reason))))
+			})
+		})
+	}
+}
+
+func TestRoleIsAssumedForItsNamespace(t *testing.T) {
+	const role = "arn:aws:iam::444455556666:role/ci"
+	roles := map[string]string{}
+	w := newWorld(t, func(o *emulatorOptions) { o.Roles = roles })
+	roles[role] = "here/" + w.namespace
+	w.allowRoles = []string{"arn:aws:iam::4444????6666:role/*"}
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action(func(a *v1alpha1.CustomAction) { a.Spec.AWS.RoleARN = role }))).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	action := &v1alpha1.CustomAction{}
+	w.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: "work"}, action)).To(Succeed())
+	w.Expect(action.Status.ActionTypeARN).To(Equal("arn:aws:codepipeline:us-east-1:444455556666:actiontype:Custom/Test/work/1"))
+}
+
+func TestRegionThatDoesNotExist(t *testing.T) {
+	g := NewWithT(t)
+	action := &v1alpha1.CustomAction{}
+	action.Spec.AWS.Region = "eu-centrl-1"
+	failed := registrationFailed(action, fmt.Errorf("list custom action types: %w",
+		&net.DNSError{Err: "no such host", Name: "codepipeline.eu-centrl-1.amazonaws.com", IsNotFound: true}))
+	g.Expect(failed.reason).To(Equal(v1alpha1.ReasonRegionNotFound))
+	g.Expect(failed.message).To(HavePrefix(`spec.aws.region is "eu-centrl-1", and there is no host codepipeline.eu-centrl-1.amazonaws.com`))
+	g.Expect(failed.retry).To(BeTrue())
+}
+
+func TestPollsThatFailForAWhile(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Now()
+	seen := observation{now: now}
+	seen.poll.LastPoll, seen.poll.FailingSince = now.Add(-2*pollGrace), now.Add(-pollGrace+time.Second)
+	seen.poll.Err = errors.New("connection reset")
+	g.Expect(pollingCondition(&v1alpha1.CustomAction{}, seen)).To(HaveField("Status", metav1.ConditionTrue))
+	seen.now = now.Add(time.Second)
+	g.Expect(pollingCondition(&v1alpha1.CustomAction{}, seen)).To(And(HaveField("Status", metav1.ConditionFalse), HaveField("Reason", v1alpha1.ReasonAWSUnavailable)))
+}
+
+func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
+	cases := map[string]struct {
+		change func(*corev1.PodSpec)
+		says   string
+	}{
+		"a volume that is not there": {
+			func(pod *corev1.PodSpec) {
+				pod.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "cache", MountPath: "/cache"}}
+			},
+			`spec.jobTemplate.spec.template.spec.containers[0].volumeMounts[0].name: Not found: "cache"`,
+		},
+		"a limit below the request": {
+			func(pod *corev1.PodSpec) {
+				pod.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")}
+				pod.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
+			},
+			`spec.jobTemplate.spec.template.spec.containers[0].resources.requests: Invalid value: "2Gi": must be less than or equal to memory limit of 1Gi`,
+		},
+		"no image": {
+			func(pod *corev1.PodSpec) { pod.Containers[0].Image = "" },
+			"spec.jobTemplate.spec.template.spec.containers[0].image: Required value",
+		},
+	}
+	w := newWorld(t)
+	w.operate()
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			action := w.action(func(a *v1alpha1.CustomAction) {
+				a.GenerateName, a.Name = "refused-", ""
+				c.change(&a.Spec.JobTemplate.Spec.Template.Spec)
+			})
+			w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
+			w.Expect(w.readyReason(action.Name, v1alpha1.ReasonInvalidJobTemplate)).To(ContainSubstring(c.says))
+			w.Expect(w.kube.Delete(w.ctx, action)).To(Succeed())
+			w.eventually(func(g Gomega) {
+				g.Expect(apierrors.IsNotFound(w.kube.Get(w.ctx, client.ObjectKeyFromObject(action), action))).To(BeTrue())
+			})
+		})
+	}
+	w.Expect(w.jobs(w)).To(BeEmpty(), "a dry run makes nothing")
+}
+
+func TestWhatAnAnswerToTheDryRunMeans(t *testing.T) {
+	job := schema.GroupResource{Group: "batch", Resource: "jobs"}
+	cases := map[string]struct {
+		answer error
+		reason string
+	}{
+		"taken":                           {nil, ""},
+		"a quota that is used up":         {apierrors.NewForbidden(job, "j", errors.New("exceeded quota: jobs, requested: count/jobs.batch=1")), ""},
+		"a webhook that can't be asked":   {apierrors.NewBadRequest("admission webhook \"x\" does not support dry run"), ""},
+		"an admission policy":             {apierrors.NewForbidden(job, "j", errors.New("images must come from our registry")), v1alpha1.ReasonJobRefused},
+		"an API server that has troubles": {apierrors.NewInternalError(errors.New("webhook timed out")), v1alpha1.ReasonJobRefused},
+		"an invalid field": {apierrors.NewInvalid(batchv1.SchemeGroupVersion.WithKind("Job").GroupKind(), "j",
+			field.ErrorList{field.Required(field.NewPath("spec"), "")}), v1alpha1.ReasonInvalidJobTemplate},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			found := judge(&v1alpha1.CustomAction{}, c.answer)
+			g.Expect(found.reason).To(Equal(c.reason))
+			g.Expect(found.err != nil).To(Equal(c.reason != ""))
+		})
+	}
+}

@@ -1,0 +1,62 @@
+package workload
+
+import (
+	"strconv"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+func TestRefusalNamesTheTemplatesField(t *testing.T) {
+	action := sampleAction(step("one"), step("two"))
+	pod := &action.Spec.JobTemplate.Spec.Template.Spec
+	pod.InitContainers = []corev1.Container{{Name: "proxy", Image: "proxy:1"}}
+	pod.Containers[1].ImagePullPolicy = "$(config.Target)"
+	pod.Containers[1].Env = []corev1.EnvVar{{Name: "-"}}
+	env := len(stepEnv(action, rehearsedJob(action), v1alpha1.Run{Number: 1}))
+
+	progress := action.DeepCopy()
+	progress.Spec.Progress = &v1alpha1.Progress{}
+	const template = "spec.jobTemplate.spec.template.spec."
+	cases := map[string]struct {
+		action *v1alpha1.CustomAction
+		field  string
+		want   string
+	}{
+		"an init container":         {action, "spec.template.spec.initContainers[1].image", template + "initContainers[0].image: bad"},
+		"a step":                    {action, "spec.template.spec.initContainers[2].image", template + "containers[0].image: bad"},
+		"the last step":             {action, "spec.template.spec.initContainers[3].image", template + "containers[1].image: bad"},
+		"beside a progress sidecar": {progress, "spec.template.spec.initContainers[3].image", template + "containers[0].image: bad"},
+		"the operator's own":        {action, "spec.template.spec.initContainers[0].image", template + "initContainers[0].image: bad"},
+		"a variable of the step": {action, "spec.template.spec.initContainers[3].env[" + strconv.Itoa(env) + "].name",
+			template + "containers[1].env[0].name: bad"},
+		"elsewhere":                  {action, "spec.template.spec.priorityClassName", template + "priorityClassName: bad"},
+		"filled in from a reference": {action, "spec.template.spec.initContainers[3].imagePullPolicy", ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			err := Refusal(c.action, []metav1.StatusCause{{Field: c.field, Message: "bad"}})
+			if c.want == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			g.Expect(err).To(MatchError(c.want))
+		})
+	}
+}
+
+func TestRehearsalFillsEveryReference(t *testing.T) {
+	g := NewWithT(t)
+	action := sampleAction(step("one", "$(config.Target) $(config.Count) $(config.Fast) $(input.any) $(pipeline.name) $(job.id)"))
+	action.Spec.ActionType.ConfigurationProperties = append(action.Spec.ActionType.ConfigurationProperties,
+		v1alpha1.ConfigurationProperty{Name: "Count", Type: "Number"}, v1alpha1.ConfigurationProperty{Name: "Fast", Type: "Boolean"})
+	job, err := Rehearse(action, Options{RunnerImage: "runner:1"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(job.Namespace).To(Equal("team"))
+	g.Expect(job.Spec.Template.Spec.InitContainers[1].Args).To(Equal([]string{"sample 1 true input.any sample " + sampleID}))
+}
