@@ -84,6 +84,9 @@ func pollingCondition(action *v1alpha1.CustomAction, o observation) metav1.Condi
 			condition.Status, condition.Reason = metav1.ConditionTrue, v1alpha1.ReasonPolling
 			condition.Message = "the last poll failed, and is tried again: " + condition.Message
 		}
+	case o.poll.Full:
+		condition.Status, condition.Reason = metav1.ConditionTrue, v1alpha1.ReasonAtCapacity
+		condition.Message = "not polled for while as many jobs are in flight as may be: spec.polling.maxConcurrentJobs of this action, or --max-concurrent-jobs of the operator"
 	case o.poll.LastPoll.IsZero():
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, v1alpha1.ReasonPolling, "the first poll is under way"
 	default:

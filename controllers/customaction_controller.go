@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
@@ -95,13 +97,15 @@ func (r *CustomActionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		if apierrors.IsNotFound(err) {
 			r.Poller.Remove(req.NamespacedName)
 			r.examinations.forget(req.NamespacedName)
+			metrics.Forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	inFlight, err := r.jobsInFlight(ctx, &action)
+	jobs, err := r.unsettled(ctx, &action)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	inFlight := int32(len(jobs)) //nolint:gosec // maxConcurrentJobs bounds it
 	if !action.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, r.finalize(ctx, &action, inFlight)
 	}
@@ -297,35 +301,22 @@ func (r *CustomActionReconciler) sayDeleting(ctx context.Context, action *v1alph
 	})
 }
 
-func (r *CustomActionReconciler) jobs(ctx context.Context, action *v1alpha1.CustomAction) ([]v1alpha1.PipelineJob, error) {
+// unsettled lists the jobs of an action that are not reported yet.
+func (r *CustomActionReconciler) unsettled(ctx context.Context, action *v1alpha1.CustomAction) ([]v1alpha1.PipelineJob, error) {
 	var jobs v1alpha1.PipelineJobList
 	err := r.List(ctx, &jobs, client.InNamespace(action.Namespace),
-		client.MatchingFields{poller.IndexAction: action.Name}, client.UnsafeDisableDeepCopy)
+		client.MatchingFields{poller.IndexInFlight: action.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("list the PipelineJobs of CustomAction %s: %w", action.Name, err)
 	}
 	return jobs.Items, nil
 }
 
-func (r *CustomActionReconciler) jobsInFlight(ctx context.Context, action *v1alpha1.CustomAction) (int32, error) {
-	jobs, err := r.jobs(ctx, action)
-	inFlight := int32(0)
-	for i := range jobs {
-		if !jobs[i].Settled() {
-			inFlight++
-		}
-	}
-	return inFlight, err
-}
-
 func (r *CustomActionReconciler) continuing(ctx context.Context, action *v1alpha1.CustomAction) (bool, error) {
-	jobs, err := r.jobs(ctx, action)
-	for i := range jobs {
-		if jobs[i].Status.ContinuationToken != "" && !jobs[i].Settled() {
-			return true, err
-		}
-	}
-	return false, err
+	jobs, err := r.unsettled(ctx, action)
+	return slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool {
+		return job.Status.ContinuationToken != "" || job.AwaitsContinuation()
+	}), err
 }
 
 // writeStatus is the one place that writes the status of a CustomAction.

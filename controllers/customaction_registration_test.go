@@ -97,6 +97,11 @@ func TestTagsThatCantBeSetDontStopPolling(t *testing.T) {
 	})
 }
 
+// allowRoles sets the operator's --allowed-roles.
+func (w *world) allowRoles(patterns ...string) {
+	w.adjust = append(w.adjust, func(o *Options) { o.AllowedRoles = patterns })
+}
+
 // events are those about an object.
 func (w *world) events(g Gomega, name string) []eventsv1.Event {
 	var list eventsv1.EventList
@@ -154,7 +159,7 @@ func TestRegistrationThatFails(t *testing.T) {
 			reason: v1alpha1.ReasonCredentialsUnavailable, says: `assume the role arn:aws:iam::444455556666:role/ci with the external ID "here/test-`,
 		},
 		"a role that may not be assumed": {
-			before: func(w *world) { w.allowRoles = []string{"arn:aws:iam::111122223333:role/*"} },
+			before: func(w *world) { w.allowRoles("arn:aws:iam::111122223333:role/*") },
 			change: withRole,
 			reason: v1alpha1.ReasonRoleNotAllowed, says: "its flag --allowed-roles has arn:aws:iam::111122223333:role/*",
 		},
@@ -191,7 +196,7 @@ func TestRoleIsAssumedForItsNamespace(t *testing.T) {
 	roles := map[string]string{}
 	w := newWorld(t, func(o *emulatorOptions) { o.Roles = roles })
 	roles[role] = "here/" + w.namespace
-	w.allowRoles = []string{"arn:aws:iam::4444????6666:role/*"}
+	w.allowRoles("arn:aws:iam::4444????6666:role/*")
 	w.operate()
 	w.Expect(w.kube.Create(w.ctx, w.action(func(a *v1alpha1.CustomAction) { a.Spec.AWS.RoleARN = role }))).To(Succeed())
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -53,8 +52,8 @@ func (r *CustomActionReconciler) sameAccount(ctx context.Context, one, other *v1
 }
 
 func (r *CustomActionReconciler) accountOf(ctx context.Context, action *v1alpha1.CustomAction) string {
-	if parts := strings.Split(action.Spec.AWS.RoleARN, ":"); len(parts) > 4 { // arn:aws:iam::ACCOUNT:role/NAME
-		return parts[4]
+	if account := r.identity(action).Account(); account != "" {
+		return account
 	}
 	api, err := r.AWS.For(ctx, r.identity(action))
 	if err != nil {

@@ -100,8 +100,8 @@ type world struct {
 	objects   *s3.Client
 	logs      *logBook
 	clock     *skewedClock
-	// allowRoles are the operator's --allowed-roles.
-	allowRoles []string
+	// adjust changes the operator's options.
+	adjust []func(*Options)
 	// endpoint is where the operator finds AWS.
 	endpoint string
 	// wrap stands between the operator and the API server, if it is set.
@@ -173,13 +173,14 @@ func (w *world) operate() (stop func()) {
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(w.ctx)
-	clients := codepipeline.NewClients(w.cloud()...)
-	clients.AllowRoles = w.allowRoles
-	w.Expect(Setup(ctx, mgr, Options{
-		ClusterID: "here",
-		Clock:     w.clock, Workload: workload.Options{RunnerImage: "operator:test"}, Logs: w.logs, ExecutionInterval: w.executionInterval,
-		AWS: clients,
-	})).To(Succeed())
+	options := Options{
+		Clock: w.clock, Workload: workload.Options{RunnerImage: "operator:test"}, Logs: w.logs, ExecutionInterval: w.executionInterval,
+		AWS: codepipeline.NewClients(w.cloud()...), ClusterID: "here", EventQueueAWS: w.cloud(),
+	}
+	for _, change := range w.adjust {
+		change(&options)
+	}
+	w.Expect(Setup(ctx, mgr, options)).To(Succeed())
 	stopped := make(chan error, 1)
 	go func() { stopped <- mgr.Start(ctx) }()
 	stop = sync.OnceFunc(func() {

@@ -74,13 +74,16 @@ func (e *executions) ask(ctx context.Context, id codepipeline.Identity, job *v1a
 	return api.ListActionExecutions(ctx, job.Spec.Pipeline.Name, job.Spec.Pipeline.ExecutionID)
 }
 
+// closedByAbandon is why an abandoned action is over.
+const closedByAbandon = "the pipeline execution was stopped and its actions were abandoned"
+
 // why an action is over, as CodePipeline sees it.
 func (s *executionState) why(action string) string {
 	switch status := s.actions[action]; status {
 	case "", codepipeline.ActionInProgress:
 		return ""
 	case codepipeline.ActionAbandoned:
-		return "the pipeline execution was stopped and its actions were abandoned"
+		return closedByAbandon
 	default:
 		return fmt.Sprintf("CodePipeline says that the action is %s: it timed out, or was ended from elsewhere", status)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 )
 
 const operationAcknowledge = "AcknowledgeJob"
@@ -70,6 +71,7 @@ func (r *PipelineJobReconciler) acknowledged(ctx context.Context, job *v1alpha1.
 	if err != nil {
 		return err
 	}
+	metrics.Claim(actionOf(job), v1alpha1.ReasonAcknowledged)
 	if !job.Status.RunGoesOn() { // not for each update of the progress
 		r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, operationAcknowledge, "Claimed job "+job.Spec.Job.ID)
 	}
@@ -87,6 +89,7 @@ func (r *PipelineJobReconciler) drop(ctx context.Context, job *v1alpha1.Pipeline
 	if err != nil {
 		return err
 	}
+	metrics.Claim(actionOf(job), reason)
 	r.event(job, corev1.EventTypeNormal, reason, operationAcknowledge, message)
 	r.wake(job)
 	return nil

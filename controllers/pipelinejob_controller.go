@@ -181,6 +181,10 @@ func (r *PipelineJobReconciler) watchExecution(ctx context.Context, s *state, ac
 	if s.job.Settled() || s.mustAcknowledge() {
 		return
 	}
+	if s.job.Annotations[v1alpha1.AnnotationAbandoned] == "true" {
+		s.closed = closedByAbandon
+		return
+	}
 	id := identity(s.job.Spec.AWS, r.ClusterID, s.job.Namespace)
 	why, again, denied := r.Executions.closed(ctx, id, s.job)
 	s.closed, s.recheck = why, soonest(s.recheck, again)

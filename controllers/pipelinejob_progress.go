@@ -16,6 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
 
@@ -140,6 +141,7 @@ func (r *PipelineJobReconciler) progressReported(ctx context.Context, job *v1alp
 	if err != nil {
 		return err
 	}
+	metrics.Report(actionOf(job), "Progress")
 	r.wake(job)
 	return nil
 }

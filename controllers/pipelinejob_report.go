@@ -12,6 +12,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 )
 
 const (
@@ -77,6 +78,11 @@ func (r *PipelineJobReconciler) reported(ctx context.Context, job *v1alpha1.Pipe
 	if err != nil {
 		return err
 	}
+	result := string(job.Status.Phase)
+	if continues {
+		result = "Continued"
+	}
+	metrics.Report(actionOf(job), result)
 	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonReported, "Report", "CodePipeline took the result of job "+job.Spec.Job.ID)
 	r.wake(job)
 	return nil
@@ -94,6 +100,7 @@ func (r *PipelineJobReconciler) unreported(ctx context.Context, job *v1alpha1.Pi
 	if err != nil {
 		return err
 	}
+	metrics.Report(actionOf(job), "Unreported")
 	r.event(job, corev1.EventTypeWarning, reason, "Report", message)
 	r.wake(job)
 	return nil

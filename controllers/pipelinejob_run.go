@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
@@ -102,6 +103,9 @@ func (r *PipelineJobReconciler) jobStarted(ctx context.Context, job *v1alpha1.Pi
 	})
 	if err != nil {
 		return err
+	}
+	if polled := job.Spec.Job.PolledAt; polled != nil {
+		metrics.Start(job.Status.Run.StartedAt.Sub(polled.Time))
 	}
 	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonJobStarted, "CreateJob", "Created Job "+run.Name)
 	return nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -21,13 +23,15 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
 // Options are what the operator needs beside a manager.
 type Options struct {
-	Clock clock.WithTicker
+	Clock clock.Clock
 	// Workload says how Jobs are made.
 	Workload workload.Options
 	// ClusterID goes into the external ID with which roles are assumed.
@@ -35,6 +39,17 @@ type Options struct {
 	// ExecutionInterval is the time between two looks at a pipeline execution, to
 	// notice that it was stopped; zero: none.
 	ExecutionInterval time.Duration
+	// MaxConcurrentJobs bounds the jobs in flight of all actions together; zero: no
+	// bound but their own.
+	MaxConcurrentJobs int32
+	// AllowedRoles are as in codepipeline.Clients.AllowRoles.
+	AllowedRoles []string
+	// EventQueueURL is that of an SQS queue with CodePipeline's events; empty: none.
+	EventQueueURL string
+	// EventQueueAWS configures the client of that queue, beside the environment.
+	EventQueueAWS []func(*config.LoadOptions) error
+	// Metrics takes those that are read from the cache; nil: none are shown.
+	Metrics prometheus.Registerer
 	// Logs are those of pods; nil for the cluster's.
 	Logs PodLogs
 	// AWS makes the clients of CodePipeline; nil for ones that are configured by
@@ -69,13 +84,11 @@ func CacheOptions() (cache.Options, error) {
 // reconciler takes them.
 const pollChanges = 1024
 
-// Setup adds the poller and both reconcilers to a manager.
+// Setup adds the poller, both reconcilers and, with a queue, the reader of
+// CodePipeline's events to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.PipelineJob{}, poller.IndexAction, poller.IndexByAction); err != nil {
-		return fmt.Errorf("index PipelineJobs: %w", err)
-	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.CustomAction{}, indexActionType, indexByActionType); err != nil {
-		return fmt.Errorf("index CustomActions: %w", err)
+	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
 	}
 	if o.Logs == nil {
 		pods, err := kubernetes.NewForConfig(mgr.GetConfig())
@@ -84,24 +97,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}
 		o.Logs = clusterLogs{pods}
 	}
-	aws := o.AWS
-	if aws == nil {
-		aws = codepipeline.NewClients()
+	if o.AWS == nil {
+		o.AWS = codepipeline.NewClients()
 	}
+	o.AWS.AllowRoles, o.AWS.Observe = o.AllowedRoles, observeCall
 	changed := make(chan event.TypedGenericEvent[types.NamespacedName], pollChanges)
-	polls := &poller.Poller{
-		Client: mgr.GetClient(),
-		Live:   mgr.GetAPIReader(),
-		AWS:    aws,
-		Clock:  o.Clock,
-		Changed: func(action types.NamespacedName) {
-			select {
-			case changed <- event.TypedGenericEvent[types.NamespacedName]{Object: action}:
-			case <-ctx.Done():
-			}
-		},
-		Log: mgr.GetLogger().WithName("poller"),
-	}
+	polls := newPoller(ctx, mgr, o, changed)
 	if err := mgr.Add(polls); err != nil {
 		return fmt.Errorf("add the poller: %w", err)
 	}
@@ -109,7 +110,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	actions := &CustomActionReconciler{
 		Client:      mgr.GetClient(),
 		Live:        mgr.GetAPIReader(),
-		AWS:         aws,
+		AWS:         o.AWS,
 		Poller:      polls,
 		PollChanged: changed,
 		ClusterID:   o.ClusterID,
@@ -123,17 +124,84 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	jobs := &PipelineJobReconciler{
 		Client:     mgr.GetClient(),
 		Live:       mgr.GetAPIReader(),
-		AWS:        aws,
+		AWS:        o.AWS,
 		Clock:      o.Clock,
 		Events:     recorder,
 		Workload:   o.Workload,
 		ClusterID:  o.ClusterID,
 		Logs:       o.Logs,
 		Wake:       polls.Wake,
-		Executions: &executions{aws: aws, interval: o.ExecutionInterval, clock: o.Clock},
+		Executions: &executions{aws: o.AWS, interval: o.ExecutionInterval, clock: o.Clock},
 	}
 	if err := jobs.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the PipelineJob controller: %w", err)
+	}
+	if err := addInventory(mgr, o); err != nil {
+		return err
+	}
+	return addEventQueue(ctx, mgr, o, polls)
+}
+
+func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	for _, index := range []struct {
+		object  client.Object
+		field   string
+		extract client.IndexerFunc
+	}{
+		{&v1alpha1.PipelineJob{}, poller.IndexInFlight, poller.IndexByAction},
+		{&v1alpha1.PipelineJob{}, indexActionExecution, indexByActionExecution},
+		{&v1alpha1.CustomAction{}, indexActionType, indexByActionType},
+	} {
+		if err := indexer.IndexField(ctx, index.object, index.field, index.extract); err != nil {
+			return fmt.Errorf("index %T by %s: %w", index.object, index.field, err)
+		}
+	}
+	return nil
+}
+
+func newPoller(ctx context.Context, mgr ctrl.Manager, o Options, changed chan<- event.TypedGenericEvent[types.NamespacedName]) *poller.Poller {
+	return &poller.Poller{
+		Client:        mgr.GetClient(),
+		Live:          mgr.GetAPIReader(),
+		AWS:           o.AWS,
+		Clock:         o.Clock,
+		MaxConcurrent: o.MaxConcurrentJobs,
+		Polled:        metrics.Poll,
+		Changed: func(action types.NamespacedName) {
+			select {
+			case changed <- event.TypedGenericEvent[types.NamespacedName]{Object: action}:
+			case <-ctx.Done():
+			}
+		},
+		Log: mgr.GetLogger().WithName("poller"),
+	}
+}
+
+func addInventory(mgr ctrl.Manager, o Options) error {
+	if o.Metrics == nil {
+		return nil
+	}
+	err := o.Metrics.Register(inventory{reader: mgr.GetClient(), clock: o.Clock, elected: mgr.Elected(), log: mgr.GetLogger().WithName("metrics")})
+	if err != nil {
+		return fmt.Errorf("register the metrics of jobs: %w", err)
+	}
+	return nil
+}
+
+func addEventQueue(ctx context.Context, mgr ctrl.Manager, o Options, polls *poller.Poller) error {
+	if o.EventQueueURL == "" {
+		return nil
+	}
+	log := mgr.GetLogger().WithName("events")
+	queue := &eventqueue.Queue{
+		URL: o.EventQueueURL, Clock: o.Clock, Log: log, Observe: observeCall, Count: metrics.Message,
+		Handler: &eventHandler{Client: mgr.GetClient(), poller: polls, log: log},
+	}
+	if err := queue.Connect(ctx, o.EventQueueAWS...); err != nil {
+		return err
+	}
+	if err := mgr.Add(queue); err != nil {
+		return fmt.Errorf("add the reader of the event queue: %w", err)
 	}
 	return nil
 }

@@ -58,6 +58,9 @@ const (
 	ReasonInvalidJobTemplate = "InvalidJobTemplate"
 	// ReasonPolling: jobs are polled for.
 	ReasonPolling = "Polling"
+	// ReasonAtCapacity: as many jobs are in flight as may be; polls go on when one
+	// has finished.
+	ReasonAtCapacity = "AtCapacity"
 	// ReasonPollFailed: the last poll failed; the message says why.
 	ReasonPollFailed = "PollFailed"
 	// ReasonSuspended: spec.suspend is true.

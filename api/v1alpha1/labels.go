@@ -14,6 +14,10 @@ const (
 	// (which may be longer than a label can be).
 	AnnotationPipeline = "codepipeline.pipelinejob.dev/pipeline"
 
+	// AnnotationAbandoned is on a PipelineJob whose action was abandoned, as an
+	// event from CodePipeline says: its work is stopped, and nothing reported.
+	AnnotationAbandoned = "codepipeline.pipelinejob.dev/abandoned"
+
 	// FinalizerCustomAction holds a CustomAction until its jobs have finished
 	// and, with deletionPolicy Delete, its action type is deregistered.
 	FinalizerCustomAction = "codepipeline.pipelinejob.dev/custom-action"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipelinejob/pipelinejob-operator/controllers"
@@ -36,7 +38,28 @@ type options struct {
 	clusterID      string
 	// executionInterval is as in controllers.Options.
 	executionInterval time.Duration
+	maxConcurrentJobs int
+	allowedRoles      roles
+	eventQueueURL     string
 	log               zap.Options
+}
+
+// roles is a flag with a list of patterns.
+type roles []string
+
+func (r *roles) String() string { return strings.Join(*r, ",") }
+
+// Set takes a list. An empty pattern would let nothing through, and is a slip.
+func (r *roles) Set(list string) error {
+	*r = nil
+	for pattern := range strings.SplitSeq(list, ",") {
+		pattern = strings.TrimSpace(pattern)
+		if !strings.HasPrefix(pattern, "arn:") && pattern != "*" {
+			return fmt.Errorf("%q must begin with arn:, such as arn:aws:iam::111122223333:role/codepipeline-*", pattern)
+		}
+		*r = append(*r, pattern)
+	}
+	return nil
 }
 
 func parse() (options, error) {
@@ -50,8 +73,17 @@ func parse() (options, error) {
 		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed.")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
 		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped; 0: none (codepipeline:ListActionExecutions).")
+	flag.IntVar(&o.maxConcurrentJobs, "max-concurrent-jobs", 0,
+		"How many jobs of all CustomActions may be in flight at a time; 0: no bound but each one's polling.maxConcurrentJobs.")
+	flag.Var(&o.allowedRoles, "allowed-roles",
+		"Roles that spec.aws.roleARN may name, separated by commas, * for any characters and ? for any one (default: all).")
+	flag.StringVar(&o.eventQueueURL, "event-queue-url", "",
+		"SQS queue with CodePipeline's action execution events, so that jobs need not wait for a poll (default: none).")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
+	if o.maxConcurrentJobs < 0 || o.maxConcurrentJobs > math.MaxInt32 {
+		return o, fmt.Errorf("--max-concurrent-jobs is %d: it must be 0 or more", o.maxConcurrentJobs)
+	}
 	if o.runnerImage == "" {
 		return o, errors.New("--runner-image is missing: set it, or $RUNNER_IMAGE, to the image that this program runs from")
 	}
@@ -80,11 +112,14 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
-		Clock:     clock.RealClock{},
-		Workload:  workload.Options{RunnerImage: o.runnerImage, RunnerEnv: env},
-		ClusterID: o.clusterID,
-
+		Clock:             clock.RealClock{},
+		Workload:          workload.Options{RunnerImage: o.runnerImage, RunnerEnv: env},
+		ClusterID:         o.clusterID,
 		ExecutionInterval: o.executionInterval,
+		MaxConcurrentJobs: int32(o.maxConcurrentJobs), //nolint:gosec // parse has checked it
+		AllowedRoles:      o.allowedRoles,
+		EventQueueURL:     o.eventQueueURL,
+		Metrics:           metrics.Registry,
 	})
 	if err != nil {
 		return err

@@ -26,12 +26,11 @@ func (c *Client) Account(ctx context.Context) (partition, id string, err error) 
 	if c.account.id != "" {
 		return c.account.partition, c.account.id, nil
 	}
-	if err := c.ready(ctx); err != nil {
-		return "", "", err
-	}
-	out, err := c.account.callers.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	out, err := call(ctx, c, "GetCallerIdentity", "find out the account", func() (*sts.GetCallerIdentityOutput, error) {
+		return c.account.callers.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	})
 	if err != nil {
-		return "", "", fmt.Errorf("find out the account: %w", err)
+		return "", "", err
 	}
 	caller, err := arn.Parse(aws.ToString(out.Arn))
 	if err != nil {

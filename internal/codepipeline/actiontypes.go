@@ -13,13 +13,9 @@ import (
 func (c *Client) FindActionType(ctx context.Context, id ActionTypeID) (*ActionType, error) {
 	pages := sdk.NewListActionTypesPaginator(c.reader, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
 	for pages.HasMorePages() {
-		if err := c.ready(ctx); err != nil {
-			return nil, err
-		}
-		page, err := pages.NextPage(ctx)
-		c.pace.learn(err)
+		page, err := call(ctx, c, "ListActionTypes", "list custom action types", func() (*sdk.ListActionTypesOutput, error) { return pages.NextPage(ctx) })
 		if err != nil {
-			return nil, fmt.Errorf("list custom action types: %w", err)
+			return nil, err
 		}
 		for _, found := range page.ActionTypes {
 			if actionType := actionTypeOf(found); actionType.ID == id {
@@ -33,33 +29,23 @@ func (c *Client) FindActionType(ctx context.Context, id ActionTypeID) (*ActionTy
 // CreateActionType registers a custom action type. A deleted version can be
 // registered again only with the identical definition, which restores it.
 func (c *Client) CreateActionType(ctx context.Context, actionType ActionType, tags map[string]string) error {
-	if err := c.ready(ctx); err != nil {
-		return err
-	}
-	_, err := c.api.CreateCustomActionType(ctx, createInput(actionType, tags))
-	c.pace.learn(err)
-	if err != nil {
-		return fmt.Errorf("create custom action type %s: %w", actionType.ID, err)
-	}
-	return nil
+	_, err := call(ctx, c, "CreateCustomActionType", fmt.Sprintf("create custom action type %s", actionType.ID), func() (*sdk.CreateCustomActionTypeOutput, error) {
+		return c.api.CreateCustomActionType(ctx, createInput(actionType, tags))
+	})
+	return err
 }
 
 // DeleteActionType marks a custom action type as deleted. One that does not
 // exist is no error (DeleteCustomActionType knows none for it).
 func (c *Client) DeleteActionType(ctx context.Context, id ActionTypeID) error {
-	if err := c.ready(ctx); err != nil {
-		return err
-	}
-	_, err := c.api.DeleteCustomActionType(ctx, &sdk.DeleteCustomActionTypeInput{
-		Category: types.ActionCategory(id.Category),
-		Provider: &id.Provider,
-		Version:  &id.Version,
+	_, err := call(ctx, c, "DeleteCustomActionType", fmt.Sprintf("delete custom action type %s", id), func() (*sdk.DeleteCustomActionTypeOutput, error) {
+		return c.api.DeleteCustomActionType(ctx, &sdk.DeleteCustomActionTypeInput{
+			Category: types.ActionCategory(id.Category),
+			Provider: &id.Provider,
+			Version:  &id.Version,
+		})
 	})
-	c.pace.learn(err)
-	if err != nil {
-		return fmt.Errorf("delete custom action type %s: %w", id, err)
-	}
-	return nil
+	return err
 }
 
 func createInput(actionType ActionType, tags map[string]string) *sdk.CreateCustomActionTypeInput {

@@ -3,6 +3,7 @@ package codepipeline
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
@@ -21,22 +22,38 @@ type Client struct {
 	identity    Identity
 	account     account
 	pace        *pacer
+	observe     func(operation string, took time.Duration, err error)
+}
+
+// call makes one call: with credentials, within the rate limit, and observed.
+// doing is for the error.
+func call[Out any](ctx context.Context, c *Client, operation, doing string, do func() (Out, error)) (Out, error) {
+	if err := c.ready(ctx); err != nil {
+		var none Out
+		return none, fmt.Errorf("%s: %w", doing, err)
+	}
+	began := time.Now()
+	out, err := do()
+	c.pace.learn(err)
+	c.observe(operation, time.Since(began), err)
+	if err != nil {
+		return out, fmt.Errorf("%s: %w", doing, err)
+	}
+	return out, nil
 }
 
 // PollForJobs asks for at most batch open jobs of an action type, without
 // claiming them. query is nil or holds the one queryable property.
 func (c *Client) PollForJobs(ctx context.Context, id ActionTypeID, query map[string]string, batch int32) ([]Job, error) {
-	if err := c.ready(ctx); err != nil {
-		return nil, err
-	}
-	out, err := c.api.PollForJobs(ctx, &sdk.PollForJobsInput{
-		ActionTypeId: actionTypeID(id),
-		MaxBatchSize: aws.Int32(batch),
-		QueryParam:   query,
+	out, err := call(ctx, c, "PollForJobs", fmt.Sprintf("poll for jobs of %s", id), func() (*sdk.PollForJobsOutput, error) {
+		return c.api.PollForJobs(ctx, &sdk.PollForJobsInput{
+			ActionTypeId: actionTypeID(id),
+			MaxBatchSize: aws.Int32(batch),
+			QueryParam:   query,
+		})
 	})
-	c.pace.learn(err)
 	if err != nil {
-		return nil, fmt.Errorf("poll for jobs of %s: %w", id, err)
+		return nil, err
 	}
 	jobs := make([]Job, 0, len(out.Jobs))
 	for _, job := range out.Jobs {
@@ -48,26 +65,22 @@ func (c *Client) PollForJobs(ctx context.Context, id ActionTypeID, query map[str
 // AcknowledgeJob claims a job and returns its status: only JobStatusInProgress
 // means that it is ours.
 func (c *Client) AcknowledgeJob(ctx context.Context, jobID, nonce string) (string, error) {
-	if err := c.ready(ctx); err != nil {
-		return "", err
-	}
-	out, err := c.api.AcknowledgeJob(ctx, &sdk.AcknowledgeJobInput{JobId: &jobID, Nonce: &nonce})
-	c.pace.learn(err)
+	out, err := call(ctx, c, "AcknowledgeJob", "acknowledge job "+jobID, func() (*sdk.AcknowledgeJobOutput, error) {
+		return c.api.AcknowledgeJob(ctx, &sdk.AcknowledgeJobInput{JobId: &jobID, Nonce: &nonce})
+	})
 	if err != nil {
-		return "", fmt.Errorf("acknowledge job %s: %w", jobID, err)
+		return "", err
 	}
 	return string(out.Status), nil
 }
 
 // GetJobDetails reads an open job again, with fresh artifact credentials.
 func (c *Client) GetJobDetails(ctx context.Context, jobID string) (Job, error) {
-	if err := c.ready(ctx); err != nil {
-		return Job{}, err
-	}
-	out, err := c.reader.GetJobDetails(ctx, &sdk.GetJobDetailsInput{JobId: &jobID})
-	c.pace.learn(err)
+	out, err := call(ctx, c, "GetJobDetails", "get details of job "+jobID, func() (*sdk.GetJobDetailsOutput, error) {
+		return c.reader.GetJobDetails(ctx, &sdk.GetJobDetailsInput{JobId: &jobID})
+	})
 	if err != nil {
-		return Job{}, fmt.Errorf("get details of job %s: %w", jobID, err)
+		return Job{}, err
 	}
 	if out.JobDetails == nil {
 		return Job{}, fmt.Errorf("get details of job %s: the answer has none", jobID)
@@ -78,36 +91,26 @@ func (c *Client) GetJobDetails(ctx context.Context, jobID string) (Job, error) {
 // PutJobSuccessResult ends a job well, or continues it when the result has a
 // continuation token. Texts over the limits are cut to them.
 func (c *Client) PutJobSuccessResult(ctx context.Context, result Success) error {
-	if err := c.ready(ctx); err != nil {
-		return err
-	}
-	_, err := c.api.PutJobSuccessResult(ctx, successInput(result.withinLimits()))
-	c.pace.learn(err)
-	if err != nil {
-		return fmt.Errorf("put success result of job %s: %w", result.JobID, err)
-	}
-	return nil
+	_, err := call(ctx, c, "PutJobSuccessResult", "put success result of job "+result.JobID, func() (*sdk.PutJobSuccessResultOutput, error) {
+		return c.api.PutJobSuccessResult(ctx, successInput(result.withinLimits()))
+	})
+	return err
 }
 
 // PutJobFailureResult ends a job as failed. Texts over the limits are cut to them.
 func (c *Client) PutJobFailureResult(ctx context.Context, result Failure) error {
-	if err := c.ready(ctx); err != nil {
-		return err
-	}
 	result = result.withinLimits()
-	_, err := c.api.PutJobFailureResult(ctx, &sdk.PutJobFailureResultInput{
-		JobId: &result.JobID,
-		FailureDetails: &types.FailureDetails{
-			Type:                types.FailureType(result.Type),
-			Message:             &result.Message,
-			ExternalExecutionId: optional(result.ExternalExecutionID),
-		},
+	_, err := call(ctx, c, "PutJobFailureResult", "put failure result of job "+result.JobID, func() (*sdk.PutJobFailureResultOutput, error) {
+		return c.api.PutJobFailureResult(ctx, &sdk.PutJobFailureResultInput{
+			JobId: &result.JobID,
+			FailureDetails: &types.FailureDetails{
+				Type:                types.FailureType(result.Type),
+				Message:             &result.Message,
+				ExternalExecutionId: optional(result.ExternalExecutionID),
+			},
+		})
 	})
-	c.pace.learn(err)
-	if err != nil {
-		return fmt.Errorf("put failure result of job %s: %w", result.JobID, err)
-	}
-	return nil
+	return err
 }
 
 // Statuses of action executions.
@@ -124,13 +127,11 @@ func (c *Client) ListActionExecutions(ctx context.Context, pipeline, execution s
 	})
 	statuses := map[string]string{}
 	for pages.HasMorePages() {
-		if err := c.ready(ctx); err != nil {
-			return nil, err
-		}
-		page, err := pages.NextPage(ctx)
-		c.pace.learn(err)
+		page, err := call(ctx, c, "ListActionExecutions", "list action executions of pipeline "+pipeline, func() (*sdk.ListActionExecutionsOutput, error) {
+			return pages.NextPage(ctx)
+		})
 		if err != nil {
-			return nil, fmt.Errorf("list action executions of pipeline %s: %w", pipeline, err)
+			return nil, err
 		}
 		for _, action := range page.ActionExecutionDetails {
 			statuses[aws.ToString(action.ActionExecutionId)] = string(action.Status)

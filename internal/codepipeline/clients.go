@@ -28,6 +28,14 @@ type Identity struct {
 	ExternalID string
 }
 
+// Account is that of the role, empty for the operator's own.
+func (i Identity) Account() string {
+	if parts := strings.Split(i.RoleARN, ":"); len(parts) > 4 { // arn:aws:iam::ACCOUNT:role/NAME
+		return parts[4]
+	}
+	return ""
+}
+
 // Clients makes and keeps one Client for each Identity. It is safe for
 // concurrent use.
 type Clients struct {
@@ -35,6 +43,10 @@ type Clients struct {
 	// characters and ? for any one; empty: all roles. It is not to be changed
 	// after the first use.
 	AllowRoles []string
+	// Observe is told of each call that was sent: its operation, its time to the
+	// answer, retries included, and its error. It is not to be changed after the
+	// first use.
+	Observe func(operation string, took time.Duration, err error)
 
 	load []func(*config.LoadOptions) error
 
@@ -46,7 +58,7 @@ type Clients struct {
 // place is what CodePipeline throttles together.
 type place struct {
 	region string
-	// account is that of the role, empty for the operator's own.
+	// account is as in Identity.Account.
 	account string
 }
 
@@ -74,6 +86,12 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	}
 	c.kept[id] = client
 	return client, nil
+}
+
+func (c *Clients) observed(operation string, took time.Duration, err error) {
+	if c.Observe != nil {
+		c.Observe(operation, took, err)
+	}
 }
 
 func (c *Clients) mayAssume(role string) bool {
@@ -108,16 +126,14 @@ func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
 		identity:    id,
 		account:     account{callers: sts.NewFromConfig(cfg)},
 		pace:        c.paceOf(id),
+		observe:     c.observed,
 	}, nil
 }
 
 // paceOf is shared by all identities of an account in a region. The caller
 // holds the lock.
 func (c *Clients) paceOf(id Identity) *pacer {
-	at := place{region: id.Region}
-	if parts := strings.Split(id.RoleARN, ":"); len(parts) > 4 { // arn:aws:iam::ACCOUNT:role/NAME
-		at.account = parts[4]
-	}
+	at := place{region: id.Region, account: id.Account()}
 	if _, ok := c.paces[at]; !ok {
 		if c.paces == nil {
 			c.paces = map[place]*pacer{}

@@ -40,6 +40,15 @@ const (
 	Refused
 )
 
+var kindNames = map[Kind]string{
+	Unclear: "unclear", Throttled: "throttled", AccessDenied: "access_denied", InvalidNonce: "invalid_nonce",
+	JobNotFound: "job_not_found", InvalidJobState: "invalid_job_state", ActionTypeNotFound: "action_type_not_found",
+	LimitExceeded: "limit_exceeded", Refused: "refused",
+}
+
+// String is the kind as metrics name it.
+func (k Kind) String() string { return kindNames[k] }
+
 // KindOf says what err means. An error that does not come from AWS's answer,
 // such as a broken connection, is Unclear.
 func KindOf(err error) Kind {

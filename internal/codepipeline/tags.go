@@ -2,7 +2,6 @@ package codepipeline
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -45,13 +44,9 @@ func (c *Client) Tags(ctx context.Context, arn string) (map[string]string, error
 	pages := sdk.NewListTagsForResourcePaginator(c.reader, &sdk.ListTagsForResourceInput{ResourceArn: &arn})
 	tags := map[string]string{}
 	for pages.HasMorePages() {
-		if err := c.ready(ctx); err != nil {
-			return nil, err
-		}
-		page, err := pages.NextPage(ctx)
-		c.pace.learn(err)
+		page, err := call(ctx, c, "ListTagsForResource", "list the tags of "+arn, func() (*sdk.ListTagsForResourceOutput, error) { return pages.NextPage(ctx) })
 		if err != nil {
-			return nil, fmt.Errorf("list the tags of %s: %w", arn, err)
+			return nil, err
 		}
 		for _, tag := range page.Tags {
 			tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
@@ -64,27 +59,20 @@ func (c *Client) Tags(ctx context.Context, arn string) (map[string]string, error
 // repeated.
 func (c *Client) UpdateTags(ctx context.Context, arn string, changes TagChanges) error {
 	if len(changes.Remove) > 0 {
-		if err := c.ready(ctx); err != nil {
-			return err
-		}
-		_, err := c.api.UntagResource(ctx, &sdk.UntagResourceInput{ResourceArn: &arn, TagKeys: changes.Remove})
-		c.pace.learn(err)
+		_, err := call(ctx, c, "UntagResource", "take tags off "+arn, func() (*sdk.UntagResourceOutput, error) {
+			return c.api.UntagResource(ctx, &sdk.UntagResourceInput{ResourceArn: &arn, TagKeys: changes.Remove})
+		})
 		if err != nil {
-			return fmt.Errorf("take tags off %s: %w", arn, err)
+			return err
 		}
 	}
 	if len(changes.Set) == 0 {
 		return nil
 	}
-	if err := c.ready(ctx); err != nil {
-		return err
-	}
-	_, err := c.api.TagResource(ctx, &sdk.TagResourceInput{ResourceArn: &arn, Tags: tagList(changes.Set)})
-	c.pace.learn(err)
-	if err != nil {
-		return fmt.Errorf("tag %s: %w", arn, err)
-	}
-	return nil
+	_, err := call(ctx, c, "TagResource", "tag "+arn, func() (*sdk.TagResourceOutput, error) {
+		return c.api.TagResource(ctx, &sdk.TagResourceInput{ResourceArn: &arn, Tags: tagList(changes.Set)})
+	})
+	return err
 }
 
 func tagList(tags map[string]string) []types.Tag {

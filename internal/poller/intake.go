@@ -50,7 +50,7 @@ func (l *loop) intake(ctx context.Context, job codepipeline.Job, free bool) (bec
 	err := l.poller.Client.Create(ctx, record)
 	switch {
 	case err == nil:
-		l.recent[record.Name] = l.poller.Clock.Now()
+		l.poller.ledger.made(l.target.Action, client.ObjectKeyFromObject(record))
 		log.Info("Recorded a job")
 		return intakeCreated, nil
 	case apierrors.IsAlreadyExists(err):

@@ -21,8 +21,10 @@ const (
 	maxErrorWait = time.Minute
 	// pollTimeout bounds one poll and the recording of its jobs.
 	pollTimeout = 25 * time.Second
-	// cacheLag is how long a PipelineJob just made may be missing from the cache.
-	cacheLag = time.Minute
+	// startEvery spreads the first polls of many actions, and startWithin bounds
+	// how long the last of them waits.
+	startEvery  = 100 * time.Millisecond
+	startWithin = 30 * time.Second
 )
 
 // loop polls for one target.
@@ -30,6 +32,7 @@ type loop struct {
 	poller *Poller
 	target Target
 	before *loop              // the loop that this one replaces, or nil
+	others int                // how many loops there were before it
 	cancel context.CancelFunc // set when launched
 	done   chan struct{}      // closed when run has returned
 	wake   chan struct{}
@@ -38,9 +41,6 @@ type loop struct {
 	last Health
 
 	idle, failing time.Duration // the last wait of each kind
-	// recent are PipelineJobs that this loop made and that the cache may not
-	// show yet, by name.
-	recent map[string]time.Time
 }
 
 func newLoop(p *Poller, target Target, before *loop) *loop {
@@ -50,7 +50,7 @@ func newLoop(p *Poller, target Target, before *loop) *loop {
 		before: before,
 		done:   make(chan struct{}),
 		wake:   make(chan struct{}, 1),
-		recent: map[string]time.Time{},
+		others: len(p.loops),
 	}
 }
 
@@ -60,12 +60,11 @@ func (l *loop) stop() {
 	}
 }
 
-// takeOver waits for the loop before this one to end, and goes on from what
-// it knows: two loops of one action would each count the free slots.
+// takeOver waits for the loop before this one to end: two loops of one action
+// would each fill the free slots.
 func (l *loop) takeOver() {
 	if l.before != nil && l.before.cancel != nil {
 		<-l.before.done
-		l.recent = l.before.recent
 	}
 	l.before = nil
 }
@@ -83,12 +82,12 @@ func (l *loop) health() Health {
 	return l.last
 }
 
-// run polls until ctx ends. The first poll comes after a random part of a
-// tenth of the interval, so that a restart does not poll for everything at once.
+// run polls until ctx ends. The first poll comes after a random wait that grows
+// with the number of loops, so that a restart does not poll for everything at once.
 func (l *loop) run(ctx context.Context) {
 	defer close(l.done)
 	l.takeOver()
-	wait := rand.N(l.target.Interval/10 + 1)
+	wait := rand.N(min(time.Duration(l.others)*startEvery, startWithin, l.target.Interval) + 1)
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,34 +110,46 @@ func (l *loop) poll(ctx context.Context) time.Duration {
 	if err != nil {
 		return l.failed(err)
 	}
+	defer l.poller.gaveBack(l.target.Action)
 	if open.free+open.awaited == 0 {
+		l.report(Health{LastPoll: l.health().LastPoll, Full: true})
 		return l.target.Interval // awakened when a slot comes free
 	}
 	jobs, err := l.ask(ctx, open.free+open.awaited)
 	if err != nil {
 		return l.failed(err)
 	}
-	left := 0
-	for _, job := range jobs {
-		became, err := l.intake(ctx, job, open.free > 0)
-		if err != nil {
-			return l.failed(fmt.Errorf("record job %s: %w", job.ID, err))
-		}
-		switch became {
-		case intakeCreated:
-			open.free--
-		case intakeLeft:
-			left++
-		}
+	taken, err := l.take(ctx, jobs, open.free)
+	if err != nil {
+		return l.failed(err)
 	}
 	l.report(Health{LastPoll: l.poller.Clock.Now()})
 	l.failing = 0
-	if len(jobs) > left {
+	if taken > 0 {
 		l.idle = 0
 		return 0
 	}
 	l.idle = grow(l.idle, l.target.Interval)
 	return l.idle
+}
+
+// take records polled jobs, new ones for as many as there are free slots, and
+// says how many there were of use.
+func (l *loop) take(ctx context.Context, jobs []codepipeline.Job, free int32) (int, error) {
+	taken := 0
+	for _, job := range jobs {
+		became, err := l.intake(ctx, job, free > 0)
+		if err != nil {
+			return taken, fmt.Errorf("record job %s: %w", job.ID, err)
+		}
+		if became == intakeCreated {
+			free--
+		}
+		if became != intakeLeft {
+			taken++
+		}
+	}
+	return taken, nil
 }
 
 func (l *loop) ask(ctx context.Context, batch int32) ([]codepipeline.Job, error) {
@@ -150,7 +161,9 @@ func (l *loop) ask(ctx context.Context, batch int32) ([]codepipeline.Job, error)
 	if l.target.QueryKey != "" {
 		query = map[string]string{l.target.QueryKey: l.target.QueryValue}
 	}
-	return api.PollForJobs(ctx, l.target.Type, query, batch)
+	jobs, err := api.PollForJobs(ctx, l.target.Type, query, batch)
+	l.poller.Polled(l.target.Action, len(jobs), err)
+	return jobs, err
 }
 
 // slots are what a poll may ask for.
@@ -162,35 +175,26 @@ type slots struct {
 	awaited int32
 }
 
-// slots counts. A job whose run has ended, and that waits to be handed out
-// again, holds no slot: it must not keep its own return from being polled.
+// slots counts them.
 func (l *loop) slots(ctx context.Context) (slots, error) {
 	var jobs v1alpha1.PipelineJobList
-	err := l.poller.Client.List(ctx, &jobs, client.InNamespace(l.target.Action.Namespace),
-		client.MatchingFields{IndexAction: l.target.Action.Name}, client.UnsafeDisableDeepCopy)
-	if err != nil {
+	options := []client.ListOption{client.UnsafeDisableDeepCopy}
+	if l.poller.MaxConcurrent > 0 {
+		options = append(options, client.MatchingFields{IndexInFlight: OfAnyAction})
+	} else {
+		options = append(options, client.InNamespace(l.target.Action.Namespace), client.MatchingFields{IndexInFlight: l.target.Action.Name})
+	}
+	if err := l.poller.Client.List(ctx, &jobs, options...); err != nil {
 		return slots{}, fmt.Errorf("count jobs in flight: %w", err)
 	}
-	taken, awaited := int32(0), int32(0)
+	awaited := int32(0)
 	for i := range jobs.Items {
 		job := &jobs.Items[i]
-		delete(l.recent, job.Name)
-		awaits := job.AwaitsContinuation() && !job.Settled()
-		if awaits {
+		if job.AwaitsContinuation() && job.Namespace == l.target.Action.Namespace && job.Spec.ActionRef.Name == l.target.Action.Name {
 			awaited++
 		}
-		if !job.Settled() && (!awaits || job.Status.RunGoesOn()) {
-			taken++
-		}
 	}
-	for name, made := range l.recent {
-		if l.poller.Clock.Since(made) > cacheLag {
-			delete(l.recent, name)
-			continue
-		}
-		taken++
-	}
-	return slots{free: max(0, l.target.MaxConcurrent-taken), awaited: awaited}, nil
+	return slots{free: l.poller.ledger.take(l.target.Action, l.target.MaxConcurrent, jobs.Items), awaited: awaited}, nil
 }
 
 // failed notes an error and returns the wait after it.
@@ -206,11 +210,11 @@ func (l *loop) failed(err error) time.Duration {
 }
 
 // report keeps the health and tells when it has changed for a reader: the
-// error is another one, or the last poll is a minute newer.
+// error is another one, the first poll was answered, or the slots are all taken.
 func (l *loop) report(now Health) {
 	l.mu.Lock()
 	before := l.last
-	changed := errorText(before.Err) != errorText(now.Err) || before.LastPoll.IsZero() != now.LastPoll.IsZero()
+	changed := errorText(before.Err) != errorText(now.Err) || before.LastPoll.IsZero() != now.LastPoll.IsZero() || before.Full != now.Full
 	l.last = now
 	l.mu.Unlock()
 	if changed {

@@ -27,7 +27,7 @@ type Target struct {
 	QueryKey, QueryValue string
 	// Interval is the longest wait between polls while idle.
 	Interval time.Duration
-	// MaxConcurrent bounds the jobs in flight.
+	// MaxConcurrent bounds the jobs in flight of this action.
 	MaxConcurrent int32
 }
 
@@ -38,6 +38,8 @@ type Health struct {
 	// FailingSince is when the first of the polls failed that have failed since
 	// the last that did not; zero when Err is nil.
 	FailingSince time.Time
+	// Full says that no poll was made: all slots were taken.
+	Full bool
 	// LastPoll is when CodePipeline last answered, zero when it never did.
 	LastPoll time.Time
 }
@@ -51,7 +53,12 @@ type Poller struct {
 	Live client.Reader
 	AWS  *codepipeline.Clients
 	// Clock is the source of all waits.
-	Clock clock.WithTicker
+	Clock clock.Clock
+	// MaxConcurrent bounds the jobs in flight of all actions together; zero: no
+	// bound but those of the actions.
+	MaxConcurrent int32
+	// Polled is told of each poll that was tried.
+	Polled func(action types.NamespacedName, jobs int, err error)
 	// Changed is called, without blocking, when a target's health changes.
 	Changed func(action types.NamespacedName)
 	Log     logr.Logger
@@ -59,6 +66,7 @@ type Poller struct {
 	mu      sync.Mutex
 	running context.Context // nil before Start
 	loops   map[types.NamespacedName]*loop
+	ledger  *ledger
 	done    sync.WaitGroup
 }
 
@@ -91,7 +99,7 @@ func (p *Poller) Ensure(target Target) {
 		before.stop()
 	}
 	if p.loops == nil {
-		p.loops = map[types.NamespacedName]*loop{}
+		p.loops, p.ledger = map[types.NamespacedName]*loop{}, newLedger(p.MaxConcurrent, p.Clock)
 	}
 	l := newLoop(p, target, before)
 	p.loops[target.Action] = l
@@ -107,14 +115,57 @@ func (p *Poller) Remove(action types.NamespacedName) {
 	if l, ok := p.loops[action]; ok {
 		l.stop()
 		delete(p.loops, action)
+		p.ledger.forget(action)
 	}
 }
 
-// Wake ends the current wait of an action's loop: a slot came free.
+// Wake ends the current wait of an action's loop: a slot came free, which may be
+// another action's turn.
 func (p *Poller) Wake(action types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l, ok := p.loops[action]; ok {
+		l.awaken()
+	}
+	p.wakeNext(action)
+}
+
+// WakeType ends the current wait of all loops of an action type in a region. Those
+// whose account is known must be of the given one. It returns how many there are.
+func (p *Poller) WakeType(region, account string, id codepipeline.ActionTypeID) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	woken := 0
+	for _, l := range p.loops {
+		of := l.target.Identity
+		if l.target.Type != id || of.Region != region || of.Account() != "" && of.Account() != account {
+			continue
+		}
+		l.awaken()
+		woken++
+	}
+	return woken
+}
+
+// gaveBack is called when a poll has ended: slots that it did not fill are free
+// for others.
+func (p *Poller) gaveBack(action types.NamespacedName) {
+	if !p.ledger.give(action) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wakeNext(action)
+}
+
+// wakeNext wakes the action that waits longest for a slot, but for the one that
+// is awake. The caller holds the lock.
+func (p *Poller) wakeNext(awake types.NamespacedName) {
+	if p.ledger == nil {
+		return
+	}
+	next, waits := p.ledger.next()
+	if l, polled := p.loops[next]; waits && polled && next != awake {
 		l.awaken()
 	}
 }
@@ -138,10 +189,18 @@ func (p *Poller) launch(l *loop) {
 	})
 }
 
-// IndexAction is the cache's index of PipelineJobs by their CustomAction.
-const IndexAction = "spec.actionRef.name"
+// IndexInFlight is the cache's index of PipelineJobs that are not settled, by the
+// name of their CustomAction, and of all by OfAnyAction.
+const (
+	IndexInFlight = "inFlight"
+	OfAnyAction   = "*"
+)
 
-// IndexByAction is the indexer for IndexAction.
+// IndexByAction is the indexer for IndexInFlight.
 func IndexByAction(object client.Object) []string {
-	return []string{object.(*v1alpha1.PipelineJob).Spec.ActionRef.Name}
+	job := object.(*v1alpha1.PipelineJob)
+	if job.Settled() {
+		return nil
+	}
+	return []string{job.Spec.ActionRef.Name, OfAnyAction}
 }

@@ -1,0 +1,170 @@
+package eventqueue
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+)
+
+const (
+	// longPoll is the longest that SQS lets a ReceiveMessage wait.
+	longPoll = 20 * time.Second
+	// batch is the most that it gives or deletes at a time.
+	batch = 10
+	// firstWait and lastWait bound the wait after an error.
+	firstWait = time.Second
+	lastWait  = time.Minute
+	// endWithin bounds the deletion of what was handled when the operator stops.
+	endWithin = 5 * time.Second
+)
+
+// Handler does what a message asks for.
+type Handler interface {
+	// Started is told that a custom action waits to be polled for. It says
+	// whether anybody polls for its type.
+	Started(change Change) bool
+	// Abandoned is told that nobody waits for a custom action any more. It says
+	// whether there was work to stop. After an error the message comes again.
+	Abandoned(ctx context.Context, change Change) (bool, error)
+}
+
+// Results of messages.
+const (
+	ResultWoke      = "woke"
+	ResultCancelled = "cancelled"
+	ResultIgnored   = "ignored"
+	ResultInvalid   = "invalid"
+	resultAgain     = "" // it is left in the queue
+)
+
+// Queue is read until its end. It is a manager.Runnable that needs leader
+// election.
+type Queue struct {
+	URL     string
+	Handler Handler
+	Clock   clock.Clock
+	Log     logr.Logger
+	// Observe is told of each call, Count of each message that was done with.
+	Observe func(operation string, took time.Duration, err error)
+	Count   func(result string)
+
+	client *sqs.Client
+}
+
+// regionInURL finds the region of a queue's URL, of either form that SQS has.
+var regionInURL = regexp.MustCompile(`^https://(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.amazonaws\.`)
+
+// Connect makes the client. The region is that of the URL, where it shows one.
+func (q *Queue) Connect(ctx context.Context, load ...func(*config.LoadOptions) error) error {
+	if match := regionInURL.FindStringSubmatch(q.URL); match != nil {
+		load = append(load, config.WithRegion(match[1]+match[2]))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return fmt.Errorf("load the AWS configuration for queue %s: %w", q.URL, err)
+	}
+	if cfg.Region == "" {
+		return fmt.Errorf("the region of queue %s is not known: set AWS_REGION", q.URL)
+	}
+	q.client = sqs.NewFromConfig(cfg)
+	return nil
+}
+
+// NeedLeaderElection has the leader alone read the queue: only it can act.
+func (q *Queue) NeedLeaderElection() bool { return true }
+
+// Start reads until ctx ends.
+func (q *Queue) Start(ctx context.Context) error {
+	wait := time.Duration(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-q.Clock.After(wait):
+		}
+		if err := q.round(ctx); err != nil && ctx.Err() == nil {
+			wait = min(max(firstWait, 2*wait), lastWait)
+			q.Log.Error(err, "Events can't be read: jobs are noticed at the polling interval", "queue", q.URL, "retryIn", wait)
+			continue
+		}
+		wait = 0
+	}
+}
+
+// round takes one batch of messages, and deletes those that were done with.
+func (q *Queue) round(ctx context.Context) error {
+	began := q.Clock.Now()
+	received, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &q.URL, MaxNumberOfMessages: batch, WaitTimeSeconds: int32(longPoll / time.Second),
+	})
+	if ctx.Err() == nil {
+		q.Observe("ReceiveMessage", q.Clock.Since(began), err)
+	}
+	if err != nil {
+		return fmt.Errorf("receive messages: %w", err)
+	}
+	var done []types.DeleteMessageBatchRequestEntry
+	for i, m := range received.Messages {
+		result := q.handle(ctx, aws.ToString(m.Body))
+		if result == resultAgain {
+			continue
+		}
+		q.Count(result)
+		done = append(done, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle})
+	}
+	return q.remove(ctx, done)
+}
+
+// handle does what a message asks for, and says what became of it.
+func (q *Queue) handle(ctx context.Context, body string) string {
+	change, err := parse(body)
+	if err != nil {
+		q.Log.Info("Skipped a message of the event queue", "queue", q.URL, "why", err.Error())
+		return ResultInvalid
+	}
+	switch {
+	case !change.Custom:
+		return ResultIgnored
+	case change.State == Started && q.Handler.Started(change):
+		return ResultWoke
+	case change.State != Abandoned:
+		return ResultIgnored
+	}
+	stopped, err := q.Handler.Abandoned(ctx, change)
+	if err != nil {
+		q.Log.Error(err, "Could not cancel abandoned work; its message comes again", "actionExecutionID", change.ActionExecutionID)
+		return resultAgain
+	}
+	if stopped {
+		return ResultCancelled
+	}
+	return ResultIgnored
+}
+
+// remove deletes messages. One that is not deleted comes again, which does no harm.
+func (q *Queue) remove(ctx context.Context, done []types.DeleteMessageBatchRequestEntry) error {
+	if len(done) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
+	defer cancel()
+	began := q.Clock.Now()
+	out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: done})
+	q.Observe("DeleteMessageBatch", q.Clock.Since(began), err)
+	if err != nil {
+		return fmt.Errorf("delete messages: %w", err)
+	}
+	if len(out.Failed) > 0 {
+		return fmt.Errorf("delete messages: %d of %d failed: %s", len(out.Failed), len(done), aws.ToString(out.Failed[0].Message))
+	}
+	return nil
+}
