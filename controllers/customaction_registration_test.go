@@ -253,7 +253,7 @@ func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
 	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(_ *testing.T) {
 			action := w.action(func(a *v1alpha1.CustomAction) {
 				a.GenerateName, a.Name = "refused-", ""
 				c.change(&a.Spec.JobTemplate.Spec.Template.Spec)

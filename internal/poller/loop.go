@@ -51,6 +51,7 @@ func newLoop(p *Poller, target Target, before *loop) *loop {
 		done:   make(chan struct{}),
 		wake:   make(chan struct{}, 1),
 		others: len(p.loops),
+		idle:   target.Interval, // nothing says that jobs are about to come
 	}
 }
 
