@@ -72,6 +72,14 @@ soak: ## Put a million jobs through the emulator and look at its memory
 bench: ## Benchmarks of the emulator, with a server that does nothing to compare with
 	go test -run='^$$' -bench=. ./internal/emulator
 
+# How many CustomActions to measure.
+ACTIONS ?= 500
+
+.PHONY: scale
+scale: kube ## Measure what many CustomActions cost the operator (a few minutes)
+	@go build -o $(BIN)/manager ./cmd/manager
+	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager ACTIONS=$(ACTIONS) go test -tags=scale -count=1 -v ./test/scale
+
 # On the cluster of CLUSTER, which is started and stays.
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-load demo-build $(BIN)/gotestsum ## The demo and more, end to end on the local cluster
@@ -100,7 +108,7 @@ fmt: $(BIN)/golangci-lint ## Format the code
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## Run golangci-lint
 	@$(BIN)/golangci-lint run --timeout=20m ./...
-	@$(BIN)/golangci-lint run --timeout=20m --build-tags=e2e ./test/...
+	@$(BIN)/golangci-lint run --timeout=20m --build-tags=e2e,scale ./test/...
 
 .PHONY: verify
 verify: $(BIN)/controller-gen ## Fail when a generated file or a module file is stale
