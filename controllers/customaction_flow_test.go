@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -162,79 +160,4 @@ func TestDeletionLetsContinuedJobsFinish(t *testing.T) {
 		g.Expect(w.workState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
 		g.Expect(apierrors.IsNotFound(w.kube.Get(w.ctx, client.ObjectKeyFromObject(action), action))).To(BeTrue())
 	})
-}
-
-// TestRules creates CustomActions at and over limits of the API.
-func TestRules(t *testing.T) {
-	w := newWorld(t)
-	type edit = func(*v1alpha1.CustomAction)
-	cases := map[string]struct {
-		passes, fails edit
-		says          string
-	}{
-		"provider length": {
-			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Provider = strings.Repeat("p", 35) },
-			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Provider = strings.Repeat("p", 36) },
-			"spec.actionType.provider: Too long",
-		},
-		"version length": {
-			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Version = "123456789" },
-			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Version = "1234567890" },
-			"spec.actionType.version: Too long",
-		},
-		"artifact count": {
-			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.InputArtifactDetails.MaximumCount = 5 },
-			func(a *v1alpha1.CustomAction) { a.Spec.ActionType.InputArtifactDetails.MaximumCount = 6 },
-			"spec.actionType.inputArtifactDetails.maximumCount",
-		},
-		"minimum over maximum": {
-			func(a *v1alpha1.CustomAction) {
-				a.Spec.ActionType.InputArtifactDetails = v1alpha1.ArtifactDetails{MinimumCount: 2, MaximumCount: 2}
-			},
-			func(a *v1alpha1.CustomAction) {
-				a.Spec.ActionType.InputArtifactDetails = v1alpha1.ArtifactDetails{MinimumCount: 2, MaximumCount: 1}
-			},
-			"spec.actionType.inputArtifactDetails.minimumCount: Invalid value: minimumCount must not be over maximumCount",
-		},
-		"queryable must not be secret": {
-			func(a *v1alpha1.CustomAction) {
-				a.Spec.ActionType.ConfigurationProperties[0].Queryable = ptr.To(true)
-				a.Spec.ActionType.ConfigurationProperties[0].Required = true
-			},
-			func(a *v1alpha1.CustomAction) {
-				a.Spec.ActionType.ConfigurationProperties[1].Queryable = ptr.To(true)
-				a.Spec.ActionType.ConfigurationProperties[1].Required = true
-			},
-			"a queryable property must not be secret",
-		},
-		"polling interval": {
-			func(a *v1alpha1.CustomAction) { a.Spec.Polling.Interval.Duration = time.Hour },
-			func(a *v1alpha1.CustomAction) { a.Spec.Polling.Interval.Duration = time.Hour + time.Second },
-			"spec.polling.interval",
-		},
-		"timeout": {
-			func(a *v1alpha1.CustomAction) { a.Spec.Timeout = &metav1.Duration{Duration: 24 * time.Hour} },
-			func(a *v1alpha1.CustomAction) {
-				a.Spec.Timeout = &metav1.Duration{Duration: 24*time.Hour + time.Second}
-			},
-			"CodePipeline gives up on a custom action after 24 hours",
-		},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			g.Expect(w.kube.Create(w.ctx, w.action(c.passes), client.DryRunAll)).To(Succeed())
-			g.Expect(w.kube.Create(w.ctx, w.action(c.fails), client.DryRunAll)).To(MatchError(ContainSubstring(c.says)))
-		})
-	}
-}
-
-func TestActionTypeIsImmutableButForTags(t *testing.T) {
-	w := newWorld(t)
-	action := w.action()
-	w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
-	action.Spec.ActionType.Tags = []v1alpha1.Tag{{Key: "team", Value: "web"}}
-	w.Expect(w.kube.Update(w.ctx, action)).To(Succeed())
-	action.Spec.ActionType.Version = "2"
-	w.Expect(w.kube.Update(w.ctx, action)).To(MatchError(ContainSubstring("version is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version")))
 }

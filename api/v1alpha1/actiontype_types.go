@@ -1,55 +1,100 @@
 package v1alpha1
 
+// Where the rules of this file come from:
+//   - lengths, counts, patterns and enums: the service model, CodePipeline
+//     2015-07-09, shapes of CreateCustomActionType and Tag.
+//   - what a URL template may hold: the API reference of CreateCustomActionType,
+//     configurationProperties ("{Config:name}, as long as the configuration
+//     property is both required and not secret"), and of {ExternalExecutionId}
+//     in executionUrlTemplate the user guide, "Create and add a custom action".
+//     {RevisionId} is in the revisionUrlTemplate of AWS's own GitHub source.
+//   - at most one queryable property, required and not secret: the API
+//     reference of ActionConfigurationProperty.
+//   - number, characters and uniqueness of tags: the user guide, "Quotas",
+//     rows "Pipeline tags", "Pipeline tag key names" and "Pipeline tag values".
+//     Of a value's length the guide says 1 to 256, but the model and the
+//     guide's page "Tagging resources" allow the empty one. The prefix aws: is
+//     reserved, in upper and lower case, by the tag restrictions that AWS's
+//     services share (API references of ECS and Batch, Tag).
+//   - names of properties that don't meet in one environment variable: ours
+//     (contract.EnvConfig).
+//
+// Rules are in the comments of types and fields, beside what they guard. Their
+// cost is bounded by the lengths: a rule on a field without a MaxLength or
+// MaxItems can make the API server refuse the CRD. An empty string in a rule is
+// in double quotes: gofmt takes two single ones for a closing quotation mark.
+
 // ActionType is the request of CreateCustomActionType.
 //
 // +kubebuilder:validation:XValidation:rule="self.category == oldSelf.category",message="category is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".category"
 // +kubebuilder:validation:XValidation:rule="self.provider == oldSelf.provider",message="provider is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".provider"
 // +kubebuilder:validation:XValidation:rule="self.version == oldSelf.version",message="version is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".version"
 // +kubebuilder:validation:XValidation:rule="has(self.settings) == has(oldSelf.settings) && (!has(self.settings) || self.settings == oldSelf.settings)",message="settings are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".settings"
-// +kubebuilder:validation:XValidation:rule="has(self.configurationProperties) == has(oldSelf.configurationProperties) && (!has(self.configurationProperties) || self.configurationProperties == oldSelf.configurationProperties)",message="configurationProperties are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".configurationProperties"
+// +kubebuilder:validation:XValidation:rule="(has(self.configurationProperties) ? self.configurationProperties : []) == (has(oldSelf.configurationProperties) ? oldSelf.configurationProperties : [])",message="configurationProperties are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".configurationProperties"
 // +kubebuilder:validation:XValidation:rule="self.inputArtifactDetails == oldSelf.inputArtifactDetails",message="inputArtifactDetails are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".inputArtifactDetails"
 // +kubebuilder:validation:XValidation:rule="self.outputArtifactDetails == oldSelf.outputArtifactDetails",message="outputArtifactDetails are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".outputArtifactDetails"
-// +kubebuilder:validation:XValidation:rule="!has(self.configurationProperties) || self.configurationProperties.filter(p, has(p.queryable) && p.queryable).size() <= 1",message="at most one property may be queryable",fieldPath=".configurationProperties"
+// +kubebuilder:validation:XValidation:rule="!has(self.configurationProperties) || self.configurationProperties.filter(p, has(p.queryable) && p.queryable).size() <= 1",message="at most one property may be queryable: set queryable to false for the others",fieldPath=".configurationProperties"
+// +kubebuilder:validation:XValidation:rule="!has(self.configurationProperties) || [self.configurationProperties.map(p, p.name.upperAscii().split(\"\").map(c, c.matches('[A-Z0-9]') ? c : '_'))].all(names, names.all(n, names.exists_one(other, other == n)))",message="two names become the same environment variable: steps see a property as CODEPIPELINE_CONFIG_ and its name in upper case, with _ for all but letters and digits. Rename one",fieldPath=".configurationProperties"
+// +kubebuilder:validation:XValidation:rule="!has(self.settings) || !has(self.settings.entityUrlTemplate) || self.settings.entityUrlTemplate.findAll('[{][^{}]*[}]?|[}]').all(found, has(self.configurationProperties) && self.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}'))",message="the only placeholder of entityUrlTemplate is {Config:NAME}, where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",fieldPath=".settings.entityUrlTemplate"
+// +kubebuilder:validation:XValidation:rule="!has(self.settings) || !has(self.settings.executionUrlTemplate) || self.settings.executionUrlTemplate.findAll('[{][^{}]*[}]?|[}]').all(found, found == '{ExternalExecutionId}' || (has(self.configurationProperties) && self.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}')))",message="the only placeholders of executionUrlTemplate are {ExternalExecutionId} and {Config:NAME}, where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",fieldPath=".settings.executionUrlTemplate"
+// +kubebuilder:validation:XValidation:rule="!has(self.settings) || !has(self.settings.revisionUrlTemplate) || self.settings.revisionUrlTemplate.findAll('[{][^{}]*[}]?|[}]').all(found, found == '{RevisionId}' || (has(self.configurationProperties) && self.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}')))",message="the only placeholders of revisionUrlTemplate are {RevisionId} and {Config:NAME}, where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",fieldPath=".settings.revisionUrlTemplate"
 type ActionType struct {
-	// category is the kind of action.
+	// category is what kind of stage the action is for, such as Build or Test.
+	// With provider and version it identifies the action type in its account
+	// and region.
 	// +required
 	Category Category `json:"category"`
 
-	// provider is the name of the provider of the service, as pipelines name it.
+	// provider is the name under which pipelines and the console know the
+	// action, such as PipelineJob-Build: 1 to 35 letters, digits, underscores
+	// and hyphens.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=35
 	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z_-]+$`
 	Provider string `json:"provider"`
 
-	// version tells definitions of the same category and provider apart. A
-	// deleted version can come back only with the identical definition.
+	// version tells definitions of the same category and provider apart, such
+	// as "1" (quoted, or YAML makes it a number): 1 to 9 letters, digits,
+	// underscores and hyphens. Pipelines name it, so a new version takes effect
+	// when a pipeline is changed to it. A deleted version can come back only
+	// with the identical definition.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=9
 	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z_-]+$`
 	Version string `json:"version"`
 
-	// settings are links that the CodePipeline console shows.
+	// settings are links that the CodePipeline console shows with the action.
+	// Without them it shows none.
 	// +optional
 	Settings *ActionTypeSettings `json:"settings,omitempty"`
 
-	// configurationProperties are what a pipeline can set for an action.
+	// configurationProperties are what a pipeline can set for an action: 10 at
+	// most, told apart by their names. A step gets the value of one as the
+	// environment variable CODEPIPELINE_CONFIG_NAME, with the name in upper case
+	// and an underscore for all but letters and digits, so two names must differ
+	// in more than that; jobTemplate can refer to it as $(config.NAME).
 	// +optional
 	// +kubebuilder:validation:MaxItems=10
 	// +listType=map
 	// +listMapKey=name
 	ConfigurationProperties []ConfigurationProperty `json:"configurationProperties,omitempty"`
 
-	// inputArtifactDetails say how many input artifacts an action takes.
+	// inputArtifactDetails say how many input artifacts a pipeline must and may
+	// give an action. Steps find each unpacked in /codepipeline/input/NAME.
 	// +required
 	InputArtifactDetails ArtifactDetails `json:"inputArtifactDetails"`
 
-	// outputArtifactDetails say how many output artifacts an action gives.
+	// outputArtifactDetails say how many output artifacts a pipeline must and
+	// may declare for an action. Steps put the files of each into
+	// /codepipeline/output/NAME.
 	// +required
 	OutputArtifactDetails ArtifactDetails `json:"outputArtifactDetails"`
 
-	// tags of the action type. They can be changed.
+	// tags of the action type: 50 at most, told apart by their keys, whose case
+	// counts. They can be changed: the operator keeps them in step (registration
+	// Managed), and leaves alone the tags that others have set.
 	// +optional
 	// +kubebuilder:validation:MaxItems=50
 	// +listType=map
@@ -64,61 +109,96 @@ type Category string
 
 // ActionTypeSettings are links that the CodePipeline console shows.
 type ActionTypeSettings struct {
-	// thirdPartyConfigurationUrl is where users sign up and configure the
-	// third party's service.
+	// thirdPartyConfigurationUrl is where users sign up for the service behind
+	// the action and configure it. An http or https URL of 2048 characters at
+	// most, without placeholders.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="thirdPartyConfigurationUrl must begin with http:// or https://: users follow it as a link"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('{') && !self.contains('}')",message="thirdPartyConfigurationUrl takes no placeholders, for it belongs to no single action: take out the braces"
 	ThirdPartyConfigurationURL string `json:"thirdPartyConfigurationUrl,omitempty"`
-	// entityUrlTemplate is the link to the external resource of an action,
-	// with {Config:NAME} for a configuration property.
+
+	// entityUrlTemplate is the link that an action in a pipeline shows, to what
+	// it works on, such as https://ci.example.com/projects/{Config:Project}. An
+	// http or https URL of 2048 characters at most, in which {Config:NAME} is
+	// replaced by the action's value of a property that is required and not
+	// secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="entityUrlTemplate must begin with http:// or https://: users follow it as a link"
 	EntityURLTemplate string `json:"entityUrlTemplate,omitempty"`
-	// executionUrlTemplate is the link to one execution, with
-	// {ExternalExecutionId} and {Config:NAME}.
+
+	// executionUrlTemplate is the link that an action shows to its latest
+	// execution, such as https://ci.example.com/builds/{ExternalExecutionId}. An
+	// http or https URL of 2048 characters at most, in which
+	// {ExternalExecutionId} is replaced by what a step wrote to the result file
+	// external-execution-id (NAMESPACE/JOB if none did), and {Config:NAME} by the
+	// action's value of a property that is required and not secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="executionUrlTemplate must begin with http:// or https://: users follow it as a link"
 	ExecutionURLTemplate string `json:"executionUrlTemplate,omitempty"`
-	// revisionUrlTemplate is the link to the page where the configuration of
-	// the external action can be changed.
+
+	// revisionUrlTemplate is the link to the page where users can change the
+	// configuration of what the action works on, or that shows its revision. An
+	// http or https URL of 2048 characters at most, in which {RevisionId} is
+	// replaced by the revision, and {Config:NAME} by the action's value of a
+	// property that is required and not secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="revisionUrlTemplate must begin with http:// or https://: users follow it as a link"
 	RevisionURLTemplate string `json:"revisionUrlTemplate,omitempty"`
 }
 
 // ConfigurationProperty is something that a pipeline can set for an action.
 //
-// +kubebuilder:validation:XValidation:rule="!(has(self.queryable) && self.queryable) || self.required",message="a queryable property must be required",fieldPath=".required"
-// +kubebuilder:validation:XValidation:rule="!(has(self.queryable) && self.queryable) || !self.secret",message="a queryable property must not be secret",fieldPath=".secret"
+// +kubebuilder:validation:XValidation:rule="!(has(self.queryable) && self.queryable) || self.required",message="a queryable property must be required: set required to true, or queryable to false",fieldPath=".required"
+// +kubebuilder:validation:XValidation:rule="!(has(self.queryable) && self.queryable) || !self.secret",message="a queryable property must not be secret: set secret to false, or queryable to false",fieldPath=".secret"
 type ConfigurationProperty struct {
-	// name of the property.
+	// name of the property, as pipelines write it: 1 to 50 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=50
 	Name string `json:"name"`
-	// required says whether every action must set it.
+
+	// required says whether each action must set the property. CodePipeline
+	// refuses a pipeline that does not.
 	// +required
 	Required bool `json:"required"`
-	// key says whether it is the key of the action's identity.
+
+	// key says whether the property belongs to the identity of what the action
+	// works on, such as the name of a project. The operator hands it on to
+	// CodePipeline and makes no use of it.
 	// +required
 	Key bool `json:"key"`
-	// secret says whether its value is hidden by CodePipeline in all but a
-	// job's details. Steps get it from a Secret.
+
+	// secret says whether CodePipeline hides the property's value from all but
+	// job workers. The operator keeps it in a Secret, from which steps get it
+	// as an environment variable; it is in no other object, and no URL template
+	// can show it.
 	// +required
 	Secret bool `json:"secret"`
-	// queryable says whether jobs can be polled for by its value (queryParam).
+
+	// queryable says whether jobs are told apart by the property's value, so
+	// that several CustomActions, or several clusters, can share one action
+	// type: each polls with a polling.queryParam of its own. One property may be
+	// queryable, which must be required and not secret. False by default.
 	// +optional
 	Queryable *bool `json:"queryable,omitempty"`
-	// description for users of the console.
+
+	// description is what the console shows beside the property's field: 1 to
+	// 160 characters.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=160
 	Description string `json:"description,omitempty"`
-	// type of its value.
+
+	// type of the property's value, by which the console knows what to ask for.
+	// Steps get every value as a string. Without it CodePipeline takes String.
 	// +optional
 	// +kubebuilder:validation:Enum=String;Number;Boolean
 	Type string `json:"type,omitempty"`
@@ -126,14 +206,16 @@ type ConfigurationProperty struct {
 
 // ArtifactDetails bound a number of artifacts.
 //
-// +kubebuilder:validation:XValidation:rule="self.minimumCount <= self.maximumCount",message="minimumCount must not be over maximumCount",fieldPath=".minimumCount"
+// +kubebuilder:validation:XValidation:rule="self.minimumCount <= self.maximumCount",message="minimumCount must not be over maximumCount: lower it, or raise maximumCount",fieldPath=".minimumCount"
 type ArtifactDetails struct {
-	// minimumCount is the fewest, 0 to 5.
+	// minimumCount is the fewest that an action must have, 0 to 5, and not over
+	// maximumCount.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=5
 	MinimumCount int32 `json:"minimumCount"`
-	// maximumCount is the most, 0 to 5.
+
+	// maximumCount is the most that an action can have, 0 to 5.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=5
@@ -142,13 +224,19 @@ type ArtifactDetails struct {
 
 // Tag is a tag of the action type.
 type Tag struct {
-	// key of the tag.
+	// key of the tag, such as team: 1 to 128 letters, digits, spaces and
+	// characters of _.:/=+-@ that don't begin with aws: in any case.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[\p{L}\p{N}\p{Z}_.:/=+@-]*$`
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('aws:')",message="key must not begin with aws: in any case, for such tags are AWS's own: choose another key"
 	Key string `json:"key"`
-	// value of the tag.
+
+	// value of the tag: letters, digits, spaces and characters of _.:/=+-@, 256
+	// at most. It may be empty, but not absent.
 	// +required
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[\p{L}\p{N}\p{Z}_.:/=+@-]*$`
 	Value string `json:"value"`
 }

@@ -43,6 +43,13 @@ type CustomActionList struct {
 }
 
 // CustomActionSpec is the definition of a custom action.
+//
+// A poll takes a queryParam for the queryable property, and for nothing else:
+// API reference of PollForJobs, queryParam. As its key is a property's name, it
+// needs no rule for its length.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.actionType.configurationProperties) || self.actionType.configurationProperties.all(p, !has(p.queryable) || !p.queryable || (has(self.polling.queryParam) && p.name in self.polling.queryParam))",message="queryParam must hold the queryable one of actionType.configurationProperties, with the value to poll for: CodePipeline takes no poll without it. Set it, or set queryable to false",fieldPath=".polling.queryParam"
+// +kubebuilder:validation:XValidation:rule="!has(self.polling.queryParam) || self.polling.queryParam.size() == 0 || (has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, has(p.queryable) && p.queryable))",message="queryParam must be absent: no property of actionType.configurationProperties is queryable, and CodePipeline then refuses a poll with it. Remove it, or make its property queryable",fieldPath=".polling.queryParam"
 type CustomActionSpec struct {
 	// actionType is the action type as CreateCustomActionType takes it, with
 	// AWS's own field names: an existing JSON definition can be pasted here.
@@ -54,22 +61,26 @@ type CustomActionSpec struct {
 	ActionType ActionType `json:"actionType"`
 
 	// registration says whether the operator may create the action type.
-	// Managed: a missing one is created, an identical one is adopted, and one
-	// that differs is left alone (condition Registered=False,
-	// reason DefinitionConflict). External: it must exist; it is only polled.
+	// Managed, the default: a missing one is created, an identical one is
+	// adopted, and one that differs is left alone (condition Registered=False,
+	// reason DefinitionConflict). External: somebody else registers it; it must
+	// exist and be identical, and is only polled.
 	// +optional
 	// +kubebuilder:default=Managed
 	Registration RegistrationPolicy `json:"registration,omitempty"`
 
 	// deletionPolicy says what happens to the action type when this object is
-	// deleted. Retain leaves it in CodePipeline. Delete removes it, after the
-	// last running job has finished; CodePipeline then accepts the same
-	// version again only with the identical definition.
+	// deleted. Retain, the default, leaves it in CodePipeline. Delete removes
+	// it after the last running job has finished, unless registration is
+	// External; CodePipeline then accepts the same version again only with the
+	// identical definition.
 	// +optional
 	// +kubebuilder:default=Retain
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// aws says in which region, and as which role, CodePipeline is called.
+	// aws says in which region, and as which role, CodePipeline is called. When
+	// it is changed, the action type is looked for, registered and polled where
+	// it then says; the one registered before stays in CodePipeline.
 	// +required
 	AWS AWS `json:"aws"`
 
@@ -78,7 +89,8 @@ type CustomActionSpec struct {
 	// +kubebuilder:default={}
 	Polling Polling `json:"polling,omitempty,omitzero"`
 
-	// suspend, when true, stops polling. Running jobs finish.
+	// suspend, when true, stops polling: running jobs finish, and new ones stay
+	// queued in CodePipeline. False by default.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
@@ -94,19 +106,23 @@ type CustomActionSpec struct {
 	// +required
 	JobTemplate batchv1.JobTemplateSpec `json:"jobTemplate"`
 
-	// progress shows percentage and summary of work that goes on in CodePipeline.
-	// Without it they are shown when the work has ended.
+	// progress makes percentage, summary and link of running work visible in
+	// CodePipeline. Without it they are there when the work has ended, which
+	// takes the fewest calls.
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
 
-	// timeout bounds the work of one run, from the start of its Job. CodePipeline
-	// itself gives up on a custom action after about 24 hours.
+	// timeout bounds the work of one run, from the start of its Job: 1s to 24h,
+	// such as 90s, 10m or 1h30m. When it is over, the Job is ended and the
+	// action fails. Without it nothing but CodePipeline ends the work, which
+	// gives up on a custom action after about 24 hours.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be from 1s to 24h: CodePipeline gives up on a custom action after 24 hours"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be from 1s to 24h, such as 90s or 1h30m: CodePipeline gives up on a custom action after 24 hours"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
-	// ttlSecondsAfterFinished is how long a PipelineJob is kept after its result
-	// was reported.
+	// ttlSecondsAfterFinished is how long a PipelineJob, with its Job and the
+	// logs of its pod, is kept after its result was reported: in seconds, 0 or
+	// more. 86400, a day, by default.
 	// +optional
 	// +kubebuilder:default=86400
 	// +kubebuilder:validation:Minimum=0
@@ -115,14 +131,15 @@ type CustomActionSpec struct {
 
 // Progress makes the progress of running work visible in CodePipeline.
 type Progress struct {
-	// interval is the shortest time between two updates. There is one only when a
-	// step has written another percent-complete, summary or external-execution-id.
+	// interval is the shortest time between two updates: 10s to 1h, such as 30s.
+	// There is one only when a step has written another percent-complete,
+	// summary or external-execution-id.
 	//
 	// CodePipeline takes progress only with a continuation token, which ends its
 	// job and makes another: each update costs a PutJobSuccessResult, an
 	// AcknowledgeJob and the polls until the job is back.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('1h')",message="must be from 10s to 1h: each update costs calls to CodePipeline"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('1h')",message="must be from 10s to 1h, such as 30s or 5m: each update costs calls to CodePipeline"
 	Interval metav1.Duration `json:"interval"`
 }
 
@@ -153,15 +170,19 @@ const (
 // AWS says where and as whom CodePipeline is called. Credentials come from the
 // operator's own environment (IRSA, EKS Pod Identity, environment variables).
 type AWS struct {
-	// region is the region of the pipelines, such as eu-central-1.
+	// region is the region of the pipelines, such as eu-central-1: 4 to 30
+	// lower-case letters, digits and hyphens.
 	// +required
 	// +kubebuilder:validation:MinLength=4
 	// +kubebuilder:validation:MaxLength=30
 	// +kubebuilder:validation:Pattern=`^[a-z0-9-]+$`
 	Region string `json:"region"`
 
-	// roleARN is a role to assume for all calls, such as one in another account.
-	// It is assumed with an external ID that names this object's namespace.
+	// roleARN is a role that the operator assumes for all calls, such as
+	// arn:aws:iam::111122223333:role/pipelines in another account: 1024
+	// characters at most. It is assumed with the external ID
+	// CLUSTER/NAMESPACE, of this object's namespace, which the role's trust
+	// policy should demand. Without it the operator calls as itself.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^arn:aws(-[\w]+)*:iam::[0-9]{12}:role/.+$`
@@ -169,25 +190,27 @@ type AWS struct {
 }
 
 // Polling tunes PollForJobs.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.queryParam) || self.queryParam.size() == 1",message="queryParam takes exactly one property: the queryable one of actionType.configurationProperties"
 type Polling struct {
 	// interval is the longest wait between two polls while there is nothing to
-	// do; when jobs come, the next poll follows at once.
+	// do: 1s to 1h, 30s by default. When jobs come, the next poll follows at
+	// once.
 	// +optional
 	// +kubebuilder:default="30s"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="must be from 1s to 1h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="must be from 1s to 1h, such as 30s or 5m"
 	Interval metav1.Duration `json:"interval,omitempty,omitzero"`
 
-	// queryParam restricts polling to jobs whose queryable configuration
-	// property has this value. CodePipeline demands it when the action type
-	// has a queryable property, and refuses it otherwise.
+	// queryParam restricts polling to the jobs of actions whose queryable
+	// property has this value, such as {Cluster: eu-1}. It must be there when
+	// one of actionType.configurationProperties is queryable, with that
+	// property's name as its one key, and absent otherwise. The value is 1 to 50
+	// letters, digits, underscores and hyphens; AWS documents that pipelines
+	// may set 20 at most.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=1
 	QueryParam map[string]QueryValue `json:"queryParam,omitempty"`
 
 	// maxConcurrentJobs bounds how many jobs of this action are worked on at a
-	// time. Jobs over it stay queued in CodePipeline.
+	// time: 1 to 1000, 10 by default. Jobs over it stay queued in CodePipeline.
 	// +optional
 	// +kubebuilder:default=10
 	// +kubebuilder:validation:Minimum=1

@@ -49,21 +49,7 @@ func Validate(action *v1alpha1.CustomAction) error {
 	for i, volume := range pod.Volumes {
 		problems = append(problems, checkName(volume.Name, fmt.Sprintf("%s.template.spec.volumes[%d]", spec, i))...)
 	}
-	return errors.Join(append(problems, checkProperties(action)...)...)
-}
-
-// checkProperties refuses names that no step could tell apart.
-func checkProperties(action *v1alpha1.CustomAction) (problems []error) {
-	names := map[string]string{}
-	for i, property := range action.Spec.ActionType.ConfigurationProperties {
-		variable := contract.EnvConfig(property.Name)
-		if other, taken := names[variable]; taken {
-			problems = append(problems, &FieldError{Field: fmt.Sprintf("spec.actionType.configurationProperties[%d].name", i),
-				Err: fmt.Errorf("%q and %q would both be %s in a step: rename one, in the next version of the action type", other, property.Name, variable)})
-		}
-		names[variable] = property.Name
-	}
-	return problems
+	return errors.Join(problems...)
 }
 
 // checkStep refuses what an init container, which a step becomes, can't have.
