@@ -36,7 +36,7 @@ func (o observation) wrong() (finding, bool) {
 	return o.examined.wrong()
 }
 
-// conditionsOf gives the conditions Registered, Polling and Ready.
+// conditionsOf gives the conditions Registered, Polling and, last, Ready.
 func conditionsOf(action *v1alpha1.CustomAction, o observation) []metav1.Condition {
 	registered := registeredCondition(o)
 	polling := pollingCondition(action, o)
@@ -53,6 +53,23 @@ func conditionsOf(action *v1alpha1.CustomAction, o observation) []metav1.Conditi
 		ready.Status = metav1.ConditionTrue
 	}
 	return []metav1.Condition{registered, polling, ready}
+}
+
+// abnormalOf gives the condition of kstatus that holds while the object is not
+// ready: Reconciling, or Stalled when trying again can't help. It has no type
+// when there is none.
+func abnormalOf(ready metav1.Condition, o observation) metav1.Condition {
+	abnormal := metav1.Condition{Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message}
+	wrong, is := o.wrong()
+	switch {
+	case ready.Status == metav1.ConditionTrue:
+		return metav1.Condition{}
+	case is && !wrong.retry:
+		abnormal.Type = v1alpha1.ConditionStalled
+	default:
+		abnormal.Type = v1alpha1.ConditionReconciling
+	}
+	return abnormal
 }
 
 func registeredCondition(o observation) metav1.Condition {
@@ -103,6 +120,24 @@ func pollReason(err error) string {
 		return v1alpha1.ReasonActionTypeNotFound
 	}
 	return v1alpha1.ReasonPollFailed
+}
+
+// setActionConditions sets those of an observation, and takes away those of
+// kstatus that no longer hold.
+func setActionConditions(status *v1alpha1.CustomActionStatus, action *v1alpha1.CustomAction, o observation) {
+	conditions := conditionsOf(action, o)
+	for _, condition := range conditions {
+		setActionCondition(status, condition)
+	}
+	abnormal := abnormalOf(conditions[len(conditions)-1], o)
+	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+		if kind != abnormal.Type {
+			meta.RemoveStatusCondition(&status.Conditions, kind)
+		}
+	}
+	if abnormal.Type != "" {
+		setActionCondition(status, abnormal)
+	}
 }
 
 func setActionCondition(status *v1alpha1.CustomActionStatus, condition metav1.Condition) {

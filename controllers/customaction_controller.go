@@ -147,9 +147,7 @@ func (r *CustomActionReconciler) keep(ctx context.Context, action *v1alpha1.Cust
 			status.LastPollTime != nil && last.Sub(status.LastPollTime.Time) >= lastPollEvery {
 			status.LastPollTime = &metav1.Time{Time: last}
 		}
-		for _, condition := range conditionsOf(action, seen) {
-			setActionCondition(status, condition)
-		}
+		setActionConditions(status, action, seen)
 	})
 	if err != nil {
 		return ctrl.Result{}, err

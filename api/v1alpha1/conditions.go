@@ -10,6 +10,12 @@ const (
 	ConditionRegistered = "Registered"
 	// ConditionPolling is True while jobs are polled for.
 	ConditionPolling = "Polling"
+	// ConditionReconciling is True, and else absent, while the operator is still
+	// at work on the object, or tries again (kstatus: InProgress).
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True, and else absent, when only somebody's change can
+	// make the object ready (kstatus: Failed).
+	ConditionStalled = "Stalled"
 )
 
 // Reasons of a CustomAction's conditions.

@@ -231,7 +231,8 @@ type CustomActionStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, Registered, Polling.
+	// conditions: Ready, Registered and Polling; Reconciling or Stalled, by
+	// the rules of kstatus, while it is not ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
