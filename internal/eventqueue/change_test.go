@@ -93,11 +93,11 @@ func TestWhatBecomesOfAMessage(t *testing.T) {
 
 func TestRegionOfAQueue(t *testing.T) {
 	cases := map[string]string{
-		"https://sqs.eu-central-1.amazonaws.com/111122223333/q":    "eu-central-1",
-		"https://sqs.cn-north-1.amazonaws.com.cn/111122223333/q":   "cn-north-1",
-		"https://eu-west-1.queue.amazonaws.com/111122223333/q":     "eu-west-1",
-		"http://127.0.0.1:4566/111122223333/q":                     "ap-south-2",
-		"https://vpce-1.sqs.us-east-1.vpce.amazonaws.com/1/q":      "ap-south-2",
+		"https://sqs.eu-central-1.amazonaws.com/111122223333/q":  "eu-central-1",
+		"https://sqs.cn-north-1.amazonaws.com.cn/111122223333/q": "cn-north-1",
+		"https://eu-west-1.queue.amazonaws.com/111122223333/q":   "eu-west-1",
+		"http://127.0.0.1:4566/111122223333/q":                   "ap-south-2",
+		"https://vpce-1.sqs.us-east-1.vpce.amazonaws.com/1/q":    "ap-south-2",
 	}
 	for url, want := range cases {
 		t.Run(url, func(t *testing.T) {

@@ -1,0 +1,314 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+const artifacts = 5
+
+// restrictedYAML is a CustomAction whose steps run as different users, on a
+// read-only root file system. The first proves that it knows the secret by its
+// digest, and waits until it may go on.
+const restrictedYAML = `
+apiVersion: codepipeline.pipelinejob.dev/v1alpha1
+kind: CustomAction
+metadata: {name: restricted, namespace: pipelines}
+spec:
+  aws: {region: us-east-1}
+  actionType:
+    category: Build
+    provider: E2E-restricted
+    version: "1"
+    configurationProperties:
+    - {name: Password, required: true, key: false, secret: true}
+    inputArtifactDetails: {minimumCount: 5, maximumCount: 5}
+    outputArtifactDetails: {minimumCount: 5, maximumCount: 5}
+  polling: {interval: 2s}
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+          containers:
+          - name: copy
+            image: pipelinejob.dev/sample-work:dev
+            imagePullPolicy: IfNotPresent
+            securityContext: &restricted
+              runAsUser: 1000
+              readOnlyRootFilesystem: true
+              allowPrivilegeEscalation: false
+              capabilities: {drop: [ALL]}
+            command: [sh, -euc]
+            args:
+            - |
+              for i in 1 2 3 4 5; do cp -r /codepipeline/input/in$i/. /codepipeline/output/out$i; done
+              printf %s "$CODEPIPELINE_CONFIG_PASSWORD" | sha256sum | cut -d' ' -f1 > /codepipeline/output/out1/digest
+              while [ ! -e /codepipeline/go ]; do sleep 0.2; done
+          - name: change
+            image: pipelinejob.dev/sample-work:dev
+            imagePullPolicy: IfNotPresent
+            securityContext:
+              <<: *restricted
+              runAsUser: 2000
+            command: [sh, -euc]
+            args:
+            - |
+              for i in 1 2 3 4 5; do echo changed > /codepipeline/output/out$i/more; done
+              sha256sum /codepipeline/output/out1/digest
+              echo "five artifacts" > "$CODEPIPELINE_RESULT/summary"
+`
+
+// zipped is an archive of one file.
+func zipped(g Gomega, name, content string) []byte {
+	var buffer bytes.Buffer
+	archive := zip.NewWriter(&buffer)
+	file, err := archive.Create(name)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = io.WriteString(file, content)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(archive.Close()).To(Succeed())
+	return buffer.Bytes()
+}
+
+// startRestricted makes a pipeline with five sources and the action, and starts it.
+func (s *suite) startRestricted(password string) (execution string) {
+	pipeline := "restricted"
+	declared := &types.PipelineDeclaration{
+		Name: &pipeline, RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
+		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("demo-artifacts")},
+		Stages:        []types.StageDeclaration{{Name: aws.String("Source")}, {Name: aws.String("Work")}},
+	}
+	work := types.ActionDeclaration{
+		Name:          aws.String("restricted"),
+		ActionTypeId:  &types.ActionTypeId{Category: "Build", Owner: "Custom", Provider: aws.String("E2E-restricted"), Version: aws.String("1")},
+		Configuration: map[string]string{"Password": password},
+	}
+	for i := 1; i <= artifacts; i++ {
+		key, in := fmt.Sprintf("restricted-%d.zip", i), fmt.Sprintf("in%d", i)
+		_, err := s.objs.PutObject(s.ctx, &s3.PutObjectInput{Bucket: aws.String("demo-artifacts"), Key: &key,
+			Body: bytes.NewReader(zipped(s, "file", in))})
+		s.Expect(err).NotTo(HaveOccurred())
+		declared.Stages[0].Actions = append(declared.Stages[0].Actions, types.ActionDeclaration{
+			Name: &in, OutputArtifacts: []types.OutputArtifact{{Name: &in}},
+			ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
+			Configuration: map[string]string{"S3Bucket": "demo-artifacts", "S3ObjectKey": key},
+		})
+		work.InputArtifacts = append(work.InputArtifacts, types.InputArtifact{Name: &in})
+		work.OutputArtifacts = append(work.OutputArtifacts, types.OutputArtifact{Name: aws.String(fmt.Sprintf("out%d", i))})
+	}
+	declared.Stages[1].Actions = []types.ActionDeclaration{work}
+	_, err := s.aws.DeletePipeline(s.ctx, &codepipeline.DeletePipelineInput{Name: &pipeline}) // of an earlier run
+	s.Expect(err).NotTo(HaveOccurred())
+	_, err = s.aws.CreatePipeline(s.ctx, &codepipeline.CreatePipelineInput{Pipeline: declared})
+	s.Expect(err).NotTo(HaveOccurred())
+	return s.start(pipeline)
+}
+
+// TestRestrictedWithFiveArtifactsAndASecret runs non-root steps of different
+// users, and looks for the job's secrets everywhere while it runs and after.
+func TestRestrictedWithFiveArtifactsAndASecret(t *testing.T) {
+	s := newSuite(t)
+	_, err := s.demo()
+	s.Expect(err).NotTo(HaveOccurred())
+	s.connect()
+	out, err := s.tryKubectl(restrictedYAML, "apply", "--server-side", "-f", "-")
+	s.Expect(err).NotTo(HaveOccurred(), out)
+	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/restricted")
+	const password = "hunter2-correct-horse-battery"
+	execution := s.startRestricted(password)
+
+	var job v1alpha1.PipelineJob
+	s.eventually(func(g Gomega) {
+		job = s.pipelineJobs(g, execution)["restricted"]
+		g.Expect(job.Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+		out, err := s.tryKubectl("", "-n", namespace, "exec", "job/"+job.Status.Run.JobName, "-c", "copy", "--", "cat", "/codepipeline/output/out1/digest")
+		g.Expect(err).NotTo(HaveOccurred(), out)
+	})
+	secrets := append([]string{password}, s.credentialsOf(job.Name)...)
+	s.Expect(len(secrets)).To(BeNumerically(">=", 3))
+	s.expectNowhereElse(job.Name, true, secrets)
+	s.kubectl("-n", namespace, "exec", "job/"+job.Status.Run.JobName, "-c", "copy", "--", "touch", "/codepipeline/go")
+
+	s.Expect(s.ended("restricted", execution)).To(Equal(types.PipelineExecutionStatusSucceeded))
+	s.eventually(func(g Gomega) {
+		out, err := s.tryKubectl("", "-n", namespace, "get", "secret", job.Name)
+		g.Expect(err).To(HaveOccurred(), out)
+	})
+	s.expectNowhereElse(job.Name, false, secrets)
+	s.expectOutputs(execution)
+}
+
+// credentialsOf are the values in the job's Secret that give access to something.
+func (s *suite) credentialsOf(job string) []string {
+	var secret corev1.Secret
+	s.Expect(json.Unmarshal([]byte(s.kubectl("-n", namespace, "get", "secret", job, "-o", "json")), &secret)).To(Succeed())
+	var handover struct {
+		Credentials struct{ SecretAccessKey, SessionToken string }
+	}
+	s.Expect(json.Unmarshal(secret.Data["handover.json"], &handover)).To(Succeed())
+	return []string{handover.Credentials.SecretAccessKey, handover.Credentials.SessionToken}
+}
+
+// expectNowhereElse looks for secrets in all objects, logs, and values of etcd but
+// the job's Secret, which is there while it runs.
+func (s *suite) expectNowhereElse(job string, while bool, secrets []string) {
+	s.t.Helper()
+	places := s.objects()
+	for name, content := range s.logs() {
+		places["log of "+name] = content
+	}
+	for key, value := range s.etcd() {
+		places["etcd "+key] = value
+	}
+	own := "etcd /registry/secrets/" + namespace + "/" + job
+	s.Expect(strings.Contains(places[own], secrets[0])).To(Equal(while), "its own Secret")
+	delete(places, own)
+	s.Expect(len(places)).To(BeNumerically(">", 100))
+	for place, content := range places {
+		for _, secret := range secrets {
+			for _, form := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret))} {
+				s.Expect(strings.Contains(content, form)).To(BeFalse(), place)
+			}
+		}
+	}
+}
+
+// objects are all of the cluster's but Secrets, events included, by kind.
+func (s *suite) objects() map[string]string {
+	found := map[string]string{}
+	for kind := range strings.FieldsSeq(s.kubectl("api-resources", "--verbs=list", "-o", "name")) {
+		if kind != "secrets" {
+			found["objects "+kind] = s.kubectl("get", kind, "-A", "-o", "yaml", "--ignore-not-found", "--show-managed-fields")
+		}
+	}
+	return found
+}
+
+// logs are those of all containers of the operator, the emulator and jobs.
+func (s *suite) logs() map[string]string {
+	found := map[string]string{}
+	for _, in := range []string{namespace, "pipelinejob-system"} {
+		for pod := range strings.FieldsSeq(s.kubectl("-n", in, "get", "pods", "-o", "name")) {
+			out, err := s.tryKubectl("", "-n", in, "logs", pod, "--all-containers", "--tail=-1")
+			if err != nil {
+				out = "" // a container that has not started has none
+			}
+			found[in+" "+pod] = out
+		}
+	}
+	return found
+}
+
+// etcd are all values of the cluster's etcd, by key.
+func (s *suite) etcd() map[string]string {
+	s.t.Helper()
+	client := http.Client{Transport: &http.Transport{DialContext: inNetworkOf(s.etcdProcess())}}
+	// All keys: from the byte 0, to the byte 0, as its API has it.
+	response, err := client.Post("http://127.0.0.1:2379/v3/kv/range", "application/json", strings.NewReader(`{"key": "AA==", "range_end": "AA=="}`))
+	s.Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	var answer struct {
+		KVs []struct{ Key, Value []byte }
+	}
+	s.Expect(json.NewDecoder(response.Body).Decode(&answer)).To(Succeed())
+	found := map[string]string{}
+	for _, kv := range answer.KVs {
+		found[string(kv.Key)] = string(kv.Value)
+	}
+	return found
+}
+
+// etcdProcess is the ID of the cluster's etcd, which listens in a network
+// namespace of its own.
+func (s *suite) etcdProcess() string {
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	s.Expect(err).NotTo(HaveOccurred())
+	for _, file := range files {
+		content, _ := os.ReadFile(file) // the process may have ended
+		args := strings.Split(string(content), "\x00")
+		if filepath.Base(args[0]) == "etcd" && slices.Contains(args, "--data-dir=/var/lib/etcd") {
+			return filepath.Base(filepath.Dir(file))
+		}
+	}
+	s.Expect("its process").To(BeEmpty(), "this test needs a cluster on this machine")
+	return ""
+}
+
+// inNetworkOf dials in the network namespace of a process.
+func inNetworkOf(pid string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		type dialed struct {
+			conn net.Conn
+			err  error
+		}
+		done := make(chan dialed, 1)
+		go func() {
+			runtime.LockOSThread() // for good: the thread ends with this goroutine
+			namespace, err := os.Open(filepath.Join("/proc", pid, "ns", "net"))
+			if err == nil {
+				err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
+				_ = namespace.Close()
+			}
+			if err != nil {
+				done <- dialed{err: err}
+				return
+			}
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			done <- dialed{conn, err}
+		}()
+		got := <-done
+		return got.conn, got.err
+	}
+}
+
+// expectOutputs reads the five objects that the action wrote.
+func (s *suite) expectOutputs(execution string) {
+	listed, err := s.aws.ListActionExecutions(s.ctx, &codepipeline.ListActionExecutionsInput{
+		PipelineName: aws.String("restricted"), Filter: &types.ActionExecutionFilter{PipelineExecutionId: &execution},
+	})
+	s.Expect(err).NotTo(HaveOccurred())
+	at := slices.IndexFunc(listed.ActionExecutionDetails, func(a types.ActionExecutionDetail) bool { return *a.ActionName == "restricted" })
+	outputs := listed.ActionExecutionDetails[at].Output.OutputArtifacts
+	s.Expect(outputs).To(HaveLen(artifacts))
+	for _, output := range outputs {
+		object, err := s.objs.GetObject(s.ctx, &s3.GetObjectInput{Bucket: output.S3location.Bucket, Key: output.S3location.Key})
+		s.Expect(err).NotTo(HaveOccurred())
+		content, err := io.ReadAll(object.Body)
+		s.Expect(err).NotTo(HaveOccurred())
+		archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+		s.Expect(err).NotTo(HaveOccurred())
+		file, err := archive.Open("file")
+		s.Expect(err).NotTo(HaveOccurred())
+		text, err := io.ReadAll(file)
+		s.Expect(err).NotTo(HaveOccurred())
+		s.Expect(string(text)).To(Equal(strings.Replace(*output.Name, "out", "in", 1)))
+		_, err = archive.Open("more")
+		s.Expect(err).NotTo(HaveOccurred(), "what the second step, of another user, has added")
+	}
+}
