@@ -50,6 +50,9 @@ type PipelineJobReconciler struct {
 	Workload workload.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
+	// Renewal is the age at which a job's credentials are renewed; zero:
+	// DefaultRenewal.
+	Renewal time.Duration
 	// Wake makes an action's jobs be polled for at once: a slot came free.
 	Wake func(action types.NamespacedName)
 	// Executions tells which jobs CodePipeline waits for no more.
@@ -131,7 +134,7 @@ func (r *PipelineJobReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 
 // gather reads all that decide needs. The action is nil when it is gone.
 func (r *PipelineJobReconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
-	s := state{job: job, now: r.Clock.Now()}
+	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal}
 	action := &v1alpha1.CustomAction{}
 	err := r.Get(ctx, types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)
 	switch {

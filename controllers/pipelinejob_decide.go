@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -54,10 +55,10 @@ const (
 	stepWait step = "Wait"
 )
 
-// renewAfter is the age at which credentials are renewed: they live for about
+// DefaultRenewal is the age at which credentials are renewed: they live for about
 // 15 minutes, and the kubelet takes up to two to bring a changed Secret into a
 // pod.
-const renewAfter = 5 * time.Minute
+const DefaultRenewal = 5 * time.Minute
 
 const (
 	// longestAction is when the operator gives an action up: CodePipeline itself
@@ -82,6 +83,8 @@ type state struct {
 	closed string
 	// recheck is when to look again though nothing has changed; zero: never.
 	recheck time.Duration
+	// renewal is the age at which credentials are renewed; zero: DefaultRenewal.
+	renewal time.Duration
 	// progressEvery is the interval of spec.progress; zero: progress is not told.
 	progressEvery time.Duration
 	// progressRead is when the progress was last read.
@@ -327,5 +330,5 @@ func (s state) secretDue() (bool, time.Duration) {
 	if secret.JobID != s.job.Spec.Job.ID && s.job.Status.Run.JobUID == "" {
 		return true, 0
 	}
-	return true, secret.RenewedAt.Add(renewAfter).Sub(s.now)
+	return true, secret.RenewedAt.Add(cmp.Or(s.renewal, DefaultRenewal)).Sub(s.now)
 }

@@ -39,6 +39,9 @@ type Options struct {
 	// ExecutionInterval is the time between two looks at a pipeline execution, to
 	// notice that it was stopped; zero: none.
 	ExecutionInterval time.Duration
+	// CredentialsRenewal is the age at which the credentials of a job's artifacts
+	// are renewed; zero: DefaultRenewal.
+	CredentialsRenewal time.Duration
 	// MaxConcurrentJobs bounds the jobs in flight of all actions together; zero: no
 	// bound but their own.
 	MaxConcurrentJobs int32
@@ -130,6 +133,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Workload:   o.Workload,
 		ClusterID:  o.ClusterID,
 		Logs:       o.Logs,
+		Renewal:    o.CredentialsRenewal,
 		Wake:       polls.Wake,
 		Executions: &executions{aws: o.AWS, interval: o.ExecutionInterval, clock: o.Clock},
 	}

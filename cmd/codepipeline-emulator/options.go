@@ -93,6 +93,7 @@ func serviceFlags(flags *flag.FlagSet, o *emulator.Options) {
 	flags.IntVar(&o.KeepExecutions, "keep-executions", 0, "How many settled executions a pipeline remembers (default 1000).")
 	flags.IntVar(&o.MaxConcurrentExecutions, "max-concurrent-executions", 0, "How many executions of a QUEUED or PARALLEL pipeline may be under way (default 50).")
 	flags.BoolVar(&o.CreateOnly, "create-only", false, "CreatePipeline starts no execution; the service starts one.")
+	flags.StringVar(&o.EventQueue, "event-queue", "", "`Name` of an SQS queue, in each account and region, that gets the events of action executions there (default: none).")
 	flags.Uint64Var(&o.Seed, "seed", 0, "Seed of the faults that happen by probability.")
 }
 

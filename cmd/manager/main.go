@@ -38,6 +38,8 @@ type options struct {
 	clusterID      string
 	// executionInterval is as in controllers.Options.
 	executionInterval time.Duration
+	// renewal is as Options.CredentialsRenewal.
+	renewal           time.Duration
 	maxConcurrentJobs int
 	allowedRoles      roles
 	eventQueueURL     string
@@ -73,6 +75,8 @@ func parse() (options, error) {
 		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed.")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
 		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped; 0: none (codepipeline:ListActionExecutions).")
+	flag.DurationVar(&o.renewal, "credentials-renewal", controllers.DefaultRenewal,
+		"Age at which the credentials of a running job's artifacts are renewed, from 5s to 10m; CodePipeline's last for about 15 minutes.")
 	flag.IntVar(&o.maxConcurrentJobs, "max-concurrent-jobs", 0,
 		"How many jobs of all CustomActions may be in flight at a time; 0: no bound but each one's polling.maxConcurrentJobs.")
 	flag.Var(&o.allowedRoles, "allowed-roles",
@@ -81,6 +85,9 @@ func parse() (options, error) {
 		"SQS queue with CodePipeline's action execution events, so that jobs need not wait for a poll (default: none).")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
+	if o.renewal < 5*time.Second || o.renewal > 10*time.Minute {
+		return o, fmt.Errorf("--credentials-renewal is %s: it must be from 5s to 10m", o.renewal)
+	}
 	if o.maxConcurrentJobs < 0 || o.maxConcurrentJobs > math.MaxInt32 {
 		return o, fmt.Errorf("--max-concurrent-jobs is %d: it must be 0 or more", o.maxConcurrentJobs)
 	}
@@ -112,14 +119,15 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
-		Clock:             clock.RealClock{},
-		Workload:          workload.Options{RunnerImage: o.runnerImage, RunnerEnv: env},
-		ClusterID:         o.clusterID,
-		ExecutionInterval: o.executionInterval,
-		MaxConcurrentJobs: int32(o.maxConcurrentJobs), //nolint:gosec // parse has checked it
-		AllowedRoles:      o.allowedRoles,
-		EventQueueURL:     o.eventQueueURL,
-		Metrics:           metrics.Registry,
+		Clock:              clock.RealClock{},
+		Workload:           workload.Options{RunnerImage: o.runnerImage, RunnerEnv: env},
+		ClusterID:          o.clusterID,
+		ExecutionInterval:  o.executionInterval,
+		CredentialsRenewal: o.renewal,
+		MaxConcurrentJobs:  int32(o.maxConcurrentJobs), //nolint:gosec // parse has checked it
+		AllowedRoles:       o.allowedRoles,
+		EventQueueURL:      o.eventQueueURL,
+		Metrics:            metrics.Registry,
 	})
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ const (
 	ServiceCodePipeline = "codepipeline"
 	ServiceS3           = "s3"
 	ServiceSTS          = "sts"
+	ServiceSQS          = "sqs"
 )
 
 // caller is who makes a request, and in which region.
@@ -87,6 +88,15 @@ var codes = map[string]map[identity.Reason]string{
 		identity.WrongToken: "UnrecognizedClientException",
 		identity.Skewed:     "InvalidSignatureException",
 		identity.Mismatch:   "InvalidSignatureException",
+	},
+	ServiceSQS: {
+		identity.Missing:    "MissingAuthenticationToken",
+		identity.Malformed:  "IncompleteSignature",
+		identity.Unknown:    "InvalidClientTokenId",
+		identity.Expired:    "ExpiredToken",
+		identity.WrongToken: "InvalidClientTokenId",
+		identity.Skewed:     "SignatureDoesNotMatch",
+		identity.Mismatch:   "SignatureDoesNotMatch",
 	},
 	ServiceS3: {
 		identity.Missing:     "AccessDenied",

@@ -1,5 +1,5 @@
 // Package emulator is an AWS CodePipeline for laptops and tests. One port
-// serves CodePipeline, S3 and STS, told apart by the request's target header
+// serves CodePipeline, S3, STS and SQS, told apart by the request's target header
 // and the service in its signature's scope, so that AWS_ENDPOINT_URL alone
 // points any AWS client at it.
 //
@@ -26,6 +26,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/model"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/objects"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/queues"
 )
 
 // Options set an emulator up. The zero value is a good one.
@@ -49,6 +50,10 @@ type Options struct {
 	Roles map[string]string
 	// NoSignatures takes requests without a signature, or with any.
 	NoSignatures bool
+	// EventQueue is the name of an SQS queue, in each account and region, that gets
+	// CodePipeline's events of action executions there, as by a rule of
+	// EventBridge; empty: none does.
+	EventQueue string
 	// Seed is that of the faults that happen by probability.
 	Seed uint64
 }
@@ -60,13 +65,14 @@ type Credential struct {
 	AccountID string
 }
 
-// Emulator is CodePipeline, S3 and STS of all accounts and regions.
+// Emulator is CodePipeline, S3, STS and SQS of all accounts and regions.
 type Emulator struct {
 	options Options
 	log     *slog.Logger
 	clock   *movedClock
 	model   *model.Model
 	objects *objects.Store
+	queues  *queues.Store
 	keys    identity.Keys
 	journal journal
 	faults  faults
@@ -98,6 +104,10 @@ func New(o Options) (*Emulator, error) {
 		options: o, log: o.Logger, clock: &movedClock{PassiveClock: o.Clock}, model: shapes,
 		objects: objects.New(), faults: newFaults(o.Seed), sites: map[place]*site{},
 	}
+	e.queues = queues.New(e.clock)
+	if o.EventQueue != "" {
+		e.queues.Create(queues.Name{Account: o.AccountID, Region: o.Region, Queue: o.EventQueue})
+	}
 	for _, c := range o.Credentials {
 		e.keys.Add(c.AccessKeyID, identity.Key{Secret: c.SecretAccessKey, Caller: user(cmp.Or(c.AccountID, o.AccountID))})
 	}
@@ -119,6 +129,9 @@ var (
 func (o Options) check() error {
 	if !regionPattern.MatchString(o.Region) {
 		return fmt.Errorf("the region %q must be like us-east-1", o.Region)
+	}
+	if o.EventQueue != "" && !queueName.MatchString(o.EventQueue) {
+		return fmt.Errorf("the event queue %q must have 1 to 80 letters, digits, hyphens and underscores", o.EventQueue)
 	}
 	accounts := []string{o.AccountID}
 	for _, c := range o.Credentials {
@@ -161,6 +174,7 @@ func (e *Emulator) URL() string { return e.url }
 
 // Close lets requests under way end, for a second, and stops listening.
 func (e *Emulator) Close() error {
+	e.queues.Close()
 	if e.server == nil {
 		return nil
 	}

@@ -49,8 +49,8 @@ const AnyOperation = "*"
 // Fault makes calls of an operation go wrong.
 type Fault struct {
 	// Operation is its name in the service's API: of CodePipeline, such as
-	// AcknowledgeJob, of STS, such as AssumeRole, or of S3, such as PutObject
-	// (those of objects.Operations). AnyOperation stands for all of them.
+	// AcknowledgeJob, of STS, such as AssumeRole, of SQS, such as ReceiveMessage, or
+	// of S3, such as PutObject (those of objects.Operations). AnyOperation stands for all of them.
 	Operation string
 	Kind      FaultKind
 	// Code is for ModelledError.
@@ -108,8 +108,8 @@ func (e *Emulator) ClearFaults() {
 func (e *Emulator) checkFault(f Fault) error {
 	modelled, known := e.model.Operations[f.Operation]
 	switch {
-	case !known && f.Operation != AnyOperation && !slices.Contains(stsActions, f.Operation) && !slices.Contains(objects.Operations, f.Operation):
-		return fmt.Errorf("operation: %q is none of CodePipeline's, STS's (%s) or S3's (%s), nor *", f.Operation, strings.Join(stsActions, ", "), strings.Join(objects.Operations, ", "))
+	case !known && f.Operation != AnyOperation && !slices.Contains(stsActions, f.Operation) && !slices.Contains(sqsActions, f.Operation) && !slices.Contains(objects.Operations, f.Operation):
+		return fmt.Errorf("operation: %q is none of CodePipeline's, STS's (%s), SQS's (%s) or S3's (%s), nor *", f.Operation, strings.Join(stsActions, ", "), strings.Join(sqsActions, ", "), strings.Join(objects.Operations, ", "))
 	case !slices.Contains(kinds, f.Kind):
 		return fmt.Errorf("kind: %q must be one of %v", f.Kind, kinds)
 	case f.Kind == ModelledError && !slices.Contains(modelled.Errors, f.Code):

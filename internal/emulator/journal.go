@@ -14,7 +14,7 @@ type Call struct {
 	// Sequence counts the calls from 1, those that the journal has dropped too.
 	Sequence int       `json:"sequence"`
 	Time     time.Time `json:"time"`
-	// Service is ServiceCodePipeline, ServiceS3 or ServiceSTS.
+	// Service is ServiceCodePipeline, ServiceS3, ServiceSTS or ServiceSQS.
 	Service string `json:"service"`
 	// Operation is its name in the service's API; of S3 the method where
 	// objects.Operations has no name.
@@ -26,7 +26,7 @@ type Call struct {
 	Caller    string `json:"caller"`
 	// Request is its JSON. Requests of the job API hold no secrets; those of
 	// pipelines, which may, are left out. Of S3 it is the path, of STS the role,
-	// the session's name and the external ID.
+	// the session's name and the external ID, of SQS the queue's URL or name.
 	Request json.RawMessage `json:"request,omitempty"`
 	// Error is the code that was answered, empty for success.
 	Error string `json:"error,omitempty"`

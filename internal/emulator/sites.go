@@ -25,9 +25,13 @@ func (e *Emulator) site(at place) *site {
 	if known, ok := e.sites[at]; ok {
 		return known
 	}
-	made := engine.New(engine.Options{
+	options := engine.Options{
 		Clock: e.clock, Region: at.region, AccountID: at.account, Objects: e.objects, Behaviour: e.options.Behaviour,
-	})
+	}
+	if e.options.EventQueue != "" {
+		options.Notify = e.publish
+	}
+	made := engine.New(options)
 	known := &site{engine: made, operations: operations(made), duplicates: handle(made.PollAgain)}
 	e.sites[at] = known
 	return known

@@ -44,6 +44,8 @@ func (e *Emulator) dispatch(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(target, targetPrefix):
 		e.serveCodePipeline(w, r, strings.TrimPrefix(target, targetPrefix))
+	case strings.HasPrefix(target, sqsTarget):
+		e.serveSQS(w, r, strings.TrimPrefix(target, sqsTarget))
 	case signature.Service == ServiceSTS || isQuery(r):
 		e.serveSTS(w, r)
 	case target == "" && signature.Service != ServiceCodePipeline:

@@ -54,6 +54,7 @@ func (e *Engine) startAction(a *actionRun) {
 	for _, output := range a.declared.OutputArtifacts {
 		a.outputs = append(a.outputs, e.place(a, output.Name))
 	}
+	e.notify(a)
 	resolved, err := a.resolve()
 	if err != nil {
 		a.fail(e, "ConfigurationError", err.Error())
@@ -180,6 +181,7 @@ func (a *actionRun) fail(e *Engine, kind, message string) {
 // end ends an action. Its job takes no result any more.
 func (a *actionRun) end(e *Engine, status string) {
 	a.status, a.updated = status, e.now()
+	e.notify(a)
 	e.release(a)
 	e.touch(a.execution.pipeline)
 	if a.job != nil && status != succeeded {

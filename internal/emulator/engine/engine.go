@@ -21,6 +21,9 @@ type Options struct {
 	AccountID string
 	// Objects is the S3 that artifacts are in.
 	Objects Objects
+	// Notify is told of each change of an action execution's state, in order, while
+	// the engine works: it must not call it. Nil: nobody is.
+	Notify func(Event)
 	Behaviour
 }
 

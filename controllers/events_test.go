@@ -1,0 +1,102 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+)
+
+// eventful is a world with an event queue, and an action that is polled for every
+// five minutes: what happens sooner was brought about by an event.
+func eventful(t *testing.T) (w *world, queue *sqs.Client) {
+	w = newWorld(t, func(o *emulatorOptions) { o.EventQueue = "events" })
+	cfg, err := config.LoadDefaultConfig(w.ctx, w.cloud()...)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.adjust = append(w.adjust, func(o *Options) { o.EventQueueURL = w.queueURL() })
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action(func(a *v1alpha1.CustomAction) {
+		a.Spec.Polling.Interval = metav1.Duration{Duration: 5 * time.Minute}
+	}))).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady) // the first poll was answered
+	return w, sqs.NewFromConfig(cfg)
+}
+
+func (w *world) queueURL() string { return w.endpoint + "/111122223333/events" }
+
+// last is when the last call of an operation was made.
+func (w *world) last(operation string) (at time.Time) {
+	for _, call := range w.aws.Journal() {
+		if call.Operation == operation {
+			at = call.Time
+		}
+	}
+	return at
+}
+
+// left says how many messages the queue has, those that were received included.
+func (w *world) left(g Gomega, queue *sqs.Client) string {
+	found, err := queue.GetQueueAttributes(w.ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(w.queueURL())})
+	g.Expect(err).NotTo(HaveOccurred())
+	return found.Attributes["ApproximateNumberOfMessages"] + "+" + found.Attributes["ApproximateNumberOfMessagesNotVisible"]
+}
+
+func TestEventStartsAJobAtOnce(t *testing.T) {
+	w, queue := eventful(t)
+	polls := w.calls("PollForJobs")
+	w.startPipeline(nil)
+	started := w.last("StartPipelineExecution")
+	w.runningJob(1)
+	t.Logf("claimed %s after the action started", w.last("AcknowledgeJob").Sub(started).Round(time.Millisecond))
+	w.Expect(w.calls("PollForJobs")).To(BeNumerically(">", polls))
+	w.eventually(func(g Gomega) { g.Expect(w.left(g, queue)).To(Equal("0+0"), "what was handled is deleted") })
+}
+
+func TestEventOfAnAbandonedActionCancels(t *testing.T) {
+	w, _ := eventful(t) // stopped executions are not looked for otherwise
+	w.startPipeline(nil)
+	w.runningJob(1)
+	executions, err := w.pipelines.ListPipelineExecutions(w.ctx, &sdk.ListPipelineExecutionsInput{PipelineName: aws.String("p")})
+	w.Expect(err).NotTo(HaveOccurred())
+	_, err = w.pipelines.StopPipelineExecution(w.ctx, &sdk.StopPipelineExecutionInput{
+		PipelineName: aws.String("p"), PipelineExecutionId: executions.PipelineExecutionSummaries[0].PipelineExecutionId, Abandon: true,
+	})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.eventually(func(g Gomega) {
+		pj := w.pipelineJob(g)
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
+		reported := meta.FindStatusCondition(pj.Status.Conditions, v1alpha1.ConditionReported)
+		g.Expect(reported).To(HaveField("Reason", v1alpha1.ReasonJobNoLongerOpen))
+		g.Expect(reported.Message).To(Equal(closedByAbandon))
+		g.Expect(w.jobs(g)).To(BeEmpty(), "the work was stopped")
+	})
+	w.Expect(w.calls("PutJobFailureResult")).To(BeZero(), "nobody waits for a result")
+}
+
+func TestMessagesThatAreNoEventsAreSkipped(t *testing.T) {
+	w, queue := eventful(t)
+	for _, body := range []string{"hello", `{"detail-type": "Something else"}`, `{`} {
+		_, err := queue.SendMessage(w.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(w.queueURL()), MessageBody: &body})
+		w.Expect(err).NotTo(HaveOccurred())
+	}
+	w.eventually(func(g Gomega) { g.Expect(w.left(g, queue)).To(Equal("0+0")) })
+	w.startPipeline(nil)
+	w.runningJob(1)
+}
+
+func TestQueueThatCantBeReadForAWhile(t *testing.T) {
+	w, _ := eventful(t)
+	w.Expect(w.aws.Inject(emulator.Fault{Operation: "ReceiveMessage", Kind: emulator.AccessDenied})).To(Succeed())
+	w.Expect(w.aws.Inject(emulator.Fault{Operation: "DeleteMessageBatch", Kind: emulator.ResetAfter})).To(Succeed())
+	w.startPipeline(nil)
+	w.runningJob(1)
+}

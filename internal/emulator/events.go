@@ -1,0 +1,75 @@
+package emulator
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
+	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/queues"
+)
+
+// bridgeEvent is an event as EventBridge puts it into a queue.
+type bridgeEvent struct {
+	Version    string    `json:"version"`
+	ID         string    `json:"id"`
+	DetailType string    `json:"detail-type"`
+	Source     string    `json:"source"`
+	Account    string    `json:"account"`
+	Time       time.Time `json:"time"`
+	Region     string    `json:"region"`
+	Resources  []string  `json:"resources"`
+	Detail     detail    `json:"detail"`
+}
+
+type detail struct {
+	Pipeline          string           `json:"pipeline"`
+	ExecutionID       string           `json:"execution-id"`
+	StartTime         time.Time        `json:"start-time"`
+	Stage             string           `json:"stage"`
+	ActionExecutionID string           `json:"action-execution-id"`
+	Action            string           `json:"action"`
+	State             string           `json:"state"`
+	Region            string           `json:"region"`
+	Type              detailType       `json:"type"`
+	Result            *executionResult `json:"execution-result,omitempty"`
+	Version           float64          `json:"version"`
+}
+
+type detailType struct {
+	Owner    string `json:"owner"`
+	Category string `json:"category"`
+	Provider string `json:"provider"`
+	Version  string `json:"version"`
+}
+
+type executionResult struct {
+	ID        string `json:"external-execution-id,omitempty"`
+	Summary   string `json:"external-execution-summary,omitempty"`
+	ErrorCode string `json:"error-code,omitempty"`
+}
+
+// publish puts an event into the event queue of its account and region. It is
+// called while the engine works, and must not call it.
+func (e *Emulator) publish(event engine.Event) {
+	known := bridgeEvent{
+		Version: "0", ID: uuid.NewString(), DetailType: "CodePipeline Action Execution State Change", Source: "aws.codepipeline",
+		Account: event.AccountID, Time: event.Time.UTC().Truncate(time.Second), Region: event.Region, Resources: []string{event.PipelineARN},
+		Detail: detail{
+			Pipeline: event.Pipeline, ExecutionID: event.ExecutionID, StartTime: event.Started.UTC().Truncate(time.Millisecond),
+			Stage: event.Stage, ActionExecutionID: event.ActionExecutionID, Action: event.Action, State: event.State, Region: event.Region,
+			Type:    detailType{Owner: event.Owner, Category: event.Category, Provider: event.Provider, Version: event.Version},
+			Version: 2,
+		},
+	}
+	if event.State == "SUCCEEDED" || event.State == "FAILED" {
+		known.Detail.Result = &executionResult{ID: event.ExternalID, Summary: event.Summary, ErrorCode: event.Reason}
+	}
+	body, err := json.Marshal(known)
+	if err != nil {
+		e.log.Error("An event can't be written", "error", err)
+		return
+	}
+	e.queues.Send(queues.Name{Account: event.AccountID, Region: event.Region, Queue: e.options.EventQueue}, string(body))
+}

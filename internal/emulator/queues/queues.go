@@ -1,0 +1,198 @@
+// Package queues is the state of SQS's standard queues.
+package queues
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // SQS's own checksum of bodies
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"k8s.io/utils/clock"
+)
+
+const (
+	// DefaultVisibility is how long a message that was received is not given to
+	// others, unless the receiver says otherwise.
+	DefaultVisibility = 30 * time.Second
+	// retention is how long a message is kept (MessageRetentionPeriod's default).
+	retention = 4 * 24 * time.Hour
+	// most is how many messages a queue keeps: the oldest make room. The service
+	// has no such limit.
+	most = 100_000
+)
+
+// Name tells queues apart.
+type Name struct{ Account, Region, Queue string }
+
+// Message is one that was received.
+type Message struct {
+	ID, Body, MD5 string
+	// Receipt is for this receipt of the message alone.
+	Receipt string
+	// Receives counts its receipts.
+	Receives int
+	Sent     time.Time
+}
+
+type message struct {
+	Message
+	visible time.Time // when it may be given to somebody (again)
+}
+
+// Store holds the queues of all accounts and regions. It is safe for concurrent
+// use.
+type Store struct {
+	clock clock.PassiveClock
+
+	mu     sync.Mutex
+	queues map[Name][]*message
+	// changed is closed, and made anew, when a message comes.
+	changed chan struct{}
+	closed  bool
+}
+
+// New makes a store without queues.
+func New(clock clock.PassiveClock) *Store {
+	return &Store{clock: clock, queues: map[Name][]*message{}, changed: make(chan struct{})}
+}
+
+// Close ends all that wait for messages.
+func (s *Store) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.announce()
+}
+
+// announce wakes those that wait. The caller holds the lock.
+func (s *Store) announce() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Create makes a queue, unless it is there.
+func (s *Store) Create(name Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.queues[name]; !ok {
+		s.queues[name] = []*message{}
+	}
+}
+
+// Exists says whether there is such a queue.
+func (s *Store) Exists(name Name) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.queues[name]
+	return ok
+}
+
+// Send puts a message into a queue, which is made when it is not there.
+func (s *Store) Send(name Name, body string) Message {
+	sum := md5.Sum([]byte(body)) //nolint:gosec // as above
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	sent := &message{Message: Message{ID: uuid.NewString(), Body: body, MD5: hex.EncodeToString(sum[:]), Sent: now}, visible: now}
+	kept := append(s.fresh(name), sent)
+	s.queues[name] = kept[max(0, len(kept)-most):]
+	s.announce()
+	return sent.Message
+}
+
+// fresh are the messages of a queue that are not too old. The caller holds the lock.
+func (s *Store) fresh(name Name) []*message {
+	return slices.DeleteFunc(s.queues[name], func(m *message) bool { return s.clock.Since(m.Sent) > retention })
+}
+
+// Receive takes up to count messages, and waits for the first one as long as it
+// is told to, in real time. Each is hidden from others for as long as visibility says.
+func (s *Store) Receive(ctx context.Context, name Name, count int, visibility, wait time.Duration) []Message {
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for {
+		received, changed, closed := s.take(name, count, visibility)
+		if len(received) > 0 || wait == 0 || closed {
+			return received
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *Store) take(name Name, count int, visibility time.Duration) ([]Message, <-chan struct{}, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	s.queues[name] = s.fresh(name)
+	var received []Message
+	for _, m := range s.queues[name] {
+		if len(received) == count {
+			break
+		}
+		if now.Before(m.visible) {
+			continue
+		}
+		m.visible, m.Receipt = now.Add(visibility), uuid.NewString()
+		m.Receives++
+		received = append(received, m.Message)
+	}
+	return received, s.changed, s.closed
+}
+
+// Delete removes the message with the receipt. One that is gone already is no
+// error, as with the service.
+func (s *Store) Delete(name Name, receipt string) error {
+	if _, err := uuid.Parse(receipt); err != nil {
+		return fmt.Errorf("the input receipt handle is invalid")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queues[name] = slices.DeleteFunc(s.queues[name], func(m *message) bool { return m.Receipt == receipt })
+	return nil
+}
+
+// Hide changes when a received message is visible again: after d from now.
+func (s *Store) Hide(name Name, receipt string, d time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.queues[name] {
+		if m.Receipt == receipt && receipt != "" {
+			m.visible = s.clock.Now().Add(d)
+			s.announce()
+			return nil
+		}
+	}
+	return fmt.Errorf("the input receipt handle is invalid")
+}
+
+// Purge drops all messages.
+func (s *Store) Purge(name Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queues[name] = []*message{}
+}
+
+// Count counts the messages that can be received, and those that were.
+func (s *Store) Count(name Name) (visible, hidden int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	for _, m := range s.fresh(name) {
+		if now.Before(m.visible) {
+			hidden++
+			continue
+		}
+		visible++
+	}
+	return visible, hidden
+}
