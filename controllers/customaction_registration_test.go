@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -81,6 +82,32 @@ func TestTagsAreKeptInStep(t *testing.T) {
 		g.Expect(action.Status.TagKeys).To(BeEmpty())
 		g.Expect(action.Status.ActionTypeARN).To(Equal(workARN))
 	})
+}
+
+// TestDriftIsMended takes a tag and the whole action type away, behind the back of
+// an object that is not polled for.
+func TestDriftIsMended(t *testing.T) {
+	w := newWorld(t)
+	w.operate()
+	w.Expect(w.kube.Create(w.ctx, w.action(tagged("team", "web"), func(a *v1alpha1.CustomAction) { a.Spec.Suspend = true }))).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonSuspended)
+	w.Expect(w.tags(w)).To(HaveKey("team"))
+	_, err := w.pipelines.UntagResource(w.ctx, &sdk.UntagResourceInput{ResourceArn: aws.String(workARN), TagKeys: []string{"team"}})
+	w.Expect(err).NotTo(HaveOccurred())
+	look := func() { // any event will do, once the time has come
+		w.clock.step(driftInterval)
+		w.change(func(a *v1alpha1.CustomAction) {
+			a.Labels = map[string]string{"looked": strconv.Itoa(int(w.clock.Now().Unix()))}
+		})
+	}
+	look()
+	w.eventually(func(g Gomega) { g.Expect(w.tags(g)).To(HaveKey("team")) })
+	_, err = w.pipelines.DeleteCustomActionType(w.ctx, &sdk.DeleteCustomActionTypeInput{
+		Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
+	})
+	w.Expect(err).NotTo(HaveOccurred())
+	look()
+	w.eventually(func(g Gomega) { g.Expect(w.calls("CreateCustomActionType")).To(Equal(2)) })
 }
 
 func TestTagsThatCantBeSetDontStopPolling(t *testing.T) {

@@ -11,9 +11,11 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
 )
 
 // eventful is a world with an event queue, and an action that is polled for every
@@ -84,13 +86,29 @@ func TestEventOfAnAbandonedActionCancels(t *testing.T) {
 
 func TestMessagesThatAreNoEventsAreSkipped(t *testing.T) {
 	w, queue := eventful(t)
+	before := invalidMessages(w)
 	for _, body := range []string{"hello", `{"detail-type": "Something else"}`, `{`} {
 		_, err := queue.SendMessage(w.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(w.queueURL()), MessageBody: &body})
 		w.Expect(err).NotTo(HaveOccurred())
 	}
 	w.eventually(func(g Gomega) { g.Expect(w.left(g, queue)).To(Equal("0+0")) })
+	w.Expect(invalidMessages(w)).To(BeNumerically(">=", before+3))
 	w.startPipeline(nil)
 	w.runningJob(1)
+}
+
+// invalidMessages counts those of all tests.
+func invalidMessages(g Gomega) float64 {
+	families, err := ctrlmetrics.Registry.Gather()
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == "pipelinejob_event_messages_total" && metric.GetLabel()[0].GetValue() == eventqueue.ResultInvalid {
+				return metric.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
 }
 
 func TestQueueThatCantBeReadForAWhile(t *testing.T) {
