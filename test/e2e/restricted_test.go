@@ -81,6 +81,7 @@ spec:
             - |
               for i in 1 2 3 4 5; do echo changed > /codepipeline/output/out$i/more; done
               sha256sum /codepipeline/output/out1/digest
+              { printf LARGE=; head -c 122875 /dev/zero | tr '\0' x; } > "$CODEPIPELINE_RESULT/output-variables"
               echo "five artifacts" > "$CODEPIPELINE_RESULT/summary"
 `
 
@@ -287,7 +288,7 @@ func inNetworkOf(pid string) func(context.Context, string, string) (net.Conn, er
 	}
 }
 
-// expectOutputs reads the five objects that the action wrote.
+// expectOutputs reads the five objects that the action wrote, and its variable.
 func (s *suite) expectOutputs(execution string) {
 	listed, err := s.aws.ListActionExecutions(s.ctx, &codepipeline.ListActionExecutionsInput{
 		PipelineName: aws.String("restricted"), Filter: &types.ActionExecutionFilter{PipelineExecutionId: &execution},
@@ -295,6 +296,8 @@ func (s *suite) expectOutputs(execution string) {
 	s.Expect(err).NotTo(HaveOccurred())
 	at := slices.IndexFunc(listed.ActionExecutionDetails, func(a types.ActionExecutionDetail) bool { return *a.ActionName == "restricted" })
 	outputs := listed.ActionExecutionDetails[at].Output.OutputArtifacts
+	variables := listed.ActionExecutionDetails[at].Output.OutputVariables
+	s.Expect(variables["LARGE"] == strings.Repeat("x", 122875)).To(BeTrue(), "as many bytes as CodePipeline takes")
 	s.Expect(outputs).To(HaveLen(artifacts))
 	for _, output := range outputs {
 		object, err := s.objs.GetObject(s.ctx, &s3.GetObjectInput{Bucket: output.S3location.Bucket, Key: output.S3location.Key})
