@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 const (
@@ -107,13 +109,22 @@ func addFile(archive *zip.Writer, root, path string) error {
 	return err
 }
 
+// registerTimeout is how long the operator may take to register the action types
+// anew, when the emulator was restarted and has forgotten them.
+const registerTimeout = 90 * time.Second
+
 // startPipeline makes the pipeline, or brings it up to date, and starts it.
 func (c *clients) startPipeline(ctx context.Context, name string, breakIt bool) (string, error) {
 	declaration := pipeline(name, breakIt)
-	_, err := c.pipelines.CreatePipeline(ctx, &codepipeline.CreatePipelineInput{Pipeline: declaration})
-	var inUse *types.PipelineNameInUseException
-	if errors.As(err, &inUse) {
-		_, err = c.pipelines.UpdatePipeline(ctx, &codepipeline.UpdatePipelineInput{Pipeline: declaration})
+	var unknown *types.InvalidActionDeclarationException
+	err := wait.PollUntilContextTimeout(ctx, time.Second, registerTimeout, true, func(ctx context.Context) (bool, error) {
+		if err := c.makePipeline(ctx, declaration); !errors.As(err, &unknown) {
+			return true, err
+		}
+		return false, nil
+	})
+	if wait.Interrupted(err) && unknown != nil {
+		err = unknown
 	}
 	if err != nil {
 		return "", fmt.Errorf("make the pipeline: %w", err)
@@ -123,6 +134,15 @@ func (c *clients) startPipeline(ctx context.Context, name string, breakIt bool) 
 		return "", fmt.Errorf("start the pipeline: %w", err)
 	}
 	return aws.ToString(started.PipelineExecutionId), nil
+}
+
+func (c *clients) makePipeline(ctx context.Context, declaration *types.PipelineDeclaration) error {
+	_, err := c.pipelines.CreatePipeline(ctx, &codepipeline.CreatePipelineInput{Pipeline: declaration})
+	var inUse *types.PipelineNameInUseException
+	if errors.As(err, &inUse) {
+		_, err = c.pipelines.UpdatePipeline(ctx, &codepipeline.UpdatePipelineInput{Pipeline: declaration})
+	}
+	return err
 }
 
 // pipeline is source → build → test. The test gets, as its configuration, a

@@ -23,8 +23,7 @@ import (
 // succeeds and that each action ran once.
 func TestOperatorThatIsKilled(t *testing.T) {
 	s := newSuite(t)
-	_, err := s.demo()
-	s.Expect(err).NotTo(HaveOccurred())
+	s.install()
 	s.connect()
 	execution := s.start("demo")
 	for _, moment := range []struct {

@@ -126,8 +126,7 @@ func (s *suite) cli(args ...string) []byte {
 
 func TestBadInput(t *testing.T) {
 	s := newSuite(t)
-	_, err := s.demo()
-	s.Expect(err).NotTo(HaveOccurred())
+	s.install()
 
 	const definition = `
 apiVersion: codepipeline.pipelinejob.dev/v1alpha1

@@ -154,8 +154,7 @@ func endings() []work {
 // TestEndings has actions that end in all ways, beside each other.
 func TestEndings(t *testing.T) {
 	s := newSuite(t)
-	_, err := s.demo()
-	s.Expect(err).NotTo(HaveOccurred())
+	s.install()
 	s.connect()
 	works := endings()
 	s.apply(works...)
@@ -214,8 +213,7 @@ func (s *suite) expectEnding(w work) {
 // TestAbandonedExecution stops a pipeline while its action works.
 func TestAbandonedExecution(t *testing.T) {
 	s := newSuite(t)
-	_, err := s.demo()
-	s.Expect(err).NotTo(HaveOccurred())
+	s.install()
 	s.connect()
 	long := work{Name: "long", Script: "sleep 600"}
 	s.apply(long)
@@ -223,7 +221,7 @@ func TestAbandonedExecution(t *testing.T) {
 	s.eventually(func(g Gomega) {
 		g.Expect(s.pipelineJobs(g, execution)["long"].Status.Phase).To(Equal(v1alpha1.PhaseRunning))
 	})
-	_, err = s.aws.StopPipelineExecution(s.ctx, &codepipeline.StopPipelineExecutionInput{
+	_, err := s.aws.StopPipelineExecution(s.ctx, &codepipeline.StopPipelineExecutionInput{
 		PipelineName: aws.String("abandoned"), PipelineExecutionId: &execution, Abandon: true, Reason: aws.String("no longer wanted"),
 	})
 	s.Expect(err).NotTo(HaveOccurred())

@@ -72,8 +72,7 @@ func (s *suite) registered(g Gomega, name string) bool {
 // TestApplyUpdatePrune goes through a CustomAction's life in a GitOps repository.
 func TestApplyUpdatePrune(t *testing.T) {
 	s := newSuite(t)
-	_, err := s.demo()
-	s.Expect(err).NotTo(HaveOccurred())
+	s.install()
 	s.connect()
 	repo := repository{s, t.TempDir()}
 	kept := work{Name: "gitops-kept", Script: "true"}

@@ -135,8 +135,7 @@ func (s *suite) startRestricted(password string) (execution string) {
 // users, and looks for the job's secrets everywhere while it runs and after.
 func TestRestrictedWithFiveArtifactsAndASecret(t *testing.T) {
 	s := newSuite(t)
-	_, err := s.demo()
-	s.Expect(err).NotTo(HaveOccurred())
+	s.install()
 	s.connect()
 	out, err := s.tryKubectl(restrictedYAML, "apply", "--server-side", "-f", "-")
 	s.Expect(err).NotTo(HaveOccurred(), out)

@@ -54,7 +54,21 @@ func (s *suite) demo(flags ...string) (output string, err error) {
 	s.Expect(err).NotTo(HaveOccurred())
 	out, err := exec.CommandContext(s.ctx, program, append(flags, "--root="+root)...).CombinedOutput()
 	s.t.Logf("demo %v:\n%s", flags, out)
+	installed = installed || err == nil
 	return string(out), err
+}
+
+// installed says that the demo was run, and that nothing has been forgotten since.
+var installed bool
+
+// install runs the demo unless an earlier test has.
+func (s *suite) install() {
+	s.t.Helper()
+	if installed {
+		return
+	}
+	_, err := s.demo()
+	s.Expect(err).NotTo(HaveOccurred())
 }
 
 func (s *suite) kubectl(args ...string) string {
