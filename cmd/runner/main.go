@@ -85,7 +85,15 @@ func limitFlags(flags *flag.FlagSet, limits *artifact.Limits) {
 	flags.Int64Var(&limits.Held, "max-held", limits.Held, "Bytes of a zip archive's list of entries, and of symbolic links; 0: any.")
 }
 
+// garbage, in percent of what is in use, is what the collector lets pile up.
+// Most of what is in use are a few large buffers, which it need not look into:
+// it may well run often.
+const garbage = 20
+
 func execute(name string, o runner.Options) int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(commands[name].memory)
 	}

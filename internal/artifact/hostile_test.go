@@ -2,11 +2,14 @@ package artifact
 
 import (
 	"archive/tar"
+	"archive/zip"
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +68,15 @@ func TestFetchRefusesHostileArchives(t *testing.T) {
 		"a file, then a folder":           {[]item{fileItem("f", "1"), folderItem("f/")}, "f/", "f is a file and a folder"},
 		"a file, then one below":          {[]item{fileItem("f", "1"), fileItem("f/g", "1")}, "f/g", "f is a file and a folder"},
 		"a folder, then a file":           {[]item{folderItem("f/"), fileItem("f", "1")}, "f", "twice"},
+		"a name above, by backslashes":    {[]item{fileItem(`..\..\x`, "1")}, `..\..\x`, leadsOut},
+		"a mixed name above":              {[]item{fileItem(`a\../..\x`, "1")}, `a\../..\x`, leadsOut},
+		"an absolute name, by backslash":  {[]item{fileItem(`\x`, "1")}, `\x`, leadsOut},
+		"a link below a link":             {[]item{linkItem("l", "d"), linkItem("l/m", "../../x")}, "l/m", leadsOut},
+		"links that are swapped":          {[]item{folderItem("d/"), linkItem("d/l", "../e"), linkItem("e", "."), linkItem("x", "d/l/../neighbour")}, "x", leadsOut},
+		"a file twice, by a dot":          {[]item{fileItem("a", "1"), fileItem("./a", "1")}, "./a", "twice"},
+		"a file twice, by a slash":        {[]item{fileItem("./a", "1"), folderItem("a/")}, "a/", "a is a file and a folder"},
+		"a folder, then a file by a dot":  {[]item{folderItem("a/"), fileItem("./a", "1")}, "./a", "twice"},
+		"a file on a folder that is made": {[]item{fileItem("a/b", "1"), fileItem("a", "1")}, "a", "twice"},
 		"a FIFO":                          {[]item{{name: "p", kind: tar.TypeFifo}}, "p", "not allowed"},
 		"a device":                        {[]item{{name: "c", kind: tar.TypeChar}}, "c", "not allowed"},
 		"a link to nothing":               {[]item{linkItem("l", "")}, "l", "no valid target"},
@@ -190,7 +202,158 @@ func TestRefusedErrorsStayShort(t *testing.T) {
 func TestADiskErrorIsNotTheArchives(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
-	err := Fetch(t.Context(), strings.NewReader(string(zipOf(t))), "k", p.into, filepath.Join(p.base, "no-scratch"), small)
+	err := Fetch(t.Context(), unseekable{strings.NewReader(string(zipOf(t)))}, "k", p.into, filepath.Join(p.base, "no-scratch"), small)
 	g.Expect(err).To(MatchError(os.ErrNotExist))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
+}
+
+// altered is a copy of an archive with other bytes at a place.
+func altered(content []byte, at int, bytes ...byte) []byte {
+	content = slices.Clone(content)
+	copy(content[at:], bytes)
+	return content
+}
+
+func TestFetchRefusesEveryCut(t *testing.T) {
+	for format, archive := range formats {
+		t.Run(format, func(t *testing.T) {
+			content := archive(t, fileItem("a", "12345"), folderItem("d/"), linkItem("l", "a"))
+			whole := len(content)
+			if format == "tar" {
+				whole -= tarBlock // the first of two blocks of zeros is an end
+			}
+			for at := 1; at < whole; at++ {
+				g := NewWithT(t)
+				p := newPlace(t)
+				err := p.fetch(content[:at], "k", small)
+				p.expectUntouched(g)
+				if format == "tar" && at < tarMagicOffset+len(tarMagic) || format == "zip" && at < len(zipMagic) || format == "tar.gz" && at < 2 {
+					g.Expect(err).NotTo(HaveOccurred(), "so few bytes are a file of their own")
+					continue
+				}
+				if format == "tar.gz" && err == nil { // what gzip does not give is no tar: it stays as it is
+					g.Expect(tree(g, p.into)).To(Equal(map[string]string{"k": string(content[:at])}), "%d", at)
+					continue
+				}
+				g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%d: %v", at, err)
+				g.Expect(p.into).NotTo(BeAnExistingFile())
+			}
+		})
+	}
+}
+
+func TestFetchRefusesZipArchivesThatLie(t *testing.T) {
+	content := strings.Repeat("0123456789", 1000)
+	archive := func(t *testing.T) []byte { // by Pack: without sizes behind the content
+		g := NewWithT(t)
+		folder := openRoot(t, t.TempDir())
+		g.Expect(folder.WriteFile("a", []byte(content), 0o600)).To(Succeed())
+		g.Expect(folder.WriteFile("b", []byte(content+"b"), 0o600)).To(Succeed())
+		var packed bytes.Buffer
+		g.Expect(Pack(t.Context(), folder, &packed)).To(Succeed())
+		return packed.Bytes()
+	}(t)
+	list := bytes.Index(archive, []byte("PK\x01\x02"))
+	second := list + 4 + bytes.Index(archive[list+4:], []byte("PK\x01\x02"))
+	end := len(archive) - endSize
+	four := []byte{0xff, 0xff, 0xff, 0xff}
+	for name, c := range map[string]struct {
+		content     []byte
+		entry, rule string
+	}{
+		"another size before the content":     {altered(archive, 22, 99), "a", "gives other sizes"},
+		"another checksum before the content": {altered(archive, 14, archive[14]^1), "a", "another checksum than the list"},
+		"other sizes in the list":             {altered(archive, list+24, 99), "a", "gives other sizes"},
+		"other sizes in both":                 {altered(altered(archive, list+24, 99), 22, 99), "a", "another size"},
+		"another checksum in both":            {altered(altered(archive, list+16, 1, 2, 3, 4), 14, 1, 2, 3, 4), "a", "another checksum"},
+		"content that is altered":             {altered(archive, 41, 0xff, 0xff), "a", ""},
+		"entries that overlap":                {altered(archive, second+42, archive[list+42:list+46]...), "b", "entries overlap"},
+		"entries that overlap in part":        {altered(archive, second+42, 5), "b", "entries overlap"},
+		"content where there is none":         {altered(archive, second+42, 0xfe, 0xff, 0, 0), "b", "not in the archive"},
+		"content beyond the list":             {altered(archive, second+20, 0xfe, 0xff, 0xff, 0), "b", "not in the archive"},
+		"content that begins elsewhere":       {altered(archive, second+42, archive[second+42]+1), "b", "does not begin where"},
+		"zip64 without a field":               {altered(archive, list+42, four...), "a", "zip64 field"},
+		"zip64 sizes without a field":         {altered(archive, list+20, four...), "", "not a readable zip archive"},
+		"encryption":                          {altered(archive, list+8, archive[list+8]|encrypted), "a", "encrypted"},
+		"a method of its own":                 {altered(altered(archive, list+10, 99), 8, 99), "a", "compressed by method 99"},
+		"stored, with two sizes":              {altered(archive, list+10, 0), "a", "has two sizes"},
+		"fewer entries at its end":            {altered(archive, end+8, 1, 0, 1, 0), "", "says that it has 1 entries"},
+		"more entries at its end":             {altered(archive, end+8, 9, 0, 9, 0), "", "says that it has 9 entries"},
+		"a list that is longer":               {altered(archive, end+12, 0xff, 0xff, 0xff), "", "not where its end says"},
+		"a list that is shorter":              {altered(archive, end+12, archive[end+12]-1), "", "cut off"},
+		"a list elsewhere":                    {altered(archive, end+16, archive[end+16]-1), "", "something else in it"},
+		"extra fields that do not end":        {altered(archive, second+30, 0xff, 0xff), "", "cut off"},
+		"a zip64 end that is not there":       {slices.Concat(archive[:end], zip64Locator(1<<60), altered(archive[end:], 16, four...)), "", "zip64 end is not where it says"},
+		"a zip64 end that is something else":  {slices.Concat(archive[:end], make([]byte, end64Size), zip64Locator(uint64(end)), altered(archive[end:], 16, four...)), "", "zip64 end is not where it says"},
+		"a zip64 list without end":            {slices.Concat(archive[:end], endOf(uint64(list), 1<<63, 1<<62)), "", "zip64 end is not where it says"},
+	} {
+		t.Run(name, func(t *testing.T) { expectRefused(t, c.content, small, c.entry, c.rule) })
+	}
+	p := newPlace(t)
+	NewWithT(t).Expect(p.fetch(archive, "k", small)).To(Succeed())
+}
+
+func zip64Locator(at uint64) []byte {
+	locator := little.AppendUint32(nil, locatorSignature)
+	locator = little.AppendUint32(locator, 0)
+	locator = little.AppendUint64(locator, at)
+	return little.AppendUint32(locator, 1)
+}
+
+func TestFetchRefusesTarArchivesThatLie(t *testing.T) {
+	whole := tarOf(t, fileItem("a", "12345"))
+	negative := altered(whole, 124, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe)
+	huge := altered(whole, 124, []byte("77777777777")...)
+	long := append(tarHeader("././@LongLink", 'L', 1<<30), make([]byte, 1<<20)...)
+	for name, content := range map[string][]byte{"a negative size": checksummed(negative), "a size beyond its end": checksummed(huge), "a long name without end": long} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			err := p.fetch(content, "k", Limits{Bytes: 1 << 40, Entries: 10})
+			g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
+			p.expectUntouched(g)
+			g.Expect(p.into).NotTo(BeAnExistingFile())
+		})
+	}
+}
+
+func tarHeader(name string, kind byte, size int64) []byte {
+	header := make([]byte, tarBlock)
+	copy(header, name)
+	copy(header[124:], fmt.Sprintf("%011o", size))
+	header[156] = kind
+	copy(header[257:], "ustar  ")
+	return checksummed(header)
+}
+
+// checksummed sets the checksum of a header that was made or altered.
+func checksummed(header []byte) []byte {
+	copy(header[148:], "        ")
+	sum := 0
+	for _, one := range header[:tarBlock] {
+		sum += int(one)
+	}
+	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
+	return header
+}
+
+func TestFetchRefusesASocket(t *testing.T) {
+	var out bytes.Buffer
+	archive := zip.NewWriter(&out)
+	header := &zip.FileHeader{Name: "s"}
+	header.SetMode(os.ModeSocket | 0o600)
+	_, err := archive.CreateHeader(header)
+	NewWithT(t).Expect(errors.Join(err, archive.Close())).To(Succeed())
+	expectRefused(t, out.Bytes(), small, "s", "not allowed")
+}
+
+func TestFetchTellsNamesApartByCase(t *testing.T) {
+	for format, archive := range formats {
+		t.Run(format, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			g.Expect(p.fetch(archive(t, linkItem("Foo", "bar"), fileItem("foo/x", "1"), fileItem(`a\b`, "2")), "k", small)).To(Succeed())
+			g.Expect(tree(g, p.into)).To(Equal(map[string]string{"Foo": "-> bar", "foo/": "", "foo/x": "1", `a\b`: "2"}))
+		})
+	}
 }

@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"errors"
 	"fmt"
 	"io"
 )
@@ -19,7 +18,7 @@ type Limits struct {
 	Ratio, RatioFrom int64
 	// Held bounds, in bytes, what can't be streamed and is held in memory: the
 	// list of entries of a zip archive, the names and targets of the symbolic
-	// links of any. What holds it takes up to five times as much. Zero: any.
+	// links of any, and the times of folders. Zero: any.
 	Held int64
 }
 
@@ -45,6 +44,15 @@ func (m meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// admit counts the bytes that an entry says it has, before they are unpacked.
+func (w *treeWriter) admit(entry string, size uint64) error {
+	if size > uint64(w.limits.Bytes) {
+		size = uint64(w.limits.Bytes) + 1
+	}
+	w.bytes += int64(size)
+	return w.checkBytes(entry)
+}
+
 func (w *treeWriter) checkBytes(entry string) error {
 	limits := w.limits
 	switch {
@@ -57,7 +65,7 @@ func (w *treeWriter) checkBytes(entry string) error {
 }
 
 // linkOverhead is about what a link takes in memory beside its texts.
-const linkOverhead = 64
+const linkOverhead = 88
 
 // hold admits one more symbolic link.
 func (w *treeWriter) hold(entry string, made link) error {
@@ -67,29 +75,4 @@ func (w *treeWriter) hold(entry string, made link) error {
 	}
 	w.links = append(w.links, made)
 	return nil
-}
-
-// listing bounds what is read of a zip archive while its list of entries is:
-// the zip package reads on for as long as there are entries, whatever the
-// archive says of their number, and holds them all.
-type listing struct {
-	io.ReaderAt
-	left int64
-	// over is set when the list is done: reading entries has limits of its own.
-	over bool
-}
-
-// listingSlack is more than is read to find the list.
-const listingSlack = 256 << 10
-
-var errListing = errors.New("the list of entries is too long")
-
-func (l *listing) ReadAt(p []byte, at int64) (int, error) {
-	if !l.over {
-		l.left -= int64(len(p))
-		if l.left < 0 {
-			return 0, errListing
-		}
-	}
-	return l.ReaderAt.ReadAt(p, at)
 }

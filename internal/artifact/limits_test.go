@@ -64,10 +64,11 @@ func TestFetchHoldsLittleOfAZipArchive(t *testing.T) {
 	// The number of entries is a multiple of what its field can hold: the
 	// archive says that there are none.
 	content := sameEntries(1 << 16)
-	limits := Limits{Bytes: 8 << 20, Entries: 10, Held: 1 << 20}
+	limits := Limits{Bytes: 8 << 20, Entries: 1 << 17, Held: 1 << 20}
 	expectRefused(t, content, limits, "", "list of entries has more than 1048576 bytes")
 	limits.Held = int64(len(content))
-	expectRefused(t, content, limits, "", "twice")
+	limits.Entries = 1<<16 - 1
+	expectRefused(t, content, limits, "", "more than 65535 entries")
 }
 
 func TestFetchHoldsFewLinks(t *testing.T) {
@@ -99,6 +100,13 @@ func FuzzFetch(f *testing.F) {
 	}
 	f.Add(tarOf(f, fileItem("a", "1"), hardItem("h", "a")))
 	f.Add(sameEntries(3))
+	others, err := filepath.Glob("testdata/*.*")
+	NewWithT(f).Expect(err).NotTo(HaveOccurred())
+	for _, name := range others {
+		content, err := os.ReadFile(name)
+		NewWithT(f).Expect(err).NotTo(HaveOccurred())
+		f.Add(content)
+	}
 	f.Add([]byte("plain"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, content []byte) {

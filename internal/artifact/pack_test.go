@@ -104,7 +104,7 @@ func listenAt(t *testing.T) func(string) error {
 
 func TestPackTellsAFileThatItMayNotRead(t *testing.T) {
 	g := NewWithT(t)
-	p := packer{folder: outputFolder(t)}
+	p := newPacker(t.Context(), outputFolder(t))
 	err := p.unreadable("b/run ü", "a+r")
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
 	g.Expect(err).To(MatchError(And(ContainSubstring(p.folder.Name()+"/b/run ü"), ContainSubstring("chmod a+r"))))
@@ -129,7 +129,7 @@ func TestPackIsNotFooledByAFileThatIsSwapped(t *testing.T) {
 	g.Expect(folder.Symlink("/etc/passwd", "c")).To(Succeed())
 	g.Expect(syscall.Mkfifo(filepath.Join(folder.Name(), "d"), 0o600)).To(Succeed())
 	// What file sees when each was a regular file a moment ago.
-	p := packer{context.Background(), folder, zip.NewWriter(io.Discard)}
+	p := newPacker(t.Context(), folder)
 	g.Expect(p.file(&zip.FileHeader{Name: "c"})).To(MatchError(ContainSubstring("escapes")))
 	g.Expect(p.file(&zip.FileHeader{Name: "d"})).To(MatchError(ContainSubstring("is not a file")))
 }
@@ -148,4 +148,16 @@ func TestPackEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	NewWithT(t).Expect(Pack(ctx, outputFolder(t), io.Discard)).To(MatchError(context.Canceled))
+}
+
+func TestPackTakesNamesInNoKnownEncoding(t *testing.T) {
+	g := NewWithT(t)
+	folder := openRoot(t, t.TempDir())
+	g.Expect(folder.MkdirAll("di\x80/\xff", 0o755)).To(Succeed())
+	g.Expect(folder.WriteFile("di\x80/\xff/f\xfc", []byte("1"), 0o644)).To(Succeed())
+	var packed bytes.Buffer
+	g.Expect(Pack(t.Context(), folder, &packed)).To(Succeed())
+	p := newPlace(t)
+	g.Expect(p.fetch(packed.Bytes(), "k", small)).To(Succeed())
+	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"di\x80/": "", "di\x80/\xff/": "", "di\x80/\xff/f\xfc": "1"}))
 }

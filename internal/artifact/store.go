@@ -35,7 +35,7 @@ type Store struct {
 // partSize and uploads bound the memory of an upload to their product.
 const (
 	partSize = 8 << 20
-	uploads  = 4
+	uploads  = 2
 )
 
 // abortTime is how long an upload that failed may take to remove its parts.
@@ -71,15 +71,6 @@ func NewStore(ctx context.Context, handover contract.Handover, current func() (c
 	return &Store{s3: client, keyID: handover.EncryptionKeyID}, nil
 }
 
-// Open streams an object.
-func (s *Store) Open(ctx context.Context, from contract.Artifact) (io.ReadCloser, error) {
-	out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &from.Bucket, Key: &from.ObjectKey})
-	if err != nil {
-		return nil, fmt.Errorf("download s3://%s/%s: %w", from.Bucket, from.ObjectKey, expired(err))
-	}
-	return out.Body, nil
-}
-
 // Upload streams content to an object, in parts when it is large. It asks for
 // aws:kms, which the policy of a pipeline's artifact bucket demands: with the
 // job's key when it has one, with the account's default key otherwise. An
@@ -99,7 +90,8 @@ func (s *Store) Upload(ctx context.Context, to contract.Artifact, content io.Rea
 	uploader := transfermanager.New(client, func(o *transfermanager.Options) {
 		o.PartSizeBytes = partSize
 		o.Concurrency = uploads
-		o.FailTimeout = abortTime // zero would abort with ctx, and so not at all when that was cancelled
+		o.MultipartUploadThreshold = partSize // so much is read at first, beside the buffers
+		o.FailTimeout = abortTime             // zero would abort with ctx, and so not at all when that was cancelled
 	})
 	_, err := uploader.UploadObject(ctx, input)
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -113,10 +114,10 @@ func TestUploadAsksForEncryptionWithKMS(t *testing.T) {
 		"in parts, with the job's key":      {"alias/mine", 20 << 20, begins},
 		"in parts, with the account's key":  {"", 20 << 20, begins},
 		"an empty one, with the job's key":  {"alias/mine", 0, puts},
-		"just below the size of two parts":  {"", 16<<20 - 1, puts},
+		"just below the size of a part":     {"", 8<<20 - 1, puts},
+		"exactly the size of a part":        {"", 8 << 20, begins},
+		"one byte above the size of a part": {"", 8<<20 + 1, begins},
 		"exactly the size of two parts":     {"", 16 << 20, begins},
-		"one byte above the size of two":    {"", 16<<20 + 1, begins},
-		"exactly the size of the next part": {"", 24 << 20, begins},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -253,4 +254,132 @@ func TestErrorsOfS3AreToldApart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// storeLarge stores an object of several parts.
+func (f *fakeS3) storeLarge(g Gomega) []byte {
+	content := make([]byte, 3*readSize+12345)
+	for i := range content {
+		content[i] = byte(i * i >> 7)
+	}
+	_, err := f.backend.PutObject("bucket", object.ObjectKey, nil, bytes.NewReader(content), int64(len(content)), nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	return content
+}
+
+func TestOpenReadsRanges(t *testing.T) {
+	g := NewWithT(t)
+	fake := newFakeS3(t)
+	content := fake.storeLarge(g)
+	body, err := newTestStore(t, "").Open(context.Background(), object)
+	g.Expect(err).NotTo(HaveOccurred())
+	whole := body.(ranged)
+	g.Expect(whole.Size()).To(Equal(int64(len(content))))
+	some := make([]byte, 1000)
+	g.Expect(whole.ReadAt(some, readSize+5)).To(Equal(1000))
+	g.Expect(bytes.Equal(some, content[readSize+5:][:1000])).To(BeTrue())
+	n, err := whole.ReadAt(some, int64(len(content)-10))
+	g.Expect(n).To(Equal(10))
+	g.Expect(err).To(MatchError(io.EOF))
+	read, err := io.ReadAll(body)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(bytes.Equal(read, content)).To(BeTrue())
+	g.Expect(body.Close()).To(Succeed())
+	asked := fake.asked(func(r *http.Request) bool { return r.Header.Get("If-Match") != "" })
+	g.Expect(asked).To(HaveLen(5), "two ranges, and all parts but the first, which was there")
+}
+
+func TestOpenTakesAServerWithoutRanges(t *testing.T) {
+	g := NewWithT(t)
+	fake := newFakeS3(t)
+	content := fake.storeLarge(g)
+	fake.answer = func(_ http.ResponseWriter, r *http.Request) bool {
+		r.Header.Del("Range")
+		return false
+	}
+	body, err := newTestStore(t, "").Open(context.Background(), object)
+	g.Expect(err).NotTo(HaveOccurred())
+	read, err := io.ReadAll(body)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(bytes.Equal(read, content)).To(BeTrue())
+	g.Expect(body.Close()).To(Succeed())
+	g.Expect(fake.asked(func(*http.Request) bool { return true })).To(HaveLen(1))
+}
+
+func TestOpenTakesAnEmptyObject(t *testing.T) {
+	g := NewWithT(t)
+	fake := newFakeS3(t)
+	_, err := fake.backend.PutObject("bucket", object.ObjectKey, nil, bytes.NewReader(nil), 0, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	body, err := newTestStore(t, "").Open(context.Background(), object)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(io.ReadAll(body)).To(BeEmpty())
+	g.Expect(body.Close()).To(Succeed())
+}
+
+func TestRangesFailAsWholeObjectsDo(t *testing.T) {
+	later := func(r *http.Request) bool { return r.Header.Get("If-Match") != "" }
+	for name, c := range map[string]struct {
+		answer func(http.ResponseWriter, *http.Request) bool
+		is     error
+		says   string
+	}{
+		"an object that is replaced": {func(w http.ResponseWriter, _ *http.Request) bool {
+			return refuseWith(w, http.StatusPreconditionFailed, "PreconditionFailed")
+		}, errReplaced, "replaced"},
+		"credentials that expire": {func(w http.ResponseWriter, _ *http.Request) bool {
+			return refuseWith(w, http.StatusBadRequest, "ExpiredToken")
+		}, ErrExpired, "expired"},
+		"a connection that always breaks": {func(w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Set("Content-Range", strings.Replace(r.Header.Get("Range"), "=", " ", 1)+"/100")
+			w.Header().Set("Content-Length", "1000")
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = io.WriteString(w, "few")
+			return true
+		}, ErrInterrupted, "replaced"}, // it has no ETag
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			fake := newFakeS3(t)
+			fake.storeLarge(g)
+			fake.answer = func(w http.ResponseWriter, r *http.Request) bool { return later(r) && c.answer(w, r) }
+			body, err := newTestStore(t, "").Open(context.Background(), object)
+			g.Expect(err).NotTo(HaveOccurred())
+			p := newPlace(t)
+			err = Fetch(context.Background(), body, "k", p.into, p.base, Limits{Bytes: 1 << 30, Entries: 1})
+			g.Expect(err).To(MatchError(c.is))
+			g.Expect(err).To(MatchError(ErrInterrupted))
+			g.Expect(err).To(MatchError(ContainSubstring(c.says)))
+			g.Expect(body.Close()).To(Succeed())
+		})
+	}
+}
+
+func TestARangeThatBreaksIsAskedForAgain(t *testing.T) {
+	g := NewWithT(t)
+	fake := newFakeS3(t)
+	content := fake.storeLarge(g)
+	stored, err := fake.backend.HeadObject("bucket", object.ObjectKey)
+	g.Expect(err).NotTo(HaveOccurred())
+	var once sync.Once
+	fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		broke := false
+		if r.Header.Get("If-Match") != "" {
+			once.Do(func() {
+				broke = true
+				w.Header().Set("ETag", fmt.Sprintf(`"%x"`, stored.Hash))
+				w.Header().Set("Content-Range", strings.Replace(r.Header.Get("Range"), "=", " ", 1)+"/100")
+				w.Header().Set("Content-Length", "1000")
+				w.WriteHeader(http.StatusPartialContent)
+				_, _ = io.WriteString(w, "few")
+			})
+		}
+		return broke
+	}
+	body, err := newTestStore(t, "").Open(context.Background(), object)
+	g.Expect(err).NotTo(HaveOccurred())
+	read, err := io.ReadAll(body)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(bytes.Equal(read, content)).To(BeTrue())
+	g.Expect(body.Close()).To(Succeed())
 }

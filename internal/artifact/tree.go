@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // RefusedError says that an artifact is not taken, because of one of its
@@ -43,15 +46,40 @@ type treeWriter struct {
 	limits Limits
 	// source tells errors of the download from those of the archive.
 	source *source
+	filler *filler
 
 	bytes   int64
 	entries int
 	held    int64
 	// links are made last: no entry can be written through one.
 	links []link
+	// stamps of folders are set when nothing more is written in them.
+	stamps []stamp
+	// within is the folder that was written in last, and its name.
+	within     *os.Root
+	withinName string
 }
 
-type link struct{ name, target string }
+type link struct {
+	name, target string
+	modified     time.Time
+}
+
+type stamp struct {
+	name     string
+	modified time.Time
+}
+
+func newTreeWriter(ctx context.Context, root *os.Root, limits Limits, from *source) *treeWriter {
+	return &treeWriter{ctx: ctx, root: root, limits: limits, source: from, filler: newFiller(), within: root, withinName: "."}
+}
+
+func (w *treeWriter) close() error {
+	if w.within == w.root {
+		return nil
+	}
+	return w.within.Close()
+}
 
 // blame says whose fault an error is: the archive's, which is refused, or that
 // of the download or the disk, which another attempt may not see.
@@ -62,7 +90,7 @@ func (w *treeWriter) blame(entry string, err error) error {
 		return w.source.err
 	case w.ctx.Err() != nil:
 		return w.ctx.Err()
-	case errors.As(err, &refused), isOurs(err):
+	case errors.As(err, &refused), errors.Is(err, ErrInterrupted), isOurs(err):
 		return err
 	}
 	return refuse(entry, err)
@@ -88,104 +116,172 @@ func (w *treeWriter) count() error {
 	return nil
 }
 
-// place checks an entry's name and makes the folders above it.
-func (w *treeWriter) place(entry string) (string, error) {
+// nameOf checks an entry's name, and gives it as a path below root.
+func (w *treeWriter) nameOf(entry string) (string, error) {
 	if err := w.ctx.Err(); err != nil {
 		return "", err
 	}
 	if len(entry) > maxPath {
 		return "", refuse(entry, fmt.Errorf("the name is longer than %d bytes", maxPath))
 	}
-	name := filepath.FromSlash(path.Clean(strings.TrimSuffix(entry, "/")))
-	if strings.ContainsRune(entry, 0) || !filepath.IsLocal(name) {
+	name := path.Clean(strings.TrimSuffix(entry, "/"))
+	// A backslash is a character like any other here, but who wrote it may have
+	// meant a folder, and nothing that means one above is taken.
+	windows := strings.ReplaceAll(entry, `\`, "/")
+	if strings.ContainsRune(entry, 0) || !filepath.IsLocal(name) || !filepath.IsLocal(path.Clean(windows)) {
 		return "", refuse(entry, errors.New("the name leads out of the artifact's folder"))
-	}
-	if folder := filepath.Dir(name); folder != "." {
-		if err := w.mkdir(folder); err != nil {
-			return "", w.blame(entry, err)
-		}
 	}
 	return name, nil
 }
 
-// mkdir makes a folder, and those above it, that every user may use.
-func (w *treeWriter) mkdir(name string) error {
-	info, err := w.root.Lstat(name)
-	if err == nil {
-		if !info.IsDir() {
-			return fmt.Errorf("%s is a file and a folder", name)
-		}
-		return nil
+// place checks an entry's name and makes the folders above it.
+func (w *treeWriter) place(entry string) (folder *os.Root, name string, err error) {
+	name, err = w.nameOf(entry)
+	if err != nil {
+		return nil, "", err
 	}
-	if folder := filepath.Dir(name); folder != "." {
-		if err := w.mkdir(folder); err != nil {
-			return err
-		}
+	folder, err = w.enter(filepath.Dir(name))
+	if err != nil {
+		return nil, "", w.blame(entry, err)
 	}
-	if err := w.count(); err != nil {
-		return err
-	}
-	if err := w.root.Mkdir(name, 0o777); err != nil {
-		return err
-	}
-	return w.root.Chmod(name, 0o777) // Mkdir is subject to umask
+	return folder, filepath.Base(name), nil
 }
 
-func (w *treeWriter) folder(entry string) error {
-	if path.Clean(entry) == "." {
-		return w.ctx.Err()
+// enter opens a folder that every user may use, and makes it and those above
+// it where they are missing. It stays open until another one is entered.
+func (w *treeWriter) enter(name string) (*os.Root, error) {
+	if name == w.withinName {
+		return w.within, nil
 	}
-	name, err := w.place(entry)
+	if err := w.close(); err != nil {
+		return nil, err
+	}
+	w.within, w.withinName = w.root, "."
+	if name == "." {
+		return w.root, nil
+	}
+	at := w.root
+	for element := range strings.SplitSeq(name, "/") {
+		next, err := w.step(at, element)
+		if at != w.root {
+			err = errors.Join(err, at.Close())
+		}
+		if errors.Is(err, errNoFolder) {
+			err = fmt.Errorf("%s is a file and a folder", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		at = next
+	}
+	w.within, w.withinName = at, name
+	return at, nil
+}
+
+var errNoFolder = errors.New("not a folder")
+
+func (w *treeWriter) step(at *os.Root, element string) (*os.Root, error) {
+	next, err := at.OpenRoot(element)
+	switch {
+	case err == nil:
+		return next, nil
+	case !errors.Is(err, os.ErrNotExist):
+		if info, statErr := at.Lstat(element); statErr == nil && !info.IsDir() {
+			return nil, errNoFolder
+		}
+		return nil, err
+	}
+	if err := w.count(); err != nil {
+		return nil, err
+	}
+	if err := at.Mkdir(element, folderMode); err != nil {
+		return nil, err
+	}
+	if err := at.Chmod(element, folderMode); err != nil { // Mkdir is subject to umask
+		return nil, err
+	}
+	return at.OpenRoot(element)
+}
+
+func (w *treeWriter) folder(entry string, modified time.Time) error {
+	name, err := w.nameOf(entry)
 	if err != nil {
 		return err
 	}
-	if err := w.mkdir(name); err != nil {
+	if _, err := w.enter(name); err != nil {
 		return w.blame(entry, err)
 	}
+	w.stamp(name, modified)
 	return nil
 }
 
-// file writes a file that every user may read and write; it stays executable,
-// for every user, when it was for any. Set-user-ID and its like are dropped.
-func (w *treeWriter) file(entry string, mode os.FileMode, content io.Reader) error {
-	name, err := w.place(entry)
+// stamp remembers a folder's time. Those of an archive with so many folders
+// that they can't be held are left alone.
+func (w *treeWriter) stamp(name string, modified time.Time) {
+	size := int64(len(name) + linkOverhead)
+	if !settable(modified) || w.limits.Held > 0 && w.held+size > w.limits.Held/2 {
+		return
+	}
+	w.held += size
+	w.stamps = append(w.stamps, stamp{name, modified})
+}
+
+// create makes the file of an entry, which nobody else may have made.
+func (w *treeWriter) create(entry string) (*os.File, error) {
+	folder, name, err := w.place(entry)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := w.count(); err != nil {
-		return err
+		return nil, err
 	}
-	file, err := w.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := folder.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return refuse(entry, errTwice)
+		return nil, refuse(entry, errTwice)
 	}
 	if err != nil {
-		return w.blame(entry, err)
+		return nil, w.blame(entry, err)
 	}
-	open := os.FileMode(0o666)
-	if mode&0o111 != 0 {
-		open = 0o777
+	return file, nil
+}
+
+// file writes a file with its owner's permissions for every user.
+func (w *treeWriter) file(entry string, mode os.FileMode, modified time.Time, content io.Reader) error {
+	file, err := w.create(entry)
+	if err != nil {
+		return err
 	}
-	err = errors.Join(w.copy(file, entry, content), file.Chmod(open))
-	return errors.Join(err, file.Close())
+	err = w.filler.fill(file, meter{w, entry, readerOf(w.ctx, content)})
+	if err == nil {
+		err = complete(file, mode, modified)
+	}
+	return w.blameFile(entry, errors.Join(err, file.Close()))
+}
+
+// blameFile is blame for the content of a file.
+func (w *treeWriter) blameFile(entry string, err error) error {
+	var disk *os.PathError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &disk) && w.source.err == nil && !errors.Is(err, ErrInterrupted):
+		return err // ours, not the archive's: no space left, for one
+	}
+	return w.blame(entry, err)
+}
+
+// complete gives a file that was written its mode and time.
+func complete(file *os.File, mode os.FileMode, modified time.Time) error {
+	if err := file.Chmod(forAll(mode)); err != nil {
+		return err
+	}
+	return stampFile(file, modified)
 }
 
 var errTwice = errors.New("the archive has it twice")
 
-func (w *treeWriter) copy(file *os.File, entry string, content io.Reader) error {
-	_, err := io.Copy(file, meter{w, entry, readerOf(w.ctx, content)})
-	var disk *os.PathError
-	switch {
-	case errors.As(err, &disk):
-		return err // ours, not the archive's: no space left, for one
-	case err != nil:
-		return w.blame(entry, err)
-	}
-	return nil
-}
-
-func (w *treeWriter) symlink(entry, target string) error {
-	name, err := w.place(entry)
+func (w *treeWriter) symlink(entry, target string, modified time.Time) error {
+	_, _, err := w.place(entry)
 	if err != nil {
 		return err
 	}
@@ -195,21 +291,21 @@ func (w *treeWriter) symlink(entry, target string) error {
 	if len(target) > maxPath || target == "" || strings.ContainsRune(target, 0) {
 		return refuse(entry, errors.New("the link has no valid target"))
 	}
+	name := path.Clean(entry)
 	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(name), target)) {
 		return refuse(entry, fmt.Errorf("the link leads out of the artifact's folder, to %.200q", target))
 	}
-	return w.hold(entry, link{name, target})
+	return w.hold(entry, link{name, target, modified})
 }
 
 func (w *treeWriter) hardlink(entry, target string) error {
-	name, err := w.place(entry)
-	if err != nil {
+	if _, _, err := w.place(entry); err != nil {
 		return err
 	}
 	if err := w.count(); err != nil {
 		return err
 	}
-	err = w.root.Link(filepath.FromSlash(path.Clean(target)), name)
+	err := w.root.Link(path.Clean(target), path.Clean(entry))
 	if errors.Is(err, os.ErrExist) {
 		return refuse(entry, errTwice)
 	}
@@ -223,12 +319,8 @@ func (w *treeWriter) hardlink(entry, target string) error {
 // are there: a chain of links may lead out where no single one does.
 func (w *treeWriter) finish() error {
 	for _, link := range w.links {
-		err := w.root.Symlink(link.target, link.name)
-		if errors.Is(err, os.ErrExist) {
-			return refuse(link.name, errors.New("the archive has it twice: as a symbolic link, and as something else or a folder with content"))
-		}
-		if err != nil {
-			return w.blame(link.name, err)
+		if err := w.link(link); err != nil {
+			return err
 		}
 	}
 	for _, link := range w.links {
@@ -236,6 +328,35 @@ func (w *treeWriter) finish() error {
 		// A link to nothing leads nowhere, for the kernel too.
 		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			return w.blame(link.name, fmt.Errorf("the link to %.200q leads out of the artifact's folder, or over too many links: %w", link.target, err))
+		}
+	}
+	return w.stampFolders()
+}
+
+func (w *treeWriter) link(link link) error {
+	folder, err := w.enter(filepath.Dir(link.name))
+	if err != nil {
+		return w.blame(link.name, err)
+	}
+	name := filepath.Base(link.name)
+	err = folder.Symlink(link.target, name)
+	if errors.Is(err, os.ErrExist) {
+		return refuse(link.name, errors.New("the archive has it twice: as a symbolic link, and as something else or a folder with content"))
+	}
+	if err != nil {
+		return w.blame(link.name, err)
+	}
+	return stampLink(folder, name, link.modified)
+}
+
+// stampFolders sets the times of the folders, the deepest last.
+func (w *treeWriter) stampFolders() error {
+	slices.SortStableFunc(w.stamps, func(a, b stamp) int {
+		return cmp.Compare(strings.Count(a.name, "/"), strings.Count(b.name, "/"))
+	})
+	for _, stamp := range w.stamps {
+		if err := w.root.Chtimes(stamp.name, time.Time{}, stamp.modified); err != nil {
+			return fmt.Errorf("set the time of the folder %.200q: %w", stamp.name, err)
 		}
 	}
 	return nil

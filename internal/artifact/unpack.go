@@ -2,16 +2,17 @@ package artifact
 
 import (
 	"archive/tar"
-	"archive/zip"
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // Fetch downloads one input artifact and unpacks it into the folder into, which
@@ -30,17 +31,21 @@ func Fetch(ctx context.Context, from io.Reader, objectKey, into, scratch string,
 	if err != nil {
 		return fmt.Errorf("open the folder %s: %w", into, err)
 	}
-	download := &source{from: readerOf(ctx, from)}
-	writer := &treeWriter{ctx: ctx, root: root, limits: limits, source: download}
-	err = unpack(writer, download, path.Base(objectKey), scratch)
-	if err == nil {
-		err = writer.finish()
-	}
+	err = fetchInto(ctx, root, from, path.Base(objectKey), scratch, limits)
 	err = errors.Join(err, root.Close())
 	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
 		return errors.Join(err, os.RemoveAll(into)) // links that lead out, for one
 	}
 	return err
+}
+
+func fetchInto(ctx context.Context, root *os.Root, from io.Reader, name, scratch string, limits Limits) error {
+	writer := newTreeWriter(ctx, root, limits, &source{from: readerOf(ctx, from)})
+	err := unpack(writer, from, name, scratch)
+	if err == nil {
+		err = writer.finish()
+	}
+	return errors.Join(err, writer.close())
 }
 
 // makeFolder makes a folder that every user may write: steps run as any user.
@@ -61,25 +66,42 @@ const (
 )
 
 func unpack(w *treeWriter, from io.Reader, name, scratch string) error {
-	peeked := bufio.NewReaderSize(from, 64<<10)
+	if whole, ok := from.(ranged); ok {
+		head := make([]byte, min(int64(len(zipMagic)), whole.Size()))
+		if err := readAt(w.ctx, whole, head, 0); err != nil {
+			return w.blame("", fmt.Errorf("%w: %w", ErrInterrupted, err))
+		}
+		if isZip(head) {
+			w.source.bytes = whole.Size()
+			return unpackZip(w, whole, whole.Size())
+		}
+	}
+	return unpackStream(w, name, scratch)
+}
+
+// unpackStream takes what comes in one stream.
+func unpackStream(w *treeWriter, name, scratch string) error {
+	peeked := bufio.NewReaderSize(w.source, 64<<10)
 	head, err := peeked.Peek(tarMagicOffset + len(tarMagic))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return w.blame("", err)
 	}
 	switch {
 	case isZip(head):
-		return unpackZip(w, peeked, scratch)
+		return unpackSpooled(w, peeked, scratch)
 	case isTar(head):
 		return unpackTar(w, peeked)
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		return unpackGzip(w, peeked, name)
 	default:
-		return w.file(name, 0o644, peeked)
+		return w.file(name, plainMode, time.Time{}, peeked)
 	}
 }
 
+const zipMagic = "PK\x03\x04"
+
 func isZip(head []byte) bool {
-	return bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06"))
+	return bytes.HasPrefix(head, []byte(zipMagic)) || bytes.HasPrefix(head, []byte("PK\x05\x06"))
 }
 
 func isTar(head []byte) bool {
@@ -99,7 +121,7 @@ func unpackGzip(w *treeWriter, from *bufio.Reader, name string) error {
 	start := make([]byte, tarMagicOffset+len(tarMagic))
 	n, _ := io.ReadFull(sample, start) // a short read is no tar
 	if !isTar(start[:n]) {
-		return w.file(name, 0o644, from)
+		return w.file(name, plainMode, time.Time{}, from)
 	}
 	content, err := gzip.NewReader(from)
 	if err != nil {
@@ -109,34 +131,55 @@ func unpackGzip(w *treeWriter, from *bufio.Reader, name string) error {
 }
 
 func unpackTar(w *treeWriter, from io.Reader) error {
-	archive := tar.NewReader(from)
+	counted := &counter{from: from}
+	archive := tar.NewReader(counted)
 	for {
+		before := counted.bytes
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
+			// The tar package takes an archive that was cut between two entries.
+			if counted.bytes-before < tarBlock {
+				return w.blame("", errors.New("not a readable tar archive: it has no end"))
+			}
 			return readToEnd(w, from)
 		}
 		if err != nil {
 			return w.blame("", fmt.Errorf("not a readable tar archive: %w", err))
 		}
-		mode := header.FileInfo().Mode()
-		switch header.Typeflag {
-		case tar.TypeDir:
-			err = w.folder(header.Name)
-		case tar.TypeReg, tar.TypeGNUSparse:
-			err = w.file(header.Name, mode, archive)
-		case tar.TypeSymlink:
-			err = w.symlink(header.Name, header.Linkname)
-		case tar.TypeLink:
-			err = w.hardlink(header.Name, header.Linkname)
-		case tar.TypeXGlobalHeader:
-			continue // what "git archive" puts first
-		default:
-			err = refuse(header.Name, fmt.Errorf("entries of type %q are not allowed: only files, folders and links are", header.Typeflag))
-		}
-		if err != nil {
+		if err := unpackTarEntry(w, header, archive); err != nil {
 			return err
 		}
 	}
+}
+
+const tarBlock = 512
+
+// counter counts what is read.
+type counter struct {
+	from  io.Reader
+	bytes int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.bytes += int64(n)
+	return n, err
+}
+
+func unpackTarEntry(w *treeWriter, header *tar.Header, content io.Reader) error {
+	switch header.Typeflag {
+	case tar.TypeDir:
+		return w.folder(header.Name, header.ModTime)
+	case tar.TypeReg, tar.TypeGNUSparse:
+		return w.file(header.Name, header.FileInfo().Mode(), header.ModTime, content)
+	case tar.TypeSymlink:
+		return w.symlink(header.Name, header.Linkname, header.ModTime)
+	case tar.TypeLink:
+		return w.hardlink(header.Name, header.Linkname)
+	case tar.TypeXGlobalHeader:
+		return nil // what "git archive" puts first
+	}
+	return refuse(header.Name, fmt.Errorf("entries of type %q are not allowed: only files, folders and links are", header.Typeflag))
 }
 
 // maxPadding is what may be behind the end of a tar archive: tar fills up its
@@ -156,8 +199,9 @@ func readToEnd(w *treeWriter, from io.Reader) error {
 	return nil
 }
 
-// unpackZip needs the whole archive first: the list of its entries is at its end.
-func unpackZip(w *treeWriter, from io.Reader, scratch string) (err error) {
+// unpackSpooled takes a zip archive that comes in one stream: the list of its
+// entries is at its end.
+func unpackSpooled(w *treeWriter, from io.Reader, scratch string) (err error) {
 	file, err := os.CreateTemp(scratch, ".artifact-*")
 	if err != nil {
 		return fmt.Errorf("make a temporary file: %w", err)
@@ -167,33 +211,7 @@ func unpackZip(w *treeWriter, from io.Reader, scratch string) (err error) {
 	if err != nil {
 		return err
 	}
-	archive, err := openZip(file, size, w.limits.Held)
-	if err != nil {
-		return err
-	}
-	for _, entry := range archive.File {
-		if err := unpackZipEntry(w, entry); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// openZip reads the list of entries of a zip archive.
-func openZip(file io.ReaderAt, size, held int64) (*zip.Reader, error) {
-	if held == 0 {
-		held = size
-	}
-	from := &listing{ReaderAt: file, left: held + listingSlack}
-	archive, err := zip.NewReader(from, size)
-	from.over = true
-	switch {
-	case errors.Is(err, errListing):
-		return nil, refuse("", fmt.Errorf("the zip archive's list of entries has more than %d bytes", held))
-	case err != nil && !errors.Is(err, zip.ErrInsecurePath): // each path is checked when it is made
-		return nil, refuse("", fmt.Errorf("not a readable zip archive: %w", err))
-	}
-	return archive, nil
+	return unpackZip(w, file, size)
 }
 
 // zipOverhead is more than zip needs for itself, for an entry and for the whole.
@@ -213,32 +231,4 @@ func spool(w *treeWriter, file *os.File, from io.Reader) (int64, error) {
 		return 0, refuse("", fmt.Errorf("the zip archive itself has more than %d bytes", most))
 	}
 	return size, nil
-}
-
-func unpackZipEntry(w *treeWriter, entry *zip.File) error {
-	mode := entry.Mode()
-	switch {
-	case mode.IsDir():
-		return w.folder(entry.Name)
-	case mode.IsRegular():
-		return withEntry(w, entry, func(content io.Reader) error { return w.file(entry.Name, mode, content) })
-	case mode&os.ModeSymlink != 0:
-		return withEntry(w, entry, func(content io.Reader) error {
-			target, err := io.ReadAll(io.LimitReader(content, maxPath+1))
-			if err != nil {
-				return w.blame(entry.Name, err)
-			}
-			return w.symlink(entry.Name, string(target))
-		})
-	default:
-		return refuse(entry.Name, fmt.Errorf("entries of type %s are not allowed: only files, folders and links are", mode.Type()))
-	}
-}
-
-func withEntry(w *treeWriter, entry *zip.File, use func(io.Reader) error) error {
-	content, err := entry.Open()
-	if err != nil {
-		return w.blame(entry.Name, err)
-	}
-	return errors.Join(use(content), content.Close())
 }

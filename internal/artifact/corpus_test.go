@@ -1,0 +1,346 @@
+package artifact
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// update makes the archives of testdata anew, with the tools of this machine.
+var update = os.Getenv("UPDATE_TESTDATA") != ""
+
+// kept is what an archiver keeps of a file.
+type kept struct {
+	content  string
+	mode     fs.FileMode
+	modified time.Time
+}
+
+// treeTime is even and whole, so that every format can hold it.
+var treeTime = time.Date(2021, 3, 4, 5, 6, 8, 0, time.UTC)
+
+// corpusTree makes the tree that the archives of the corpus are of.
+func corpusTree(t *testing.T, links bool) string {
+	t.Helper()
+	g := NewWithT(t)
+	folder := filepath.Join(t.TempDir(), "tree")
+	for _, name := range []string{"empty", "nested/empty/deep", "dir/sub"} {
+		g.Expect(os.MkdirAll(filepath.Join(folder, name), 0o755)).To(Succeed())
+	}
+	for name, mode := range map[string]fs.FileMode{"plain.txt": 0o644, "dir/run.sh": 0o755, "dir/read-only": 0o444, "dir/sub/mine": 0o600, "grüße 日本.txt": 0o640} {
+		file := filepath.Join(folder, name)
+		g.Expect(os.WriteFile(file, []byte(strings.Repeat(name+"\n", 50)), 0o600)).To(Succeed())
+		g.Expect(os.Chmod(file, mode)).To(Succeed())
+	}
+	g.Expect(os.WriteFile(filepath.Join(folder, "nothing"), nil, 0o644)).To(Succeed())
+	if links {
+		g.Expect(os.Symlink("dir/run.sh", filepath.Join(folder, "link"))).To(Succeed())
+		g.Expect(os.Symlink("../plain.txt", filepath.Join(folder, "dir/up"))).To(Succeed())
+	}
+	var names []string
+	g.Expect(filepath.WalkDir(folder, func(name string, _ fs.DirEntry, err error) error {
+		names = append(names, name)
+		return err
+	})).To(Succeed())
+	slices.Reverse(names) // what is in a folder first
+	for _, name := range names {
+		g.Expect(stampAt(unix.AT_FDCWD, name, treeTime, unix.AT_SYMLINK_NOFOLLOW)).To(Succeed())
+	}
+	return folder
+}
+
+func keptOf(g Gomega, folder string, mode func(fs.FileMode) fs.FileMode) map[string]kept {
+	found := map[string]kept{}
+	g.Expect(filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || name == folder {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		one := kept{modified: info.ModTime().UTC()}
+		switch {
+		case info.IsDir():
+			one.mode = fs.ModeDir | 0o777
+		case info.Mode()&fs.ModeSymlink != 0:
+			one.mode = fs.ModeSymlink
+			one.content, err = os.Readlink(name)
+		default:
+			one.mode = mode(info.Mode())
+			content, readErr := os.ReadFile(name)
+			one.content, err = string(content), readErr
+		}
+		found[strings.TrimPrefix(name, folder+"/")] = one
+		return err
+	})).To(Succeed())
+	return found
+}
+
+func asIs(mode fs.FileMode) fs.FileMode { return mode }
+
+// tool makes an archive of the folder it runs in.
+type tool struct {
+	// archive is its file below testdata.
+	archive string
+	command string
+	// noLinks, noEmpty, noTimes and noModes are what the format, or the tool,
+	// does not keep.
+	noLinks, noEmpty, noTimes, noModes bool
+}
+
+const (
+	pythonZip = `python3 -c "import shutil; shutil.make_archive('$OUT', 'zip', '.')" && mv "$OUT.zip" "$OUT"`
+	pythonTar = `python3 -c "import tarfile,sys; t=tarfile.open('$OUT','w:gz'); t.add('.'); t.close()"`
+	gitBegin  = `export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_DATE=2021-03-04T05:06:08Z GIT_COMMITTER_DATE=2021-03-04T05:06:08Z; git init -q && git add -A && git -c user.name=a -c user.email=a@b commit -qm a && git archive -o "$OUT" --format=`
+)
+
+var tools = []tool{
+	{archive: "infozip.zip", command: `zip -qry "$OUT" .`},
+	{archive: "python.zip", command: pythonZip, noLinks: true, noTimes: true},
+	{archive: "python.tar.gz", command: pythonTar},
+	{archive: "jar.zip", command: `jar --create --no-manifest --file "$OUT" .`, noLinks: true, noModes: true, noTimes: true},
+	{archive: "gnu.tar", command: `tar --format=gnu -cf "$OUT" .`},
+	{archive: "pax.tar", command: `tar --format=pax -cf "$OUT" .`},
+	{archive: "ustar.tar", command: `tar --format=ustar -cf "$OUT" .`},
+	{archive: "oldgnu.tar", command: `tar --format=oldgnu -cf "$OUT" .`},
+	{archive: "sparse.tar", command: `tar --format=pax --sparse -cf "$OUT" .`},
+	{archive: "sparse-gnu.tar", command: `tar --format=gnu --sparse -cf "$OUT" .`},
+	{archive: "gnu.tar.gz", command: `tar -czf "$OUT" .`},
+	{archive: "bsdtar.zip", command: `bsdtar --format=zip -cf "$OUT" .`},
+	{archive: "bsdtar.tar", command: `bsdtar --format=pax -cf "$OUT" .`},
+	{archive: "git.zip", command: gitBegin + "zip HEAD", noEmpty: true, noModes: true},
+	{archive: "git.tar", command: gitBegin + "tar HEAD", noEmpty: true, noModes: true},
+	{archive: "git.tar.gz", command: gitBegin + "tar.gz HEAD", noEmpty: true, noModes: true},
+}
+
+// make runs the tool; it falls back to the archive that is checked in.
+func (c tool) make(t *testing.T, folder string) []byte {
+	t.Helper()
+	g := NewWithT(t)
+	stored := filepath.Join("testdata", c.archive)
+	name := strings.Fields(c.command)[0]
+	if name == "export" {
+		name = "git"
+	}
+	if _, err := exec.LookPath(name); err != nil {
+		content, err := os.ReadFile(stored)
+		g.Expect(err).NotTo(HaveOccurred())
+		return content
+	}
+	out := filepath.Join(t.TempDir(), c.archive)
+	cmd := exec.Command("sh", "-ec", c.command)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "OUT="+out, "TZ=UTC", "LC_ALL=C.UTF-8")
+	said, err := cmd.CombinedOutput()
+	g.Expect(err).NotTo(HaveOccurred(), string(said))
+	content, err := os.ReadFile(out)
+	g.Expect(err).NotTo(HaveOccurred())
+	if update {
+		g.Expect(os.WriteFile(stored, content, 0o644)).To(Succeed())
+	}
+	return content
+}
+
+// expected is what becomes of the tree by the rules, less what is not kept.
+func (c tool) expected(g Gomega, folder string) map[string]kept {
+	expected := keptOf(g, folder, forAll)
+	for name := range expected {
+		if c.noEmpty && (strings.HasPrefix(name, "empty") || strings.HasPrefix(name, "nested")) {
+			delete(expected, name)
+		}
+	}
+	return c.forget(expected)
+}
+
+func (c tool) forget(all map[string]kept) map[string]kept {
+	for name, one := range all {
+		if c.noTimes || c.noEmpty && one.mode.IsDir() {
+			one.modified = time.Time{}
+		}
+		if c.noModes && one.mode.IsRegular() {
+			one.mode = 0
+		}
+		all[name] = one
+	}
+	return all
+}
+
+func TestFetchUnpacksWhatOtherToolsMake(t *testing.T) {
+	for _, c := range tools {
+		t.Run(c.archive, func(t *testing.T) {
+			g := NewWithT(t)
+			folder := corpusTree(t, !c.noLinks)
+			expected := c.expected(g, folder)
+			content := c.make(t, folder)
+			for _, given := range [][]byte{content, stored(g, c.archive)} {
+				p := newPlace(t)
+				g.Expect(p.fetch(given, "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
+				_ = os.RemoveAll(filepath.Join(p.into, "META-INF"))
+				expectSame(g, c.forget(keptOf(g, p.into, asIs)), expected)
+				expectPackedAgain(t, p.into)
+			}
+		})
+	}
+}
+
+func stored(g Gomega, archive string) []byte {
+	content, err := os.ReadFile(filepath.Join("testdata", archive))
+	g.Expect(err).NotTo(HaveOccurred())
+	return content
+}
+
+// expectPackedAgain packs a folder, and unpacks it by Fetch, unzip and Python.
+func expectPackedAgain(t *testing.T, folder string) {
+	t.Helper()
+	g := NewWithT(t)
+	var packed bytes.Buffer
+	g.Expect(Pack(t.Context(), openRoot(t, folder), &packed)).To(Succeed())
+	archive := filepath.Join(t.TempDir(), "a.zip")
+	g.Expect(os.WriteFile(archive, packed.Bytes(), 0o600)).To(Succeed())
+	p := newPlace(t)
+	g.Expect(p.fetch(packed.Bytes(), "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
+	expectSame(g, keptOf(g, p.into, asIs), keptOf(g, folder, asIs))
+	if _, err := exec.LookPath("unzip"); err == nil {
+		into := filepath.Join(t.TempDir(), "unzipped")
+		g.Expect(runTool(t, "unzip", "-q", archive, "-d", into)).To(Succeed())
+		expectSame(g, withoutLinkTimes(keptOf(g, into, asIs)), withoutLinkTimes(keptOf(g, folder, asIs)))
+	}
+	if _, err := exec.LookPath("python3"); err == nil {
+		g.Expect(runTool(t, "python3", "-c", "import zipfile,sys; sys.exit(zipfile.ZipFile(sys.argv[1]).testzip() is not None)", archive)).To(Succeed())
+	}
+}
+
+// withoutLinkTimes forgets what unzip does.
+func withoutLinkTimes(all map[string]kept) map[string]kept {
+	for name, one := range all {
+		if one.mode&fs.ModeSymlink != 0 {
+			one.modified = time.Time{}
+			all[name] = one
+		}
+	}
+	return all
+}
+
+func expectSame(g Gomega, found, expected map[string]kept) {
+	for name, one := range expected {
+		g.ExpectWithOffset(1, found).To(HaveKey(name))
+		g.ExpectWithOffset(1, found[name]).To(Equal(one), name)
+	}
+	g.ExpectWithOffset(1, found).To(HaveLen(len(expected)))
+}
+
+func runTool(t *testing.T, name string, args ...string) error {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C.UTF-8")
+	said, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Logf("%s: %s", name, said)
+	}
+	return err
+}
+
+func TestFetchKeepsTimesAndModes(t *testing.T) {
+	g := NewWithT(t)
+	var out bytes.Buffer
+	archive := tar.NewWriter(&out)
+	fine := treeTime.Add(123456789)
+	for _, header := range []*tar.Header{
+		{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o500, ModTime: treeTime},
+		{Name: "d/e/", Typeflag: tar.TypeDir, Mode: 0, ModTime: treeTime.Add(time.Hour)},
+		{Name: "d/e/fine", Typeflag: tar.TypeReg, Mode: 0o4501, ModTime: fine, Format: tar.FormatPAX},
+		{Name: "d/link", Typeflag: tar.TypeSymlink, Linkname: "e/fine", ModTime: fine, Format: tar.FormatPAX},
+		{Name: "d/old", Typeflag: tar.TypeReg, Mode: 0o040, ModTime: time.Unix(-86400, 0), Format: tar.FormatPAX},
+		{Name: "d/never", Typeflag: tar.TypeReg, Mode: 0o600, ModTime: time.Unix(1<<40, 0), Format: tar.FormatPAX},
+	} {
+		g.Expect(archive.WriteHeader(header)).To(Succeed())
+	}
+	g.Expect(archive.Close()).To(Succeed())
+	p := newPlace(t)
+	g.Expect(p.fetch(out.Bytes(), "k", small)).To(Succeed())
+	found := keptOf(g, p.into, asIs)
+	g.Expect(found["d"]).To(Equal(kept{mode: fs.ModeDir | 0o777, modified: treeTime}))
+	g.Expect(found["d/e"]).To(Equal(kept{mode: fs.ModeDir | 0o777, modified: treeTime.Add(time.Hour)}))
+	g.Expect(found["d/e/fine"]).To(Equal(kept{mode: 0o555, modified: fine}))
+	g.Expect(found["d/link"]).To(Equal(kept{content: "e/fine", mode: fs.ModeSymlink, modified: fine}))
+	g.Expect(found["d/old"]).To(Equal(kept{mode: 0o040, modified: time.Unix(-86400, 0).UTC()}))
+	g.Expect(found["d/never"].modified).To(BeTemporally("~", time.Now(), time.Minute), "a time that no file system holds is left alone")
+}
+
+func TestModesAreGivenToEverybody(t *testing.T) {
+	for given, expected := range map[fs.FileMode]fs.FileMode{
+		0o644: 0o666, 0o755: 0o777, 0o444: 0o444, 0o600: 0o666, 0o700: 0o777, 0o711: 0o777,
+		0o400 | fs.ModeSetuid: 0o444, 0o770 | fs.ModeSticky | fs.ModeSetgid: 0o777, 0o466: 0o466, 0: 0,
+	} {
+		NewWithT(t).Expect(forAll(given)).To(Equal(expected), given.String())
+	}
+}
+
+func TestFetchTakesLongNames(t *testing.T) {
+	element := strings.Repeat("x", 255)
+	long := strings.Repeat(strings.Repeat("y", 199)+"/", 18) + "file" // more would not fit behind the test's own folder
+	deep := strings.Repeat("d/", 1500) + "f"
+	raw := "latin\xfc\xff"
+	for format, archive := range formats {
+		t.Run(format, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			g.Expect(p.fetch(archive(t, fileItem(element, "1"), fileItem(long, "2"), fileItem(deep, "3"), fileItem(raw, "4")), "k", Limits{Bytes: 100, Entries: 2000})).To(Succeed())
+			for name, content := range map[string]string{element: "1", long: "2", deep: "3", raw: "4"} {
+				g.Expect(os.ReadFile(filepath.Join(p.into, name))).To(Equal([]byte(content)))
+			}
+		})
+	}
+}
+
+func TestFetchReadsWhatZipEntriesSayOfThemselves(t *testing.T) {
+	g := NewWithT(t)
+	var out bytes.Buffer
+	archive := zip.NewWriter(&out)
+	old := "gr\x81\xe1e" // in the encoding of DOS
+	unicode := func(of, name string) []byte {
+		field := little.AppendUint16(nil, unicodePath)
+		field = little.AppendUint16(field, uint16(5+len(name)))
+		field = append(field, unicodeVersion)
+		field = little.AppendUint32(field, crc32.ChecksumIEEE([]byte(of)))
+		return append(field, name...)
+	}
+	for _, header := range []*zip.FileHeader{
+		{Name: old, NonUTF8: true, Extra: unicode(old, "grüße")},
+		{Name: "renamed", Extra: unicode("before", "../before")},
+		{Name: "dos", ExternalAttrs: 1},
+		{Name: "unix", CreatorVersion: hostUnix << 8},
+		{Name: "dated", Modified: treeTime},
+		{Name: "inner.zip"},
+	} {
+		to, err := archive.CreateHeader(header)
+		g.Expect(err).NotTo(HaveOccurred())
+		if header.Name == "inner.zip" { // is not looked into
+			_, err = to.Write(zipOf(t, fileItem("../x", "1")))
+			g.Expect(err).NotTo(HaveOccurred())
+		}
+	}
+	g.Expect(archive.Close()).To(Succeed())
+	p := newPlace(t)
+	g.Expect(p.fetch(out.Bytes(), "k", small)).To(Succeed())
+	found := keptOf(g, p.into, asIs)
+	for _, name := range []string{"grüße", "renamed", "dos", "unix", "dated", "inner.zip"} {
+		g.Expect(found).To(HaveKey(name))
+		g.Expect(found[name].mode).To(Equal(fs.FileMode(0o666)), "%s has no modes", name)
+	}
+	g.Expect(found["dated"].modified).To(Equal(treeTime))
+	g.Expect(found["dos"].modified).To(BeTemporally("~", time.Now(), time.Minute), "a date that is not there is left alone")
+}

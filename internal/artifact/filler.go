@@ -1,0 +1,61 @@
+package artifact
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+)
+
+const (
+	fillSize = 128 << 10
+	// holeSize is the smallest stretch of zeros that is left out of a file.
+	holeSize = 4 << 10
+)
+
+var zeros [fillSize]byte
+
+// filler writes files, with one piece of memory for all of them.
+type filler struct{ memory []byte }
+
+func newFiller() *filler { return &filler{memory: make([]byte, fillSize)} }
+
+// fill writes content to an empty file. Long stretches of zeros are left out,
+// as the archive has them: a sparse file stays sparse.
+func (f *filler) fill(file *os.File, content io.Reader) error {
+	var at int64
+	hole := false
+	for {
+		n, err := f.read(content)
+		if n > 0 {
+			hole = n >= holeSize && bytes.Equal(f.memory[:n], zeros[:n])
+			if !hole {
+				if _, err := file.WriteAt(f.memory[:n], at); err != nil {
+					return err
+				}
+			}
+			at += int64(n)
+		}
+		switch {
+		case errors.Is(err, io.EOF) && hole:
+			return file.Truncate(at)
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// read fills the memory, as far as there is content: small writes cost time.
+func (f *filler) read(content io.Reader) (int, error) {
+	n := 0
+	for n < len(f.memory) {
+		m, err := content.Read(f.memory[n:])
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
