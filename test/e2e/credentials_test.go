@@ -30,7 +30,7 @@ func (s *suite) addArgument(deployment, argument string) {
 	const path = "/spec/template/spec/containers/0/args"
 	patch(fmt.Sprintf(`[{"op": "add", "path": "%s/-", "value": %q}]`, path, argument))
 	s.t.Cleanup(func() {
-		installed = false // the emulator forgets all when it is restarted
+		installed = false                    // the emulator forgets all when it is restarted
 		s.ctx = context.WithoutCancel(s.ctx) // that of the test has ended
 		patch(fmt.Sprintf(`[{"op": "replace", "path": %q, "value": %s}]`, path, before))
 	})
