@@ -72,6 +72,7 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	flags.IntVar(&o.EnvelopeLimit, "envelope-limit", result.MaxTerminationMessage, "Bytes that the kubelet keeps of it.")
 	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials when those of the handover have expired.")
 	if name == "fetch" {
+		flags.StringVar(&o.Helper, "helper", "/step", "The program to install for steps; empty: none.")
 		limitFlags(flags, &o.Limits)
 	}
 	return flags

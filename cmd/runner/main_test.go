@@ -59,7 +59,8 @@ func TestFetchAndReportRun(t *testing.T) {
 	message := filepath.Join(t.TempDir(), "termination-log")
 	args := []string{"--root=" + root, "--handover=" + filepath.Join(root, "none"), "--termination-log=" + message}
 	var stdout, stderr bytes.Buffer
-	g.Expect(run(append([]string{"fetch"}, args...), &stdout, &stderr)).To(Equal(0), stderr.String())
+	g.Expect(run(append([]string{"fetch", "--helper=" + os.Args[0]}, args...), &stdout, &stderr)).To(Equal(0), stderr.String())
+	g.Expect(filepath.Join(root, "bin", "codepipeline")).To(BeAnExistingFile())
 	g.Expect(os.WriteFile(filepath.Join(root, "result", "summary"), []byte("done"), 0o600)).To(Succeed())
 	g.Expect(run(append([]string{"report"}, args...), &stdout, &stderr)).To(Equal(0), stderr.String())
 	g.Expect(os.ReadFile(message)).To(MatchJSON(`{"result":{"summary":"done"}}`))

@@ -27,7 +27,7 @@ const (
 func (s spec) ref() string { return imagePrefix + s.name + ":" + imageTag }
 
 var specs = []spec{
-	{name: "operator", base: true, programs: []string{"./cmd/manager", "./cmd/runner"}, entrypoint: []string{"/manager"}},
+	{name: "operator", base: true, programs: []string{"./cmd/manager", "./cmd/runner", "./cmd/step"}, entrypoint: []string{"/manager"}},
 	{name: "codepipeline-emulator", base: true, programs: []string{"./cmd/codepipeline-emulator"}, entrypoint: []string{"/codepipeline-emulator"}},
 	{name: "sample-work", base: true, shell: true, command: []string{"/bin/sh"}},
 	{name: "pause", programs: []string{"./hack/pause"}, entrypoint: []string{"/pause"}},

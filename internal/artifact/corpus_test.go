@@ -21,6 +21,9 @@ import (
 // update makes the archives of testdata anew, with the tools of this machine.
 var update = os.Getenv("UPDATE_TESTDATA") != ""
 
+// sharedMode is that of every folder that is fetched.
+const sharedMode = fs.ModeDir | fs.ModeSetgid | 0o777
+
 // kept is what an archiver keeps of a file.
 type kept struct {
 	content  string
@@ -74,7 +77,7 @@ func keptOf(g Gomega, folder string, mode func(fs.FileMode) fs.FileMode) map[str
 		one := kept{modified: info.ModTime().UTC()}
 		switch {
 		case info.IsDir():
-			one.mode = fs.ModeDir | 0o777
+			one.mode = sharedMode
 		case info.Mode()&fs.ModeSymlink != 0:
 			one.mode = fs.ModeSymlink
 			one.content, err = os.Readlink(name)
@@ -272,8 +275,8 @@ func TestFetchKeepsTimesAndModes(t *testing.T) {
 	p := newPlace(t)
 	g.Expect(p.fetch(out.Bytes(), "k", small)).To(Succeed())
 	found := keptOf(g, p.into, asIs)
-	g.Expect(found["d"]).To(Equal(kept{mode: fs.ModeDir | 0o777, modified: treeTime}))
-	g.Expect(found["d/e"]).To(Equal(kept{mode: fs.ModeDir | 0o777, modified: treeTime.Add(time.Hour)}))
+	g.Expect(found["d"]).To(Equal(kept{mode: sharedMode, modified: treeTime}))
+	g.Expect(found["d/e"]).To(Equal(kept{mode: sharedMode, modified: treeTime.Add(time.Hour)}))
 	g.Expect(found["d/e/fine"]).To(Equal(kept{mode: 0o555, modified: fine}))
 	g.Expect(found["d/link"]).To(Equal(kept{content: "e/fine", mode: fs.ModeSymlink, modified: fine}))
 	g.Expect(found["d/old"]).To(Equal(kept{mode: 0o040, modified: time.Unix(-86400, 0).UTC()}))

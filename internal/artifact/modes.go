@@ -3,6 +3,7 @@ package artifact
 import (
 	"archive/zip"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
@@ -17,6 +18,24 @@ const (
 	plainMode  fs.FileMode = 0o666
 	folderMode fs.FileMode = 0o777
 )
+
+// MakeFolder makes a folder that every user may write, because each step may
+// run as another. What they write in it belongs to the group of this process,
+// which all containers of the pod are in (see package workload): a umask of 027
+// keeps none of them out.
+func MakeFolder(name string) error {
+	if err := os.MkdirAll(name, folderMode); err != nil {
+		return fmt.Errorf("make the folder %s: %w", name, err)
+	}
+	if err := os.Chmod(name, sharedFolder); err != nil { // MkdirAll is subject to umask
+		return fmt.Errorf("open the folder %s to all users: %w", name, err)
+	}
+	return nil
+}
+
+// sharedFolder is what becomes of folderMode on disk. The group is inherited by
+// all that is made inside.
+const sharedFolder = folderMode | fs.ModeSetgid
 
 // forAll gives the owner's permissions to every user, because each step may
 // run as another. Set-user-ID and its like are dropped.

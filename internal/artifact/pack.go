@@ -134,6 +134,8 @@ func (p *packer) entry(name string) error {
 	header.SetMode(info.Mode())
 	switch {
 	case info.IsDir():
+		// The group is that of this pod: it is inherited from the output folder.
+		header.SetMode(info.Mode() &^ os.ModeSetgid)
 		header.Name += "/"
 		if err := p.give(member{header: header}); err != nil {
 			return err

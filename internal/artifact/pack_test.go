@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
 // outputFolder makes a folder with what an output artifact may hold.
@@ -52,6 +53,22 @@ func TestWhatIsPackedIsFetched(t *testing.T) {
 	info, err := os.Stat(filepath.Join(p.into, "b/run ü"))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o777)))
+}
+
+func TestPackDropsTheGroupThatFoldersInherited(t *testing.T) {
+	g := NewWithT(t)
+	plain, shared := outputFolder(t), outputFolder(t)
+	g.Expect(os.Chmod(filepath.Join(shared.Name(), "b"), 0o755|os.ModeSetgid)).To(Succeed())
+	g.Expect(os.Chmod(filepath.Join(plain.Name(), "b"), 0o755)).To(Succeed())
+	for _, folder := range []*os.Root{plain, shared} {
+		g.Expect(filepath.WalkDir(folder.Name(), func(name string, _ os.DirEntry, err error) error {
+			return errors.Join(err, unix.Lutimes(name, []unix.Timeval{{Sec: 1e9}, {Sec: 1e9}}))
+		})).To(Succeed())
+	}
+	var first, second bytes.Buffer
+	g.Expect(Pack(context.Background(), plain, &first)).To(Succeed())
+	g.Expect(Pack(context.Background(), shared, &second)).To(Succeed())
+	g.Expect(second.Bytes()).To(Equal(first.Bytes()))
 }
 
 func TestPackIsReproducible(t *testing.T) {

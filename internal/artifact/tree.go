@@ -197,7 +197,7 @@ func (w *treeWriter) step(at *os.Root, element string) (*os.Root, error) {
 	if err := at.Mkdir(element, folderMode); err != nil {
 		return nil, err
 	}
-	if err := at.Chmod(element, folderMode); err != nil { // Mkdir is subject to umask
+	if err := at.Chmod(element, sharedFolder); err != nil { // Mkdir is subject to umask
 		return nil, err
 	}
 	return at.OpenRoot(element)

@@ -24,7 +24,7 @@ func Fetch(ctx context.Context, from io.Reader, objectKey, into, scratch string,
 	if err := os.RemoveAll(into); err != nil {
 		return fmt.Errorf("empty the folder %s: %w", into, err)
 	}
-	if err := makeFolder(into); err != nil {
+	if err := MakeFolder(into); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(into)
@@ -46,17 +46,6 @@ func fetchInto(ctx context.Context, root *os.Root, from io.Reader, name, scratch
 		err = writer.finish()
 	}
 	return errors.Join(err, writer.close())
-}
-
-// makeFolder makes a folder that every user may write: steps run as any user.
-func makeFolder(name string) error {
-	if err := os.MkdirAll(name, 0o777); err != nil {
-		return fmt.Errorf("make the folder %s: %w", name, err)
-	}
-	if err := os.Chmod(name, 0o777); err != nil { // MkdirAll is subject to umask
-		return fmt.Errorf("open the folder %s to all users: %w", name, err)
-	}
-	return nil
 }
 
 // tarMagic is at byte 257 of a tar archive, of whatever dialect but the oldest.

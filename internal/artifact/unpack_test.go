@@ -200,7 +200,7 @@ func TestFetchUnpacksEveryFormat(t *testing.T) {
 			}))
 			for name, mode := range map[string]fs.FileMode{
 				"plain": 0o666, "run.sh": 0o777, "set-id": 0o777, "read-only": 0o444,
-				"empty": fs.ModeDir | 0o777, "deep/er": fs.ModeDir | 0o777, "grüße": fs.ModeDir | 0o777, ".": fs.ModeDir | 0o777,
+				"empty": sharedMode, "deep/er": sharedMode, "grüße": sharedMode, ".": sharedMode,
 			} {
 				info, err := os.Lstat(filepath.Join(p.into, name))
 				g.Expect(err).NotTo(HaveOccurred())

@@ -19,6 +19,9 @@ const (
 	OutputDir = Root + "/output"
 	// ResultDir is where steps write their results (see package result).
 	ResultDir = Root + "/result"
+	// HelperFile is a program that writes results, for steps that like it
+	// better than files (see package helper).
+	HelperFile = Root + "/bin/codepipeline"
 )
 
 const (
@@ -59,6 +62,8 @@ const (
 	EnvAccountID           = "CODEPIPELINE_ACCOUNT_ID"
 	EnvContinuationToken   = "CODEPIPELINE_CONTINUATION_TOKEN"
 	EnvResult              = "CODEPIPELINE_RESULT"
+	// EnvHelper holds HelperFile: the PATH of a step's image is left alone.
+	EnvHelper = "CODEPIPELINE"
 )
 
 // EnvConfig is the variable that holds the configuration property key.

@@ -29,8 +29,7 @@ const (
 )
 
 const (
-	// maxFile bounds, in bytes, what is read of a file: room for all output
-	// variables, every character escaped.
+	// maxFile bounds, in bytes, what is read of a file.
 	maxFile = 1 << 20
 	// maxText is how many characters of a summary or an external execution ID
 	// leave the pod. It is over what CodePipeline takes, so that the operator
@@ -59,20 +58,29 @@ func ParseFiles(folder fs.FS) (Result, error) {
 		return given, err
 	}
 	for _, name := range names {
-		content, err := read(folder, name)
+		content, err := ReadFile(folder, name)
 		if err != nil {
 			return Result{}, err
 		}
-		if err := parsers[name](content, &given); err != nil {
-			return Result{}, fmt.Errorf("%s: %w", name, err)
-		}
-		// After each file, so that the error names the one that broke the rule.
-		if err := given.Validate(); err != nil {
-			return Result{}, fmt.Errorf("%s: %w", name, err)
+		if err := given.Take(name, content); err != nil {
+			return Result{}, err
 		}
 	}
 	given.cutTexts()
 	return given, nil
+}
+
+// Take reads the content of a result file, which must be a known one, into the
+// result. An error names the file, the line where there is one, and the rule.
+func (r *Result) Take(name string, content []byte) error {
+	if err := parsers[name](content, r); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	// After each file, so that the error names the one that broke the rule.
+	if err := r.Validate(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 // cutTexts cuts to maxText the texts that may be of any length.
@@ -123,22 +131,34 @@ func knownFiles() []string {
 	return names
 }
 
-func read(folder fs.FS, name string) ([]byte, error) {
+// ReadFile reads a result file as Read does.
+func ReadFile(folder fs.FS, name string) ([]byte, error) {
 	file, err := folder.Open(name)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%s: can't be read by this user: make it readable for others (chmod a+r)", name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err := errors.Join(err, file.Close()); err != nil {
+	content, err := Read(name, file)
+	return content, errors.Join(err, file.Close())
+}
+
+// Read reads the content of a result file, at most 1 MiB: all output variables
+// have room in it, every character escaped. Of a summary or an external
+// execution ID, which are cut anyway, it is the beginning.
+func Read(name string, from io.Reader) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(from, maxFile+1))
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if len(content) > maxFile {
-		if name == FileSummary || name == FileExternalExecutionID {
-			return []byte(strings.ToValidUTF8(string(content[:maxFile]), "")), nil // it is cut anyway
-		}
+	case len(content) <= maxFile:
+		return content, nil
+	case name == FileSummary || name == FileExternalExecutionID:
+		return []byte(strings.ToValidUTF8(string(content[:maxFile]), "")), nil
+	default:
 		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFile)
 	}
-	return content, nil
 }
 
 func parseText(content []byte, into *string) error {

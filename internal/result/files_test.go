@@ -200,6 +200,12 @@ func TestParseFilesFollowsNoSymbolicLink(t *testing.T) {
 	NewWithT(t).Expect(err).To(MatchError("summary: must be a regular file"))
 }
 
+func TestParseFilesNamesTheFileThatAnotherUserKeeps(t *testing.T) {
+	folder := filesOf(map[string]string{FileSummary: "s", FileOutputVariables: "A=1"})
+	_, err := ParseFiles(denied{folder, FileOutputVariables})
+	NewWithT(t).Expect(err).To(MatchError("output-variables: can't be read by this user: make it readable for others (chmod a+r)"))
+}
+
 func FuzzParseFiles(f *testing.F) {
 	for _, seed := range []string{"", "A=1\n", "A=1\r\nA=2", "{}", "null", `{"summary":1}`, "\xff", "50", `{"revision":"r","changeIdentifier":"c"}`, "{\"a"} {
 		for i := range knownFiles() {

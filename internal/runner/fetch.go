@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
@@ -13,7 +12,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 )
 
-// Fetch makes the folders that steps use and unpacks the input artifacts.
+// Fetch makes the folders that steps use, installs the helper for them and
+// unpacks the input artifacts.
 func Fetch(ctx context.Context, o Options) error {
 	return o.conclude(o.fetch(ctx))
 }
@@ -31,9 +31,12 @@ func (o Options) fetch(ctx context.Context) error {
 		folders = append(folders, o.path(filepath.Join(contract.OutputDir, output.Name)))
 	}
 	for _, folder := range folders {
-		if err := openFolder(folder); err != nil {
+		if err := artifact.MakeFolder(folder); err != nil {
 			return err
 		}
+	}
+	if err := o.install(); err != nil {
+		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
@@ -46,17 +49,6 @@ func (o Options) fetch(ctx context.Context) error {
 // atOnce is how many artifacts are fetched side by side: one more would not be
 // faster, but hold more in memory (see artifact.Limits).
 const atOnce = 2
-
-// openFolder makes a folder in which steps of any user may write.
-func openFolder(folder string) error {
-	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return fmt.Errorf("make the folder %s: %w", folder, err)
-	}
-	if err := os.Chmod(folder, 0o777); err != nil { // MkdirAll is subject to umask
-		return fmt.Errorf("open the folder %s to all users: %w", folder, err)
-	}
-	return nil
-}
 
 // attempts at a download that breaks off: the SDK repeats requests that fail,
 // but not what comes after the first byte of an answer.

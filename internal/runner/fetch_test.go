@@ -23,10 +23,36 @@ func TestFetchMakesFoldersThatEveryUserMayWrite(t *testing.T) {
 	for _, name := range []string{"input", "input/src", "input/src/d", "output", "output/app", "output/docs", "result"} {
 		info, err := os.Stat(filepath.Join(p.options.Root, name))
 		p.g.Expect(err).NotTo(HaveOccurred())
-		p.g.Expect(info.Mode()).To(Equal(os.ModeDir|0o777), name)
+		p.g.Expect(info.Mode()).To(Equal(os.ModeDir|os.ModeSetgid|0o777), name)
 	}
 	p.g.Expect(p.options.TerminationLog).NotTo(BeAnExistingFile())
 	p.expectNoSecrets()
+}
+
+func TestFetchInstallsTheHelperForSteps(t *testing.T) {
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	p := newPod(t)
+	p.options.Helper = filepath.Join(t.TempDir(), "step")
+	p.g.Expect(os.WriteFile(p.options.Helper, []byte("one version"), 0o700)).To(Succeed())
+	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+	p.g.Expect(os.WriteFile(p.options.Helper, []byte("another"), 0o700)).To(Succeed())
+	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed(), "a container that runs again")
+	entries, err := os.ReadDir(filepath.Join(p.options.Root, "bin"))
+	p.g.Expect(err).NotTo(HaveOccurred())
+	p.g.Expect(entries).To(HaveLen(1))
+	for name, mode := range map[string]os.FileMode{"bin": os.ModeDir | 0o755, "bin/codepipeline": 0o755} {
+		info, err := os.Stat(filepath.Join(p.options.Root, name))
+		p.g.Expect(err).NotTo(HaveOccurred())
+		p.g.Expect(info.Mode()).To(Equal(mode), name)
+	}
+	p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "bin/codepipeline"))).To(Equal([]byte("another")))
+}
+
+func TestFetchTellsThatItsImageHasNoHelper(t *testing.T) {
+	p := newPod(t)
+	p.options.Helper = filepath.Join(t.TempDir(), "step")
+	p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, "install the helper for steps", "no such file")
 }
 
 func TestFetchWithoutAHandoverMakesOnlyFolders(t *testing.T) {

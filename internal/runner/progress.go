@@ -84,9 +84,8 @@ func (f *follower) read() error {
 	if err != nil {
 		return err
 	}
-	files := resultFiles{folder}
-	f.watch.hold(files) // before they are read: what is written in between is seen as a change
-	read, err := result.ParseProgress(files)
+	f.watch.hold(folder) // before they are read: what is written in between is seen as a change
+	read, err := result.ParseProgress(result.NewFolder(folder))
 	f.said = newer(f.said, read)
 	return errors.Join(err, folder.Close())
 }

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -231,22 +230,6 @@ func TestProgressPassesOverWhatIsNoRegularFile(t *testing.T) {
 	f.shell("rm -r *; echo 40 > percent-complete")
 	f.g.Expect(f.looks()).To(ConsistOf(said(`{"percentComplete":40}`)))
 	f.g.Expect(f.log.String()).To(BeEmpty())
-}
-
-func TestProgressOpensNothingThatTookAFilesPlace(t *testing.T) {
-	g := NewWithT(t)
-	folder := t.TempDir()
-	root, err := os.OpenRoot(folder)
-	g.Expect(err).NotTo(HaveOccurred())
-	defer func() { g.Expect(root.Close()).To(Succeed()) }()
-	g.Expect(syscall.Mkfifo(filepath.Join(folder, "summary"), 0o600)).To(Succeed())
-	g.Expect(os.Symlink("/etc/hostname", filepath.Join(folder, "percent-complete"))).To(Succeed())
-	for _, name := range []string{"summary", "percent-complete", "."} {
-		_, err := resultFiles{root}.Open(name)
-		g.Expect(err).To(MatchError(errIrregular), name)
-	}
-	_, err = resultFiles{root}.Open("../summary")
-	g.Expect(err).To(HaveOccurred())
 }
 
 func TestProgressStaysInTheSharedVolume(t *testing.T) {

@@ -51,7 +51,7 @@ func (o Options) result() (result.Result, error) {
 	if err != nil {
 		return result.Result{}, fmt.Errorf("the result folder %s: %w", contract.ResultDir, err)
 	}
-	given, err := result.ParseFiles(folder.FS())
+	given, err := result.ParseFiles(result.NewFolder(folder))
 	if err := errors.Join(err, folder.Close()); err != nil {
 		return result.Result{}, fmt.Errorf("the result folder %s: %w", contract.ResultDir, err)
 	}

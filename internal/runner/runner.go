@@ -28,6 +28,8 @@ import (
 type Options struct {
 	// Root is the shared volume.
 	Root string
+	// Helper is the program that Fetch installs for steps; empty: none.
+	Helper string
 	// Handover is the path of the handover; a missing file means that the job
 	// moves no artifacts.
 	Handover string

@@ -1,8 +1,6 @@
 package runner
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"syscall"
 
@@ -47,15 +45,16 @@ func (w *watch) moved() bool {
 
 // hold holds the folder and the files that are there by now. One that can't be
 // opened is no loss here: who reads it finds that out too, and tries again.
-func (w *watch) hold(files resultFiles) {
-	folder, err := files.root.Open(".")
+func (w *watch) hold(root *os.Root) {
+	folder, err := root.Open(".")
 	if err != nil {
 		return
 	}
+	files := result.NewFolder(root)
 	// The folder comes first: a name that comes later is seen as a change.
 	w.held = append(w.held, held{folder, stampOf(folder)})
 	for _, name := range result.ProgressFiles() {
-		if file, err := files.open(name); err == nil {
+		if file, err := files.OpenFile(name); err == nil {
 			w.held = append(w.held, held{file, stampOf(file)})
 		}
 	}
@@ -67,49 +66,3 @@ func (w *watch) release() {
 	}
 	w.held = w.held[:0]
 }
-
-// resultFiles opens regular files of the result folder and nothing else, while
-// steps may put anything in their place at any time.
-type resultFiles struct{ root *os.Root }
-
-// Open implements fs.FS.
-func (r resultFiles) Open(name string) (fs.File, error) {
-	file, err := r.open(name)
-	if err != nil {
-		return nil, err // not a nil *os.File in an interface
-	}
-	return file, nil
-}
-
-// Lstat is what fs.Lstat asks for, with ReadLink.
-func (r resultFiles) Lstat(name string) (fs.FileInfo, error) { return r.root.Lstat(name) }
-
-// ReadLink implements fs.ReadLinkFS.
-func (r resultFiles) ReadLink(name string) (string, error) { return r.root.Readlink(name) }
-
-func (r resultFiles) open(name string) (*os.File, error) {
-	before, err := r.root.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !before.Mode().IsRegular() { // opening a FIFO would be felt at its other end
-		return nil, irregular(name)
-	}
-	// It may be another by now. Without O_NONBLOCK a FIFO would never be open.
-	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	opened, err := file.Stat()
-	if err != nil || !opened.Mode().IsRegular() {
-		_ = file.Close() // nothing was done with it
-		return nil, errors.Join(err, irregular(name))
-	}
-	return file, nil
-}
-
-func irregular(name string) error {
-	return &fs.PathError{Op: "open", Path: name, Err: errIrregular}
-}
-
-var errIrregular = errors.New("not a regular file")

@@ -18,7 +18,7 @@ import (
 const (
 	sharedVolume   = "codepipeline-shared"
 	handoverVolume = "codepipeline-handover"
-	// runnerUser is the nonroot user of distroless images.
+	// runnerUser is the nonroot user of distroless images, and its group.
 	runnerUser = 65532
 	// secretConfigPrefix starts the keys of secret properties in the job's Secret.
 	secretConfigPrefix = "config."
@@ -50,12 +50,25 @@ func enclose(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob
 	report := moverContainer(contract.ContainerReport, "report", limit, job, options)
 	pod.InitContainers = append([]corev1.Container{fetch}, steps...)
 	pod.Containers = []corev1.Container{report}
+	shareGroup(pod)
 	pod.Volumes = append(pod.Volumes, corev1.Volume{
 		Name:         sharedVolume,
 		VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}},
 	})
 	if HasArtifacts(job) {
 		pod.Volumes = append(pod.Volumes, handover(job))
+	}
+}
+
+// shareGroup puts all containers into the group that the shared folders belong
+// to. The pod's fsGroup would do it too, but also change the group of every
+// file in the volumes of the template.
+func shareGroup(pod *corev1.PodSpec) {
+	if pod.SecurityContext == nil {
+		pod.SecurityContext = &corev1.PodSecurityContext{}
+	}
+	if groups := pod.SecurityContext.SupplementalGroups; !slices.Contains(groups, runnerUser) {
+		pod.SecurityContext.SupplementalGroups = append(slices.Clone(groups), runnerUser)
 	}
 }
 
@@ -146,6 +159,7 @@ func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alp
 		literal(contract.EnvRegion, action.Spec.AWS.Region),
 		literal(contract.EnvAccountID, job.Spec.AccountID),
 		literal(contract.EnvResult, contract.ResultDir),
+		literal(contract.EnvHelper, contract.HelperFile),
 	}
 	if run.ContinuationToken != "" {
 		env = append(env, literal(contract.EnvContinuationToken, run.ContinuationToken))

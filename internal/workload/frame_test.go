@@ -49,6 +49,31 @@ func TestTheProgressContainerComesBetweenFetchAndTheSteps(t *testing.T) {
 		[]string{contract.ContainerFetch, "db", "compile", "check"}))
 }
 
+func TestAllContainersAreInTheGroupOfTheSharedFolders(t *testing.T) {
+	cases := map[string]struct {
+		given *corev1.PodSecurityContext
+		want  []int64
+	}{
+		"no security context": {nil, []int64{runnerUser}},
+		"groups of its own":   {&corev1.PodSecurityContext{SupplementalGroups: []int64{7}}, []int64{7, runnerUser}},
+		"in the group anyway": {&corev1.PodSecurityContext{SupplementalGroups: []int64{runnerUser, 7}}, []int64{runnerUser, 7}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			given := c.given.DeepCopy()
+			pod := &corev1.PodSpec{SecurityContext: c.given, Containers: []corev1.Container{step("one")}}
+			enclose(pod, nil, sampleJob(), Options{}, false)
+			g.Expect(pod.SecurityContext.SupplementalGroups).To(Equal(c.want))
+			g.Expect(pod.SecurityContext.FSGroup).To(BeNil(), "it would change the group of the template's volumes")
+			if given != nil {
+				given.SupplementalGroups = c.want
+				g.Expect(pod.SecurityContext).To(Equal(given), "nothing else changes")
+			}
+		})
+	}
+}
+
 func names(containers []corev1.Container) []string {
 	var found []string
 	for _, container := range containers {

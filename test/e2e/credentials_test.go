@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	. "github.com/onsi/gomega"
@@ -50,8 +49,7 @@ func TestCredentialsThatExpireWhileStepsRun(t *testing.T) {
 	w := work{Name: "expiring", Script: fmt.Sprintf("sleep %d; echo made > /codepipeline/output/made/file", int((3 * lifetime).Seconds()))}
 	_, err = s.objs.CreateBucket(s.ctx, &s3.CreateBucketInput{Bucket: aws.String("demo-artifacts")})
 	s.Expect(err).NotTo(HaveOccurred())
-	_, err = s.objs.PutObject(s.ctx, &s3.PutObjectInput{Bucket: aws.String("demo-artifacts"), Key: aws.String("e2e.zip"), Body: bytes.NewReader(zipped(s, "file", "text"))})
-	s.Expect(err).NotTo(HaveOccurred())
+	s.put("e2e.zip", zipped(s, "file", "text"))
 	var text bytes.Buffer
 	s.Expect(workYAML.Execute(&text, w)).To(Succeed())
 	manifest := bytes.Replace(text.Bytes(), []byte("outputArtifactDetails: {minimumCount: 0, maximumCount: 0}"),
@@ -61,31 +59,12 @@ func TestCredentialsThatExpireWhileStepsRun(t *testing.T) {
 	s.Expect(err).NotTo(HaveOccurred(), out)
 	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/"+w.Name)
 
-	execution := s.startWithArtifacts("expiring", w.Name)
+	action := custom(types.ActionCategoryTest, w.Name)
+	action.InputArtifacts = []types.InputArtifact{{Name: aws.String("source")}}
+	action.OutputArtifacts = []types.OutputArtifact{{Name: aws.String("made")}}
+	execution := s.startPipeline("expiring", map[string]string{"source": "e2e.zip"}, action)
 	s.Expect(s.ended("expiring", execution)).To(Equal(types.PipelineExecutionStatusSucceeded))
 	log := s.kubectl("-n", namespace, "logs", "job/"+s.pipelineJobs(s, execution)[w.Name].Status.Run.JobName, "-c", "codepipeline-report")
 	t.Log("codepipeline-report:", log)
 	s.Expect(log).To(ContainSubstring("Uploaded an output artifact"))
-}
-
-// startWithArtifacts starts a pipeline whose action takes an artifact and makes one.
-func (s *suite) startWithArtifacts(pipeline, action string) (execution string) {
-	source := aws.String("source")
-	_, err := s.aws.CreatePipeline(s.ctx, &codepipeline.CreatePipelineInput{Pipeline: &types.PipelineDeclaration{
-		Name: &pipeline, RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("demo-artifacts")},
-		Stages: []types.StageDeclaration{
-			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
-				Name: source, OutputArtifacts: []types.OutputArtifact{{Name: source}},
-				ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
-				Configuration: map[string]string{"S3Bucket": "demo-artifacts", "S3ObjectKey": "e2e.zip"},
-			}}},
-			{Name: aws.String("Work"), Actions: []types.ActionDeclaration{{
-				Name: &action, InputArtifacts: []types.InputArtifact{{Name: source}}, OutputArtifacts: []types.OutputArtifact{{Name: aws.String("made")}},
-				ActionTypeId: &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: aws.String("E2E-" + action), Version: aws.String("1")},
-			}}},
-		},
-	}})
-	s.Expect(err).NotTo(HaveOccurred())
-	return s.start(pipeline)
 }

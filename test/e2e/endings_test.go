@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	. "github.com/onsi/gomega"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -89,28 +88,12 @@ func (s *suite) apply(works ...work) {
 // startWorks starts a pipeline in which the actions run beside each other.
 func (s *suite) startWorks(pipeline string, works ...work) (execution string) {
 	s.t.Helper()
-	_, err := s.objs.PutObject(s.ctx, &s3.PutObjectInput{Bucket: aws.String("demo-artifacts"), Key: aws.String("e2e.zip")})
-	s.Expect(err).NotTo(HaveOccurred())
-	declared := &types.PipelineDeclaration{
-		Name: &pipeline, RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("demo-artifacts")},
-		Stages: []types.StageDeclaration{{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
-			Name: aws.String("source"), OutputArtifacts: []types.OutputArtifact{{Name: aws.String("source")}},
-			ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
-			Configuration: map[string]string{"S3Bucket": "demo-artifacts", "S3ObjectKey": "e2e.zip"},
-		}}}, {Name: aws.String("Work")}},
-	}
+	s.put("e2e.zip", nil)
+	var actions []types.ActionDeclaration
 	for _, w := range works {
-		declared.Stages[1].Actions = append(declared.Stages[1].Actions, types.ActionDeclaration{
-			Name:         aws.String(w.Name),
-			ActionTypeId: &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: aws.String("E2E-" + w.Name), Version: aws.String("1")},
-		})
+		actions = append(actions, custom(types.ActionCategoryTest, w.Name))
 	}
-	_, err = s.aws.DeletePipeline(s.ctx, &codepipeline.DeletePipelineInput{Name: &pipeline}) // of an earlier run
-	s.Expect(err).NotTo(HaveOccurred())
-	_, err = s.aws.CreatePipeline(s.ctx, &codepipeline.CreatePipelineInput{Pipeline: declared})
-	s.Expect(err).NotTo(HaveOccurred())
-	return s.start(pipeline)
+	return s.startPipeline(pipeline, map[string]string{"source": "e2e.zip"}, actions...)
 }
 
 // actionState is an action as CodePipeline shows it.
@@ -140,11 +123,11 @@ func endings() []work {
 		{Name: "hand-off", status: succeeded, message: "^deployed after -step-2$", Script: `case "${CODEPIPELINE_CONTINUATION_TOKEN:-}" in
 			step-2) echo "deployed after -step-2" > "$CODEPIPELINE_RESULT/summary" ;;
 			step-1) printf step-2 > "$CODEPIPELINE_RESULT/continuation-token" ;;
-			*) printf step-1 > "$CODEPIPELINE_RESULT/continuation-token" ;;
+			*) "$CODEPIPELINE" continue step-1 ;;
 			esac`},
 		{Name: "progress", Spec: "progress: {interval: 20s}", status: succeeded, message: "^all 6 parts$",
 			Script: `for i in 1 2 3 4 5 6; do
-			echo "part $i" > "$CODEPIPELINE_RESULT/summary"; echo $((i * 15)) > "$CODEPIPELINE_RESULT/percent-complete"; sleep 20
+			"$CODEPIPELINE" progress $((i * 15)) "part $i"; sleep 20
 			done; echo "all 6 parts" > "$CODEPIPELINE_RESULT/summary"; echo 100 > "$CODEPIPELINE_RESULT/percent-complete"`},
 		{Name: "deleted", Script: "sleep 600", status: failed, code: "JobFailed", message: "cancelled: the PipelineJob .* was deleted"},
 		{Name: "job-gone", Script: "sleep 600", status: failed, code: "SystemUnavailable", message: "the Kubernetes Job .* was deleted while it worked"},

@@ -20,9 +20,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -99,36 +97,17 @@ func zipped(g Gomega, name, content string) []byte {
 
 // startRestricted makes a pipeline with five sources and the action, and starts it.
 func (s *suite) startRestricted(password string) (execution string) {
-	pipeline := "restricted"
-	declared := &types.PipelineDeclaration{
-		Name: &pipeline, RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("demo-artifacts")},
-		Stages:        []types.StageDeclaration{{Name: aws.String("Source")}, {Name: aws.String("Work")}},
-	}
-	work := types.ActionDeclaration{
-		Name:          aws.String("restricted"),
-		ActionTypeId:  &types.ActionTypeId{Category: "Build", Owner: "Custom", Provider: aws.String("E2E-restricted"), Version: aws.String("1")},
-		Configuration: map[string]string{"Password": password},
-	}
+	work := custom(types.ActionCategoryBuild, "restricted")
+	work.Configuration = map[string]string{"Password": password}
+	sources := map[string]string{}
 	for i := 1; i <= artifacts; i++ {
-		key, in := fmt.Sprintf("restricted-%d.zip", i), fmt.Sprintf("in%d", i)
-		_, err := s.objs.PutObject(s.ctx, &s3.PutObjectInput{Bucket: aws.String("demo-artifacts"), Key: &key,
-			Body: bytes.NewReader(zipped(s, "file", in))})
-		s.Expect(err).NotTo(HaveOccurred())
-		declared.Stages[0].Actions = append(declared.Stages[0].Actions, types.ActionDeclaration{
-			Name: &in, OutputArtifacts: []types.OutputArtifact{{Name: &in}},
-			ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
-			Configuration: map[string]string{"S3Bucket": "demo-artifacts", "S3ObjectKey": key},
-		})
+		in := fmt.Sprintf("in%d", i)
+		sources[in] = fmt.Sprintf("restricted-%d.zip", i)
+		s.put(sources[in], zipped(s, "file", in))
 		work.InputArtifacts = append(work.InputArtifacts, types.InputArtifact{Name: &in})
 		work.OutputArtifacts = append(work.OutputArtifacts, types.OutputArtifact{Name: aws.String(fmt.Sprintf("out%d", i))})
 	}
-	declared.Stages[1].Actions = []types.ActionDeclaration{work}
-	_, err := s.aws.DeletePipeline(s.ctx, &codepipeline.DeletePipelineInput{Name: &pipeline}) // of an earlier run
-	s.Expect(err).NotTo(HaveOccurred())
-	_, err = s.aws.CreatePipeline(s.ctx, &codepipeline.CreatePipelineInput{Pipeline: declared})
-	s.Expect(err).NotTo(HaveOccurred())
-	return s.start(pipeline)
+	return s.startPipeline("restricted", sources, work)
 }
 
 // TestRestrictedWithFiveArtifactsAndASecret runs non-root steps of different
@@ -289,28 +268,12 @@ func inNetworkOf(pid string) func(context.Context, string, string) (net.Conn, er
 
 // expectOutputs reads the five objects that the action wrote, and its variable.
 func (s *suite) expectOutputs(execution string) {
-	listed, err := s.aws.ListActionExecutions(s.ctx, &codepipeline.ListActionExecutionsInput{
-		PipelineName: aws.String("restricted"), Filter: &types.ActionExecutionFilter{PipelineExecutionId: &execution},
-	})
-	s.Expect(err).NotTo(HaveOccurred())
-	at := slices.IndexFunc(listed.ActionExecutionDetails, func(a types.ActionExecutionDetail) bool { return *a.ActionName == "restricted" })
-	outputs := listed.ActionExecutionDetails[at].Output.OutputArtifacts
-	variables := listed.ActionExecutionDetails[at].Output.OutputVariables
-	s.Expect(variables["LARGE"] == strings.Repeat("x", 122875)).To(BeTrue(), "as many bytes as CodePipeline takes")
-	s.Expect(outputs).To(HaveLen(artifacts))
-	for _, output := range outputs {
-		object, err := s.objs.GetObject(s.ctx, &s3.GetObjectInput{Bucket: output.S3location.Bucket, Key: output.S3location.Key})
-		s.Expect(err).NotTo(HaveOccurred())
-		content, err := io.ReadAll(object.Body)
-		s.Expect(err).NotTo(HaveOccurred())
-		archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
-		s.Expect(err).NotTo(HaveOccurred())
-		file, err := archive.Open("file")
-		s.Expect(err).NotTo(HaveOccurred())
-		text, err := io.ReadAll(file)
-		s.Expect(err).NotTo(HaveOccurred())
-		s.Expect(string(text)).To(Equal(strings.Replace(*output.Name, "out", "in", 1)))
-		_, err = archive.Open("more")
-		s.Expect(err).NotTo(HaveOccurred(), "what the second step, of another user, has added")
+	output := s.actionOf("restricted", execution, "restricted").Output
+	s.Expect(output.OutputVariables["LARGE"] == strings.Repeat("x", 122875)).To(BeTrue(), "as many bytes as CodePipeline takes")
+	s.Expect(output.OutputArtifacts).To(HaveLen(artifacts))
+	for _, artifact := range output.OutputArtifacts {
+		archive := s.archiveAt(artifact.S3location)
+		s.Expect(s.fileOf(archive, "file")).To(Equal(strings.Replace(*artifact.Name, "out", "in", 1)))
+		s.Expect(s.fileOf(archive, "more")).To(Equal("changed\n"), "what the second step, of another user, has added")
 	}
 }

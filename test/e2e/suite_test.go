@@ -5,18 +5,22 @@
 package e2e
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
@@ -136,6 +140,79 @@ func (s *suite) start(pipeline string) string {
 	out, err := s.aws.StartPipelineExecution(s.ctx, &codepipeline.StartPipelineExecutionInput{Name: &pipeline})
 	s.Expect(err).NotTo(HaveOccurred())
 	return *out.PipelineExecutionId
+}
+
+// custom is an action of the type that a CustomAction of this name registers.
+func custom(category types.ActionCategory, name string) types.ActionDeclaration {
+	return types.ActionDeclaration{Name: &name, ActionTypeId: &types.ActionTypeId{
+		Category: category, Owner: types.ActionOwnerCustom, Provider: aws.String("E2E-" + name), Version: aws.String("1"),
+	}}
+}
+
+// startPipeline declares a pipeline anew and starts it. Its sources are objects
+// in demo-artifacts by the name of their action, which is also that of the
+// artifact; the actions run beside each other.
+func (s *suite) startPipeline(pipeline string, sources map[string]string, actions ...types.ActionDeclaration) (execution string) {
+	s.t.Helper()
+	bucket := aws.String("demo-artifacts")
+	declared := &types.PipelineDeclaration{
+		Name: &pipeline, RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
+		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: bucket},
+		Stages:        []types.StageDeclaration{{Name: aws.String("Source")}, {Name: aws.String("Work"), Actions: actions}},
+	}
+	for name, key := range sources {
+		declared.Stages[0].Actions = append(declared.Stages[0].Actions, types.ActionDeclaration{
+			Name: &name, OutputArtifacts: []types.OutputArtifact{{Name: &name}},
+			ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
+			Configuration: map[string]string{"S3Bucket": *bucket, "S3ObjectKey": key},
+		})
+	}
+	_, err := s.aws.DeletePipeline(s.ctx, &codepipeline.DeletePipelineInput{Name: &pipeline}) // of an earlier run
+	s.Expect(err).NotTo(HaveOccurred())
+	_, err = s.aws.CreatePipeline(s.ctx, &codepipeline.CreatePipelineInput{Pipeline: declared})
+	s.Expect(err).NotTo(HaveOccurred())
+	return s.start(pipeline)
+}
+
+// put stores an object that can be a source.
+func (s *suite) put(key string, content []byte) {
+	s.t.Helper()
+	_, err := s.objs.PutObject(s.ctx, &s3.PutObjectInput{Bucket: aws.String("demo-artifacts"), Key: &key, Body: bytes.NewReader(content)})
+	s.Expect(err).NotTo(HaveOccurred())
+}
+
+// actionOf is an action of an execution, with its input and its output.
+func (s *suite) actionOf(pipeline, execution, name string) types.ActionExecutionDetail {
+	s.t.Helper()
+	listed, err := s.aws.ListActionExecutions(s.ctx, &codepipeline.ListActionExecutionsInput{
+		PipelineName: &pipeline, Filter: &types.ActionExecutionFilter{PipelineExecutionId: &execution},
+	})
+	s.Expect(err).NotTo(HaveOccurred())
+	at := slices.IndexFunc(listed.ActionExecutionDetails, func(a types.ActionExecutionDetail) bool { return *a.ActionName == name })
+	s.Expect(at).NotTo(Equal(-1), "action %s is not in the list", name)
+	return listed.ActionExecutionDetails[at]
+}
+
+// archiveAt reads an artifact.
+func (s *suite) archiveAt(place *types.S3Location) *zip.Reader {
+	s.t.Helper()
+	object, err := s.objs.GetObject(s.ctx, &s3.GetObjectInput{Bucket: place.Bucket, Key: place.Key})
+	s.Expect(err).NotTo(HaveOccurred())
+	content, err := io.ReadAll(object.Body)
+	s.Expect(err).NotTo(HaveOccurred())
+	archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	s.Expect(err).NotTo(HaveOccurred())
+	return archive
+}
+
+// fileOf reads a file of an artifact.
+func (s *suite) fileOf(archive *zip.Reader, name string) string {
+	s.t.Helper()
+	file, err := archive.Open(name)
+	s.Expect(err).NotTo(HaveOccurred())
+	content, err := io.ReadAll(file)
+	s.Expect(err).NotTo(HaveOccurred())
+	return string(content)
 }
 
 // ended waits for an execution's end.

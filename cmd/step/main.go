@@ -1,0 +1,19 @@
+// Command step is the helper for steps. They find it as
+// /codepipeline/bin/codepipeline, with its path in $CODEPIPELINE.
+package main
+
+import (
+	"cmp"
+	"os"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/helper"
+)
+
+func main() {
+	os.Exit(helper.Program{
+		// A step may have run it with an environment of its own.
+		Folder: cmp.Or(os.Getenv(contract.EnvResult), contract.ResultDir),
+		Stdin:  os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	}.Run(os.Args[1:]))
+}

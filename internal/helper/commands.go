@@ -1,0 +1,151 @@
+package helper
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// command decides which files are to be written.
+type command struct {
+	takes string
+	// least and most bound how many arguments there are.
+	least, most int
+	files       func(given) ([]file, error)
+}
+
+const takenByRevision = "[--created TIME] [--summary TEXT] REVISION CHANGE"
+
+var commands = map[string]command{
+	"progress":    {"PERCENT [SUMMARY]", 1, 2, progress},
+	"summary":     {"TEXT", 1, 1, summary},
+	"output":      {"KEY=VALUE...", 1, math.MaxInt, output},
+	"external-id": {"ID", 1, 1, externalID},
+	"continue":    {"TOKEN", 1, 1, continuation},
+	"revision":    {takenByRevision, 2, math.MaxInt, revision},
+}
+
+// given is what a command goes by.
+type given struct {
+	args   []string
+	stdin  io.Reader
+	folder *folder
+}
+
+// file is a result file as it will be.
+type file struct {
+	name    string
+	content []byte
+}
+
+func line(name, text string) file { return file{name, []byte(text + "\n")} }
+
+func progress(g given) ([]file, error) {
+	files := []file{line(result.FilePercentComplete, g.args[0])}
+	if len(g.args) == 1 {
+		return files, nil
+	}
+	told, err := g.text(result.FileSummary, g.args[1])
+	return append(files, told), err
+}
+
+func summary(g given) ([]file, error) {
+	told, err := g.text(result.FileSummary, g.args[0])
+	return []file{told}, err
+}
+
+// text is a file of what was given as an argument or on standard input.
+func (g given) text(name, arg string) (file, error) {
+	if arg != "-" {
+		return line(name, arg), nil
+	}
+	content, err := result.Read(name, g.stdin)
+	return file{name, content}, err
+}
+
+func externalID(g given) ([]file, error) {
+	return []file{line(result.FileExternalExecutionID, g.args[0])}, nil
+}
+
+func continuation(g given) ([]file, error) {
+	return []file{line(result.FileContinuationToken, g.args[0])}, nil
+}
+
+// output adds variables to those there are. One that is there already gets the
+// new value: a later step knows better.
+func output(g given) ([]file, error) {
+	before, err := g.folder.read(result.FileOutputVariables)
+	if err != nil {
+		return nil, err
+	}
+	next, err := g.variables()
+	if err != nil {
+		return nil, err
+	}
+	variables := map[string]string{}
+	maps.Copy(variables, before.OutputVariables)
+	maps.Copy(variables, next.OutputVariables)
+	var content strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(variables)) {
+		fmt.Fprintf(&content, "%s=%s\n", key, variables[key])
+	}
+	return []file{{result.FileOutputVariables, []byte(content.String())}}, nil
+}
+
+// variables reads those of the command line as the lines of a file are read.
+func (g given) variables() (result.Result, error) {
+	var taken result.Result
+	if slices.Equal(g.args, []string{"-"}) {
+		content, err := result.Read(result.FileOutputVariables, g.stdin)
+		if err != nil {
+			return taken, err
+		}
+		return taken, taken.Take(result.FileOutputVariables, content)
+	}
+	for _, arg := range g.args {
+		key, _, found := strings.Cut(arg, "=")
+		if !found {
+			return taken, usageError(fmt.Sprintf("%.50q must be KEY=VALUE", arg))
+		}
+		if strings.ContainsAny(arg, "\r\n") {
+			return taken, fmt.Errorf("the value of %.50q has a line break, for which %s has no room: encode it, or write %s",
+				key, result.FileOutputVariables, result.FileResult)
+		}
+	}
+	return taken, taken.Take(result.FileOutputVariables, []byte(strings.Join(g.args, "\n")))
+}
+
+func revision(g given) ([]file, error) {
+	var found result.Revision
+	flags := flag.NewFlagSet("revision", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // its error is printed as all are
+	flags.StringVar(&found.RevisionSummary, "summary", "", "")
+	flags.Func("created", "", func(text string) error {
+		created, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return fmt.Errorf("must be a time as in 2006-01-02T15:04:05Z (RFC 3339)")
+		}
+		found.Created = &created
+		return nil
+	})
+	if err := flags.Parse(g.args); err != nil {
+		return nil, usageError(err.Error())
+	}
+	if flags.NArg() != 2 {
+		return nil, usageError("usage: codepipeline revision " + takenByRevision)
+	}
+	found.Revision, found.ChangeIdentifier = flags.Arg(0), flags.Arg(1)
+	content, err := json.Marshal(found)
+	if err != nil {
+		return nil, fmt.Errorf("encode the revision: %w", err)
+	}
+	return []file{{result.FileRevision, content}}, nil
+}

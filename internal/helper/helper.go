@@ -1,0 +1,91 @@
+// Package helper is the program that steps may call to say what became of
+// their work. All that it does can be done by writing the files of package
+// result; it holds them to their rules at once, while the step can still do
+// something about it, and writes each as a whole.
+package helper
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Exit codes.
+const (
+	exitOK = 0
+	// exitRefused is for a result that breaks a rule or can't be written.
+	exitRefused = 1
+	// exitUsage is for a command line that can't be used.
+	exitUsage = 2
+)
+
+const usage = `codepipeline writes the results of a step, into the folder $CODEPIPELINE_RESULT.
+
+  codepipeline progress PERCENT [SUMMARY]  how much of the work is done: 0 to 100
+  codepipeline summary TEXT                what came of the work, or what it does now
+  codepipeline output KEY=VALUE...         output variables of the action, added to those there are
+  codepipeline external-id ID              the work's ID elsewhere, for the link in the console
+  codepipeline continue TOKEN              run the action again later, with this token
+  codepipeline revision [--created TIME] [--summary TEXT] REVISION CHANGE
+                                           the revision that a source action found
+  codepipeline help                        this text
+
+In place of a TEXT, and of all KEY=VALUE, - reads standard input.
+Exit codes: 0, 1 (a result breaks a rule or can't be written), 2 (a wrong command line).
+`
+
+// Program is what the helper runs with.
+type Program struct {
+	// Folder is the result folder.
+	Folder         string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// Run does what the command line says, and gives the exit code.
+func (p Program) Run(args []string) int {
+	if len(args) == 0 {
+		fmt.Fprint(p.Stderr, usage)
+		return exitUsage
+	}
+	name, args := args[0], args[1:]
+	if name == "help" || name == "--help" || name == "-h" {
+		fmt.Fprint(p.Stdout, usage)
+		return exitOK
+	}
+	err := p.do(name, args)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(p.Stderr, "codepipeline %s: %v\n", name, err)
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	return exitRefused
+}
+
+func (p Program) do(name string, args []string) error {
+	command, known := commands[name]
+	if !known {
+		return usageError("there is no such command: see codepipeline help")
+	}
+	if len(args) < command.least || len(args) > command.most {
+		return usageError("usage: codepipeline " + strings.TrimSpace(name+" "+command.takes))
+	}
+	folder, err := openFolder(p.Folder)
+	if err != nil {
+		return err
+	}
+	defer folder.close()
+	files, err := command.files(given{args, p.Stdin, folder})
+	if err != nil {
+		return err
+	}
+	return folder.write(files)
+}
+
+// usageError says why a command line can't be used.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }

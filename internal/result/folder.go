@@ -1,0 +1,60 @@
+package result
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Folder is a result folder in which only regular files can be opened, while
+// steps may put anything in their place at any time.
+type Folder struct{ root *os.Root }
+
+// NewFolder is the folder that is open as root, which stays the caller's.
+func NewFolder(root *os.Root) Folder { return Folder{root} }
+
+// Open implements fs.FS.
+func (f Folder) Open(name string) (fs.File, error) {
+	file, err := f.OpenFile(name)
+	if err != nil {
+		return nil, err // not a nil *os.File in an interface
+	}
+	return file, nil
+}
+
+// ReadDir implements fs.ReadDirFS.
+func (f Folder) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(f.root.FS(), name) }
+
+// Lstat is what fs.Lstat asks for, with ReadLink.
+func (f Folder) Lstat(name string) (fs.FileInfo, error) { return f.root.Lstat(name) }
+
+// ReadLink implements fs.ReadLinkFS.
+func (f Folder) ReadLink(name string) (string, error) { return f.root.Readlink(name) }
+
+// OpenFile opens a regular file to read it.
+func (f Folder) OpenFile(name string) (*os.File, error) {
+	before, err := f.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !before.Mode().IsRegular() { // opening a FIFO would be felt at its other end
+		return nil, irregular(name)
+	}
+	// It may be another by now. Without O_NONBLOCK a FIFO would never be open.
+	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := file.Stat()
+	if err != nil || !opened.Mode().IsRegular() {
+		return nil, errors.Join(err, irregular(name), file.Close())
+	}
+	return file, nil
+}
+
+func irregular(name string) error {
+	return &fs.PathError{Op: "open", Path: name, Err: errIrregular}
+}
+
+var errIrregular = errors.New("not a regular file")

@@ -1,0 +1,45 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+)
+
+// install puts the helper where steps find it.
+func (o Options) install() error {
+	if o.Helper == "" {
+		return nil
+	}
+	to := o.path(contract.HelperFile)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return fmt.Errorf("make the folder of the helper for steps: %w", err)
+	}
+	// The umask has no say: steps of every user run it.
+	if err := errors.Join(os.Chmod(filepath.Dir(to), 0o755), copyProgram(o.Helper, to)); err != nil {
+		return fmt.Errorf("install the helper for steps: %w", err)
+	}
+	return nil
+}
+
+// copyProgram replaces what is there at once: a sidecar may run it.
+func copyProgram(from, to string) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	next, err := os.CreateTemp(filepath.Dir(to), ".next-*")
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(next, source)
+	if err := errors.Join(err, next.Chmod(0o755), next.Close()); err != nil {
+		return errors.Join(err, os.Remove(next.Name()))
+	}
+	return os.Rename(next.Name(), to)
+}
