@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -43,7 +44,43 @@ type options struct {
 	maxConcurrentJobs int
 	allowedRoles      roles
 	eventQueueURL     string
+	artifacts         artifactLimits
 	log               zap.Options
+}
+
+// artifactLimits bound what an input artifact may unpack to; zero is the
+// runner's default.
+type artifactLimits struct {
+	size           resource.QuantityValue
+	entries, ratio int
+}
+
+func (l *artifactLimits) bind() {
+	flag.Var(&l.size, "artifact-max-size", "Bytes that an input artifact may unpack to, such as 100Gi; 0: 64Gi.")
+	flag.IntVar(&l.entries, "artifact-max-entries", 0, "Files, folders and links that an input artifact may have; 0: 5000000.")
+	flag.IntVar(&l.ratio, "artifact-max-ratio", 0,
+		"How many times as many bytes as the artifact itself its files may have, from 1 GiB on; 0: 200.")
+}
+
+// args are the runner's.
+func (l *artifactLimits) args() ([]string, error) {
+	var args []string
+	for _, limit := range []struct {
+		flag, arg string
+		value     int64
+	}{
+		{"artifact-max-size", "max-bytes", l.size.Value()},
+		{"artifact-max-entries", "max-entries", int64(l.entries)},
+		{"artifact-max-ratio", "max-ratio", int64(l.ratio)},
+	} {
+		switch {
+		case limit.value < 0:
+			return nil, fmt.Errorf("--%s is %d: it must be 0 or more", limit.flag, limit.value)
+		case limit.value > 0:
+			args = append(args, fmt.Sprintf("--%s=%d", limit.arg, limit.value))
+		}
+	}
+	return args, nil
 }
 
 // roles is a flag with a list of patterns.
@@ -83,6 +120,7 @@ func parse() (options, error) {
 		"Roles that spec.aws.roleARN may name, separated by commas, * for any characters and ? for any one (default: all).")
 	flag.StringVar(&o.eventQueueURL, "event-queue-url", "",
 		"SQS queue with CodePipeline's action execution events, so that jobs need not wait for a poll (default: none).")
+	o.artifacts.bind()
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if o.renewal < 5*time.Second || o.renewal > 10*time.Minute {
@@ -114,13 +152,17 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	fetchArgs, err := o.artifacts.args()
+	if err != nil {
+		return err
+	}
 	mgr, err := newManager(o)
 	if err != nil {
 		return err
 	}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
 		Clock:              clock.RealClock{},
-		Workload:           workload.Options{RunnerImage: o.runnerImage, RunnerEnv: env},
+		Workload:           workload.Options{RunnerImage: o.runnerImage, RunnerEnv: env, FetchArgs: fetchArgs},
 		ClusterID:          o.clusterID,
 		ExecutionInterval:  o.executionInterval,
 		CredentialsRenewal: o.renewal,

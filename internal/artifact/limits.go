@@ -57,9 +57,9 @@ func (w *treeWriter) checkBytes(entry string) error {
 	limits := w.limits
 	switch {
 	case w.bytes > limits.Bytes:
-		return refuse("", fmt.Errorf("more than %d bytes when unpacked", limits.Bytes))
+		return refuse("", fmt.Errorf("more than %d bytes when unpacked (the operator's --artifact-max-size)", limits.Bytes))
 	case limits.Ratio > 0 && w.bytes > limits.RatioFrom && w.bytes/limits.Ratio > w.source.bytes:
-		return refuse(entry, fmt.Errorf("with it, the files have more than %d times as many bytes as the archive", limits.Ratio))
+		return refuse(entry, fmt.Errorf("with it, the files have more than %d times as many bytes as the archive (the operator's --artifact-max-ratio)", limits.Ratio))
 	}
 	return nil
 }

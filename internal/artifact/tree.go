@@ -111,7 +111,7 @@ func isOurs(err error) bool {
 func (w *treeWriter) count() error {
 	w.entries++
 	if w.entries > w.limits.Entries {
-		return refuse("", fmt.Errorf("more than %d entries", w.limits.Entries))
+		return refuse("", fmt.Errorf("more than %d entries (the operator's --artifact-max-entries)", w.limits.Entries))
 	}
 	return nil
 }

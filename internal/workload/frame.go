@@ -47,6 +47,7 @@ func enclose(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob
 	}
 	limit := envelopeLimit(len(steps) + 2)
 	fetch := moverContainer(contract.ContainerFetch, "fetch", limit, job, options)
+	fetch.Command = append(fetch.Command, options.FetchArgs...)
 	report := moverContainer(contract.ContainerReport, "report", limit, job, options)
 	pod.InitContainers = append([]corev1.Container{fetch}, steps...)
 	pod.Containers = []corev1.Container{report}
