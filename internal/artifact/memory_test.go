@@ -1,0 +1,236 @@
+package artifact
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+)
+
+// mostMemory, in MiB, is what the runner may take at its peak, whatever the
+// size of an artifact is.
+const mostMemory = 64
+
+// bucketOnDisk is as much of S3 as the AWS CLI and the runner use. The
+// emulator would be slower than both: it holds its objects in memory.
+type bucketOnDisk struct{ folder string }
+
+func (b bucketOnDisk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	file := filepath.Join(b.folder, filepath.Base(r.URL.Path))
+	query := r.URL.Query()
+	switch {
+	case r.Method == http.MethodPost && query.Has("uploads"):
+		fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+	case r.Method == http.MethodPost:
+		fmt.Fprintf(w, `<CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>`)
+	case r.Method == http.MethodPut:
+		number, _ := strconv.ParseInt(query.Get("partNumber"), 10, 64)
+		if err := store(file, max(number-1, 0)*partSize, r); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("ETag", `"e"`)
+	default:
+		w.Header().Set("ETag", `"e"`)
+		http.ServeFile(w, r, file)
+	}
+}
+
+// store writes a part: the CLI's have the size of the runner's.
+func store(name string, at int64, r *http.Request) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	var body io.Reader = r.Body
+	if strings.Contains(r.Header.Get("Content-Encoding"), "aws-chunked") {
+		body = &chunked{from: bufio.NewReader(r.Body)}
+	}
+	if _, err := io.Copy(io.NewOffsetWriter(file, at), body); err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// chunked reads a body in chunks, each behind a line with its size.
+type chunked struct {
+	from *bufio.Reader
+	left int64
+}
+
+func (c *chunked) Read(p []byte) (int, error) {
+	for c.left == 0 {
+		line, err := c.from.ReadString('\n')
+		if err != nil {
+			return 0, err
+		}
+		size, _, _ := strings.Cut(strings.TrimSpace(line), ";")
+		if size == "" {
+			continue // behind a chunk
+		}
+		if c.left, err = strconv.ParseInt(size, 16, 64); err != nil || c.left == 0 {
+			return 0, io.EOF
+		}
+	}
+	n, err := c.from.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
+}
+
+// words compress as logs and sources do.
+var words = strings.Fields("pipeline artifact the of job error return func step 127.0.0.1 INFO WARN build/output {} () := <div class=")
+
+// fill makes a file. Its content repeats at a distance that no compression of
+// zip archives looks back.
+func fill(g Gomega, name string, random *rand.Rand, size int, compressible bool) {
+	var piece []byte
+	for len(piece) < min(size, 1<<20) {
+		if compressible {
+			piece = fmt.Appendf(piece, "%s %x ", words[random.IntN(len(words))], random.IntN(1<<12))
+		} else {
+			piece = little.AppendUint64(piece, random.Uint64())
+		}
+	}
+	file, err := os.Create(name)
+	g.Expect(err).NotTo(HaveOccurred())
+	for left := size; left > 0; left -= len(piece) {
+		_, err = file.Write(piece[:min(left, len(piece))])
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(file.Close()).To(Succeed())
+}
+
+type cost struct {
+	wall time.Duration
+	// rss is the most memory that a process took, in MiB.
+	rss int64
+}
+
+func (c cost) and(next cost) cost { return cost{c.wall + next.wall, max(c.rss, next.rss)} }
+
+func run(g Gomega, folder string, command ...string) cost {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir = folder
+	var told strings.Builder
+	cmd.Stderr = &told
+	began := time.Now()
+	g.Expect(cmd.Start()).To(Succeed())
+	ended, peak := make(chan struct{}), make(chan int64)
+	go func() { peak <- peakOf(cmd.Process.Pid, ended) }()
+	err := cmd.Wait()
+	took := time.Since(began)
+	close(ended)
+	used := cost{took, <-peak}
+	g.Expect(err).NotTo(HaveOccurred(), told.String)
+	return used
+}
+
+// peakOf is the most memory that a process has, in MiB, until ended. What
+// wait gives would begin with the memory of this process, from which it came.
+func peakOf(process int, ended <-chan struct{}) (peak int64) {
+	for {
+		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process))
+		if _, after, found := strings.Cut(string(content), "VmHWM:"); err == nil && found {
+			size, _ := strconv.ParseInt(strings.Fields(after)[0], 10, 64) // in KiB, or the process is ending
+			peak = max(peak, size>>10)
+		}
+		select {
+		case <-ended:
+			return peak
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// buildRunner builds the runner as images have it.
+func buildRunner(g Gomega, folder string) string {
+	program := filepath.Join(folder, "runner")
+	run(g, ".", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "../../cmd/runner")
+	return program
+}
+
+// workshop is where the runner's own program moves artifacts.
+type workshop struct {
+	*WithT
+	runner, base string
+	// tree is the folder of the output artifact, which is named app.
+	tree string
+}
+
+func newWorkshop(t *testing.T, runner string) *workshop {
+	w := &workshop{NewWithT(t), runner, t.TempDir(), ""}
+	bucket := filepath.Join(w.base, "bucket")
+	w.tree = filepath.Join(w.base, "shared", "output", "app")
+	for _, folder := range []string{bucket, w.tree} {
+		w.Expect(os.MkdirAll(folder, 0o777)).To(Succeed())
+	}
+	server := httptest.NewServer(bucketOnDisk{bucket})
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ENDPOINT_URL", server.URL)
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKID")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("AWS_DEFAULT_REGION", "eu-west-1")
+	return w
+}
+
+// hand names the objects that become input artifacts of the same names, and
+// the object that the output artifact becomes.
+func (w *workshop) hand(inputs []string, output string) {
+	handover := contract.Handover{
+		Region: "eu-west-1", OutputArtifacts: []contract.Artifact{{Name: "app", Bucket: "bucket", ObjectKey: output}},
+		Credentials: contract.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"},
+	}
+	for _, key := range inputs {
+		handover.InputArtifacts = append(handover.InputArtifacts, contract.Artifact{Name: key, Bucket: "bucket", ObjectKey: key})
+	}
+	content, err := json.Marshal(handover)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(os.WriteFile(filepath.Join(w.base, "handover"), content, 0o600)).To(Succeed())
+}
+
+func (w *workshop) input(name string) string { return filepath.Join(w.base, "shared", "input", name) }
+
+func (w *workshop) command(name string) []string {
+	command := []string{w.runner, name, "--root=" + filepath.Join(w.base, "shared"),
+		"--handover=" + filepath.Join(w.base, "handover"), "--termination-log=" + filepath.Join(w.base, "log")}
+	if name == "fetch" {
+		command = append(command, "--helper=")
+	}
+	return command
+}
+
+func TestMemoryDoesNotGrowWithArtifacts(t *testing.T) {
+	w := newWorkshop(t, buildRunner(NewWithT(t), t.TempDir()))
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 6 {
+		fill(w, filepath.Join(w.tree, fmt.Sprintf("file-%d", i)), random, 24<<20, i%2 == 0)
+	}
+	expect := func(command string) {
+		used := run(w, w.base, w.command(command)...)
+		t.Logf("%s: %d MiB", command, used.rss)
+		w.Expect(used.rss).To(And(BeNumerically(">", 0), BeNumerically("<", mostMemory)))
+	}
+	w.hand(nil, "one")
+	expect("report")
+	bucket := filepath.Join(w.base, "bucket")
+	w.Expect(os.Link(filepath.Join(bucket, "one"), filepath.Join(bucket, "two"))).To(Succeed())
+	w.hand([]string{"one", "two"}, "none")
+	expect("fetch")
+	for _, key := range []string{"one", "two"} {
+		run(w, w.base, "diff", "-r", w.tree, w.input(key))
+	}
+}
