@@ -25,6 +25,26 @@ import (
 // It reads through os.Root: a sidecar that runs beside may swap a file for a
 // symbolic link, and must not have it followed to the job's credentials.
 func Pack(ctx context.Context, folder *os.Root, to io.Writer) error {
+	return pack(ctx, folder, &bounded{to, maxPacked})
+}
+
+// maxPacked is, in bytes, what an upload has room for: S3 takes 10,000 parts.
+const maxPacked = 10_000 * partSize
+
+// bounded refuses what is more than an upload has room for.
+type bounded struct {
+	to   io.Writer
+	left int64
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= int64(len(p)); b.left < 0 {
+		return 0, refuse("", fmt.Errorf("its zip archive has more than %d bytes: split it, or give the place of the files as an output variable", int64(maxPacked)))
+	}
+	return b.to.Write(p)
+}
+
+func pack(ctx context.Context, folder *os.Root, to io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	p := newPacker(ctx, folder)
 	var group sync.WaitGroup

@@ -55,6 +55,19 @@ func TestWhatIsPackedIsFetched(t *testing.T) {
 	g.Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o777)))
 }
 
+func TestPackEndsWhereAnUploadWould(t *testing.T) {
+	g := NewWithT(t)
+	folder := outputFolder(t)
+	var packed bytes.Buffer
+	g.Expect(pack(context.Background(), folder, &packed)).To(Succeed())
+	size := int64(packed.Len())
+	g.Expect(pack(context.Background(), folder, &bounded{io.Discard, size})).To(Succeed())
+	err := pack(context.Background(), folder, &bounded{io.Discard, size - 1})
+	refused := (*RefusedError)(nil)
+	g.Expect(errors.As(err, &refused)).To(BeTrue())
+	g.Expect(err).To(MatchError(ContainSubstring("its zip archive has more than 83886080000 bytes")))
+}
+
 func TestPackDropsTheGroupThatFoldersInherited(t *testing.T) {
 	g := NewWithT(t)
 	plain, shared := outputFolder(t), outputFolder(t)
