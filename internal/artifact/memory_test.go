@@ -120,8 +120,6 @@ type cost struct {
 	rss int64
 }
 
-func (c cost) and(next cost) cost { return cost{c.wall + next.wall, max(c.rss, next.rss)} }
-
 func run(g Gomega, folder string, command ...string) cost {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = folder

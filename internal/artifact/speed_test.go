@@ -62,6 +62,8 @@ func measure(t *testing.T, runner, name string, mk func(Gomega, string)) {
 	run(w, w.base, "unzip", "-tqq", "bucket/ours")
 }
 
+func (c cost) and(next cost) cost { return cost{c.wall + next.wall, max(c.rss, next.rss)} }
+
 // timed runs a command that need not wait for what the one before wrote.
 func timed(g Gomega, folder string, command ...string) cost {
 	syscall.Sync()
