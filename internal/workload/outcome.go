@@ -49,6 +49,9 @@ type Patience struct {
 	// Start: a container can't be created, or a sidecar crashes before the
 	// steps behind it could start. What it lacks may be on its way.
 	Start time.Duration
+	// Node: a pod that was taken away does not end, since its node does not
+	// answer. Nodes are rebooted; then the Job has another pod.
+	Node time.Duration
 	// Admission: the API server refuses the pod. Policies are rolled out in
 	// steps, and a service account may be made a moment later.
 	Admission time.Duration
@@ -59,6 +62,7 @@ var DefaultPatience = Patience{
 	Image:     2 * time.Minute,
 	Schedule:  10 * time.Minute,
 	Start:     2 * time.Minute,
+	Node:      10 * time.Minute,
 	Admission: time.Minute,
 }
 

@@ -104,6 +104,11 @@ func latest(first time.Time, others ...time.Time) time.Time {
 // trouble is what keeps a run that has not ended from moving on, nil when
 // nothing does, or when it is for somebody else to move it on.
 func (e Evidence) trouble() *trouble {
+	for _, pod := range e.Pods {
+		if !terminal(pod) && pod.DeletionTimestamp != nil {
+			return e.endless(pod)
+		}
+	}
 	if resting(e.Job) {
 		return nil
 	}
@@ -111,13 +116,28 @@ func (e Evidence) trouble() *trouble {
 		switch {
 		case terminal(pod):
 			continue
-		case pod.DeletionTimestamp != nil || disrupted(pod) != nil:
-			return nil // the Job controller makes a new pod when this one has ended
+		case disrupted(pod) != nil:
+			return nil // it is deleted in a moment
 		default:
 			return e.podTrouble(pod)
 		}
 	}
 	return e.noPod()
+}
+
+// endless is the trouble of a pod that was deleted, until it has ended: the
+// Job controller makes no other before, and does not let the Job end. Only its
+// node can say that it has, or who removes the node from the cluster.
+func (e Evidence) endless(pod corev1.Pod) *trouble {
+	held := &trouble{since: pod.DeletionTimestamp.Time, patience: e.Patience.Node}
+	if ending := jobCondition(e.Job, batchv1.JobFailureTarget); ending != nil && ending.Status == corev1.ConditionTrue {
+		held.failure = e.failed(*ending)
+	} else {
+		held.failure = lossOf(pod).failure(pod)
+	}
+	addToFirstLine(held.failure, fmt.Sprintf(". The node %s has not said for %s that the pod has ended: it may still be at work there",
+		pod.Spec.NodeName, spoken(held.patience)))
+	return held
 }
 
 // resting says that no pod is to be expected: the Job is suspended, about to

@@ -243,6 +243,33 @@ func TestHeldUp(t *testing.T) {
 		"events that were summed up": noPodFor(time.Minute, denied,
 			`(combined from similar events): Error creating: pods "x" is forbidden: no`,
 			`for 1m: pods "x" is forbidden: no`),
+		// Nodes. The pods have a grace of 30 seconds.
+		"a node does not answer": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobMade(-time.Hour), since(-time.Hour, scheduledOn("node-a", -time.Hour), running("unit", -time.Hour),
+					disruption(age, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"), deleted(age-30*time.Second)))
+			},
+			patience: 10 * time.Minute, kind: unavailable,
+			says: []string{`was lost on node node-a in step "unit": DeletionByTaintManager`, "The node node-a has not said for 10m that the pod has ended: it may still be at work there"},
+		},
+		"a node does not answer when the time is over": {
+			at: func(age time.Duration) Evidence {
+				job := jobMade(-time.Hour)
+				job.Spec.ActiveDeadlineSeconds = ptr.To[int64](600)
+				job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, Reason: batchv1.JobReasonDeadlineExceeded}}
+				return evidence(job, since(-time.Hour, scheduledOn("node-a", -time.Hour), running("unit", -time.Hour), deleted(age-30*time.Second)))
+			},
+			patience: 10 * time.Minute, kind: v1alpha1.FailureJobFailed,
+			says: []string{`longer than spec.timeout (10m) allows and was stopped in step "unit"`, "The node node-a has not said for 10m"},
+		},
+		"a suspended Job's pod does not end": {
+			at: func(age time.Duration) Evidence {
+				job := jobMade(-time.Hour)
+				job.Spec.Suspend = ptr.To(true)
+				return evidence(job, since(-time.Hour, deleted(age-30*time.Second), running("unit", -time.Hour)))
+			},
+			patience: 10 * time.Minute, kind: unavailable, says: []string{"was lost", "it was deleted while it worked"},
+		},
 		"no pod since the Job was resumed": {
 			at: func(age time.Duration) Evidence {
 				job := jobMade(-time.Hour)
@@ -325,7 +352,6 @@ func TestGoesOn(t *testing.T) {
 		"a step runs":                           evidence(jobMade(day), since(day, endedAt(contract.ContainerFetch, 0, day), running("unit", day))),
 		"a step's large image is being pulled":  evidence(jobMade(day), since(day, endedAt(contract.ContainerFetch, 0, day), waiting("unit", "PodInitializing"))),
 		"a suspended Job":                       evidence(suspended, nil, refused),
-		"a suspended Job whose pod is leaving":  evidence(suspended, since(day, deleted(0), waiting("unit", "ImagePullBackOff"))),
 		"a Job that was resumed a moment ago":   evidence(resumed, nil, refused),
 		"a Job that is being deleted":           evidence(leaving, since(day, waiting("unit", "ImagePullBackOff"))),
 		"a Job that is about to fail":           evidence(about(batchv1.JobFailureTarget), since(day, terminated("unit", 1, "Error", ""))),
@@ -333,7 +359,6 @@ func TestGoesOn(t *testing.T) {
 		"a pod behind scheduling gates":         evidence(jobMade(day), since(day, gated)),
 		"a pod behind gates, by its spec alone": evidence(jobMade(day), since(day, func(pod *corev1.Pod) { pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "g"}} })),
 		"a pod that is being drained":           evidence(jobMade(day), since(day, disruption(0, "EvictionByEvictionAPI", ""), waiting("unit", "ImagePullBackOff"))),
-		"a pod that is being deleted":           evidence(jobMade(day), since(day, deleted(day), running("unit", day))),
 		"a sidecar crashes while steps run": evidence(jobMade(day), since(day, withSidecar(), endedAt(contract.ContainerFetch, 0, day),
 			crashing("db", 1, "Error", ""), running("unit", day))),
 		"a sidecar can't be pulled again while steps run": evidence(jobMade(day), since(day, withSidecar(),
