@@ -48,8 +48,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	o := runner.Options{
 		Stdout: stdout,
 		Log:    slog.New(slog.NewTextHandler(stderr, nil)),
-		Limits: artifact.DefaultLimits,
-		Clock:  clock.RealClock{},
+		Limits: artifact.DefaultLimits, Patience: artifact.DefaultPatience,
+		Clock: clock.RealClock{},
 	}
 	switch err := flagsOf(args[0], &o, stderr).Parse(args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
@@ -67,7 +67,7 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	if name == "progress" {
 		return flags // it has no secrets, and gives no result
 	}
-	flags.StringVar(&o.Handover, "handover", contract.HandoverFile, "The handover; without it the job moves no artifacts.")
+	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job moves no artifacts.")
 	flags.StringVar(&o.TerminationLog, "termination-log", "/dev/termination-log", "Where the kubelet reads the result.")
 	flags.IntVar(&o.EnvelopeLimit, "envelope-limit", result.MaxTerminationMessage, "Bytes that the kubelet keeps of it.")
 	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials when those of the handover have expired.")

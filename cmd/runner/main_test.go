@@ -57,7 +57,7 @@ func TestFetchAndReportRun(t *testing.T) {
 	g := NewWithT(t)
 	root := t.TempDir()
 	message := filepath.Join(t.TempDir(), "termination-log")
-	args := []string{"--root=" + root, "--handover=" + filepath.Join(root, "none"), "--termination-log=" + message}
+	args := []string{"--root=" + root, "--termination-log=" + message}
 	var stdout, stderr bytes.Buffer
 	g.Expect(run(append([]string{"fetch", "--helper=" + os.Args[0]}, args...), &stdout, &stderr)).To(Equal(0), stderr.String())
 	g.Expect(filepath.Join(root, "bin", "codepipeline")).To(BeAnExistingFile())

@@ -39,24 +39,53 @@ var errReplaced = errors.New("the object was replaced while it was read")
 
 // Open gives an object's content, which is a stream and, where the server does
 // ranges, can also be read at any place: then several parts come at once.
-func (s *Store) Open(ctx context.Context, from contract.Artifact) (io.ReadCloser, error) {
+func (s *Store) Open(ctx context.Context, from contract.Artifact) (content io.ReadCloser, err error) {
+	err = s.untilWhole(ctx, func() (broken bool, err error) {
+		content, broken, err = s.open(ctx, from)
+		return broken, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("download s3://%s/%s: %w", from.Bucket, from.ObjectKey, expired(err))
+	}
+	return content, nil
+}
+
+// untilWhole tries again when an answer breaks off: the SDK repeats requests
+// that fail, but not what comes after the first byte of an answer.
+func (s *Store) untilWhole(ctx context.Context, try func() (broken bool, err error)) error {
+	for attempt := 1; ; attempt++ {
+		broken, err := try()
+		switch {
+		case !broken || ctx.Err() != nil:
+			return err
+		case attempt >= s.patience.Attempts:
+			return fmt.Errorf("%w of %d: %w", errExhausted, attempt, err)
+		}
+		if waitErr := s.patience.Wait(ctx, attempt); waitErr != nil {
+			return waitErr
+		}
+	}
+}
+
+// open says whether the connection broke, so that it is worth another try.
+func (s *Store) open(ctx context.Context, from contract.Artifact) (content io.ReadCloser, broken bool, err error) {
 	out, err := s.get(ctx, from, 0, readSize, nil)
 	if hasStatus(err, http.StatusRequestedRangeNotSatisfiable) { // it is empty
 		out, err = s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &from.Bucket, Key: &from.ObjectKey})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("download s3://%s/%s: %w", from.Bucket, from.ObjectKey, expired(err))
+		return nil, false, err
 	}
 	size, ok := wholeSize(aws.ToString(out.ContentRange))
 	if !ok {
-		return out.Body, nil
+		return out.Body, false, nil
 	}
 	defer func() { _ = out.Body.Close() }() // all of it was read, or another error says why not
 	begin := make([]byte, min(size, readSize))
 	if _, err := io.ReadFull(out.Body, begin); err != nil {
-		return nil, fmt.Errorf("download s3://%s/%s: %w: %w", from.Bucket, from.ObjectKey, ErrInterrupted, err)
+		return nil, true, err
 	}
-	return &rangedObject{ctx: ctx, store: s, from: from, etag: out.ETag, size: size, begin: begin}, nil
+	return &rangedObject{ctx: ctx, store: s, from: from, etag: out.ETag, size: size, begin: begin}, false, nil
 }
 
 func (s *Store) get(ctx context.Context, from contract.Artifact, at, n int64, etag *string) (*s3.GetObjectOutput, error) {
@@ -108,28 +137,18 @@ func (o *rangedObject) ReadAt(p []byte, at int64) (int, error) {
 	return int(n), nil
 }
 
-// readRange asks again when a connection breaks: the SDK repeats requests that
-// fail, but not what comes after the first byte of an answer.
+// readRange reads a range into memory.
 func (o *rangedObject) readRange(ctx context.Context, into []byte, at int64) error {
 	if at+int64(len(into)) <= int64(len(o.begin)) {
 		copy(into, o.begin[at:])
 		return nil
 	}
-	var err error
-	for range rangeAttempts {
-		var broken bool
-		broken, err = o.tryRange(ctx, into, at)
-		if !broken || ctx.Err() != nil {
-			break
-		}
-	}
+	err := o.store.untilWhole(ctx, func() (bool, error) { return o.tryRange(ctx, into, at) })
 	if err != nil {
 		return fmt.Errorf("download bytes %d to %d of s3://%s/%s: %w", at, at+int64(len(into))-1, o.from.Bucket, o.from.ObjectKey, expired(err))
 	}
 	return nil
 }
-
-const rangeAttempts = 3
 
 // tryRange says whether the connection broke, so that it is worth another try.
 func (o *rangedObject) tryRange(ctx context.Context, into []byte, at int64) (broken bool, err error) {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
@@ -85,9 +86,11 @@ func given() (contract.Credentials, error) {
 	return contract.Credentials{AccessKeyID: "AKID", SecretAccessKey: "s3cr3t", SessionToken: "t0k3n"}, nil
 }
 
+var impatience = Patience{Attempts: 3, Pause: time.Millisecond, MaxPause: 10 * time.Millisecond, Silence: 10 * time.Second}
+
 func newTestStore(t *testing.T, keyID string) *Store {
 	t.Helper()
-	store, err := NewStore(context.Background(), contract.Handover{Region: "eu-west-1", EncryptionKeyID: keyID}, given)
+	store, err := NewStore(context.Background(), contract.Handover{Region: "eu-west-1", EncryptionKeyID: keyID}, given, impatience)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return store
 }
@@ -196,11 +199,11 @@ func TestUploadUsesTheCredentialsThatAreGoodNow(t *testing.T) {
 		return contract.Credentials{AccessKeyID: "NEW", SecretAccessKey: "x", SessionToken: "y"}, nil
 	}
 	handover := contract.Handover{Region: "eu-west-1", Credentials: contract.Credentials{AccessKeyID: "OLD", SecretAccessKey: "x"}}
-	store, err := NewStore(context.Background(), handover, fresh)
+	store, err := NewStore(context.Background(), handover, fresh, impatience)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(store.Upload(context.Background(), object, strings.NewReader("x"))).To(Succeed())
 	gone := func() (contract.Credentials, error) { return contract.Credentials{}, errors.New("gone") }
-	store, err = NewStore(context.Background(), handover, gone)
+	store, err = NewStore(context.Background(), handover, gone, impatience)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(store.Upload(context.Background(), object, strings.NewReader("x"))).To(Succeed())
 	sent := fake.asked(puts)

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -46,20 +45,9 @@ func (o Options) fetch(ctx context.Context) error {
 	return nil
 }
 
-// attempts at a download that breaks off: the SDK repeats requests that fail,
-// but not what comes after the first byte of an answer.
-const attempts = 3
-
 func (o Options) fetchOne(ctx context.Context, input contract.Artifact) error {
 	folder := o.path(filepath.Join(contract.InputDir, input.Name))
-	var err error
-	for range attempts {
-		err = o.withStore(ctx, func(store *artifact.Store) error { return o.unpack(ctx, store, input, folder) })
-		if !errors.Is(err, artifact.ErrInterrupted) || ctx.Err() != nil {
-			break
-		}
-		o.Log.Warn("The download broke off", "artifact", input.Name, "error", err)
-	}
+	err := o.withStore(ctx, func(store *artifact.Store) error { return o.unpack(ctx, store, input, folder) })
 	if err != nil {
 		return fmt.Errorf("input artifact %q: %w", input.Name, err)
 	}

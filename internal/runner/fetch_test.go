@@ -57,6 +57,7 @@ func TestFetchTellsThatItsImageHasNoHelper(t *testing.T) {
 
 func TestFetchWithoutAHandoverMakesOnlyFolders(t *testing.T) {
 	p := newPod(t)
+	p.options.Handover = ""
 	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
 	entries, err := os.ReadDir(p.options.Root)
 	p.g.Expect(err).NotTo(HaveOccurred())

@@ -84,13 +84,16 @@ func (o Options) upload(ctx context.Context, output contract.Artifact, mayBeMiss
 		return &failure{configurationError, fmt.Errorf("%s must be a folder that can be read, not a file or a symbolic link: %w", inPod, err)}
 	}
 	err = o.withStore(ctx, func(store *artifact.Store) error {
+		if err := store.Sweep(ctx); err != nil {
+			o.Log.Warn("Parts of an upload are left", "artifact", output.Name, "error", err)
+		}
 		return stream(ctx, folder, func(content io.Reader) error { return store.Upload(ctx, output, content) })
 	})
 	err = errors.Join(err, folder.Close())
 	if refused := (*artifact.RefusedError)(nil); errors.As(err, &refused) {
 		return &failure{configurationError, err}
 	}
-	if artifact.Missing(err) {
+	if artifact.NoBucket(err) {
 		return &failure{configurationError, fmt.Errorf("the artifact bucket is not there: %w", err)}
 	}
 	if err != nil {

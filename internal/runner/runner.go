@@ -30,8 +30,8 @@ type Options struct {
 	Root string
 	// Helper is the program that Fetch installs for steps; empty: none.
 	Helper string
-	// Handover is the path of the handover; a missing file means that the job
-	// moves no artifacts.
+	// Handover is the path of the handover; empty when the job moves no
+	// artifacts.
 	Handover string
 	// TerminationLog is the file that the kubelet reads the envelope from.
 	TerminationLog string
@@ -46,6 +46,8 @@ type Options struct {
 	// Renewal is how long to wait for new credentials when those of the
 	// handover have expired.
 	Renewal time.Duration
+	// Patience is for S3.
+	Patience artifact.Patience
 	// Clock is what Progress goes by.
 	Clock clock.WithTicker
 }
@@ -120,9 +122,12 @@ func below(inPod string) string { return strings.TrimPrefix(inPod, contract.Root
 
 // handover reads the handover anew; nil when the job moves no artifacts.
 func (o Options) handover() (*contract.Handover, error) {
-	content, err := os.ReadFile(o.Handover)
-	if errors.Is(err, fs.ErrNotExist) {
+	if o.Handover == "" {
 		return nil, nil
+	}
+	content, err := o.readHandover()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errHandoverGone
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the handover: %w", err)
@@ -140,31 +145,51 @@ func (o Options) handover() (*contract.Handover, error) {
 	return &handover, nil
 }
 
+// readHandover looks again where it finds nothing: the file is reached by a
+// symbolic link, and the kubelet may remove what it led to a moment before.
+func (o Options) readHandover() ([]byte, error) {
+	content, err := os.ReadFile(o.Handover)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.ReadFile(o.Handover)
+	}
+	return content, err
+}
+
 // artifactName is what the CodePipeline model takes as the name of an artifact.
 // It becomes that of a folder, which is emptied: nothing else may be let in.
 var artifactName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
 
-// withStore does use with the credentials of the handover and, when they have
-// expired, once more with each new handover, for as long as Renewal.
+// attempts at a transfer that must be begun anew.
+const attempts = 3
+
+// withStore does use with the credentials of the handover. When they have
+// expired it does so once more with each new handover, for as long as Renewal,
+// and a few times when a transfer broke off.
 func (o Options) withStore(ctx context.Context, use func(*artifact.Store) error) error {
-	for {
-		handover, err := o.handover()
-		if err != nil {
-			return err
-		}
-		if handover == nil {
-			return errHandoverGone
-		}
-		store, err := artifact.NewStore(ctx, *handover, o.credentials)
-		if err != nil {
-			return err
-		}
-		err = use(store)
-		if !errors.Is(err, artifact.ErrExpired) {
-			return err
-		}
-		o.Log.Info("The artifact credentials have expired; waiting for new ones")
-		if !o.renewed(ctx, handover.Credentials) {
+	handover, err := o.handover()
+	if err != nil {
+		return err
+	}
+	store, err := artifact.NewStore(ctx, *handover, o.credentials, o.Patience)
+	if err != nil {
+		return err
+	}
+	for attempt := 1; ; {
+		err := use(store)
+		switch {
+		case errors.Is(err, artifact.ErrExpired):
+			o.Log.Info("The artifact credentials have expired; waiting for new ones")
+			if handover = o.renewed(ctx, handover.Credentials); handover == nil {
+				return err
+			}
+			store.Renew()
+		case artifact.Again(err) && attempt < attempts:
+			o.Log.Warn("A transfer broke off, and is begun anew", "error", err)
+			if waitErr := o.Patience.Wait(ctx, attempt); waitErr != nil {
+				return errors.Join(err, waitErr)
+			}
+			attempt++
+		default:
 			return err
 		}
 	}
@@ -176,16 +201,14 @@ func (o Options) credentials() (contract.Credentials, error) {
 	if err != nil {
 		return contract.Credentials{}, err
 	}
-	if handover == nil {
-		return contract.Credentials{}, errHandoverGone
-	}
 	return handover.Credentials, nil
 }
 
 var errHandoverGone = errors.New("the handover is gone: the PipelineJob was deleted, or has ended already")
 
-// renewed waits until the handover has other credentials than old.
-func (o Options) renewed(ctx context.Context, old contract.Credentials) bool {
+// renewed waits for a handover with other credentials than old; nil when none
+// comes.
+func (o Options) renewed(ctx context.Context, old contract.Credentials) *contract.Handover {
 	deadline := time.NewTimer(o.Renewal)
 	defer deadline.Stop()
 	ticker := time.NewTicker(time.Second)
@@ -193,12 +216,12 @@ func (o Options) renewed(ctx context.Context, old contract.Credentials) bool {
 	for {
 		select {
 		case <-ctx.Done():
-			return false
+			return nil
 		case <-deadline.C:
-			return false
+			return nil
 		case <-ticker.C:
-			if handover, err := o.handover(); err == nil && handover != nil && handover.Credentials != old {
-				return true
+			if handover, err := o.handover(); err == nil && handover.Credentials != old {
+				return handover
 			}
 		}
 	}

@@ -4,15 +4,19 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/md5"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,7 +88,9 @@ func newPod(t *testing.T) *pod {
 		Root: root, Handover: filepath.Join(base, "handover.json"), TerminationLog: filepath.Join(base, "termination-log"),
 		EnvelopeLimit: result.MaxTerminationMessage, Limits: artifact.Limits{Bytes: 1 << 20, Entries: 100},
 		Stdout: p.stdout, Log: slog.New(slog.NewTextHandler(p.log, nil)), Renewal: 50 * time.Millisecond,
+		Patience: artifact.Patience{Attempts: 3, Pause: time.Millisecond, MaxPause: 10 * time.Millisecond, Silence: 10 * time.Second},
 	}
+	p.hand("KEY", nil, nil)
 	return p
 }
 
@@ -220,6 +226,138 @@ func TestAnUploadStartsAnewWithNewCredentials(t *testing.T) {
 	p.g.Expect(p.unzip("pipe/app/k.zip")).To(HaveKeyWithValue("file", content))
 }
 
+func TestAnUploadThatExpiresHalfwayLeavesNoParts(t *testing.T) {
+	p := newPod(t)
+	p.hand("OLD", nil, inputs("app"))
+	p.options.Renewal = time.Minute
+	noise := make([]byte, 20<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	p.write("output/app/file", string(noise))
+	var began, removed sync.Map
+	expired := false
+	p.answering(func(w http.ResponseWriter, r *http.Request) bool {
+		id := r.URL.Query().Get("uploadId")
+		if expired && strings.Contains(r.Header.Get("Authorization"), "Credential=OLD/") {
+			_, _ = io.Copy(io.Discard, r.Body)
+			return s3Error(w, http.StatusBadRequest, "ExpiredToken")
+		}
+		switch {
+		case r.Method == http.MethodPut && id != "":
+			began.Store(id, nil)
+			if r.URL.Query().Get("partNumber") == "1" && !expired {
+				expired = true
+				p.hand("NEW", nil, inputs("app"))
+			}
+		case r.Method == http.MethodDelete:
+			removed.Store(id, nil)
+		case r.Method == http.MethodPost && id != "":
+			began.Delete(id)
+		}
+		return false
+	})
+	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
+	began.Range(func(id, _ any) bool {
+		_, ok := removed.Load(id)
+		p.g.Expect(ok).To(BeTrue(), "the parts of an upload are left")
+		return true
+	})
+	p.g.Expect(lengths(&began)).To(Equal(1), "one expired")
+	p.g.Expect(p.unzip("pipe/app/k.zip")["file"] == string(noise)).To(BeTrue())
+}
+
+func lengths(m *sync.Map) int {
+	n := 0
+	m.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
+func TestAnUploadWhoseEndIsUnclearStartsAnew(t *testing.T) {
+	p := newPod(t)
+	p.hand("KEY", nil, inputs("app"))
+	noise := make([]byte, 9<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	p.write("output/app/file", string(noise))
+	var ends atomic.Int32
+	p.answering(func(w http.ResponseWriter, r *http.Request) bool {
+		// As when the answer to the first was lost, and the SDK asked again.
+		return r.Method == http.MethodPost && r.URL.Query().Has("uploadId") && ends.Add(1) == 1 && s3Error(w, http.StatusNotFound, "NoSuchUpload")
+	})
+	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
+	p.g.Expect(p.unzip("pipe/app/k.zip")["file"] == string(noise)).To(BeTrue())
+}
+
+// TestAnOutageIsOutlasted has an S3 that fails every request in turn, in each
+// of the ways in which one does, before it answers.
+func TestAnOutageIsOutlasted(t *testing.T) {
+	noise := make([]byte, 20<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	for name, fail := range map[string]func(http.ResponseWriter, *http.Request){
+		"unavailable": func(w http.ResponseWriter, _ *http.Request) {
+			s3Error(w, http.StatusServiceUnavailable, "ServiceUnavailable")
+		},
+		"throttled": func(w http.ResponseWriter, _ *http.Request) { s3Error(w, http.StatusServiceUnavailable, "SlowDown") },
+		"hangs up":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"silent":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"silent after half of it": func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet {
+				<-r.Context().Done()
+				return
+			}
+			w.Header().Set("Content-Range", strings.Replace(r.Header.Get("Range"), "=", " ", 1)+"/20971520")
+			w.Header().Set("Content-Length", "4194304")
+			w.Header().Set("ETag", fmt.Sprintf(`"%x"`, md5.Sum(noise)))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(noise[:1<<20])
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.options.Patience = artifact.Patience{Attempts: 5, Pause: time.Millisecond, MaxPause: time.Millisecond, Silence: 300 * time.Millisecond}
+			p.options.Limits.Bytes = 1 << 30
+			p.put("pipe/src/k.zip", noise)
+			p.hand("KEY", inputs("src"), inputs("app"))
+			var asked sync.Map
+			p.answering(func(w http.ResponseWriter, r *http.Request) bool {
+				times, _ := asked.LoadOrStore(r.Method+r.URL.RawQuery+r.Header.Get("Range"), &atomic.Int32{})
+				if times.(*atomic.Int32).Add(1) > 2 {
+					return false
+				}
+				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+				fail(w, r)
+				return true
+			})
+			p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+			input, output := filepath.Join(p.options.Root, "input/src/k.zip"), filepath.Join(p.options.Root, "output/app/file")
+			p.g.Expect(os.Rename(input, output)).To(Succeed())
+			p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
+			p.g.Expect(p.unzip("pipe/app/k.zip")["file"] == string(noise)).To(BeTrue())
+			p.expectNoSecrets()
+		})
+	}
+}
+
+func TestASilentS3FailsTheCommand(t *testing.T) {
+	for name, command := range map[string]func(context.Context, Options) error{"fetch": Fetch, "report": Report} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.options.Patience = artifact.Patience{Attempts: 2, Pause: time.Millisecond, MaxPause: time.Millisecond, Silence: 50 * time.Millisecond}
+			p.hand("KEY", inputs("src"), inputs("app"))
+			p.write("output/app/file", "x")
+			var times atomic.Int32
+			p.answering(func(_ http.ResponseWriter, r *http.Request) bool {
+				times.Add(1)
+				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+				<-r.Context().Done()
+				return true
+			})
+			p.expectFailure(command(context.Background(), p.options), systemUnavailable, "s3://bucket/pipe/", "2, ")
+			p.g.Expect(times.Load()).To(Equal(int32(2)), "what the SDK tried is not begun anew")
+		})
+	}
+}
+
 // unzip gives the files of an artifact that was uploaded.
 func (p *pod) unzip(key string) map[string]string {
 	p.t.Helper()
@@ -247,6 +385,17 @@ func TestAHandoverThatIsNoJSONLeaksNothing(t *testing.T) {
 			p.write("result/summary", "s")
 			p.g.Expect(os.WriteFile(p.options.Handover, []byte(`{"credentials":{"secretAccessKey":"`+secretKey+`",`+sessionToken), 0o600)).To(Succeed())
 			p.expectFailure(command(context.Background(), p.options), systemUnavailable, "the handover", "not valid JSON")
+		})
+	}
+}
+
+func TestAHandoverThatIsGoneIsNoSuccess(t *testing.T) {
+	for name, command := range map[string]func(context.Context, Options) error{"fetch": Fetch, "report": Report} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.write("output/app/file", "x")
+			p.g.Expect(os.Remove(p.options.Handover)).To(Succeed())
+			p.expectFailure(command(context.Background(), p.options), systemUnavailable, "the handover is gone")
 		})
 	}
 }

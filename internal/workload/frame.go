@@ -87,6 +87,7 @@ func moverContainer(name, command string, envelopeLimit int, job *v1alpha1.Pipel
 	container.Env = options.RunnerEnv
 	container.Resources = resources("10m", "64Mi", "256Mi")
 	if HasArtifacts(job) {
+		container.Command = append(container.Command, "--handover="+contract.HandoverFile)
 		container.VolumeMounts = append(container.VolumeMounts,
 			corev1.VolumeMount{Name: handoverVolume, MountPath: contract.HandoverDir, ReadOnly: true})
 	}

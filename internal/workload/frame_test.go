@@ -53,7 +53,7 @@ func TestLimitsOfArtifactsGoToTheContainerThatUnpacksThem(t *testing.T) {
 	g := NewWithT(t)
 	pod := &corev1.PodSpec{Containers: []corev1.Container{step("one")}}
 	enclose(pod, nil, sampleJob(), Options{FetchArgs: []string{"--max-bytes=5"}}, false)
-	g.Expect(pod.InitContainers[0].Command).To(HaveExactElements("/runner", "fetch", HavePrefix("--envelope-limit"), "--max-bytes=5"))
+	g.Expect(pod.InitContainers[0].Command).To(HaveExactElements("/runner", "fetch", HavePrefix("--envelope-limit"), HavePrefix("--handover="), "--max-bytes=5"))
 	g.Expect(pod.Containers[0].Command).NotTo(ContainElement("--max-bytes=5"))
 }
 
