@@ -230,8 +230,7 @@ func TestAnUploadThatExpiresHalfwayLeavesNoParts(t *testing.T) {
 	p := newPod(t)
 	p.hand("OLD", nil, inputs("app"))
 	p.options.Renewal = time.Minute
-	noise := make([]byte, 20<<20)
-	rand.NewChaCha8([32]byte{}).Read(noise)
+	noise := noiseOf(20 << 20)
 	p.write("output/app/file", string(noise))
 	var began, removed sync.Map
 	expired := false
@@ -265,6 +264,13 @@ func TestAnUploadThatExpiresHalfwayLeavesNoParts(t *testing.T) {
 	p.g.Expect(p.unzip("pipe/app/k.zip")["file"] == string(noise)).To(BeTrue())
 }
 
+// noiseOf gives what does not compress.
+func noiseOf(size int) []byte {
+	noise := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // never fails
+	return noise
+}
+
 func lengths(m *sync.Map) int {
 	n := 0
 	m.Range(func(any, any) bool { n++; return true })
@@ -274,8 +280,7 @@ func lengths(m *sync.Map) int {
 func TestAnUploadWhoseEndIsUnclearStartsAnew(t *testing.T) {
 	p := newPod(t)
 	p.hand("KEY", nil, inputs("app"))
-	noise := make([]byte, 9<<20)
-	rand.NewChaCha8([32]byte{}).Read(noise)
+	noise := noiseOf(9 << 20)
 	p.write("output/app/file", string(noise))
 	var ends atomic.Int32
 	p.answering(func(w http.ResponseWriter, r *http.Request) bool {
@@ -289,8 +294,7 @@ func TestAnUploadWhoseEndIsUnclearStartsAnew(t *testing.T) {
 // TestAnOutageIsOutlasted has an S3 that fails every request in turn, in each
 // of the ways in which one does, before it answers.
 func TestAnOutageIsOutlasted(t *testing.T) {
-	noise := make([]byte, 20<<20)
-	rand.NewChaCha8([32]byte{}).Read(noise)
+	noise := noiseOf(20 << 20)
 	for name, fail := range map[string]func(http.ResponseWriter, *http.Request){
 		"unavailable": func(w http.ResponseWriter, _ *http.Request) {
 			s3Error(w, http.StatusServiceUnavailable, "ServiceUnavailable")
