@@ -283,6 +283,34 @@ func TestFetchKeepsTimesAndModes(t *testing.T) {
 	g.Expect(found["d/never"].modified).To(BeTemporally("~", time.Now(), time.Minute), "a time that no file system holds is left alone")
 }
 
+func TestFetchKeepsHardLinksToSymbolicLinks(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlace(t)
+	content := tarOf(t, fileItem("f", "1"), linkItem("l", "f"), hardItem("d/first", "l"), hardItem("second", "d/first"))
+	g.Expect(p.fetch(content, "k", small)).To(Succeed())
+	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"f": "1", "l": "-> f", "d/": "", "d/first": "-> f", "second": "-> f"}))
+	expectRefused(t, tarOf(t, linkItem("d/l", "../f"), hardItem("h", "d/l")), small, "h", leadsOut)
+}
+
+func TestFetchTakesTarOfTheOldestDialect(t *testing.T) {
+	content := tarOf(t, fileItem("f", "1"))
+	clear(content[tarMagicOffset:][:8]) // the magic and its version
+	copy(content, checksummed(content[:tarBlock]))
+	for name, archive := range map[string][]byte{"tar": content, "tar.gz": gzipOf(t, content)} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			g.Expect(p.fetch(archive, "k", small)).To(Succeed())
+			g.Expect(tree(g, p.into)).To(Equal(map[string]string{"f": "1"}))
+		})
+	}
+	g := NewWithT(t)
+	p := newPlace(t)
+	content[0]++
+	g.Expect(p.fetch(content, "k", small)).To(Succeed())
+	g.Expect(tree(g, p.into)).To(HaveKey("k"), "what has no checksum is any file")
+}
+
 func TestModesAreGivenToEverybody(t *testing.T) {
 	for given, expected := range map[fs.FileMode]fs.FileMode{
 		0o644: 0o666, 0o755: 0o777, 0o444: 0o444, 0o600: 0o666, 0o700: 0o777, 0o711: 0o777,

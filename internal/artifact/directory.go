@@ -91,7 +91,7 @@ func readDirectory(ctx context.Context, from io.ReaderAt, size int64, limits Lim
 	case list.begins > uint64(endsAt) || list.size > uint64(endsAt)-list.begins:
 		return nil, badZip("the list of entries is not where its end says")
 	case limits.Held > 0 && list.size > uint64(limits.Held), list.size > math.MaxUint32:
-		return nil, refuse("", fmt.Errorf("the zip archive's list of entries has more than %d bytes", limits.Held))
+		return nil, refuse("", fmt.Errorf("the zip archive's list of entries has more than %d bytes: a tar or tar.gz may have as many as it likes", limits.Held))
 	}
 	d := &directory{raw: make([]byte, list.size), begins: int64(list.begins)}
 	if err := readAt(ctx, from, d.raw, d.begins); err != nil {
@@ -151,7 +151,7 @@ func (d *directory) index(list span, most int) error {
 			return err
 		}
 		if len(d.entries) == most {
-			return refuse("", fmt.Errorf("more than %d entries", most))
+			return refuseCount(nameIn(d.raw[at:]), most)
 		}
 		d.entries = append(d.entries, position{content, uint32(at)})
 		at += size
@@ -190,9 +190,14 @@ func parseEntry(raw []byte) (size int, content uint64, err error) {
 		}
 	}
 	if len(large) < 8 {
-		return 0, 0, refuse(string(raw[entrySize:entrySize+name]), errors.New("its zip64 field does not say where its content is"))
+		return 0, 0, refuse(nameIn(raw), errors.New("its zip64 field does not say where its content is"))
 	}
 	return size, little.Uint64(large), nil
+}
+
+// nameIn is the name in an entry's record.
+func nameIn(raw []byte) string {
+	return string(raw[entrySize:][:little.Uint16(raw[28:])])
 }
 
 // extraField finds a field among an entry's extra ones.

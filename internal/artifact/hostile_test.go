@@ -123,15 +123,15 @@ func TestFetchHoldsItsLimits(t *testing.T) {
 			p := newPlace(t)
 			// The folder d counts, too: no entry names it, but it is made.
 			g.Expect(p.fetch(content, "k", Limits{Bytes: 10, Entries: 5})).To(Succeed())
-			expectRefused(t, content, Limits{Bytes: 9, Entries: 5}, "", "more than 9 bytes when unpacked")
-			expectRefused(t, content, Limits{Bytes: 10, Entries: 4}, "", "more than 4 entries")
+			expectRefused(t, content, Limits{Bytes: 9, Entries: 5}, "d/b", "with it, the files have more than 9 bytes")
+			expectRefused(t, content, Limits{Bytes: 10, Entries: 4}, "e", "the one after the 4 entries")
 		})
 	}
 	t.Run("one file", func(t *testing.T) {
 		g := NewWithT(t)
 		p := newPlace(t)
 		g.Expect(p.fetch([]byte("12345"), "k", Limits{Bytes: 5, Entries: 1})).To(Succeed())
-		expectRefused(t, []byte("123456"), Limits{Bytes: 5, Entries: 1}, "", "more than 5 bytes")
+		expectRefused(t, []byte("123456"), Limits{Bytes: 5, Entries: 1}, "key", "more than 5 bytes")
 	})
 	t.Run("a zip that is itself too large", func(t *testing.T) {
 		content := append(zipOf(t), make([]byte, 10_000)...)
@@ -335,6 +335,11 @@ func checksummed(header []byte) []byte {
 	}
 	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
 	return header
+}
+
+func TestFetchRefusesTwoNamesOfOneEntry(t *testing.T) {
+	content := zipOf(t, fileItem("good", "1"))
+	expectRefused(t, bytes.Replace(content, []byte("good"), []byte("evil"), 1), small, "good", `another name, "evil"`)
 }
 
 func TestFetchRefusesASocket(t *testing.T) {

@@ -85,7 +85,7 @@ func storedZip(g Gomega, name string) {
 	w := zipWriter{to: &first, large: true}
 	g.Expect(w.local(header)).To(Succeed())
 	w.to, w.at = &rest, w.at+over4G
-	w.record()
+	g.Expect(w.record()).To(Succeed())
 	g.Expect(w.stored(&zip.FileHeader{Name: "g"}, []byte("behind"))).To(Succeed())
 	g.Expect(w.close()).To(Succeed())
 	file, err := os.Create(name)

@@ -3,6 +3,7 @@ package artifact
 import (
 	"fmt"
 	"io"
+	"math"
 )
 
 // Limits bound what one artifact may unpack to. An artifact over one of them
@@ -22,10 +23,25 @@ type Limits struct {
 	Held int64
 }
 
+// whole is how many bytes an archive may have that needs so many for itself, for
+// an entry and for the whole.
+func (l Limits) whole(overhead int64) int64 {
+	const most = math.MaxInt64 - 1 // one more can be read
+	if int64(l.Entries) >= (most-l.Bytes)/overhead {
+		return most
+	}
+	return l.Bytes + int64(l.Entries+1)*overhead
+}
+
+// maxListing is, in bytes, the list of entries that a zip archive may have,
+// whether it is unpacked or packed: 600,000 files with names of 60 bytes. More
+// would not fit in the memory of the product's containers (256 MiB), where the
+// names of a folder are held too.
+const maxListing = 64 << 20
+
 // DefaultLimits are far above what pipelines move, and far below what fills a
-// node unnoticed, or the memory of the product's containers (256 MiB). Deflate
-// alone reaches a ratio of 1032; a zip archive whose entries overlap, millions.
-var DefaultLimits = Limits{Bytes: 64 << 30, Entries: 5_000_000, Ratio: 200, RatioFrom: 1 << 30, Held: 32 << 20}
+// node unnoticed, or the memory of the product's containers. Deflate alone reaches a ratio of 1032; a zip archive whose entries overlap, millions.
+var DefaultLimits = Limits{Bytes: 64 << 30, Entries: 5_000_000, Ratio: 200, RatioFrom: 1 << 30, Held: maxListing}
 
 // meter counts the bytes of an entry as they are unpacked, and stops at the
 // limits: what an archive says of its sizes need not be true.
@@ -57,7 +73,7 @@ func (w *treeWriter) checkBytes(entry string) error {
 	limits := w.limits
 	switch {
 	case w.bytes > limits.Bytes:
-		return refuse("", fmt.Errorf("more than %d bytes when unpacked (the operator's --artifact-max-size)", limits.Bytes))
+		return refuse(entry, fmt.Errorf("with it, the files have more than %d bytes (the operator's --artifact-max-size)", limits.Bytes))
 	case limits.Ratio > 0 && w.bytes > limits.RatioFrom && w.bytes/limits.Ratio > w.source.bytes:
 		return refuse(entry, fmt.Errorf("with it, the files have more than %d times as many bytes as the archive (the operator's --artifact-max-ratio)", limits.Ratio))
 	}
@@ -65,7 +81,7 @@ func (w *treeWriter) checkBytes(entry string) error {
 }
 
 // linkOverhead is about what a link takes in memory beside its texts.
-const linkOverhead = 88
+const linkOverhead = 136
 
 // hold admits one more symbolic link.
 func (w *treeWriter) hold(entry string, made link) error {
@@ -74,5 +90,56 @@ func (w *treeWriter) hold(entry string, made link) error {
 		return refuse(entry, fmt.Errorf("the names and targets of the symbolic links have more than %d bytes", w.limits.Held))
 	}
 	w.links = append(w.links, made)
+	if w.linkAt != nil {
+		w.linkAt[made.name] = len(w.links) - 1
+	}
+	return nil
+}
+
+// linkNamed is the symbolic link of that name, which is not made yet.
+func (w *treeWriter) linkNamed(name string) (link, bool) {
+	if w.linkAt == nil { // few archives ask
+		w.linkAt = make(map[string]int, len(w.links))
+		for i, made := range w.links {
+			w.linkAt[made.name] = i
+		}
+	}
+	i, ok := w.linkAt[name]
+	if !ok {
+		return link{}, false
+	}
+	return w.links[i], true
+}
+
+// streamOverhead is more than a tar archive needs for itself, for an entry and
+// for the whole.
+const streamOverhead = 4 << 10
+
+// streamMeter bounds what an archive decompresses to beside its files: headers
+// have no place in the folder, but take time.
+type streamMeter struct {
+	w     *treeWriter
+	from  io.Reader
+	bytes int64
+}
+
+func (m *streamMeter) Read(p []byte) (int, error) {
+	if err := m.check(); err != nil {
+		return 0, err
+	}
+	n, err := m.from.Read(p)
+	m.bytes += int64(n)
+	return n, err
+}
+
+// check is for what was read before: its files have been counted by now.
+func (m *streamMeter) check() error {
+	beside, limits := m.bytes-m.w.bytes, m.w.limits
+	switch most := limits.whole(streamOverhead) - limits.Bytes; {
+	case beside > most:
+		return refuse("", fmt.Errorf("the tar archive has more than %d bytes beside its files", most))
+	case limits.Ratio > 0 && beside > limits.RatioFrom && beside/limits.Ratio > m.w.source.bytes:
+		return refuse("", fmt.Errorf("the tar archive has more than %d times as many bytes beside its files as when it is compressed", limits.Ratio))
+	}
 	return nil
 }

@@ -1,13 +1,16 @@
 package artifact
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +39,47 @@ func TestFetchHoldsItsRatio(t *testing.T) {
 		NewWithT(t).Expect(p.fetch(tarOf(t, zeros), "k", limits)).To(Succeed())
 		NewWithT(t).Expect(p.fetch([]byte(zeros.content), "k", limits)).To(Succeed())
 	})
+}
+
+func TestFetchCountsWhatLeavesNothingBehind(t *testing.T) {
+	limits := Limits{Bytes: 1 << 20, Entries: 10}
+	many := slices.Repeat([]item{folderItem("a/")}, 11)
+	for format, archive := range formats {
+		t.Run("a folder again and again/"+format, func(t *testing.T) {
+			NewWithT(t).Expect(newPlace(t).fetch(archive(t, many[:10]...), "k", limits)).To(Succeed())
+			expectRefused(t, archive(t, many...), limits, "a/", "the one after the 10 entries")
+		})
+	}
+	t.Run("global headers", func(t *testing.T) {
+		many := slices.Repeat([]item{{name: "global", kind: tar.TypeXGlobalHeader}}, 11)
+		expectRefused(t, tarOf(t, many...), limits, "global", "the one after the 10 entries")
+	})
+	t.Run("headers of headers", func(t *testing.T) {
+		// Each has a file's records, but no file comes.
+		var out bytes.Buffer
+		records := []byte("30 path=aaaaaaaaaaaaaaaaaaaaa\n" + strings.Repeat("\x00", tarBlock-30))
+		for range 200 {
+			out.Write(tarHeader("x", tar.TypeXHeader, 30))
+			out.Write(records)
+		}
+		out.Write(tarOf(t, fileItem("f", "1")))
+		expectRefused(t, out.Bytes(), limits, "", "the tar archive has more than 45056 bytes beside its files")
+		compressed := gzipOf(t, out.Bytes())
+		NewWithT(t).Expect(newPlace(t).fetch(compressed, "k", Limits{Bytes: 1, Entries: 1000, Ratio: 1000})).To(Succeed())
+		expectRefused(t, compressed, Limits{Bytes: 1, Entries: 1000, Ratio: 10}, "", "more than 10 times as many bytes beside its files")
+	})
+}
+
+func TestLimitsOfEveryKindAdd(t *testing.T) {
+	for limits, most := range map[Limits]int64{
+		{Bytes: 10, Entries: 2}:                         10 + 3*1024,
+		{Bytes: math.MaxInt64, Entries: 1}:              math.MaxInt64 - 1,
+		{Bytes: 1, Entries: math.MaxInt}:                math.MaxInt64 - 1,
+		{Bytes: math.MaxInt64 - 4096, Entries: 1}:       math.MaxInt64 - 2048,
+		{Bytes: math.MaxInt64 - 1 - 3*1024, Entries: 1}: math.MaxInt64 - 1 - 1024,
+	} {
+		NewWithT(t).Expect(limits.whole(1024)).To(Equal(most), "%+v", limits)
+	}
 }
 
 // sameEntries is a zip archive with one file and a list of n entries, all of
@@ -68,7 +112,7 @@ func TestFetchHoldsLittleOfAZipArchive(t *testing.T) {
 	expectRefused(t, content, limits, "", "list of entries has more than 1048576 bytes")
 	limits.Held = int64(len(content))
 	limits.Entries = 1<<16 - 1
-	expectRefused(t, content, limits, "", "more than 65535 entries")
+	expectRefused(t, content, limits, "", "the one after the 65535 entries")
 }
 
 func TestFetchHoldsFewLinks(t *testing.T) {

@@ -116,7 +116,7 @@ func (p *packer) walk(name string) error {
 		return p.unreadable(name, "a+rx")
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", p.path(name), err)
+		return p.unsteady(name, err)
 	}
 	names, err := opened.Readdirnames(-1)
 	if err := errors.Join(err, opened.Close()); err != nil {
@@ -138,6 +138,16 @@ func (p *packer) unreadable(name, mode string) error {
 	return refuse(name, fmt.Errorf("%s can't be read by the user of codepipeline-report: make it readable for others (chmod %s)", p.path(name), mode))
 }
 
+// unsteady is the error of what was there a moment before, unless it is the
+// disk's: a sidecar removed it, or put a link in its place that leads out.
+func (p *packer) unsteady(name string, err error) error {
+	err = fmt.Errorf("read %s: %w", p.path(name), err)
+	if isOurs(err) || p.ctx.Err() != nil {
+		return err
+	}
+	return refuse(name, fmt.Errorf("it changed while it was packed: %w; have what writes it end before the last step does", err))
+}
+
 func (p *packer) special(name string) error {
 	return refuse(name, fmt.Errorf("%s is not a file, a folder or a symbolic link: remove it from the output folder", p.path(name)))
 }
@@ -148,7 +158,10 @@ func (p *packer) entry(name string) error {
 		return p.unreadable(path.Dir(name), "a+rx")
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", p.path(name), err)
+		return p.unsteady(name, err)
+	}
+	if len(name) >= maxPath { // with the slash of a folder
+		return refuse(name, fmt.Errorf("its name has %d bytes, and nothing could use one of %d or more: shorten it", len(name), maxPath))
 	}
 	header := &zip.FileHeader{Name: name, Modified: info.ModTime()}
 	header.SetMode(info.Mode())
@@ -166,7 +179,7 @@ func (p *packer) entry(name string) error {
 	case info.Mode()&os.ModeSymlink != 0:
 		target, err := p.folder.Readlink(name)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", p.path(name), err)
+			return p.unsteady(name, err)
 		}
 		return p.give(member{header: header, target: target})
 	default:
@@ -191,7 +204,7 @@ func (p *packer) open(name string) (*os.File, int64, error) {
 		return nil, 0, p.unreadable(name, "a+r")
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", p.path(name), err)
+		return nil, 0, p.unsteady(name, err)
 	}
 	info, err := content.Stat()
 	if err == nil && info.Mode().IsRegular() {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -160,8 +161,51 @@ func TestPackIsNotFooledByAFileThatIsSwapped(t *testing.T) {
 	g.Expect(syscall.Mkfifo(filepath.Join(folder.Name(), "d"), 0o600)).To(Succeed())
 	// What file sees when each was a regular file a moment ago.
 	p := newPacker(t.Context(), folder)
-	g.Expect(p.file(&zip.FileHeader{Name: "c"})).To(MatchError(ContainSubstring("escapes")))
-	g.Expect(p.file(&zip.FileHeader{Name: "d"})).To(MatchError(ContainSubstring("is not a file")))
+	for name, says := range map[string]string{"c": "escapes", "d": "is not a file", "e": "no such file"} {
+		err := p.file(&zip.FileHeader{Name: name})
+		g.Expect(err).To(MatchError(ContainSubstring(says)))
+		g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "whose fault it is")
+	}
+	for _, err := range []error{p.entry("e"), p.walk("e")} {
+		g.Expect(err).To(MatchError(ContainSubstring(`entry "e": it changed while it was packed: read ` + folder.Name() + "/e")))
+	}
+}
+
+func TestPackRefusesAFileThatGrewTooLarge(t *testing.T) {
+	g := NewWithT(t)
+	w := &zipWriter{to: io.Discard}
+	g.Expect(w.begin(&zip.FileHeader{Name: "log"}, 10)).To(Succeed())
+	w.open.UncompressedSize64 = 1 << 33
+	err := w.end()
+	g.Expect(err).To(MatchError(ContainSubstring(`entry "log": the file grew`)))
+	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
+}
+
+// TestPackRefusesWhatCouldNotBeFetched has names that no archive has room for,
+// and more files than fetch would take.
+func TestPackRefusesWhatCouldNotBeFetched(t *testing.T) {
+	g := NewWithT(t)
+	folder := openRoot(t, t.TempDir())
+	at := folder
+	for range 17 {
+		element := strings.Repeat("d", 250)
+		g.Expect(at.Mkdir(element, 0o777)).To(Succeed())
+		next, err := at.OpenRoot(element)
+		g.Expect(err).NotTo(HaveOccurred())
+		t.Cleanup(func() { g.Expect(next.Close()).To(Succeed()) })
+		at = next
+	}
+	err := Pack(t.Context(), folder, io.Discard)
+	g.Expect(err).To(MatchError(ContainSubstring("its name has 4266 bytes, and nothing could use one of 4096 or more")))
+	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
+
+	w := &zipWriter{to: io.Discard, size: maxListing - 2*uint64(entrySize+len("a")), entries: 600_000}
+	old := time.Unix(-1, 0) // for which there is no field
+	g.Expect(w.stored(&zip.FileHeader{Name: "a", Modified: old}, nil)).To(Succeed())
+	g.Expect(w.stored(&zip.FileHeader{Name: "b", Modified: old}, nil)).To(Succeed())
+	err = w.stored(&zip.FileHeader{Name: "c", Modified: old}, nil)
+	g.Expect(err).To(MatchError(ContainSubstring(`entry "c": it is the one after the 600002 files that an artifact has room for`)))
+	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
 }
 
 func TestPackGivesTheErrorOfItsWriter(t *testing.T) {

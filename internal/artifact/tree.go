@@ -53,6 +53,8 @@ type treeWriter struct {
 	held    int64
 	// links are made last: no entry can be written through one.
 	links []link
+	// linkAt finds a link by its name, once it is asked for.
+	linkAt map[string]int
 	// stamps of folders are set when nothing more is written in them.
 	stamps []stamp
 	// within is the folder that was written in last, and its name.
@@ -108,12 +110,16 @@ func isOurs(err error) bool {
 }
 
 // count admits one more file, folder or link.
-func (w *treeWriter) count() error {
+func (w *treeWriter) count(entry string) error {
 	w.entries++
 	if w.entries > w.limits.Entries {
-		return refuse("", fmt.Errorf("more than %d entries (the operator's --artifact-max-entries)", w.limits.Entries))
+		return refuseCount(entry, w.limits.Entries)
 	}
 	return nil
+}
+
+func refuseCount(entry string, most int) error {
+	return refuse(entry, fmt.Errorf("it is the one after the %d entries that an archive may have (the operator's --artifact-max-entries)", most))
 }
 
 // nameOf checks an entry's name, and gives it as a path below root.
@@ -162,7 +168,7 @@ func (w *treeWriter) enter(name string) (*os.Root, error) {
 	}
 	at := w.root
 	for element := range strings.SplitSeq(name, "/") {
-		next, err := w.step(at, element)
+		next, err := w.step(at, element, name)
 		if at != w.root {
 			err = errors.Join(err, at.Close())
 		}
@@ -180,7 +186,7 @@ func (w *treeWriter) enter(name string) (*os.Root, error) {
 
 var errNoFolder = errors.New("not a folder")
 
-func (w *treeWriter) step(at *os.Root, element string) (*os.Root, error) {
+func (w *treeWriter) step(at *os.Root, element, entry string) (*os.Root, error) {
 	next, err := at.OpenRoot(element)
 	switch {
 	case err == nil:
@@ -191,7 +197,7 @@ func (w *treeWriter) step(at *os.Root, element string) (*os.Root, error) {
 		}
 		return nil, err
 	}
-	if err := w.count(); err != nil {
+	if err := w.count(entry); err != nil {
 		return nil, err
 	}
 	if err := at.Mkdir(element, folderMode); err != nil {
@@ -208,8 +214,14 @@ func (w *treeWriter) folder(entry string, modified time.Time) error {
 	if err != nil {
 		return err
 	}
+	before := w.entries
 	if _, err := w.enter(name); err != nil {
 		return w.blame(entry, err)
+	}
+	if w.entries == before { // it was there, but takes time too
+		if err := w.count(entry); err != nil {
+			return err
+		}
 	}
 	w.stamp(name, modified)
 	return nil
@@ -232,7 +244,7 @@ func (w *treeWriter) create(entry string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.count(); err != nil {
+	if err := w.count(entry); err != nil {
 		return nil, err
 	}
 	file, err := folder.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -285,9 +297,14 @@ func (w *treeWriter) symlink(entry, target string, modified time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := w.count(); err != nil {
+	if err := w.count(entry); err != nil {
 		return err
 	}
+	return w.linkTo(entry, target, modified)
+}
+
+// linkTo holds a symbolic link until all else is there.
+func (w *treeWriter) linkTo(entry, target string, modified time.Time) error {
 	if len(target) > maxPath || target == "" || strings.ContainsRune(target, 0) {
 		return refuse(entry, errors.New("the link has no valid target"))
 	}
@@ -302,8 +319,11 @@ func (w *treeWriter) hardlink(entry, target string) error {
 	if _, _, err := w.place(entry); err != nil {
 		return err
 	}
-	if err := w.count(); err != nil {
+	if err := w.count(entry); err != nil {
 		return err
+	}
+	if same, ok := w.linkNamed(path.Clean(target)); ok {
+		return w.linkTo(entry, same.target, same.modified)
 	}
 	err := w.root.Link(path.Clean(target), path.Clean(entry))
 	if errors.Is(err, os.ErrExist) {

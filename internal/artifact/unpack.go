@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strconv"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -48,10 +49,14 @@ func fetchInto(ctx context.Context, root *os.Root, from io.Reader, name, scratch
 	return errors.Join(err, writer.close())
 }
 
-// tarMagic is at byte 257 of a tar archive, of whatever dialect but the oldest.
+// tarBlock is the size of what a tar archive consists of. Its headers are told
+// by tarMagic, those of the oldest dialect by their checksum.
 const (
-	tarMagic       = "ustar"
-	tarMagicOffset = 257
+	tarBlock          = 512
+	tarMagic          = "ustar"
+	tarMagicOffset    = 257
+	tarChecksum       = 148
+	tarChecksumLength = 8
 )
 
 func unpack(w *treeWriter, from io.Reader, name, scratch string) error {
@@ -71,7 +76,7 @@ func unpack(w *treeWriter, from io.Reader, name, scratch string) error {
 // unpackStream takes what comes in one stream.
 func unpackStream(w *treeWriter, name, scratch string) error {
 	peeked := bufio.NewReaderSize(w.source, 64<<10)
-	head, err := peeked.Peek(tarMagicOffset + len(tarMagic))
+	head, err := peeked.Peek(tarBlock)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return w.blame("", err)
 	}
@@ -94,7 +99,30 @@ func isZip(head []byte) bool {
 }
 
 func isTar(head []byte) bool {
-	return len(head) >= tarMagicOffset+len(tarMagic) && string(head[tarMagicOffset:tarMagicOffset+len(tarMagic)]) == tarMagic
+	if len(head) < tarMagicOffset+len(tarMagic) {
+		return false
+	}
+	return string(head[tarMagicOffset:][:len(tarMagic)]) == tarMagic || hasTarChecksum(head)
+}
+
+// hasTarChecksum says whether the field of a header's checksum has the sum of
+// its bytes, with spaces in place of that field.
+func hasTarChecksum(head []byte) bool {
+	if len(head) < tarBlock {
+		return false
+	}
+	field := head[tarChecksum:][:tarChecksumLength]
+	given, err := strconv.ParseInt(string(bytes.Trim(field, " \x00")), 8, 64)
+	if err != nil {
+		return false
+	}
+	sum := int64(tarChecksumLength * ' ')
+	for i, one := range head[:tarBlock] {
+		if i < tarChecksum || i >= tarChecksum+tarChecksumLength {
+			sum += int64(one)
+		}
+	}
+	return sum == given
 }
 
 // unpackGzip takes a tar.gz; a compressed file of another kind is kept as it is.
@@ -107,7 +135,7 @@ func unpackGzip(w *treeWriter, from *bufio.Reader, name string) error {
 	if err != nil {
 		return refuse("", fmt.Errorf("not a readable gzip file: %w", err))
 	}
-	start := make([]byte, tarMagicOffset+len(tarMagic))
+	start := make([]byte, tarBlock)
 	n, _ := io.ReadFull(sample, start) // a short read is no tar
 	if !isTar(start[:n]) {
 		return w.file(name, plainMode, time.Time{}, from)
@@ -119,18 +147,18 @@ func unpackGzip(w *treeWriter, from *bufio.Reader, name string) error {
 	return unpackTar(w, content)
 }
 
-func unpackTar(w *treeWriter, from io.Reader) error {
-	counted := &counter{from: from}
-	archive := tar.NewReader(counted)
+func unpackTar(w *treeWriter, stream io.Reader) error {
+	from := &streamMeter{w: w, from: stream}
+	archive := tar.NewReader(from)
 	for {
-		before := counted.bytes
+		before := from.bytes
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
 			// The tar package takes an archive that was cut between two entries.
-			if counted.bytes-before < tarBlock {
+			if from.bytes-before < tarBlock {
 				return w.blame("", errors.New("not a readable tar archive: it has no end"))
 			}
-			return readToEnd(w, from)
+			return readToEnd(w, stream)
 		}
 		if err != nil {
 			return w.blame("", fmt.Errorf("not a readable tar archive: %w", err))
@@ -139,20 +167,6 @@ func unpackTar(w *treeWriter, from io.Reader) error {
 			return err
 		}
 	}
-}
-
-const tarBlock = 512
-
-// counter counts what is read.
-type counter struct {
-	from  io.Reader
-	bytes int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
-	c.bytes += int64(n)
-	return n, err
 }
 
 func unpackTarEntry(w *treeWriter, header *tar.Header, content io.Reader) error {
@@ -166,7 +180,7 @@ func unpackTarEntry(w *treeWriter, header *tar.Header, content io.Reader) error 
 	case tar.TypeLink:
 		return w.hardlink(header.Name, header.Linkname)
 	case tar.TypeXGlobalHeader:
-		return nil // what "git archive" puts first
+		return w.count(header.Name) // what "git archive" puts first
 	}
 	return refuse(header.Name, fmt.Errorf("entries of type %q are not allowed: only files, folders and links are", header.Typeflag))
 }
@@ -209,7 +223,7 @@ const zipOverhead = 1 << 10
 // spool stores a zip archive, which must not fill the disk either: it is
 // smaller than what is in it but for its list of entries.
 func spool(w *treeWriter, file *os.File, from io.Reader) (int64, error) {
-	most := w.limits.Bytes + int64(w.limits.Entries+1)*zipOverhead
+	most := w.limits.whole(zipOverhead)
 	size, err := io.Copy(file, io.LimitReader(from, most+1))
 	switch {
 	case w.source.err != nil:

@@ -165,6 +165,9 @@ func (u *unzipper) readLocal(entry *zip.FileHeader, at int64) error {
 	if _, err := io.ReadFull(u.from, rest); err != nil {
 		return broken(err)
 	}
+	if string(rest[:nameSize]) != entry.Name {
+		return fmt.Errorf("the header before its content gives another name, %.200q, than the list of entries", rest[:nameSize])
+	}
 	if little.Uint16(local[6:])&sizesBehind != 0 {
 		return checkMethod(entry)
 	}

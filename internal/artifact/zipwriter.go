@@ -3,6 +3,7 @@ package artifact
 import (
 	"archive/zip"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"math"
@@ -68,8 +69,7 @@ func (w *zipWriter) whole(header *zip.FileHeader, content, written []byte) error
 	if err := w.write(written); err != nil {
 		return err
 	}
-	w.record()
-	return nil
+	return w.record()
 }
 
 // begin writes the header of a file whose sizes are not known.
@@ -89,7 +89,7 @@ func (w *zipWriter) end() error {
 		sizes = little.AppendUint64(sizes, w.open.CompressedSize64)
 		sizes = little.AppendUint64(sizes, w.open.UncompressedSize64)
 	case max(w.open.CompressedSize64, w.open.UncompressedSize64) >= math.MaxUint32:
-		return errGrew
+		return refuse(w.open.Name, errGrew)
 	default:
 		sizes = little.AppendUint32(sizes, uint32(w.open.CompressedSize64))
 		sizes = little.AppendUint32(sizes, uint32(w.open.UncompressedSize64))
@@ -97,8 +97,7 @@ func (w *zipWriter) end() error {
 	if err := w.write(sizes); err != nil {
 		return err
 	}
-	w.record()
-	return nil
+	return w.record()
 }
 
 // prepare sets what the header's other fields say in the words of the format.
@@ -176,14 +175,18 @@ func appendZip64(extra []byte, values ...uint64) []byte {
 }
 
 // record adds the entry that was written to the list.
-func (w *zipWriter) record() {
+func (w *zipWriter) record() error {
 	header, extra := w.open, w.open.Extra
 	compressed, size, begins := uint32(header.CompressedSize64), uint32(header.UncompressedSize64), uint32(w.begins)
 	if w.large || w.begins >= math.MaxUint32 {
 		compressed, size, begins = math.MaxUint32, math.MaxUint32, math.MaxUint32
 		extra = appendZip64(extra, header.UncompressedSize64, header.CompressedSize64, w.begins)
 	}
-	raw := w.room(entrySize + len(header.Name) + len(extra))
+	need := entrySize + len(header.Name) + len(extra)
+	if w.size+uint64(need) > maxListing {
+		return refuse(header.Name, fmt.Errorf("it is the one after the %d files that an artifact has room for, with names as long as theirs: pack them into one file in a step, with tar", w.entries))
+	}
+	raw := w.room(need)
 	raw = little.AppendUint32(raw, entrySignature)
 	raw = little.AppendUint16(raw, header.CreatorVersion)
 	raw = appendCommon(raw, header)
@@ -199,6 +202,7 @@ func (w *zipWriter) record() {
 	w.list[len(w.list)-1] = append(raw, extra...)
 	w.entries++
 	w.open = nil
+	return nil
 }
 
 // room gives the part of the list that has place for n more bytes.

@@ -135,7 +135,7 @@ func TestFetchTellsWhyItFailed(t *testing.T) {
 		"too many entries": {func(p *pod) {
 			p.options.Limits.Entries = 0
 			p.put("pipe/src/k.zip", zipped(p.g, "x", "1"))
-		}, revisionUnavailable, []string{"more than 0 entries"}},
+		}, revisionUnavailable, []string{`entry "x"`, "after the 0 entries", "--artifact-max-entries"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -58,19 +58,29 @@ func (o Options) result() (result.Result, error) {
 	return given, nil
 }
 
-// open opens a folder of the shared volume, through no symbolic link that
-// leads out of it: steps could make one to the job's credentials.
+// open opens a folder of the shared volume, and no symbolic link in its place:
+// steps could make one to the job's credentials.
 func (o Options) open(inPod string) (*os.Root, error) {
 	shared, err := os.OpenRoot(o.Root)
 	if err != nil {
 		return nil, err
 	}
-	folder, err := shared.OpenRoot(below(inPod))
+	folder, err := openFolder(shared, below(inPod))
 	if closeErr := shared.Close(); err == nil && closeErr != nil {
 		return nil, errors.Join(closeErr, folder.Close())
 	}
 	return folder, err
 }
+
+// openFolder follows no link out of shared, also when one is made meanwhile.
+func openFolder(shared *os.Root, name string) (*os.Root, error) {
+	if info, err := shared.Lstat(name); err == nil && info.Mode()&os.ModeSymlink != 0 {
+		return nil, errLink
+	}
+	return shared.OpenRoot(name)
+}
+
+var errLink = errors.New("it is a symbolic link")
 
 func (o Options) upload(ctx context.Context, output contract.Artifact, mayBeMissing bool) error {
 	inPod := contract.OutputDir + "/" + output.Name

@@ -77,6 +77,11 @@ func TestReportTellsWhyItFailed(t *testing.T) {
 			p.write("output/x", "")
 			p.g.Expect(os.Symlink(filepath.Dir(p.options.Handover), filepath.Join(p.options.Root, "output/app"))).To(Succeed())
 		}, configurationError, []string{"not a file or a symbolic link"}},
+		"a link to an input artifact in its place": {func(p *pod) {
+			p.write("input/src/x", "")
+			p.g.Expect(os.Mkdir(filepath.Join(p.options.Root, "output"), 0o777)).To(Succeed())
+			p.g.Expect(os.Symlink("../input/src", filepath.Join(p.options.Root, "output/app"))).To(Succeed())
+		}, configurationError, []string{"not a file or a symbolic link", "it is a symbolic link"}},
 		"a link to the credentials in place of the result folder": {func(p *pod) {
 			p.write("output/app/x", "")
 			p.g.Expect(os.Symlink(filepath.Dir(p.options.Handover), filepath.Join(p.options.Root, "result"))).To(Succeed())
