@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -79,6 +81,63 @@ func TestWorkThatSucceeds(t *testing.T) {
 	w.Expect(w.calls("PutJobSuccessResult")).To(Equal(1))
 	w.Expect(w.calls("GetJobDetails")).To(Equal(1))
 	w.Expect(w.calls("ListActionTypes")).To(BeNumerically("<=", 2), "a job's steps cost no look at the registration; the test lists once")
+}
+
+// succeedByLog is succeed for a result that is in the log of the pod, which is
+// given back.
+func (w *world) succeedByLog(job *batchv1.Job, given result.Result) (log string) {
+	w.t.Helper()
+	var text bytes.Buffer
+	message, err := result.Wrap(given, 200, &text)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.addPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{
+		terminated(contract.ContainerReport, 0, string(message)),
+	}})
+	w.endJob(job, batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
+	return text.String()
+}
+
+func (w *world) resultIsUnread() {
+	w.t.Helper()
+	w.eventually(func(g Gomega) {
+		pj := w.pipelineJob(g)
+		complete := meta.FindStatusCondition(pj.Status.Conditions, v1alpha1.ConditionComplete)
+		g.Expect(complete).NotTo(BeNil())
+		g.Expect(complete.Status).To(Equal(metav1.ConditionFalse))
+		g.Expect(complete.Reason).To(Equal(v1alpha1.ReasonRetrying))
+		g.Expect(complete.Message).To(ContainSubstring("the result of the work can't be read: no log of container codepipeline-report"))
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+	})
+}
+
+func TestAResultThatCantBeReadAtFirst(t *testing.T) {
+	w, _ := begin(t)
+	for run, given := range []result.Result{
+		{ContinuationToken: strings.Repeat("t", 500)},
+		{Summary: "done", OutputVariables: map[string]string{"K": strings.Repeat("v", 500)}},
+	} {
+		job := w.runningJob(run + 1)
+		log := w.succeedByLog(job, given)
+		w.resultIsUnread()
+		w.logs.write(job.Name+"-pod", contract.ContainerReport, log)
+	}
+	w.eventually(func(g Gomega) {
+		g.Expect(w.workState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
+		g.Expect(w.pipelineJob(g).Status.OutputVariables).To(HaveKey("K"))
+	})
+}
+
+func TestAResultThatCantBeReadForLong(t *testing.T) {
+	w, _ := begin(t)
+	w.succeedByLog(w.runningJob(1), result.Result{OutputVariables: map[string]string{"K": strings.Repeat("v", 500)}})
+	w.resultIsUnread()
+	w.clock.step(logPatience)
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
+		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("SystemUnavailable"))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(ContainSubstring("the result of the work could not be read for 10m0s: no log of container"))
+	})
 }
 
 func TestStepThatFails(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -31,7 +32,7 @@ func (r *PipelineJobReconciler) recordResult(ctx context.Context, job *v1alpha1.
 			return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable, "the result of the work was lost: "+err.Error())
 		}
 		if err != nil {
-			return err
+			return r.resultUnread(ctx, job, err)
 		}
 		given = read
 	}
@@ -52,6 +53,29 @@ func (r *PipelineJobReconciler) readLog(ctx context.Context, namespace string, f
 	}
 	defer func(c io.Closer) { _ = c.Close() }(stream) // it was only read from
 	return result.FromLog(stream, from.Pointer)
+}
+
+// logPatience is how long a log that can't be read is tried again: its node may
+// be cut off for a while. After that it is as good as lost.
+const logPatience = 10 * time.Minute
+
+// resultUnread leaves word of a result that can't be read, since when the
+// condition tells, until patience is over.
+func (r *PipelineJobReconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
+	now := r.Clock.Now()
+	known := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionComplete)
+	if known != nil && now.Sub(known.LastTransitionTime.Time) >= logPatience {
+		return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable,
+			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, tell those who run the cluster", logPatience, cause))
+	}
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRetrying,
+			Message:            codepipeline.Cut("the result of the work can't be read: "+cause.Error(), maxConditionMessage),
+			LastTransitionTime: metav1.NewTime(now),
+		})
+	})
+	return errors.Join(cause, err)
 }
 
 func (r *PipelineJobReconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
@@ -76,6 +100,7 @@ func (r *PipelineJobReconciler) recordSuccess(ctx context.Context, job *v1alpha1
 func (r *PipelineJobReconciler) recordContinuation(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
 	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(job, given)
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete) // of a log that could not be read at first
 		status.ContinuationToken = given.ContinuationToken
 		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
 			fmt.Sprintf("run %d ended with a continuation token; the next run starts when CodePipeline hands the action out again", status.Run.Number))

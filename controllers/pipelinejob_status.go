@@ -42,6 +42,9 @@ func (r *PipelineJobReconciler) writeStatus(ctx context.Context, job *v1alpha1.P
 func phaseOf(job *v1alpha1.PipelineJob) v1alpha1.Phase {
 	status := &job.Status
 	complete := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionComplete)
+	if complete != nil && complete.Status != metav1.ConditionTrue {
+		complete = nil // the result can't be read yet
+	}
 	switch {
 	case status.ReportedAt != nil:
 		return finalPhase(status, complete)

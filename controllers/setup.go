@@ -98,7 +98,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		if err != nil {
 			return fmt.Errorf("make a client for pod logs: %w", err)
 		}
-		o.Logs = clusterLogs{pods}
+		o.Logs = clusterLogs{pods, logTimeout}
 	}
 	if o.AWS == nil {
 		o.AWS = codepipeline.NewClients()

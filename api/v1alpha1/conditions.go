@@ -85,7 +85,8 @@ const (
 	// ConditionRunning is True while a Kubernetes Job works.
 	ConditionRunning = "Running"
 	// ConditionComplete is True when the work has ended, well or not, and its
-	// result is in the status.
+	// result is in the status; False (Retrying) when it has ended, and its
+	// result can't be read yet.
 	ConditionComplete = "Complete"
 	// ConditionReported is True when CodePipeline has taken the final result.
 	ConditionReported = "Reported"
