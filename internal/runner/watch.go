@@ -30,7 +30,7 @@ func stampOf(file *os.File) stamp {
 	if err := syscall.Fstat(int(file.Fd()), &stat); err != nil {
 		return stamp{}
 	}
-	return stamp{stat.Size, stat.Mtim, stat.Mtim}
+	return stamp{stat.Size, stat.Mtim, stat.Ctim}
 }
 
 // moved is also true as long as nothing is held.
