@@ -23,7 +23,11 @@ import (
 // reported: from then on, no report depends on a pod.
 func (r *PipelineJobReconciler) recordResult(ctx context.Context, job *v1alpha1.PipelineJob, outcome workload.Outcome) error {
 	if outcome.Failure != nil {
-		return r.recordFailure(ctx, job, outcome.Failure.Type, outcome.Failure.Message)
+		message, err := r.explain(ctx, job, outcome.Failure)
+		if err != nil {
+			return err
+		}
+		return r.recordFailure(ctx, job, outcome.Failure.Type, message)
 	}
 	given := outcome.Result
 	if outcome.Log != nil {
@@ -62,9 +66,7 @@ const logPatience = 10 * time.Minute
 // resultUnread leaves word of a result that can't be read, since when the
 // condition tells, until patience is over.
 func (r *PipelineJobReconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
-	now := r.Clock.Now()
-	known := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionComplete)
-	if known != nil && now.Sub(known.LastTransitionTime.Time) >= logPatience {
+	if r.outOfPatience(job) {
 		return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable,
 			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, tell those who run the cluster", logPatience, cause))
 	}
@@ -72,7 +74,7 @@ func (r *PipelineJobReconciler) resultUnread(ctx context.Context, job *v1alpha1.
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRetrying,
 			Message:            codepipeline.Cut("the result of the work can't be read: "+cause.Error(), maxConditionMessage),
-			LastTransitionTime: metav1.NewTime(now),
+			LastTransitionTime: metav1.NewTime(r.Clock.Now()),
 		})
 	})
 	return errors.Join(cause, err)

@@ -29,7 +29,7 @@ const (
 // happened may be in another program's words.
 func fail(kind v1alpha1.FailureType, wayOut, format string, args ...any) *Failure {
 	what := strings.TrimRight(fmt.Sprintf(format, args...), " .\n")
-	return &Failure{kind, strings.ReplaceAll(what, "\n", " ") + ". " + wayOut}
+	return &Failure{Type: kind, Message: strings.ReplaceAll(what, "\n", " ") + ". " + wayOut}
 }
 
 // withLog puts what a container printed last below a failure's first line.
@@ -244,7 +244,7 @@ func ownFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	ended := status.State.Terminated
 	envelope, err := result.ParseEnvelope(ended.Message)
 	if err == nil && envelope.Failure != nil {
-		return &Failure{v1alpha1.FailureType(envelope.Failure.Type), envelope.Failure.Message}
+		return &Failure{Type: v1alpha1.FailureType(envelope.Failure.Type), Message: envelope.Failure.Message}
 	}
 	what := ending(ended)
 	if ended.Reason == reasonOOMKilled {
@@ -269,10 +269,18 @@ func stepFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	case reasonOOMKilled:
 		why, wayOut := outOfMemory(pod, status)
 		wayOut = fmt.Sprintf("%s %s, or make the step use less. %s", wayOut, inTemplate, wholeLog(pod, status.Name))
-		return withLog(fail(v1alpha1.FailureJobFailed, wayOut, "%s: %s", what, why), ended.Message)
+		return withLogOf(pod, status, fail(v1alpha1.FailureJobFailed, wayOut, "%s: %s", what, why))
 	default:
-		return withLog(fail(v1alpha1.FailureJobFailed, wholeLog(pod, status.Name), "%s", what), ended.Message)
+		return withLogOf(pod, status, fail(v1alpha1.FailureJobFailed, wholeLog(pod, status.Name), "%s", what))
 	}
+}
+
+// withLogOf is withLog for a step that has ended, whose status may not tell.
+func withLogOf(pod corev1.Pod, step corev1.ContainerStatus, failure *Failure) *Failure {
+	if step.State.Terminated.Message == "" {
+		failure.Log = &StepLog{pod.Name, step.Name}
+	}
+	return withLog(failure, step.State.Terminated.Message)
 }
 
 // outOfMemory says which limit a container ran into, and what to do about it.

@@ -37,7 +37,9 @@ func enclose(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob
 	for i := range steps {
 		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
 		steps[i].VolumeMounts = append(steps[i].VolumeMounts, corev1.VolumeMount{Name: sharedVolume, MountPath: contract.Root})
-		if steps[i].TerminationMessagePolicy == "" {
+		// What steps print that know secrets stays in their logs, and out of the
+		// status of the pod: see Failure.Log.
+		if steps[i].TerminationMessagePolicy == "" && len(job.Spec.SecretConfiguration) == 0 {
 			steps[i].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
 	}

@@ -95,6 +95,18 @@ type LogResult struct {
 type Failure struct {
 	Type    v1alpha1.FailureType
 	Message string
+	// Log is where to read what the step printed last, when the pod's status
+	// does not tell, as that of a pod whose steps know secrets does not.
+	Log *StepLog
+}
+
+// StepLog is the log of a step.
+type StepLog struct{ Pod, Container string }
+
+// WithLog is a failure's message with what the step printed last below its
+// first line, cut to what CodePipeline takes.
+func WithLog(message, printed string) string {
+	return bounded(withLog(&Failure{Message: message}, printed).Message)
 }
 
 // Observe says what became of a run.

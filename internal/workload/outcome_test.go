@@ -306,6 +306,36 @@ func TestEndings(t *testing.T) {
 	}
 }
 
+// TestStepsWhoseStatusDoesNotTell says where to read what they printed.
+func TestStepsWhoseStatusDoesNotTell(t *testing.T) {
+	backoff := jobFailed(batchv1.JobReasonBackoffLimitExceeded, "")
+	for name, c := range map[string]struct {
+		pods []corev1.Pod
+		want *StepLog
+	}{
+		"a step that tells":                {pods(terminated("unit", 3, "Error", "assertion failed")), nil},
+		"a step that does not":             {pods(terminated("unit", 3, "Error", "")), &StepLog{"pod-1", "unit"}},
+		"a step that ran out of memory":    {pods(terminated("unit", 137, "OOMKilled", "")), &StepLog{"pod-1", "unit"}},
+		"a step that was never started":    {pods(terminated("unit", 128, "StartError", "")), nil},
+		"the product's own":                {pods(terminated(contract.ContainerReport, 2, "Error", "")), nil},
+		"a step whose pod was taken away":  {pods(evicted("low"), terminated("unit", 137, "Error", "")), nil},
+		"a step of which nobody knows why": {nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(Observe(evidence(backoff, c.pods)).Failure.Log).To(Equal(c.want))
+		})
+	}
+}
+
+func TestWithLog(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(WithLog("what. Way out", " a\nb \n")).To(Equal("what. Way out\na\nb"))
+	g.Expect(WithLog("what. Way out", " ")).To(Equal("what. Way out"))
+	long := WithLog("what. Way out", strings.Repeat("line\n", 10_000))
+	g.Expect(utf8.RuneCountInString(long)).To(BeNumerically("<=", maxMessage))
+	g.Expect(long).To(And(HavePrefix("what. Way out\n…\n"), HaveSuffix("\nline")))
+}
+
 // TestDeadlineNeedsEvents: the Job controller deletes the pod of a Job that
 // ran into its deadline before it says so.
 func TestDeadlineNeedsEvents(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -32,7 +33,7 @@ const artifacts = 5
 
 // restrictedYAML is a CustomAction whose steps run as different users, on a
 // read-only root file system. The first proves that it knows the secret by its
-// digest, and waits until it may go on.
+// digest, and waits until it may go on; or it prints it, when it finds a file leak.
 const restrictedYAML = `
 apiVersion: codepipeline.pipelinejob.dev/v1alpha1
 kind: CustomAction
@@ -65,6 +66,7 @@ spec:
             command: [sh, -euc]
             args:
             - |
+              [ ! -e /codepipeline/input/in1/leak ] || { set -x; sign-in "$CODEPIPELINE_CONFIG_PASSWORD"; }
               for i in 1 2 3 4 5; do cp -r /codepipeline/input/in$i/. /codepipeline/output/out$i; done
               printf %s "$CODEPIPELINE_CONFIG_PASSWORD" | sha256sum | cut -d' ' -f1 > /codepipeline/output/out1/digest
               while [ ! -e /codepipeline/go ]; do sleep 0.2; done
@@ -95,19 +97,28 @@ func zipped(g Gomega, name, content string) []byte {
 	return buffer.Bytes()
 }
 
-// startRestricted makes a pipeline with five sources and the action, and starts it.
-func (s *suite) startRestricted(password string) (execution string) {
+// applyRestricted makes the CustomAction and waits for it.
+func (s *suite) applyRestricted() {
+	s.t.Helper()
+	out, err := s.tryKubectl(restrictedYAML, "apply", "--server-side", "-f", "-")
+	s.Expect(err).NotTo(HaveOccurred(), out)
+	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/restricted")
+}
+
+// startRestricted makes a pipeline with five sources, each with the file, and
+// the action, and starts it.
+func (s *suite) startRestricted(pipeline, file, password string) (execution string) {
 	work := custom(types.ActionCategoryBuild, "restricted")
 	work.Configuration = map[string]string{"Password": password}
 	sources := map[string]string{}
 	for i := 1; i <= artifacts; i++ {
 		in := fmt.Sprintf("in%d", i)
 		sources[in] = fmt.Sprintf("restricted-%d.zip", i)
-		s.put(sources[in], zipped(s, "file", in))
+		s.put(sources[in], zipped(s, file, in))
 		work.InputArtifacts = append(work.InputArtifacts, types.InputArtifact{Name: &in})
 		work.OutputArtifacts = append(work.OutputArtifacts, types.OutputArtifact{Name: aws.String(fmt.Sprintf("out%d", i))})
 	}
-	return s.startPipeline("restricted", sources, work)
+	return s.startPipeline(pipeline, sources, work)
 }
 
 // TestRestrictedWithFiveArtifactsAndASecret runs non-root steps of different
@@ -116,11 +127,9 @@ func TestRestrictedWithFiveArtifactsAndASecret(t *testing.T) {
 	s := newSuite(t)
 	s.install()
 	s.connect()
-	out, err := s.tryKubectl(restrictedYAML, "apply", "--server-side", "-f", "-")
-	s.Expect(err).NotTo(HaveOccurred(), out)
-	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/restricted")
+	s.applyRestricted()
 	const password = "hunter2-correct-horse-battery"
-	execution := s.startRestricted(password)
+	execution := s.startRestricted("restricted", "file", password)
 
 	var job v1alpha1.PipelineJob
 	s.eventually(func(g Gomega) {
@@ -143,6 +152,27 @@ func TestRestrictedWithFiveArtifactsAndASecret(t *testing.T) {
 	s.expectOutputs(execution)
 }
 
+// TestASecretThatAStepPrints has a step print its secret and fail: it stays in
+// that step's own log.
+func TestASecretThatAStepPrints(t *testing.T) {
+	s := newSuite(t)
+	s.install()
+	s.connect()
+	s.applyRestricted()
+	password := rand.Text() // the logs of earlier runs have theirs
+	execution := s.startRestricted("leak", "leak", password)
+	s.Expect(s.ended("leak", execution)).To(Equal(types.PipelineExecutionStatusFailed))
+	shown := s.actionState(s, "leak", "restricted").ErrorDetails
+	s.Expect(aws.ToString(shown.Code)).To(Equal("JobFailed"))
+	s.Expect(aws.ToString(shown.Message)).To(MatchRegexp(`(?s)^step "copy" failed: exit code 127 .*\n\+ sign-in '?\*\*\*'?\n.*not found`))
+
+	job := s.pipelineJobs(s, execution)["restricted"]
+	pod := s.kubectl("-n", namespace, "get", "pods", "-l", "batch.kubernetes.io/job-name="+job.Status.Run.JobName, "-o", "name")
+	own := "log of " + namespace + " " + strings.TrimSpace(pod)
+	s.expectNowhereElse(job.Name, false, []string{password}, own)
+	s.Expect(s.logs()[strings.TrimPrefix(own, "log of ")]).To(ContainSubstring(password))
+}
+
 // credentialsOf are the values in the job's Secret that give access to something.
 func (s *suite) credentialsOf(job string) []string {
 	var secret corev1.Secret
@@ -155,8 +185,8 @@ func (s *suite) credentialsOf(job string) []string {
 }
 
 // expectNowhereElse looks for secrets in all objects, logs, and values of etcd but
-// the job's Secret, which is there while it runs.
-func (s *suite) expectNowhereElse(job string, while bool, secrets []string) {
+// the job's Secret, which is there while it runs, and some places more.
+func (s *suite) expectNowhereElse(job string, while bool, secrets []string, but ...string) {
 	s.t.Helper()
 	places := s.objects()
 	for name, content := range s.logs() {
@@ -167,7 +197,9 @@ func (s *suite) expectNowhereElse(job string, while bool, secrets []string) {
 	}
 	own := "etcd /registry/secrets/" + namespace + "/" + job
 	s.Expect(strings.Contains(places[own], secrets[0])).To(Equal(while), "its own Secret")
-	delete(places, own)
+	for _, place := range append(but, own) {
+		delete(places, place)
+	}
 	s.Expect(len(places)).To(BeNumerically(">", 100))
 	for place, content := range places {
 		for _, secret := range secrets {
@@ -194,10 +226,9 @@ func (s *suite) logs() map[string]string {
 	found := map[string]string{}
 	for _, in := range []string{namespace, "pipelinejob-system"} {
 		for pod := range strings.FieldsSeq(s.kubectl("-n", in, "get", "pods", "-o", "name")) {
-			out, err := s.tryKubectl("", "-n", in, "logs", pod, "--all-containers", "--tail=-1")
-			if err != nil {
-				out = "" // a container that has not started has none
-			}
+			// A container that has not started has no log, which keeps none of the others back.
+			out, err := s.tryKubectl("", "-n", in, "logs", pod, "--all-containers", "--tail=-1", "--ignore-errors")
+			s.Expect(err).NotTo(HaveOccurred(), out)
 			found[in+" "+pod] = out
 		}
 	}
