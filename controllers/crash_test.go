@@ -219,7 +219,7 @@ func crashStories() []crashStory {
 	handOff := func(w *world, run int) {
 		w.succeed(w.runningJob(run), result.Result{ContinuationToken: "later"})
 	}
-	failure := func(w *world, run int) { w.failStep(w.runningJob(run), 3, "broken") }
+	failure := func(w *world, run int) { w.failStep(w.runningJob(run), "broken") }
 	progress := func(w *world, run int) {
 		job := w.runningJob(run)
 		w.follow(job)

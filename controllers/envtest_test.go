@@ -298,10 +298,10 @@ func (w *world) succeed(job *batchv1.Job, given result.Result) {
 }
 
 // failStep plays the same for a step that failed.
-func (w *world) failStep(job *batchv1.Job, code int32, lastLines string) {
+func (w *world) failStep(job *batchv1.Job, lastLines string) {
 	w.t.Helper()
 	w.addPod(job, corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{
-		terminated("work", code, lastLines),
+		terminated("work", 3, lastLines),
 	}})
 	w.endJob(job, batchv1.JobFailureTarget, batchv1.JobFailed)
 }

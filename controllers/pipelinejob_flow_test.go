@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -140,9 +142,51 @@ func TestAResultThatCantBeReadForLong(t *testing.T) {
 	})
 }
 
+// TestAResultThatKubernetesDoesNotTake: it must not be tried for ever, and
+// nobody the wiser.
+func TestAResultThatKubernetesDoesNotTake(t *testing.T) {
+	w := newWorld(t)
+	w.wrap = func(next http.RoundTripper) http.RoundTripper { return refusing{next, "RESULT"} }
+	w.work()
+	w.succeed(w.runningJob(1), result.Result{Summary: "RESULT"})
+	w.eventually(func(g Gomega) {
+		state := w.workState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
+		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("ConfigurationError"))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(HavePrefix("Kubernetes can't hold the result of the work: "))
+	})
+}
+
+// refusing is an API server that does not take a status in which a text is.
+type refusing struct {
+	next http.RoundTripper
+	text string
+}
+
+func (r refusing) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Method != http.MethodPatch || !strings.HasSuffix(request.URL.Path, "/status") {
+		return r.next.RoundTrip(request)
+	}
+	content, err := io.ReadAll(request.Body)
+	if err != nil {
+		return nil, err
+	}
+	request.Body = io.NopCloser(bytes.NewReader(content))
+	if !bytes.Contains(content, []byte(r.text)) {
+		return r.next.RoundTrip(request)
+	}
+	refusal := apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("PipelineJob").GroupKind(), "work", nil).Status()
+	refusal.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+	text, err := json.Marshal(refusal)
+	return &http.Response{
+		StatusCode: http.StatusUnprocessableEntity, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(bytes.NewReader(text)), Request: request,
+	}, err
+}
+
 func TestStepThatFails(t *testing.T) {
 	w, _ := begin(t)
-	w.failStep(w.runningJob(1), 3, "assertion failed: 1 != 2\n")
+	w.failStep(w.runningJob(1), "assertion failed: 1 != 2\n")
 	w.eventually(func(g Gomega) {
 		state := w.workState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))

@@ -63,7 +63,7 @@ func (w *world) failWithPassword() {
 	w.t.Helper()
 	job := w.runningJob(1)
 	w.logs.write(job.Name+"-pod", "work", "+ login --password "+password+"\nlogin failed\n")
-	w.failStep(job, 3, "")
+	w.failStep(job, "")
 }
 
 // workWithPassword is work whose action has a secret.
@@ -98,7 +98,7 @@ func TestASecretThatAStepPrints(t *testing.T) {
 func TestASecretInATerminationMessage(t *testing.T) {
 	w := newWorld(t)
 	w.workWithPassword()
-	w.failStep(w.runningJob(1), 3, "login --password "+password)
+	w.failStep(w.runningJob(1), "login --password "+password)
 	w.eventually(func(g Gomega) {
 		state := w.workState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
@@ -109,7 +109,7 @@ func TestASecretInATerminationMessage(t *testing.T) {
 func TestALogThatCantBeReadKeepsNoFailureBack(t *testing.T) {
 	w := newWorld(t)
 	w.workWithPassword()
-	w.failStep(w.runningJob(1), 3, "")
+	w.failStep(w.runningJob(1), "")
 	w.eventually(func(g Gomega) {
 		state := w.workState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -43,6 +44,14 @@ func (r *PipelineJobReconciler) recordResult(ctx context.Context, job *v1alpha1.
 	if err := given.Validate(); err != nil {
 		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, "the result of the work breaks a rule: "+err.Error())
 	}
+	err := r.recordGiven(ctx, job.DeepCopy(), given)
+	if apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) { // it would be for ever
+		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, "Kubernetes can't hold the result of the work: "+err.Error())
+	}
+	return err
+}
+
+func (r *PipelineJobReconciler) recordGiven(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
 	if given.ContinuationToken != "" {
 		return r.recordContinuation(ctx, job, given)
 	}

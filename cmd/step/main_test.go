@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -91,6 +92,9 @@ func TestTheProgramDependsOnLittle(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	g.Expect(err).NotTo(HaveOccurred())
 	const module = "github.com/pipelinejob/pipelinejob-operator/"
-	g.Expect(strings.Fields(string(out))).To(ConsistOf(
+	others := slices.DeleteFunc(strings.Fields(string(out)), func(name string) bool {
+		return strings.HasPrefix(name, "github.com/go-json-experiment/json")
+	})
+	g.Expect(others).To(ConsistOf(
 		module+"internal/result", module+"internal/contract", module+"internal/helper", module+"cmd/step"))
 }

@@ -111,7 +111,7 @@ func newPacker(ctx context.Context, folder *os.Root) *packer {
 // walk reads a folder in the order of names. Package fs would not do: it knows
 // no names but those in UTF-8.
 func (p *packer) walk(name string) error {
-	opened, err := p.folder.Open(name)
+	opened, err := p.folder.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0) // a FIFO in its place would never be open
 	if errors.Is(err, os.ErrPermission) {
 		return p.unreadable(name, "a+rx")
 	}
@@ -132,7 +132,7 @@ func (p *packer) walk(name string) error {
 }
 
 // path is what a user knows a file by.
-func (p *packer) path(name string) string { return p.folder.Name() + "/" + name }
+func (p *packer) path(name string) string { return path.Join(p.folder.Name(), name) }
 
 func (p *packer) unreadable(name, mode string) error {
 	return refuse(name, fmt.Errorf("%s can't be read by the user of codepipeline-report: make it readable for others (chmod %s)", p.path(name), mode))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
@@ -64,7 +65,7 @@ func summary(g given) ([]file, error) {
 
 // text is a file of what was given as an argument or on standard input.
 func (g given) text(name, arg string) (file, error) {
-	if arg != "-" {
+	if arg != fromStdin {
 		return line(name, arg), nil
 	}
 	content, err := result.Read(name, g.stdin)
@@ -72,11 +73,13 @@ func (g given) text(name, arg string) (file, error) {
 }
 
 func externalID(g given) ([]file, error) {
-	return []file{line(result.FileExternalExecutionID, g.args[0])}, nil
+	told, err := g.text(result.FileExternalExecutionID, g.args[0])
+	return []file{told}, err
 }
 
 func continuation(g given) ([]file, error) {
-	return []file{line(result.FileContinuationToken, g.args[0])}, nil
+	told, err := g.text(result.FileContinuationToken, g.args[0])
+	return []file{told}, err
 }
 
 // output adds variables to those there are. One that is there already gets the
@@ -95,6 +98,9 @@ func output(g given) ([]file, error) {
 	maps.Copy(variables, next.OutputVariables)
 	var content strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(variables)) {
+		if err := hasRoom(key, variables[key]); err != nil {
+			return nil, err
+		}
 		fmt.Fprintf(&content, "%s=%s\n", key, variables[key])
 	}
 	return []file{{result.FileOutputVariables, []byte(content.String())}}, nil
@@ -103,7 +109,7 @@ func output(g given) ([]file, error) {
 // variables reads those of the command line as the lines of a file are read.
 func (g given) variables() (result.Result, error) {
 	var taken result.Result
-	if slices.Equal(g.args, []string{"-"}) {
+	if slices.Equal(g.args, []string{fromStdin}) {
 		content, err := result.Read(result.FileOutputVariables, g.stdin)
 		if err != nil {
 			return taken, err
@@ -111,16 +117,23 @@ func (g given) variables() (result.Result, error) {
 		return taken, taken.Take(result.FileOutputVariables, content)
 	}
 	for _, arg := range g.args {
-		key, _, found := strings.Cut(arg, "=")
+		key, value, found := strings.Cut(arg, "=")
 		if !found {
 			return taken, usageError(fmt.Sprintf("%.50q must be KEY=VALUE", arg))
 		}
-		if strings.ContainsAny(arg, "\r\n") {
-			return taken, fmt.Errorf("the value of %.50q has a line break, for which %s has no room: encode it, or write %s",
-				key, result.FileOutputVariables, result.FileResult)
+		if err := hasRoom(key, value); err != nil {
+			return taken, err
 		}
 	}
 	return taken, taken.Take(result.FileOutputVariables, []byte(strings.Join(g.args, "\n")))
+}
+
+func hasRoom(key, value string) error {
+	if !strings.ContainsAny(key+value, "\r\n") {
+		return nil
+	}
+	return fmt.Errorf("the value of %.50q has a line break, for which %s has no room: encode it, or write %s",
+		key, result.FileOutputVariables, result.FileResult)
 }
 
 func revision(g given) ([]file, error) {
@@ -143,6 +156,16 @@ func revision(g given) ([]file, error) {
 		return nil, usageError("usage: codepipeline revision " + takenByRevision)
 	}
 	found.Revision, found.ChangeIdentifier = flags.Arg(0), flags.Arg(1)
+	if found.RevisionSummary == fromStdin {
+		told, err := g.text(result.FileSummary, fromStdin)
+		if err != nil {
+			return nil, err
+		}
+		found.RevisionSummary = strings.TrimSpace(string(told.content))
+	}
+	if !utf8.ValidString(found.Revision + found.ChangeIdentifier + found.RevisionSummary) {
+		return nil, fmt.Errorf("%s: not UTF-8", result.FileRevision) // the encoder would replace what is not
+	}
 	content, err := json.Marshal(found)
 	if err != nil {
 		return nil, fmt.Errorf("encode the revision: %w", err)

@@ -5,10 +5,14 @@
 package helper
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
 
 // Exit codes.
@@ -31,7 +35,7 @@ const usage = `codepipeline writes the results of a step, into the folder $CODEP
                                            the revision that a source action found
   codepipeline help                        this text
 
-In place of a TEXT, and of all KEY=VALUE, - reads standard input.
+In place of a TEXT, an ID or a TOKEN, and of all KEY=VALUE, - reads standard input.
 Exit codes: 0, 1 (a result breaks a rule or can't be written), 2 (a wrong command line).
 `
 
@@ -73,16 +77,36 @@ func (p Program) do(name string, args []string) error {
 	if len(args) < command.least || len(args) > command.most {
 		return usageError("usage: codepipeline " + strings.TrimSpace(name+" "+command.takes))
 	}
+	// Before the folder is locked: what writes there may use the helper too.
+	stdin, err := p.readStdin(args)
+	if err != nil {
+		return err
+	}
 	folder, err := openFolder(p.Folder)
 	if err != nil {
 		return err
 	}
 	defer folder.close()
-	files, err := command.files(given{args, p.Stdin, folder})
+	files, err := command.files(given{args, stdin, folder})
 	if err != nil {
 		return err
 	}
 	return folder.write(files)
+}
+
+// fromStdin stands for what is read from standard input.
+const fromStdin = "-"
+
+// readStdin reads what an argument stands for; nil when none does.
+func (p Program) readStdin(args []string) (io.Reader, error) {
+	if !slices.Contains(args, fromStdin) {
+		return nil, nil
+	}
+	content, err := io.ReadAll(io.LimitReader(p.Stdin, result.MaxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	return bytes.NewReader(content), nil
 }
 
 // usageError says why a command line can't be used.

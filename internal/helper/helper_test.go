@@ -2,6 +2,7 @@ package helper
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -60,15 +62,19 @@ func TestWhatCommandsWrite(t *testing.T) {
 		args   []string
 		want   files
 	}{
-		"progress":                  {nil, "", []string{"progress", "40"}, files{"percent-complete": "40\n"}},
-		"progress with a summary":   {nil, "", []string{"progress", "0", "integration tests"}, files{"percent-complete": "0\n", "summary": "integration tests\n"}},
-		"progress, summary read":    {nil, "on\nand on", []string{"progress", "100", "-"}, files{"percent-complete": "100\n", "summary": "on\nand on"}},
-		"progress anew":             {files{"percent-complete": "9", "summary": "s"}, "", []string{"progress", "10"}, files{"percent-complete": "10\n", "summary": "s"}},
-		"a summary":                 {nil, "", []string{"summary", "--- all done"}, files{"summary": "--- all done\n"}},
-		"a summary that is read":    {nil, "ü", []string{"summary", "-"}, files{"summary": "ü"}},
-		"an empty summary":          {files{"summary": "s"}, "", []string{"summary", ""}, files{"summary": "\n"}},
-		"an external ID":            {nil, "", []string{"external-id", "build/7"}, files{"external-execution-id": "build/7\n"}},
-		"a token":                   {nil, "", []string{"continue", "page 2"}, files{"continuation-token": "page 2\n"}},
+		"progress":                {nil, "", []string{"progress", "40"}, files{"percent-complete": "40\n"}},
+		"progress with a summary": {nil, "", []string{"progress", "0", "integration tests"}, files{"percent-complete": "0\n", "summary": "integration tests\n"}},
+		"progress, summary read":  {nil, "on\nand on", []string{"progress", "100", "-"}, files{"percent-complete": "100\n", "summary": "on\nand on"}},
+		"progress anew":           {files{"percent-complete": "9", "summary": "s"}, "", []string{"progress", "10"}, files{"percent-complete": "10\n", "summary": "s"}},
+		"a summary":               {nil, "", []string{"summary", "--- all done"}, files{"summary": "--- all done\n"}},
+		"a summary that is read":  {nil, "ü", []string{"summary", "-"}, files{"summary": "ü"}},
+		"an empty summary":        {files{"summary": "s"}, "", []string{"summary", ""}, files{"summary": "\n"}},
+		"an external ID":          {nil, "", []string{"external-id", "build/7"}, files{"external-execution-id": "build/7\n"}},
+		"a token":                 {nil, "", []string{"continue", "page 2"}, files{"continuation-token": "page 2\n"}},
+		"a token that is read":    {nil, "page 2\n", []string{"continue", "-"}, files{"continuation-token": "page 2\n"}},
+		"an external ID, read":    {nil, "build/7", []string{"external-id", "-"}, files{"external-execution-id": "build/7"}},
+		"a revision's summary, read": {nil, "the first\n", []string{"revision", "--summary", "-", "r1", "c1"},
+			files{"revision.json": `{"revision":"r1","changeIdentifier":"c1","revisionSummary":"the first"}`}},
 		"a token beside no outputs": {files{"output-variables": "\n"}, "", []string{"continue", "t"}, files{"output-variables": "\n", "continuation-token": "t\n"}},
 		"an output":                 {nil, "", []string{"output", "A=1"}, files{"output-variables": "A=1\n"}},
 		"outputs":                   {nil, "", []string{"output", "B= x =", "A="}, files{"output-variables": "A=\nB= x =\n"}},
@@ -104,32 +110,34 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		code   int
 		says   string
 	}{
-		"no command":            {nil, "", nil, exitUsage, "codepipeline progress PERCENT"},
-		"an unknown command":    {nil, "", []string{"done"}, exitUsage, "codepipeline done: there is no such command: see codepipeline help"},
-		"too few arguments":     {nil, "", []string{"progress"}, exitUsage, "usage: codepipeline progress PERCENT [SUMMARY]"},
-		"too many arguments":    {nil, "", []string{"summary", "a", "b"}, exitUsage, "usage: codepipeline summary TEXT"},
-		"no KEY=VALUE":          {nil, "", []string{"output", "A"}, exitUsage, `codepipeline output: "A" must be KEY=VALUE`},
-		"a bad option":          {nil, "", []string{"revision", "--when", "now", "r", "c"}, exitUsage, "flag provided but not defined: -when"},
-		"a bad time":            {nil, "", []string{"revision", "--created=now", "r", "c"}, exitUsage, `"now" for flag -created: must be a time as in`},
-		"options at the end":    {nil, "", []string{"revision", "r", "c", "--summary=s"}, exitUsage, "usage: codepipeline revision [--created TIME]"},
-		"half a revision":       {nil, "", []string{"revision", "--summary=s", "r"}, exitUsage, "usage: codepipeline revision"},
-		"percent over 100":      {nil, "", []string{"progress", "101"}, exitRefused, `codepipeline progress: percent-complete: "101": must be a whole number from 0 to 100`},
-		"percent with a sign":   {nil, "", []string{"progress", "40%", "s"}, exitRefused, `percent-complete: "40%": must be`},
-		"summary not UTF-8":     {nil, "", []string{"summary", "\xff"}, exitRefused, "summary: not UTF-8"},
-		"an empty token":        {nil, "", []string{"continue", " "}, exitRefused, "continuation-token: is empty"},
-		"a long token":          {nil, "", []string{"continue", strings.Repeat("x", 2049)}, exitRefused, "continuationToken has 2049 characters"},
-		"a token with outputs":  {files{"output-variables": "A=1"}, "", []string{"continue", "t"}, exitRefused, "outputVariables can't be given with a continuationToken"},
-		"outputs with a token":  {files{"continuation-token": "t"}, "", []string{"output", "A=1"}, exitRefused, "outputVariables can't be given with a continuationToken"},
-		"a bad key":             {nil, "", []string{"output", "A=1", "B.C=2"}, exitRefused, `output-variables: line 2: the key "B.C" may have only`},
-		"a key twice":           {nil, "", []string{"output", "A=1", "A=2"}, exitRefused, `line 2: the key "A" is given twice`},
-		"a line break":          {nil, "", []string{"output", "A=1\nB=2"}, exitRefused, `the value of "A" has a line break, for which output-variables has no room`},
-		"a carriage return":     {nil, "", []string{"output", "A=1\r"}, exitRefused, `the value of "A" has a line break`},
-		"too many bytes in all": {files{"output-variables": "A=1"}, "", []string{"output", "K=" + strings.Repeat("v", 122878)}, exitRefused, "outputVariables have 122881 bytes in all: at most 122880"},
-		"too much to read":      {nil, strings.Repeat("\n", 1<<20+1), []string{"output", "-"}, exitRefused, "output-variables: larger than 1048576 bytes"},
-		"what is there is bad":  {files{"output-variables": "A=1\nB"}, "", []string{"output", "C=1"}, exitRefused, "output-variables: line 2: must be KEY=VALUE"},
-		"beside result.json":    {files{"result.json": "{}"}, "", []string{"progress", "1"}, exitRefused, "result.json is there, beside which there may be no other file"},
-		"a revision too long":   {nil, "", []string{"revision", strings.Repeat("r", 1501), "c"}, exitRefused, "currentRevision.revision has 1501 characters"},
-		"an empty change":       {nil, "", []string{"revision", "r", ""}, exitRefused, "currentRevision.changeIdentifier has 0 characters"},
+		"no command":             {nil, "", nil, exitUsage, "codepipeline progress PERCENT"},
+		"an unknown command":     {nil, "", []string{"done"}, exitUsage, "codepipeline done: there is no such command: see codepipeline help"},
+		"too few arguments":      {nil, "", []string{"progress"}, exitUsage, "usage: codepipeline progress PERCENT [SUMMARY]"},
+		"too many arguments":     {nil, "", []string{"summary", "a", "b"}, exitUsage, "usage: codepipeline summary TEXT"},
+		"no KEY=VALUE":           {nil, "", []string{"output", "A"}, exitUsage, `codepipeline output: "A" must be KEY=VALUE`},
+		"a bad option":           {nil, "", []string{"revision", "--when", "now", "r", "c"}, exitUsage, "flag provided but not defined: -when"},
+		"a bad time":             {nil, "", []string{"revision", "--created=now", "r", "c"}, exitUsage, `"now" for flag -created: must be a time as in`},
+		"options at the end":     {nil, "", []string{"revision", "r", "c", "--summary=s"}, exitUsage, "usage: codepipeline revision [--created TIME]"},
+		"half a revision":        {nil, "", []string{"revision", "--summary=s", "r"}, exitUsage, "usage: codepipeline revision"},
+		"percent over 100":       {nil, "", []string{"progress", "101"}, exitRefused, `codepipeline progress: percent-complete: "101": must be a whole number from 0 to 100`},
+		"percent with a sign":    {nil, "", []string{"progress", "40%", "s"}, exitRefused, `percent-complete: "40%": must be`},
+		"summary not UTF-8":      {nil, "", []string{"summary", "\xff"}, exitRefused, "summary: not UTF-8"},
+		"an empty token":         {nil, "", []string{"continue", " "}, exitRefused, "continuation-token: is empty"},
+		"a long token":           {nil, "", []string{"continue", strings.Repeat("x", 2049)}, exitRefused, "continuationToken has 2049 characters"},
+		"a token with outputs":   {files{"output-variables": "A=1"}, "", []string{"continue", "t"}, exitRefused, "outputVariables can't be given with a continuationToken"},
+		"outputs with a token":   {files{"continuation-token": "t"}, "", []string{"output", "A=1"}, exitRefused, "outputVariables can't be given with a continuationToken"},
+		"a bad key":              {nil, "", []string{"output", "A=1", "B.C=2"}, exitRefused, `output-variables: line 2: the key "B.C" may have only`},
+		"a key twice":            {nil, "", []string{"output", "A=1", "A=2"}, exitRefused, `line 2: the key "A" is given twice`},
+		"a line break":           {nil, "", []string{"output", "A=1\nB=2"}, exitRefused, `the value of "A" has a line break, for which output-variables has no room`},
+		"a carriage return":      {nil, "", []string{"output", "A=1\r"}, exitRefused, `the value of "A" has a line break`},
+		"carriage returns, read": {nil, "A=x\r\r\n", []string{"output", "-"}, exitRefused, `the value of "A" has a line break`},
+		"half a character":       {nil, "", []string{"revision", "r\xff", "c"}, exitRefused, "revision.json: not UTF-8"},
+		"too many bytes in all":  {files{"output-variables": "A=1"}, "", []string{"output", "K=" + strings.Repeat("v", 122878)}, exitRefused, "outputVariables have 122881 bytes in all: at most 122880"},
+		"too much to read":       {nil, strings.Repeat("\n", 1<<20+1), []string{"output", "-"}, exitRefused, "output-variables: larger than 1048576 bytes"},
+		"what is there is bad":   {files{"output-variables": "A=1\nB"}, "", []string{"output", "C=1"}, exitRefused, "output-variables: line 2: must be KEY=VALUE"},
+		"beside result.json":     {files{"result.json": "{}"}, "", []string{"progress", "1"}, exitRefused, "result.json is there, beside which there may be no other file"},
+		"a revision too long":    {nil, "", []string{"revision", strings.Repeat("r", 1501), "c"}, exitRefused, "currentRevision.revision has 1501 characters"},
+		"an empty change":        {nil, "", []string{"revision", "r", ""}, exitRefused, "currentRevision.changeIdentifier has 0 characters"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +178,30 @@ func TestWithoutAResultFolder(t *testing.T) {
 	s.Expect(code).To(Equal(exitRefused))
 	s.Expect(stderr).To(ContainSubstring("open the result folder, which $CODEPIPELINE_RESULT names"))
 	s.Expect(stderr).To(ContainSubstring(s.folder))
+}
+
+// helping is standard input from a program that uses the helper itself.
+type helping struct {
+	s    step
+	text *strings.Reader
+}
+
+func (h helping) Read(p []byte) (int, error) {
+	if code, _, stderr := h.s.run("", "progress", "50"); code != exitOK {
+		return 0, errors.New(stderr)
+	}
+	return h.text.Read(p)
+}
+
+func TestStandardInputMayComeFromAHelper(t *testing.T) {
+	s := newStep(t, nil)
+	var errs bytes.Buffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Program{Folder: s.folder, Stdin: helping{s, strings.NewReader("A=1\n")}, Stderr: &errs}.Run([]string{"output", "-"})
+	}()
+	s.Eventually(ended, 10*time.Second).Should(Receive(Equal(exitOK)), errs.String)
+	s.Expect(s.files()).To(Equal(map[string]string{"percent-complete": "50\n", "output-variables": "A=1\n"}))
 }
 
 func TestStandardInputThatBreaksOffChangesNothing(t *testing.T) {

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -29,14 +30,17 @@ const (
 )
 
 const (
-	// maxFile bounds, in bytes, what is read of a file.
-	maxFile = 1 << 20
+	// MaxFile bounds, in bytes, what is read of a file.
+	MaxFile = 1 << 20
 	// maxText is how many characters of a summary or an external execution ID
 	// leave the pod. It is over what CodePipeline takes, so that the operator
 	// sees that there is something to cut, and far below what the status of an
 	// object and the message of a condition (32,768 characters) can hold.
 	maxText = 4096
 )
+
+// byteOrderMark is what some programs begin a text with.
+var byteOrderMark = []byte("\ufeff")
 
 // parsers read each file into a result.
 var parsers = map[string]func(content []byte, into *Result) error{
@@ -78,9 +82,22 @@ func (r *Result) Take(name string, content []byte) error {
 	}
 	// After each file, so that the error names the one that broke the rule.
 	if err := r.Validate(); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %s%w", name, placeOf(name, content, err), err)
 	}
 	return nil
+}
+
+// placeOf is the line of the member that breaks a rule, in a file of members.
+func placeOf(name string, content []byte, err error) string {
+	var broken *ruleError
+	if !strings.HasSuffix(name, ".json") || !errors.As(err, &broken) {
+		return ""
+	}
+	member := broken.member
+	if name == FileRevision {
+		member = member[len(revisionMember):]
+	}
+	return fmt.Sprintf("line %d: ", lineOf(content, member))
 }
 
 // cutTexts cuts to maxText the texts that may be of any length.
@@ -148,16 +165,17 @@ func ReadFile(folder fs.FS, name string) ([]byte, error) {
 // have room in it, every character escaped. Of a summary or an external
 // execution ID, which are cut anyway, it is the beginning.
 func Read(name string, from io.Reader) ([]byte, error) {
-	content, err := io.ReadAll(io.LimitReader(from, maxFile+1))
+	content, err := io.ReadAll(io.LimitReader(from, MaxFile+1))
+	content = bytes.TrimPrefix(content, byteOrderMark)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", name, err)
-	case len(content) <= maxFile:
+	case len(content) <= MaxFile:
 		return content, nil
 	case name == FileSummary || name == FileExternalExecutionID:
-		return []byte(strings.ToValidUTF8(string(content[:maxFile]), "")), nil
+		return []byte(strings.ToValidUTF8(string(content[:MaxFile]), "")), nil
 	default:
-		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFile)
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, MaxFile)
 	}
 }
 

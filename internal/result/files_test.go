@@ -45,7 +45,7 @@ func TestParseFilesReadsEveryFile(t *testing.T) {
 func TestParseFilesReadsResultJSON(t *testing.T) {
 	g := NewWithT(t)
 	given, err := ParseFiles(filesOf(map[string]string{
-		FileResult: `{"summary":"s","percentComplete":5,"externalExecutionID":"e","continuationToken":"t",
+		FileResult: `{"summary":"s","percentComplete":5,"externalExecutionId":"e","continuationToken":"t",
 			"currentRevision":{"revision":"r","changeIdentifier":"c"}}`,
 	}))
 	g.Expect(err).NotTo(HaveOccurred())
@@ -75,11 +75,12 @@ func TestParseFilesTakesWhatIsAtTheLimit(t *testing.T) {
 		"no newline at the end":             {FileOutputVariables: "A=1\nB=2"},
 		"revision of 1500 characters":       {FileRevision: revisionJSON(strings.Repeat("é", 1500), "c")},
 		"change of 100 characters":          {FileRevision: revisionJSON("r", strings.Repeat("é", 100))},
-		"summary far over the limit":        {FileSummary: strings.Repeat("ü", maxFile)},
-		"external ID far over the limit":    {FileExternalExecutionID: strings.Repeat("x", maxFile+1)},
+		"summary far over the limit":        {FileSummary: strings.Repeat("ü", MaxFile)},
+		"external ID far over the limit":    {FileExternalExecutionID: strings.Repeat("x", MaxFile+1)},
 		"empty summary":                     {FileSummary: ""},
 		"empty result object":               {FileResult: "\n{}\n"},
 		"blank summary":                     {FileSummary: " \n"},
+		"members that are null":             {FileResult: `{"summary":null,"percentComplete":null,"continuationToken":null,"outputVariables":null,"currentRevision":null}`},
 		"dot files beside result.json":      {FileResult: "{}", ".keep": ""},
 	}
 	for name, contents := range cases {
@@ -103,52 +104,78 @@ func TestParseFilesKeepsValuesAsTheyAre(t *testing.T) {
 	g.Expect(given.OutputVariables).To(Equal(map[string]string{"A": " x ", "B": "a=b=", "C": "\r", "D": "\t"}))
 }
 
+func TestParseFilesPassesOverAByteOrderMark(t *testing.T) {
+	g := NewWithT(t)
+	given, err := ParseFiles(filesOf(map[string]string{FileSummary: "\ufeffdone\r\n", FileOutputVariables: "\ufeffA=1\r\n"}))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(given).To(Equal(Result{Summary: "done", OutputVariables: map[string]string{"A": "1"}}))
+	given, err = ParseFiles(filesOf(map[string]string{FileResult: "\ufeff" + `{"summary":"done"}`}))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(given).To(Equal(Result{Summary: "done"}))
+	_, err = ParseFiles(filesOf(map[string]string{FileContinuationToken: "\ufeff"}))
+	g.Expect(err).To(MatchError(ContainSubstring("is empty")))
+}
+
 func TestParseFilesErrorsNameFileLineAndRule(t *testing.T) {
 	cases := map[string]struct {
 		files map[string]string
 		want  string
 	}{
-		"percent over 100":           {map[string]string{FilePercentComplete: "101"}, `percent-complete: "101": must be a whole number from 0 to 100`},
-		"percent below 0":            {map[string]string{FilePercentComplete: "-1"}, `percent-complete: "-1": must be`},
-		"percent with a fraction":    {map[string]string{FilePercentComplete: "5.5"}, `percent-complete: "5.5": must be`},
-		"percent empty":              {map[string]string{FilePercentComplete: ""}, `percent-complete: "": must be`},
-		"percent beyond int32":       {map[string]string{FilePercentComplete: "4294967297"}, `percent-complete: "4294967297": must be`},
-		"token of 2049 characters":   {map[string]string{FileContinuationToken: strings.Repeat("x", 2049)}, "continuation-token: continuationToken has 2049 characters: at most 2048"},
-		"token empty":                {map[string]string{FileContinuationToken: "\n"}, "continuation-token: is empty"},
-		"token and variables":        {map[string]string{FileContinuationToken: "t", FileOutputVariables: "A=1"}, "output-variables: outputVariables can't be given with a continuationToken"},
-		"122,881 bytes of variables": {map[string]string{FileOutputVariables: "K=" + strings.Repeat("v", 122880)}, "output-variables: outputVariables have 122881 bytes in all: at most 122880"},
-		"variable without equals":    {map[string]string{FileOutputVariables: "A=1\r\n\r\nB"}, "output-variables: line 3: must be KEY=VALUE"},
-		"variable with a bad key":    {map[string]string{FileOutputVariables: "A=1\nB.C=2"}, `output-variables: line 2: the key "B.C" may have only`},
-		"variable with an empty key": {map[string]string{FileOutputVariables: "=2"}, `output-variables: line 1: the key ""`},
-		"variable given twice":       {map[string]string{FileOutputVariables: "A=1\nB=1\nA=1"}, `output-variables: line 3: the key "A" is given twice`},
-		"variables not UTF-8":        {map[string]string{FileOutputVariables: "A=\xff"}, "output-variables: not UTF-8"},
-		"summary not UTF-8":          {map[string]string{FileSummary: "\xc3"}, "summary: not UTF-8"},
-		"token not UTF-8":            {map[string]string{FileContinuationToken: "\xc3"}, "continuation-token: not UTF-8"},
-		"result not UTF-8":           {map[string]string{FileResult: "{\"summary\":\"\xc3\"}"}, "result.json: not UTF-8"},
-		"revision empty text":        {map[string]string{FileRevision: revisionJSON("", "c")}, "revision.json: currentRevision.revision has 0 characters: it must have 1 to 1500"},
-		"revision of 1501":           {map[string]string{FileRevision: revisionJSON(strings.Repeat("r", 1501), "c")}, "revision.json: currentRevision.revision has 1501 characters"},
-		"change of 101":              {map[string]string{FileRevision: revisionJSON("r", strings.Repeat("c", 101))}, "revision.json: currentRevision.changeIdentifier has 101 characters: it must have 1 to 100"},
-		"revision with a bad time":   {map[string]string{FileRevision: `{"created":"yesterday"}`}, `revision.json: created is "yesterday": it must be a time`},
-		"revision null":              {map[string]string{FileRevision: "null"}, "revision.json: must hold one JSON object"},
-		"revision empty":             {map[string]string{FileRevision: " \n"}, "revision.json: is empty"},
-		"result null":                {map[string]string{FileResult: "null"}, "result.json: must hold one JSON object"},
-		"result an array":            {map[string]string{FileResult: "[]"}, "result.json: must hold one JSON object"},
-		"result two objects":         {map[string]string{FileResult: "{}\n{}"}, "result.json: line 2: must hold one JSON object and nothing else"},
-		"result unknown member":      {map[string]string{FileResult: "{\n\"note\":\"\"}"}, `result.json: unknown field "note"`},
-		"result bad syntax":          {map[string]string{FileResult: "{\n\n\"summary\": no}"}, "result.json: line 3: not valid JSON: invalid character"},
-		"result cut":                 {map[string]string{FileResult: "{\n\"summary\": "}, "result.json: line 2: not valid JSON: it ends too early"},
-		"result wrong type":          {map[string]string{FileResult: "\n{\n\"percentComplete\": \"x\",\n\"summary\":\"\"}"}, "result.json: line 3: percentComplete must be a whole number, not string"},
-		"result variable a number":   {map[string]string{FileResult: `{"outputVariables":{"A":1}}`}, "must be a string, not number"},
-		"result revision a string":   {map[string]string{FileResult: `{"currentRevision":"r"}`}, "result.json: line 1: currentRevision must be an object, not string"},
-		"result bad variable key":    {map[string]string{FileResult: `{"outputVariables":{"a b":"1"}}`}, `result.json: the output variable "a b"`},
-		"result percent over 100":    {map[string]string{FileResult: `{"percentComplete":101}`}, "result.json: percentComplete is 101"},
-		"result token and variables": {map[string]string{FileResult: `{"continuationToken":"t","outputVariables":{"A":"1"}}`}, "result.json: outputVariables can't be given"},
-		"result.json and another":    {map[string]string{FileResult: "{}", FileSummary: "s"}, "result.json and summary are both there: result.json must be the only one"},
-		"unknown file":               {map[string]string{"note": "s"}, "note: not a result file; known are continuation-token, external-execution-id"},
-		"a folder of a known name":   {map[string]string{FileSummary + "/x": "s"}, "summary: must be a regular file"},
-		"variables over the maximum": {map[string]string{FileOutputVariables: strings.Repeat("\n", maxFile+1)}, "output-variables: larger than 1048576 bytes"},
-		"result over the maximum":    {map[string]string{FileResult: strings.Repeat(" ", maxFile+1)}, "result.json: larger than 1048576 bytes"},
-		"token over the maximum":     {map[string]string{FileContinuationToken: strings.Repeat("x", maxFile+1)}, "continuation-token: larger than"},
+		"percent over 100":               {map[string]string{FilePercentComplete: "101"}, `percent-complete: "101": must be a whole number from 0 to 100`},
+		"percent below 0":                {map[string]string{FilePercentComplete: "-1"}, `percent-complete: "-1": must be`},
+		"percent with a fraction":        {map[string]string{FilePercentComplete: "5.5"}, `percent-complete: "5.5": must be`},
+		"percent empty":                  {map[string]string{FilePercentComplete: ""}, `percent-complete: "": must be`},
+		"percent beyond int32":           {map[string]string{FilePercentComplete: "4294967297"}, `percent-complete: "4294967297": must be`},
+		"token of 2049 characters":       {map[string]string{FileContinuationToken: strings.Repeat("x", 2049)}, "continuation-token: continuationToken has 2049 characters: at most 2048"},
+		"token empty":                    {map[string]string{FileContinuationToken: "\n"}, "continuation-token: is empty"},
+		"token and variables":            {map[string]string{FileContinuationToken: "t", FileOutputVariables: "A=1"}, "output-variables: outputVariables can't be given with a continuationToken"},
+		"122,881 bytes of variables":     {map[string]string{FileOutputVariables: "K=" + strings.Repeat("v", 122880)}, "output-variables: outputVariables have 122881 bytes in all: at most 122880"},
+		"variable without equals":        {map[string]string{FileOutputVariables: "A=1\r\n\r\nB"}, "output-variables: line 3: must be KEY=VALUE"},
+		"variable with a bad key":        {map[string]string{FileOutputVariables: "A=1\nB.C=2"}, `output-variables: line 2: the key "B.C" may have only`},
+		"variable with an empty key":     {map[string]string{FileOutputVariables: "=2"}, `output-variables: line 1: the key ""`},
+		"variable given twice":           {map[string]string{FileOutputVariables: "A=1\nB=1\nA=1"}, `output-variables: line 3: the key "A" is given twice`},
+		"variables not UTF-8":            {map[string]string{FileOutputVariables: "A=\xff"}, "output-variables: not UTF-8"},
+		"summary not UTF-8":              {map[string]string{FileSummary: "\xc3"}, "summary: not UTF-8"},
+		"token not UTF-8":                {map[string]string{FileContinuationToken: "\xc3"}, "continuation-token: not UTF-8"},
+		"result not UTF-8":               {map[string]string{FileResult: "{\"summary\":\"\xc3\"}"}, "result.json: line 1: not valid JSON: invalid UTF-8"},
+		"revision empty text":            {map[string]string{FileRevision: revisionJSON("", "c")}, "revision.json: line 1: currentRevision.revision has 0 characters: it must have 1 to 1500"},
+		"revision of 1501":               {map[string]string{FileRevision: revisionJSON(strings.Repeat("r", 1501), "c")}, "revision.json: line 1: currentRevision.revision has 1501 characters"},
+		"change of 101":                  {map[string]string{FileRevision: revisionJSON("r", strings.Repeat("c", 101))}, "revision.json: line 1: currentRevision.changeIdentifier has 101 characters: it must have 1 to 100"},
+		"revision with a bad time":       {map[string]string{FileRevision: `{"created":"yesterday"}`}, `revision.json: line 1: created must be a time as in 2006-01-02T15:04:05Z (RFC 3339), not "yesterday"`},
+		"revision null":                  {map[string]string{FileRevision: "null"}, "revision.json: must hold one JSON object"},
+		"revision empty":                 {map[string]string{FileRevision: " \n"}, "revision.json: is empty"},
+		"result null":                    {map[string]string{FileResult: "null"}, "result.json: must hold one JSON object"},
+		"result an array":                {map[string]string{FileResult: "[]"}, "result.json: must hold one JSON object"},
+		"result two objects":             {map[string]string{FileResult: "{}\n{}"}, "result.json: line 2: not valid JSON: invalid character '{' after top-level value"},
+		"result unknown member":          {map[string]string{FileResult: "{\n\"note\":\"\"}"}, `result.json: line 2: unknown member "note": known are summary, percentComplete, externalExecutionId, continuationToken, outputVariables, currentRevision`},
+		"result bad syntax":              {map[string]string{FileResult: "{\n\n\"summary\": no}"}, "result.json: line 3: not valid JSON: invalid character"},
+		"result cut":                     {map[string]string{FileResult: "{\n\"summary\": "}, "result.json: line 2: not valid JSON: it ends too early"},
+		"result wrong type":              {map[string]string{FileResult: "\n{\n\"percentComplete\": \"x\",\n\"summary\":\"\"}"}, "result.json: line 3: percentComplete must be a whole number from 0 to 100, not string"},
+		"result variable a number":       {map[string]string{FileResult: `{"outputVariables":{"A":1}}`}, "result.json: line 1: outputVariables.A must be a string, not number"},
+		"result revision a string":       {map[string]string{FileResult: `{"currentRevision":"r"}`}, "result.json: line 1: currentRevision must be an object, not string"},
+		"result bad variable key":        {map[string]string{FileResult: `{"outputVariables":{"a b":"1"}}`}, `result.json: line 1: the output variable "a b"`},
+		"result percent over 100":        {map[string]string{FileResult: "{\n\"summary\":\"\",\n\"percentComplete\":101}"}, "result.json: line 3: percentComplete is 101"},
+		"result token and variables":     {map[string]string{FileResult: `{"continuationToken":"t","outputVariables":{"A":"1"}}`}, "result.json: line 1: outputVariables can't be given"},
+		"result percent with a fraction": {map[string]string{FileResult: `{"percentComplete":4.5}`}, "line 1: percentComplete must be a whole number from 0 to 100, not 4.5"},
+		"result percent beyond int32":    {map[string]string{FileResult: `{"percentComplete":4294967297}`}, "line 1: percentComplete must be a whole number from 0 to 100, not 4294967297"},
+		"result token empty":             {map[string]string{FileResult: "{\n\"continuationToken\": \"\"}"}, "result.json: line 2: continuationToken is empty: give the token, or leave it out"},
+		"result token blank":             {map[string]string{FileResult: `{"continuationToken":" \n"}`}, "line 1: continuationToken is empty"},
+		"result token in another case":   {map[string]string{FileResult: `{"continuationToken":"t","ContinuationToken":""}`}, `line 1: unknown member "ContinuationToken"`},
+		"result variable null":           {map[string]string{FileResult: `{"outputVariables":{"B":"","A":null}}`}, "line 1: outputVariables.A must be a string, not null"},
+		"result variable of 2 lines":     {map[string]string{FileResult: "{\"outputVariables\":\n{\"A\":\"\",\n\"B C\":\"\"}}"}, `line 3: the output variable "B C"`},
+		"result half a character":        {map[string]string{FileResult: `{"summary":"\ud800"}`}, "line 1: not valid JSON: invalid surrogate pair"},
+		"result a file's name":           {map[string]string{FileResult: "{\n\n\"percent-complete\":5}"}, `line 3: unknown member "percent-complete": known are summary, percentComplete`},
+		"result revision unknown member": {map[string]string{FileResult: `{"currentRevision":{"id":"r"}}`}, `unknown member "currentRevision.id": known are revision, changeIdentifier, created, revisionSummary`},
+		"result too short a revision":    {map[string]string{FileResult: "{\n\"currentRevision\":{\n\"changeIdentifier\":\"c\"}}"}, "line 2: currentRevision.revision has 0 characters"},
+		"revision with seconds":          {map[string]string{FileRevision: "{\"revision\":\"r\",\n\"created\":1715000000}"}, "revision.json: line 2: created must be a time as in 2006-01-02T15:04:05Z (RFC 3339), not number"},
+		"revision of the year 10000":     {map[string]string{FileRevision: "{\"revision\":\"r\",\"changeIdentifier\":\"c\",\n\"created\":\"9999-12-31T23:59:59-23:00\"}"}, "revision.json: line 2: currentRevision.created is in the year 10000"},
+		"revision of the year 0":         {map[string]string{FileRevision: `{"revision":"r","changeIdentifier":"c","created":"0000-06-01T00:00:00Z"}`}, "line 1: currentRevision.created is in the year 0"},
+		"result.json and another":        {map[string]string{FileResult: "{}", FileSummary: "s"}, "result.json and summary are both there: result.json must be the only one"},
+		"unknown file":                   {map[string]string{"note": "s"}, "note: not a result file; known are continuation-token, external-execution-id"},
+		"a folder of a known name":       {map[string]string{FileSummary + "/x": "s"}, "summary: must be a regular file"},
+		"variables over the maximum":     {map[string]string{FileOutputVariables: strings.Repeat("\n", MaxFile+1)}, "output-variables: larger than 1048576 bytes"},
+		"result over the maximum":        {map[string]string{FileResult: strings.Repeat(" ", MaxFile+1)}, "result.json: larger than 1048576 bytes"},
+		"token over the maximum":         {map[string]string{FileContinuationToken: strings.Repeat("x", MaxFile+1)}, "continuation-token: larger than"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +193,7 @@ func TestParseFilesCutsTextsThatNothingCouldHold(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"files": {FileSummary: long, FileExternalExecutionID: long, FilePercentComplete: "5",
 			FileRevision: `{"revision":"r","changeIdentifier":"c","revisionSummary":"` + long + `"}`},
-		"result.json": {FileResult: `{"summary":"` + long + `","externalExecutionID":"` + long + `","percentComplete":5,
+		"result.json": {FileResult: `{"summary":"` + long + `","externalExecutionId":"` + long + `","percentComplete":5,
 			"currentRevision":{"revision":"r","changeIdentifier":"c","revisionSummary":"` + long + `"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,21 +2,28 @@ package result
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	// What encoding/json takes is too much for what people write: names in any
+	// case, names given twice, characters that can't be.
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// strict has an object's names be known ones, each once.
+var strict = json.JoinOptions(
+	json.RejectUnknownMembers(true),
+	json.WithUnmarshalers(json.UnmarshalFromFunc(readText)),
 )
 
 // parseJSON reads one JSON object with no members but the known ones.
 func parseJSON(content []byte, into any) error {
-	if !utf8.Valid(content) {
-		return errors.New("not UTF-8") // the decoder would replace what is not
-	}
 	text := bytes.TrimSpace(content)
 	if len(text) == 0 {
 		return errors.New("is empty: it must hold a JSON object")
@@ -24,79 +31,135 @@ func parseJSON(content []byte, into any) error {
 	if !bytes.HasPrefix(text, []byte("{")) {
 		return errors.New("must hold one JSON object and nothing else")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(content))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
+	if err := json.Unmarshal(content, into, strict); err != nil {
 		return explainJSON(content, err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("line %d: must hold one JSON object and nothing else", lineOf(content, decoder.InputOffset()))
-	}
-	return refuseTwins(content, json.NewDecoder(bytes.NewReader(content)))
+	return nil
 }
 
-// refuseTwins refuses an object that has a name twice, at any depth: the
-// decoder has kept the last and dropped the others without a word, a
-// continuation token for one. The content is known to be valid.
-func refuseTwins(content []byte, decoder *json.Decoder) error {
-	token, err := decoder.Token()
+// Members with rules that can't be told any more when they have been read.
+const (
+	tokenMember     = jsontext.Pointer("/continuationToken")
+	variablesMember = jsontext.Pointer("/outputVariables")
+)
+
+// readText reads a text. A null is one that was left out, but for the value of
+// an output variable, which could have been left out.
+func readText(from *jsontext.Decoder, into *string) error {
+	value, err := from.ReadToken()
 	if err != nil {
 		return err
 	}
-	if token != json.Delim('{') { // members of a result are objects and plain values
+	at := from.StackPointer()
+	switch kind := value.Kind(); {
+	case kind == 'n' && at.Parent() != variablesMember:
 		return nil
+	case kind != '"':
+		return &json.SemanticError{ByteOffset: from.InputOffset(), JSONPointer: at, JSONKind: kind, GoType: reflect.TypeFor[string]()}
 	}
-	seen := map[string]bool{}
-	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
-			return err
-		}
-		name, _ := token.(string)
-		if seen[name] {
-			return fmt.Errorf("line %d: %.50q is given twice", lineOf(content, decoder.InputOffset()), name)
-		}
-		seen[name] = true
-		if err := refuseTwins(content, decoder); err != nil {
-			return err
-		}
+	*into = value.String()
+	if at == tokenMember && strings.TrimSpace(*into) == "" {
+		return errNoToken
 	}
-	_, err = decoder.Token() // the end of the object
-	return err
+	return nil
 }
+
+// errNoToken: without a token the work would count as done, which is not what a
+// step means that gives one.
+var errNoToken = errors.New("is empty: give the token, or leave it out when the work is done")
 
 // explainJSON says what a decoder found in words that need no knowledge of Go.
 func explainJSON(content []byte, err error) error {
-	var syntax *json.SyntaxError
-	var mismatch *json.UnmarshalTypeError
-	var badTime *time.ParseError
+	var syntax *jsontext.SyntacticError
+	var semantic *json.SemanticError
 	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("line %d: not valid JSON: %w", lineOf(content, syntax.Offset), err)
-	case errors.As(err, &mismatch):
-		return fmt.Errorf("line %d: %s must be %s, not %s", lineOf(content, mismatch.Offset), mismatch.Field, jsonType(mismatch.Type), mismatch.Value)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("line %d: not valid JSON: it ends too early", lineOf(content, int64(len(content))))
-	case errors.As(err, &badTime):
-		return fmt.Errorf("created is %.50q: it must be a time as in 2006-01-02T15:04:05Z (RFC 3339)", strings.Trim(badTime.Value, `"`))
+		return fmt.Errorf("line %d: not valid JSON: it ends too early", lineAt(content, int64(len(content))))
+	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
+		return fmt.Errorf("line %d: %.50q is given twice", lineAt(content, syntax.ByteOffset), syntax.JSONPointer.LastToken())
+	case errors.As(err, &syntax):
+		return fmt.Errorf("line %d: not valid JSON: %w", lineAt(content, syntax.ByteOffset), syntax.Err)
+	case errors.As(err, &semantic):
+		return fmt.Errorf("line %d: %w", lineAt(content, semantic.ByteOffset), explainMember(semantic))
 	default:
-		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+		return err
 	}
 }
 
-func jsonType(wanted reflect.Type) string {
-	switch wanted.Kind() {
-	case reflect.String:
+func explainMember(found *json.SemanticError) error {
+	member := dotted(found.JSONPointer)
+	switch {
+	case errors.Is(found.Err, json.ErrUnknownName):
+		return fmt.Errorf("unknown member %.50q: known are %s", member, strings.Join(membersOf(found.GoType), ", "))
+	case errors.Is(found.Err, errNoToken):
+		return fmt.Errorf("%s %w", member, found.Err)
+	default:
+		return fmt.Errorf("%s must be %s, not %s", member, wanted(found.GoType), given(found))
+	}
+}
+
+// dotted is a member's path as people write it.
+func dotted(at jsontext.Pointer) string { return strings.Join(slices.Collect(at.Tokens()), ".") }
+
+// membersOf are the names that an object may have.
+func membersOf(object reflect.Type) []string {
+	var names []string
+	for field := range object.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+func wanted(kind reflect.Type) string {
+	switch {
+	case kind == reflect.TypeFor[time.Time]():
+		return "a time as in 2006-01-02T15:04:05Z (RFC 3339)"
+	case kind.Kind() == reflect.String:
 		return "a string"
-	case reflect.Int32:
-		return "a whole number"
+	case kind.Kind() == reflect.Int32:
+		return "a whole number from 0 to 100"
 	default:
 		return "an object"
 	}
 }
 
-// lineOf is the line of the last byte that was read when offset bytes were.
-func lineOf(content []byte, offset int64) int {
-	read := content[:min(max(int(offset)-1, 0), len(content))]
-	return 1 + bytes.Count(read, []byte("\n"))
+func given(found *json.SemanticError) string {
+	var badTime *time.ParseError
+	switch {
+	case errors.As(found.Err, &badTime):
+		return fmt.Sprintf("%.50q", badTime.Value)
+	case len(found.JSONValue) > 0:
+		return fmt.Sprintf("%.50s", found.JSONValue)
+	case found.JSONKind == '{':
+		return "an object"
+	case found.JSONKind == '[':
+		return "a list"
+	default:
+		return found.JSONKind.String()
+	}
+}
+
+// lineAt is the line of what follows an offset.
+func lineAt(content []byte, offset int64) int {
+	offset = min(max(offset, 0), int64(len(content)))
+	rest := content[offset:]
+	between := len(rest) - len(bytes.TrimLeft(rest, " \t\r\n,:"))
+	return 1 + bytes.Count(content[:int(offset)+between], []byte("\n"))
+}
+
+// lineOf is the line of a member, or of the object that lacks it.
+func lineOf(content []byte, member jsontext.Pointer) int {
+	for ; member != ""; member = member.Parent() {
+		decoder := jsontext.NewDecoder(bytes.NewReader(content))
+		for {
+			if _, err := decoder.ReadToken(); err != nil {
+				break
+			}
+			if decoder.StackPointer() == member {
+				return lineAt(content, decoder.InputOffset()-1)
+			}
+		}
+	}
+	return 1
 }

@@ -21,7 +21,7 @@ type Progress struct {
 	// Summary is executionDetails.summary, up to 2048 characters.
 	Summary string `json:"summary,omitempty"`
 	// ExternalExecutionID is executionDetails.externalExecutionId, up to 1500 characters.
-	ExternalExecutionID string `json:"externalExecutionID,omitempty"`
+	ExternalExecutionID string `json:"externalExecutionId,omitempty"`
 }
 
 // Equal says whether both say the same.
@@ -85,13 +85,13 @@ func readSoFar(folder fs.FS, name string) ([]byte, error) {
 	}
 	limit := maxProgressText
 	if name == FileResult {
-		limit = maxFile
+		limit = MaxFile
 	}
 	content, err := io.ReadAll(io.LimitReader(file, int64(limit)))
 	if len(content) == limit && name != FileResult {
 		content = bytes.ToValidUTF8(content, nil) // a character may be cut
 	}
-	return content, errors.Join(err, file.Close())
+	return bytes.TrimPrefix(content, byteOrderMark), errors.Join(err, file.Close())
 }
 
 // takeProgressJSON looks at each member alone: one that breaks a rule keeps
@@ -100,7 +100,7 @@ func takeProgressJSON(content []byte, into *Result) {
 	var members struct {
 		PercentComplete     json.RawMessage `json:"percentComplete"`
 		Summary             json.RawMessage `json:"summary"`
-		ExternalExecutionID json.RawMessage `json:"externalExecutionID"`
+		ExternalExecutionID json.RawMessage `json:"externalExecutionId"`
 	}
 	if !utf8.Valid(content) || json.Unmarshal(content, &members) != nil {
 		return

@@ -26,7 +26,7 @@ func TestParseProgress(t *testing.T) {
 	}{
 		"nothing":                     {nil, Progress{}},
 		"all":                         {map[string]string{FilePercentComplete: " 40\r\n", FileSummary: "s\n", FileExternalExecutionID: "\te "}, all},
-		"all as JSON":                 {map[string]string{FileResult: `{"percentComplete":40,"summary":"s","externalExecutionID":"e","outputVariables":{"A":"1"}}`}, all},
+		"all as JSON":                 {map[string]string{FileResult: `{"percentComplete":40,"summary":"s","externalExecutionId":"e","outputVariables":{"A":"1"}}`}, all},
 		"0 percent":                   {map[string]string{FilePercentComplete: "0"}, Progress{PercentComplete: ptr.To[int32](0)}},
 		"100 percent":                 {map[string]string{FilePercentComplete: "100"}, Progress{PercentComplete: ptr.To[int32](100)}},
 		"empty files":                 {map[string]string{FilePercentComplete: "", FileSummary: "", FileExternalExecutionID: "", FileResult: ""}, Progress{}},
@@ -39,14 +39,14 @@ func TestParseProgress(t *testing.T) {
 		"half of the JSON":            {map[string]string{FileResult: `{"percentComplete":40,"summary":"s`}, Progress{}},
 		"JSON that is no object":      {map[string]string{FileResult: `40`}, Progress{}},
 		"JSON that is not UTF-8":      {map[string]string{FileResult: "{\"summary\":\"\xff\"}"}, Progress{}},
-		"JSON over the maximum":       {map[string]string{FileResult: `{"percentComplete":40}` + strings.Repeat(" ", maxFile) + "x"}, Progress{PercentComplete: ptr.To[int32](40)}},
+		"JSON over the maximum":       {map[string]string{FileResult: `{"percentComplete":40}` + strings.Repeat(" ", MaxFile) + "x"}, Progress{PercentComplete: ptr.To[int32](40)}},
 		"JSON with a bad percentage":  {map[string]string{FileResult: `{"percentComplete":40.5,"summary":"s"}`}, Progress{Summary: "s"}},
 		"JSON with 101 percent":       {map[string]string{FileResult: `{"percentComplete":101,"summary":"s"}`}, Progress{Summary: "s"}},
 		"JSON with a text for it":     {map[string]string{FileResult: `{"percentComplete":"40","summary":"s"}`}, Progress{Summary: "s"}},
-		"JSON with a bad summary":     {map[string]string{FileResult: `{"percentComplete":40,"summary":1,"externalExecutionID":"e"}`}, Progress{PercentComplete: ptr.To[int32](40), ExternalExecutionID: "e"}},
-		"JSON with nulls":             {map[string]string{FileResult: `{"percentComplete":null,"summary":null,"externalExecutionID":null}`}, Progress{}},
+		"JSON with a bad summary":     {map[string]string{FileResult: `{"percentComplete":40,"summary":1,"externalExecutionId":"e"}`}, Progress{PercentComplete: ptr.To[int32](40), ExternalExecutionID: "e"}},
+		"JSON with nulls":             {map[string]string{FileResult: `{"percentComplete":null,"summary":null,"externalExecutionId":null}`}, Progress{}},
 		"JSON with unknown members":   {map[string]string{FileResult: `{"percentComplete":40,"note":"s"}`}, Progress{PercentComplete: ptr.To[int32](40)}},
-		"files of their own win":      {map[string]string{FileResult: `{"percentComplete":40,"summary":"s","externalExecutionID":"j"}`, FileExternalExecutionID: "e"}, all},
+		"files of their own win":      {map[string]string{FileResult: `{"percentComplete":40,"summary":"s","externalExecutionId":"j"}`, FileExternalExecutionID: "e"}, all},
 		"rules of other files":        {map[string]string{FileSummary: "s", FileContinuationToken: "", FileRevision: "{", "note": "x"}, Progress{Summary: "s"}},
 		"a folder of a known name":    {map[string]string{FileSummary + "/x": "s", FileExternalExecutionID: "e"}, Progress{ExternalExecutionID: "e"}},
 		"a summary of 2048":           {map[string]string{FileSummary: strings.Repeat("ü", 2048)}, Progress{Summary: strings.Repeat("ü", 2048)}},
@@ -215,7 +215,7 @@ func TestLastProgress(t *testing.T) {
 func TestLastProgressCutsWhatIsOverTheLimits(t *testing.T) {
 	g := NewWithT(t)
 	long := strings.Repeat("x", 3000)
-	last, err := LastProgress(strings.NewReader(fmt.Sprintf("%s{\"summary\":%q,\"externalExecutionID\":%q}\n", progressPrefix, long, long)))
+	last, err := LastProgress(strings.NewReader(fmt.Sprintf("%s{\"summary\":%q,\"externalExecutionId\":%q}\n", progressPrefix, long, long)))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(last).To(HaveValue(Equal(Progress{Summary: long[:2047] + "…", ExternalExecutionID: long[:1499] + "…"})))
 }

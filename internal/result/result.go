@@ -16,7 +16,7 @@ type Result struct {
 	// PercentComplete is executionDetails.percentComplete, 0 to 100.
 	PercentComplete *int32 `json:"percentComplete,omitempty"`
 	// ExternalExecutionID is executionDetails.externalExecutionId, up to 1500 characters.
-	ExternalExecutionID string `json:"externalExecutionID,omitempty"`
+	ExternalExecutionID string `json:"externalExecutionId,omitempty"`
 	// ContinuationToken asks CodePipeline to hand the action out again, with
 	// this token: 1 to 2048 characters. OutputVariables may not be set with it.
 	ContinuationToken string `json:"continuationToken,omitempty"`

@@ -117,15 +117,15 @@ func TestProgressTellsWhatStepsWrite(t *testing.T) {
 		{"printf 0 >> percent-complete", `{"percentComplete":60}`},
 		{"echo ninety > percent-complete", ""},
 		{"echo 12 tests passed > summary; echo build/7 > external-execution-id",
-			`{"percentComplete":60,"summary":"12 tests passed","externalExecutionID":"build/7"}`},
+			`{"percentComplete":60,"summary":"12 tests passed","externalExecutionId":"build/7"}`},
 		{"printf '\\303' > summary", ""},
-		{"printf '\\274 done' >> summary", `{"percentComplete":60,"summary":"ü done","externalExecutionID":"build/7"}`},
+		{"printf '\\274 done' >> summary", `{"percentComplete":60,"summary":"ü done","externalExecutionId":"build/7"}`},
 		{"rm summary", ""},
-		{"echo all passed > .next; mv .next summary", `{"percentComplete":60,"summary":"all passed","externalExecutionID":"build/7"}`},
+		{"echo all passed > .next; mv .next summary", `{"percentComplete":60,"summary":"all passed","externalExecutionId":"build/7"}`},
 		{"chmod 600 summary; echo A=1 > output-variables; echo x > unknown; mkdir sub", ""},
 		{"rm *-* summary; echo '{\"percentComplete\":70,' > result.json", ""},
-		{"echo '\"summary\":\"from JSON\"}' >> result.json", `{"percentComplete":70,"summary":"from JSON","externalExecutionID":"build/7"}`},
-		{"rm result.json; cd ..; mv result old; mkdir result; echo 80 > result/percent-complete", `{"percentComplete":80,"summary":"from JSON","externalExecutionID":"build/7"}`},
+		{"echo '\"summary\":\"from JSON\"}' >> result.json", `{"percentComplete":70,"summary":"from JSON","externalExecutionId":"build/7"}`},
+		{"rm result.json; cd ..; mv result old; mkdir result; echo 80 > result/percent-complete", `{"percentComplete":80,"summary":"from JSON","externalExecutionId":"build/7"}`},
 		{"cd ..; rm -r result", ""},
 	}
 	for _, step := range steps {
@@ -138,7 +138,7 @@ func TestProgressTellsWhatStepsWrite(t *testing.T) {
 	}
 	f.makeFolder()
 	f.shell("echo 100 > percent-complete")
-	f.g.Expect(f.looks()).To(ConsistOf(said(`{"percentComplete":100,"summary":"from JSON","externalExecutionID":"build/7"}`)))
+	f.g.Expect(f.looks()).To(ConsistOf(said(`{"percentComplete":100,"summary":"from JSON","externalExecutionId":"build/7"}`)))
 	f.g.Expect(f.log.String()).To(BeEmpty())
 }
 

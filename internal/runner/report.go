@@ -77,7 +77,7 @@ func openFolder(shared *os.Root, name string) (*os.Root, error) {
 	if info, err := shared.Lstat(name); err == nil && info.Mode()&os.ModeSymlink != 0 {
 		return nil, errLink
 	}
-	return shared.OpenRoot(name)
+	return shared.OpenRoot(name + "/.") // as a folder: a FIFO would never be open
 }
 
 var errLink = errors.New("it is a symbolic link")

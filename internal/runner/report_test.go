@@ -73,6 +73,13 @@ func TestReportTellsWhyItFailed(t *testing.T) {
 			p.write("output/app/x", "")
 			p.g.Expect(syscall.Mkfifo(filepath.Join(p.options.Root, "output/app/pipe"), 0o600)).To(Succeed())
 		}, configurationError, []string{`entry "pipe"`, "remove it"}},
+		"a FIFO in its place": {func(p *pod) {
+			p.g.Expect(os.Mkdir(filepath.Join(p.options.Root, "output"), 0o777)).To(Succeed())
+			p.g.Expect(syscall.Mkfifo(filepath.Join(p.options.Root, "output/app"), 0o666)).To(Succeed())
+		}, configurationError, []string{"/codepipeline/output/app must be a folder"}},
+		"a FIFO in place of the result folder": {func(p *pod) {
+			p.g.Expect(syscall.Mkfifo(filepath.Join(p.options.Root, "result"), 0o666)).To(Succeed())
+		}, configurationError, []string{"the result folder /codepipeline/result", "not a directory"}},
 		"a link to the credentials in its place": {func(p *pod) {
 			p.write("output/x", "")
 			p.g.Expect(os.Symlink(filepath.Dir(p.options.Handover), filepath.Join(p.options.Root, "output/app"))).To(Succeed())

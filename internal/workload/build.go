@@ -42,6 +42,12 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOwn(template.Spec.Template.Spec, job); err != nil {
+		return nil, err
+	}
+	if err := checkArtifacts(job); err != nil {
+		return nil, err
+	}
 	built := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{
 		Name:        run.JobName,
 		Namespace:   job.Namespace,

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -132,6 +133,36 @@ func TestPipelineJobName(t *testing.T) {
 			g.Expect(got).To(Equal(c.want))
 			job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: got}}
 			g.Expect(len(JobName(job, 99999))).To(BeNumerically("<=", 63), "a pod carries the Job's name in a label")
+		})
+	}
+}
+
+func TestBuildRefusesWhatAReferenceMakes(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*v1alpha1.CustomAction, *v1alpha1.PipelineJob)
+		says   string
+	}{
+		"a name of the operator's": {func(a *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
+			pod(a).Containers[0].Name, j.Spec.Configuration["Target"] = "$(config.Target)", "codepipeline-x"
+		}, ".containers[0].name: must not begin with"},
+		"the job's Secret": {func(a *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
+			j.Spec.Configuration["Target"] = v1alpha1.ConfigurationValue(j.Name)
+			pod(a).Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "$(config.Target)"}}}}
+		}, ".volumes[0].secret.secretName: must not be the job's own Secret"},
+		"one variable for two inputs": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
+			j.Spec.InputArtifacts = []v1alpha1.Artifact{{Name: "a-b"}, {Name: "c"}, {Name: "A_b"}}
+		}, `the input artifacts of the pipeline's action: "a-b" and "A_b" would both be in CODEPIPELINE_INPUT_A_B: give one of them another name`},
+		"one variable for two outputs": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
+			j.Spec.OutputArtifacts = []v1alpha1.Artifact{{Name: "a"}, {Name: "A"}}
+		}, "CODEPIPELINE_OUTPUT_A"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			action, job := sampleAction(step("work", "true")), sampleJob()
+			c.change(action, job)
+			_, err := Build(action, job, v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
+			g := NewWithT(t)
+			g.Expect(err).To(MatchError(ContainSubstring(c.says)))
+			g.Expect(errors.As(err, new(*FieldError))).To(BeTrue())
 		})
 	}
 }

@@ -76,10 +76,10 @@ func shareGroup(pod *corev1.PodSpec) {
 }
 
 // envelopeLimit is how many bytes of a termination message the kubelet keeps
-// in a pod of so many containers: 12 KiB are divided evenly among them. One
-// more is counted, for a debugging container that somebody may add.
+// in a pod of so many containers: 12 KiB are divided evenly among them. Some
+// more are counted, for debugging containers that somebody may add.
 func envelopeLimit(containers int) int {
-	return min(result.MaxTerminationMessage, (12<<10)/(containers+1))
+	return min(result.MaxTerminationMessage, (12<<10)/(containers+3))
 }
 
 // moverContainer is one of the two containers that move artifacts and give an

@@ -107,10 +107,10 @@ func TestTheProgressContainerIsNoStep(t *testing.T) {
 // among all containers, init containers included.
 func TestTheProgressContainerCountsForTheEnvelope(t *testing.T) {
 	g := NewWithT(t)
-	// fetch, report, db, one step, and one to spare.
-	g.Expect(enclosed(false, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=2457"))
-	g.Expect(enclosed(true, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=2048"))
-	g.Expect(enclosed(true, "compile").InitContainers[0].Command).To(ContainElement("--envelope-limit=2048"))
+	// fetch, report, db, one step, and some to spare.
+	g.Expect(enclosed(false, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=1755"))
+	g.Expect(enclosed(true, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=1536"))
+	g.Expect(enclosed(true, "compile").InitContainers[0].Command).To(ContainElement("--envelope-limit=1536"))
 }
 
 // TestOwnContainersAreRestricted checks the rules of the restricted Pod

@@ -3,20 +3,19 @@ package workload
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 )
 
 // Validate says whether jobs can be made from the action's jobTemplate: that
 // every reference is known and that the template keeps to what the model of
 // steps allows. The error is a *FieldError, or several joined.
 func Validate(action *v1alpha1.CustomAction) error {
-	resolved, err := substitute(action.Spec.JobTemplate, scopeOf(action, rehearsedJob(action), 1), true)
+	rehearsed := rehearsedJob(action)
+	resolved, err := substitute(action.Spec.JobTemplate, scopeOf(action, rehearsed, 1), true)
 	if err != nil {
 		return err
 	}
@@ -43,18 +42,12 @@ func Validate(action *v1alpha1.CustomAction) error {
 	for i, container := range pod.Containers {
 		problems = append(problems, checkStep(container, fmt.Sprintf("%s.template.spec.containers[%d]", spec, i))...)
 	}
-	for i, container := range pod.InitContainers {
-		problems = append(problems, checkName(container.Name, fmt.Sprintf("%s.template.spec.initContainers[%d]", spec, i))...)
-	}
-	for i, volume := range pod.Volumes {
-		problems = append(problems, checkName(volume.Name, fmt.Sprintf("%s.template.spec.volumes[%d]", spec, i))...)
-	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, checkOwn(pod, rehearsed))...)
 }
 
 // checkStep refuses what an init container, which a step becomes, can't have.
 func checkStep(step corev1.Container, field string) []error {
-	problems := checkName(step.Name, field)
+	var problems []error
 	forbidden := map[string]bool{
 		"livenessProbe":  step.LivenessProbe != nil,
 		"readinessProbe": step.ReadinessProbe != nil,
@@ -72,12 +65,4 @@ func checkStep(step corev1.Container, field string) []error {
 			Err: errors.New("must be absent: a step runs once; a sidecar belongs in initContainers")})
 	}
 	return problems
-}
-
-func checkName(name, field string) []error {
-	if !strings.HasPrefix(name, contract.ContainerPrefix) {
-		return nil
-	}
-	return []error{&FieldError{Field: field + ".name",
-		Err: fmt.Errorf("must not begin with %q: such names are the operator's own", contract.ContainerPrefix)}}
 }

@@ -32,13 +32,37 @@ func TestValidate(t *testing.T) {
 		"a pod beside one that is ending": {change: func(a *v1alpha1.CustomAction) {
 			a.Spec.JobTemplate.Spec.PodReplacementPolicy = ptr.To(batchv1.TerminatingOrFailed)
 		}, err: spec + ".podReplacementPolicy"},
-		"restart on failure":          {change: func(a *v1alpha1.CustomAction) { pod(a).RestartPolicy = corev1.RestartPolicyOnFailure }, err: spec + ".template.spec.restartPolicy"},
-		"a probe on a step":           {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].LivenessProbe = &corev1.Probe{} }, err: ".containers[0].livenessProbe"},
-		"a probe on a sidecar":        {change: sidecar(corev1.Container{Name: "db", ReadinessProbe: &corev1.Probe{}})},
-		"a hook on a step":            {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].Lifecycle = &corev1.Lifecycle{} }, err: ".containers[0].lifecycle"},
-		"a step with our prefix":      {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].Name = "codepipeline-x" }, err: ".containers[0].name: must not begin with"},
-		"a sidecar with our prefix":   {change: sidecar(corev1.Container{Name: "codepipeline-fetch"}), err: ".initContainers[0].name"},
-		"a volume with our prefix":    {change: func(a *v1alpha1.CustomAction) { pod(a).Volumes = []corev1.Volume{{Name: "codepipeline-shared"}} }, err: ".volumes[0].name"},
+		"restart on failure":        {change: func(a *v1alpha1.CustomAction) { pod(a).RestartPolicy = corev1.RestartPolicyOnFailure }, err: spec + ".template.spec.restartPolicy"},
+		"a probe on a step":         {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].LivenessProbe = &corev1.Probe{} }, err: ".containers[0].livenessProbe"},
+		"a probe on a sidecar":      {change: sidecar(corev1.Container{Name: "db", ReadinessProbe: &corev1.Probe{}})},
+		"a hook on a step":          {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].Lifecycle = &corev1.Lifecycle{} }, err: ".containers[0].lifecycle"},
+		"a step with our prefix":    {change: func(a *v1alpha1.CustomAction) { pod(a).Containers[0].Name = "codepipeline-x" }, err: ".containers[0].name: must not begin with"},
+		"a sidecar with our prefix": {change: sidecar(corev1.Container{Name: "codepipeline-fetch"}), err: ".initContainers[0].name"},
+		"a volume with our prefix":  {change: func(a *v1alpha1.CustomAction) { pod(a).Volumes = []corev1.Volume{{Name: "codepipeline-shared"}} }, err: ".volumes[0].name"},
+		"a mount of our volume":     {change: mounting(corev1.VolumeMount{Name: "codepipeline-handover", MountPath: "/stolen"}), err: spec + ".template.spec.containers[0].volumeMounts[0].name: must not begin with"},
+		"a mount of our own, by a sidecar": {change: sidecar(corev1.Container{Name: "spy", VolumeMounts: []corev1.VolumeMount{{Name: "codepipeline-handover", MountPath: "/stolen"}}}),
+			err: ".initContainers[0].volumeMounts[0].name"},
+		"a mount over our folder":   {change: mounting(corev1.VolumeMount{Name: "cache", MountPath: "/codepipeline/"}), err: ".volumeMounts[0].mountPath: must not be /codepipeline or below it"},
+		"a mount in our folder":     {change: mounting(corev1.VolumeMount{Name: "cache", MountPath: "/x/../codepipeline/result"}), err: ".volumeMounts[0].mountPath"},
+		"a mount beside our folder": {change: mounting(corev1.VolumeMount{Name: "cache", MountPath: "/codepipelines"})},
+		"the processes of all":      {change: func(a *v1alpha1.CustomAction) { pod(a).ShareProcessNamespace = ptr.To(true) }, err: spec + ".template.spec.shareProcessNamespace: must not be true"},
+		"the processes of the node": {change: func(a *v1alpha1.CustomAction) { pod(a).HostPID = true }, err: ".hostPID: must not be true"},
+		"our Secret as a variable": {change: func(a *v1alpha1.CustomAction) {
+			pod(a).Containers[0].Env = []corev1.EnvVar{{Name: "X", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: ownSecret, Key: "handover.json"}}}}
+		}, err: ".containers[0].env[0].valueFrom.secretKeyRef.name: must not be the job's own Secret"},
+		"our Secret as variables": {change: func(a *v1alpha1.CustomAction) {
+			pod(a).Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: ownSecret}}}
+		}, err: ".containers[0].envFrom[0].secretRef.name"},
+		"our Secret as a volume": {change: func(a *v1alpha1.CustomAction) {
+			pod(a).Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: ownSecret.Name}}}}
+		}, err: ".volumes[0].secret.secretName"},
+		"our Secret among others in a volume": {change: func(a *v1alpha1.CustomAction) {
+			pod(a).Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+				{ConfigMap: &corev1.ConfigMapProjection{}}, {Secret: &corev1.SecretProjection{LocalObjectReference: ownSecret}}}}}}}
+		}, err: ".volumes[0].projected.sources[1].secret.name"},
+		"another Secret": {change: func(a *v1alpha1.CustomAction) {
+			pod(a).Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "registry"}}}}
+		}},
 		"two problems are both named": {change: twoProblems, err: "selector: must be absent: Kubernetes makes it\n"},
 	}
 	for name, c := range cases {
@@ -58,6 +82,13 @@ func TestValidate(t *testing.T) {
 
 func pod(action *v1alpha1.CustomAction) *corev1.PodSpec {
 	return &action.Spec.JobTemplate.Spec.Template.Spec
+}
+
+// ownSecret is what a PipelineJob and its Secret are called.
+var ownSecret = corev1.LocalObjectReference{Name: "build-$(action.executionId)"}
+
+func mounting(mount corev1.VolumeMount) func(*v1alpha1.CustomAction) {
+	return func(a *v1alpha1.CustomAction) { pod(a).Containers[0].VolumeMounts = []corev1.VolumeMount{mount} }
 }
 
 func args(args ...string) func(*v1alpha1.CustomAction) {
