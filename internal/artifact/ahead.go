@@ -46,7 +46,9 @@ func (c chunk) release() {
 // readAhead reads a range from its begin to its end, several parts at once
 // before they are asked for.
 type readAhead struct {
+	ctx    context.Context
 	cancel context.CancelFunc
+	end    int64
 	begun  sync.WaitGroup
 	parts  chan *part
 	now    *part
@@ -56,25 +58,25 @@ type readAhead struct {
 
 func newReadAhead(ctx context.Context, from io.ReaderAt, begin, end int64) *readAhead {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &readAhead{cancel: cancel, parts: make(chan *part, reads), at: begin}
+	r := &readAhead{ctx: ctx, cancel: cancel, end: end, parts: make(chan *part, reads), at: begin}
 	free := make(chan []byte, reads)
 	for range reads {
 		free <- nil // made when it is needed
 	}
-	r.begun.Go(func() { r.feed(ctx, from, free, end) })
+	r.begun.Go(func() { r.feed(from, free, begin) })
 	return r
 }
 
-func (r *readAhead) feed(ctx context.Context, from io.ReaderAt, free chan []byte, end int64) {
+func (r *readAhead) feed(from io.ReaderAt, free chan []byte, begin int64) {
 	defer close(r.parts)
-	for at := r.at; at < end; at += readSize {
+	for at := begin; at < r.end; at += readSize {
 		var memory []byte
 		select {
 		case memory = <-free:
-		case <-ctx.Done():
+		case <-r.ctx.Done():
 			return
 		}
-		size := min(readSize, end-at)
+		size := min(readSize, r.end-at)
 		if int64(len(memory)) < size {
 			memory = make([]byte, size)
 		}
@@ -82,7 +84,7 @@ func (r *readAhead) feed(ctx context.Context, from io.ReaderAt, free chan []byte
 		next.held.Store(1)
 		r.parts <- next // has room for all
 		r.begun.Go(func() {
-			next.err = readAt(ctx, from, next.content, at)
+			next.err = readAt(r.ctx, from, next.content, at)
 			close(next.ready)
 		})
 	}
@@ -128,6 +130,9 @@ func (r *readAhead) next() error {
 		r.now = nil
 	}
 	next, ok := <-r.parts
+	if !ok && r.at < r.end {
+		return r.ctx.Err() // it was told to stop
+	}
 	if !ok {
 		return io.EOF
 	}

@@ -145,9 +145,19 @@ func (o *rangedObject) readRange(ctx context.Context, into []byte, at int64) err
 	}
 	err := o.store.untilWhole(ctx, func() (bool, error) { return o.tryRange(ctx, into, at) })
 	if err != nil {
-		return fmt.Errorf("download bytes %d to %d of s3://%s/%s: %w", at, at+int64(len(into))-1, o.from.Bucket, o.from.ObjectKey, expired(err))
+		return fmt.Errorf("download bytes %d to %d of s3://%s/%s: %w", at, at+int64(len(into))-1, o.from.Bucket, o.from.ObjectKey, noEnd(expired(err)))
 	}
 	return nil
+}
+
+// noEnd gives the error of a connection that was closed, which has an io.EOF in
+// it, another form: who reads would take it for the end of the content. It was
+// tried again by then.
+func noEnd(err error) error {
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	return fmt.Errorf("%w: %s", errExhausted, err.Error())
 }
 
 // tryRange says whether the connection broke, so that it is worth another try.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -356,6 +357,54 @@ func TestRangesFailAsWholeObjectsDo(t *testing.T) {
 			g.Expect(body.Close()).To(Succeed())
 		})
 	}
+}
+
+// TestAConnectionThatIsClosedIsNoEnd: the error that a client gives then has an
+// io.EOF in it.
+func TestAConnectionThatIsClosedIsNoEnd(t *testing.T) {
+	noise := make([]byte, 3*readSize)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // which has no error
+	for format, content := range map[string][]byte{
+		"zip": zipOf(t, fileItem("f", string(noise))), "tar": tarOf(t, fileItem("f", string(noise))),
+		"tar.gz": gzipOf(t, tarOf(t, fileItem("f", string(noise)))), "a file": noise,
+	} {
+		for _, ranges := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, ranges: %t", format, ranges), func(t *testing.T) {
+				g := NewWithT(t)
+				fake := newFakeS3(t)
+				_, err := fake.backend.PutObject("bucket", object.ObjectKey, nil, bytes.NewReader(content), int64(len(content)), nil)
+				g.Expect(err).NotTo(HaveOccurred())
+				fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
+					if ranges && !strings.HasPrefix(r.Header.Get("Range"), fmt.Sprintf("bytes=%d-", 2*readSize)) {
+						return false
+					}
+					conn, buffered, err := w.(http.Hijacker).Hijack()
+					g.Expect(err).NotTo(HaveOccurred())
+					if !ranges { // half of it comes, without a length that tells
+						_, _ = fmt.Fprint(buffered, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n", string(content[:1<<16]), "\r\n")
+						_ = buffered.Flush()
+					}
+					_ = conn.Close()
+					return true
+				}
+				body, err := newTestStore(t, "").Open(context.Background(), object)
+				g.Expect(err).NotTo(HaveOccurred())
+				p := newPlace(t)
+				err = Fetch(context.Background(), body, "k", p.into, p.base, Limits{Bytes: 1 << 30, Entries: 10})
+				g.Expect(err).To(MatchError(ErrInterrupted))
+				g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse(), "%v", err)
+				g.Expect(body.Close()).To(Succeed())
+			})
+		}
+	}
+}
+
+func TestAReadThatIsToldToStopIsNoEnd(t *testing.T) {
+	g := NewWithT(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := io.ReadAll(newReadAhead(ctx, strings.NewReader("content"), 0, 7))
+	g.Expect(err).To(MatchError(context.Canceled))
 }
 
 func TestARangeThatBreaksIsAskedForAgain(t *testing.T) {

@@ -411,8 +411,9 @@ type source struct {
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.from.Read(p)
 	s.bytes += int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = fmt.Errorf("%w: %w", ErrInterrupted, err)
+	if err == nil || err == io.EOF { // an error with an io.EOF in it is no end
+		return n, err
 	}
-	return n, err
+	s.err = fmt.Errorf("%w: %w", ErrInterrupted, noEnd(err))
+	return n, s.err
 }
