@@ -121,6 +121,9 @@ var tools = []tool{
 	{archive: "oldgnu.tar", command: `tar --format=oldgnu -cf "$OUT" .`},
 	{archive: "sparse.tar", command: `tar --format=pax --sparse -cf "$OUT" .`},
 	{archive: "sparse-gnu.tar", command: `tar --format=gnu --sparse -cf "$OUT" .`},
+	{archive: "label.tar", command: `tar --format=gnu --label=of-the-day -cf "$OUT" .`},
+	{archive: "incremental.tar", command: `tar --format=gnu --listed-incremental="$OUT.snar" -cf "$OUT" .`},
+	{archive: "spanning.zip", command: `zip -qry -s 100m "$OUT" .`},
 	{archive: "gnu.tar.gz", command: `tar -czf "$OUT" .`},
 	{archive: "bsdtar.zip", command: `bsdtar --format=zip -cf "$OUT" .`},
 	{archive: "bsdtar.tar", command: `bsdtar --format=pax -cf "$OUT" .`},
@@ -281,6 +284,28 @@ func TestFetchKeepsTimesAndModes(t *testing.T) {
 	g.Expect(found["d/link"]).To(Equal(kept{content: "e/fine", mode: fs.ModeSymlink, modified: fine}))
 	g.Expect(found["d/old"]).To(Equal(kept{mode: 0o040, modified: time.Unix(-86400, 0).UTC()}))
 	g.Expect(found["d/never"].modified).To(BeTemporally("~", time.Now(), time.Minute), "a time that no file system holds is left alone")
+}
+
+// TestFetchTakesWhatZipReadsFromAPipe has Info-ZIP's word for that: a FIFO, which
+// has content.
+func TestFetchTakesWhatZipReadsFromAPipe(t *testing.T) {
+	g := NewWithT(t)
+	var out bytes.Buffer
+	w := &zipWriter{to: &out}
+	header := &zip.FileHeader{Name: "-"}
+	header.SetMode(fs.ModeNamedPipe | 0o600)
+	g.Expect(w.stored(header, []byte("piped"))).To(Succeed())
+	g.Expect(w.close()).To(Succeed())
+	p := newPlace(t)
+	g.Expect(p.fetch(out.Bytes(), "k", small)).To(Succeed())
+	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"-": "piped"}))
+}
+
+func TestFetchTakesContiguousFiles(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlace(t)
+	g.Expect(p.fetch(tarOf(t, item{name: "f", content: "1", kind: tar.TypeCont, mode: 0o644}), "k", small)).To(Succeed())
+	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"f": "1"}))
 }
 
 func TestFetchKeepsHardLinksToSymbolicLinks(t *testing.T) {

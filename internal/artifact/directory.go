@@ -153,6 +153,9 @@ func (d *directory) index(list span, most int) error {
 		if len(d.entries) == most {
 			return refuseCount(nameIn(d.raw[at:]), most)
 		}
+		if name := nameIn(d.raw[at:]); len(name) > maxPath {
+			return refuseLong(name)
+		}
 		d.entries = append(d.entries, position{content, uint32(at)})
 		at += size
 	}
@@ -215,8 +218,36 @@ func extraField(extra []byte, tag uint16) []byte {
 	return nil
 }
 
-// batchSize is how many entries are parsed at once.
-const batchSize = 256
+// batchSize is how many entries are parsed at once, and batchBytes how many
+// bytes of records, of which one may have 192 KiB.
+const (
+	batchSize  = 256
+	batchBytes = 1 << 20
+)
+
+// batch are the first of some entries, which are parsed at once.
+func (d *directory) batch(of []position) ([]position, error) {
+	total := 0
+	for n, one := range of {
+		size, _, err := parseEntry(d.raw[one.record:])
+		if err != nil {
+			return nil, err
+		}
+		if total += size; n == batchSize || n > 0 && total > batchBytes {
+			return of[:n], nil
+		}
+	}
+	return of, nil
+}
+
+// next parses the first of some entries.
+func (d *directory) next(of []position) (some []position, headers []*zip.File, err error) {
+	if some, err = d.batch(of); err != nil {
+		return nil, nil, err
+	}
+	headers, err = d.parse(some)
+	return some, headers, err
+}
 
 // parse gives the headers of some entries. To the zip package they are an
 // archive of their own, which has no content.

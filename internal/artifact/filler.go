@@ -26,7 +26,7 @@ func (f *filler) fill(file *os.File, content io.Reader) error {
 	var at int64
 	hole := false
 	for {
-		n, err := f.read(content)
+		n, err := readFull(content, f.memory) // small writes cost time
 		if n > 0 {
 			hole = n >= holeSize && bytes.Equal(f.memory[:n], zeros[:n])
 			if !hole {
@@ -47,11 +47,12 @@ func (f *filler) fill(file *os.File, content io.Reader) error {
 	}
 }
 
-// read fills the memory, as far as there is content: small writes cost time.
-func (f *filler) read(content io.Reader) (int, error) {
+// readFull fills p, as far as there is content. Unlike io.ReadFull it gives the
+// reader's own error, which may be an io.ErrUnexpectedEOF.
+func readFull(from io.Reader, p []byte) (int, error) {
 	n := 0
-	for n < len(f.memory) {
-		m, err := content.Read(f.memory[n:])
+	for n < len(p) {
+		m, err := from.Read(p[n:])
 		n += m
 		if err != nil {
 			return n, err

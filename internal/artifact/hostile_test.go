@@ -217,7 +217,7 @@ func altered(content []byte, at int, bytes ...byte) []byte {
 func TestFetchRefusesEveryCut(t *testing.T) {
 	for format, archive := range formats {
 		t.Run(format, func(t *testing.T) {
-			content := archive(t, fileItem("a", "12345"), folderItem("d/"), linkItem("l", "a"))
+			content := archive(t, fileItem("a", "12345"), fileItem(strings.Repeat("n", 150), "1"), folderItem("d/"), linkItem("l", "a"))
 			whole := len(content)
 			if format == "tar" {
 				whole -= tarBlock // the first of two blocks of zeros is an end
@@ -335,6 +335,30 @@ func checksummed(header []byte) []byte {
 	}
 	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
 	return header
+}
+
+func TestFetchTakesWhatIsBehindATarArchive(t *testing.T) {
+	one, two := tarOf(t, fileItem("a", "1")), tarOf(t, fileItem("b", "2"))
+	zeros := make([]byte, 10_000)
+	for name, content := range map[string][]byte{
+		"zeros": append(one, zeros...), "anything": append(one, "garbage"...),
+		"zeros in a tar.gz": gzipOf(t, append(one, zeros...)), "zeros behind a tar.gz": append(gzipOf(t, one), zeros...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			g.Expect(p.fetch(content, "k", small)).To(Succeed())
+			g.Expect(tree(g, p.into)).To(Equal(map[string]string{"a": "1"}))
+		})
+	}
+	for name, content := range map[string][]byte{
+		"another": slices.Concat(one, two), "another, compressed": gzipOf(t, slices.Concat(one, zeros[:5*tarBlock], two)),
+		"another, compressed by itself": slices.Concat(gzipOf(t, one), gzipOf(t, two)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			expectRefused(t, content, small, "", "another tar archive is behind the end of the first")
+		})
+	}
 }
 
 func TestFetchRefusesTwoNamesOfOneEntry(t *testing.T) {

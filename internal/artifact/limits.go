@@ -1,6 +1,9 @@
 package artifact
 
 import (
+	"archive/tar"
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -18,8 +21,9 @@ type Limits struct {
 	// character compress better than anything worth a refusal. Zero: any.
 	Ratio, RatioFrom int64
 	// Held bounds, in bytes, what can't be streamed and is held in memory: the
-	// list of entries of a zip archive, the names and targets of the symbolic
-	// links of any, and the times of folders. Zero: any.
+	// list of entries of a zip archive together with the names and targets of
+	// symbolic links; beside it, up to a quarter as much of the times of folders.
+	// Zero: any.
 	Held int64
 }
 
@@ -87,7 +91,7 @@ const linkOverhead = 136
 func (w *treeWriter) hold(entry string, made link) error {
 	w.held += int64(len(made.name) + len(made.target) + linkOverhead)
 	if w.limits.Held > 0 && w.held > w.limits.Held {
-		return refuse(entry, fmt.Errorf("the names and targets of the symbolic links have more than %d bytes", w.limits.Held))
+		return refuse(entry, fmt.Errorf("the names and targets of the symbolic links have more than %d bytes, with a zip's list of entries", w.limits.Held))
 	}
 	w.links = append(w.links, made)
 	if w.linkAt != nil {
@@ -111,6 +115,23 @@ func (w *treeWriter) linkNamed(name string) (link, bool) {
 	return w.links[i], true
 }
 
+// stepsPerEntry is how many folders may be opened on the way to an entry, on
+// average, and fewSteps how many more: a small archive of deep folders could take
+// hours otherwise.
+const (
+	stepsPerEntry = 32
+	fewSteps      = 1 << 18
+)
+
+// walk counts the folders that are opened on the way to an entry.
+func (w *treeWriter) walk(entry string, folders int) error {
+	w.steps += folders
+	if w.steps > fewSteps+stepsPerEntry*w.entries {
+		return refuse(entry, fmt.Errorf("the folders of the archive are so deep that it takes more than %d steps to come to %d entries", w.steps, w.entries))
+	}
+	return nil
+}
+
 // streamOverhead is more than a tar archive needs for itself, for an entry and
 // for the whole.
 const streamOverhead = 4 << 10
@@ -121,6 +142,10 @@ type streamMeter struct {
 	w     *treeWriter
 	from  io.Reader
 	bytes int64
+	// zeros is how many bytes that were read last are zeros, while the next
+	// header is looked for.
+	zeros   int64
+	looking bool
 }
 
 func (m *streamMeter) Read(p []byte) (int, error) {
@@ -129,8 +154,32 @@ func (m *streamMeter) Read(p []byte) (int, error) {
 	}
 	n, err := m.from.Read(p)
 	m.bytes += int64(n)
+	if m.looking {
+		zeros := n - len(bytes.TrimRight(p[:n], "\x00"))
+		if zeros < n {
+			m.zeros = 0
+		}
+		m.zeros += int64(zeros)
+	}
 	return n, err
 }
+
+// next looks for the next header. That the archive ends there has to be said by
+// blocks of zeros: the tar package also takes one that was cut off there, or
+// behind a header that belongs to the next.
+func (m *streamMeter) next(archive *tar.Reader) (header *tar.Header, err error) {
+	before := m.bytes
+	m.looking, m.zeros = true, 0
+	header, err = archive.Next()
+	m.looking = false
+	whole := (m.bytes - before) / tarBlock * tarBlock // less what fills up the last file
+	if errors.Is(err, io.EOF) && (whole == 0 || m.zeros < whole) {
+		return nil, errNoEnd
+	}
+	return header, err
+}
+
+var errNoEnd = errors.New("it has no end: it may be cut off")
 
 // check is for what was read before: its files have been counted by now.
 func (m *streamMeter) check() error {

@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -129,6 +130,84 @@ func TestFetchHoldsFewLinks(t *testing.T) {
 			expectRefused(t, content, limits, "b", fmt.Sprintf("symbolic links have more than %d bytes", exactly-1))
 		})
 	}
+}
+
+func TestFetchRefusesDeepFoldersInATangle(t *testing.T) {
+	deep := strings.Repeat("d/", 2000)
+	var here, there []item
+	for i := range 240 {
+		here = append(here, fileItem(fmt.Sprintf("%d/%s%d", i%2, deep, i), ""))
+		there = append(there, fileItem(fmt.Sprintf("%s%d", deep, i), ""))
+	}
+	limits := Limits{Bytes: 1, Entries: 10_000}
+	NewWithT(t).Expect(newPlace(t).fetch(tarOf(t, there...), "k", limits)).To(Succeed(), "one after another in one folder")
+	hard := []item{fileItem(deep+"f", "")}
+	for i := range 240 {
+		hard = append(hard, hardItem(fmt.Sprintf("%s%d", deep, i), deep+"f"))
+	}
+	for name, items := range map[string][]item{"files": here, "hard links": hard} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			err := p.fetch(tarOf(t, items...), "k", limits)
+			g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
+			g.Expect(err).To(MatchError(ContainSubstring("the folders of the archive are so deep that it takes more than")))
+		})
+	}
+}
+
+func TestTheEndOfFetchHeedsItsContext(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlace(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	root := openRoot(t, p.base)
+	w := newTreeWriter(ctx, root, small, &source{})
+	g.Expect(w.symlink("l", "x", treeTime)).To(Succeed())
+	g.Expect(w.folder("d", treeTime)).To(Succeed())
+	cancel()
+	g.Expect(w.finish()).To(MatchError(context.Canceled))
+	g.Expect(w.stampFolders()).To(MatchError(context.Canceled))
+	g.Expect(w.close()).To(Succeed())
+}
+
+// fatZip has links and, in its list of entries, records as long as there can be.
+func fatZip(t *testing.T, links, fat, name int) []byte {
+	g := NewWithT(t)
+	var out bytes.Buffer
+	w := &zipWriter{to: &out}
+	for i := range links {
+		header := &zip.FileHeader{Name: fmt.Sprintf("l%05d", i)}
+		header.SetMode(os.ModeSymlink | 0o777)
+		g.Expect(w.stored(header, []byte(strings.Repeat("t/", 2000)+"x"))).To(Succeed())
+	}
+	for i := range fat {
+		header := &zip.FileHeader{Name: fmt.Sprintf("%0*d", name, i)}
+		w.prepare(header)
+		w.open, w.begins = header, w.at
+		g.Expect(w.local(header)).To(Succeed())
+		header.Extra = slices.Repeat([]byte{0x99, 0x99, 0xfb, 0xff}, 1)
+		header.Extra = append(header.Extra, make([]byte, 0xfffb)...)
+		g.Expect(w.record()).To(Succeed())
+	}
+	g.Expect(w.close()).To(Succeed())
+	return out.Bytes()
+}
+
+func TestFetchHoldsLittleOfLongRecords(t *testing.T) {
+	g := NewWithT(t)
+	content := fatZip(t, 0, 100, 6)
+	list, err := readDirectory(t.Context(), bytes.NewReader(content), int64(len(content)), DefaultLimits)
+	g.Expect(err).NotTo(HaveOccurred())
+	batch, err := list.batch(list.entries)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(len(batch)).To(And(BeNumerically(">", 10), BeNumerically("<", 20)), "of 64 KiB each")
+	all := newPlace(t)
+	g.Expect(all.fetch(content, "k", Limits{Bytes: 10 << 20, Entries: 100})).To(Succeed())
+	g.Expect(tree(g, all.into)).To(HaveLen(100))
+	expectRefused(t, fatZip(t, 0, 1, maxPath+1), small, fmt.Sprintf("%0*d", maxPath+1, 0), "the name is longer than 4096 bytes")
+	content = fatZip(t, 100, 10, 6)
+	limits := Limits{Bytes: 10 << 20, Entries: 1000, Held: 900_000} // the list has 662,000, the links 414,000
+	expectRefused(t, content, limits, "l00057", "more than 900000 bytes, with a zip's list of entries")
 }
 
 // FuzzFetch unpacks anything: it must end, stay in its folder, and leave no

@@ -51,12 +51,16 @@ type treeWriter struct {
 	bytes   int64
 	entries int
 	held    int64
+	// steps is how many folders were opened on the way to entries.
+	steps int
 	// links are made last: no entry can be written through one.
 	links []link
 	// linkAt finds a link by its name, once it is asked for.
 	linkAt map[string]int
-	// stamps of folders are set when nothing more is written in them.
-	stamps []stamp
+	// stamps of folders are set when nothing more is written in them; stamped is
+	// the memory that they take.
+	stamps  []stamp
+	stamped int64
 	// within is the folder that was written in last, and its name.
 	within     *os.Root
 	withinName string
@@ -122,13 +126,17 @@ func refuseCount(entry string, most int) error {
 	return refuse(entry, fmt.Errorf("it is the one after the %d entries that an archive may have (the operator's --artifact-max-entries)", most))
 }
 
+func refuseLong(entry string) error {
+	return refuse(entry, fmt.Errorf("the name is longer than %d bytes", maxPath))
+}
+
 // nameOf checks an entry's name, and gives it as a path below root.
 func (w *treeWriter) nameOf(entry string) (string, error) {
 	if err := w.ctx.Err(); err != nil {
 		return "", err
 	}
 	if len(entry) > maxPath {
-		return "", refuse(entry, fmt.Errorf("the name is longer than %d bytes", maxPath))
+		return "", refuseLong(entry)
 	}
 	name := path.Clean(strings.TrimSuffix(entry, "/"))
 	// A backslash is a character like any other here, but who wrote it may have
@@ -165,6 +173,9 @@ func (w *treeWriter) enter(name string) (*os.Root, error) {
 	w.within, w.withinName = w.root, "."
 	if name == "." {
 		return w.root, nil
+	}
+	if err := w.walk(name, depth(name)); err != nil {
+		return nil, err
 	}
 	at := w.root
 	for element := range strings.SplitSeq(name, "/") {
@@ -231,10 +242,10 @@ func (w *treeWriter) folder(entry string, modified time.Time) error {
 // that they can't be held are left alone.
 func (w *treeWriter) stamp(name string, modified time.Time) {
 	size := int64(len(name) + linkOverhead)
-	if !settable(modified) || w.limits.Held > 0 && w.held+size > w.limits.Held/2 {
+	if !settable(modified) || w.limits.Held > 0 && w.stamped+size > w.limits.Held/4 {
 		return
 	}
-	w.held += size
+	w.stamped += size
 	w.stamps = append(w.stamps, stamp{name, modified})
 }
 
@@ -325,6 +336,9 @@ func (w *treeWriter) hardlink(entry, target string) error {
 	if same, ok := w.linkNamed(path.Clean(target)); ok {
 		return w.linkTo(entry, same.target, same.modified)
 	}
+	if err := w.walk(entry, depth(entry)+depth(target)); err != nil {
+		return err
+	}
 	err := w.root.Link(path.Clean(target), path.Clean(entry))
 	if errors.Is(err, os.ErrExist) {
 		return refuse(entry, errTwice)
@@ -344,6 +358,9 @@ func (w *treeWriter) finish() error {
 		}
 	}
 	for _, link := range w.links {
+		if err := errors.Join(w.ctx.Err(), w.walk(link.name, depth(link.name)+depth(link.target))); err != nil {
+			return err
+		}
 		_, err := w.root.Stat(link.name)
 		// A link to nothing leads nowhere, for the kernel too.
 		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
@@ -353,7 +370,13 @@ func (w *treeWriter) finish() error {
 	return w.stampFolders()
 }
 
+// depth is how many folders are on the way to a name.
+func depth(name string) int { return 1 + strings.Count(name, "/") }
+
 func (w *treeWriter) link(link link) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
 	folder, err := w.enter(filepath.Dir(link.name))
 	if err != nil {
 		return w.blame(link.name, err)
@@ -375,6 +398,9 @@ func (w *treeWriter) stampFolders() error {
 		return cmp.Compare(strings.Count(a.name, "/"), strings.Count(b.name, "/"))
 	})
 	for _, stamp := range w.stamps {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
 		if err := w.root.Chtimes(stamp.name, time.Time{}, stamp.modified); err != nil {
 			return fmt.Errorf("set the time of the folder %.200q: %w", stamp.name, err)
 		}

@@ -61,7 +61,7 @@ const (
 
 func unpack(w *treeWriter, from io.Reader, name, scratch string) error {
 	if whole, ok := from.(ranged); ok {
-		head := make([]byte, min(int64(len(zipMagic)), whole.Size()))
+		head := make([]byte, min(int64(len(zipSpanned)), whole.Size()))
 		if err := readAt(w.ctx, whole, head, 0); err != nil {
 			return w.blame("", fmt.Errorf("%w: %w", ErrInterrupted, err))
 		}
@@ -92,10 +92,22 @@ func unpackStream(w *treeWriter, name, scratch string) error {
 	}
 }
 
-const zipMagic = "PK\x03\x04"
+// What a zip archive begins with: an entry, or, when it has none, its end.
+// Archives that might have become several (zip -s) have a mark before that.
+const (
+	zipMagic     = "PK\x03\x04"
+	zipEmpty     = "PK\x05\x06"
+	zipSpanned   = "PK\x07\x08" + zipMagic
+	zipUnspanned = "PK00" + zipMagic
+)
 
 func isZip(head []byte) bool {
-	return bytes.HasPrefix(head, []byte(zipMagic)) || bytes.HasPrefix(head, []byte("PK\x05\x06"))
+	for _, magic := range []string{zipMagic, zipEmpty, zipSpanned, zipUnspanned} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return true
+		}
+	}
+	return false
 }
 
 func isTar(head []byte) bool {
@@ -151,13 +163,8 @@ func unpackTar(w *treeWriter, stream io.Reader) error {
 	from := &streamMeter{w: w, from: stream}
 	archive := tar.NewReader(from)
 	for {
-		before := from.bytes
-		header, err := archive.Next()
+		header, err := from.next(archive)
 		if errors.Is(err, io.EOF) {
-			// The tar package takes an archive that was cut between two entries.
-			if from.bytes-before < tarBlock {
-				return w.blame("", errors.New("not a readable tar archive: it has no end"))
-			}
 			return readToEnd(w, stream)
 		}
 		if err != nil {
@@ -171,35 +178,49 @@ func unpackTar(w *treeWriter, stream io.Reader) error {
 
 func unpackTarEntry(w *treeWriter, header *tar.Header, content io.Reader) error {
 	switch header.Typeflag {
-	case tar.TypeDir:
+	case tar.TypeDir, typeDumpDir:
 		return w.folder(header.Name, header.ModTime)
-	case tar.TypeReg, tar.TypeGNUSparse:
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
 		return w.file(header.Name, header.FileInfo().Mode(), header.ModTime, content)
 	case tar.TypeSymlink:
 		return w.symlink(header.Name, header.Linkname, header.ModTime)
 	case tar.TypeLink:
 		return w.hardlink(header.Name, header.Linkname)
-	case tar.TypeXGlobalHeader:
-		return w.count(header.Name) // what "git archive" puts first
+	case tar.TypeXGlobalHeader, typeLabel:
+		return w.count(header.Name) // what "git archive" and "tar --label" put first
 	}
 	return refuse(header.Name, fmt.Errorf("entries of type %q are not allowed: only files, folders and links are", header.Typeflag))
 }
+
+// Types of GNU tar's that the tar package has no names for: a folder in an
+// incremental archive, whose content is the names in it, and the archive's label.
+const (
+	typeDumpDir = 'D'
+	typeLabel   = 'V'
+)
 
 // maxPadding is what may be behind the end of a tar archive: tar fills up its
 // last record, of 10 KiB unless told otherwise.
 const maxPadding = 16 << 20
 
 // readToEnd reads what is behind the last entry: the checksums of gzip and of
-// S3 are only compared at the end.
+// S3 are only compared at the end. Of another archive nothing would be unpacked.
 func readToEnd(w *treeWriter, from io.Reader) error {
-	n, err := io.Copy(io.Discard, io.LimitReader(from, maxPadding+1))
-	switch {
-	case err != nil:
-		return w.blame("", fmt.Errorf("not a readable tar archive: %w", err))
-	case n > maxPadding:
-		return refuse("", fmt.Errorf("more than %d bytes are behind the end of the tar archive", maxPadding))
+	block := make([]byte, tarBlock)
+	for read := 0; ; {
+		n, err := readFull(from, block)
+		read += n
+		switch {
+		case read > maxPadding:
+			return refuse("", fmt.Errorf("more than %d bytes are behind the end of the tar archive", maxPadding))
+		case isTar(block[:n]):
+			return refuse("", errors.New("another tar archive is behind the end of the first: make one of both, with tar --concatenate"))
+		case errors.Is(err, io.EOF), errors.Is(err, gzip.ErrHeader): // zeros, say, fill up the last block of a tar.gz
+			return nil
+		case err != nil:
+			return w.blame("", fmt.Errorf("not a readable tar archive: %w", err))
+		}
 	}
-	return nil
 }
 
 // unpackSpooled takes a zip archive that comes in one stream: the list of its

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"slices"
 	"sync"
 	"unicode/utf8"
 
@@ -49,6 +48,7 @@ func unpackZip(w *treeWriter, from io.ReaderAt, size int64) error {
 	if err != nil {
 		return w.blame("", err)
 	}
+	w.held += int64(len(list.raw))
 	u := &unzipper{w: w, from: newReadAhead(w.ctx, from, 0, list.begins), end: list.begins, jobs: make(chan job, workers), errOf: math.MaxInt}
 	defer func() { _ = u.from.Close() }() // which has no error
 	var group sync.WaitGroup
@@ -63,12 +63,13 @@ func unpackZip(w *treeWriter, from io.ReaderAt, size int64) error {
 
 func (u *unzipper) each(list *directory) {
 	number := 0
-	for batch := range slices.Chunk(list.entries, batchSize) {
-		entries, err := list.parse(batch)
+	for rest := list.entries; len(rest) > 0; {
+		batch, entries, err := list.next(rest)
 		if err != nil {
 			u.fail(number, err)
 			return
 		}
+		rest = rest[len(batch):]
 		for i, entry := range entries {
 			if err := u.unpack(number, &entry.FileHeader, batch[i].content); err != nil {
 				u.fail(number, u.w.blame(entry.Name, err))
@@ -109,7 +110,7 @@ func (u *unzipper) unpack(number int, entry *zip.FileHeader, at uint64) error {
 	switch mode := zipMode(entry); {
 	case mode.IsDir():
 		return u.w.folder(name, zipTime(entry))
-	case mode.IsRegular():
+	case mode.IsRegular(), mode&fs.ModeNamedPipe != 0 && entry.UncompressedSize64 > 0: // what "zip -" reads from a pipe
 		return u.unpackFile(number, name, entry)
 	case mode&fs.ModeSymlink != 0:
 		return u.unpackLink(name, entry)

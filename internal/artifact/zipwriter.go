@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"math"
 	"time"
 	"unicode/utf8"
@@ -14,10 +15,13 @@ import (
 // zipWriter writes a zip archive. That of the zip package holds some 400 bytes
 // for each entry until the end, this one the bytes that it will write there.
 type zipWriter struct {
-	to      io.Writer
-	at      uint64
-	list    [][]byte
-	size    uint64
+	to   io.Writer
+	at   uint64
+	list [][]byte
+	size uint64
+	// links is what symbolic links take in memory beside the list, when they are
+	// unpacked: what is packed must have room there (see Limits.Held).
+	links   uint64
 	entries uint64
 	// open is the entry that is being written, whose header is at begins.
 	open   *zip.FileHeader
@@ -183,7 +187,10 @@ func (w *zipWriter) record() error {
 		extra = appendZip64(extra, header.UncompressedSize64, header.CompressedSize64, w.begins)
 	}
 	need := entrySize + len(header.Name) + len(extra)
-	if w.size+uint64(need) > maxListing {
+	if header.Mode()&fs.ModeSymlink != 0 {
+		w.links += uint64(len(header.Name)) + header.UncompressedSize64 + linkOverhead
+	}
+	if w.size+uint64(need)+w.links > maxListing {
 		return refuse(header.Name, fmt.Errorf("it is the one after the %d files that an artifact has room for, with names as long as theirs: pack them into one file in a step, with tar", w.entries))
 	}
 	raw := w.room(need)
