@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"os"
@@ -299,6 +300,21 @@ func TestFetchTakesWhatZipReadsFromAPipe(t *testing.T) {
 	p := newPlace(t)
 	g.Expect(p.fetch(out.Bytes(), "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"-": "piped"}))
+}
+
+// TestFetchFollowsEightLinks has chains of symbolic links: the ninth is one too
+// many for os.Root, which says where each leads.
+func TestFetchFollowsEightLinks(t *testing.T) {
+	chain := []item{fileItem("l0", "1")}
+	for i := 1; i <= 8; i++ {
+		chain = append(chain, linkItem(fmt.Sprintf("l%d", i), fmt.Sprintf("l%d", i-1)))
+	}
+	for format, archive := range formats {
+		t.Run(format, func(t *testing.T) {
+			NewWithT(t).Expect(newPlace(t).fetch(archive(t, chain...), "k", small)).To(Succeed())
+			expectRefused(t, archive(t, append(chain, linkItem("l9", "l8"))...), small, "l9", "over too many links")
+		})
+	}
 }
 
 func TestFetchTakesContiguousFiles(t *testing.T) {
