@@ -30,9 +30,9 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
 // driftInterval is how often a registered action type is compared with its
@@ -58,7 +58,7 @@ type CustomActionReconciler struct {
 	Clock     clock.PassiveClock
 	Events    events.EventRecorder
 	// Workload says how Jobs are made.
-	Workload workload.Options
+	Workload jobspec.Options
 
 	examinations examinations
 }

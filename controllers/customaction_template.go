@@ -10,16 +10,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
 
 // checkTemplate finds out, before there is a job, whether the API server would
 // take the Jobs that are made of the template.
 func (r *CustomActionReconciler) checkTemplate(ctx context.Context, action *v1alpha1.CustomAction) finding {
-	if err := workload.Validate(action); err != nil {
+	if err := jobspec.Validate(action); err != nil {
 		return invalidTemplate(err)
 	}
-	job, err := workload.Rehearse(action, r.Workload)
+	job, err := jobspec.DryRunJob(action, r.Workload)
 	if err != nil {
 		return invalidTemplate(err)
 	}
@@ -37,7 +37,7 @@ func judge(action *v1alpha1.CustomAction, answer error) finding {
 	case apierrors.IsForbidden(answer) && strings.Contains(answer.Error(), "exceeded quota"):
 		return finding{} // a quota that is used up now has room later
 	case errors.As(answer, &status) && apierrors.IsInvalid(answer) && status.Status().Details != nil:
-		if refusal := workload.Refusal(action, status.Status().Details.Causes); refusal != nil {
+		if refusal := jobspec.Refusal(action, status.Status().Details.Causes); refusal != nil {
 			return invalidTemplate(refusal)
 		}
 		return finding{}

@@ -40,8 +40,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
 // skewedClock is a clock that tests move ahead. Waits take their time.
@@ -174,7 +174,7 @@ func (w *world) operate() (stop func()) {
 	w.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(w.ctx)
 	options := Options{
-		Clock: w.clock, Workload: workload.Options{RunnerImage: "operator:test"}, Logs: w.logs, ExecutionInterval: w.executionInterval,
+		Clock: w.clock, Workload: jobspec.Options{RunnerImage: "operator:test"}, Logs: w.logs, ExecutionInterval: w.executionInterval,
 		AWS: codepipeline.NewClients(w.cloud()...), ClusterID: "here", EventQueueAWS: w.cloud(),
 	}
 	for _, change := range w.adjust {

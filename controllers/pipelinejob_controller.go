@@ -26,7 +26,8 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
 
 // fieldOwner owns the fields that the operator applies.
@@ -47,7 +48,7 @@ type PipelineJobReconciler struct {
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
 	// Workload says how Jobs are made.
-	Workload workload.Options
+	Workload jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
 	// Renewal is the age at which a job's credentials are renewed; zero:
@@ -157,13 +158,13 @@ func (r *PipelineJobReconciler) gather(ctx context.Context, job *v1alpha1.Pipeli
 		return s, nil, err
 	}
 	s.pods, s.progressRead = pods, r.reads.of(job.UID)
-	evidence := workload.Evidence{Job: s.run, Pods: pods, Now: s.now, Patience: workload.DefaultPatience}
-	if workload.NeedsEvents(evidence) {
+	evidence := diagnosis.Evidence{Job: s.run, Pods: pods, Now: s.now, GracePeriods: diagnosis.DefaultGracePeriods}
+	if diagnosis.NeedsEvents(evidence) {
 		if evidence.Events, err = r.eventsOfRun(ctx, s.run); err != nil {
 			return s, nil, err
 		}
 	}
-	s.outcome = workload.Observe(evidence)
+	s.outcome = diagnosis.Observe(evidence)
 	s.recheck = soonest(s.recheck, s.outcome.Recheck)
 	return s, action, nil
 }
@@ -206,7 +207,7 @@ func (r *PipelineJobReconciler) watchExecution(ctx context.Context, s *state, ac
 // the result is in a pod.
 func (r *PipelineJobReconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
 	var reader client.Reader = r.Client
-	if workload.Finished(run) && job.Status.Run.FinishedAt == nil {
+	if diagnosis.Finished(run) && job.Status.Run.FinishedAt == nil {
 		reader = r.Live
 	}
 	var pods corev1.PodList
@@ -219,8 +220,8 @@ func (r *PipelineJobReconciler) podsOfRun(ctx context.Context, job *v1alpha1.Pip
 
 // eventsOfRun lists the events of a run's Job and of its pods, those that are
 // gone included.
-func (r *PipelineJobReconciler) eventsOfRun(ctx context.Context, run *batchv1.Job) ([]workload.Event, error) {
-	var found []workload.Event
+func (r *PipelineJobReconciler) eventsOfRun(ctx context.Context, run *batchv1.Job) ([]diagnosis.Event, error) {
+	var found []diagnosis.Event
 	for _, selector := range []client.MatchingFields{
 		{"involvedObject.kind": "Job", "involvedObject.name": run.Name},
 		{"involvedObject.kind": "Pod"},
@@ -240,8 +241,8 @@ func (r *PipelineJobReconciler) eventsOfRun(ctx context.Context, run *batchv1.Jo
 }
 
 // eventOf reads an event of either API: the older one has no series.
-func eventOf(event *corev1.Event) workload.Event {
-	read := workload.Event{
+func eventOf(event *corev1.Event) diagnosis.Event {
+	read := diagnosis.Event{
 		Object: event.InvolvedObject.Kind + "/" + event.InvolvedObject.Name,
 		Reason: event.Reason, Message: event.Message,
 		First: event.FirstTimestamp.Time, Last: event.LastTimestamp.Time, Count: max(event.Count, 1),

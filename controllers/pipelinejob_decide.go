@@ -10,7 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
 
 // step is the next thing to do for a PipelineJob. Each has at most one
@@ -76,7 +77,7 @@ type state struct {
 	// pods are those of run.
 	pods []corev1.Pod
 	// outcome is what became of run.
-	outcome workload.Outcome
+	outcome diagnosis.Outcome
 	// ttl is how long a settled job is kept; nil keeps it for ever.
 	ttl *time.Duration
 	// closed is why CodePipeline waits for the job no more; empty when it does.
@@ -313,12 +314,12 @@ func (s state) hasResult() bool {
 // runStillWorks says whether the Kubernetes Job is there and may have a pod
 // that works, or that tries to.
 func (s state) runStillWorks() bool {
-	return s.run != nil && s.run.DeletionTimestamp.IsZero() && !workload.Finished(s.run)
+	return s.run != nil && s.run.DeletionTimestamp.IsZero() && !diagnosis.Finished(s.run)
 }
 
 // secretDue says whether the job needs a Secret, and when it is to be renewed.
 func (s state) secretDue() (bool, time.Duration) {
-	if !workload.NeedsSecret(s.job) {
+	if !jobspec.NeedsSecret(s.job) {
 		return false, 0
 	}
 	secret := s.job.Status.Secret

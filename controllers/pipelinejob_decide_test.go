@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
 var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -156,12 +156,12 @@ func started(s *state) {
 
 func ended(s *state) {
 	s.run.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
-	s.outcome = workload.Outcome{Result: &result.Result{}}
+	s.outcome = diagnosis.Outcome{Result: &result.Result{}}
 }
 
 func vanished(s *state) {
 	s.run = nil
-	s.outcome = workload.Outcome{}
+	s.outcome = diagnosis.Outcome{}
 }
 
 func jobDeleting(s *state) { s.run.DeletionTimestamp = &metav1.Time{Time: noon} }

@@ -25,8 +25,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
 // begin makes a world in which the operator runs the one action of a pipeline.
@@ -388,7 +388,7 @@ func TestSecretValuesAreInTheSecretAlone(t *testing.T) {
 	pj := w.pipelineJob(w)
 
 	secret := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: w.namespace, Name: workload.SecretName(pj)}
+	key := client.ObjectKey{Namespace: w.namespace, Name: naming.SecretName(pj)}
 	w.Expect(w.kube.Get(w.ctx, key, secret)).To(Succeed())
 	w.Expect(string(secret.Data["config.Token"])).To(Equal(value))
 	var handover contract.Handover

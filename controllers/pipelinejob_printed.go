@@ -10,23 +10,23 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 )
 
 // explain gives a failure's message as everybody may read it. The steps of a job
 // with secret properties know their values, and may print them, as a shell does
 // under "set -x": they are taken out of all that is told.
-func (r *PipelineJobReconciler) explain(ctx context.Context, job *v1alpha1.PipelineJob, failure *workload.Failure) (string, error) {
+func (r *PipelineJobReconciler) explain(ctx context.Context, job *v1alpha1.PipelineJob, failure *diagnosis.Failure) (string, error) {
 	if len(job.Spec.SecretConfiguration) == 0 {
 		return failure.Message, nil
 	}
 	secrets, err := r.secretValues(ctx, job)
 	switch {
 	case err == nil:
-		return workload.WithLog(masked(failure.Message, secrets), masked(r.printed(ctx, job.Namespace, failure.Log), secrets)), nil
+		return diagnosis.WithLog(masked(failure.Message, secrets), masked(r.printed(ctx, job.Namespace, failure.Log), secrets)), nil
 	case verdictOf(operationDetails, err, false) == verdictGone || r.outOfPatience(job):
 		what, _, _ := strings.Cut(failure.Message, "\n")
-		return workload.WithLog(what, "(What the step printed is left out: it may hold secrets of the action, and CodePipeline did not tell them any more.)"), nil
+		return diagnosis.WithLog(what, "(What the step printed is left out: it may hold secrets of the action, and CodePipeline did not tell them any more.)"), nil
 	default:
 		return "", r.callFailed(ctx, job, v1alpha1.ConditionComplete, false,
 			fmt.Errorf("ask CodePipeline for the secrets that a step may have printed: %w", err))
@@ -67,7 +67,7 @@ const (
 
 // printed is what a step printed last. A log that can't be read is no reason to
 // keep the failure back, which names it.
-func (r *PipelineJobReconciler) printed(ctx context.Context, namespace string, from *workload.StepLog) string {
+func (r *PipelineJobReconciler) printed(ctx context.Context, namespace string, from *diagnosis.StepLog) string {
 	if from == nil {
 		return ""
 	}

@@ -16,13 +16,13 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
 // recordResult writes what became of the run to the status, before anything is
 // reported: from then on, no report depends on a pod.
-func (r *PipelineJobReconciler) recordResult(ctx context.Context, job *v1alpha1.PipelineJob, outcome workload.Outcome) error {
+func (r *PipelineJobReconciler) recordResult(ctx context.Context, job *v1alpha1.PipelineJob, outcome diagnosis.Outcome) error {
 	if outcome.Failure != nil {
 		message, err := r.explain(ctx, job, outcome.Failure)
 		if err != nil {
@@ -59,7 +59,7 @@ func (r *PipelineJobReconciler) recordGiven(ctx context.Context, job *v1alpha1.P
 }
 
 // readLog reads a result from the log of a pod's report container.
-func (r *PipelineJobReconciler) readLog(ctx context.Context, namespace string, from workload.LogResult) (*result.Result, error) {
+func (r *PipelineJobReconciler) readLog(ctx context.Context, namespace string, from diagnosis.LogResult) (*result.Result, error) {
 	stream, err := r.Logs.Open(ctx, namespace, from.Pod, contract.ContainerReport, 0)
 	if err != nil {
 		return nil, err

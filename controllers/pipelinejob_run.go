@@ -13,8 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 // maxPreviousRuns bounds the history that a status holds.
@@ -32,10 +33,10 @@ func (r *PipelineJobReconciler) planRun(ctx context.Context, job *v1alpha1.Pipel
 		}
 		status.Run = &v1alpha1.Run{
 			Number:            number,
-			JobName:           workload.JobName(job, number),
+			JobName:           naming.JobName(job, number),
 			ContinuationToken: job.Spec.Job.ContinuationToken,
 		}
-		if status.Secret == nil && workload.NeedsSecret(job) {
+		if status.Secret == nil && jobspec.NeedsSecret(job) {
 			status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID}
 		}
 	})
@@ -48,8 +49,8 @@ func (r *PipelineJobReconciler) createJob(ctx context.Context, job *v1alpha1.Pip
 		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("the CustomAction %q is gone: there is no jobTemplate to run", job.Spec.ActionRef.Name))
 	}
-	built, err := workload.Build(action, job, *job.Status.Run, r.Workload)
-	if invalid := (*workload.FieldError)(nil); errors.As(err, &invalid) {
+	built, err := jobspec.Build(action, job, *job.Status.Run, r.Workload)
+	if invalid := (*jobspec.FieldError)(nil); errors.As(err, &invalid) {
 		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("CustomAction %s: %v", action.Name, err))
 	}

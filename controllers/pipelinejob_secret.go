@@ -15,7 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 // renewSecret writes the job's Secret from what CodePipeline says now, and
@@ -39,7 +40,7 @@ func (r *PipelineJobReconciler) renewSecret(ctx context.Context, job *v1alpha1.P
 		return err
 	}
 	if err := r.Apply(ctx, secret, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
-		return fmt.Errorf("write Secret %s: %w", workload.SecretName(job), err)
+		return fmt.Errorf("write Secret %s: %w", naming.SecretName(job), err)
 	}
 	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID, RenewedAt: &now}
@@ -65,18 +66,18 @@ func (r *PipelineJobReconciler) detailsFailed(ctx context.Context, job *v1alpha1
 func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1ac.SecretApplyConfiguration, error) {
 	data := map[string][]byte{}
 	for _, name := range job.Spec.SecretConfiguration {
-		data[workload.SecretConfigKey(name)] = []byte(details.Configuration[name])
+		data[naming.SecretConfigKey(name)] = []byte(details.Configuration[name])
 	}
-	if workload.HasArtifacts(job) {
+	if jobspec.HasArtifacts(job) {
 		content, err := json.Marshal(handoverOf(job, details))
 		if err != nil {
 			return nil, fmt.Errorf("encode the handover: %w", err)
 		}
 		data[contract.HandoverKey] = content
 	}
-	return corev1ac.Secret(workload.SecretName(job), job.Namespace).
+	return corev1ac.Secret(naming.SecretName(job), job.Namespace).
 		WithType(corev1.SecretTypeOpaque).
-		WithLabels(workload.Labels(job)).
+		WithLabels(naming.Labels(job)).
 		WithOwnerReferences(metav1ac.OwnerReference().
 			WithAPIVersion(v1alpha1.GroupVersion.String()).
 			WithKind("PipelineJob").
@@ -112,7 +113,7 @@ func handedOver(artifacts []codepipeline.Artifact) []contract.Artifact {
 
 // dropSecret deletes the Secret of a job that needs it no more.
 func (r *PipelineJobReconciler) dropSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: workload.SecretName(job)}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: naming.SecretName(job)}}
 	if err := r.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete Secret %s: %w", secret.Name, err)
 	}

@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
 // burst starts so many executions of a pipeline that runs them in parallel.
@@ -36,7 +36,7 @@ func (w *world) finishAll(jobs int) {
 	finished := map[string]bool{}
 	w.Eventually(func(g Gomega) {
 		for _, job := range w.jobs(g) {
-			if !finished[job.Name] && !workload.Finished(&job) {
+			if !finished[job.Name] && !diagnosis.Finished(&job) {
 				finished[job.Name] = true
 				w.succeed(&job, result.Result{})
 			}

@@ -33,9 +33,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 // play is an emulated AWS, a Kubernetes in memory, and the steps of an operator
@@ -184,7 +186,7 @@ func (p *play) restart() {
 	clients := codepipeline.NewClients(p.cloud()...)
 	p.operator = &PipelineJobReconciler{
 		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{},
-		Logs: &logBook{}, Workload: workload.Options{RunnerImage: "operator:test"}, Wake: func(k8stypes.NamespacedName) {},
+		Logs: &logBook{}, Workload: jobspec.Options{RunnerImage: "operator:test"}, Wake: func(k8stypes.NamespacedName) {},
 		Executions: &executions{aws: clients, interval: time.Minute, clock: p.clock},
 	}
 }
@@ -216,7 +218,7 @@ func (p *play) poll(*rapid.T) {
 func (p *play) record(polled codepipeline.Job) {
 	now := metav1.NewTime(p.clock.Now())
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{
-		Namespace: "team", Name: workload.PipelineJobName("work", polled.Pipeline.ActionExecutionID, polled.ID), Finalizers: []string{v1alpha1.FinalizerPipelineJob},
+		Namespace: "team", Name: naming.PipelineJobName("work", polled.Pipeline.ActionExecutionID, polled.ID), Finalizers: []string{v1alpha1.FinalizerPipelineJob},
 		Generation: 1,
 	}}
 	job.Spec = v1alpha1.PipelineJobSpec{
@@ -278,7 +280,7 @@ func (p *play) failWrite(t *rapid.T) {
 func (p *play) running() []batchv1.Job {
 	var list batchv1.JobList
 	p.Expect(p.kube.List(p.ctx, &list)).To(Succeed())
-	return slices.DeleteFunc(list.Items, func(job batchv1.Job) bool { return workload.Finished(&job) })
+	return slices.DeleteFunc(list.Items, func(job batchv1.Job) bool { return diagnosis.Finished(&job) })
 }
 
 func (p *play) endRun(t *rapid.T) {

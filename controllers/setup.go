@@ -24,16 +24,16 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
 // Options are what the operator needs beside a manager.
 type Options struct {
 	Clock clock.Clock
 	// Workload says how Jobs are made.
-	Workload workload.Options
+	Workload jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
 	// ExecutionInterval is the time between two looks at a pipeline execution, to

@@ -16,8 +16,8 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
 )
 
 // reconciler is one whose steps a test takes by itself, with readings of its
@@ -25,7 +25,7 @@ import (
 func (w *world) reconciler() *PipelineJobReconciler {
 	return &PipelineJobReconciler{
 		Client: w.kube, Live: w.kube, AWS: codepipeline.NewClients(w.cloud()...), Clock: clock.RealClock{},
-		Events: events.NewFakeRecorder(100), Workload: workload.Options{RunnerImage: "operator:test"},
+		Events: events.NewFakeRecorder(100), Workload: jobspec.Options{RunnerImage: "operator:test"},
 		Wake: func(types.NamespacedName) {},
 	}
 }

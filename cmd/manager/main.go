@@ -22,7 +22,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipelinejob/pipelinejob-operator/controllers"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
 
 // leaderElectionID names the lease that one replica holds.
@@ -162,7 +162,7 @@ func run(ctx context.Context, o options) error {
 	}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
 		Clock:              clock.RealClock{},
-		Workload:           workload.Options{RunnerImage: o.runnerImage, RunnerEnv: env, FetchArgs: fetchArgs},
+		Workload:           jobspec.Options{RunnerImage: o.runnerImage, RunnerEnv: env, FetchArgs: fetchArgs},
 		ClusterID:          o.clusterID,
 		ExecutionInterval:  o.executionInterval,
 		CredentialsRenewal: o.renewal,

@@ -11,7 +11,8 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
-	"github.com/pipelinejob/pipelinejob-operator/internal/workload"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 // became is what a polled job was made of.
@@ -99,7 +100,7 @@ func (l *loop) moveOn(ctx context.Context, polled *v1alpha1.PipelineJob) (bool, 
 // definition does not declare counts as secret.
 func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, now metav1.Time) *v1alpha1.PipelineJob {
 	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{
-		Name:        workload.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),
+		Name:        naming.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),
 		Namespace:   action.Namespace,
 		Annotations: map[string]string{v1alpha1.AnnotationPipeline: job.Pipeline.Name},
 		Finalizers:  []string{v1alpha1.FinalizerPipelineJob},
@@ -128,8 +129,8 @@ func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, now met
 	if job.EncryptionKey.ID != "" {
 		record.Spec.EncryptionKey = &v1alpha1.EncryptionKey{ID: job.EncryptionKey.ID, Type: job.EncryptionKey.Type}
 	}
-	record.Spec.Configuration, record.Spec.SecretConfiguration = workload.SplitConfiguration(action, job.Configuration)
-	record.Labels = workload.Labels(record)
+	record.Spec.Configuration, record.Spec.SecretConfiguration = jobspec.SplitConfiguration(action, job.Configuration)
+	record.Labels = naming.Labels(record)
 	return record
 }
 

@@ -1,4 +1,4 @@
-package workload
+package diagnosis
 
 import (
 	"encoding/json"
@@ -427,7 +427,7 @@ func expectParts(g *WithT, message string, parts []string) {
 }
 
 func evidence(job *batchv1.Job, pods []corev1.Pod, events ...Event) Evidence {
-	return Evidence{Job: job, Pods: pods, Events: events, Now: now, Patience: DefaultPatience}
+	return Evidence{Job: job, Pods: pods, Events: events, Now: now, GracePeriods: DefaultGracePeriods}
 }
 
 func jobWith(condition batchv1.JobConditionType) *batchv1.Job {

@@ -1,4 +1,4 @@
-package workload
+package jobspec
 
 import (
 	"os"
@@ -14,8 +14,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 )
 
-// enclosed is a pod of one sidecar and as many steps as named.
-func enclosed(progress bool, steps ...string) *corev1.PodSpec {
+// wrapped is a pod of one sidecar and as many steps as named.
+func wrapped(progress bool, steps ...string) *corev1.PodSpec {
 	pod := &corev1.PodSpec{InitContainers: []corev1.Container{
 		{Name: "db", Image: "db:1", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)},
 	}}
@@ -23,14 +23,14 @@ func enclosed(progress bool, steps ...string) *corev1.PodSpec {
 		pod.Containers = append(pod.Containers, step(name, "make "+name))
 	}
 	options := Options{RunnerImage: "operator:1", RunnerEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}
-	enclose(pod, []corev1.EnvVar{literal(contract.EnvResult, contract.ResultDir)}, sampleJob(), options, progress)
+	wrapSteps(pod, []corev1.EnvVar{literal(contract.EnvResult, contract.ResultDir)}, sampleJob(), options, progress)
 	return pod
 }
 
-// After a wanted change: go test ./internal/workload -update
+// After a wanted change: go test ./internal/jobspec -update
 func TestAPodWhoseProgressIsFollowed(t *testing.T) {
 	g := NewWithT(t)
-	got, err := yaml.Marshal(enclosed(true, "compile"))
+	got, err := yaml.Marshal(wrapped(true, "compile"))
 	g.Expect(err).NotTo(HaveOccurred())
 	golden := filepath.Join("testdata", "progress.yaml")
 	if *update {
@@ -43,16 +43,16 @@ func TestAPodWhoseProgressIsFollowed(t *testing.T) {
 
 func TestTheProgressContainerComesBetweenFetchAndTheSteps(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(names(enclosed(true, "compile", "check").InitContainers)).To(Equal(
+	g.Expect(names(wrapped(true, "compile", "check").InitContainers)).To(Equal(
 		[]string{contract.ContainerFetch, contract.ContainerProgress, "db", "compile", "check"}))
-	g.Expect(names(enclosed(false, "compile", "check").InitContainers)).To(Equal(
+	g.Expect(names(wrapped(false, "compile", "check").InitContainers)).To(Equal(
 		[]string{contract.ContainerFetch, "db", "compile", "check"}))
 }
 
 func TestLimitsOfArtifactsGoToTheContainerThatUnpacksThem(t *testing.T) {
 	g := NewWithT(t)
 	pod := &corev1.PodSpec{Containers: []corev1.Container{step("one")}}
-	enclose(pod, nil, sampleJob(), Options{FetchArgs: []string{"--max-bytes=5"}}, false)
+	wrapSteps(pod, nil, sampleJob(), Options{FetchArgs: []string{"--max-bytes=5"}}, false)
 	g.Expect(pod.InitContainers[0].Command).To(HaveExactElements("/runner", "fetch", HavePrefix("--envelope-limit"), HavePrefix("--handover="), "--max-bytes=5"))
 	g.Expect(pod.Containers[0].Command).NotTo(ContainElement("--max-bytes=5"))
 }
@@ -71,7 +71,7 @@ func TestAllContainersAreInTheGroupOfTheSharedFolders(t *testing.T) {
 			g := NewWithT(t)
 			given := c.given.DeepCopy()
 			pod := &corev1.PodSpec{SecurityContext: c.given, Containers: []corev1.Container{step("one")}}
-			enclose(pod, nil, sampleJob(), Options{}, false)
+			wrapSteps(pod, nil, sampleJob(), Options{}, false)
 			g.Expect(pod.SecurityContext.SupplementalGroups).To(Equal(c.want))
 			g.Expect(pod.SecurityContext.FSGroup).To(BeNil(), "it would change the group of the template's volumes")
 			if given != nil {
@@ -90,17 +90,12 @@ func names(containers []corev1.Container) []string {
 	return found
 }
 
-func TestTheProgressContainerIsNoStep(t *testing.T) {
+func TestTheProgressContainerIsANativeSidecar(t *testing.T) {
 	g := NewWithT(t)
-	pod := enclosed(true, "compile")
-	sidecar := pod.InitContainers[1]
-	g.Expect(isSidecar(*pod, sidecar.Name)).To(BeTrue())
+	sidecar := wrapped(true, "compile").InitContainers[1]
+	g.Expect(sidecar.RestartPolicy).To(HaveValue(Equal(corev1.ContainerRestartPolicyAlways)))
 	g.Expect(sidecar.Env).To(BeEmpty(), "neither a step's nor the SDK's")
 	g.Expect(sidecar.VolumeMounts).To(Equal([]corev1.VolumeMount{{Name: sharedVolume, MountPath: contract.Root, ReadOnly: true}}))
-	ended := corev1.Pod{Spec: *pod, Status: corev1.PodStatus{InitContainerStatuses: []corev1.ContainerStatus{
-		{Name: sidecar.Name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}}},
-	}}}
-	g.Expect(explained(ended)).To(BeNil(), "its end fails no run")
 }
 
 // TestTheProgressContainerCountsForTheEnvelope: the kubelet divides its 12 KiB
@@ -108,15 +103,15 @@ func TestTheProgressContainerIsNoStep(t *testing.T) {
 func TestTheProgressContainerCountsForTheEnvelope(t *testing.T) {
 	g := NewWithT(t)
 	// fetch, report, db, one step, and some to spare.
-	g.Expect(enclosed(false, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=1755"))
-	g.Expect(enclosed(true, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=1536"))
-	g.Expect(enclosed(true, "compile").InitContainers[0].Command).To(ContainElement("--envelope-limit=1536"))
+	g.Expect(wrapped(false, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=1755"))
+	g.Expect(wrapped(true, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=1536"))
+	g.Expect(wrapped(true, "compile").InitContainers[0].Command).To(ContainElement("--envelope-limit=1536"))
 }
 
 // TestOwnContainersAreRestricted checks the rules of the restricted Pod
 // Security Standard that concern a container.
 func TestOwnContainersAreRestricted(t *testing.T) {
-	pod := enclosed(true, "compile")
+	pod := wrapped(true, "compile")
 	for _, container := range append(pod.InitContainers[:2:2], pod.Containers...) {
 		t.Run(container.Name, func(t *testing.T) {
 			g := NewWithT(t)

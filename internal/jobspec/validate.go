@@ -1,4 +1,4 @@
-package workload
+package jobspec
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ import (
 // every reference is known and that the template keeps to what the model of
 // steps allows. The error is a *FieldError, or several joined.
 func Validate(action *v1alpha1.CustomAction) error {
-	rehearsed := rehearsedJob(action)
-	resolved, err := substitute(action.Spec.JobTemplate, scopeOf(action, rehearsed, 1), true)
+	sample := sampleJobOf(action)
+	resolved, err := substitute(action.Spec.JobTemplate, scopeOf(action, sample, 1), true)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func Validate(action *v1alpha1.CustomAction) error {
 	for i, container := range pod.Containers {
 		problems = append(problems, checkStep(container, fmt.Sprintf("%s.template.spec.containers[%d]", spec, i))...)
 	}
-	return errors.Join(append(problems, checkOwn(pod, rehearsed))...)
+	return errors.Join(append(problems, checkReserved(pod, sample))...)
 }
 
 // checkStep refuses what an init container, which a step becomes, can't have.

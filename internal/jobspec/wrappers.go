@@ -1,8 +1,6 @@
-package workload
+package jobspec
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -12,6 +10,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
 
@@ -20,19 +19,18 @@ const (
 	handoverVolume = "codepipeline-handover"
 	// runnerUser is the nonroot user of distroless images, and its group.
 	runnerUser = 65532
-	// secretConfigPrefix starts the keys of secret properties in the job's Secret.
-	secretConfigPrefix = "config."
 )
 
-// frame turns the template's containers into steps, which are init containers,
-// and puts the product's own containers before, beside and behind them.
-func frame(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
-	enclose(pod, stepEnv(action, job, run), job, options, action.Spec.Progress != nil)
+// addWrappers turns the template's containers into steps, which are init
+// containers, and adds the wrapper containers: fetch before them, progress beside
+// them and report after them.
+func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
+	wrapSteps(pod, stepEnv(action, job, run), job, options, action.Spec.Progress != nil)
 }
 
-// enclose is frame for steps with the given environment, in a pod with or
-// without the sidecar that follows their progress.
-func enclose(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob, options Options, progress bool) {
+// wrapSteps is addWrappers with the environment of the steps given, in a pod with
+// or without the progress sidecar.
+func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob, options Options, progress bool) {
 	steps := slices.Concat(pod.InitContainers, pod.Containers)
 	for i := range steps {
 		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
@@ -48,9 +46,9 @@ func enclose(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob
 		steps = slices.Insert(steps, 0, progressContainer(options))
 	}
 	limit := envelopeLimit(len(steps) + 2)
-	fetch := moverContainer(contract.ContainerFetch, "fetch", limit, job, options)
+	fetch := transferContainer(contract.ContainerFetch, "fetch", limit, job, options)
 	fetch.Command = append(fetch.Command, options.FetchArgs...)
-	report := moverContainer(contract.ContainerReport, "report", limit, job, options)
+	report := transferContainer(contract.ContainerReport, "report", limit, job, options)
 	pod.InitContainers = append([]corev1.Container{fetch}, steps...)
 	pod.Containers = []corev1.Container{report}
 	shareGroup(pod)
@@ -82,9 +80,9 @@ func envelopeLimit(containers int) int {
 	return min(result.MaxTerminationMessage, (12<<10)/(containers+3))
 }
 
-// moverContainer is one of the two containers that move artifacts and give an
-// envelope.
-func moverContainer(name, command string, envelopeLimit int, job *v1alpha1.PipelineJob, options Options) corev1.Container {
+// transferContainer is one of the two wrapper containers that move artifacts and
+// write an envelope: fetch or report.
+func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.PipelineJob, options Options) corev1.Container {
 	container := runnerContainer(name, options, command, fmt.Sprintf("--envelope-limit=%d", envelopeLimit))
 	container.Env = options.RunnerEnv
 	container.Resources = resources("10m", "64Mi", "256Mi")
@@ -142,7 +140,7 @@ func resources(cpu, memory, memoryLimit string) corev1.ResourceRequirements {
 // secret properties are not in it.
 func handover(job *v1alpha1.PipelineJob) corev1.Volume {
 	return corev1.Volume{Name: handoverVolume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
-		SecretName: SecretName(job),
+		SecretName: naming.SecretName(job),
 		Items:      []corev1.KeyToPath{{Key: contract.HandoverKey, Path: contract.HandoverKey}},
 		// Only the product's containers mount it, and they run as runnerUser,
 		// who is neither the owner nor in the group of the file.
@@ -176,8 +174,8 @@ func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alp
 	for _, name := range job.Spec.SecretConfiguration {
 		env = append(env, corev1.EnvVar{Name: contract.EnvConfig(name), ValueFrom: &corev1.EnvVarSource{
 			SecretKeyRef: &corev1.SecretKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: SecretName(job)},
-				Key:                  SecretConfigKey(name),
+				LocalObjectReference: corev1.LocalObjectReference{Name: naming.SecretName(job)},
+				Key:                  naming.SecretConfigKey(name),
 			},
 		}})
 	}
@@ -205,22 +203,4 @@ func HasArtifacts(job *v1alpha1.PipelineJob) bool {
 // the values of secret properties.
 func NeedsSecret(job *v1alpha1.PipelineJob) bool {
 	return HasArtifacts(job) || len(job.Spec.SecretConfiguration) > 0
-}
-
-// SecretName is the name of the job's Secret.
-func SecretName(job *v1alpha1.PipelineJob) string { return job.Name }
-
-// SecretConfigKey is the key of a secret property in the job's Secret. Names
-// of properties may have characters that keys may not.
-func SecretConfigKey(property string) string {
-	if secretKey.MatchString(property) {
-		return secretConfigPrefix + property
-	}
-	return secretConfigPrefix + digest(property)
-}
-
-// digest is a short, stable stand-in for a name that can't be used as it is.
-func digest(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return hex.EncodeToString(sum[:18])
 }

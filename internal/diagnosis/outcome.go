@@ -1,4 +1,7 @@
-package workload
+// Package diagnosis reads a Kubernetes Job, its pods and their events, and says
+// how the run goes: what its result is, why it failed, or how long it may stay
+// blocked. Its functions are pure: objects in, outcome out, no calls.
+package diagnosis
 
 import (
 	"cmp"
@@ -22,8 +25,8 @@ type Evidence struct {
 	// read when NeedsEvents says so.
 	Events []Event
 	Now    time.Time
-	// Patience says how long what may pass is waited for.
-	Patience Patience
+	// GracePeriods bound how long a run may be blocked.
+	GracePeriods GracePeriods
 }
 
 // Event is what a component of the cluster said about an object.
@@ -38,9 +41,9 @@ type Event struct {
 	Count int32
 }
 
-// Patience is how long a run may be held up by what may pass, before it is
-// given up.
-type Patience struct {
+// GracePeriods are how long a run may be blocked by conditions that may pass,
+// before it fails.
+type GracePeriods struct {
 	// Image: an image can't be pulled. Registries have hiccups.
 	Image time.Duration
 	// Schedule: no node is found for the pod, its node does not start it, or
@@ -57,8 +60,8 @@ type Patience struct {
 	Admission time.Duration
 }
 
-// DefaultPatience is for those who have no other wish.
-var DefaultPatience = Patience{
+// DefaultGracePeriods are the grace periods of every run.
+var DefaultGracePeriods = GracePeriods{
 	Image:     2 * time.Minute,
 	Schedule:  10 * time.Minute,
 	Start:     2 * time.Minute,
@@ -75,8 +78,8 @@ type Outcome struct {
 	Log *LogResult
 	// Failure is why the run failed.
 	Failure *Failure
-	// Recheck is after which while to look again though nothing changed: a
-	// patience is running. Zero: wait for a change.
+	// Recheck is when to look again although nothing has changed: when a grace
+	// period ends. Zero: wait for a change.
 	Recheck time.Duration
 }
 
@@ -139,8 +142,8 @@ func NeedsEvents(e Evidence) bool {
 	if end := endOf(e.Job); end != nil {
 		return end.Reason == batchv1.JobReasonDeadlineExceeded && !anyAtWork(e.Pods)
 	}
-	held := e.trouble()
-	return held != nil && held.patience > 0 && !e.Now.Before(held.since.Add(held.patience))
+	held := e.blocker()
+	return held != nil && held.grace > 0 && !e.Now.Before(held.since.Add(held.grace))
 }
 
 // Finished says whether a Job has ended, so that none of its pods works.

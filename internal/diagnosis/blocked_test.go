@@ -1,4 +1,4 @@
-package workload
+package diagnosis
 
 import (
 	"testing"
@@ -20,81 +20,81 @@ const (
 	unavailable = v1alpha1.FailureSystemUnavailable
 )
 
-// heldUpCase is a trouble that patience is had with.
-type heldUpCase struct {
-	// at is the evidence when the trouble began at now plus age.
-	at       func(age time.Duration) Evidence
-	patience time.Duration
-	kind     v1alpha1.FailureType
-	says     []string
+// blockedCase is a blocker with a grace period.
+type blockedCase struct {
+	// at is the evidence when the blocker began at now plus age.
+	at    func(age time.Duration) Evidence
+	grace time.Duration
+	kind  v1alpha1.FailureType
+	says  []string
 }
 
-// TestHeldUp has all that may hold a run up for a while, but not for longer:
-// a moment before its patience is over the run goes on and is looked at again
+// TestBlocked has all that may block a run for a while, but not for longer:
+// a moment before the grace period is over the run goes on and is looked at again
 // in time, and then it has failed.
-func TestHeldUp(t *testing.T) {
-	cases := map[string]heldUpCase{
+func TestBlocked(t *testing.T) {
+	cases := map[string]blockedCase{
 		// Images.
 		"an image can't be pulled": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, waiting("unit", "ErrImagePull")))
 			},
-			patience: 2 * time.Minute, kind: misset,
+			grace: 2 * time.Minute, kind: misset,
 			says: []string{`the image "work:1" of step "unit" can't be used: ErrImagePull: because`, "Correct the image or its imagePullSecrets"},
 		},
 		"an image still can't be pulled": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, waiting("unit", "ImagePullBackOff")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit"`, "ImagePullBackOff", "reachable"},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit"`, "ImagePullBackOff", "reachable"},
 		},
 		"a registry is away": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, waiting("unit", "RegistryUnavailable")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit"`, "RegistryUnavailable"},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit"`, "RegistryUnavailable"},
 		},
 		"an image's signature is wrong": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, waiting("unit", "SignatureValidationFailed")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit"`, "SignatureValidationFailed"},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit"`, "SignatureValidationFailed"},
 		},
 		"an image of a late step, counted from the step before": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, endedAt("first", 0, age), waiting("unit", "ErrImagePull")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit"`},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit"`},
 		},
 		"an image behind a sidecar, counted from the sidecar's start": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, withSidecar(), running("db", age), waiting("unit", "ErrImagePull")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit"`},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit"`},
 		},
 		"an image, counted from when a node was found": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), []corev1.Pod{made(-time.Hour, scheduledOn("node-a", age), waiting("unit", "ErrImagePull"))})
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit"`},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit"`},
 		},
 		"a sidecar's image": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, withSidecar(), waiting("db", "ErrImagePull"), waiting("unit", "PodInitializing")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`of sidecar "db" can't be used`},
+			grace: 2 * time.Minute, kind: misset, says: []string{`of sidecar "db" can't be used`},
 		},
 		"the operator's own image": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, waiting(contract.ContainerFetch, "ErrImagePull")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{"the operator's container codepipeline-fetch", "--runner-image"},
+			grace: 2 * time.Minute, kind: misset, says: []string{"the operator's container codepipeline-fetch", "--runner-image"},
 		},
 		"the image of the report container": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, endedAt("unit", 0, age), waiting(contract.ContainerReport, "ErrImagePull")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{"the operator's container codepipeline-report"},
+			grace: 2 * time.Minute, kind: misset, says: []string{"the operator's container codepipeline-report"},
 		},
 		"an image that could be pulled, but a later fault": {
 			at: func(age time.Duration) Evidence {
@@ -102,7 +102,7 @@ func TestHeldUp(t *testing.T) {
 					Event{Object: "Pod/pod-1", Reason: "Pulled", First: now.Add(-30 * time.Minute), Last: now.Add(-30 * time.Minute)},
 					Event{Object: "Pod/pod-1", Reason: "Failed", Message: "Error: because", First: now.Add(age), Last: now, Count: 9})
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit" can't be started: CreateContainerError`},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit" can't be started: CreateContainerError`},
 		},
 
 		// Containers that can't be created.
@@ -110,26 +110,26 @@ func TestHeldUp(t *testing.T) {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, waitingFor("unit", "CreateContainerConfigError", `secret "npm" not found`)))
 			},
-			patience: 2 * time.Minute, kind: misset,
+			grace: 2 * time.Minute, kind: misset,
 			says: []string{`step "unit" can't be started: CreateContainerConfigError: secret "npm" not found`, "make the Secret"},
 		},
 		"an image that runs as root": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, waitingFor("unit", "CreateContainerConfigError", "container has runAsNonRoot and image will run as root")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit"`, "securityContext.runAsUser"},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit"`, "securityContext.runAsUser"},
 		},
 		"a container can't be created": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, waiting("unit", "CreateContainerError")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit" can't be started: CreateContainerError: because`},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit" can't be started: CreateContainerError: because`},
 		},
 		"a container can't be run": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, waiting("unit", "RunContainerError")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`step "unit" can't be started: RunContainerError`},
+			grace: 2 * time.Minute, kind: misset, says: []string{`step "unit" can't be started: RunContainerError`},
 		},
 
 		// Sidecars.
@@ -138,7 +138,7 @@ func TestHeldUp(t *testing.T) {
 				return evidence(jobWith(""), since(-time.Hour, withSidecar(), endedAt(contract.ContainerFetch, 0, age),
 					crashing("db", 1, "Error", "no such user\n"), waiting("unit", "PodInitializing")))
 			},
-			patience: 2 * time.Minute, kind: misset,
+			grace: 2 * time.Minute, kind: misset,
 			says: []string{`sidecar "db" crashes again and again (CrashLoopBackOff), the last time with exit code 1`, "correct the sidecar", "kubectl logs pod-1 -c db --previous", "\nno such user"},
 		},
 		"a sidecar crashes between the steps": {
@@ -146,13 +146,13 @@ func TestHeldUp(t *testing.T) {
 				return evidence(jobWith(""), since(-time.Hour, withSidecar(), endedAt("prepare", 0, age),
 					crashing("db", 137, "OOMKilled", ""), waiting("unit", "PodInitializing")))
 			},
-			patience: 2 * time.Minute, kind: misset, says: []string{`sidecar "db"`, "OOMKilled", "memory"},
+			grace: 2 * time.Minute, kind: misset, says: []string{`sidecar "db"`, "OOMKilled", "memory"},
 		},
 
 		// Nodes.
 		"no node has room": {
-			at:       func(age time.Duration) Evidence { return evidence(jobWith(""), since(-time.Hour, unschedulable(age))) },
-			patience: 10 * time.Minute, kind: unavailable,
+			at:    func(age time.Duration) Evidence { return evidence(jobWith(""), since(-time.Hour, unschedulable(age))) },
+			grace: 10 * time.Minute, kind: unavailable,
 			says: []string{"pod-1 found no node for 10m: Unschedulable: 0/3 nodes are available: 3 Insufficient cpu.", "Retry the action when the cluster has room", "nodeSelector"},
 		},
 		"no node has room since the scheduling gates were lifted": {
@@ -161,20 +161,20 @@ func TestHeldUp(t *testing.T) {
 					Event{Object: "Pod/pod-1", Reason: "FailedScheduling", Message: "newest", First: now, Last: now, Count: 1},
 					Event{Object: "Pod/pod-1", Reason: "FailedScheduling", Message: "oldest", First: now.Add(age), Last: now, Count: 3})
 			},
-			patience: 10 * time.Minute, kind: unavailable, says: []string{"pod-1 found no node"},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{"pod-1 found no node"},
 		},
 		"no scheduler is there": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, func(pod *corev1.Pod) { pod.Spec.SchedulerName = "mine" }))
 			},
-			patience: 10 * time.Minute, kind: unavailable, says: []string{"no scheduler took up the pod pod-1", `"mine"`, "Correct schedulerName"},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{"no scheduler took up the pod pod-1", `"mine"`, "Correct schedulerName"},
 		},
 		"a volume can't be mounted": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), []corev1.Pod{made(-time.Hour, scheduledOn("node-a", age), waiting("unit", "PodInitializing"))},
 					said("Pod/pod-1", "FailedMount", `MountVolume.SetUp failed for volume "cfg" : configmap "settings" not found`))
 			},
-			patience: 10 * time.Minute, kind: misset,
+			grace: 10 * time.Minute, kind: misset,
 			says: []string{"node node-a started none of the containers of the pod pod-1 for 10m: FailedMount", `configmap "settings" not found`, "correct the volumes"},
 		},
 		"a volume can't be attached": {
@@ -182,14 +182,14 @@ func TestHeldUp(t *testing.T) {
 				return evidence(jobWith(""), since(-time.Hour, scheduledOn("node-a", age)),
 					said("Pod/pod-1", "FailedAttachVolume", "Multi-Attach error for volume \"data\""))
 			},
-			patience: 10 * time.Minute, kind: misset, says: []string{"FailedAttachVolume: Multi-Attach error", "correct the volumes"},
+			grace: 10 * time.Minute, kind: misset, says: []string{"FailedAttachVolume: Multi-Attach error", "correct the volumes"},
 		},
 		"the operator's own volume can't be mounted": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, scheduledOn("node-a", age)),
 					said("Pod/pod-1", "FailedMount", `MountVolume.SetUp failed for volume "codepipeline-handover" : secret "build-1" not found`))
 			},
-			patience: 10 * time.Minute, kind: unavailable, says: []string{`secret "build-1" not found`, "the operator's own volume", "retry the action"},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{`secret "build-1" not found`, "the operator's own volume", "retry the action"},
 		},
 		"a pod gets no network": {
 			at: func(age time.Duration) Evidence {
@@ -197,13 +197,13 @@ func TestHeldUp(t *testing.T) {
 					Event{Object: "Pod/pod-1", Reason: "FailedMount", Message: "it passed", Last: now.Add(-time.Minute)},
 					said("Pod/pod-1", "FailedCreatePodSandBox", "plugin type=\"cni\" failed: no IP addresses left"))
 			},
-			patience: 10 * time.Minute, kind: unavailable, says: []string{"node node-a", "FailedCreatePodSandBox", "no IP addresses left", "have the node looked at"},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{"node node-a", "FailedCreatePodSandBox", "no IP addresses left", "have the node looked at"},
 		},
 		"a node does nothing": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, scheduledOn("node-a", age)))
 			},
-			patience: 10 * time.Minute, kind: unavailable, says: []string{"node node-a started none of the containers of the pod pod-1", "have the node looked at"},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{"node node-a started none of the containers of the pod pod-1", "have the node looked at"},
 		},
 
 		// No pod.
@@ -249,7 +249,7 @@ func TestHeldUp(t *testing.T) {
 				return evidence(jobMade(-time.Hour), since(-time.Hour, scheduledOn("node-a", -time.Hour), running("unit", -time.Hour),
 					disruption(age, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"), deleted(age-30*time.Second)))
 			},
-			patience: 10 * time.Minute, kind: unavailable,
+			grace: 10 * time.Minute, kind: unavailable,
 			says: []string{`was lost on node node-a in step "unit": DeletionByTaintManager`, "The node node-a has not said for 10m that the pod has ended: it may still be at work there"},
 		},
 		"a node does not answer when the time is over": {
@@ -259,7 +259,7 @@ func TestHeldUp(t *testing.T) {
 				job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, Reason: batchv1.JobReasonDeadlineExceeded}}
 				return evidence(job, since(-time.Hour, scheduledOn("node-a", -time.Hour), running("unit", -time.Hour), deleted(age-30*time.Second)))
 			},
-			patience: 10 * time.Minute, kind: v1alpha1.FailureJobFailed,
+			grace: 10 * time.Minute, kind: v1alpha1.FailureJobFailed,
 			says: []string{`longer than spec.timeout (10m) allows and was stopped in step "unit"`, "The node node-a has not said for 10m"},
 		},
 		"a suspended Job's pod does not end": {
@@ -268,7 +268,7 @@ func TestHeldUp(t *testing.T) {
 				job.Spec.Suspend = ptr.To(true)
 				return evidence(job, since(-time.Hour, deleted(age-30*time.Second), running("unit", -time.Hour)))
 			},
-			patience: 10 * time.Minute, kind: unavailable, says: []string{"was lost", "it was deleted while it worked"},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{"was lost", "it was deleted while it worked"},
 		},
 		"no pod since the Job was resumed": {
 			at: func(age time.Duration) Evidence {
@@ -276,14 +276,14 @@ func TestHeldUp(t *testing.T) {
 				job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobSuspended, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(now.Add(age))}}
 				return evidence(job, nil, said("Job/build-1-1", "FailedCreate", "forbidden"))
 			},
-			patience: time.Minute, kind: denied, says: []string{"could make no pod"},
+			grace: time.Minute, kind: denied, says: []string{"could make no pod"},
 		},
 		"no pod in the place of one that was lost": {
 			at: func(age time.Duration) Evidence {
 				lost := made(-time.Hour, failedPhase, disruption(age-time.Second, "EvictionByEvictionAPI", ""), endedAt("unit", 143, age))
 				return evidence(jobMade(-time.Hour), []corev1.Pod{lost}, said("Job/build-1-1", "FailedCreate", "forbidden"))
 			},
-			patience: time.Minute, kind: denied, says: []string{"could make no pod"},
+			grace: time.Minute, kind: denied, says: []string{"could make no pod"},
 		},
 		"no pod in the place of one that is gone": {
 			at: func(age time.Duration) Evidence {
@@ -292,19 +292,19 @@ func TestHeldUp(t *testing.T) {
 					Event{Object: "Job/build-1-1", Reason: "FailedCreate", Message: "forbidden: a", Last: now.Add(age), Count: 1},
 					Event{Object: "Job/build-1-1", Reason: "FailedCreate", Message: "forbidden: b", Last: now, Count: 1})
 			},
-			patience: time.Minute, kind: denied, says: []string{"forbidden: b"},
+			grace: time.Minute, kind: denied, says: []string{"forbidden: b"},
 		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(Observe(c.at(-c.patience+time.Second))).To(Equal(Outcome{Recheck: time.Second}), "just before patience is over")
-			got := Observe(c.at(-c.patience))
-			g.Expect(got.Failure).NotTo(BeNil(), "when patience is over")
+			g.Expect(Observe(c.at(-c.grace+time.Second))).To(Equal(Outcome{Recheck: time.Second}), "just before the grace period is over")
+			got := Observe(c.at(-c.grace))
+			g.Expect(got.Failure).NotTo(BeNil(), "after the grace period")
 			g.Expect(got.Failure.Type).To(Equal(c.kind), got.Failure.Message)
 			g.Expect(got.Recheck).To(BeZero())
 			expectParts(g, got.Failure.Message, c.says)
-			g.Expect(NeedsEvents(c.at(-c.patience))).To(BeTrue(), "events may tell that it began later")
+			g.Expect(NeedsEvents(c.at(-c.grace))).To(BeTrue(), "events may tell that it began later")
 		})
 	}
 }
@@ -331,7 +331,7 @@ func TestGivenUpAtOnce(t *testing.T) {
 	}
 }
 
-// TestGoesOn has what looks like trouble, but is none, however long it lasts.
+// TestGoesOn has what looks like a blocker, but is none, however long it lasts.
 func TestGoesOn(t *testing.T) {
 	day := -24 * time.Hour
 	refused := said("Job/build-1-1", "FailedCreate", "forbidden")
@@ -418,7 +418,7 @@ func TestNoPodYet(t *testing.T) {
 	}
 }
 
-// TestBeganByEvents: events put the beginning of a trouble off, but never
+// TestBeganByEvents: events put the beginning of a blocker off, but never
 // before what the pod itself tells, and not when they may have been forgotten.
 func TestBeganByEvents(t *testing.T) {
 	image := func(e Event) Evidence {
@@ -442,20 +442,20 @@ func TestBeganByEvents(t *testing.T) {
 			NewWithT(t).Expect(Observe(c.e).Ended()).To(Equal(c.ends))
 		})
 	}
-	t.Run("a patience that is longer than events live", func(t *testing.T) {
+	t.Run("a grace period that is longer than events live", func(t *testing.T) {
 		g := NewWithT(t)
 		e := evidence(jobWith(""), since(-2*time.Hour, unschedulable(-2*time.Hour)), said("Pod/pod-1", "FailedScheduling", "0/3"))
-		e.Patience.Schedule = 2 * time.Hour
+		e.GracePeriods.Schedule = 2 * time.Hour
 		g.Expect(Observe(e).Ended()).To(BeTrue())
 	})
 }
 
-// TestSoonestTroubleCounts: of two troubles, the one whose patience is over
+// TestSoonestBlockerCounts: of two blockers, the one whose grace period is over
 // first ends the run, and sets when to look again.
-func TestSoonestTroubleCounts(t *testing.T) {
+func TestSoonestBlockerCounts(t *testing.T) {
 	g := NewWithT(t)
 	e := evidence(jobWith(""), since(-time.Minute, withSidecar(), waiting("db", "CreateContainerError"), waiting("unit", "ErrImagePull")))
-	e.Patience.Image = 90 * time.Second
+	e.GracePeriods.Image = 90 * time.Second
 	g.Expect(Observe(e)).To(Equal(Outcome{Recheck: 30 * time.Second}))
 	e.Now = now.Add(30 * time.Second)
 	g.Expect(Observe(e).Failure.Message).To(ContainSubstring(`step "unit"`))
@@ -479,12 +479,12 @@ func said(object, reason, message string) Event {
 }
 
 // noPodFor is a case in which the API server refuses the pod with message.
-func noPodFor(patience time.Duration, kind v1alpha1.FailureType, message string, says ...string) heldUpCase {
-	return heldUpCase{
+func noPodFor(grace time.Duration, kind v1alpha1.FailureType, message string, says ...string) blockedCase {
+	return blockedCase{
 		at: func(age time.Duration) Evidence {
 			return evidence(jobMade(age), nil, said("Job/build-1-1", "FailedCreate", message))
 		},
-		patience: patience, kind: kind, says: says,
+		grace: grace, kind: kind, says: says,
 	}
 }
 

@@ -1,4 +1,4 @@
-package workload
+package jobspec
 
 import (
 	"errors"
@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestBuild compares whole Jobs with files that a person can read. After a
-// wanted change: go test ./internal/workload -update
+// wanted change: go test ./internal/jobspec -update
 func TestBuild(t *testing.T) {
 	options := Options{RunnerImage: "operator:1", RunnerEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}
 	full := sampleAction(step("compile", "make $(config.Target)"), step("check", "make check"))
@@ -109,32 +108,6 @@ func TestPodReplacementPolicy(t *testing.T) {
 	built, err = Build(action, sampleJob(), v1alpha1.Run{Number: 1}, Options{})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(built.Spec.PodReplacementPolicy).To(HaveValue(Equal(batchv1.TerminatingOrFailed)))
-}
-
-func TestPipelineJobName(t *testing.T) {
-	const id = "0c8f1f0e-52a5-4d3b-9d51-8f64cba0e9a7"
-	cases := map[string]struct {
-		action, executionID, jobID string
-		want                       string
-	}{
-		"an execution":                       {"build", id, "other", "build-" + id},
-		"no execution ID: the job's":         {"build", "", id, "build-" + id},
-		"a dotted name":                      {"my.build", id, "", "my-build-" + id},
-		"a long name is cut":                 {strings.Repeat("a", 60), id, "", strings.Repeat("a", 20) + "-" + id},
-		"cut without a hyphen at the end":    {strings.Repeat("a", 19) + "-bcd", id, "", strings.Repeat("a", 19) + "-" + id},
-		"an ID of another form is a digest":  {"build", "Not A/UUID", "", "build-" + digest("Not A/UUID")},
-		"a digest is as long as a UUID is":   {"build", "x", "", "build-" + digest("x")},
-		"the job ID counts only as fallback": {"build", id, "x", "build-" + id},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			got := PipelineJobName(c.action, c.executionID, c.jobID)
-			g.Expect(got).To(Equal(c.want))
-			job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: got}}
-			g.Expect(len(JobName(job, 99999))).To(BeNumerically("<=", 63), "a pod carries the Job's name in a label")
-		})
-	}
 }
 
 func TestBuildRefusesWhatAReferenceMakes(t *testing.T) {

@@ -1,4 +1,4 @@
-package workload
+package jobspec
 
 import (
 	"errors"
@@ -10,18 +10,19 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// checkOwn refuses what would give a template's containers the job's Secret, in
+// checkReserved refuses what would give a template's containers the job's Secret, in
 // which the credentials for artifacts are, or the place of what is the
 // operator's own. It is for a template whose references are replaced: they may
 // make a name that is not in the CustomAction.
 //
 // A container that is privileged, or sees the node's file system, is not kept
 // from anything in a pod.
-func checkOwn(pod corev1.PodSpec, job *v1alpha1.PipelineJob) error {
+func checkReserved(pod corev1.PodSpec, job *v1alpha1.PipelineJob) error {
 	const at = "spec.jobTemplate.spec.template.spec"
-	c := ownCheck{secret: SecretName(job)}
+	c := reservedCheck{secret: naming.SecretName(job)}
 	shared := pod.ShareProcessNamespace != nil && *pod.ShareProcessNamespace
 	c.refuse(shared, at+".shareProcessNamespace", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
 	c.refuse(pod.HostPID, at+".hostPID", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
@@ -37,28 +38,28 @@ func checkOwn(pod corev1.PodSpec, job *v1alpha1.PipelineJob) error {
 	return errors.Join(c.problems...)
 }
 
-// ownCheck gathers what is refused.
-type ownCheck struct {
+// reservedCheck collects the uses of reserved names and paths.
+type reservedCheck struct {
 	secret   string
 	problems []error
 }
 
-func (c *ownCheck) refuse(is bool, field, why string) {
+func (c *reservedCheck) refuse(is bool, field, why string) {
 	if is {
 		c.problems = append(c.problems, &FieldError{Field: field, Err: errors.New(why)})
 	}
 }
 
-func (c *ownCheck) name(name, field string) {
+func (c *reservedCheck) name(name, field string) {
 	c.refuse(strings.HasPrefix(name, contract.ContainerPrefix), field+".name",
 		fmt.Sprintf("must not begin with %q: such names are the operator's own", contract.ContainerPrefix))
 }
 
-func (c *ownCheck) secretName(name, field string) {
+func (c *reservedCheck) secretName(name, field string) {
 	c.refuse(name == c.secret, field, "must not be the job's own Secret: steps get the values of secret properties as environment variables")
 }
 
-func (c *ownCheck) container(container *corev1.Container, field string) {
+func (c *reservedCheck) container(container *corev1.Container, field string) {
 	c.name(container.Name, field)
 	for i, mount := range container.VolumeMounts {
 		at := fmt.Sprintf("%s.volumeMounts[%d]", field, i)
@@ -78,7 +79,7 @@ func (c *ownCheck) container(container *corev1.Container, field string) {
 	}
 }
 
-func (c *ownCheck) volume(volume *corev1.Volume, field string) {
+func (c *reservedCheck) volume(volume *corev1.Volume, field string) {
 	c.name(volume.Name, field)
 	if volume.Secret != nil {
 		c.secretName(volume.Secret.SecretName, field+".secret.secretName")

@@ -1,4 +1,4 @@
-package workload
+package jobspec
 
 import (
 	"encoding/json"
@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 const (
@@ -19,11 +20,11 @@ const (
 	sampleName = "sample"
 )
 
-// rehearsedJob stands for the jobs that a template is checked for before there is
-// one: every property has a value of its type.
-func rehearsedJob(action *v1alpha1.CustomAction) *v1alpha1.PipelineJob {
+// sampleJobOf returns a PipelineJob to check a template with before there is one:
+// every property has a value of its type.
+func sampleJobOf(action *v1alpha1.CustomAction) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{}
-	job.Name, job.Namespace = PipelineJobName(action.Name, sampleID, sampleID), action.Namespace
+	job.Name, job.Namespace = naming.PipelineJobName(action.Name, sampleID, sampleID), action.Namespace
 	job.Spec = v1alpha1.PipelineJobSpec{
 		ActionRef: v1alpha1.ActionReference{Name: action.Name}, AWS: action.Spec.AWS, AccountID: "000000000000",
 		Pipeline: v1alpha1.PipelineContext{
@@ -49,14 +50,14 @@ func rehearsedJob(action *v1alpha1.CustomAction) *v1alpha1.PipelineJob {
 	return job
 }
 
-// Rehearse makes the Job of a job as it may come, so that the API server can be
-// asked, by a dry run, whether it would take it.
-func Rehearse(action *v1alpha1.CustomAction, options Options) (*batchv1.Job, error) {
-	job := rehearsedJob(action)
-	return build(action, job, v1alpha1.Run{Number: 1, JobName: JobName(job, 1)}, options, true)
+// DryRunJob returns the Job of a sample PipelineJob, for a dry run that asks the
+// API server whether it would accept the Jobs of the action.
+func DryRunJob(action *v1alpha1.CustomAction, options Options) (*batchv1.Job, error) {
+	job := sampleJobOf(action)
+	return build(action, job, v1alpha1.Run{Number: 1, JobName: naming.JobName(job, 1)}, options, true)
 }
 
-// Refusal says what the API server has against a rehearsed Job, in terms of the
+// Refusal translates the API server's objections to a DryRunJob into the
 // CustomAction's fields; nil when there is nothing. A field whose value comes
 // from a reference is passed over: another value than the sample may do.
 func Refusal(action *v1alpha1.CustomAction, causes []metav1.StatusCause) error {
@@ -99,7 +100,7 @@ func templateField(action *v1alpha1.CustomAction, field string) string {
 	rest := strings.TrimPrefix(field, match[0])
 	if variable := builtVariable.FindStringSubmatch(rest); variable != nil {
 		k, _ := strconv.Atoi(variable[1])
-		k -= len(stepEnv(action, rehearsedJob(action), v1alpha1.Run{Number: 1}))
+		k -= len(stepEnv(action, sampleJobOf(action), v1alpha1.Run{Number: 1}))
 		rest = fmt.Sprintf(".env[%d]", k) + strings.TrimPrefix(rest, variable[0])
 	}
 	return fmt.Sprintf("%sspec.template.spec.%s[%d]%s", template, kind, at, rest)

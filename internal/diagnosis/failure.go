@@ -1,4 +1,4 @@
-package workload
+package diagnosis
 
 import (
 	"fmt"
@@ -92,7 +92,7 @@ func addToFirstLine(failure *Failure, text string) {
 func (e Evidence) overdue() *Failure {
 	limit := ""
 	if seconds := e.Job.Spec.ActiveDeadlineSeconds; seconds != nil {
-		limit = fmt.Sprintf(" (%s)", spoken(time.Duration(*seconds)*time.Second))
+		limit = fmt.Sprintf(" (%s)", shortDuration(time.Duration(*seconds)*time.Second))
 	}
 	where, printed := e.stoppedAt()
 	failure := fail(v1alpha1.FailureJobFailed, "Raise spec.timeout of the CustomAction, or make the work shorter",
@@ -107,14 +107,14 @@ func (e Evidence) stoppedAt() (where, printed string) {
 			if status.State.Terminated != nil {
 				printed = status.State.Terminated.Message
 			}
-			return " in " + called(pod.Spec, status.Name), printed
+			return " in " + displayName(pod.Spec, status.Name), printed
 		}
-		if where := heldUp(pod); where != "" {
+		if where := waitReason(pod); where != "" {
 			return where, ""
 		}
 	}
 	if name := e.killed(); name != "" {
-		return " in " + called(e.Job.Spec.Template.Spec, name), ""
+		return " in " + displayName(e.Job.Spec.Template.Spec, name), ""
 	}
 	return "", ""
 }
@@ -129,7 +129,7 @@ func stopped(pods []corev1.Pod) []corev1.Pod {
 
 // anyAtWork says whether a pod tells where it was stopped.
 func anyAtWork(pods []corev1.Pod) bool {
-	return slices.ContainsFunc(stopped(pods), func(pod corev1.Pod) bool { return atWork(pod) != nil || heldUp(pod) != "" })
+	return slices.ContainsFunc(stopped(pods), func(pod corev1.Pod) bool { return atWork(pod) != nil || waitReason(pod) != "" })
 }
 
 // atWork is the step, or the container of the product's own, that works or
@@ -144,11 +144,12 @@ func atWork(pod corev1.Pod) *corev1.ContainerStatus {
 	return nil
 }
 
-// heldUp says what a pod none of whose steps works waits for.
-func heldUp(pod corev1.Pod) string {
+// waitReason returns what a pod waits for while none of its steps runs; empty if
+// it does not say.
+func waitReason(pod corev1.Pod) string {
 	for _, status := range statusesOf(pod) {
 		if waiting := status.State.Waiting; waiting != nil {
-			return fmt.Sprintf(" before %s started: %s", called(pod.Spec, status.Name), colon(waiting.Reason, waiting.Message))
+			return fmt.Sprintf(" before %s started: %s", displayName(pod.Spec, status.Name), colon(waiting.Reason, waiting.Message))
 		}
 	}
 	if condition := podCondition(pod, corev1.PodScheduled); condition != nil && condition.Status != corev1.ConditionTrue {
@@ -185,7 +186,7 @@ func explained(pod corev1.Pod) *Failure {
 	case status == nil:
 		return nil
 	case strings.HasPrefix(status.Name, contract.ContainerPrefix):
-		return ownFailure(pod, *status)
+		return wrapperFailure(pod, *status)
 	default:
 		return stepFailure(pod, *status)
 	}
@@ -219,7 +220,7 @@ func isSidecar(spec corev1.PodSpec, name string) bool {
 }
 
 // called is what users call a container.
-func called(spec corev1.PodSpec, name string) string {
+func displayName(spec corev1.PodSpec, name string) string {
 	switch {
 	case strings.HasPrefix(name, contract.ContainerPrefix):
 		return "the operator's container " + name
@@ -240,7 +241,7 @@ func podCondition(pod corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondi
 }
 
 // ownFailure takes the failure that one of the product's containers wrote.
-func ownFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
+func wrapperFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	ended := status.State.Terminated
 	envelope, err := result.ParseEnvelope(ended.Message)
 	if err == nil && envelope.Failure != nil {
@@ -414,7 +415,7 @@ func (l loss) failure(pod corev1.Pod) *Failure {
 	}
 	while := ""
 	if status := atWork(pod); status != nil {
-		while = " in " + called(pod.Spec, status.Name)
+		while = " in " + displayName(pod.Spec, status.Name)
 	}
 	why := colon(l.reason, l.message)
 	switch {
@@ -442,7 +443,7 @@ func (l loss) wayOut() string {
 }
 
 // spoken is a duration without the zeros at its end: 10m, not 10m0s.
-func spoken(d time.Duration) string {
+func shortDuration(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(text, zero) {

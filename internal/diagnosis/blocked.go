@@ -1,4 +1,4 @@
-package workload
+package diagnosis
 
 import (
 	"fmt"
@@ -13,43 +13,43 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 )
 
-// trouble is what holds a run up.
-type trouble struct {
+// blocker is what keeps a run from moving on.
+type blocker struct {
 	// since is when it began, as far as the Job and its pods tell: no later.
 	since time.Time
-	// patience is how long it may last.
-	patience time.Duration
+	// grace is how long it may last before the run fails.
+	grace time.Duration
 	// object and reasons are of the events that tell better since when.
 	object  string
 	reasons []string
-	// failure is the run's when patience is over; nil when nothing is known
-	// to be wrong.
+	// failure is the run's after the grace period; nil if no fault is known.
 	failure *Failure
 }
 
-// eventLife is how long a cluster keeps events by default. A patience that is
-// no shorter can't be measured by them.
+// eventLife is how long a cluster keeps events by default (kube-apiserver
+// --event-ttl). A longer grace period can't be measured by them.
 const eventLife = time.Hour
 
 // going is the outcome of a run whose Job has not ended.
 func (e Evidence) going() Outcome {
-	held := e.trouble()
+	held := e.blocker()
 	if held == nil {
 		return Outcome{}
 	}
-	if left := e.began(*held).Add(held.patience).Sub(e.Now); left > 0 {
+	if left := e.began(*held).Add(held.grace).Sub(e.Now); left > 0 {
 		return Outcome{Recheck: left}
 	}
 	if held.failure == nil {
-		return Outcome{Recheck: held.patience}
+		return Outcome{Recheck: held.grace}
 	}
 	return Outcome{Failure: held.failure}
 }
 
-// began is when a trouble began. A status does not say since when a container
-// waits for this reason: a pod may have pulled a large image in peace before.
-func (e Evidence) began(held trouble) time.Time {
-	if held.patience >= eventLife {
+// began returns when a blocker began. A status does not say since when a
+// container waits for this reason: before, the pod may have pulled a large image
+// without any fault.
+func (e Evidence) began(held blocker) time.Time {
+	if held.grace >= eventLife {
 		return held.since
 	}
 	var first time.Time
@@ -101,15 +101,15 @@ func latest(first time.Time, others ...time.Time) time.Time {
 	return first
 }
 
-// trouble is what keeps a run that has not ended from moving on, nil when
-// nothing does, or when it is for somebody else to move it on.
-func (e Evidence) trouble() *trouble {
+// blocker returns what keeps a run that has not ended from moving on: nil if
+// nothing does, or if another controller is about to move it on.
+func (e Evidence) blocker() *blocker {
 	for _, pod := range e.Pods {
 		if !terminal(pod) && pod.DeletionTimestamp != nil {
-			return e.endless(pod)
+			return e.notEnding(pod)
 		}
 	}
-	if resting(e.Job) {
+	if noPodExpected(e.Job) {
 		return nil
 	}
 	for _, pod := range e.Pods {
@@ -119,31 +119,31 @@ func (e Evidence) trouble() *trouble {
 		case disrupted(pod) != nil:
 			return nil // it is deleted in a moment
 		default:
-			return e.podTrouble(pod)
+			return e.podBlocker(pod)
 		}
 	}
 	return e.noPod()
 }
 
-// endless is the trouble of a pod that was deleted, until it has ended: the
+// notEnding is the blocker of a pod that was deleted and has not ended: the
 // Job controller makes no other before, and does not let the Job end. Only its
 // node can say that it has, or who removes the node from the cluster.
-func (e Evidence) endless(pod corev1.Pod) *trouble {
-	held := &trouble{since: pod.DeletionTimestamp.Time, patience: e.Patience.Node}
+func (e Evidence) notEnding(pod corev1.Pod) *blocker {
+	held := &blocker{since: pod.DeletionTimestamp.Time, grace: e.GracePeriods.Node}
 	if ending := jobCondition(e.Job, batchv1.JobFailureTarget); ending != nil && ending.Status == corev1.ConditionTrue {
 		held.failure = e.failed(*ending)
 	} else {
 		held.failure = lossOf(pod).failure(pod)
 	}
 	addToFirstLine(held.failure, fmt.Sprintf(". The node %s has not said for %s that the pod has ended: it may still be at work there",
-		pod.Spec.NodeName, spoken(held.patience)))
+		pod.Spec.NodeName, shortDuration(held.grace)))
 	return held
 }
 
-// resting says that no pod is to be expected: the Job is suspended, about to
-// end, or being deleted. When it was resumed a moment ago its condition says
-// so only after the Job controller has seen it.
-func resting(job *batchv1.Job) bool {
+// noPodExpected reports whether the Job will create no pod: it is suspended, about
+// to end, or being deleted. The condition of a Job that was resumed a moment ago
+// changes only after the Job controller has seen it.
+func noPodExpected(job *batchv1.Job) bool {
 	if job.DeletionTimestamp != nil || (job.Spec.Suspend != nil && *job.Spec.Suspend) {
 		return true
 	}
@@ -159,10 +159,10 @@ func terminal(pod corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// noPod is the trouble of a Job that has no pod to work in.
-func (e Evidence) noPod() *trouble {
+// noPod is the blocker of a Job that has no pod to work in.
+func (e Evidence) noPod() *blocker {
 	object := "Job/" + e.Job.Name
-	held := &trouble{since: e.podDue(), patience: e.Patience.Admission, object: object, reasons: []string{"FailedCreate"}}
+	held := &blocker{since: e.podDue(), grace: e.GracePeriods.Admission, object: object, reasons: []string{"FailedCreate"}}
 	denied := e.newestEvent(object, "FailedCreate")
 	if denied == nil || denied.Last.Before(held.since) {
 		return held
@@ -177,9 +177,9 @@ func (e Evidence) noPod() *trouble {
 	message = strings.TrimPrefix(message, "Error creating: ")
 	rule := denialOf(message)
 	if rule.waits {
-		held.patience = e.Patience.Schedule
+		held.grace = e.GracePeriods.Schedule
 	}
-	held.failure = fail(rule.kind, rule.wayOut, "the Job could make no pod for %s: %s", spoken(held.patience), message)
+	held.failure = fail(rule.kind, rule.wayOut, "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
 	return held
 }
 
@@ -247,17 +247,17 @@ func denialOf(message string) denial {
 	return denials[at]
 }
 
-// podTrouble is the trouble of a pod that neither ended nor is taken away.
-func (e Evidence) podTrouble(pod corev1.Pod) *trouble {
+// podBlocker is the blocker of a pod that has not ended and is not being removed.
+func (e Evidence) podBlocker(pod corev1.Pod) *blocker {
 	if !scheduled(pod) {
 		return e.unscheduled(pod)
 	}
-	var soonest *trouble
+	var soonest *blocker
 	started := false
 	for i, status := range statusesOf(pod) {
 		started = started || hasStarted(status)
 		held := e.waiting(pod, i)
-		if held != nil && (soonest == nil || held.since.Add(held.patience).Before(soonest.since.Add(soonest.patience))) {
+		if held != nil && (soonest == nil || held.since.Add(held.grace).Before(soonest.since.Add(soonest.grace))) {
 			soonest = held
 		}
 	}
@@ -284,13 +284,13 @@ func hasStarted(status corev1.ContainerStatus) bool {
 	return status.State.Running != nil || status.State.Terminated != nil || status.LastTerminationState.Terminated != nil
 }
 
-// unscheduled is the trouble of a pod without a node. One that is behind
+// unscheduled is the blocker of a pod without a node. One that is behind
 // scheduling gates is in none: who put them there will lift them. The
 // condition keeps its time when they are lifted; only events tell when the
 // scheduler first looked for a node.
-func (e Evidence) unscheduled(pod corev1.Pod) *trouble {
-	held := &trouble{
-		since: pod.CreationTimestamp.Time, patience: e.Patience.Schedule,
+func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
+	held := &blocker{
+		since: pod.CreationTimestamp.Time, grace: e.GracePeriods.Schedule,
 		object: "Pod/" + pod.Name, reasons: []string{"FailedScheduling"},
 	}
 	condition := podCondition(pod, corev1.PodScheduled)
@@ -299,23 +299,23 @@ func (e Evidence) unscheduled(pod corev1.Pod) *trouble {
 		return nil
 	case condition == nil:
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or have the scheduler looked at",
-			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, spoken(held.patience), pod.Spec.SchedulerName)
+			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, shortDuration(held.grace), pod.Spec.SchedulerName)
 	default:
 		held.since = latest(held.since, condition.LastTransitionTime.Time)
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
 			"Retry the action when the cluster has room, or correct resources.requests, nodeSelector, affinity, tolerations and volumes "+inTemplate,
-			"the pod %s found no node for %s: %s", pod.Name, spoken(held.patience), colon(condition.Reason, condition.Message))
+			"the pod %s found no node for %s: %s", pod.Name, shortDuration(held.grace), colon(condition.Reason, condition.Message))
 	}
 	return held
 }
 
-// notStarted is the trouble of a pod whose node starts none of its
+// notStarted is the blocker of a pod whose node starts none of its
 // containers: its volumes, network or sandbox are not there, or the node is
 // not well.
-func (e Evidence) notStarted(pod corev1.Pod) *trouble {
+func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	object := "Pod/" + pod.Name
-	held := &trouble{since: scheduledAt(pod), patience: e.Patience.Schedule, object: object}
-	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, spoken(held.patience))
+	held := &blocker{since: scheduledAt(pod), grace: e.GracePeriods.Schedule, object: object}
+	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, shortDuration(held.grace))
 	lookAtNode := "Retry the action; if it happens again, have the node looked at"
 	said := e.newestEvent(object, "FailedMount", "FailedAttachVolume", "FailedMapVolume", "SuccessfulAttachVolume",
 		"FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources", "Pulling", "Pulled", "Failed")
@@ -337,25 +337,25 @@ func (e Evidence) notStarted(pod corev1.Pod) *trouble {
 	return held
 }
 
-// waiting is the trouble of the container at index i, in the order in which
+// waiting is the blocker of the container at index i, in the order in which
 // they start.
-func (e Evidence) waiting(pod corev1.Pod, i int) *trouble {
+func (e Evidence) waiting(pod corev1.Pod, i int) *blocker {
 	all := statusesOf(pod)
 	status, waits := all[i], all[i].State.Waiting
 	if waits == nil || (isSidecar(pod.Spec, status.Name) && anyStepStarted(pod, all[i+1:])) {
 		return nil
 	}
-	held := &trouble{since: dueAt(pod, all[:i]), object: "Pod/" + pod.Name, reasons: []string{"Failed", "BackOff", "InspectFailed"}}
+	held := &blocker{since: dueAt(pod, all[:i]), object: "Pod/" + pod.Name, reasons: []string{"Failed", "BackOff", "InspectFailed"}}
 	switch waits.Reason {
 	case "InvalidImageName", "ErrImageNeverPull":
 		held.failure = imageFailure(pod, status)
 	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError":
-		held.patience, held.failure = e.Patience.Image, imageFailure(pod, status)
+		held.grace, held.failure = e.GracePeriods.Image, imageFailure(pod, status)
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", reasonStartError, reasonContainerCannotRun,
 		"PreStartHookError", "PostStartHookError":
-		held.patience, held.failure = e.Patience.Start, startFailure(pod, status)
+		held.grace, held.failure = e.GracePeriods.Start, startFailure(pod, status)
 	case "CrashLoopBackOff":
-		held.patience, held.failure = e.Patience.Start, crashFailure(pod, status)
+		held.grace, held.failure = e.GracePeriods.Start, crashFailure(pod, status)
 	default:
 		return nil
 	}
@@ -392,7 +392,7 @@ func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	}
 	waits := status.State.Waiting
 	return fail(v1alpha1.FailureConfigurationError, wayOut,
-		"the image %q of %s can't be used: %s", status.Image, called(pod.Spec, status.Name), colon(waits.Reason, waits.Message))
+		"the image %q of %s can't be used: %s", status.Image, displayName(pod.Spec, status.Name), colon(waits.Reason, waits.Message))
 }
 
 func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
@@ -402,7 +402,7 @@ func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 		wayOut = "Set securityContext.runAsUser to a user other than root, by number, " + inTemplate + ", or use an image that has one"
 	}
 	return fail(v1alpha1.FailureConfigurationError, wayOut,
-		"%s can't be started: %s", called(pod.Spec, status.Name), colon(waits.Reason, waits.Message))
+		"%s can't be started: %s", displayName(pod.Spec, status.Name), colon(waits.Reason, waits.Message))
 }
 
 // crashFailure is of a sidecar that crashes again and again while the steps
@@ -418,6 +418,6 @@ func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	}
 	failure := fail(v1alpha1.FailureConfigurationError,
 		"The steps behind it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
-		"%s crashes again and again (%s)%s", called(pod.Spec, status.Name), status.State.Waiting.Reason, last)
+		"%s crashes again and again (%s)%s", displayName(pod.Spec, status.Name), status.State.Waiting.Reason, last)
 	return withLog(failure, printed)
 }

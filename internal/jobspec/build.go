@@ -1,14 +1,11 @@
-// Package workload turns a PipelineJob into the Kubernetes Job that does its
-// work, and what became of that Job into an outcome. Its functions are pure:
-// objects in, objects out, no calls.
-package workload
+// Package jobspec builds the Kubernetes Job of a PipelineJob from the jobTemplate
+// of its CustomAction, and validates the template. Its functions are pure: objects
+// in, objects out, no calls.
+package jobspec
 
 import (
-	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 // Options are what a Job needs beside the objects it is made from.
@@ -42,7 +40,7 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	if err != nil {
 		return nil, err
 	}
-	if err := checkOwn(template.Spec.Template.Spec, job); err != nil {
+	if err := checkReserved(template.Spec.Template.Spec, job); err != nil {
 		return nil, err
 	}
 	if err := checkArtifacts(job); err != nil {
@@ -58,31 +56,15 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	setLabels(&built.ObjectMeta, job, run)
 	setLabels(&built.Spec.Template.ObjectMeta, job, run)
 	defaultJobSpec(&built.Spec, action)
-	frame(&built.Spec.Template.Spec, action, job, run, options)
+	addWrappers(&built.Spec.Template.Spec, action, job, run, options)
 	return built, nil
 }
 
-// Labels are the labels of everything that belongs to a PipelineJob.
-func Labels(job *v1alpha1.PipelineJob) map[string]string {
-	return map[string]string{
-		v1alpha1.LabelAction:      labelValue(job.Spec.ActionRef.Name),
-		v1alpha1.LabelPipelineJob: job.Name,
-	}
-}
-
 func setLabels(meta *metav1.ObjectMeta, job *v1alpha1.PipelineJob, run v1alpha1.Run) {
-	for key, value := range Labels(job) {
+	for key, value := range naming.Labels(job) {
 		metav1.SetMetaDataLabel(meta, key, value)
 	}
 	metav1.SetMetaDataLabel(meta, v1alpha1.LabelRun, strconv.Itoa(int(run.Number)))
-}
-
-// labelValue cuts a name to what a label can hold.
-func labelValue(name string) string {
-	if len(name) > 63 {
-		name = name[:63]
-	}
-	return strings.TrimRight(name, "-.")
 }
 
 // defaultJobSpec fills in what a pipeline's action wants where Kubernetes'
@@ -134,38 +116,4 @@ func onDisruption(rule batchv1.PodFailurePolicyRule) bool {
 	return slices.ContainsFunc(rule.OnPodConditions, func(p batchv1.PodFailurePolicyOnPodConditionsPattern) bool {
 		return p.Type == corev1.DisruptionTarget
 	})
-}
-
-var (
-	// uuid is the form of CodePipeline's IDs.
-	uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-	// secretKey is what the key of a Secret may consist of.
-	secretKey = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
-)
-
-// maxActionInName leaves room, in the 63 characters of a pod's labels, for an
-// execution ID (36), a run number (up to 99,999) and the hyphens.
-const maxActionInName = 20
-
-// JobName is the name of the Kubernetes Job of a run.
-func JobName(job *v1alpha1.PipelineJob, run int32) string {
-	return fmt.Sprintf("%s-%d", job.Name, run)
-}
-
-// PipelineJobName is the name of the PipelineJob for an action execution. It
-// is a function of its arguments alone: a job that is polled twice, or that
-// comes back continued, meets its own object.
-func PipelineJobName(action, actionExecutionID, jobID string) string {
-	prefix := strings.ReplaceAll(action, ".", "-")
-	if len(prefix) > maxActionInName {
-		prefix = strings.TrimRight(prefix[:maxActionInName], "-")
-	}
-	id := actionExecutionID
-	if id == "" {
-		id = jobID
-	}
-	if !uuid.MatchString(id) {
-		id = digest(id)
-	}
-	return prefix + "-" + id
 }

@@ -1,4 +1,4 @@
-package workload
+package jobspec
 
 import (
 	"strconv"
@@ -17,7 +17,7 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 	pod.InitContainers = []corev1.Container{{Name: "proxy", Image: "proxy:1"}}
 	pod.Containers[1].ImagePullPolicy = "$(config.Target)"
 	pod.Containers[1].Env = []corev1.EnvVar{{Name: "-"}}
-	env := len(stepEnv(action, rehearsedJob(action), v1alpha1.Run{Number: 1}))
+	env := len(stepEnv(action, sampleJobOf(action), v1alpha1.Run{Number: 1}))
 
 	progress := action.DeepCopy()
 	progress.Spec.Progress = &v1alpha1.Progress{}
@@ -55,7 +55,7 @@ func TestRehearsalFillsEveryReference(t *testing.T) {
 	action := sampleAction(step("one", "$(config.Target) $(config.Count) $(config.Fast) $(input.any) $(pipeline.name) $(job.id)"))
 	action.Spec.ActionType.ConfigurationProperties = append(action.Spec.ActionType.ConfigurationProperties,
 		v1alpha1.ConfigurationProperty{Name: "Count", Type: "Number"}, v1alpha1.ConfigurationProperty{Name: "Fast", Type: "Boolean"})
-	job, err := Rehearse(action, Options{RunnerImage: "runner:1"})
+	job, err := DryRunJob(action, Options{RunnerImage: "runner:1"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(job.Namespace).To(Equal("team"))
 	g.Expect(job.Spec.Template.Spec.InitContainers[1].Args).To(Equal([]string{"sample 1 true input.any sample " + sampleID}))
