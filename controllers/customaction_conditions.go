@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 )
 
@@ -141,6 +142,6 @@ func setActionConditions(status *v1alpha1.CustomActionStatus, action *v1alpha1.C
 }
 
 func setActionCondition(status *v1alpha1.CustomActionStatus, condition metav1.Condition) {
-	condition.Message = codepipeline.Cut(condition.Message, maxConditionMessage)
+	condition.Message = limits.Cut(condition.Message, limits.ConditionMessage)
 	meta.SetStatusCondition(&status.Conditions, condition)
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 )
@@ -196,7 +197,7 @@ func (r *CustomActionReconciler) tellReadiness(action *v1alpha1.CustomAction, be
 }
 
 func (r *CustomActionReconciler) tell(action *v1alpha1.CustomAction, kind, reason, did, note string) {
-	r.Events.Eventf(action, nil, kind, reason, did, "%s", cutNote(note))
+	r.Events.Eventf(action, nil, kind, reason, did, "%s", limits.CutBytes(note, limits.EventNote))
 }
 
 func (r *CustomActionReconciler) identity(action *v1alpha1.CustomAction) codepipeline.Identity {

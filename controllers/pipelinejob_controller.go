@@ -28,6 +28,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // fieldOwner owns the fields that the operator applies.
@@ -197,8 +198,8 @@ func (r *PipelineJobReconciler) watchExecution(ctx context.Context, s *state, ac
 	}
 	logf.FromContext(ctx).Info("Stopped executions can't be noticed", "error", denied)
 	if action != nil {
-		r.Events.Eventf(action, nil, corev1.EventTypeWarning, v1alpha1.ReasonAccessDenied, "WatchExecutions", "%s", cutNote(
-			"Stopped executions are not noticed before their jobs end: codepipeline:ListActionExecutions is not allowed: "+denied.Error()))
+		r.Events.Eventf(action, nil, corev1.EventTypeWarning, v1alpha1.ReasonAccessDenied, "WatchExecutions", "%s", limits.CutBytes(
+			"Stopped executions are not noticed before their jobs end: codepipeline:ListActionExecutions is not allowed: "+denied.Error(), limits.EventNote))
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
@@ -84,10 +85,10 @@ func withProgress(known *v1alpha1.ExecutionDetails, given result.Progress) *v1al
 		details.PercentComplete = given.PercentComplete
 	}
 	if given.Summary != "" {
-		details.Summary = codepipeline.Cut(given.Summary, codepipeline.MaxSummary)
+		details.Summary = limits.Cut(given.Summary, limits.Summary)
 	}
 	if given.ExternalExecutionID != "" {
-		details.ExternalExecutionID = codepipeline.Cut(given.ExternalExecutionID, codepipeline.MaxExternalExecutionID)
+		details.ExternalExecutionID = limits.Cut(given.ExternalExecutionID, limits.ExternalExecutionID)
 	}
 	return details
 }

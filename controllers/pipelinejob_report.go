@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 )
 
@@ -180,24 +180,7 @@ func timeOf(t *metav1.Time) *time.Time {
 	return &t.Time
 }
 
-// cutMessage keeps a failure's message to what CodePipeline takes, so that the
-// status shows what was sent.
-func cutMessage(message string) string {
-	return codepipeline.Cut(message, codepipeline.MaxFailureMessage)
-}
-
-// event tells a user of a PipelineJob's progress. Notes are 1 kB at most.
+// event records an event about a PipelineJob.
 func (r *PipelineJobReconciler) event(job *v1alpha1.PipelineJob, kind, reason, action, note string) {
-	r.Events.Eventf(job, nil, kind, reason, action, "%s", cutNote(note))
-}
-
-// maxEventNote is below the 1,024 bytes that the API server takes of an event's
-// note (events.k8s.io/v1).
-const maxEventNote = 1000
-
-func cutNote(note string) string {
-	if len(note) <= maxEventNote {
-		return note
-	}
-	return strings.ToValidUTF8(note[:maxEventNote], "") + "…"
+	r.Events.Eventf(job, nil, kind, reason, action, "%s", limits.CutBytes(note, limits.EventNote))
 }

@@ -14,9 +14,9 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
 
@@ -82,7 +82,7 @@ func (r *PipelineJobReconciler) resultUnread(ctx context.Context, job *v1alpha1.
 	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRetrying,
-			Message:            codepipeline.Cut("the result of the work can't be read: "+cause.Error(), maxConditionMessage),
+			Message:            limits.Cut("the result of the work can't be read: "+cause.Error(), limits.ConditionMessage),
 			LastTransitionTime: metav1.NewTime(r.Clock.Now()),
 		})
 	})
@@ -134,19 +134,19 @@ func (r *PipelineJobReconciler) endRun(job *v1alpha1.PipelineJob, given *result.
 		status.ExecutionDetails = &v1alpha1.ExecutionDetails{}
 	}
 	details := status.ExecutionDetails
-	details.Summary = codepipeline.Cut(given.Summary, codepipeline.MaxSummary)
+	details.Summary = limits.Cut(given.Summary, limits.Summary)
 	if details.Summary == "" {
 		details.Summary = defaultSummary(status.Run)
 	}
 	if given.ExternalExecutionID != "" {
-		details.ExternalExecutionID = codepipeline.Cut(given.ExternalExecutionID, codepipeline.MaxExternalExecutionID)
+		details.ExternalExecutionID = limits.Cut(given.ExternalExecutionID, limits.ExternalExecutionID)
 	}
 	details.PercentComplete = given.PercentComplete
 	if revision := given.CurrentRevision; revision != nil {
 		status.CurrentRevision = &v1alpha1.CurrentRevision{
 			Revision:         revision.Revision,
 			ChangeIdentifier: revision.ChangeIdentifier,
-			RevisionSummary:  codepipeline.Cut(revision.RevisionSummary, codepipeline.MaxRevisionSummary),
+			RevisionSummary:  limits.Cut(revision.RevisionSummary, limits.RevisionSummary),
 		}
 		if revision.Created != nil {
 			status.CurrentRevision.Created = ptr.To(metav1.NewTime(*revision.Created))
@@ -177,7 +177,7 @@ func (r *PipelineJobReconciler) recordFailure(ctx context.Context, job *v1alpha1
 
 // recordEnd writes a failure, which is final, to the status.
 func (r *PipelineJobReconciler) recordEnd(ctx context.Context, job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) error {
-	failure.Message = cutMessage(failure.Message)
+	failure.Message = limits.Cut(failure.Message, limits.FailureMessage) // the status shows what is sent
 	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.FinishedAt = &now

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // writeStatus is the one place that writes the status of a PipelineJob: it
@@ -75,14 +75,9 @@ func finalPhase(status *v1alpha1.PipelineJobStatus, complete *metav1.Condition) 
 	}
 }
 
-// maxConditionMessage keeps a condition below the 32,768 characters that the
-// API takes (metav1.Condition): a message must not keep a result from being
-// recorded.
-const maxConditionMessage = 8192
-
 func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: kind, Status: is, Reason: reason,
-		Message: codepipeline.Cut(message, maxConditionMessage)})
+		Message: limits.Cut(message, limits.ConditionMessage)})
 }
 
 // recordCall writes down that a call is about to be tried. It returns whether

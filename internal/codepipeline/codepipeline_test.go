@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 func TestCut(t *testing.T) {
@@ -26,7 +27,7 @@ func TestCut(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(Cut(c.text, c.limit)).To(Equal(c.want))
+			NewWithT(t).Expect(limits.Cut(c.text, c.limit)).To(Equal(c.want))
 		})
 	}
 }
@@ -144,11 +145,11 @@ func TestClientsAreKeptByIdentity(t *testing.T) {
 
 func TestTextsWithinLimits(t *testing.T) {
 	g := NewWithT(t)
-	success := Success{Summary: strings.Repeat("x", MaxSummary+1), ExternalExecutionID: strings.Repeat("x", MaxExternalExecutionID+1)}.withinLimits()
-	g.Expect([]rune(success.Summary)).To(HaveLen(MaxSummary))
-	g.Expect([]rune(success.ExternalExecutionID)).To(HaveLen(MaxExternalExecutionID))
-	failure := Failure{Message: strings.Repeat("x", MaxFailureMessage+1)}.withinLimits()
-	g.Expect([]rune(failure.Message)).To(HaveLen(MaxFailureMessage))
+	success := Success{Summary: strings.Repeat("x", limits.Summary+1), ExternalExecutionID: strings.Repeat("x", limits.ExternalExecutionID+1)}.withinLimits()
+	g.Expect([]rune(success.Summary)).To(HaveLen(limits.Summary))
+	g.Expect([]rune(success.ExternalExecutionID)).To(HaveLen(limits.ExternalExecutionID))
+	failure := Failure{Message: strings.Repeat("x", limits.FailureMessage+1)}.withinLimits()
+	g.Expect([]rune(failure.Message)).To(HaveLen(limits.FailureMessage))
 }
 
 func testClient(t *testing.T, url string) *Client {

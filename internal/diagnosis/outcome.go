@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
 
@@ -200,52 +202,14 @@ func completed(pods []corev1.Pod) Outcome {
 		"the Job completed, but the pod that holds its result is gone")}
 }
 
-// maxMessage is the most characters that CodePipeline takes of a failure's
-// message.
-const maxMessage = 5000
-
-// bounded cuts a message to what CodePipeline takes. What a step printed is
-// cut at its front, since what went wrong is mostly said last.
+// bounded cuts a message to what CodePipeline takes. Of what a step printed the
+// end is kept: it mostly says what went wrong.
 func bounded(message string) string {
-	message = strings.ToValidUTF8(message, "\uFFFD")
-	if len([]rune(message)) <= maxMessage {
-		return message
-	}
-	head, log, found := strings.Cut(message, "\n")
+	const limit = limits.FailureMessage
+	head, log, found := strings.Cut(strings.ToValidUTF8(message, "\uFFFD"), "\n")
 	if !found {
-		return cutMiddle(message, maxMessage)
+		return limits.CutMiddle(head, limit)
 	}
-	head = cutMiddle(head, max(maxMessage/2, maxMessage-1-len([]rune(log))))
-	return head + "\n" + lastLines(log, maxMessage-len([]rune(head))-1)
-}
-
-// cutMiddle keeps the beginning, which says what happened, and the end, which
-// says the way out.
-func cutMiddle(text string, limit int) string {
-	runes := []rune(text)
-	if len(runes) <= limit {
-		return text
-	}
-	front := (limit - 1) / 2
-	back := limit - 1 - front
-	return string(runes[:front]) + "…" + string(runes[len(runes)-back:])
-}
-
-// lastLines keeps as many whole lines from the end as fit, or of a single long
-// line its end.
-func lastLines(text string, limit int) string {
-	runes := []rune(text)
-	if len(runes) <= limit {
-		return text
-	}
-	const mark = "…\n"
-	from := len(runes) - (limit - len([]rune(mark)))
-	kept := string(runes[from:])
-	if runes[from-1] == '\n' {
-		return mark + kept
-	}
-	if _, whole, found := strings.Cut(kept, "\n"); found {
-		return mark + whole
-	}
-	return "…" + kept
+	head = limits.CutMiddle(head, max(limit/2, limit-1-utf8.RuneCountInString(log)))
+	return head + "\n" + limits.CutFront(log, limit-1-utf8.RuneCountInString(head))
 }

@@ -15,8 +15,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
 
@@ -332,7 +332,7 @@ func TestWithLog(t *testing.T) {
 	g.Expect(WithLog("what. Way out", " a\nb \n")).To(Equal("what. Way out\na\nb"))
 	g.Expect(WithLog("what. Way out", " ")).To(Equal("what. Way out"))
 	long := WithLog("what. Way out", strings.Repeat("line\n", 10_000))
-	g.Expect(utf8.RuneCountInString(long)).To(BeNumerically("<=", maxMessage))
+	g.Expect(utf8.RuneCountInString(long)).To(BeNumerically("<=", limits.FailureMessage))
 	g.Expect(long).To(And(HavePrefix("what. Way out\n…\n"), HaveSuffix("\nline")))
 }
 
@@ -383,7 +383,7 @@ func TestMessagesAreCut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			got := bounded(c.message)
-			g.Expect(utf8.RuneCountInString(got)).To(And(BeNumerically("<=", maxMessage), BeNumerically(">", maxMessage-20)))
+			g.Expect(utf8.RuneCountInString(got)).To(And(BeNumerically("<=", limits.FailureMessage), BeNumerically(">", limits.FailureMessage-20)))
 			g.Expect(utf8.ValidString(got)).To(BeTrue())
 			g.Expect(got).To(HavePrefix(c.begins))
 			g.Expect(got).To(HaveSuffix(c.ends))
@@ -392,12 +392,8 @@ func TestMessagesAreCut(t *testing.T) {
 	}
 	t.Run("what fits stays whole", func(t *testing.T) {
 		g := NewWithT(t)
-		fits := "head\n" + strings.Repeat("é", maxMessage-len("head\n"))
+		fits := "head\n" + strings.Repeat("é", limits.FailureMessage-len("head\n"))
 		g.Expect(bounded(fits)).To(Equal(fits))
-		g.Expect(maxMessage).To(Equal(codepipeline.MaxFailureMessage))
-	})
-	t.Run("a cut at the end of a line loses no line", func(t *testing.T) {
-		NewWithT(t).Expect(lastLines("aaaa\nbbbb\ncccc", len("…\n")-2+len("bbbb\ncccc"))).To(Equal("…\nbbbb\ncccc"))
 	})
 }
 
@@ -410,7 +406,7 @@ func FuzzMessagesAreCut(f *testing.F) {
 			t.Skip()
 		}
 		got := bounded(strings.Repeat(part, times))
-		if utf8.RuneCountInString(got) > maxMessage || !utf8.ValidString(got) {
+		if utf8.RuneCountInString(got) > limits.FailureMessage || !utf8.ValidString(got) {
 			t.Errorf("%d characters, valid %v", utf8.RuneCountInString(got), utf8.ValidString(got))
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
@@ -89,9 +90,6 @@ func defaultJobSpec(spec *batchv1.JobSpec, action *v1alpha1.CustomAction) {
 	}
 }
 
-// maxFailureRules is the most rules that Kubernetes takes in a podFailurePolicy.
-const maxFailureRules = 20
-
 // ignoreDisruptions has a pod that is lost to the cluster made again without
 // spending the backoffLimit, whatever other rules there are: the first that
 // matches counts, and one on exit codes would take the loss for the step's own
@@ -100,7 +98,7 @@ func ignoreDisruptions(policy *batchv1.PodFailurePolicy) *batchv1.PodFailurePoli
 	if policy == nil {
 		policy = &batchv1.PodFailurePolicy{}
 	}
-	if len(policy.Rules) >= maxFailureRules || slices.ContainsFunc(policy.Rules, onDisruption) {
+	if len(policy.Rules) >= limits.FailurePolicyRules || slices.ContainsFunc(policy.Rules, onDisruption) {
 		return policy
 	}
 	ignore := batchv1.PodFailurePolicyRule{

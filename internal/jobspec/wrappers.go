@@ -10,8 +10,8 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
 
 const (
@@ -77,7 +77,7 @@ func shareGroup(pod *corev1.PodSpec) {
 // in a pod of so many containers: 12 KiB are divided evenly among them. Some
 // more are counted, for debugging containers that somebody may add.
 func envelopeLimit(containers int) int {
-	return min(result.MaxTerminationMessage, (12<<10)/(containers+3))
+	return min(limits.TerminationMessage, limits.PodTerminationMessages/(containers+3))
 }
 
 // transferContainer is one of the two wrapper containers that move artifacts and

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // Labels are the labels of everything that belongs to a PipelineJob.
@@ -16,8 +17,8 @@ func Labels(job *v1alpha1.PipelineJob) map[string]string {
 
 // labelValue cuts a name to what a label can hold.
 func labelValue(name string) string {
-	if len(name) > 63 {
-		name = name[:63]
+	if len(name) > limits.LabelValue {
+		name = name[:limits.LabelValue]
 	}
 	return strings.TrimRight(name, "-.")
 }

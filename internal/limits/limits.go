@@ -1,0 +1,51 @@
+// Package limits has the limits of AWS CodePipeline and Kubernetes that the
+// operator keeps to, each once and with its source, and cuts texts to them.
+//
+// Lengths are in characters (Unicode code points) unless the comment says bytes.
+package limits
+
+// Limits of CodePipeline's job results: API model 2015-07-09, structures
+// ExecutionDetails, FailureDetails and CurrentRevision, and the operation
+// PutJobSuccessResult.
+const (
+	Summary             = 2048
+	ExternalExecutionID = 1500
+	ContinuationToken   = 2048
+	FailureMessage      = 5000
+	Revision            = 1500
+	ChangeIdentifier    = 100
+	RevisionSummary     = 2048
+	// OutputVariables is in bytes, for all keys and values of an action: the
+	// user guide's page "Quotas in AWS CodePipeline".
+	OutputVariables = 122880
+)
+
+// Limits of Kubernetes objects.
+const (
+	// ConditionMessage is a quarter of the 32,768 characters that a condition's
+	// message may have (metav1.Condition): an object has several, and people read
+	// them.
+	ConditionMessage = 8192
+	// EventNote is, in bytes, the longest note of an event (events.k8s.io/v1;
+	// NoteLengthLimit in the API server's validation).
+	EventNote = 1024
+	// LabelValue is, in bytes, the longest value of a label
+	// (validation.LabelValueMaxLength).
+	LabelValue = 63
+	// FailurePolicyRules is the most rules of a Job's podFailurePolicy (batch/v1
+	// PodFailurePolicy).
+	FailurePolicyRules = 20
+)
+
+// Limits of termination messages, in bytes: the kubelet keeps this much of each
+// container's message (MaxContainerTerminationMessageLength), and this much of all
+// messages of a pod, divided evenly among its containers
+// (MaxPodTerminationMessageLogLength).
+const (
+	TerminationMessage     = 4096
+	PodTerminationMessages = 12 << 10
+)
+
+// LogLine is the longest line of a container's log, in bytes with its end, that
+// container runtimes keep whole: CRI runtimes split longer ones.
+const LogLine = 16 << 10
