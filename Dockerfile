@@ -11,6 +11,7 @@ RUN go mod download
 COPY api api
 COPY cmd cmd
 COPY controllers controllers
+COPY emulator emulator
 COPY internal internal
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -buildvcs=false -ldflags="-s -w" -o /out/ ./cmd/manager ./cmd/runner ./cmd/step ./cmd/codepipeline-emulator

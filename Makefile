@@ -63,16 +63,16 @@ FUZZ_TIME ?= 2m
 .PHONY: fuzz
 fuzz: ## Fuzz the emulator (requests, pipelines, signatures) and the unpacker of artifacts
 	@for target in FuzzRequest FuzzPipeline FuzzSignature; do \
-		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./internal/emulator || exit 1; done
+		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./emulator || exit 1; done
 	@go test -run='^$$' -fuzz='^FuzzFetch$$' -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./internal/artifact
 
 .PHONY: soak
 soak: ## Put a million jobs through the emulator and look at its memory
-	JOBS=1000000 go test -count=1 -run=MemoryIsFreed -v ./internal/emulator/engine
+	JOBS=1000000 go test -count=1 -run=MemoryIsFreed -v ./emulator/internal/engine
 
 .PHONY: bench
 bench: ## Benchmarks of the emulator, with a server that does nothing to compare with
-	go test -run='^$$' -bench=. ./internal/emulator
+	go test -run='^$$' -bench=. ./emulator
 
 .PHONY: bench-artifacts
 bench-artifacts: ## Measure fetch and report against aws s3 cp, zip and unzip (some minutes, and 20 GB of TMPDIR)

@@ -36,10 +36,9 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 )
@@ -129,8 +128,8 @@ func newWorld(t *testing.T, adjust ...func(*emulatorOptions)) *world {
 	w.namespace = namespace.Name
 
 	options := emulatorOptions{
-		Buckets:   []string{"source", "artifacts"},
-		Behaviour: engine.Behaviour{ContinuationDelay: time.Millisecond, CreateOnly: true},
+		Buckets:           []string{"source", "artifacts"},
+		ContinuationDelay: time.Millisecond, CreateOnly: true,
 	}
 	for _, change := range adjust {
 		change(&options)

@@ -31,11 +31,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
@@ -70,7 +69,7 @@ func newPlay(t *testing.T) *play {
 		theirs: map[string]bool{}, made: map[string]int{}, secrets: map[string]bool{},
 	}
 	var err error
-	p.aws, err = emulator.New(emulator.Options{Clock: p.clock, Buckets: []string{"source", "artifacts"}, Behaviour: engine.Behaviour{CreateOnly: true}})
+	p.aws, err = emulator.New(emulator.Options{Clock: p.clock, Buckets: []string{"source", "artifacts"}, CreateOnly: true})
 	p.Expect(err).NotTo(HaveOccurred())
 	p.Expect(p.aws.Start("127.0.0.1:0")).To(Succeed())
 	scheme, err := NewScheme()

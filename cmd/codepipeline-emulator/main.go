@@ -10,7 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
 func main() {

@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
 const usage = `codepipeline-emulator is an AWS CodePipeline that runs custom actions' jobs, with

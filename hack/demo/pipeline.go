@@ -75,7 +75,7 @@ func (c *clients) putSource(ctx context.Context, root string) error {
 func zipSource(root string) ([]byte, error) {
 	var content bytes.Buffer
 	archive := zip.NewWriter(&content)
-	for _, folder := range []string{"api", "cmd", "controllers", "internal"} {
+	for _, folder := range []string{"api", "cmd", "controllers", "emulator", "internal"} {
 		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") {
 				return err

@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
 )
 
 // station is a poller with an emulated AWS and a clock that the test moves.

@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/objects"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
 )
 
 // serveS3 answers a request of S3, with the faults of its operation.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/queues"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/queues"
 )
 
 // bridgeEvent is an event as EventBridge puts it into a queue.

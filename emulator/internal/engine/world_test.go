@@ -38,7 +38,7 @@ func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 		WithT: NewWithT(t), objects: objectSet{"sources/app.zip": true},
 		clock: clocktesting.NewFakeClock(time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)),
 	}
-	options := Options{Clock: w.clock, Region: "us-east-1", AccountID: "111122223333", Objects: w.objects, Behaviour: Behaviour{CreateOnly: true}}
+	options := Options{Clock: w.clock, Region: "us-east-1", AccountID: "111122223333", Objects: w.objects, CreateOnly: true}
 	for _, change := range adjust {
 		change(&options)
 	}

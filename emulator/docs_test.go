@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/emulator.md that are generated")
 
-const page = "../../docs/emulator.md"
+const page = "../docs/emulator.md"
 
 func readPage(g *WithT) string {
 	text, err := os.ReadFile(page)
@@ -66,7 +66,7 @@ func TestPageHasTheErrors(t *testing.T) {
 		g.Expect(os.WriteFile(page, []byte(text[:begin]+table.String()+text[begin+len(old):]), 0o644)).To(Succeed()) //nolint:gosec // documentation
 		return
 	}
-	g.Expect(old).To(Equal(table.String()), "run: go test ./internal/emulator -run TestPage -update")
+	g.Expect(old).To(Equal(table.String()), "run: go test ./emulator -run TestPage -update")
 }
 
 // blocks are the page's examples in a language.
@@ -123,7 +123,7 @@ var flagRow = regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\|")
 
 func TestPagesFlagsAreThere(t *testing.T) {
 	g := NewWithT(t)
-	options, err := os.ReadFile("../../cmd/codepipeline-emulator/options.go")
+	options, err := os.ReadFile("../cmd/codepipeline-emulator/options.go")
 	g.Expect(err).NotTo(HaveOccurred())
 	rows := flagRow.FindAllStringSubmatch(readPage(g), -1)
 	g.Expect(rows).NotTo(BeEmpty())

@@ -11,8 +11,6 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
-
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
 )
 
 // benchmark is an emulator with jobs in many pipelines, called over HTTP.
@@ -25,7 +23,7 @@ type benchmark struct {
 func newBenchmark(b *testing.B, jobs int) benchmark {
 	e, err := New(Options{
 		NoSignatures: true, Buckets: []string{"sources", "artifacts"},
-		Behaviour: engine.Behaviour{CreateOnly: true, MaxConcurrentExecutions: 1 << 20, KeepExecutions: 10},
+		CreateOnly: true, MaxConcurrentExecutions: 1 << 20, KeepExecutions: 10,
 	})
 	g := NewWithT(b)
 	g.Expect(err).NotTo(HaveOccurred())

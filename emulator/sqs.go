@@ -17,9 +17,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/queues"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/queues"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/model"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/model"
 )
 
 // limit is a bound of a member of a request.

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
 )
 
 // Call is one call that the emulator received.

@@ -3,7 +3,7 @@ package emulator
 import (
 	"time"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
 )
 
 // place is an account's region: pipelines and action types of one are unknown
@@ -26,7 +26,11 @@ func (e *Emulator) site(at place) *site {
 		return known
 	}
 	options := engine.Options{
-		Clock: e.clock, Region: at.region, AccountID: at.account, Objects: e.objects, Behaviour: e.options.Behaviour,
+		Clock: e.clock, Region: at.region, AccountID: at.account, Objects: e.objects,
+		ContinuationDelay: e.options.ContinuationDelay, RedispatchAfter: e.options.RedispatchAfter,
+		ActionTimeout: e.options.ActionTimeout, CredentialsTTL: e.options.CredentialsTTL, JobRetention: e.options.JobRetention,
+		KeepExecutions: e.options.KeepExecutions, MaxConcurrentExecutions: e.options.MaxConcurrentExecutions,
+		CreateOnly: e.options.CreateOnly,
 	}
 	if e.options.EventQueue != "" {
 		options.Notify = e.publish

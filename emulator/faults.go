@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/objects"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
 )
 
 // FaultKind is a way for a call to go wrong.

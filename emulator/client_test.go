@@ -21,8 +21,7 @@ import (
 	. "github.com/onsi/gomega"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/model"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/model"
 )
 
 // world is an emulator that listens, with AWS's clients of it.
@@ -41,7 +40,7 @@ type world struct {
 func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 	t.Helper()
 	w := &world{WithT: NewWithT(t), t: t, ctx: t.Context(), clock: clocktesting.NewFakeClock(time.Now())}
-	options := Options{Clock: w.clock, Buckets: []string{"sources", "artifacts"}, Behaviour: engine.Behaviour{CreateOnly: true}}
+	options := Options{Clock: w.clock, Buckets: []string{"sources", "artifacts"}, CreateOnly: true}
 	for _, change := range adjust {
 		change(&options)
 	}

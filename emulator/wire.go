@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/model"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/model"
 )
 
 const (

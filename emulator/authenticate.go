@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/objects"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
 )
 
 // The services, as signatures name them.

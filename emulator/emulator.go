@@ -22,11 +22,10 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/model"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/objects"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/queues"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/model"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/queues"
 )
 
 // Options set an emulator up. The zero value is a good one.
@@ -37,8 +36,26 @@ type Options struct {
 	// Region and AccountID are those of callers who don't tell theirs: us-east-1
 	// and 111122223333 unless said otherwise.
 	Region, AccountID string
-	// Behaviour is that of CodePipeline in all accounts and regions.
-	engine.Behaviour
+	// ContinuationDelay is the time from a result with a continuation token to
+	// the job that carries it on: 5 seconds.
+	ContinuationDelay time.Duration
+	// RedispatchAfter is the time after which a job that was polled and not
+	// acknowledged is handed out again: a minute.
+	RedispatchAfter time.Duration
+	// ActionTimeout is how long a custom action may take: 24 hours.
+	ActionTimeout time.Duration
+	// CredentialsTTL is how long a job's artifact credentials are good: 15 minutes.
+	CredentialsTTL time.Duration
+	// JobRetention is how long a job that has ended is still known by its ID: an
+	// hour.
+	JobRetention time.Duration
+	// KeepExecutions is how many settled executions a pipeline remembers: 1000.
+	KeepExecutions int
+	// MaxConcurrentExecutions is how many executions of a pipeline may be under
+	// way or wait, in the modes QUEUED and PARALLEL: 50.
+	MaxConcurrentExecutions int
+	// CreateOnly makes CreatePipeline start no execution. The service starts one.
+	CreateOnly bool
 	// Buckets are made at the start.
 	Buckets []string
 	// Credentials are the keys that callers may sign with. Without any, every key

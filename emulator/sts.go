@@ -18,8 +18,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/engine"
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator/identity"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
 )
 
 // The bounds of a session's length, and what it is when none is asked for

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/smithy-go"
 	. "github.com/onsi/gomega"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
 func TestFaultsOfS3(t *testing.T) {

@@ -14,52 +14,41 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Options set an engine up.
+// Options configure an engine. Zero values get the defaults of complete.
 type Options struct {
 	Clock     clock.PassiveClock
 	Region    string
 	AccountID string
 	// Objects is the S3 that artifacts are in.
 	Objects Objects
-	// Notify is told of each change of an action execution's state, in order, while
-	// the engine works: it must not call it. Nil: nobody is.
+	// Notify is called with each change of an action execution's state, in order,
+	// while the engine is locked: it must not call the engine. Nil: nothing is.
 	Notify func(Event)
-	Behaviour
-}
 
-// Behaviour is what may be set of the service itself. Zero values get the
-// defaults that are told here.
-type Behaviour struct {
-	// ContinuationDelay is the time from a result with a continuation token to
-	// the job that carries it on: 5 seconds.
-	ContinuationDelay time.Duration
-	// RedispatchAfter is the time after which a job that was polled and not
-	// acknowledged is handed out again: a minute.
-	RedispatchAfter time.Duration
-	// ActionTimeout is how long a custom action may take: 24 hours.
-	ActionTimeout time.Duration
-	// CredentialsTTL is how long a job's artifact credentials are good: 15 minutes.
-	CredentialsTTL time.Duration
-	// JobRetention is how long a job that has ended is still known by its ID: an
-	// hour.
-	JobRetention time.Duration
-	// KeepExecutions is how many settled executions a pipeline remembers: 1000.
-	KeepExecutions int
-	// MaxConcurrentExecutions is how many executions of a pipeline may be under
-	// way or wait, in the modes QUEUED and PARALLEL: 50.
+	// The times and limits of the service: see emulator.Options.
+	ContinuationDelay       time.Duration
+	RedispatchAfter         time.Duration
+	ActionTimeout           time.Duration
+	CredentialsTTL          time.Duration
+	JobRetention            time.Duration
+	KeepExecutions          int
 	MaxConcurrentExecutions int
-	// CreateOnly makes CreatePipeline start no execution. The service starts one.
-	CreateOnly bool
+	CreateOnly              bool
 }
 
-func (b *Behaviour) complete() {
-	b.ContinuationDelay = cmp.Or(b.ContinuationDelay, 5*time.Second)
-	b.RedispatchAfter = cmp.Or(b.RedispatchAfter, time.Minute)
-	b.ActionTimeout = cmp.Or(b.ActionTimeout, 24*time.Hour)
-	b.CredentialsTTL = cmp.Or(b.CredentialsTTL, 15*time.Minute)
-	b.JobRetention = cmp.Or(b.JobRetention, time.Hour)
-	b.KeepExecutions = cmp.Or(b.KeepExecutions, 1000)
-	b.MaxConcurrentExecutions = cmp.Or(b.MaxConcurrentExecutions, 50)
+// complete returns the options with defaults in place of zero values.
+func (o Options) complete() Options {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	o.ContinuationDelay = cmp.Or(o.ContinuationDelay, 5*time.Second)
+	o.RedispatchAfter = cmp.Or(o.RedispatchAfter, time.Minute)
+	o.ActionTimeout = cmp.Or(o.ActionTimeout, 24*time.Hour)
+	o.CredentialsTTL = cmp.Or(o.CredentialsTTL, 15*time.Minute)
+	o.JobRetention = cmp.Or(o.JobRetention, time.Hour)
+	o.KeepExecutions = cmp.Or(o.KeepExecutions, 1000)
+	o.MaxConcurrentExecutions = cmp.Or(o.MaxConcurrentExecutions, 50)
+	return o
 }
 
 // Objects is what the engine does in S3.
@@ -106,12 +95,8 @@ type Engine struct {
 
 // New makes an engine.
 func New(options Options) *Engine {
-	if options.Clock == nil {
-		options.Clock = clock.RealClock{}
-	}
-	options.complete()
 	return &Engine{
-		options:     options,
+		options:     options.complete(),
 		actionTypes: map[typeID]*actionType{},
 		pipelines:   map[string]*pipeline{},
 		jobs:        map[string]*job{},
