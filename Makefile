@@ -54,7 +54,7 @@ test: verify lint test-unit test-e2e ## Everything: what CI runs
 .PHONY: test-unit
 test-unit: kube $(BIN)/gotestsum ## Unit and envtest suites, with the race detector
 	@hack/debian-packages.sh python3:python3 unzip:unzip
-	KUBEBUILDER_ASSETS=$(BIN)/k8s $(BIN)/gotestsum -- -race $$(go list ./... | grep -v /test/)
+	KUBEBUILDER_ASSETS=$(BIN)/k8s $(BIN)/gotestsum -- -race $$(go list ./... | grep -v /test/e2e)
 	@cd hack/images && $(BIN)/gotestsum -- -race ./...
 
 # How long each fuzz test runs.

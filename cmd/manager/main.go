@@ -21,8 +21,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/pipelinejob/pipelinejob-operator/controllers"
+	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
 // leaderElectionID names the lease that one replica holds.
@@ -37,7 +38,7 @@ type options struct {
 	leaderElect    bool
 	runnerImage    string
 	clusterID      string
-	// executionInterval is as in controllers.Options.
+	// executionInterval is as in operator.Options.
 	executionInterval time.Duration
 	// renewal is as Options.CredentialsRenewal.
 	renewal           time.Duration
@@ -112,7 +113,7 @@ func parse() (options, error) {
 		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed.")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
 		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped; 0: none (codepipeline:ListActionExecutions).")
-	flag.DurationVar(&o.renewal, "credentials-renewal", controllers.DefaultRenewal,
+	flag.DurationVar(&o.renewal, "credentials-renewal", pipelinejob.DefaultRenewal,
 		"Age at which the credentials of a running job's artifacts are renewed, from 5s to 10m; CodePipeline's last for about 15 minutes.")
 	flag.IntVar(&o.maxConcurrentJobs, "max-concurrent-jobs", 0,
 		"How many jobs of all CustomActions may be in flight at a time; 0: no bound but each one's polling.maxConcurrentJobs.")
@@ -160,9 +161,9 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	err = controllers.Setup(ctx, mgr, controllers.Options{
+	err = operator.Setup(ctx, mgr, operator.Options{
 		Clock:              clock.RealClock{},
-		Workload:           jobspec.Options{RunnerImage: o.runnerImage, RunnerEnv: env, FetchArgs: fetchArgs},
+		JobOptions:         jobspec.Options{RunnerImage: o.runnerImage, RunnerEnv: env, FetchArgs: fetchArgs},
 		ClusterID:          o.clusterID,
 		ExecutionInterval:  o.executionInterval,
 		CredentialsRenewal: o.renewal,
@@ -182,11 +183,11 @@ func newManager(o options) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
-	scheme, err := controllers.NewScheme()
+	scheme, err := operator.NewScheme()
 	if err != nil {
 		return nil, err
 	}
-	cached, err := controllers.CacheOptions()
+	cached, err := operator.CacheOptions()
 	if err != nil {
 		return nil, err
 	}

@@ -39,20 +39,22 @@ func (i Identity) Account() string {
 // Clients makes and keeps one Client for each Identity. It is safe for
 // concurrent use.
 type Clients struct {
-	// AllowRoles are patterns of the roles that may be assumed, * for any
-	// characters and ? for any one; empty: all roles. It is not to be changed
-	// after the first use.
-	AllowRoles []string
-	// Observe is told of each call that was sent: its operation, its time to the
-	// answer, retries included, and its error. It is not to be changed after the
-	// first use.
-	Observe func(operation string, took time.Duration, err error)
-
-	load []func(*config.LoadOptions) error
+	options ClientsOptions
+	load    []func(*config.LoadOptions) error
 
 	mu    sync.Mutex
 	kept  map[Identity]*Client
 	paces map[place]*pacer
+}
+
+// ClientsOptions are the same for all clients.
+type ClientsOptions struct {
+	// AllowRoles are patterns of the roles that may be assumed, * for any
+	// characters and ? for any one; empty: all roles.
+	AllowRoles []string
+	// Observe is told of each call that was sent: its operation, its time to the
+	// answer, retries included, and its error. Nil: nobody is told.
+	Observe func(operation string, took time.Duration, err error)
 }
 
 // place is what CodePipeline throttles together.
@@ -62,15 +64,17 @@ type place struct {
 	account string
 }
 
-// NewClients makes Clients that are configured as the SDK documents: by the
-// environment and shared files, and by these options before them.
-func NewClients(load ...func(*config.LoadOptions) error) *Clients { return &Clients{load: load} }
+// NewClients returns Clients that are configured as the SDK documents, by the
+// environment and shared files. Load options take precedence over those.
+func NewClients(o ClientsOptions, load ...func(*config.LoadOptions) error) *Clients {
+	return &Clients{options: o, load: load, kept: map[Identity]*Client{}, paces: map[place]*pacer{}}
+}
 
 // For returns the Client of an identity. It makes no call: wrong credentials
 // show at the first one. A role that may not be assumed is a *RoleNotAllowedError.
 func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	if id.RoleARN != "" && !c.mayAssume(id.RoleARN) {
-		return nil, &NotSentError{Kind: AccessDenied, Err: &RoleNotAllowedError{id.RoleARN, c.AllowRoles}}
+		return nil, &NotSentError{Kind: AccessDenied, Err: &RoleNotAllowedError{id.RoleARN, c.options.AllowRoles}}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,21 +85,18 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.kept == nil {
-		c.kept = map[Identity]*Client{}
-	}
 	c.kept[id] = client
 	return client, nil
 }
 
 func (c *Clients) observed(operation string, took time.Duration, err error) {
-	if c.Observe != nil {
-		c.Observe(operation, took, err)
+	if c.options.Observe != nil {
+		c.options.Observe(operation, took, err)
 	}
 }
 
 func (c *Clients) mayAssume(role string) bool {
-	return len(c.AllowRoles) == 0 || slices.ContainsFunc(c.AllowRoles, func(pattern string) bool { return matches(pattern, role) })
+	return len(c.options.AllowRoles) == 0 || slices.ContainsFunc(c.options.AllowRoles, func(pattern string) bool { return matches(pattern, role) })
 }
 
 // matches knows * and ? as IAM does: any characters, slashes too, and any one.
@@ -135,9 +136,6 @@ func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
 func (c *Clients) paceOf(id Identity) *pacer {
 	at := place{region: id.Region, account: id.Account()}
 	if _, ok := c.paces[at]; !ok {
-		if c.paces == nil {
-			c.paces = map[place]*pacer{}
-		}
 		c.paces[at] = newPacer()
 	}
 	return c.paces[at]

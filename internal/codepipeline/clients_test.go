@@ -15,7 +15,7 @@ import (
 
 func TestAccountsShareARateLimit(t *testing.T) {
 	g := NewWithT(t)
-	clients := NewClients()
+	clients := NewClients(ClientsOptions{})
 	pace := func(region, role, externalID string) any {
 		client, err := clients.For(t.Context(), Identity{Region: region, RoleARN: role, ExternalID: externalID})
 		g.Expect(err).NotTo(HaveOccurred())
@@ -37,7 +37,7 @@ func TestThrottlingSlowsAllCallsOfTheAccount(t *testing.T) {
 	g.Expect(server.Start("127.0.0.1:0")).To(Succeed())
 	defer func() { g.Expect(server.Close()).To(Succeed()) }()
 	g.Expect(server.Inject(emulator.Fault{Operation: "AcknowledgeJob", Kind: emulator.Throttle, Times: 3})).To(Succeed())
-	clients := NewClients(config.WithBaseEndpoint(server.URL()), config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("any", "any", "")))
+	clients := NewClients(ClientsOptions{}, config.WithBaseEndpoint(server.URL()), config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("any", "any", "")))
 	client, err := clients.For(t.Context(), Identity{Region: "us-east-1"})
 	g.Expect(err).NotTo(HaveOccurred())
 	const nobody = "00000000-0000-4000-8000-000000000000"

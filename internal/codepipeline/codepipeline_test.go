@@ -115,7 +115,7 @@ func TestMissingCredentialsAreSaidBeforeACall(t *testing.T) {
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
 	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
 	t.Setenv("AWS_ENDPOINT_URL", server.URL())
-	client, err := (&Clients{}).For(t.Context(), Identity{Region: "us-east-1"})
+	client, err := NewClients(ClientsOptions{}).For(t.Context(), Identity{Region: "us-east-1"})
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = client.AcknowledgeJob(t.Context(), "00000000-0000-0000-0000-000000000000", "1")
 	g.Expect(KindOf(err)).To(Equal(AccessDenied))
@@ -132,7 +132,7 @@ func TestCredentialsAreNotPrinted(t *testing.T) {
 
 func TestClientsAreKeptByIdentity(t *testing.T) {
 	g := NewWithT(t)
-	clients := &Clients{}
+	clients := NewClients(ClientsOptions{})
 	first, err := clients.For(t.Context(), Identity{Region: "us-east-1"})
 	g.Expect(err).NotTo(HaveOccurred())
 	again, err := clients.For(t.Context(), Identity{Region: "us-east-1"})
@@ -157,7 +157,7 @@ func testClient(t *testing.T, url string) *Client {
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	t.Setenv("AWS_ENDPOINT_URL", url)
-	client, err := (&Clients{}).For(t.Context(), Identity{Region: "us-east-1"})
+	client, err := NewClients(ClientsOptions{}).For(t.Context(), Identity{Region: "us-east-1"})
 	if err != nil {
 		t.Fatal(err)
 	}

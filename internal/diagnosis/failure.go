@@ -219,7 +219,7 @@ func isSidecar(spec corev1.PodSpec, name string) bool {
 	})
 }
 
-// called is what users call a container.
+// displayName is what users call a container.
 func displayName(spec corev1.PodSpec, name string) string {
 	switch {
 	case strings.HasPrefix(name, contract.ContainerPrefix):
@@ -240,7 +240,7 @@ func podCondition(pod corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondi
 	return nil
 }
 
-// ownFailure takes the failure that one of the product's containers wrote.
+// wrapperFailure takes the failure that one of the product's containers wrote.
 func wrapperFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	ended := status.State.Terminated
 	envelope, err := result.ParseEnvelope(ended.Message)
@@ -442,7 +442,7 @@ func (l loss) wayOut() string {
 	}
 }
 
-// spoken is a duration without the zeros at its end: 10m, not 10m0s.
+// shortDuration is a duration without the zeros at its end: 10m, not 10m0s.
 func shortDuration(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

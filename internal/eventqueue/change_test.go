@@ -85,7 +85,7 @@ func TestWhatBecomesOfAMessage(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			queue := &Queue{Handler: c.handler, Log: logr.Discard()}
+			queue := &Queue{Options: Options{Handler: c.handler, Log: logr.Discard()}}
 			NewWithT(t).Expect(queue.handle(t.Context(), c.body)).To(Equal(c.want))
 		})
 	}
@@ -103,8 +103,8 @@ func TestRegionOfAQueue(t *testing.T) {
 		t.Run(url, func(t *testing.T) {
 			t.Setenv("AWS_REGION", "ap-south-2")
 			g := NewWithT(t)
-			queue := &Queue{URL: url}
-			g.Expect(queue.Connect(t.Context())).To(Succeed())
+			queue, err := New(t.Context(), Options{URL: url})
+			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(queue.client.Options().Region).To(Equal(want))
 		})
 	}
@@ -112,6 +112,7 @@ func TestRegionOfAQueue(t *testing.T) {
 		t.Setenv("AWS_REGION", "")
 		t.Setenv("AWS_DEFAULT_REGION", "")
 		t.Setenv("AWS_CONFIG_FILE", "/nowhere")
-		NewWithT(t).Expect((&Queue{URL: "http://127.0.0.1/1/q"}).Connect(t.Context())).To(MatchError(ContainSubstring("set AWS_REGION")))
+		_, err := New(t.Context(), Options{URL: "http://127.0.0.1/1/q"})
+		NewWithT(t).Expect(err).To(MatchError(ContainSubstring("set AWS_REGION")))
 	})
 }

@@ -46,9 +46,9 @@ const (
 	resultAgain     = "" // it is left in the queue
 )
 
-// Queue is read until its end. It is a manager.Runnable that needs leader
-// election.
-type Queue struct {
+// Options are what a Queue needs.
+type Options struct {
+	// URL of the SQS queue.
 	URL     string
 	Handler Handler
 	Clock   clock.Clock
@@ -56,27 +56,32 @@ type Queue struct {
 	// Observe is told of each call, Count of each message that was done with.
 	Observe func(operation string, took time.Duration, err error)
 	Count   func(result string)
+}
 
+// Queue reads an SQS queue until it is stopped. It is a manager.Runnable that needs
+// leader election.
+type Queue struct {
+	Options
 	client *sqs.Client
 }
 
 // regionInURL finds the region of a queue's URL, of either form that SQS has.
 var regionInURL = regexp.MustCompile(`^https://(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.amazonaws\.`)
 
-// Connect makes the client. The region is that of the URL, where it shows one.
-func (q *Queue) Connect(ctx context.Context, load ...func(*config.LoadOptions) error) error {
-	if match := regionInURL.FindStringSubmatch(q.URL); match != nil {
+// New returns a Queue. Its region is that of the URL if the URL has one; load
+// configures the client, besides the environment. It makes no call.
+func New(ctx context.Context, o Options, load ...func(*config.LoadOptions) error) (*Queue, error) {
+	if match := regionInURL.FindStringSubmatch(o.URL); match != nil {
 		load = append(load, config.WithRegion(match[1]+match[2]))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
-		return fmt.Errorf("load the AWS configuration for queue %s: %w", q.URL, err)
+		return nil, fmt.Errorf("load the AWS configuration for queue %s: %w", o.URL, err)
 	}
 	if cfg.Region == "" {
-		return fmt.Errorf("the region of queue %s is not known: set AWS_REGION", q.URL)
+		return nil, fmt.Errorf("the region of queue %s is not known: set AWS_REGION", o.URL)
 	}
-	q.client = sqs.NewFromConfig(cfg)
-	return nil
+	return &Queue{o, sqs.NewFromConfig(cfg)}, nil
 }
 
 // NeedLeaderElection has the leader alone read the queue: only it can act.

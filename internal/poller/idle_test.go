@@ -52,7 +52,7 @@ func newStation(t *testing.T) *station {
 	s.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	kube := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&v1alpha1.PipelineJob{}, IndexInFlight, IndexByAction).Build()
 	s.poller = &Poller{
-		Client: kube, Live: kube, AWS: codepipeline.NewClients(load...), Clock: s.clock, Log: logr.Discard(),
+		Client: kube, Live: kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, load...), Clock: s.clock, Log: logr.Discard(),
 		Polled: func(types.NamespacedName, int, error) {}, Changed: func(types.NamespacedName) {},
 	}
 	ctx, stop := context.WithCancel(t.Context())

@@ -15,12 +15,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// became is what a polled job was made of.
-type became int
+// intakeResult is what became of a polled job.
+type intakeResult int
 
 const (
 	// intakeLeft: there is no slot for it; CodePipeline hands it out again.
-	intakeLeft became = iota
+	intakeLeft intakeResult = iota
 	// intakeCreated: it has an object of its own.
 	intakeCreated
 	// intakeMoved: it moved on an object that was there.
@@ -30,7 +30,7 @@ const (
 // intake records a polled job. A job that is known already, because it was
 // polled before or is the continuation of another, moves its object on. One that
 // is not known is recorded only when there is a slot for it.
-func (l *loop) intake(ctx context.Context, job codepipeline.Job, free bool) (became, error) {
+func (l *loop) intake(ctx context.Context, job codepipeline.Job, free bool) (intakeResult, error) {
 	var action v1alpha1.CustomAction
 	if err := l.poller.Client.Get(ctx, l.target.Action, &action); err != nil {
 		return intakeLeft, fmt.Errorf("read the CustomAction: %w", err)
@@ -51,7 +51,7 @@ func (l *loop) intake(ctx context.Context, job codepipeline.Job, free bool) (bec
 	err := l.poller.Client.Create(ctx, record)
 	switch {
 	case err == nil:
-		l.poller.ledger.made(l.target.Action, client.ObjectKeyFromObject(record))
+		l.poller.capacity.made(l.target.Action, client.ObjectKeyFromObject(record))
 		log.Info("Recorded a job")
 		return intakeCreated, nil
 	case apierrors.IsAlreadyExists(err):

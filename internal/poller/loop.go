@@ -195,7 +195,7 @@ func (l *loop) slots(ctx context.Context) (slots, error) {
 			awaited++
 		}
 	}
-	return slots{free: l.poller.ledger.take(l.target.Action, l.target.MaxConcurrent, jobs.Items), awaited: awaited}, nil
+	return slots{free: l.poller.capacity.take(l.target.Action, l.target.MaxConcurrent, jobs.Items), awaited: awaited}, nil
 }
 
 // failed notes an error and returns the wait after it.

@@ -63,11 +63,11 @@ type Poller struct {
 	Changed func(action types.NamespacedName)
 	Log     logr.Logger
 
-	mu      sync.Mutex
-	running context.Context // nil before Start
-	loops   map[types.NamespacedName]*loop
-	ledger  *ledger
-	done    sync.WaitGroup
+	mu       sync.Mutex
+	running  context.Context // nil before Start
+	loops    map[types.NamespacedName]*loop
+	capacity *capacity
+	done     sync.WaitGroup
 }
 
 // NeedLeaderElection makes the manager start the poller on the leader alone.
@@ -99,7 +99,7 @@ func (p *Poller) Ensure(target Target) {
 		before.stop()
 	}
 	if p.loops == nil {
-		p.loops, p.ledger = map[types.NamespacedName]*loop{}, newLedger(p.MaxConcurrent, p.Clock)
+		p.loops, p.capacity = map[types.NamespacedName]*loop{}, newCapacity(p.MaxConcurrent, p.Clock)
 	}
 	l := newLoop(p, target, before)
 	p.loops[target.Action] = l
@@ -115,7 +115,7 @@ func (p *Poller) Remove(action types.NamespacedName) {
 	if l, ok := p.loops[action]; ok {
 		l.stop()
 		delete(p.loops, action)
-		p.ledger.forget(action)
+		p.capacity.forget(action)
 	}
 }
 
@@ -150,7 +150,7 @@ func (p *Poller) WakeType(region, account string, id codepipeline.ActionTypeID) 
 // gaveBack is called when a poll has ended: slots that it did not fill are free
 // for others.
 func (p *Poller) gaveBack(action types.NamespacedName) {
-	if !p.ledger.give(action) {
+	if !p.capacity.give(action) {
 		return
 	}
 	p.mu.Lock()
@@ -161,10 +161,10 @@ func (p *Poller) gaveBack(action types.NamespacedName) {
 // wakeNext wakes the action that waits longest for a slot, but for the one that
 // is awake. The caller holds the lock.
 func (p *Poller) wakeNext(awake types.NamespacedName) {
-	if p.ledger == nil {
+	if p.capacity == nil {
 		return
 	}
-	next, waits := p.ledger.next()
+	next, waits := p.capacity.next()
 	if l, polled := p.loops[next]; waits && polled && next != awake {
 		l.awaken()
 	}

@@ -32,8 +32,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/controllers"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
 const (
@@ -86,7 +86,7 @@ func measure(t *testing.T, actions int) figures {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(aws.Start("127.0.0.1:0")).To(Succeed())
 	t.Cleanup(func() { _ = aws.Close() })
-	scheme, err := controllers.NewScheme()
+	scheme, err := operator.NewScheme()
 	g.Expect(err).NotTo(HaveOccurred())
 	kube, err := client.New(config, client.Options{Scheme: scheme})
 	g.Expect(err).NotTo(HaveOccurred())

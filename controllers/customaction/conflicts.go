@@ -1,0 +1,126 @@
+package customaction
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// indexActionType is the cache's index of CustomActions by region and action type.
+const indexActionType = "spec.actionType"
+
+func indexByActionType(object client.Object) []string {
+	return []string{actionTypeKey(object.(*v1alpha1.CustomAction))}
+}
+
+func actionTypeKey(action *v1alpha1.CustomAction) string {
+	return action.Spec.AWS.Region + "/" + actionTypeID(action).String()
+}
+
+// sharing lists the other CustomActions of the same action type in the same
+// account and region, from the oldest to the newest.
+func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction) ([]v1alpha1.CustomAction, error) {
+	var list v1alpha1.CustomActionList
+	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeKey(action)}); err != nil {
+		return nil, fmt.Errorf("list CustomActions of the same action type: %w", err)
+	}
+	others := slices.DeleteFunc(list.Items, func(other v1alpha1.CustomAction) bool {
+		return other.UID == action.UID || !r.sameAccount(ctx, action, &other)
+	})
+	slices.SortFunc(others, func(a, b v1alpha1.CustomAction) int {
+		if isOlder(&a, &b) {
+			return -1
+		}
+		return 1
+	})
+	return others, nil
+}
+
+// sameAccount asks AWS whose account each is, but for two of one identity. When
+// it does not say, they count as different: neither can be polled then.
+func (r *Reconciler) sameAccount(ctx context.Context, one, other *v1alpha1.CustomAction) bool {
+	if one.Spec.AWS.RoleARN == other.Spec.AWS.RoleARN {
+		return true
+	}
+	a, b := r.accountOf(ctx, one), r.accountOf(ctx, other)
+	return a != "" && a == b
+}
+
+func (r *Reconciler) accountOf(ctx context.Context, action *v1alpha1.CustomAction) string {
+	if account := r.identity(action).Account(); account != "" {
+		return account
+	}
+	api, err := r.AWS.For(ctx, r.identity(action))
+	if err != nil {
+		return ""
+	}
+	_, account, err := api.Account(ctx)
+	if err != nil {
+		return ""
+	}
+	return account
+}
+
+// isOlder orders objects by their age; of two of one second the UID decides.
+func isOlder(one, other *v1alpha1.CustomAction) bool {
+	if one.CreationTimestamp.Equal(&other.CreationTimestamp) {
+		return one.UID < other.UID
+	}
+	return one.CreationTimestamp.Before(&other.CreationTimestamp)
+}
+
+// precedence finds out whether an older object takes the same jobs: two that
+// poll for the same would each get some of them, and one the continuations of
+// the other's.
+func (r *Reconciler) precedence(ctx context.Context, action *v1alpha1.CustomAction) (finding, error) {
+	others, err := r.sharing(ctx, action)
+	if err != nil {
+		return finding{}, err
+	}
+	for i := range others {
+		if isOlder(&others[i], action) && query(&others[i]) == query(action) {
+			return takenBy(&others[i], action), nil
+		}
+	}
+	return finding{}, nil
+}
+
+// query is spec.polling.queryParam as a text.
+func query(action *v1alpha1.CustomAction) string {
+	for key, value := range action.Spec.Polling.QueryParam { // one at most
+		return key + "=" + string(value)
+	}
+	return ""
+}
+
+func takenBy(older, action *v1alpha1.CustomAction) finding {
+	with := ""
+	if value := query(action); value != "" {
+		with = " with " + value
+	}
+	err := fmt.Errorf("CustomAction %s/%s, which is older, takes the jobs of action type %s%s in %s: delete one of the two, or give this one another version or queryParam",
+		older.Namespace, older.Name, actionTypeID(action), with, action.Spec.AWS.Region)
+	return finding{reason: v1alpha1.ReasonActionTypeTaken, message: err.Error(), err: err}
+}
+
+// sameActionType maps a CustomAction to the others of the same action type: when
+// it is deleted, another may take over.
+func (r *Reconciler) sameActionType(ctx context.Context, object client.Object) []reconcile.Request {
+	action := object.(*v1alpha1.CustomAction)
+	var list v1alpha1.CustomActionList
+	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeKey(action)}); err != nil {
+		return nil // the cache is not there yet, and all are reconciled once it is
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if list.Items[i].UID != action.UID {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return requests
+}

@@ -1,0 +1,250 @@
+// Package customaction reconciles CustomActions: it registers their action types
+// with CodePipeline and keeps them polled.
+package customaction
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
+	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
+)
+
+// DriftInterval is how often a registered action type is compared with its
+// definition again.
+const DriftInterval = 10 * time.Minute
+
+// lastPollEvery is how old status.lastPollTime may get before it is written
+// anew: each write costs the API server.
+const lastPollEvery = time.Minute
+
+// Reconciler registers a CustomAction's type with CodePipeline and
+// keeps it polled.
+type Reconciler struct {
+	client.Client
+	// Live reads past the cache.
+	Live   client.Reader
+	AWS    *codepipeline.Clients
+	Poller *poller.Poller
+	// PollChanged brings the names of CustomActions whose polling changed.
+	PollChanged <-chan event.TypedGenericEvent[types.NamespacedName]
+	// ClusterID goes into the external ID with which roles are assumed.
+	ClusterID string
+	Clock     clock.PassiveClock
+	Events    events.EventRecorder
+	// Workload says how Jobs are made.
+	JobOptions jobspec.Options
+
+	examinations examinations
+}
+
+// SetupWithManager registers the reconciler and the index of the cache that it
+// needs.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.CustomAction{}, indexActionType, indexByActionType); err != nil {
+		return fmt.Errorf("index CustomActions by %s: %w", indexActionType, err)
+	}
+	polls := handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
+		GenericFunc: func(_ context.Context, e event.TypedGenericEvent[types.NamespacedName],
+			queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			queue.Add(reconcile.Request{NamespacedName: e.Object})
+		},
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.CustomAction{}).
+		Owns(&v1alpha1.PipelineJob{}).
+		Watches(&v1alpha1.CustomAction{}, handler.EnqueueRequestsFromMapFunc(r.sameActionType),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.TypedChannel(r.PollChanged, polls)).
+		WithOptions(options).
+		Complete(r)
+}
+
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=customactions,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=customactions/status,verbs=patch
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=customactions/finalizers,verbs=update
+
+// Reconcile checks the template, registers the action type and keeps it
+// polled, or takes both back when the object is being deleted.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("action", req.NamespacedName))
+	var action v1alpha1.CustomAction
+	if err := r.Get(ctx, req.NamespacedName, &action); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Poller.Remove(req.NamespacedName)
+			r.examinations.forget(req.NamespacedName)
+			metrics.Forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	jobs, err := r.unsettled(ctx, &action)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	inFlight := int32(len(jobs)) //nolint:gosec // maxConcurrentJobs bounds it
+	if !action.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, r.finalize(ctx, &action, inFlight)
+	}
+	if err := r.addFinalizer(ctx, &action); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.keep(ctx, &action, inFlight)
+}
+
+// addFinalizer adds the finalizer.
+func (r *Reconciler) addFinalizer(ctx context.Context, action *v1alpha1.CustomAction) error {
+	before := action.DeepCopy()
+	if !controllerutil.AddFinalizer(action, v1alpha1.FinalizerCustomAction) {
+		return nil
+	}
+	if err := r.Patch(ctx, action, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("add the finalizer to CustomAction %s: %w", action.Name, err)
+	}
+	return nil
+}
+
+// keep registers the action type, polls for it, and says so in the status.
+func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (ctrl.Result, error) {
+	seen, err := r.observe(ctx, action)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if name := client.ObjectKeyFromObject(action); seen.mayPoll(action) {
+		r.Poller.Ensure(r.target(action))
+		seen.poll = r.Poller.Health(name)
+	} else {
+		r.Poller.Remove(name)
+	}
+	before := readiness(action)
+	err = r.writeStatus(ctx, action, func(status *v1alpha1.CustomActionStatus) {
+		status.JobsInFlight = inFlight
+		status.ActionTypeARN, status.TagKeys = seen.examined.arn, seen.examined.tagKeys
+		if last := seen.poll.LastPoll; status.LastPollTime == nil && !last.IsZero() ||
+			status.LastPollTime != nil && last.Sub(status.LastPollTime.Time) >= lastPollEvery {
+			status.LastPollTime = &metav1.Time{Time: last}
+		}
+		setActionConditions(status, action, seen)
+	})
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	r.eventOnReadiness(action, before)
+	if wrong, is := seen.wrong(); is && wrong.retry {
+		return ctrl.Result{}, wrong.err
+	}
+	return ctrl.Result{RequeueAfter: DriftInterval}, nil
+}
+
+// observe finds out whether the action may be polled for, and makes it so where
+// it can.
+func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction) (observation, error) {
+	now, name := r.Clock.Now(), client.ObjectKeyFromObject(action)
+	seen := observation{now: now, examined: examined{arn: action.Status.ActionTypeARN, tagKeys: action.Status.TagKeys}}
+	var err error
+	if seen.taken, err = r.precedence(ctx, action); err != nil || seen.taken.err != nil {
+		return seen, err
+	}
+	if codepipeline.KindOf(r.Poller.Health(name).Err) == codepipeline.ActionTypeNotFound {
+		r.examinations.forget(name) // somebody has deleted it
+	}
+	seen.examined = r.examinations.of(action, now, func() examined { return r.examine(ctx, action) })
+	return seen, nil
+}
+
+func readiness(action *v1alpha1.CustomAction) metav1.Condition {
+	if ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return *ready
+	}
+	return metav1.Condition{}
+}
+
+// eventOnReadiness records an event when the object becomes ready or stops being
+// ready.
+func (r *Reconciler) eventOnReadiness(action *v1alpha1.CustomAction, before metav1.Condition) {
+	now := readiness(action)
+	if now.Status == before.Status && now.Reason == before.Reason || now.Status == metav1.ConditionUnknown {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if now.Status != metav1.ConditionTrue {
+		kind = corev1.EventTypeWarning
+	}
+	r.event(action, kind, now.Reason, "Reconcile", now.Message)
+}
+
+func (r *Reconciler) event(action *v1alpha1.CustomAction, kind, reason, did, note string) {
+	r.Events.Eventf(action, nil, kind, reason, did, "%s", limits.CutBytes(note, limits.EventNote))
+}
+
+func (r *Reconciler) identity(action *v1alpha1.CustomAction) codepipeline.Identity {
+	return identity.Of(action.Spec.AWS, r.ClusterID, action.Namespace)
+}
+
+func (r *Reconciler) target(action *v1alpha1.CustomAction) poller.Target {
+	target := poller.Target{
+		Action:        client.ObjectKeyFromObject(action),
+		Identity:      r.identity(action),
+		Type:          actionTypeID(action),
+		Interval:      action.Spec.Polling.Interval.Duration,
+		MaxConcurrent: action.Spec.Polling.MaxConcurrentJobs,
+	}
+	for key, value := range action.Spec.Polling.QueryParam { // one at most
+		target.QueryKey, target.QueryValue = key, string(value)
+	}
+	return target
+}
+
+// unsettled lists the jobs of an action that are not reported yet.
+func (r *Reconciler) unsettled(ctx context.Context, action *v1alpha1.CustomAction) ([]v1alpha1.PipelineJob, error) {
+	var jobs v1alpha1.PipelineJobList
+	err := r.List(ctx, &jobs, client.InNamespace(action.Namespace),
+		client.MatchingFields{poller.IndexInFlight: action.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("list the PipelineJobs of CustomAction %s: %w", action.Name, err)
+	}
+	return jobs.Items, nil
+}
+
+// writeStatus is the one place that writes the status of a CustomAction.
+func (r *Reconciler) writeStatus(ctx context.Context, action *v1alpha1.CustomAction, change func(*v1alpha1.CustomActionStatus)) error {
+	before := action.DeepCopy()
+	change(&action.Status)
+	action.Status.ObservedGeneration = action.Generation
+	for i := range action.Status.Conditions {
+		action.Status.Conditions[i].ObservedGeneration = action.Generation
+	}
+	if equality.Semantic.DeepEqual(before.Status, action.Status) {
+		return nil
+	}
+	if err := r.Status().Patch(ctx, action, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("write the status of CustomAction %s: %w", action.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+package customaction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+)
+
+// finding is what was found out about a part of a CustomAction: the reason and
+// message of a condition, and the error behind it.
+type finding struct {
+	reason  string
+	message string
+	// err is nil when the part is in order.
+	err error
+	// retry says that trying again may help without anybody doing anything.
+	retry bool
+}
+
+// examined is all that was found out about a definition.
+type examined struct {
+	template finding
+	// registration is the zero value when the template is not in order: nothing
+	// was tried.
+	registration finding
+	// arn is that of the action type, tagKeys are those of its tags that are ours.
+	arn     string
+	tagKeys []string
+}
+
+// wrong is the first part that is not in order.
+func (e examined) wrong() (finding, bool) {
+	for _, part := range []finding{e.template, e.registration} {
+		if part.err != nil {
+			return part, true
+		}
+	}
+	return finding{}, false
+}
+
+// examinations remembers which definitions were found to be in order, so that
+// neither CodePipeline nor the API server is asked again before one changes, or
+// may have drifted: a CustomAction is reconciled with each step of each of its
+// jobs. The zero value is ready for use.
+type examinations struct {
+	mu    sync.Mutex
+	known map[types.NamespacedName]examination
+}
+
+// examination is one that found all in order.
+type examination struct {
+	uid        types.UID
+	generation int64
+	at         time.Time
+	found      examined
+}
+
+// of is what is known of an action: as remembered, or as examine finds it.
+func (e *examinations) of(action *v1alpha1.CustomAction, now time.Time, examine func() examined) examined {
+	name := client.ObjectKeyFromObject(action)
+	e.mu.Lock()
+	last, ok := e.known[name]
+	e.mu.Unlock()
+	if ok && last.uid == action.UID && last.generation == action.Generation && now.Sub(last.at) < DriftInterval {
+		return last.found
+	}
+	found := examine()
+	if _, wrong := found.wrong(); wrong {
+		e.forget(name)
+		return found
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.known == nil {
+		e.known = map[types.NamespacedName]examination{}
+	}
+	e.known[name] = examination{action.UID, action.Generation, now, found}
+	return found
+}
+
+// forget has the action examined at its next reconciliation.
+func (e *examinations) forget(name types.NamespacedName) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.known, name)
+}
+
+// examine checks the template, and makes sure that CodePipeline has the action
+// type as defined.
+func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction) examined {
+	found := examined{tagKeys: action.Status.TagKeys, arn: action.Status.ActionTypeARN}
+	if found.template = r.checkTemplate(ctx, action); found.template.err != nil {
+		return found
+	}
+	api, err := r.AWS.For(ctx, r.identity(action))
+	if err != nil {
+		found.registration = registrationFailed(action, err)
+		return found
+	}
+	if found.registration = r.register(ctx, api, action); found.registration.err != nil {
+		return found
+	}
+	if action.Spec.Registration == v1alpha1.RegistrationManaged {
+		found.tagKeys, err = r.syncTags(ctx, api, action)
+	}
+	if err != nil {
+		problem := "its tags are not in step with spec.actionType.tags: " + err.Error()
+		found.registration.message += "; " + problem
+		r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonTagsNotInStep, "KeepTags", problem)
+	}
+	if found.arn, err = api.ActionTypeARN(ctx, actionTypeID(action)); err != nil {
+		found.registration.message += "; its ARN is not known: " + err.Error()
+	}
+	return found
+}
+
+// register makes sure that CodePipeline has the action type as defined. One
+// that differs is left alone: pipelines may use it.
+func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction) finding {
+	wanted := actionTypeOf(action)
+	found, err := api.FindActionType(ctx, wanted.ID)
+	if err != nil {
+		return registrationFailed(action, err)
+	}
+	if found == nil {
+		return r.registerMissing(ctx, api, action, wanted)
+	}
+	if fields := codepipeline.Differences(wanted, *found); len(fields) > 0 {
+		err := fmt.Errorf("action type %s exists in %s with another definition; it differs in %s: use the next version, or make the definitions equal",
+			wanted.ID, action.Spec.AWS.Region, strings.Join(fields, ", "))
+		return finding{reason: v1alpha1.ReasonDefinitionConflict, message: err.Error(), err: err}
+	}
+	return registered(wanted.ID)
+}
+
+func (r *Reconciler) registerMissing(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, wanted codepipeline.ActionType) finding {
+	if action.Spec.Registration == v1alpha1.RegistrationExternal {
+		err := fmt.Errorf("action type %s does not exist in %s, and registration is External: register it, or set registration to Managed",
+			wanted.ID, action.Spec.AWS.Region)
+		return finding{reason: v1alpha1.ReasonActionTypeNotFound, message: err.Error(), err: err, retry: true}
+	}
+	if err := api.CreateActionType(ctx, wanted, tagsOf(action)); err != nil {
+		return registrationFailed(action, err)
+	}
+	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonRegistered, "Register",
+		fmt.Sprintf("registered action type %s in %s", wanted.ID, action.Spec.AWS.Region))
+	return registered(wanted.ID)
+}
+
+// syncTags sets the tags of the action type to those of the spec, and returns the
+// keys that the operator manages. Without any it makes no call.
+func (r *Reconciler) syncTags(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction) ([]string, error) {
+	wanted, ours := tagsOf(action), action.Status.TagKeys
+	if len(wanted)+len(ours) == 0 {
+		return nil, nil
+	}
+	arn, err := api.ActionTypeARN(ctx, actionTypeID(action))
+	if err != nil {
+		return ours, err
+	}
+	found, err := api.Tags(ctx, arn)
+	if err != nil {
+		return ours, err
+	}
+	if changes := codepipeline.ChangeTags(wanted, found, ours); !changes.None() {
+		if err := api.UpdateTags(ctx, arn, changes); err != nil {
+			return ours, err
+		}
+	}
+	return slices.Sorted(maps.Keys(wanted)), nil
+}
+
+func tagsOf(action *v1alpha1.CustomAction) map[string]string {
+	tags := map[string]string{}
+	for _, tag := range action.Spec.ActionType.Tags {
+		tags[tag.Key] = tag.Value
+	}
+	return tags
+}
+
+func registered(id codepipeline.ActionTypeID) finding {
+	return finding{reason: v1alpha1.ReasonRegistered, message: fmt.Sprintf("CodePipeline has action type %s as defined", id)}
+}
+
+// registrationFailed tells failures that pass from those that somebody must mend.
+func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
+	failed := finding{reason: reasonOf(cause), message: explain(action, cause), err: cause, retry: true}
+	switch {
+	case failed.reason != "":
+	case codepipeline.IsBurnedVersion(cause):
+		failed.reason, failed.retry = v1alpha1.ReasonVersionBurned, false
+		failed.message += ": use the next version, or the definition that it had"
+	case codepipeline.KindOf(cause) == codepipeline.LimitExceeded:
+		failed.reason = v1alpha1.ReasonLimitExceeded
+		failed.message += ": delete action types that are not in use, or have the quota raised"
+	default:
+		failed.reason, failed.retry = v1alpha1.ReasonRegistrationFailed, false
+		failed.message += " (a version that was deleted comes back only with the definition that it had)"
+	}
+	return failed
+}
+
+// reasonOf is the reason of a call that failed for what has nothing to do with
+// what it asked for; empty for any other.
+func reasonOf(cause error) string {
+	var credentials *codepipeline.CredentialsError
+	var role *codepipeline.RoleNotAllowedError
+	_, unknown := codepipeline.UnknownHost(cause)
+	switch {
+	case errors.As(cause, &role):
+		return v1alpha1.ReasonRoleNotAllowed
+	case errors.As(cause, &credentials):
+		return v1alpha1.ReasonCredentialsUnavailable
+	case unknown:
+		return v1alpha1.ReasonRegionNotFound
+	}
+	switch codepipeline.KindOf(cause) {
+	case codepipeline.AccessDenied:
+		return v1alpha1.ReasonAccessDenied
+	case codepipeline.Throttled, codepipeline.Unclear:
+		return v1alpha1.ReasonAWSUnavailable
+	default:
+		return ""
+	}
+}
+
+// explain says what a failed call means for the object.
+func explain(action *v1alpha1.CustomAction, cause error) string {
+	if host, unknown := codepipeline.UnknownHost(cause); unknown {
+		return fmt.Sprintf("spec.aws.region is %q, and there is no host %s: is the region right, and does the cluster's DNS resolve it? (%v)",
+			action.Spec.AWS.Region, host, cause)
+	}
+	return cause.Error()
+}
+
+func actionTypeID(action *v1alpha1.CustomAction) codepipeline.ActionTypeID {
+	return codepipeline.ActionTypeID{
+		Category: string(action.Spec.ActionType.Category),
+		Provider: action.Spec.ActionType.Provider,
+		Version:  action.Spec.ActionType.Version,
+	}
+}
+
+// actionTypeOf is the definition as CodePipeline takes it.
+func actionTypeOf(action *v1alpha1.CustomAction) codepipeline.ActionType {
+	defined := action.Spec.ActionType
+	wanted := codepipeline.ActionType{
+		ID:      actionTypeID(action),
+		Inputs:  codepipeline.ArtifactBounds{Minimum: defined.InputArtifactDetails.MinimumCount, Maximum: defined.InputArtifactDetails.MaximumCount},
+		Outputs: codepipeline.ArtifactBounds{Minimum: defined.OutputArtifactDetails.MinimumCount, Maximum: defined.OutputArtifactDetails.MaximumCount},
+	}
+	if settings := defined.Settings; settings != nil {
+		wanted.Settings = codepipeline.Settings{
+			ThirdPartyConfigurationURL: settings.ThirdPartyConfigurationURL,
+			EntityURLTemplate:          settings.EntityURLTemplate,
+			ExecutionURLTemplate:       settings.ExecutionURLTemplate,
+			RevisionURLTemplate:        settings.RevisionURLTemplate,
+		}
+	}
+	for _, property := range defined.ConfigurationProperties {
+		wanted.Properties = append(wanted.Properties, codepipeline.Property{
+			Name:        property.Name,
+			Required:    property.Required,
+			Key:         property.Key,
+			Secret:      property.Secret,
+			Queryable:   property.Queryable != nil && *property.Queryable,
+			Description: property.Description,
+			Type:        property.Type,
+		})
+	}
+	return wanted
+}

@@ -1,0 +1,97 @@
+package pipelinejob
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+)
+
+const operationAcknowledge = "AcknowledgeJob"
+
+// acknowledge claims the job. The claim is written down before it is made:
+// when its answer is lost, the next try meets InvalidNonce, and only the
+// record tells our own claim from another worker's.
+func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	api, err := r.codePipeline(ctx, job)
+	if err != nil {
+		return err
+	}
+	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: job.Spec.Job.Nonce})
+	if err != nil {
+		return err
+	}
+	// A job that was claimed before stays ours: this may be its duplicate.
+	earlier = earlier || job.Status.AcknowledgedJobID == job.Spec.Job.ID
+	status, err := api.AcknowledgeJob(ctx, job.Spec.Job.ID, job.Spec.Job.Nonce)
+	switch verdictOf(operationAcknowledge, err, earlier) {
+	case verdictTaken:
+		if err == nil && status != codepipeline.JobStatusInProgress {
+			return r.drop(ctx, job, v1alpha1.ReasonNotInProgress,
+				fmt.Sprintf("CodePipeline answered the claim of the job with status %s: it is no longer to be worked on", status))
+		}
+		return r.acknowledged(ctx, job)
+	case verdictLost:
+		return r.drop(ctx, job, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
+	case verdictGone:
+		return r.drop(ctx, job, v1alpha1.ReasonJobNoLongerOpen, "CodePipeline no longer knows the job: "+err.Error())
+	case verdictRefused:
+		return r.drop(ctx, job, v1alpha1.ReasonNotInProgress, "CodePipeline refused the claim of the job: "+err.Error())
+	case verdictAgain:
+		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, !earlier, err)
+	default:
+		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, false, err)
+	}
+}
+
+// acknowledged records the claim. A job that carries the token with which the
+// last run ended proves that the token was delivered: it is used up.
+func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		now := metav1.NewTime(r.Clock.Now())
+		status.AcknowledgedJobID, status.AcknowledgedNonce = job.Spec.Job.ID, job.Spec.Job.Nonce
+		status.Call = nil
+		if status.AcknowledgedAt == nil {
+			status.AcknowledgedAt = &now
+		}
+		if status.ContinuationToken == job.Spec.Job.ContinuationToken {
+			status.ContinuationToken = ""
+		}
+		if status.Progress != nil {
+			status.Progress.ContinuationToken = "" // whatever came back, the run goes on under it
+		}
+		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged,
+			"CodePipeline took the claim of job "+job.Spec.Job.ID)
+	})
+	if err != nil {
+		return err
+	}
+	metrics.Claim(naming.ActionOf(job), v1alpha1.ReasonAcknowledged)
+	if !job.Status.RunGoesOn() { // not for each update of the progress
+		r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, operationAcknowledge, "Claimed job "+job.Spec.Job.ID)
+	}
+	return nil
+}
+
+// drop gives up a job that is not ours to work on, or not any more.
+func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, reason, message string) error {
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		now := metav1.NewTime(r.Clock.Now())
+		status.Call = nil
+		status.ReportedAt = &now
+		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, reason, message)
+	})
+	if err != nil {
+		return err
+	}
+	metrics.Claim(naming.ActionOf(job), reason)
+	r.event(job, corev1.EventTypeNormal, reason, operationAcknowledge, message)
+	r.wake(job)
+	return nil
+}

@@ -1,0 +1,91 @@
+package pipelinejob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"testing"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+)
+
+// answered is an error as the SDK gives it.
+func answered(status int, code string) error {
+	return &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}},
+		Err:      &smithy.GenericAPIError{Code: code, Message: "because"},
+	}}
+}
+
+// TestAnswersOfEachOperation has each error that CodePipeline's model names for
+// an operation, and those of all operations.
+func TestAnswersOfEachOperation(t *testing.T) {
+	all := map[string]answer{
+		"400 ThrottlingException":         always(verdictAgain),
+		"429 TooManyRequestsException":    always(verdictAgain),
+		"400 AccessDeniedException":       always(verdictAgain),
+		"400 ExpiredTokenException":       always(verdictAgain),
+		"400 UnrecognizedClientException": always(verdictAgain),
+		"403 SomethingForbidden":          always(verdictAgain),
+		"500 InternalFailure":             always(verdictUnclear),
+		"503 ServiceUnavailable":          always(verdictUnclear),
+		"502 ":                            always(verdictUnclear),
+	}
+	modelled := map[string]map[string]answer{
+		operationAcknowledge: {
+			"400 ValidationException":   always(verdictRefused),
+			"400 InvalidNonceException": {verdictLost, verdictTaken},
+			"400 JobNotFoundException":  always(verdictGone),
+			"400 UnknownException":      always(verdictRefused),
+		},
+		operationDetails: {
+			"400 ValidationException":  always(verdictAgain),
+			"400 JobNotFoundException": always(verdictGone),
+			"400 UnknownException":     always(verdictAgain),
+		},
+		operationSuccess: {
+			"400 ValidationException":                  always(verdictRefused),
+			"400 JobNotFoundException":                 {verdictGone, verdictTaken},
+			"400 InvalidJobStateException":             {verdictGone, verdictTaken},
+			"400 OutputVariablesSizeExceededException": always(verdictRefused),
+			"400 UnknownException":                     always(verdictRefused),
+		},
+		operationFailure: {
+			"400 ValidationException":      always(verdictRefused),
+			"400 JobNotFoundException":     {verdictGone, verdictTaken},
+			"400 InvalidJobStateException": {verdictGone, verdictTaken},
+			"400 UnknownException":         always(verdictRefused),
+		},
+	}
+	for operation, own := range modelled {
+		for _, table := range []map[string]answer{all, own} {
+			for shown, want := range table {
+				var status int
+				var code string
+				_, _ = fmt.Sscanf(shown, "%d %s", &status, &code) // one has no code
+				g := NewWithT(t)
+				g.Expect(verdictOf(operation, answered(status, code), false)).To(Equal(want.first), "%s: %s", operation, shown)
+				g.Expect(verdictOf(operation, answered(status, code), true)).To(Equal(want.later), "%s: %s, tried before", operation, shown)
+			}
+		}
+	}
+}
+
+func TestAnswersThatDidNotCome(t *testing.T) {
+	g := NewWithT(t)
+	for operation := range answers {
+		g.Expect(verdictOf(operation, nil, false)).To(Equal(verdictTaken))
+		for _, err := range []error{context.DeadlineExceeded, os.ErrDeadlineExceeded, errors.New("connection reset by peer")} {
+			g.Expect(verdictOf(operation, fmt.Errorf("call: %w", err), false)).To(Equal(verdictUnclear), "%s: %v", operation, err)
+		}
+		none := &codepipeline.NotSentError{Kind: codepipeline.AccessDenied, Err: errors.New("no credentials")}
+		g.Expect(verdictOf(operation, none, false)).To(Equal(verdictAgain))
+	}
+}

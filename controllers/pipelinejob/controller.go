@@ -1,0 +1,317 @@
+// Package pipelinejob reconciles PipelineJobs: it takes each job through the
+// protocol of docs/protocol.md. The decision is pure (decide); the other files do
+// one step each.
+package pipelinejob
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+)
+
+// fieldOwner owns the fields that the operator applies.
+const fieldOwner = "pipelinejob-operator"
+
+// Reconciler walks a PipelineJob through the protocol: acknowledge,
+// run, record, report. What it does next is decided by decide from what is
+// recorded; each external effect is preceded by a write that fails when the
+// reading was stale, and followed by one that records it.
+type Reconciler struct {
+	client.Client
+	// Live reads past the cache.
+	Live client.Reader
+	// Logs are read for progress, and for results too large for a termination
+	// message.
+	Logs   PodLogs
+	AWS    *codepipeline.Clients
+	Clock  clock.PassiveClock
+	Events events.EventRecorder
+	// Workload says how Jobs are made.
+	JobOptions jobspec.Options
+	// ClusterID goes into the external ID with which roles are assumed.
+	ClusterID string
+	// Renewal is the age at which a job's credentials are renewed; zero:
+	// DefaultRenewal.
+	Renewal time.Duration
+	// Wake makes an action's jobs be polled for at once: a slot came free.
+	Wake func(action types.NamespacedName)
+	// Executions tells which jobs CodePipeline no longer waits for.
+	Executions *Executions
+
+	reads reads
+}
+
+// conflictRetry is the wait after a write that met a newer version of the object:
+// the cache needs a moment to show it.
+const conflictRetry = time.Second
+
+// SetupWithManager registers the reconciler.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.PipelineJob{}).
+		Owns(&batchv1.Job{}).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(jobOfPod)).
+		WithOptions(options).
+		Complete(r)
+}
+
+// jobOfPod maps a pod to the PipelineJob that it works for.
+func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
+	name := pod.GetLabels()[v1alpha1.LabelPipelineJob]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
+}
+
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=pipelinejobs,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=pipelinejobs/status,verbs=patch
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=pipelinejobs/finalizers,verbs=update
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods/log,verbs=get
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=create;patch;delete
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=pipelinejob-system,resources=leases,verbs=get;create;update
+// +kubebuilder:rbac:groups="",namespace=pipelinejob-system,resources=events,verbs=create;patch
+
+// Reconcile gathers what is recorded, decides on one step and takes it.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var job v1alpha1.PipelineJob
+	if err := r.Get(ctx, req.NamespacedName, &job); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	log := logf.FromContext(ctx).WithValues("pipelineJob", req.NamespacedName, "jobID", job.Spec.Job.ID,
+		"action", types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name})
+	ctx = logf.IntoContext(ctx, log)
+
+	s, action, err := r.gather(ctx, &job)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	next, wait := decide(s)
+	if next == stepWait {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	log.V(1).Info("Next step", "step", next)
+	err = r.take(ctx, next, s, action)
+	if next == stepReadProgress && err == nil {
+		return ctrl.Result{RequeueAfter: s.progressEvery}, nil // there may have been no news
+	}
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale
+	}
+	return ctrl.Result{}, err
+}
+
+// gather reads all that decide needs. The action is nil when it is gone.
+func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
+	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal}
+	action := &v1alpha1.CustomAction{}
+	err := r.Get(ctx, types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)
+	switch {
+	case apierrors.IsNotFound(err):
+		action = nil
+	case err != nil:
+		return s, nil, fmt.Errorf("read the CustomAction: %w", err)
+	default:
+		s.follow(action)
+	}
+	r.watchExecution(ctx, &s, action)
+	if job.Status.Run == nil {
+		return s, action, nil
+	}
+	if s.run, err = r.jobOfRun(ctx, job); err != nil || s.run == nil {
+		return s, action, err
+	}
+	pods, err := r.podsOfRun(ctx, job, s.run)
+	if err != nil {
+		return s, nil, err
+	}
+	s.pods, s.progressRead = pods, r.reads.of(job.UID)
+	evidence := diagnosis.Evidence{Job: s.run, Pods: pods, Now: s.now, GracePeriods: diagnosis.DefaultGracePeriods}
+	if diagnosis.NeedsEvents(evidence) {
+		if evidence.Events, err = r.eventsOfRun(ctx, s.run); err != nil {
+			return s, nil, err
+		}
+	}
+	s.outcome = diagnosis.Observe(evidence)
+	s.recheck = soonest(s.recheck, s.outcome.Recheck)
+	return s, action, nil
+}
+
+// follow takes over what the CustomAction says of its jobs.
+func (s *state) follow(action *v1alpha1.CustomAction) {
+	if seconds := action.Spec.TTLSecondsAfterFinished; seconds != nil {
+		s.ttl = ptr.To(time.Duration(*seconds) * time.Second)
+	}
+	if progress := action.Spec.Progress; progress != nil {
+		s.progressEvery = progress.Interval.Duration
+	}
+}
+
+// watchExecution finds out whether CodePipeline still waits for the job. When it
+// does not say, the work goes on.
+func (r *Reconciler) watchExecution(ctx context.Context, s *state, action *v1alpha1.CustomAction) {
+	if s.job.Settled() || s.mustAcknowledge() {
+		return
+	}
+	if s.job.Annotations[v1alpha1.AnnotationAbandoned] == "true" {
+		s.closed = closedByAbandon
+		return
+	}
+	id := identity.Of(s.job.Spec.AWS, r.ClusterID, s.job.Namespace)
+	why, again, denied := r.Executions.closed(ctx, id, s.job)
+	s.closed, s.recheck = why, soonest(s.recheck, again)
+	if denied == nil {
+		return
+	}
+	logf.FromContext(ctx).Info("Stopped executions can't be noticed", "error", denied)
+	if action != nil {
+		r.Events.Eventf(action, nil, corev1.EventTypeWarning, v1alpha1.ReasonAccessDenied, "WatchExecutions", "%s", limits.CutBytes(
+			"Stopped executions are not noticed before their jobs end: codepipeline:ListActionExecutions is not allowed: "+denied.Error(), limits.EventNote))
+	}
+}
+
+// podsOfRun lists the pods of a run's Job. When the Job has ended they are read
+// past the cache, once: the cache may show the Job's end before the pods', and
+// the result is in a pod.
+func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
+	var reader client.Reader = r.Client
+	if diagnosis.Finished(run) && job.Status.Run.FinishedAt == nil {
+		reader = r.Live
+	}
+	var pods corev1.PodList
+	err := reader.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: run.Name})
+	if err != nil {
+		return nil, fmt.Errorf("list the pods of Job %s: %w", run.Name, err)
+	}
+	return pods.Items, nil
+}
+
+// eventsOfRun lists the events of a run's Job and of its pods, those that are
+// gone included.
+func (r *Reconciler) eventsOfRun(ctx context.Context, run *batchv1.Job) ([]diagnosis.Event, error) {
+	var found []diagnosis.Event
+	for _, selector := range []client.MatchingFields{
+		{"involvedObject.kind": "Job", "involvedObject.name": run.Name},
+		{"involvedObject.kind": "Pod"},
+	} {
+		var list corev1.EventList
+		if err := r.Live.List(ctx, &list, client.InNamespace(run.Namespace), selector); err != nil {
+			return nil, fmt.Errorf("list the events of Job %s: %w", run.Name, err)
+		}
+		for i := range list.Items {
+			object := list.Items[i].InvolvedObject
+			if object.Name == run.Name || strings.HasPrefix(object.Name, run.Name+"-") {
+				found = append(found, eventOf(&list.Items[i]))
+			}
+		}
+	}
+	return found, nil
+}
+
+// eventOf reads an event of either API: the older one has no series.
+func eventOf(event *corev1.Event) diagnosis.Event {
+	read := diagnosis.Event{
+		Object: event.InvolvedObject.Kind + "/" + event.InvolvedObject.Name,
+		Reason: event.Reason, Message: event.Message,
+		First: event.FirstTimestamp.Time, Last: event.LastTimestamp.Time, Count: max(event.Count, 1),
+	}
+	if read.First.IsZero() {
+		read.First, read.Last = event.EventTime.Time, event.EventTime.Time
+	}
+	if series := event.Series; series != nil {
+		read.Last, read.Count = series.LastObservedTime.Time, series.Count
+	}
+	return read
+}
+
+// jobOfRun reads the Kubernetes Job of the current run, nil when there is none
+// of ours. A Job that the cache does not show may be too new for it.
+func (r *Reconciler) jobOfRun(ctx context.Context, job *v1alpha1.PipelineJob) (*batchv1.Job, error) {
+	key := types.NamespacedName{Namespace: job.Namespace, Name: job.Status.Run.JobName}
+	run := &batchv1.Job{}
+	err := r.Get(ctx, key, run)
+	if apierrors.IsNotFound(err) && job.Status.Run.JobUID != "" && job.Status.Run.FinishedAt == nil {
+		err = r.Live.Get(ctx, key, run)
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Job %s: %w", key.Name, err)
+	}
+	if string(run.UID) != job.Status.Run.JobUID && job.Status.Run.JobUID != "" {
+		return nil, nil
+	}
+	return run, nil
+}
+
+func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alpha1.CustomAction) error {
+	switch next {
+	case stepAcknowledge:
+		return r.acknowledge(ctx, s.job)
+	case stepPlanRun:
+		return r.planRun(ctx, s.job)
+	case stepRenewSecret:
+		return r.renewSecret(ctx, s.job)
+	case stepCreateJob:
+		return r.createJob(ctx, s.job, action)
+	case stepReadProgress:
+		return r.readProgress(ctx, s)
+	case stepReportProgress:
+		return r.reportProgress(ctx, s.job)
+	case stepRecordClosed:
+		return r.recordClosed(ctx, s)
+	case stepNoteOverdue:
+		return r.noteOverdue(ctx, s.job)
+	case stepRecordResult:
+		return r.recordResult(ctx, s.job, s.outcome)
+	case stepRecordLost:
+		return r.recordFailure(ctx, s.job, v1alpha1.FailureSystemUnavailable,
+			fmt.Sprintf("the Kubernetes Job %s was deleted while it worked", s.job.Status.Run.JobName))
+	case stepCancel:
+		return r.cancel(ctx, s.job)
+	case stepStopRun:
+		return r.stopRun(ctx, s.run)
+	case stepReport:
+		return r.report(ctx, s.job)
+	case stepDropSecret:
+		return r.dropSecret(ctx, s.job)
+	case stepExpire:
+		return client.IgnoreNotFound(r.Delete(ctx, s.job))
+	case stepRelease:
+		return r.release(ctx, s.job)
+	default:
+		return fmt.Errorf("step %s is not known", next)
+	}
+}
+
+// codePipeline is the client for a job's account and region.
+func (r *Reconciler) codePipeline(ctx context.Context, job *v1alpha1.PipelineJob) (*codepipeline.Client, error) {
+	return r.AWS.For(ctx, identity.Of(job.Spec.AWS, r.ClusterID, job.Namespace))
+}

@@ -1,0 +1,335 @@
+package pipelinejob
+
+import (
+	"cmp"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+)
+
+// step is the next thing to do for a PipelineJob. Each has at most one
+// external effect, which is recorded before the next step is decided.
+type step string
+
+const (
+	// stepAcknowledge claims spec.job.
+	stepAcknowledge step = "Acknowledge"
+	// stepPlanRun records the number and name of the next run.
+	stepPlanRun step = "PlanRun"
+	// stepRenewSecret writes the Secret from a fresh GetJobDetails.
+	stepRenewSecret step = "RenewSecret"
+	// stepCreateJob makes the Kubernetes Job of the recorded run.
+	stepCreateJob step = "CreateJob"
+	// stepReadProgress reads what the steps say of their progress, and records
+	// what is new.
+	stepReadProgress step = "ReadProgress"
+	// stepReportProgress gives recorded progress to CodePipeline.
+	stepReportProgress step = "ReportProgress"
+	// stepRecordClosed records that CodePipeline waits for the job no more.
+	stepRecordClosed step = "RecordClosed"
+	// stepNoteOverdue tells that a continuation has not come for long.
+	stepNoteOverdue step = "NoteOverdue"
+	// stepRecordResult writes the end of the run to the status.
+	stepRecordResult step = "RecordResult"
+	// stepRecordLost records that the Kubernetes Job was deleted by somebody else.
+	stepRecordLost step = "RecordLost"
+	// stepCancel records the work as cancelled: the object is being deleted.
+	stepCancel step = "Cancel"
+	// stepStopRun deletes the Kubernetes Job of a run whose work was cancelled.
+	stepStopRun step = "StopRun"
+	// stepReport gives the recorded result to CodePipeline.
+	stepReport step = "Report"
+	// stepDropSecret deletes the Secret: nothing needs it any more.
+	stepDropSecret step = "DropSecret"
+	// stepExpire deletes the PipelineJob: its time to live is over.
+	stepExpire step = "Expire"
+	// stepRelease lets a PipelineJob that is being deleted go.
+	stepRelease step = "Release"
+	// stepWait does nothing until something changes, or after a while.
+	stepWait step = "Wait"
+)
+
+// DefaultRenewal is the age at which credentials are renewed: they live for about
+// 15 minutes, and the kubelet takes up to two to bring a changed Secret into a
+// pod.
+const DefaultRenewal = 5 * time.Minute
+
+const (
+	// longestAction is when the operator gives an action up: CodePipeline itself
+	// does after about 24 hours.
+	longestAction = 25 * time.Hour
+	// overdueAfter is when a continuation that has not come is talked about.
+	overdueAfter = 15 * time.Minute
+)
+
+// state is all that a decision about a PipelineJob is made from.
+type state struct {
+	job *v1alpha1.PipelineJob
+	// run is the Kubernetes Job of status.run, nil when there is none.
+	run *batchv1.Job
+	// pods are those of run.
+	pods []corev1.Pod
+	// outcome is what became of run.
+	outcome diagnosis.Outcome
+	// ttl is how long a settled job is kept; nil keeps it for ever.
+	ttl *time.Duration
+	// closed is why CodePipeline waits for the job no more; empty when it does.
+	closed string
+	// recheck is when to look again though nothing has changed; zero: never.
+	recheck time.Duration
+	// renewal is the age at which credentials are renewed; zero: DefaultRenewal.
+	renewal time.Duration
+	// progressEvery is the interval of spec.progress; zero: progress is not told.
+	progressEvery time.Duration
+	// progressRead is when the progress was last read.
+	progressRead time.Time
+	now          time.Time
+}
+
+// decide says what to do next, and how long to wait when that is stepWait
+// (zero: until something changes).
+func decide(s state) (step, time.Duration) {
+	if s.job.Settled() {
+		return s.settled()
+	}
+	if s.mustAcknowledge() {
+		if s.deleting() && !s.maybeOurs() {
+			return stepRelease, 0 // CodePipeline will hand the job out again
+		}
+		return stepAcknowledge, 0
+	}
+	if s.isClosed() {
+		return stepRecordClosed, 0
+	}
+	if s.job.AwaitsContinuation() {
+		return s.awaitingContinuation()
+	}
+	if s.mustReportProgress() {
+		return stepReportProgress, 0
+	}
+	if s.hasResult() {
+		if s.runStillWorks() {
+			return stepStopRun, 0
+		}
+		return stepReport, 0
+	}
+	if s.deleting() {
+		return stepCancel, 0
+	}
+	return s.working()
+}
+
+// working is the part of a job's life in which its Kubernetes Job matters.
+func (s state) working() (step, time.Duration) {
+	run := s.job.Status.Run
+	if run == nil || run.FinishedAt != nil {
+		return stepPlanRun, 0
+	}
+	needsSecret, renewIn := s.secretDue()
+	if run.JobUID == "" {
+		if needsSecret && renewIn <= 0 {
+			return stepRenewSecret, 0
+		}
+		return stepCreateJob, 0
+	}
+	if end := s.endOfRun(); end != "" {
+		return end, 0
+	}
+	if needsSecret && renewIn <= 0 {
+		return stepRenewSecret, 0
+	}
+	progressIn := s.progressDue()
+	if s.progressEvery > 0 && progressIn <= 0 {
+		return stepReadProgress, 0
+	}
+	return stepWait, soonest(s.recheck, renewIn, progressIn)
+}
+
+// endOfRun is the step that a run's end demands; empty while it goes on.
+func (s state) endOfRun() step {
+	switch {
+	case s.outcome.Ended():
+		return stepRecordResult
+	case s.run == nil || s.run.DeletionTimestamp != nil:
+		return stepRecordLost
+	default:
+		return ""
+	}
+}
+
+// soonest is the shortest of some waits, of which zero is none.
+func soonest(waits ...time.Duration) (first time.Duration) {
+	for _, wait := range waits {
+		if wait > 0 && (first == 0 || wait < first) {
+			first = wait
+		}
+	}
+	return first
+}
+
+// mustReportProgress says whether recorded progress is to be told. What is more
+// important takes its place, unless it may have been told already: then its
+// answer comes first.
+func (s state) mustReportProgress() bool {
+	token := s.job.Status.ProgressToken()
+	if token == "" {
+		return false
+	}
+	if underWay(s.job, progressCall(s.job)) {
+		return true
+	}
+	return s.job.Status.RunGoesOn() && s.endOfRun() == "" && !s.deleting()
+}
+
+// progressDue is how long it is until the progress is to be read.
+func (s state) progressDue() time.Duration {
+	if s.progressEvery == 0 {
+		return 0
+	}
+	last := s.progressRead
+	for _, at := range []*metav1.Time{s.job.Status.Run.StartedAt, s.recordedProgress()} {
+		if at != nil && at.After(last) {
+			last = at.Time
+		}
+	}
+	return last.Add(s.progressEvery).Sub(s.now)
+}
+
+func (s state) recordedProgress() *metav1.Time {
+	if s.job.Status.Progress == nil {
+		return nil
+	}
+	return &s.job.Status.Progress.RecordedAt
+}
+
+// isClosed says whether CodePipeline waits for the job no more. While a report
+// is under way its answer tells, and an action that a lost report of ours has
+// ended looks closed too.
+func (s state) isClosed() bool {
+	if call := s.job.Status.Call; call != nil && call.Operation != operationAcknowledge {
+		return s.givenUp()
+	}
+	return s.closed != "" || s.givenUp()
+}
+
+// givenUp says whether the action has taken longer than CodePipeline allows.
+func (s state) givenUp() bool {
+	since := s.job.Status.AcknowledgedAt
+	return since != nil && s.now.Sub(since.Time) > longestAction
+}
+
+// settled cleans up behind a job that CodePipeline waits for no more.
+func (s state) settled() (step, time.Duration) {
+	if s.runStillWorks() {
+		return stepStopRun, 0
+	}
+	if s.job.Status.Secret != nil {
+		return stepDropSecret, 0
+	}
+	if s.deleting() {
+		return stepRelease, 0
+	}
+	if s.ttl == nil {
+		return stepWait, 0
+	}
+	left := s.job.Status.ReportedAt.Add(*s.ttl).Sub(s.now)
+	if left <= 0 {
+		return stepExpire, 0
+	}
+	return stepWait, left
+}
+
+// awaitingContinuation holds even an object that is being deleted: the job
+// that is to come must be failed, or it would start the work again. A run whose
+// progress was told goes on meanwhile.
+func (s state) awaitingContinuation() (step, time.Duration) {
+	if s.job.Status.RunGoesOn() {
+		if end := s.endOfRun(); end != "" {
+			return end, 0
+		}
+		if s.deleting() {
+			return stepCancel, 0
+		}
+	} else {
+		if s.runStillWorks() {
+			return stepStopRun, 0
+		}
+		if s.job.Status.Secret != nil {
+			return stepDropSecret, 0
+		}
+	}
+	overdueIn := s.overdueIn()
+	if overdueIn < 0 {
+		return stepNoteOverdue, 0
+	}
+	return stepWait, soonest(s.recheck, overdueIn)
+}
+
+// overdueIn is how long it is until a continuation is overdue: negative when it
+// is to be told, zero when it was.
+func (s state) overdueIn() time.Duration {
+	since := s.job.Status.ContinuedAt
+	if since == nil {
+		return 0
+	}
+	if left := since.Add(overdueAfter).Sub(s.now); left > 0 {
+		return left
+	}
+	told := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionReported)
+	if told != nil && told.Reason == v1alpha1.ReasonContinuationOverdue {
+		return 0
+	}
+	return -1
+}
+
+func (s state) deleting() bool { return !s.job.DeletionTimestamp.IsZero() }
+
+// mustAcknowledge says whether spec.job is to be claimed. A job that is handed
+// out again, with a new nonce, was not: a claim whose answer was lost may have
+// been taken for one that had its effect.
+func (s state) mustAcknowledge() bool {
+	status := &s.job.Status
+	return s.job.Spec.Job.ID != status.AcknowledgedJobID || s.job.Spec.Job.Nonce != status.AcknowledgedNonce
+}
+
+// maybeOurs says whether a claim of this job may have had its effect.
+func (s state) maybeOurs() bool {
+	call := s.job.Status.Call
+	return call != nil && call.JobID == s.job.Spec.Job.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
+}
+
+// hasResult says whether the status holds something to report: a final
+// result, or the continuation token of a run that has ended.
+func (s state) hasResult() bool {
+	return meta.IsStatusConditionTrue(s.job.Status.Conditions, v1alpha1.ConditionComplete) || s.job.Status.ContinuationToken != ""
+}
+
+// runStillWorks says whether the Kubernetes Job is there and may have a pod
+// that works, or that tries to.
+func (s state) runStillWorks() bool {
+	return s.run != nil && s.run.DeletionTimestamp.IsZero() && !diagnosis.Finished(s.run)
+}
+
+// secretDue says whether the job needs a Secret, and when it is to be renewed.
+func (s state) secretDue() (bool, time.Duration) {
+	if !jobspec.NeedsSecret(s.job) {
+		return false, 0
+	}
+	secret := s.job.Status.Secret
+	if secret == nil || secret.RenewedAt == nil {
+		return true, 0
+	}
+	// The credentials of the job before last as long as they say: an update of the
+	// progress shall not cost a GetJobDetails too.
+	if secret.JobID != s.job.Spec.Job.ID && s.job.Status.Run.JobUID == "" {
+		return true, 0
+	}
+	return true, secret.RenewedAt.Add(cmp.Or(s.renewal, DefaultRenewal)).Sub(s.now)
+}

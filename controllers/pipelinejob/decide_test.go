@@ -1,0 +1,243 @@
+package pipelinejob
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+// change makes a state from the one before it; cases read as a job's history.
+type change func(*state)
+
+func TestDecide(t *testing.T) {
+	cases := map[string]struct {
+		history []change
+		want    step
+		wait    time.Duration
+	}{
+		"just polled":                                     {want: stepAcknowledge},
+		"the claim's answer is lost":                      {history: []change{calling("AcknowledgeJob")}, want: stepAcknowledge},
+		"acknowledged":                                    {history: []change{acknowledged}, want: stepPlanRun},
+		"run planned":                                     {history: []change{acknowledged, planned}, want: stepCreateJob},
+		"run planned, with artifacts":                     {history: []change{artifacts, acknowledged, planned}, want: stepRenewSecret},
+		"Secret written":                                  {history: []change{artifacts, acknowledged, planned, secretAge(0)}, want: stepCreateJob},
+		"Secret recorded, not written yet":                {history: []change{artifacts, acknowledged, planned, secretPlanned}, want: stepRenewSecret},
+		"Secret of an earlier job":                        {history: []change{artifacts, acknowledged, planned, secretOfOther}, want: stepRenewSecret},
+		"working":                                         {history: []change{acknowledged, planned, started}, want: stepWait},
+		"working, with artifacts: until renewal":          {history: []change{artifacts, acknowledged, planned, started, secretAge(2 * time.Minute)}, want: stepWait, wait: 3 * time.Minute},
+		"working, renewal due":                            {history: []change{artifacts, acknowledged, planned, started, secretAge(5 * time.Minute)}, want: stepRenewSecret},
+		"the Job ended well":                              {history: []change{acknowledged, planned, started, ended}, want: stepRecordResult},
+		"the Job vanished":                                {history: []change{acknowledged, planned, started, vanished}, want: stepRecordLost},
+		"the Job ended well, then is deleted":             {history: []change{acknowledged, planned, started, ended, jobDeleting}, want: stepRecordResult},
+		"the Job is being deleted":                        {history: []change{acknowledged, planned, started, jobDeleting}, want: stepRecordLost},
+		"result recorded":                                 {history: []change{acknowledged, planned, started, ended, complete}, want: stepReport},
+		"result recorded, Job gone":                       {history: []change{acknowledged, planned, started, vanished, complete}, want: stepReport},
+		"given up, but the Job still tries":               {history: []change{acknowledged, planned, started, complete}, want: stepStopRun},
+		"reported":                                        {history: []change{acknowledged, planned, started, ended, complete, reported}, want: stepWait},
+		"reported, Secret left":                           {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported}, want: stepDropSecret},
+		"reported, time to live left":                     {history: []change{acknowledged, planned, started, ended, complete, reported, ttl(time.Hour)}, want: stepWait, wait: time.Hour},
+		"reported, time to live over":                     {history: []change{acknowledged, planned, started, ended, complete, reported, ttl(0)}, want: stepExpire},
+		"acknowledged, then handed out anew":              {history: []change{acknowledged, planned, started, newNonce}, want: stepAcknowledge},
+		"claimed elsewhere":                               {history: []change{reported}, want: stepWait},
+		"claimed elsewhere, then handed out anew":         {history: []change{reported, newNonce}, want: stepAcknowledge},
+		"token recorded":                                  {history: []change{acknowledged, planned, started, ended, token}, want: stepReport},
+		"token reported":                                  {history: []change{acknowledged, planned, started, ended, token, delivered}, want: stepWait},
+		"token reported, Secret left":                     {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, token, delivered}, want: stepDropSecret},
+		"continued job polled":                            {history: []change{acknowledged, planned, started, ended, token, delivered, continued}, want: stepAcknowledge},
+		"continued job polled before delivery was known":  {history: []change{acknowledged, planned, started, ended, token, continued}, want: stepAcknowledge},
+		"continued job acknowledged":                      {history: []change{acknowledged, planned, started, ended, token, delivered, continued, acknowledged, tokenUsed}, want: stepPlanRun},
+		"deleted before the claim":                        {history: []change{deleting}, want: stepRelease},
+		"deleted while the claim's answer is lost":        {history: []change{calling("AcknowledgeJob"), deleting}, want: stepAcknowledge},
+		"deleted while planned":                           {history: []change{acknowledged, planned, deleting}, want: stepCancel},
+		"deleted while working":                           {history: []change{acknowledged, planned, started, deleting}, want: stepCancel},
+		"deleted, cancellation recorded: the Job must go": {history: []change{acknowledged, planned, started, deleting, complete}, want: stepStopRun},
+		"deleted, Job stopped":                            {history: []change{acknowledged, planned, started, deleting, complete, jobDeleting}, want: stepReport},
+		"deleted and reported":                            {history: []change{acknowledged, planned, started, deleting, complete, vanished, reported}, want: stepRelease},
+		"deleted with a result that waits":                {history: []change{acknowledged, planned, started, ended, complete, deleting}, want: stepReport},
+		"deleted while a continuation is to come":         {history: []change{acknowledged, planned, started, ended, token, delivered, deleting}, want: stepWait},
+		"deleted, then the continuation came":             {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued}, want: stepAcknowledge},
+		"deleted, the continuation is claimed":            {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued, acknowledged, tokenUsed}, want: stepCancel},
+	}
+	progress := map[string]struct {
+		history []change
+		want    step
+		wait    time.Duration
+	}{
+		"progress is to be read":                      {history: []change{working, readAgo(30 * time.Second)}, want: stepReadProgress},
+		"progress was read":                           {history: []change{working, readAgo(10 * time.Second)}, want: stepWait, wait: 20 * time.Second},
+		"progress was recorded a while ago":           {history: []change{working, readAgo(time.Hour), update(10 * time.Second), updateBack}, want: stepWait, wait: 20 * time.Second},
+		"an execution is to be looked at sooner":      {history: []change{working, readAgo(10 * time.Second), recheck(time.Second)}, want: stepWait, wait: time.Second},
+		"progress recorded":                           {history: []change{working, update(0)}, want: stepReportProgress},
+		"progress recorded, then the run ends":        {history: []change{working, update(0), ended}, want: stepRecordResult},
+		"progress recorded, then deleted":             {history: []change{working, update(0), deleting}, want: stepCancel},
+		"progress maybe told, then the run ends":      {history: []change{working, update(0), tellingProgress, ended}, want: stepReportProgress},
+		"progress maybe told, result recorded":        {history: []change{working, update(0), tellingProgress, ended, complete}, want: stepReportProgress},
+		"progress told":                               {history: []change{working, update(0), delivered}, want: stepWait},
+		"progress told, credentials age":              {history: []change{artifacts, working, secretAge(time.Hour), update(0), delivered}, want: stepWait},
+		"progress told, then the run ends":            {history: []change{working, update(0), delivered, ended}, want: stepRecordResult},
+		"progress told, then the Job vanishes":        {history: []change{working, update(0), delivered, vanished}, want: stepRecordLost},
+		"progress told, result recorded":              {history: []change{working, update(0), delivered, ended, complete}, want: stepWait},
+		"progress told, own token recorded":           {history: []change{working, update(0), delivered, ended, token}, want: stepWait},
+		"progress told, then deleted":                 {history: []change{working, update(0), delivered, deleting}, want: stepCancel},
+		"progress told, cancelled: the Job must go":   {history: []change{working, update(0), delivered, deleting, complete}, want: stepStopRun},
+		"the job of the progress is back":             {history: []change{working, update(0), delivered, continued}, want: stepAcknowledge},
+		"it is claimed: the run goes on":              {history: []change{working, update(0), delivered, continued, acknowledged, updateBack}, want: stepWait},
+		"it is claimed, and a result waits":           {history: []change{working, update(0), delivered, ended, complete, continued, acknowledged, updateBack}, want: stepReport},
+		"it is claimed, and an own token waits":       {history: []change{working, update(0), delivered, ended, token, continued, acknowledged, updateBack}, want: stepReport},
+		"it is claimed: credentials are still young":  {history: []change{artifacts, working, secretAge(2 * time.Minute), update(0), delivered, continued, acknowledged, updateBack}, want: stepWait, wait: 3 * time.Minute},
+		"stopped from elsewhere":                      {history: []change{working, closed}, want: stepRecordClosed},
+		"stopped while a continuation is to come":     {history: []change{working, ended, token, delivered, closed}, want: stepRecordClosed},
+		"stopped while progress is to come back":      {history: []change{working, update(0), delivered, closed}, want: stepRecordClosed},
+		"looks stopped, but a report is under way":    {history: []change{working, ended, complete, calling("PutJobSuccessResult"), closed}, want: stepReport},
+		"works longer than an action may":             {history: []change{working, claimedAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"reports longer than an action may":           {history: []change{working, ended, complete, calling("PutJobSuccessResult"), claimedAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"a continuation is to come":                   {history: []change{working, ended, token, delivered, continuedAgo(5 * time.Minute)}, want: stepWait, wait: 10 * time.Minute},
+		"a continuation is overdue":                   {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute)}, want: stepNoteOverdue},
+		"a continuation is overdue, and that is said": {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute), overdueSaid}, want: stepWait},
+	}
+	maps.Copy(cases, progress)
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := state{job: &v1alpha1.PipelineJob{}, now: noon}
+			s.job.Generation = 1
+			s.job.Spec.Job = v1alpha1.Job{ID: "job-1", Nonce: "1"}
+			for _, change := range c.history {
+				change(&s)
+			}
+			got, wait := decide(s)
+			g.Expect(got).To(Equal(c.want))
+			g.Expect(wait).To(Equal(c.wait))
+		})
+	}
+}
+
+func artifacts(s *state) { s.job.Spec.InputArtifacts = []v1alpha1.Artifact{{Name: "source"}} }
+
+func calling(operation string) change {
+	return func(s *state) {
+		s.job.Status.Call = &v1alpha1.Call{Operation: operation, JobID: s.job.Spec.Job.ID, Nonce: s.job.Spec.Job.Nonce}
+	}
+}
+
+func acknowledged(s *state) {
+	s.job.Status.AcknowledgedJobID, s.job.Status.AcknowledgedNonce = s.job.Spec.Job.ID, s.job.Spec.Job.Nonce
+}
+
+func planned(s *state) { s.job.Status.Run = &v1alpha1.Run{Number: 1, JobName: "job-1"} }
+
+func secretAge(age time.Duration) change {
+	return func(s *state) {
+		s.job.Status.Secret = &v1alpha1.SecretState{JobID: s.job.Spec.Job.ID, RenewedAt: &metav1.Time{Time: noon.Add(-age)}}
+	}
+}
+
+func secretPlanned(s *state) { s.job.Status.Secret = &v1alpha1.SecretState{JobID: s.job.Spec.Job.ID} }
+
+func secretOfOther(s *state) {
+	s.job.Status.Secret = &v1alpha1.SecretState{JobID: "earlier", RenewedAt: &metav1.Time{Time: noon}}
+}
+
+func started(s *state) {
+	s.job.Status.Run.JobUID = "uid"
+	s.run = &batchv1.Job{}
+}
+
+func ended(s *state) {
+	s.run.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
+	s.outcome = diagnosis.Outcome{Result: &result.Result{}}
+}
+
+func vanished(s *state) {
+	s.run = nil
+	s.outcome = diagnosis.Outcome{}
+}
+
+func jobDeleting(s *state) { s.run.DeletionTimestamp = &metav1.Time{Time: noon} }
+
+func complete(s *state) {
+	setCondition(&s.job.Status, v1alpha1.ConditionComplete, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "")
+	s.job.Status.Run.FinishedAt = &metav1.Time{Time: noon}
+}
+
+func token(s *state) {
+	s.job.Status.ContinuationToken = "again"
+	s.job.Status.Run.FinishedAt = &metav1.Time{Time: noon}
+}
+
+func tokenUsed(s *state) { s.job.Status.ContinuationToken = "" }
+
+func delivered(s *state) { s.job.Status.ReportedJobID = s.job.Spec.Job.ID }
+
+func reported(s *state) {
+	delivered(s)
+	s.job.Status.ReportedAt = &metav1.Time{Time: noon}
+	s.job.Status.ObservedGeneration = s.job.Generation
+}
+
+func newNonce(s *state) {
+	s.job.Spec.Job.Nonce = "2"
+	s.job.Generation++
+}
+
+func continued(s *state) {
+	s.job.Spec.Job = v1alpha1.Job{ID: "job-2", Nonce: "2", ContinuationToken: "again"}
+	s.job.Generation++
+}
+
+func working(s *state) {
+	acknowledged(s)
+	planned(s)
+	started(s)
+}
+
+// readAgo has progress told every 30 seconds, which was read a while ago.
+func readAgo(ago time.Duration) change {
+	return func(s *state) { s.progressEvery, s.progressRead = 30*time.Second, noon.Add(-ago) }
+}
+
+// update is progress that was recorded a while ago.
+func update(ago time.Duration) change {
+	return func(s *state) {
+		s.job.Status.Progress = &v1alpha1.ProgressReport{Updates: 1, RecordedAt: metav1.NewTime(noon.Add(-ago)), ContinuationToken: "again"}
+	}
+}
+
+// updateBack is the end of that.
+func updateBack(s *state) { s.job.Status.Progress.ContinuationToken = "" }
+
+func tellingProgress(s *state) {
+	call := progressCall(s.job)
+	s.job.Status.Call = &call
+}
+
+func recheck(in time.Duration) change { return func(s *state) { s.recheck = in } }
+
+func closed(s *state) { s.closed = "the execution was stopped" }
+
+func claimedAgo(ago time.Duration) change {
+	return func(s *state) { s.job.Status.AcknowledgedAt = &metav1.Time{Time: noon.Add(-ago)} }
+}
+
+func continuedAgo(ago time.Duration) change {
+	return func(s *state) { s.job.Status.ContinuedAt = &metav1.Time{Time: noon.Add(-ago)} }
+}
+
+func overdueSaid(s *state) {
+	setCondition(&s.job.Status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuationOverdue, "")
+}
+
+func ttl(d time.Duration) change { return func(s *state) { s.ttl = &d } }
+
+func deleting(s *state) { s.job.DeletionTimestamp = &metav1.Time{Time: noon} }

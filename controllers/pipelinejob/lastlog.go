@@ -1,0 +1,137 @@
+package pipelinejob
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+)
+
+// explain gives a failure's message as everybody may read it. The steps of a job
+// with secret properties know their values, and may print them, as a shell does
+// under "set -x": they are taken out of all that is told.
+func (r *Reconciler) explain(ctx context.Context, job *v1alpha1.PipelineJob, failure *diagnosis.Failure) (string, error) {
+	if len(job.Spec.SecretConfiguration) == 0 {
+		return failure.Message, nil
+	}
+	secrets, err := r.secretValues(ctx, job)
+	switch {
+	case err == nil:
+		return diagnosis.WithLog(masked(failure.Message, secrets), masked(r.lastLog(ctx, job.Namespace, failure.Log), secrets)), nil
+	case verdictOf(operationDetails, err, false) == verdictGone || r.pastReadGrace(job):
+		what, _, _ := strings.Cut(failure.Message, "\n")
+		return diagnosis.WithLog(what, "(What the step printed is left out: it may hold secrets of the action, and CodePipeline did not tell them any more.)"), nil
+	default:
+		return "", r.callFailed(ctx, job, v1alpha1.ConditionComplete, false,
+			fmt.Errorf("ask CodePipeline for the secrets that a step may have printed: %w", err))
+	}
+}
+
+// secretValues are those of the job's secret properties. They are asked for
+// anew: the operator does not keep them, and may not read Secrets.
+func (r *Reconciler) secretValues(ctx context.Context, job *v1alpha1.PipelineJob) ([]string, error) {
+	api, err := r.codePipeline(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	details, err := api.GetJobDetails(ctx, job.Spec.Job.ID)
+	if err != nil {
+		return nil, err
+	}
+	var values []string
+	for _, name := range job.Spec.SecretConfiguration {
+		values = append(values, details.Configuration[name])
+	}
+	return values, nil
+}
+
+// pastReadGrace reports whether reading the result has failed for longer than
+// ReadGrace: the condition has the time of the first failure.
+func (r *Reconciler) pastReadGrace(job *v1alpha1.PipelineJob) bool {
+	known := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionComplete)
+	return known != nil && r.Clock.Now().Sub(known.LastTransitionTime.Time) >= ReadGrace
+}
+
+// What a failure's message has of a step's log: at most as many lines as the
+// kubelet takes, and more bytes than any message has room for.
+const (
+	lastLogLines = 80
+	lastLogBytes = 64 << 10
+)
+
+// lastLog returns the last log lines of a step. A log that can't be read is no reason to
+// keep the failure back, which names it.
+func (r *Reconciler) lastLog(ctx context.Context, namespace string, from *diagnosis.StepLog) string {
+	if from == nil {
+		return ""
+	}
+	stream, err := r.Logs.Open(ctx, namespace, from.Pod, from.Container, lastLogLines)
+	if err != nil {
+		return fmt.Sprintf("(What it printed can't be read: %v)", err)
+	}
+	defer func() { _ = stream.Close() }() // it was only read from
+	var last tail
+	if _, err := io.Copy(&last, stream); err != nil {
+		return fmt.Sprintf("(What it printed can't be read: %v)", err)
+	}
+	return last.text()
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	content []byte
+	cut     bool
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.content = append(t.content, p...)
+	if over := len(t.content) - lastLogBytes; over > 0 {
+		t.content, t.cut = append(t.content[:0], t.content[over:]...), true
+	}
+	return len(p), nil
+}
+
+// text is the whole lines that were kept: a secret of which the first half was
+// cut off would not be known for one.
+func (t *tail) text() string {
+	text := string(t.content)
+	if t.cut {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	return text
+}
+
+// mask stands in the place of a secret.
+const mask = "***"
+
+// shortestLine is, in bytes, the shortest line of a secret of several lines that
+// is a secret by itself: braces and the like are none.
+const shortestLine = 4
+
+// masked takes secrets out of a text, as they are: not those that a program has
+// encoded. One of several lines is taken out line by line, too, because a log may
+// have only some of them.
+func masked(text string, secrets []string) string {
+	var parts []string
+	for _, secret := range secrets {
+		parts = append(parts, secret, strings.TrimSpace(secret))
+		for line := range strings.Lines(secret) {
+			if line = strings.TrimSpace(line); len(line) >= shortestLine {
+				parts = append(parts, line)
+			}
+		}
+	}
+	parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
+	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) }) // one may be part of another
+	var pairs []string
+	for _, part := range slices.Compact(parts) {
+		pairs = append(pairs, part, mask)
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}

@@ -1,0 +1,190 @@
+package pipelinejob
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// progressLines is how many of the last lines of its log the progress container
+// is asked for: a line may be cut while it is written.
+const progressLines = 3
+
+// readProgress reads what the steps say of their progress and, when it is new,
+// records it to be told.
+func (r *Reconciler) readProgress(ctx context.Context, s state) error {
+	r.reads.mark(s.job.UID, s.now)
+	given, err := r.progressOf(ctx, s.job.Namespace, s.pods)
+	if err != nil || given == nil {
+		return err
+	}
+	details := withProgress(s.job.Status.ExecutionDetails, *given)
+	if equality.Semantic.DeepEqual(s.job.Status.ExecutionDetails, details) {
+		return nil
+	}
+	return r.writeStatus(ctx, s.job, true, func(status *v1alpha1.PipelineJobStatus) {
+		if status.Progress == nil {
+			status.Progress = &v1alpha1.ProgressReport{}
+		}
+		status.Progress.Updates++
+		status.Progress.RecordedAt = metav1.NewTime(s.now)
+		status.Progress.ContinuationToken = fmt.Sprintf("progress/%s/%d", status.Run.JobName, status.Progress.Updates)
+		status.ExecutionDetails = details
+	})
+}
+
+// progressOf reads the log of the progress container of the run's newest pod;
+// nil when there is nothing in it yet.
+func (r *Reconciler) progressOf(ctx context.Context, namespace string, pods []corev1.Pod) (*result.Progress, error) {
+	for _, pod := range pods {
+		if !runs(pod, contract.ContainerProgress) {
+			continue
+		}
+		stream, err := r.Logs.Open(ctx, namespace, pod.Name, contract.ContainerProgress, progressLines)
+		if err != nil {
+			return nil, err
+		}
+		defer func(c io.Closer) { _ = c.Close() }(stream) // it was only read from
+		return result.LastProgress(stream)
+	}
+	return nil, nil
+}
+
+// runs says whether a container runs, and so has a log.
+func runs(pod corev1.Pod, container string) bool {
+	for _, status := range pod.Status.InitContainerStatuses {
+		if status.Name == container {
+			return status.State.Running != nil
+		}
+	}
+	return false
+}
+
+// withProgress is what is known of a run, with its progress.
+func withProgress(known *v1alpha1.ExecutionDetails, given result.Progress) *v1alpha1.ExecutionDetails {
+	details := &v1alpha1.ExecutionDetails{}
+	if known != nil {
+		details = known.DeepCopy()
+	}
+	if given.PercentComplete != nil {
+		details.PercentComplete = given.PercentComplete
+	}
+	if given.Summary != "" {
+		details.Summary = limits.Cut(given.Summary, limits.Summary)
+	}
+	if given.ExternalExecutionID != "" {
+		details.ExternalExecutionID = limits.Cut(given.ExternalExecutionID, limits.ExternalExecutionID)
+	}
+	return details
+}
+
+// progressCall is the call that tells recorded progress.
+func progressCall(job *v1alpha1.PipelineJob) v1alpha1.Call {
+	return v1alpha1.Call{Operation: operationSuccess, JobID: job.Spec.Job.ID, ContinuationToken: job.Status.ProgressToken()}
+}
+
+// reportProgress gives recorded progress to CodePipeline. That ends the job; the
+// one that comes back with the token takes over the run.
+func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	api, err := r.codePipeline(ctx, job)
+	if err != nil {
+		return err
+	}
+	earlier, err := r.recordCall(ctx, job, progressCall(job))
+	if err != nil {
+		return err
+	}
+	details := job.Status.ExecutionDetails
+	err = api.PutJobSuccessResult(ctx, codepipeline.Success{
+		JobID: job.Spec.Job.ID, ContinuationToken: job.Status.ProgressToken(),
+		Summary: details.Summary, ExternalExecutionID: details.ExternalExecutionID, PercentComplete: details.PercentComplete,
+	})
+	switch verdictOf(operationSuccess, err, earlier) {
+	case verdictTaken:
+		return r.progressReported(ctx, job)
+	case verdictGone:
+		return r.unreported(ctx, job, false, v1alpha1.ReasonJobNoLongerOpen,
+			"CodePipeline no longer waited for the progress: the execution was stopped, or the action timed out")
+	case verdictRefused:
+		return r.progressRefused(ctx, job, err)
+	case verdictAgain:
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
+	default:
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, false, err)
+	}
+}
+
+// progressReported records the delivery. There is no event: there would be one
+// in each interval.
+func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		status.ReportedJobID = job.Spec.Job.ID
+		status.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
+		status.Call = nil
+		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
+			"CodePipeline was told of the progress; the run goes on")
+	})
+	if err != nil {
+		return err
+	}
+	metrics.Report(naming.ActionOf(job), "Progress")
+	r.wake(job)
+	return nil
+}
+
+// progressRefused drops an update that CodePipeline will never take: the work
+// goes on, and its result is what counts.
+func (r *Reconciler) progressRefused(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		status.Call = nil
+		status.Progress.ContinuationToken = ""
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeWarning, v1alpha1.ReasonReportRefused, "ReportProgress", "CodePipeline refused the progress: "+cause.Error())
+	return nil
+}
+
+// reads remembers when the progress of each PipelineJob was last read, so that
+// reading it without news costs no write.
+type reads struct {
+	mu   sync.Mutex
+	last map[types.UID]time.Time
+}
+
+func (r *reads) mark(job types.UID, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		r.last = map[types.UID]time.Time{}
+	}
+	for other, before := range r.last { // those of jobs that have ended
+		if at.Sub(before) > longestAction {
+			delete(r.last, other)
+		}
+	}
+	r.last[job] = at
+}
+
+func (r *reads) of(job types.UID) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last[job]
+}

@@ -1,0 +1,476 @@
+package pipelinejob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	k8stypes "k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
+	"pgregory.net/rapid"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
+)
+
+// play is an emulated AWS, a Kubernetes in memory, and the steps of an operator
+// between them, taken one at a time. The poller is played.
+type play struct {
+	*WithT
+	ctx       context.Context
+	clock     *clocktesting.FakeClock
+	aws       *emulator.Emulator
+	pipelines *sdk.Client
+	kube      client.Client
+	operator  *Reconciler
+
+	executions []string
+	// theirs are action executions that another worker has claimed.
+	theirs map[string]bool
+	// made counts the Jobs that were created, by name.
+	made map[string]int
+	// secrets are those that are there.
+	secrets map[string]bool
+	// failing is how the next write of a PipelineJob or Job goes wrong.
+	failing writeFault
+}
+
+// writeFault is how a write goes wrong.
+type writeFault string
+
+const (
+	notWritten writeFault = "not written"
+	answerLost writeFault = "written, and the answer lost"
+)
+
+var workerType = codepipeline.ActionTypeID{Category: "Test", Provider: "work", Version: "1"}
+
+func newPlay(t *testing.T) *play {
+	p := &play{
+		WithT: NewWithT(t), ctx: t.Context(), clock: clocktesting.NewFakeClock(time.Now()),
+		theirs: map[string]bool{}, made: map[string]int{}, secrets: map[string]bool{},
+	}
+	var err error
+	p.aws, err = emulator.New(emulator.Options{Clock: p.clock, Buckets: []string{"source", "artifacts"}, CreateOnly: true})
+	p.Expect(err).NotTo(HaveOccurred())
+	p.Expect(p.aws.Start("127.0.0.1:0")).To(Succeed())
+	scheme := harness.NewScheme(p)
+	p.kube = fake.NewClientBuilder().WithScheme(scheme).
+		WithStatusSubresource(&v1alpha1.PipelineJob{}, &batchv1.Job{}, &corev1.Pod{}).WithInterceptorFuncs(p.interceptor()).Build()
+	p.declare()
+	p.restart()
+	return p
+}
+
+func (p *play) cloud() []func(*config.LoadOptions) error {
+	return []func(*config.LoadOptions) error{
+		config.WithBaseEndpoint(p.aws.URL()), config.WithRegion("us-east-1"), config.WithRetryMaxAttempts(1),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),
+	}
+}
+
+// declare makes the action, its type and a pipeline that uses it.
+func (p *play) declare() {
+	// Faults are the operator's: what the test itself asks may be asked again.
+	cfg, err := config.LoadDefaultConfig(p.ctx, append(p.cloud(), config.WithRetryMaxAttempts(retry.DefaultMaxAttempts))...)
+	p.Expect(err).NotTo(HaveOccurred())
+	p.pipelines = sdk.NewFromConfig(cfg)
+	_, err = s3.NewFromConfig(cfg).PutObject(p.ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
+	p.Expect(err).NotTo(HaveOccurred())
+	none := &types.ArtifactDetails{MaximumCount: 1}
+	_, err = p.pipelines.CreateCustomActionType(p.ctx, &sdk.CreateCustomActionTypeInput{
+		Category: "Test", Provider: aws.String("work"), Version: aws.String("1"), InputArtifactDetails: none, OutputArtifactDetails: none,
+	})
+	p.Expect(err).NotTo(HaveOccurred())
+	_, err = p.pipelines.CreatePipeline(p.ctx, &sdk.CreatePipelineInput{Pipeline: harness.ParallelPipeline()})
+	p.Expect(err).NotTo(HaveOccurred())
+	action := harness.NewAction("team")
+	p.Expect(p.kube.Create(p.ctx, action)).To(Succeed())
+}
+
+var errWrite = errors.New("the API server did not answer")
+
+// interceptor lets writes go wrong, and keeps Secrets, which are applied.
+func (p *play) interceptor() interceptor.Funcs {
+	return interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+			return p.write(func() error {
+				object.SetUID(k8stypes.UID("uid-" + object.GetName())) // as the API server does it
+				err := c.Create(ctx, object, options...)
+				if job, ok := object.(*batchv1.Job); ok && err == nil {
+					p.made[job.Name]++
+				}
+				return err
+			})
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+			return p.write(func() error { return c.SubResource(sub).Patch(ctx, object, patch, options...) })
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, _ ...client.DeleteOption) error {
+			if secret, ok := object.(*corev1.Secret); ok {
+				delete(p.secrets, secret.Name)
+				return nil
+			}
+			return c.Delete(ctx, object)
+		},
+		Apply: func(_ context.Context, _ client.WithWatch, object runtime.ApplyConfiguration, _ ...client.ApplyOption) error {
+			named, ok := object.(interface{ GetName() *string })
+			if !ok {
+				return fmt.Errorf("%T has no name", object)
+			}
+			return p.write(func() error {
+				p.secrets[*named.GetName()] = true
+				return nil
+			})
+		},
+	}
+}
+
+func (p *play) write(do func() error) error {
+	failing := p.failing
+	p.failing = ""
+	switch failing {
+	case notWritten:
+		return errWrite
+	case answerLost:
+		return errors.Join(do(), errWrite)
+	default:
+		return do()
+	}
+}
+
+// restart has another operator take over.
+func (p *play) restart() {
+	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, p.cloud()...)
+	p.operator = &Reconciler{
+		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{},
+		Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"}, Wake: func(k8stypes.NamespacedName) {},
+		Executions: NewExecutions(clients, time.Minute, p.clock),
+	}
+}
+
+// noEvents keeps no event.
+type noEvents struct{ events.EventRecorder }
+
+func (noEvents) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {}
+
+func (p *play) start(*rapid.T) {
+	started, err := p.pipelines.StartPipelineExecution(p.ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
+	p.Expect(err).NotTo(HaveOccurred())
+	p.executions = append(p.executions, *started.PipelineExecutionId)
+}
+
+// poll records jobs as the poller does.
+func (p *play) poll(*rapid.T) {
+	api, err := p.operator.AWS.For(p.ctx, codepipeline.Identity{Region: "us-east-1"})
+	p.Expect(err).NotTo(HaveOccurred())
+	jobs, err := api.PollForJobs(p.ctx, workerType, nil, 2)
+	if err != nil {
+		return // it is polled again
+	}
+	for _, polled := range jobs {
+		p.record(polled)
+	}
+}
+
+func (p *play) record(polled codepipeline.Job) {
+	now := metav1.NewTime(p.clock.Now())
+	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "team", Name: naming.PipelineJobName("work", polled.Pipeline.ActionExecutionID, polled.ID), Finalizers: []string{v1alpha1.FinalizerPipelineJob},
+		Generation: 1,
+	}}
+	job.Spec = v1alpha1.PipelineJobSpec{
+		ActionRef: v1alpha1.ActionReference{Name: "work"}, AWS: v1alpha1.AWS{Region: "us-east-1"},
+		Pipeline: v1alpha1.PipelineContext{
+			Name: polled.Pipeline.Name, ExecutionID: polled.Pipeline.ExecutionID, ActionExecutionID: polled.Pipeline.ActionExecutionID,
+		},
+		InputArtifacts: []v1alpha1.Artifact{{Name: "source", S3Location: v1alpha1.S3Location{BucketName: "b", ObjectKey: "k"}}},
+		Job:            v1alpha1.Job{ID: polled.ID, Nonce: polled.Nonce, ContinuationToken: polled.ContinuationToken, PolledAt: &now},
+	}
+	err := p.kube.Create(p.ctx, job)
+	if !apierrors.IsAlreadyExists(err) {
+		return // recorded; or lost, to be handed out again
+	}
+	known := &v1alpha1.PipelineJob{}
+	p.Expect(p.kube.Get(p.ctx, client.ObjectKeyFromObject(job), known)).To(Succeed())
+	before := known.DeepCopy()
+	known.Spec.Job = job.Spec.Job
+	known.Generation++ // as the API server does it
+	p.Expect(p.kube.Patch(p.ctx, known, client.MergeFrom(before))).To(Succeed())
+}
+
+func (p *play) pipelineJobs() []v1alpha1.PipelineJob {
+	var list v1alpha1.PipelineJobList
+	p.Expect(p.kube.List(p.ctx, &list)).To(Succeed())
+	return list.Items
+}
+
+func (p *play) reconcile(t *rapid.T) {
+	if names := p.names(); len(names) > 0 {
+		p.step(rapid.SampledFrom(names).Draw(t, "job"))
+	}
+}
+
+func (p *play) names() (names []string) {
+	for _, job := range p.pipelineJobs() {
+		names = append(names, job.Name)
+	}
+	return names
+}
+
+// step is one reconciliation; its error means that it comes again.
+func (p *play) step(name string) {
+	_, _ = p.operator.Reconcile(p.ctx, ctrl.Request{NamespacedName: k8stypes.NamespacedName{Namespace: "team", Name: name}})
+}
+
+func (p *play) fault(t *rapid.T) {
+	operation := rapid.SampledFrom([]string{"AcknowledgeJob", "PutJobSuccessResult", "PutJobFailureResult", "GetJobDetails", "PollForJobs"}).Draw(t, "operation")
+	// Throttling would slow the test down as it does the operator.
+	kind := rapid.SampledFrom([]emulator.FaultKind{emulator.ServerError, emulator.ServerErrorAfter, emulator.ResetBefore, emulator.ResetAfter, emulator.AccessDenied}).Draw(t, "kind")
+	p.Expect(p.aws.Inject(emulator.Fault{Operation: operation, Kind: kind})).To(Succeed())
+}
+
+func (p *play) failWrite(t *rapid.T) {
+	p.failing = rapid.SampledFrom([]writeFault{notWritten, answerLost}).Draw(t, "moment")
+}
+
+// running are the Jobs that have not ended.
+func (p *play) running() []batchv1.Job {
+	var list batchv1.JobList
+	p.Expect(p.kube.List(p.ctx, &list)).To(Succeed())
+	return slices.DeleteFunc(list.Items, func(job batchv1.Job) bool { return diagnosis.Finished(&job) })
+}
+
+func (p *play) endRun(t *rapid.T) {
+	jobs := p.running()
+	if len(jobs) == 0 {
+		return
+	}
+	message := rapid.SampledFrom([]string{`{"result":{"summary":"done"}}`, `{"result":{"continuationToken":"later"}}`, ""}).Draw(t, "result")
+	p.end(&jobs[0], message)
+}
+
+// end ends a Job, with a result or with a step that failed.
+func (p *play) end(job *batchv1.Job, message string) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Namespace: job.Namespace, Labels: map[string]string{batchv1.JobNameLabel: job.Name}}}
+	condition := batchv1.JobComplete
+	if message == "" {
+		condition = batchv1.JobFailed
+		pod.Status = corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{harness.Terminated("work", 3, "broken")}}
+	} else {
+		pod.Status = corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{harness.Terminated(contract.ContainerReport, 0, message)}}
+	}
+	p.failing = ""
+	status := pod.Status
+	p.Expect(p.kube.Create(p.ctx, pod)).To(Succeed())
+	pod.Status = status
+	p.Expect(p.kube.Status().Update(p.ctx, pod)).To(Succeed())
+	job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{Type: condition, Status: corev1.ConditionTrue})
+	p.Expect(p.kube.Status().Update(p.ctx, job)).To(Succeed())
+}
+
+// deleteJob deletes a Job by hand. Of one whose making is not recorded yet nobody
+// can tell afterwards that it was there: it is made again.
+func (p *play) deleteJob(*rapid.T) {
+	recorded := map[string]bool{}
+	for _, job := range p.pipelineJobs() {
+		if run := job.Status.Run; run != nil && run.JobUID != "" {
+			recorded[run.JobName] = true
+		}
+	}
+	for _, job := range p.running() {
+		if recorded[job.Name] {
+			p.Expect(p.kube.Delete(p.ctx, &job)).To(Succeed())
+			return
+		}
+	}
+}
+
+func (p *play) deletePipelineJob(t *rapid.T) {
+	if names := p.names(); len(names) > 0 {
+		job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: rapid.SampledFrom(names).Draw(t, "job")}}
+		p.Expect(client.IgnoreNotFound(p.kube.Delete(p.ctx, job))).To(Succeed())
+	}
+}
+
+func (p *play) abandon(t *rapid.T) {
+	if len(p.executions) == 0 {
+		return
+	}
+	id := rapid.SampledFrom(p.executions).Draw(t, "execution")
+	_, _ = p.pipelines.StopPipelineExecution(p.ctx, &sdk.StopPipelineExecutionInput{ // it may be over
+		PipelineName: aws.String("p"), PipelineExecutionId: &id, Abandon: true,
+	})
+}
+
+func (p *play) wait(t *rapid.T) {
+	p.clock.Step(time.Duration(rapid.IntRange(1, 600).Draw(t, "seconds")) * time.Second)
+}
+
+// otherWorker polls, and claims what it gets or forgets it.
+func (p *play) otherWorker(t *rapid.T) {
+	defer p.withoutFaults()() // they are the operator's
+	polled, err := p.pipelines.PollForJobs(p.ctx, &sdk.PollForJobsInput{ActionTypeId: harness.WorkType()})
+	if err != nil || len(polled.Jobs) == 0 || !rapid.Bool().Draw(t, "claims") {
+		return
+	}
+	job := polled.Jobs[0]
+	if _, err := p.pipelines.AcknowledgeJob(p.ctx, &sdk.AcknowledgeJobInput{JobId: job.Id, Nonce: job.Nonce}); err == nil {
+		p.theirs[*job.Data.PipelineContext.Action.ActionExecutionId] = true
+	}
+}
+
+func (p *play) withoutFaults() (again func()) {
+	faults := p.aws.Faults()
+	p.aws.ClearFaults()
+	return func() {
+		for _, fault := range faults {
+			p.Expect(p.aws.Inject(fault)).To(Succeed())
+		}
+	}
+}
+
+// invariants hold after each step.
+func (p *play) invariants(t *rapid.T) {
+	for name, times := range p.made {
+		if times > 1 {
+			t.Fatalf("Job %s was made %d times", name, times)
+		}
+	}
+}
+
+// settle lets the world run, without faults, until nothing is left to do, or for
+// longer than anything may take.
+func (p *play) settle() {
+	p.aws.ClearFaults()
+	p.failing = ""
+	p.restart()
+	for round := range 40 {
+		p.clock.Step(2 * time.Minute)
+		p.poll(nil)
+		for range 12 {
+			for _, job := range p.pipelineJobs() {
+				p.step(job.Name)
+			}
+		}
+		for _, job := range p.running() {
+			p.end(&job, `{"result":{"summary":"done"}}`)
+		}
+		if p.unended() == "" {
+			return
+		}
+		if round%8 == 7 {
+			p.restart() // which is not held up by the rate limit
+		}
+	}
+}
+
+// actions are the work actions of all executions, by their IDs.
+func (p *play) actions() map[string]types.ActionExecutionDetail {
+	actions := map[string]types.ActionExecutionDetail{}
+	list, err := p.pipelines.ListActionExecutions(p.ctx, &sdk.ListActionExecutionsInput{PipelineName: aws.String("p")})
+	p.Expect(err).NotTo(HaveOccurred())
+	for _, action := range list.ActionExecutionDetails {
+		if *action.ActionName == "work" {
+			actions[*action.ActionExecutionId] = action
+		}
+	}
+	return actions
+}
+
+// told is what the objects say of an action.
+func (p *play) told(action string) string {
+	for _, job := range p.pipelineJobs() {
+		if job.Spec.Pipeline.ActionExecutionID == action {
+			return fmt.Sprintf("PipelineJob %s: %+v %+v", job.Name, job.Spec.Job, job.Status)
+		}
+	}
+	return "there is no PipelineJob of it"
+}
+
+// unended is what has not ended yet, or was left behind.
+func (p *play) unended() string {
+	for id, action := range p.actions() {
+		if action.Status == types.ActionExecutionStatusInProgress && !p.theirs[id] {
+			return fmt.Sprintf("action %s is still in progress: %s", id, p.told(id))
+		}
+	}
+	for _, job := range p.pipelineJobs() {
+		if !job.Settled() {
+			return fmt.Sprintf("PipelineJob %s is stuck: %+v", job.Name, job.Status)
+		}
+	}
+	if len(p.secrets) > 0 {
+		return fmt.Sprintf("Secrets are left: %v", p.secrets)
+	}
+	if left := p.running(); len(left) > 0 {
+		return fmt.Sprintf("Job %s still works", left[0].Name)
+	}
+	return ""
+}
+
+// expectTruth expects that the objects say what CodePipeline says.
+func (p *play) expectTruth(t *rapid.T) {
+	actions := p.actions()
+	for _, job := range p.pipelineJobs() {
+		action := actions[job.Spec.Pipeline.ActionExecutionID]
+		switch {
+		case p.theirs[*action.ActionExecutionId]: // two worked on it: CodePipeline does not fence them
+		case action.Status == types.ActionExecutionStatusAbandoned:
+			// A report whose answer was lost may have come before that, or after.
+		case job.Status.Phase == v1alpha1.PhaseSucceeded && action.Status != types.ActionExecutionStatusSucceeded,
+			job.Status.Phase == v1alpha1.PhaseFailed && action.Status != types.ActionExecutionStatusFailed:
+			t.Fatalf("PipelineJob %s is %s, but the action is %s", job.Name, job.Status.Phase, action.Status)
+		}
+	}
+}
+
+// TestProtocolHolds plays random sequences of what may happen to jobs: no job is
+// lost, no run is made twice, no object gets stuck, and what the objects say is
+// what CodePipeline says.
+func TestProtocolHolds(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := newPlay(t)
+		defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+		p.start(rt)
+		p.poll(rt)
+		rt.Repeat(map[string]func(*rapid.T){
+			"start": p.start, "poll": p.poll, "reconcile": p.reconcile, "reconcile again": p.reconcile, "and again": p.reconcile,
+			"fault": p.fault, "failWrite": p.failWrite, "restart": func(*rapid.T) { p.restart() },
+			"endRun": p.endRun, "deleteJob": p.deleteJob, "deletePipelineJob": p.deletePipelineJob,
+			"abandon": p.abandon, "wait": p.wait, "otherWorker": p.otherWorker, "": p.invariants,
+		})
+		p.settle()
+		if left := p.unended(); left != "" {
+			rt.Fatal(left)
+		}
+		p.expectTruth(rt)
+	})
+}

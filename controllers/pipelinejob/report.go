@@ -1,0 +1,187 @@
+package pipelinejob
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+)
+
+const (
+	operationSuccess = "PutJobSuccessResult"
+	operationFailure = "PutJobFailureResult"
+)
+
+// report gives the recorded result to CodePipeline. The call is written down
+// before it is made: when its answer is lost, the next try finds the job no
+// longer open, and only the record tells a delivered result from a job that
+// was stopped.
+func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	api, err := r.codePipeline(ctx, job)
+	if err != nil {
+		return err
+	}
+	operation := operationSuccess
+	if job.Status.FailureDetails != nil {
+		operation = operationFailure
+	}
+	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operation, ContinuationToken: job.Status.ContinuationToken})
+	if err != nil {
+		return err
+	}
+	if operation == operationFailure {
+		err = api.PutJobFailureResult(ctx, failureOf(job))
+	} else {
+		err = api.PutJobSuccessResult(ctx, successOf(job))
+	}
+	switch verdictOf(operation, err, earlier) {
+	case verdictTaken:
+		return r.reported(ctx, job)
+	case verdictGone:
+		return r.unreported(ctx, job, false, v1alpha1.ReasonJobNoLongerOpen,
+			"CodePipeline no longer waited for the result: the execution was stopped, or the action timed out")
+	case verdictRefused:
+		return r.refused(ctx, job, operation, err)
+	case verdictAgain:
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
+	default:
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, false, err)
+	}
+}
+
+// reported records the delivery. A continuation leaves the job open: it comes
+// back under another ID.
+func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	continues := job.Status.ContinuationToken != ""
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		status.ReportedJobID = job.Spec.Job.ID
+		status.Call = nil
+		if continues {
+			status.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
+			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
+				"CodePipeline took the continuation token of job "+job.Spec.Job.ID)
+			return
+		}
+		now := metav1.NewTime(r.Clock.Now())
+		status.ReportedAt = &now
+		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionTrue, v1alpha1.ReasonReported,
+			"CodePipeline took the result of job "+job.Spec.Job.ID)
+	})
+	if err != nil {
+		return err
+	}
+	result := string(job.Status.Phase)
+	if continues {
+		result = "Continued"
+	}
+	metrics.Report(naming.ActionOf(job), result)
+	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonReported, "Report", "CodePipeline took the result of job "+job.Spec.Job.ID)
+	r.wake(job)
+	return nil
+}
+
+// unreported settles a job whose result nobody takes. The write is guarded where
+// no answer to a call would be lost with it.
+func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, reason, message string) error {
+	err := r.writeStatus(ctx, job, guarded, func(status *v1alpha1.PipelineJobStatus) {
+		now := metav1.NewTime(r.Clock.Now())
+		status.Call = nil
+		status.ReportedAt = &now
+		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)
+	})
+	if err != nil {
+		return err
+	}
+	metrics.Report(naming.ActionOf(job), "Unreported")
+	r.event(job, corev1.EventTypeWarning, reason, "Report", message)
+	r.wake(job)
+	return nil
+}
+
+// recordClosed settles a job that CodePipeline waits for no more.
+func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
+	why := s.closed
+	if why == "" {
+		why = fmt.Sprintf("the action has taken longer than %s: CodePipeline gives up after about 24 hours", longestAction)
+	}
+	return r.unreported(ctx, s.job, true, v1alpha1.ReasonJobNoLongerOpen, why)
+}
+
+// noteOverdue tells, once, that CodePipeline has not handed an action out again.
+func (r *Reconciler) noteOverdue(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	message := fmt.Sprintf("CodePipeline took a continuation token more than %s ago and has not handed the action out again: was its execution stopped, or does another worker poll for it?", overdueAfter)
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuationOverdue, message)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeWarning, v1alpha1.ReasonContinuationOverdue, "AwaitContinuation", message)
+	return nil
+}
+
+// refused turns a success that CodePipeline will never take into a failure
+// that says so: an action without a result would hang until it times out.
+func (r *Reconciler) refused(ctx context.Context, job *v1alpha1.PipelineJob, operation string, cause error) error {
+	if operation == operationFailure {
+		return r.unreported(ctx, job, false, v1alpha1.ReasonReportRefused, cause.Error())
+	}
+	return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
+		fmt.Sprintf("the work succeeded, but CodePipeline refused its result: %v", cause))
+}
+
+// successOf is the request made from the status.
+func successOf(job *v1alpha1.PipelineJob) codepipeline.Success {
+	status := &job.Status
+	success := codepipeline.Success{
+		JobID:             job.Spec.Job.ID,
+		ContinuationToken: status.ContinuationToken,
+		OutputVariables:   status.OutputVariables,
+	}
+	if details := status.ExecutionDetails; details != nil {
+		success.Summary = details.Summary
+		success.ExternalExecutionID = details.ExternalExecutionID
+		success.PercentComplete = details.PercentComplete
+	}
+	if revision := status.CurrentRevision; revision != nil {
+		success.CurrentRevision = &codepipeline.Revision{
+			Revision:         revision.Revision,
+			ChangeIdentifier: revision.ChangeIdentifier,
+			Created:          timeOf(revision.Created),
+			Summary:          revision.RevisionSummary,
+		}
+	}
+	return success
+}
+
+// failureOf is the request made from the status.
+func failureOf(job *v1alpha1.PipelineJob) codepipeline.Failure {
+	failure := job.Status.FailureDetails
+	return codepipeline.Failure{
+		JobID:               job.Spec.Job.ID,
+		Type:                string(failure.Type),
+		Message:             failure.Message,
+		ExternalExecutionID: failure.ExternalExecutionID,
+	}
+}
+
+func timeOf(t *metav1.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return &t.Time
+}
+
+// event records an event about a PipelineJob.
+func (r *Reconciler) event(job *v1alpha1.PipelineJob, kind, reason, action, note string) {
+	r.Events.Eventf(job, nil, kind, reason, action, "%s", limits.CutBytes(note, limits.EventNote))
+}

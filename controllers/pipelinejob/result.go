@@ -1,0 +1,202 @@
+package pipelinejob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+// recordResult writes what became of the run to the status, before anything is
+// reported: from then on, no report depends on a pod.
+func (r *Reconciler) recordResult(ctx context.Context, job *v1alpha1.PipelineJob, outcome diagnosis.Outcome) error {
+	if outcome.Failure != nil {
+		message, err := r.explain(ctx, job, outcome.Failure)
+		if err != nil {
+			return err
+		}
+		return r.recordFailure(ctx, job, outcome.Failure.Type, message)
+	}
+	given := outcome.Result
+	if outcome.Log != nil {
+		read, err := r.readLog(ctx, job.Namespace, *outcome.Log)
+		if errors.Is(err, result.ErrLogLost) {
+			return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable, "the result of the work was lost: "+err.Error())
+		}
+		if err != nil {
+			return r.resultUnread(ctx, job, err)
+		}
+		given = read
+	}
+	if err := given.Validate(); err != nil {
+		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, "the result of the work breaks a rule: "+err.Error())
+	}
+	err := r.recordGiven(ctx, job.DeepCopy(), given)
+	if apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) { // it would be for ever
+		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, "Kubernetes can't hold the result of the work: "+err.Error())
+	}
+	return err
+}
+
+func (r *Reconciler) recordGiven(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
+	if given.ContinuationToken != "" {
+		return r.recordContinuation(ctx, job, given)
+	}
+	return r.recordSuccess(ctx, job, given)
+}
+
+// readLog reads a result from the log of a pod's report container.
+func (r *Reconciler) readLog(ctx context.Context, namespace string, from diagnosis.LogResult) (*result.Result, error) {
+	stream, err := r.Logs.Open(ctx, namespace, from.Pod, contract.ContainerReport, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func(c io.Closer) { _ = c.Close() }(stream) // it was only read from
+	return result.FromLog(stream, from.Pointer)
+}
+
+// ReadGrace is how long a log that can't be read is tried again: its node may be
+// cut off for a while. After that the log counts as lost.
+const ReadGrace = 10 * time.Minute
+
+// resultUnread leaves word of a result that can't be read, since when the
+// condition tells, until ReadGrace is over.
+func (r *Reconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
+	if r.pastReadGrace(job) {
+		return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable,
+			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, tell those who run the cluster", ReadGrace, cause))
+	}
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRetrying,
+			Message:            limits.Cut("the result of the work can't be read: "+cause.Error(), limits.ConditionMessage),
+			LastTransitionTime: metav1.NewTime(r.Clock.Now()),
+		})
+	})
+	return errors.Join(cause, err)
+}
+
+func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		r.endRun(job, given)
+		if status.ExecutionDetails.PercentComplete == nil {
+			status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
+		}
+		status.OutputVariables = given.OutputVariables
+		status.FinishedAt = status.Run.FinishedAt
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
+		setCondition(status, v1alpha1.ConditionComplete, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, status.ExecutionDetails.Summary)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "RecordResult", "The work succeeded")
+	return nil
+}
+
+// recordContinuation ends a run that asked, with a token, to be run again.
+func (r *Reconciler) recordContinuation(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		r.endRun(job, given)
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete) // of a log that could not be read at first
+		status.ContinuationToken = given.ContinuationToken
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
+			fmt.Sprintf("run %d ended with a continuation token; the next run starts when CodePipeline hands the action out again", status.Run.Number))
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonContinuing, "RecordResult",
+		fmt.Sprintf("Run %d ended with a continuation token", job.Status.Run.Number))
+	return nil
+}
+
+// endRun takes over what a run gave back, with defaults for what it left out.
+func (r *Reconciler) endRun(job *v1alpha1.PipelineJob, given *result.Result) {
+	now := metav1.NewTime(r.Clock.Now())
+	forgetProgress(job)
+	status := &job.Status
+	status.Run.FinishedAt = &now
+	if status.ExecutionDetails == nil {
+		status.ExecutionDetails = &v1alpha1.ExecutionDetails{}
+	}
+	details := status.ExecutionDetails
+	details.Summary = limits.Cut(given.Summary, limits.Summary)
+	if details.Summary == "" {
+		details.Summary = defaultSummary(status.Run)
+	}
+	if given.ExternalExecutionID != "" {
+		details.ExternalExecutionID = limits.Cut(given.ExternalExecutionID, limits.ExternalExecutionID)
+	}
+	details.PercentComplete = given.PercentComplete
+	if revision := given.CurrentRevision; revision != nil {
+		status.CurrentRevision = &v1alpha1.CurrentRevision{
+			Revision:         revision.Revision,
+			ChangeIdentifier: revision.ChangeIdentifier,
+			RevisionSummary:  limits.Cut(revision.RevisionSummary, limits.RevisionSummary),
+		}
+		if revision.Created != nil {
+			status.CurrentRevision.Created = ptr.To(metav1.NewTime(*revision.Created))
+		}
+	}
+}
+
+// forgetProgress drops an update of the progress that was not told yet: the
+// result takes its place. One that may have been told stays until that is known.
+func forgetProgress(job *v1alpha1.PipelineJob) {
+	told := job.AwaitsContinuation() || underWay(job, progressCall(job))
+	if job.Status.Progress != nil && !told {
+		job.Status.Progress.ContinuationToken = ""
+	}
+}
+
+// defaultSummary says what ran, and for how long.
+func defaultSummary(run *v1alpha1.Run) string {
+	if run.StartedAt == nil {
+		return "Job " + run.JobName
+	}
+	return fmt.Sprintf("Job %s took %s", run.JobName, run.FinishedAt.Sub(run.StartedAt.Time).Round(time.Second))
+}
+
+func (r *Reconciler) recordFailure(ctx context.Context, job *v1alpha1.PipelineJob, kind v1alpha1.FailureType, message string) error {
+	return r.recordEnd(ctx, job, v1alpha1.ReasonFailed, &v1alpha1.FailureDetails{Type: kind, Message: message})
+}
+
+// recordEnd writes a failure, which is final, to the status.
+func (r *Reconciler) recordEnd(ctx context.Context, job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) error {
+	failure.Message = limits.Cut(failure.Message, limits.FailureMessage) // the status shows what is sent
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		now := metav1.NewTime(r.Clock.Now())
+		status.FinishedAt = &now
+		if status.Run != nil {
+			if status.Run.FinishedAt == nil {
+				status.Run.FinishedAt = &now
+			}
+			failure.ExternalExecutionID = job.Namespace + "/" + status.Run.JobName
+		}
+		forgetProgress(job)
+		status.FailureDetails = failure
+		status.ContinuationToken = ""
+		status.OutputVariables = nil
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
+		setCondition(status, v1alpha1.ConditionComplete, metav1.ConditionTrue, reason, failure.Message)
+	})
+	if err != nil {
+		return err
+	}
+	r.event(job, corev1.EventTypeWarning, reason, "RecordResult", fmt.Sprintf("%s: %s", failure.Type, failure.Message))
+	return nil
+}

@@ -1,0 +1,144 @@
+package pipelinejob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
+)
+
+// MaxPreviousRuns bounds status.previousRuns.
+const MaxPreviousRuns = 10
+
+// planRun records the next run, and that it gets a Secret, before they are made:
+// whatever becomes of the job, it is then known what may be there to delete.
+func (r *Reconciler) planRun(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		number := int32(1)
+		if status.Run != nil {
+			number = status.Run.Number + 1
+			status.PreviousRuns = append(status.PreviousRuns, *status.Run)
+			status.PreviousRuns = status.PreviousRuns[max(0, len(status.PreviousRuns)-MaxPreviousRuns):]
+		}
+		status.Run = &v1alpha1.Run{
+			Number:            number,
+			JobName:           naming.JobName(job, number),
+			ContinuationToken: job.Spec.Job.ContinuationToken,
+		}
+		if status.Secret == nil && jobspec.NeedsSecret(job) {
+			status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID}
+		}
+	})
+}
+
+// createJob makes the Kubernetes Job of the planned run. One that is there
+// already is taken over when it is ours: an earlier try made it.
+func (r *Reconciler) createJob(ctx context.Context, job *v1alpha1.PipelineJob, action *v1alpha1.CustomAction) error {
+	if action == nil {
+		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
+			fmt.Sprintf("the CustomAction %q is gone: there is no jobTemplate to run", job.Spec.ActionRef.Name))
+	}
+	built, err := jobspec.Build(action, job, *job.Status.Run, r.JobOptions)
+	if invalid := (*jobspec.FieldError)(nil); errors.As(err, &invalid) {
+		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
+			fmt.Sprintf("CustomAction %s: %v", action.Name, err))
+	}
+	if err != nil {
+		return err
+	}
+	if err := controllerutil.SetControllerReference(job, built, r.Scheme()); err != nil {
+		return err
+	}
+	// From a stale reading it may have been made already, and deleted by somebody:
+	// made again, the work would be done twice.
+	if err := staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
+		return err
+	}
+	err = r.Create(ctx, built)
+	switch {
+	case err == nil:
+		return r.jobStarted(ctx, job, built)
+	case apierrors.IsAlreadyExists(err):
+		return r.adoptJob(ctx, job, built.Name)
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
+			fmt.Sprintf("Kubernetes refused the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
+	case apierrors.IsForbidden(err):
+		return r.recordFailure(ctx, job, v1alpha1.FailurePermissionError,
+			fmt.Sprintf("Kubernetes did not admit the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
+	default:
+		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, false, fmt.Errorf("create Job %s: %w", built.Name, err))
+	}
+}
+
+func (r *Reconciler) adoptJob(ctx context.Context, job *v1alpha1.PipelineJob, name string) error {
+	existing := &batchv1.Job{}
+	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: job.Namespace, Name: name}, existing); err != nil {
+		return fmt.Errorf("read Job %s: %w", name, err)
+	}
+	if !metav1.IsControlledBy(existing, job) {
+		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, false,
+			fmt.Errorf("a Job named %s exists that does not belong to this PipelineJob: delete it", name))
+	}
+	return r.jobStarted(ctx, job, existing)
+}
+
+func (r *Reconciler) jobStarted(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) error {
+	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		now := metav1.NewTime(r.Clock.Now())
+		status.Run.JobUID = string(run.UID)
+		status.Run.StartedAt = &now
+		status.ExecutionDetails = &v1alpha1.ExecutionDetails{ExternalExecutionID: job.Namespace + "/" + run.Name}
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "Job "+run.Name+" was created")
+	})
+	if err != nil {
+		return err
+	}
+	if polled := job.Spec.Job.PolledAt; polled != nil {
+		metrics.Start(job.Status.Run.StartedAt.Sub(polled.Time))
+	}
+	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonJobStarted, "CreateJob", "Created Job "+run.Name)
+	return nil
+}
+
+// stopRun deletes the Kubernetes Job and, with it, its pods.
+func (r *Reconciler) stopRun(ctx context.Context, run *batchv1.Job) error {
+	err := r.Delete(ctx, run, client.PropagationPolicy(metav1.DeletePropagationBackground),
+		client.Preconditions{UID: &run.UID})
+	if err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("delete Job %s: %w", run.Name, err))
+	}
+	return nil
+}
+
+// cancel records, as the result, that the object was deleted.
+func (r *Reconciler) cancel(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	return r.recordEnd(ctx, job, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{
+		Type:    v1alpha1.FailureJobFailed,
+		Message: fmt.Sprintf("cancelled: the PipelineJob %s/%s was deleted", job.Namespace, job.Name),
+	})
+}
+
+// release removes the finalizer: CodePipeline waits for nothing more.
+func (r *Reconciler) release(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	before := job.DeepCopy()
+	if !controllerutil.RemoveFinalizer(job, v1alpha1.FinalizerPipelineJob) {
+		return nil
+	}
+	if err := r.Patch(ctx, job, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("release PipelineJob %s: %w", job.Name, err))
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package pipelinejob
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
+)
+
+// renewSecret writes the job's Secret from what CodePipeline says now, and
+// records of when it is. It is applied, never read.
+func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	api, err := r.codePipeline(ctx, job)
+	if err != nil {
+		return err
+	}
+	// A stale reading may want what has just been written.
+	if err := staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
+		return err
+	}
+	now := metav1.NewTime(r.Clock.Now())
+	details, err := api.GetJobDetails(ctx, job.Spec.Job.ID)
+	if err != nil {
+		return r.detailsFailed(ctx, job, err)
+	}
+	secret, err := secretOf(job, details)
+	if err != nil {
+		return err
+	}
+	if err := r.Apply(ctx, secret, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
+		return fmt.Errorf("write Secret %s: %w", naming.SecretName(job), err)
+	}
+	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID, RenewedAt: &now}
+	})
+}
+
+// operationDetails has no effect: it only reads.
+const operationDetails = "GetJobDetails"
+
+// detailsFailed tells a job that CodePipeline has closed from one whose
+// details can't be had just now, which its condition says.
+func (r *Reconciler) detailsFailed(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
+	if verdictOf(operationDetails, cause, false) == verdictGone {
+		return r.unreported(ctx, job, true, v1alpha1.ReasonJobNoLongerOpen,
+			"CodePipeline no longer knows the job: the execution was stopped, or the action timed out")
+	}
+	if job.Status.Run != nil && job.Status.Run.JobUID == "" { // else the work goes on
+		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, false, cause)
+	}
+	return cause
+}
+
+func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1ac.SecretApplyConfiguration, error) {
+	data := map[string][]byte{}
+	for _, name := range job.Spec.SecretConfiguration {
+		data[naming.SecretConfigKey(name)] = []byte(details.Configuration[name])
+	}
+	if jobspec.HasArtifacts(job) {
+		content, err := json.Marshal(handoverOf(job, details))
+		if err != nil {
+			return nil, fmt.Errorf("encode the handover: %w", err)
+		}
+		data[contract.HandoverKey] = content
+	}
+	return corev1ac.Secret(naming.SecretName(job), job.Namespace).
+		WithType(corev1.SecretTypeOpaque).
+		WithLabels(naming.Labels(job)).
+		WithOwnerReferences(metav1ac.OwnerReference().
+			WithAPIVersion(v1alpha1.GroupVersion.String()).
+			WithKind("PipelineJob").
+			WithName(job.Name).
+			WithUID(job.UID).
+			WithController(true).
+			WithBlockOwnerDeletion(true)).
+		WithData(data), nil
+}
+
+func handoverOf(job *v1alpha1.PipelineJob, details codepipeline.Job) contract.Handover {
+	return contract.Handover{
+		JobID:  details.ID,
+		Region: job.Spec.AWS.Region,
+		Credentials: contract.Credentials{
+			AccessKeyID:     details.Credentials.AccessKeyID,
+			SecretAccessKey: details.Credentials.SecretAccessKey,
+			SessionToken:    details.Credentials.SessionToken,
+		},
+		InputArtifacts:  handedOver(details.InputArtifacts),
+		OutputArtifacts: handedOver(details.OutputArtifacts),
+		EncryptionKeyID: details.EncryptionKey.ID,
+	}
+}
+
+func handedOver(artifacts []codepipeline.Artifact) []contract.Artifact {
+	var places []contract.Artifact
+	for _, artifact := range artifacts {
+		places = append(places, contract.Artifact{Name: artifact.Name, Bucket: artifact.Bucket, ObjectKey: artifact.ObjectKey})
+	}
+	return places
+}
+
+// dropSecret deletes the Secret of a job that needs it no more.
+func (r *Reconciler) dropSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: naming.SecretName(job)}}
+	if err := r.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete Secret %s: %w", secret.Name, err)
+	}
+	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) { status.Secret = nil })
+}
+
+func (r *Reconciler) wake(job *v1alpha1.PipelineJob) {
+	r.Wake(types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name})
+}

@@ -1,0 +1,117 @@
+package pipelinejob
+
+import (
+	"context"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
+)
+
+// world is harness.World with a reconciler.
+type world struct{ *harness.World }
+
+func newWorld(t *testing.T) *world { return &world{harness.New(t)} }
+
+// reconciler is one whose steps a test takes by itself, with readings of its
+// own choice.
+func (w *world) reconciler() *Reconciler {
+	return &Reconciler{
+		Client: w.Kube, Live: w.Kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, w.Cloud()...), Clock: clock.RealClock{},
+		Events: events.NewFakeRecorder(100), JobOptions: jobspec.Options{RunnerImage: "operator:test"},
+		Wake: func(types.NamespacedName) {},
+	}
+}
+
+// recorded makes a PipelineJob whose status is as change leaves it.
+func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus)) *v1alpha1.PipelineJob {
+	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.Namespace}}
+	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work", "us-east-1"
+	job.Spec.Job = v1alpha1.Job{ID: "00000000-0000-0000-0000-000000000001", Nonce: "1"}
+	w.Expect(w.Kube.Create(w.Ctx, job)).To(Succeed())
+	w.Expect(w.reconciler().writeStatus(w.Ctx, job, true, change)).To(Succeed())
+	return job
+}
+
+// passOn makes a reading stale: the status is written again behind its back.
+func (w *world) passOn(reading *v1alpha1.PipelineJob) {
+	newest := reading.DeepCopy()
+	w.Expect(w.reconciler().writeStatus(w.Ctx, newest, true, func(status *v1alpha1.PipelineJobStatus) {
+		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, v1alpha1.ReasonRetrying, "written meanwhile")
+	})).To(Succeed())
+}
+
+// TestStaleReadingMakesNoCall has a reading show a claim or a report as under
+// way when a newer version of the object is there: taken for a repeat, the
+// claim of another worker's job would count as ours.
+func TestStaleReadingMakesNoCall(t *testing.T) {
+	steps := map[string]func(*Reconciler, context.Context, *v1alpha1.PipelineJob) error{
+		operationAcknowledge: (*Reconciler).acknowledge,
+		operationSuccess:     (*Reconciler).report,
+		operationDetails:     (*Reconciler).renewSecret,
+	}
+	for operation, step := range steps {
+		t.Run(operation, func(t *testing.T) {
+			w := newWorld(t)
+			stale := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
+				status.Call = &v1alpha1.Call{Operation: operation, JobID: "00000000-0000-0000-0000-000000000001", Since: metav1.Now(), Tries: 1}
+				if operation == operationAcknowledge {
+					status.Call.Nonce = "1"
+				}
+			})
+			w.passOn(stale)
+			w.Expect(apierrors.IsConflict(step(w.reconciler(), w.Ctx, stale))).To(BeTrue())
+			w.Expect(w.AWS.Journal()).To(BeEmpty(), "CodePipeline was not called")
+		})
+	}
+}
+
+func TestStaleReadingMakesNoJob(t *testing.T) {
+	w := newWorld(t)
+	action := w.Action()
+	stale := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
+		status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1"}
+	})
+	w.passOn(stale)
+	w.Expect(apierrors.IsConflict(w.reconciler().createJob(w.Ctx, stale, action))).To(BeTrue())
+	w.Expect(w.Jobs(w)).To(BeEmpty())
+}
+
+// TestEndIsSeenBeforeThePods has the cache show that a Job has ended and not
+// yet the pod that holds its result.
+func TestEndIsSeenBeforeThePods(t *testing.T) {
+	w := newWorld(t)
+	r := w.reconciler()
+	pj := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
+		status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1"}
+	})
+	w.Expect(r.createJob(w.Ctx, pj, w.Action())).To(Succeed())
+	w.Succeed(&w.Jobs(w)[0], result.Result{Summary: "done"})
+
+	cache, err := client.NewWithWatch(w.Config, client.Options{Scheme: w.Kube.Scheme()})
+	w.Expect(err).NotTo(HaveOccurred())
+	r.Client = interceptor.NewClient(cache, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if _, pods := list.(*corev1.PodList); pods {
+				return nil // none yet
+			}
+			return c.List(ctx, list, opts...)
+		},
+	})
+	s, _, err := r.gather(w.Ctx, pj)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(s.outcome.Result).To(Equal(&result.Result{Summary: "done"}))
+}

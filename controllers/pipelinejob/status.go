@@ -1,0 +1,121 @@
+package pipelinejob
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+)
+
+// writeStatus is the one place that writes the status of a PipelineJob: it
+// applies change, sums up, and patches what became different.
+//
+// A guarded write fails with a conflict when job is not the newest version. It
+// comes before each claim and report, so that none follows from a stale
+// reading. Only the writes that record the answers to those are not guarded:
+// job is then what the guarded write gave back, and the answer must not be lost
+// because the poller moved spec.job on in the meantime.
+func (r *Reconciler) writeStatus(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, change func(*v1alpha1.PipelineJobStatus)) error {
+	before := job.DeepCopy()
+	change(&job.Status)
+	job.Status.ObservedGeneration = job.Generation
+	for i := range job.Status.Conditions {
+		job.Status.Conditions[i].ObservedGeneration = job.Generation
+	}
+	job.Status.Phase = phaseOf(job)
+	patch := client.MergeFrom(before)
+	if guarded {
+		patch = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	}
+	if err := r.Status().Patch(ctx, job, patch); err != nil {
+		return fmt.Errorf("write the status of PipelineJob %s: %w", job.Name, err)
+	}
+	return nil
+}
+
+// phaseOf sums up a job's conditions for people.
+func phaseOf(job *v1alpha1.PipelineJob) v1alpha1.Phase {
+	status := &job.Status
+	complete := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionComplete)
+	if complete != nil && complete.Status != metav1.ConditionTrue {
+		complete = nil // the result can't be read yet
+	}
+	switch {
+	case status.ReportedAt != nil:
+		return finalPhase(status, complete)
+	case status.AcknowledgedJobID == "":
+		return v1alpha1.PhasePending
+	case job.AwaitsContinuation() && !status.RunGoesOn() && complete == nil:
+		return v1alpha1.PhaseContinuing
+	case complete != nil, status.ContinuationToken != "":
+		return v1alpha1.PhaseReporting
+	case status.RunGoesOn() && status.Run.JobUID != "":
+		return v1alpha1.PhaseRunning
+	default:
+		return v1alpha1.PhaseAcknowledged
+	}
+}
+
+func finalPhase(status *v1alpha1.PipelineJobStatus, complete *metav1.Condition) v1alpha1.Phase {
+	reported := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReported)
+	switch {
+	case status.AcknowledgedJobID == "":
+		return v1alpha1.PhaseDropped
+	case complete == nil || complete.Reason == v1alpha1.ReasonCancelled || !reported:
+		return v1alpha1.PhaseCancelled
+	case complete.Reason == v1alpha1.ReasonSucceeded:
+		return v1alpha1.PhaseSucceeded
+	default:
+		return v1alpha1.PhaseFailed
+	}
+}
+
+func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: kind, Status: is, Reason: reason,
+		Message: limits.Cut(message, limits.ConditionMessage)})
+}
+
+// recordCall writes down that a call is about to be tried. It returns whether
+// the same call was under way already: then an earlier try may have had its
+// effect. The write is guarded for later tries, too: a stale reading may show a
+// call as under way whose answer has long been recorded.
+func (r *Reconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, call v1alpha1.Call) (earlier bool, err error) {
+	call.JobID = job.Spec.Job.ID
+	earlier = underWay(job, call)
+	return earlier, r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		if earlier {
+			status.Call.Tries++
+			return
+		}
+		status.ReportedAt = nil
+		call.Since, call.Tries = metav1.NewTime(r.Clock.Now()), 1
+		status.Call = &call
+	})
+}
+
+// underWay says whether a call was tried and its answer is not known.
+func underWay(job *v1alpha1.PipelineJob, call v1alpha1.Call) bool {
+	known := job.Status.Call
+	return known != nil && known.Operation == call.Operation && known.JobID == call.JobID &&
+		known.Nonce == call.Nonce && known.ContinuationToken == call.ContinuationToken
+}
+
+// callFailed leaves word of a call that will be tried again. A call that
+// certainly had no effect is no longer under way.
+func (r *Reconciler) callFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, noEffect bool, cause error) error {
+	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+		setCondition(status, condition, metav1.ConditionFalse, v1alpha1.ReasonRetrying, cause.Error())
+		if noEffect {
+			status.Call = nil
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return cause
+}

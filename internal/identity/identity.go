@@ -1,0 +1,19 @@
+// Package identity says as whom the operator calls AWS for the objects of a
+// namespace.
+package identity
+
+import (
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+)
+
+// Of returns the identity for objects of a namespace. The external ID of an assumed
+// role names the cluster and the namespace, so that the role's trust policy can say
+// who may use it.
+func Of(aws v1alpha1.AWS, clusterID, namespace string) codepipeline.Identity {
+	id := codepipeline.Identity{Region: aws.Region, RoleARN: aws.RoleARN}
+	if id.RoleARN != "" {
+		id.ExternalID = clusterID + "/" + namespace
+	}
+	return id
+}

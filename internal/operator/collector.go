@@ -1,0 +1,120 @@
+package operator
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
+)
+
+var (
+	inFlightGauge = prometheus.NewDesc("pipelinejob_jobs_in_flight",
+		"PipelineJobs that are not reported yet, by CustomAction.", []string{"namespace", "action"}, nil)
+	freeGauge = prometheus.NewDesc("pipelinejob_free_slots",
+		"How many more jobs a CustomAction's polling.maxConcurrentJobs has room for.", []string{"namespace", "action"}, nil)
+	oldestGauge = prometheus.NewDesc("pipelinejob_oldest_unreported_job_age_seconds",
+		"Age of the oldest PipelineJob that is not reported yet, by CustomAction; 0 without any.", []string{"namespace", "action"}, nil)
+	readyGauge = prometheus.NewDesc("pipelinejob_custom_action_ready",
+		"1 for a CustomAction that is ready, 0 for one that is not.", []string{"namespace", "action"}, nil)
+)
+
+// scrapeTimeout bounds a reading of the cache for a scrape.
+const scrapeTimeout = 5 * time.Second
+
+// collector makes metrics of what a scrape finds in the cache: they are always
+// current, and there is no series of an object that is gone. Only the leader has
+// any to show.
+type collector struct {
+	reader  client.Reader
+	clock   clock.PassiveClock
+	elected <-chan struct{}
+	log     logr.Logger
+}
+
+// Describe implements prometheus.Collector.
+func (collector) Describe(descs chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{inFlightGauge, freeGauge, oldestGauge, readyGauge} {
+		descs <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (i collector) Collect(found chan<- prometheus.Metric) {
+	select {
+	case <-i.elected:
+	default:
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	var actions v1alpha1.CustomActionList
+	var jobs v1alpha1.PipelineJobList
+	if err := i.reader.List(ctx, &actions, client.UnsafeDisableDeepCopy); err != nil {
+		i.log.Error(err, "Metrics lack the CustomActions")
+		return
+	}
+	if err := i.reader.List(ctx, &jobs, client.MatchingFields{poller.IndexInFlight: poller.OfAnyAction}, client.UnsafeDisableDeepCopy); err != nil {
+		i.log.Error(err, "Metrics lack the PipelineJobs")
+		return
+	}
+	tallies := tally(jobs.Items, i.clock.Now())
+	for n := range actions.Items {
+		action := &actions.Items[n]
+		counted := tallies[client.ObjectKeyFromObject(action)]
+		show := func(desc *prometheus.Desc, value float64) {
+			found <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, action.Namespace, action.Name)
+		}
+		show(inFlightGauge, float64(counted.inFlight))
+		show(freeGauge, float64(max(0, action.Spec.Polling.MaxConcurrentJobs-counted.slots)))
+		show(oldestGauge, counted.oldest.Seconds())
+		show(readyGauge, ready(action))
+	}
+}
+
+// counted is what there is of an action's unsettled jobs.
+type counted struct {
+	inFlight, slots int32
+	oldest          time.Duration
+}
+
+func tally(jobs []v1alpha1.PipelineJob, now time.Time) map[types.NamespacedName]counted {
+	tallies := map[types.NamespacedName]counted{}
+	for i := range jobs {
+		name := naming.ActionOf(&jobs[i])
+		of := tallies[name]
+		of.inFlight++
+		if poller.TakesSlot(&jobs[i]) {
+			of.slots++
+		}
+		of.oldest = max(of.oldest, now.Sub(jobs[i].CreationTimestamp.Time))
+		tallies[name] = of
+	}
+	return tallies
+}
+
+func ready(action *v1alpha1.CustomAction) float64 {
+	if meta.IsStatusConditionTrue(action.Status.Conditions, v1alpha1.ConditionReady) {
+		return 1
+	}
+	return 0
+}
+
+// observeCall counts a call to AWS.
+func observeCall(operation string, took time.Duration, err error) {
+	result := "ok"
+	if err != nil {
+		result = codepipeline.KindOf(err).String()
+	}
+	metrics.Request(operation, took, result)
+}

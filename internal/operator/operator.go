@@ -1,0 +1,227 @@
+// Package operator wires the manager, the controllers, the poller, the event queue
+// and the metrics together.
+package operator
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/prometheus/client_golang/prometheus"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/controllers/customaction"
+	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/logs"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
+	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
+)
+
+// Options are what the operator needs beside a manager.
+type Options struct {
+	Clock clock.Clock
+	// Workload says how Jobs are made.
+	JobOptions jobspec.Options
+	// ClusterID goes into the external ID with which roles are assumed.
+	ClusterID string
+	// ExecutionInterval is the time between two looks at a pipeline execution, to
+	// notice that it was stopped; zero: none.
+	ExecutionInterval time.Duration
+	// CredentialsRenewal is the age at which the credentials of a job's artifacts
+	// are renewed; zero: DefaultRenewal.
+	CredentialsRenewal time.Duration
+	// MaxConcurrentJobs bounds the jobs in flight of all actions together; zero: no
+	// bound but their own.
+	MaxConcurrentJobs int32
+	// AllowedRoles are as in codepipeline.Clients.AllowRoles.
+	AllowedRoles []string
+	// EventQueueURL is that of an SQS queue with CodePipeline's events; empty: none.
+	EventQueueURL string
+	// Metrics takes those that are read from the cache; nil: none are shown.
+	Metrics prometheus.Registerer
+	// Logs are those of pods; nil for the cluster's.
+	Logs pipelinejob.PodLogs
+	// AWSConfig configures the clients of AWS, besides the environment.
+	AWSConfig []func(*config.LoadOptions) error
+}
+
+// NewScheme knows all types that the operator handles.
+func NewScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	return scheme, v1alpha1.AddToScheme(scheme)
+}
+
+// CacheOptions keep only the Jobs and Pods of PipelineJobs in memory, and of
+// no object who manages which field.
+func CacheOptions() (cache.Options, error) {
+	ours, err := labels.NewRequirement(v1alpha1.LabelPipelineJob, selection.Exists, nil)
+	if err != nil {
+		return cache.Options{}, err
+	}
+	selected := cache.ByObject{Label: labels.NewSelector().Add(*ours)}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject:         map[client.Object]cache.ByObject{&batchv1.Job{}: selected, &corev1.Pod{}: selected},
+	}, nil
+}
+
+// pollChanges is room for as many changes of polling as may come up before the
+// reconciler takes them.
+const pollChanges = 1024
+
+// Setup adds the poller, both reconcilers and, with a queue, the reader of
+// CodePipeline's events to a manager.
+func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	if o.Logs == nil {
+		pods, err := kubernetes.NewForConfig(mgr.GetConfig())
+		if err != nil {
+			return fmt.Errorf("make a client for pod logs: %w", err)
+		}
+		o.Logs = logs.NewCluster(pods)
+	}
+	aws := codepipeline.NewClients(codepipeline.ClientsOptions{AllowRoles: o.AllowedRoles, Observe: observeCall}, o.AWSConfig...)
+	changed := make(chan event.TypedGenericEvent[types.NamespacedName], pollChanges)
+	polls := newPoller(ctx, mgr, aws, o, changed)
+	if err := mgr.Add(polls); err != nil {
+		return fmt.Errorf("add the poller: %w", err)
+	}
+	recorder := mgr.GetEventRecorder("pipelinejob-operator")
+	actions := &customaction.Reconciler{
+		Client:      mgr.GetClient(),
+		Live:        mgr.GetAPIReader(),
+		AWS:         aws,
+		Poller:      polls,
+		PollChanged: changed,
+		ClusterID:   o.ClusterID,
+		Clock:       o.Clock,
+		Events:      recorder,
+		JobOptions:  o.JobOptions,
+	}
+	if err := actions.SetupWithManager(ctx, mgr, controllerOptions()); err != nil {
+		return fmt.Errorf("set up the CustomAction controller: %w", err)
+	}
+	jobs := &pipelinejob.Reconciler{
+		Client:     mgr.GetClient(),
+		Live:       mgr.GetAPIReader(),
+		AWS:        aws,
+		Clock:      o.Clock,
+		Events:     recorder,
+		JobOptions: o.JobOptions,
+		ClusterID:  o.ClusterID,
+		Logs:       o.Logs,
+		Renewal:    o.CredentialsRenewal,
+		Wake:       polls.Wake,
+		Executions: pipelinejob.NewExecutions(aws, o.ExecutionInterval, o.Clock),
+	}
+	if err := jobs.SetupWithManager(mgr, controllerOptions()); err != nil {
+		return fmt.Errorf("set up the PipelineJob controller: %w", err)
+	}
+	if err := addCollector(mgr, o); err != nil {
+		return err
+	}
+	return addEventQueue(ctx, mgr, o, polls)
+}
+
+// Retries after errors: from a second to a minute, without end. An action stays
+// open in CodePipeline for about 24 hours.
+const (
+	retryFirst = time.Second
+	retryLast  = time.Minute
+	workers    = 10
+)
+
+func controllerOptions() controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: workers,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryLast),
+	}
+}
+
+func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	for _, index := range []struct {
+		object  client.Object
+		field   string
+		extract client.IndexerFunc
+	}{
+		{&v1alpha1.PipelineJob{}, poller.IndexInFlight, poller.IndexByAction},
+		{&v1alpha1.PipelineJob{}, indexActionExecution, indexByActionExecution},
+	} {
+		if err := indexer.IndexField(ctx, index.object, index.field, index.extract); err != nil {
+			return fmt.Errorf("index %T by %s: %w", index.object, index.field, err)
+		}
+	}
+	return nil
+}
+
+func newPoller(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients, o Options, changed chan<- event.TypedGenericEvent[types.NamespacedName]) *poller.Poller {
+	return &poller.Poller{
+		Client:        mgr.GetClient(),
+		Live:          mgr.GetAPIReader(),
+		AWS:           aws,
+		Clock:         o.Clock,
+		MaxConcurrent: o.MaxConcurrentJobs,
+		Polled:        metrics.Poll,
+		Changed: func(action types.NamespacedName) {
+			select {
+			case changed <- event.TypedGenericEvent[types.NamespacedName]{Object: action}:
+			case <-ctx.Done():
+			}
+		},
+		Log: mgr.GetLogger().WithName("poller"),
+	}
+}
+
+func addCollector(mgr ctrl.Manager, o Options) error {
+	if o.Metrics == nil {
+		return nil
+	}
+	err := o.Metrics.Register(collector{reader: mgr.GetClient(), clock: o.Clock, elected: mgr.Elected(), log: mgr.GetLogger().WithName("metrics")})
+	if err != nil {
+		return fmt.Errorf("register the metrics of jobs: %w", err)
+	}
+	return nil
+}
+
+func addEventQueue(ctx context.Context, mgr ctrl.Manager, o Options, polls *poller.Poller) error {
+	if o.EventQueueURL == "" {
+		return nil
+	}
+	log := mgr.GetLogger().WithName("events")
+	queue, err := eventqueue.New(ctx, eventqueue.Options{
+		URL: o.EventQueueURL, Clock: o.Clock, Log: log, Observe: observeCall, Count: metrics.Message,
+		Handler: &eventHandler{Client: mgr.GetClient(), poller: polls, log: log},
+	}, o.AWSConfig...)
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(queue); err != nil {
+		return fmt.Errorf("add the reader of the event queue: %w", err)
+	}
+	return nil
+}

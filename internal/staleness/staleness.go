@@ -1,0 +1,25 @@
+// Package staleness keeps the reconcilers from acting on an outdated cache.
+package staleness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Check returns a conflict error if known is not the newest version of the object:
+// what follows from it may have been done already. It reads past the cache, into
+// newest.
+func Check(ctx context.Context, live client.Reader, known, newest client.Object) error {
+	if err := live.Get(ctx, client.ObjectKeyFromObject(known), newest); err != nil {
+		return fmt.Errorf("read %s: %w", known.GetName(), err)
+	}
+	if newest.GetResourceVersion() == known.GetResourceVersion() {
+		return nil
+	}
+	return apierrors.NewConflict(schema.GroupResource{}, known.GetName(), errors.New("the cache is behind"))
+}

@@ -1,0 +1,325 @@
+// Package harness is what tests of the reconcilers stand on: an API server (envtest),
+// an emulated AWS, and functions that play the kubelet and the Job controller. It
+// starts no operator: package integration does.
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/go-logr/logr"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	runtimescheme "k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+)
+
+var (
+	environment = &envtest.Environment{
+		CRDDirectoryPaths: []string{filepath.Join(repository(), "config", "crd", "bases")}, ErrorIfCRDPathMissing: true,
+	}
+	startEnvironment = sync.OnceValues(func() (*rest.Config, error) { return environment.Start() })
+)
+
+// repository is the root of the source tree.
+func repository() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// Run is for TestMain: it runs the tests, several at a time because they mostly
+// wait, and stops the API server.
+func Run(m *testing.M) {
+	logf.SetLogger(logr.Discard())
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	if environment.Config != nil {
+		if err := environment.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the API server:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// NewScheme knows Kubernetes' own types and the operator's.
+func NewScheme(g Gomega) *runtimescheme.Scheme {
+	scheme := runtimescheme.NewScheme()
+	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	return scheme
+}
+
+// World is an API server with a namespace of its own, and an emulated AWS. There is
+// no kubelet and no Job controller: the test plays them.
+type World struct {
+	*WithT
+	T         *testing.T
+	Ctx       context.Context
+	Kube      client.Client
+	Config    *rest.Config
+	Namespace string
+	AWS       *emulator.Emulator
+	Pipelines *sdk.Client
+	Objects   *s3.Client
+	Logs      *LogBook
+	Clock     *Clock
+	// Endpoint is where the operator finds AWS.
+	Endpoint string
+}
+
+// New returns a World.
+func New(t *testing.T, adjust ...func(*emulator.Options)) *World {
+	w := &World{WithT: NewWithT(t), T: t, Ctx: t.Context(), Logs: &LogBook{}, Clock: &Clock{}}
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("KUBEBUILDER_ASSETS is not set: run 'make test-unit', or set it to bin/k8s")
+	}
+	var err error
+	w.Config, err = startEnvironment()
+	w.Expect(err).NotTo(HaveOccurred())
+	scheme := NewScheme(w)
+	w.Kube, err = client.New(w.Config, client.Options{Scheme: scheme})
+	w.Expect(err).NotTo(HaveOccurred())
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	w.Expect(w.Kube.Create(w.Ctx, namespace)).To(Succeed())
+	w.Namespace = namespace.Name
+
+	options := emulator.Options{
+		Buckets:           []string{"source", "artifacts"},
+		ContinuationDelay: time.Millisecond, CreateOnly: true,
+	}
+	for _, change := range adjust {
+		change(&options)
+	}
+	w.AWS, err = emulator.New(options)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.AWS.Start("127.0.0.1:0")).To(Succeed())
+	t.Cleanup(func() { _ = w.AWS.Close() })
+	w.Endpoint = w.AWS.URL()
+	cfg, err := config.LoadDefaultConfig(w.Ctx, w.Cloud()...)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Pipelines, w.Objects = sdk.NewFromConfig(cfg), s3.NewFromConfig(cfg)
+	return w
+}
+
+// Clock is a clock that tests move ahead. Waits take their time.
+type Clock struct {
+	clock.RealClock
+	ahead atomic.Int64 // time.Duration
+}
+
+func (c *Clock) Step(by time.Duration) { c.ahead.Add(int64(by)) }
+
+func (c *Clock) Now() time.Time { return c.RealClock.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+// Redispatch is when a job that was polled and is not acknowledged comes again,
+// in tests that wait for it.
+const Redispatch = 500 * time.Millisecond
+
+// Timeout is how long a test waits for anything.
+const Timeout = 30 * time.Second
+
+// Cloud configures clients of the emulated AWS.
+func (w *World) Cloud() []func(*config.LoadOptions) error {
+	return []func(*config.LoadOptions) error{
+		config.WithBaseEndpoint(w.Endpoint), config.WithRegion("us-east-1"),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),
+	}
+}
+
+// Action is a valid CustomAction, named "work", that polls often.
+func (w *World) Action(changes ...func(*v1alpha1.CustomAction)) *v1alpha1.CustomAction {
+	return NewAction(w.Namespace, changes...)
+}
+
+// NewAction is World.Action for a namespace.
+func NewAction(namespace string, changes ...func(*v1alpha1.CustomAction)) *v1alpha1.CustomAction {
+	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "work", Namespace: namespace}}
+	action.Spec.AWS.Region = "us-east-1"
+	action.Spec.ActionType = v1alpha1.ActionType{
+		Category: "Test", Provider: "work", Version: "1",
+		ConfigurationProperties: []v1alpha1.ConfigurationProperty{{Name: "Target"}, {Name: "Token", Secret: true}},
+		InputArtifactDetails:    v1alpha1.ArtifactDetails{MaximumCount: 1},
+		OutputArtifactDetails:   v1alpha1.ArtifactDetails{MaximumCount: 1},
+	}
+	action.Spec.Polling.Interval = metav1.Duration{Duration: time.Second}
+	action.Spec.JobTemplate.Spec.Template.Spec.Containers = []corev1.Container{{Name: "work", Image: "work:1"}}
+	for _, change := range changes {
+		change(action)
+	}
+	return action
+}
+
+// StartPipeline makes a pipeline source → work, whose action is that of the
+// CustomAction "work", and starts it.
+func (w *World) StartPipeline(configuration map[string]string) {
+	_, err := w.Objects.PutObject(w.Ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
+	w.Expect(err).NotTo(HaveOccurred())
+	one := []types.InputArtifact{{Name: aws.String("source")}}
+	_, err = w.Pipelines.CreatePipeline(w.Ctx, &sdk.CreatePipelineInput{Pipeline: &types.PipelineDeclaration{
+		Name: aws.String("p"), RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
+		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("artifacts")},
+		Stages: []types.StageDeclaration{
+			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
+				Name: aws.String("source"), OutputArtifacts: []types.OutputArtifact{{Name: aws.String("source")}},
+				ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
+				Configuration: map[string]string{"S3Bucket": "source", "S3ObjectKey": "s.zip"},
+			}}},
+			{Name: aws.String("Work"), Actions: []types.ActionDeclaration{{
+				Name: aws.String("work"), InputArtifacts: one, Configuration: configuration,
+				ActionTypeId: &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: aws.String("work"), Version: aws.String("1")},
+			}}},
+		},
+	}})
+	w.Expect(err).NotTo(HaveOccurred())
+	_, err = w.Pipelines.StartPipelineExecution(w.Ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
+	w.Expect(err).NotTo(HaveOccurred())
+}
+
+// WorkState is the state of the action "work" as CodePipeline tells it.
+func (w *World) WorkState(g Gomega) *types.ActionExecution {
+	state, err := w.Pipelines.GetPipelineState(w.Ctx, &sdk.GetPipelineStateInput{Name: aws.String("p")})
+	g.Expect(err).NotTo(HaveOccurred())
+	latest := state.StageStates[1].ActionStates[0].LatestExecution
+	g.Expect(latest).NotTo(BeNil())
+	return latest
+}
+
+// Await polls check until it holds.
+func (w *World) Await(check func(Gomega)) {
+	w.T.Helper()
+	w.Eventually(check).WithTimeout(Timeout).WithPolling(20 * time.Millisecond).Should(Succeed())
+}
+
+// PipelineJob is the one PipelineJob of the namespace.
+func (w *World) PipelineJob(g Gomega) *v1alpha1.PipelineJob {
+	var jobs v1alpha1.PipelineJobList
+	g.Expect(w.Kube.List(w.Ctx, &jobs, client.InNamespace(w.Namespace))).To(Succeed())
+	g.Expect(jobs.Items).To(HaveLen(1))
+	return &jobs.Items[0]
+}
+
+// Jobs are the Kubernetes Jobs of the namespace.
+func (w *World) Jobs(g Gomega) []batchv1.Job {
+	var jobs batchv1.JobList
+	g.Expect(w.Kube.List(w.Ctx, &jobs, client.InNamespace(w.Namespace))).To(Succeed())
+	return jobs.Items
+}
+
+// RunningJob waits for the Kubernetes Job of a run.
+func (w *World) RunningJob(run int) *batchv1.Job {
+	w.T.Helper()
+	var job *batchv1.Job
+	w.Await(func(g Gomega) {
+		pj := w.PipelineJob(g)
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+		g.Expect(pj.Status.Run.Number).To(BeEquivalentTo(run))
+		jobs := w.Jobs(g)
+		g.Expect(jobs).To(HaveLen(run))
+		for i := range jobs {
+			if jobs[i].Name == pj.Status.Run.JobName {
+				job = &jobs[i]
+			}
+		}
+		g.Expect(job).NotTo(BeNil())
+	})
+	return job
+}
+
+// Succeed plays the kubelet and the Job controller: the pod of a Job gave a
+// result, and the Job is complete.
+func (w *World) Succeed(job *batchv1.Job, given result.Result) {
+	w.T.Helper()
+	message, err := json.Marshal(result.Envelope{Result: &given})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{
+		Terminated(contract.ContainerReport, 0, string(message)),
+	}})
+	w.EndJob(job, batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
+}
+
+// FailStep plays the same for a step that failed.
+func (w *World) FailStep(job *batchv1.Job, lastLines string) {
+	w.T.Helper()
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{
+		Terminated("work", 3, lastLines),
+	}})
+	w.EndJob(job, batchv1.JobFailureTarget, batchv1.JobFailed)
+}
+
+func Terminated(name string, code int32, message string) corev1.ContainerStatus {
+	return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: code, Message: message,
+	}}}
+}
+
+func (w *World) AddPod(job *batchv1.Job, status corev1.PodStatus) {
+	w.T.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Namespace: job.Namespace, Labels: map[string]string{batchv1.JobNameLabel: job.Name}},
+		Spec:       job.Spec.Template.Spec,
+	}
+	for key, value := range job.Spec.Template.Labels {
+		pod.Labels[key] = value
+	}
+	w.Expect(w.Kube.Create(w.Ctx, pod)).To(Succeed())
+	pod.Status = status
+	w.Expect(w.Kube.Status().Update(w.Ctx, pod)).To(Succeed())
+}
+
+func (w *World) EndJob(job *batchv1.Job, conditions ...batchv1.JobConditionType) {
+	w.T.Helper()
+	now := metav1.Now()
+	job.Status.StartTime = &now
+	for _, condition := range conditions {
+		job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{
+			Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: now, LastProbeTime: now,
+		})
+		if condition == batchv1.JobComplete {
+			job.Status.CompletionTime, job.Status.Succeeded = &now, 1
+		}
+	}
+	w.Expect(w.Kube.Status().Update(w.Ctx, job)).To(Succeed())
+}
+
+// Calls counts the calls of an operation that CodePipeline took.
+func (w *World) Calls(operation string) int {
+	count := 0
+	for _, call := range w.AWS.Journal() {
+		if call.Operation == operation && call.Error == "" {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,867 @@
+package integration
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+)
+
+// ruleSample is valid and has every field that a rule is about. Tests edit it
+// as a user would: typed objects leave out what is empty.
+const ruleSample = `
+apiVersion: codepipeline.pipelinejob.dev/v1alpha1
+kind: CustomAction
+metadata:
+  name: sample
+spec:
+  actionType:
+    category: Test
+    provider: sample
+    version: "1"
+    settings:
+      thirdPartyConfigurationUrl: https://ci.example.com/register
+      entityUrlTemplate: https://ci.example.com/{Config:Target}
+      executionUrlTemplate: https://ci.example.com/runs/{ExternalExecutionId}
+      revisionUrlTemplate: https://ci.example.com/{Config:Target}/edit
+    configurationProperties:
+    - {name: Target, required: true, key: true, secret: false, queryable: false, description: What to test, type: String}
+    - {name: Token, required: true, key: false, secret: true}
+    - {name: Note, required: false, key: false, secret: false}
+    inputArtifactDetails: {minimumCount: 0, maximumCount: 1}
+    outputArtifactDetails: {minimumCount: 0, maximumCount: 1}
+    tags:
+    - {key: team, value: web}
+  registration: Managed
+  deletionPolicy: Retain
+  aws:
+    region: us-east-1
+    roleARN: arn:aws:iam::111122223333:role/pipelines
+  polling:
+    interval: 10s
+    maxConcurrentJobs: 10
+  timeout: 1h
+  progress:
+    interval: 30s
+  ttlSecondsAfterFinished: 60
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          containers:
+          - {name: work, image: "work:1"}
+`
+
+// edit changes the spec of a CustomAction.
+type edit func(spec any) any
+
+// set gives fields of the spec other values, such as "actionType.tags.0.key";
+// nil removes a field.
+func set(pathsAndValues ...any) edit {
+	return func(spec any) any {
+		for i := 0; i < len(pathsAndValues); i += 2 {
+			spec = put(spec, strings.Split(pathsAndValues[i].(string), "."), pathsAndValues[i+1])
+		}
+		return spec
+	}
+}
+
+func put(node any, path []string, value any) any {
+	if len(path) == 0 {
+		return value
+	}
+	if list, ok := node.([]any); ok {
+		at, err := strconv.Atoi(path[0])
+		if err != nil {
+			panic(err)
+		}
+		list[at] = put(list[at], path[1:], value)
+		return list
+	}
+	fields, ok := node.(map[string]any)
+	if !ok {
+		fields = map[string]any{} // it was absent
+	}
+	fields[path[0]] = put(fields[path[0]], path[1:], value)
+	if fields[path[0]] == nil {
+		delete(fields, path[0])
+	}
+	return fields
+}
+
+// edited is the sample with another name and with edits.
+func (w *world) edited(name string, edits ...edit) *unstructured.Unstructured {
+	w.T.Helper()
+	object := &unstructured.Unstructured{}
+	w.Expect(yaml.Unmarshal([]byte(ruleSample), &object.Object)).To(Succeed())
+	object.SetNamespace(w.Namespace)
+	object.SetName(name)
+	for _, change := range edits {
+		object.Object["spec"] = change(object.Object["spec"])
+	}
+	// What edits put in has any type of Go; the API knows those of JSON.
+	text, err := json.Marshal(object.Object)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(object.UnmarshalJSON(text)).To(Succeed())
+	return object
+}
+
+// ruleCase is what passes at the limits of a constraint, what fails over them,
+// and what is then said, as by refusals.
+type ruleCase struct {
+	covers        string // the constraint, as constraintsOf names it
+	passes, fails []edit
+	says          string
+}
+
+const (
+	first     = "actionType.configurationProperties.0."
+	queryable = first + "queryable"
+	arn       = "arn:aws:iam::111122223333:role/"
+	site      = "https://ci.example.com/"
+)
+
+func of(characters int) string { return strings.Repeat("a", characters) }
+
+// ruleCases are all rules that hold when an object is created.
+func ruleCases() []ruleCase {
+	return slices.Concat(actionTypeCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), otherCases())
+}
+
+func actionTypeCases() []ruleCase {
+	cases := []ruleCase{
+		{
+			covers: "spec.actionType.category enum",
+			passes: []edit{
+				set("actionType.category", "Source"), set("actionType.category", "Build"), set("actionType.category", "Deploy"),
+				set("actionType.category", "Test"), set("actionType.category", "Invoke"), set("actionType.category", "Approval"),
+				set("actionType.category", "Compute"),
+			},
+			fails: []edit{set("actionType.category", "test"), set("actionType.category", "")},
+			says:  `spec.actionType.category: supported values: "Source", "Build", "Deploy", "Test", "Invoke", "Approval", "Compute"`,
+		},
+		lengthAtMost("actionType.provider", 35), lengthAtLeast("actionType.provider", 1),
+		namePattern("actionType.provider"),
+		lengthAtMost("actionType.version", 9), lengthAtLeast("actionType.version", 1),
+		namePattern("actionType.version"),
+	}
+	for _, side := range []string{"actionType.inputArtifactDetails", "actionType.outputArtifactDetails"} {
+		fewest, most := side+".minimumCount", side+".maximumCount"
+		cases = append(cases,
+			atMost(most, 5), atLeast(most, 0), atMost(fewest, 5, most, 5), atLeast(fewest, 0),
+			ruleCase{
+				covers: constraint(fewest, "rule: minimumCount must not be over maximumCount"),
+				passes: []edit{set(fewest, 2, most, 2)},
+				fails:  []edit{set(fewest, 2, most, 1)},
+				says:   inMessage(fewest) + ": minimumCount must not be over maximumCount: lower it, or raise maximumCount",
+			},
+		)
+	}
+	return cases
+}
+
+// atMost is the maximum of a number, beside other fields that it needs.
+func atMost(field string, limit int, others ...any) ruleCase {
+	return ruleCase{
+		covers: constraint(field, "maximum"),
+		passes: []edit{and(set(others...), set(field, limit))},
+		fails:  []edit{and(set(others...), set(field, limit+1))},
+		says:   fmt.Sprintf("%s: should be less than or equal to %d", inMessage(field), limit),
+	}
+}
+
+// atLeast is the minimum of a number.
+func atLeast(field string, limit int) ruleCase {
+	return ruleCase{
+		covers: constraint(field, "minimum"),
+		passes: []edit{set(field, limit)},
+		fails:  []edit{set(field, limit-1)},
+		says:   fmt.Sprintf("%s: should be greater than or equal to %d", inMessage(field), limit),
+	}
+}
+
+// lengthAtMost is a maxLength of a field in which any letter will do.
+func lengthAtMost(field string, limit int) ruleCase {
+	return longest(field, "", limit)
+}
+
+// longest is a maxLength of a field whose value begins with a prefix.
+func longest(field, prefix string, limit int) ruleCase {
+	return ruleCase{
+		covers: constraint(field, "maxLength"),
+		passes: []edit{set(field, prefix+of(limit-len(prefix)))},
+		fails:  []edit{set(field, prefix+of(limit+1-len(prefix)))},
+		says:   fmt.Sprintf("%s: Too long: may not be more than %d bytes", inMessage(field), limit),
+	}
+}
+
+// lengthAtLeast is a minLength.
+func lengthAtLeast(field string, limit int) ruleCase {
+	return ruleCase{
+		covers: constraint(field, "minLength"),
+		passes: []edit{set(field, of(limit))},
+		fails:  []edit{set(field, of(limit-1))},
+		says:   fmt.Sprintf("%s: should be at least %d chars long", inMessage(field), limit),
+	}
+}
+
+// namePattern is the pattern of names in CodePipeline's model.
+func namePattern(field string) ruleCase {
+	return ruleCase{
+		covers: constraint(field, "pattern"),
+		passes: []edit{set(field, "AZaz09_-")},
+		fails:  []edit{set(field, "a b"), set(field, "a.b"), set(field, "ä"), set(field, "a\n")},
+		says:   inMessage(field) + ": should match '^[0-9A-Za-z_-]+$'",
+	}
+}
+
+var element = regexp.MustCompile(`\.([0-9]+)`)
+
+// constraint names the constraint on a field given as set takes it.
+func constraint(field, of string) string {
+	return "spec." + element.ReplaceAllString(field, "[]") + " " + of
+}
+
+// inMessage is how messages name a field given as set takes it.
+func inMessage(field string) string {
+	return "spec." + element.ReplaceAllString(field, "[$1]")
+}
+
+func settingsCases() []ruleCase {
+	var cases []ruleCase
+	for _, name := range []string{"thirdPartyConfigurationUrl", "entityUrlTemplate", "executionUrlTemplate", "revisionUrlTemplate"} {
+		field := "actionType.settings." + name
+		shortest := lengthAtLeast(field, 1)
+		shortest.passes = []edit{set(field, "http://")} // one letter is no URL
+		cases = append(cases, longest(field, site, 2048), shortest, ruleCase{
+			covers: constraint(field, "rule: "+name+" must begin with http:// or https://"),
+			passes: []edit{set(field, "http://ci.example.com"), set(field, "https://ci.example.com")},
+			fails:  []edit{set(field, "ci.example.com"), set(field, "ftp://ci.example.com"), set(field, " https://ci.example.com")},
+			says:   inMessage(field) + ": " + name + " must begin with http:// or https://: users follow it as a link",
+		})
+	}
+	cases = append(cases, ruleCase{
+		covers: "spec.actionType.settings.thirdPartyConfigurationUrl rule: thirdPartyConfigurationUrl takes no placeholders",
+		passes: []edit{set("actionType.settings.thirdPartyConfigurationUrl", site+"?a=%7B$(b)[c]")},
+		fails: []edit{
+			set("actionType.settings.thirdPartyConfigurationUrl", site+"{Config:Target}"),
+			set("actionType.settings.thirdPartyConfigurationUrl", site+"}"),
+		},
+		says: "spec.actionType.settings.thirdPartyConfigurationUrl: thirdPartyConfigurationUrl takes no placeholders, for it belongs to no single action: take out the braces",
+	})
+	return append(cases,
+		templateCase("entityUrlTemplate", "the only placeholder of entityUrlTemplate is {Config:NAME}"),
+		templateCase("executionUrlTemplate", "the only placeholders of executionUrlTemplate are {ExternalExecutionId} and {Config:NAME}"),
+		templateCase("revisionUrlTemplate", "the only placeholders of revisionUrlTemplate are {RevisionId} and {Config:NAME}"),
+	)
+}
+
+// templateCase is what a URL template may hold.
+func templateCase(name, rule string) ruleCase {
+	field := "actionType.settings." + name
+	c := ruleCase{
+		covers: constraint(field, "rule: "+rule),
+		passes: []edit{
+			set(field, site+"{Config:Target}"),
+			set(field, site+strings.Repeat("{Config:Target}", 100)),
+			set(first+"name", "My target", "actionType.settings", map[string]any{name: site + "{Config:My target}"}),
+		},
+		says: inMessage(field) + ": " + rule + ", where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",
+	}
+	for _, refused := range []string{
+		"{Config:Token}", "{Config:Note}", "{Config:Other}", "{Config:target}", "{Config: Target}", "{Target}", "{}", "{revisionId}",
+		"{Config:Target}{Config:Other}", "{{Config:Target}}", "{Config:Target", "Target}", "{externalExecutionId}",
+	} {
+		c.fails = append(c.fails, set(field, site+refused))
+	}
+	c.fails = append(c.fails, set("actionType.settings", map[string]any{name: site + "{Config:Target}"}, "actionType.configurationProperties", nil))
+	// The most that there is to compare: the API server bounds what a rule may cost.
+	most := make([]any, 10)
+	for i := range most {
+		most[i] = map[string]any{"name": strconv.Itoa(i), "required": true, "key": false, "secret": false}
+	}
+	c.passes = append(c.passes, set("actionType.configurationProperties", most,
+		"actionType.settings", map[string]any{name: site + strings.Repeat("{Config:9}", (2048-len(site))/len("{Config:9}"))}))
+	external := set(field, site+"{Config:Target}/{ExternalExecutionId}")
+	if name == "executionUrlTemplate" {
+		c.passes = append(c.passes, external)
+	} else {
+		c.fails = append(c.fails, external)
+	}
+	revision := set(field, site+"{RevisionId}/{Config:Target}")
+	if name == "revisionUrlTemplate" {
+		c.passes = append(c.passes, revision)
+	} else {
+		c.fails = append(c.fails, revision)
+	}
+	return c
+}
+
+func propertyCases() []ruleCase {
+	properties := func(names ...string) edit {
+		list := []any{}
+		for _, name := range names {
+			list = append(list, map[string]any{"name": name, "required": true, "key": false, "secret": false})
+		}
+		return set("actionType.configurationProperties", list, "actionType.settings", nil)
+	}
+	numbered := func(count int) edit {
+		names := make([]string, count)
+		for i := range names {
+			names[i] = "p" + strconv.Itoa(i)
+		}
+		return properties(names...)
+	}
+	long := make([]string, 10)
+	for i := range long {
+		long[i] = of(49) + strconv.Itoa(i)
+	}
+	named := func(name string) edit { return set("actionType.settings", nil, first+"name", name) }
+	queried := set("polling.queryParam", map[string]any{"Target": "a"})
+	return []ruleCase{
+		{
+			covers: "spec.actionType.configurationProperties maxItems",
+			passes: []edit{numbered(10), numbered(0), set("actionType.configurationProperties", nil, "actionType.settings", nil)},
+			fails:  []edit{numbered(11)},
+			says:   "spec.actionType.configurationProperties: Too many: 11: must have at most 10 items",
+		},
+		{
+			covers: "spec.actionType.configurationProperties x-kubernetes-list-map-keys",
+			passes: []edit{properties("A", "B")},
+			fails:  []edit{properties("A", "A")},
+			says:   `spec.actionType.configurationProperties[1]: Duplicate value: {"name":"A"}`,
+		},
+		{
+			covers: "spec.actionType.configurationProperties rule: two names become the same environment variable",
+			passes: []edit{properties("Build-ID", "BuildID"), properties(long...), properties("é", "éé"), properties(" ", "  ")},
+			fails:  []edit{properties("Build-ID", "x", "build_id"), properties("a b", "a.b"), properties("é", "ü")},
+			says: "spec.actionType.configurationProperties: two names become the same environment variable: " +
+				"steps see a property as CODEPIPELINE_CONFIG_ and its name in upper case, with _ for all but letters and digits. Rename one",
+		},
+		{
+			covers: "spec.actionType.configurationProperties rule: at most one property may be queryable",
+			passes: []edit{and(set(queryable, true), queried)},
+			fails: []edit{set(queryable, true, "actionType.configurationProperties.2.queryable", true,
+				"actionType.configurationProperties.2.required", true)},
+			says: "spec.actionType.configurationProperties: at most one property may be queryable: set queryable to false for the others",
+		},
+		{
+			covers: "spec.actionType.configurationProperties[].required rule: a queryable property must be required",
+			passes: []edit{and(set(queryable, true), queried)},
+			fails:  []edit{and(set(queryable, true, first+"required", false), queried)},
+			says:   "spec.actionType.configurationProperties[0].required: a queryable property must be required: set required to true, or queryable to false",
+		},
+		{
+			covers: "spec.actionType.configurationProperties[].secret rule: a queryable property must not be secret",
+			passes: []edit{and(set(queryable, true), queried)},
+			fails:  []edit{and(set(queryable, true, first+"secret", true), queried)},
+			says:   "spec.actionType.configurationProperties[0].secret: a queryable property must not be secret: set secret to false, or queryable to false",
+		},
+		{
+			covers: "spec.actionType.configurationProperties[].name maxLength",
+			passes: []edit{named(of(50)), named(strings.Repeat("ü", 50))},
+			fails:  []edit{named(of(51))},
+			says:   "spec.actionType.configurationProperties[0].name: Too long: may not be more than 50 bytes",
+		},
+		{
+			covers: "spec.actionType.configurationProperties[].name minLength",
+			passes: []edit{named("a")},
+			fails:  []edit{named("")},
+			says:   "spec.actionType.configurationProperties[0].name: should be at least 1 chars long",
+		},
+		lengthAtMost(first+"description", 160), lengthAtLeast(first+"description", 1),
+		{
+			covers: "spec.actionType.configurationProperties[].type enum",
+			passes: []edit{set(first+"type", "String"), set(first+"type", "Number"), set(first+"type", "Boolean"), set(first+"type", nil)},
+			fails:  []edit{set(first+"type", "string"), set(first+"type", "")},
+			says:   `spec.actionType.configurationProperties[0].type: supported values: "String", "Number", "Boolean"`,
+		},
+	}
+}
+
+// and is several edits in one.
+func and(edits ...edit) edit {
+	return func(spec any) any {
+		for _, change := range edits {
+			spec = change(spec)
+		}
+		return spec
+	}
+}
+
+func tagCases() []ruleCase {
+	tags := func(keys ...string) edit {
+		list := []any{}
+		for _, key := range keys {
+			list = append(list, map[string]any{"key": key, "value": ""})
+		}
+		return set("actionType.tags", list)
+	}
+	numbered := func(count int) edit {
+		keys := make([]string, count)
+		for i := range keys {
+			keys[i] = strconv.Itoa(i)
+		}
+		return tags(keys...)
+	}
+	const key, value = "actionType.tags.0.key", "actionType.tags.0.value"
+	const characters = `^[\p{L}\p{N}\p{Z}_.:/=+@-]*$`
+	return []ruleCase{
+		{
+			covers: "spec.actionType.tags maxItems",
+			passes: []edit{numbered(50), set("actionType.tags", nil)},
+			fails:  []edit{numbered(51)},
+			says:   "spec.actionType.tags: Too many: 51: must have at most 50 items",
+		},
+		{
+			covers: "spec.actionType.tags x-kubernetes-list-map-keys",
+			passes: []edit{tags("team", "Team")},
+			fails:  []edit{tags("team", "team")},
+			says:   `spec.actionType.tags[1]: Duplicate value: {"key":"team"}`,
+		},
+		lengthAtMost(key, 128), lengthAtLeast(key, 1), lengthAtMost(value, 256),
+		{
+			covers: constraint(key, "pattern"),
+			passes: []edit{set(key, "Größe 1_.:/=+@-")},
+			fails:  []edit{set(key, "a?"), set(key, "a\n"), set(key, "😀")},
+			says:   inMessage(key) + ": should match '" + characters + "'",
+		},
+		{
+			covers: constraint(value, "pattern"),
+			passes: []edit{set(value, "Größe 1_.:/=+@-"), set(value, "")},
+			fails:  []edit{set(value, "a?"), set(value, "a\n"), set(value, "😀")},
+			says:   inMessage(value) + ": should match '" + characters + "'",
+		},
+		{
+			covers: constraint(key, "rule: key must not begin with aws"),
+			passes: []edit{set(key, "aws"), set(key, "my-aws:team"), set(value, "aws:x")},
+			fails:  []edit{set(key, "aws:team"), set(key, "AWS:team"), set(key, "aWs:")},
+			says:   inMessage(key) + `: key must not begin with aws: in any case, for such tags are AWS's own: choose another key`,
+		},
+	}
+}
+
+func pollingCases() []ruleCase {
+	const param = "polling.queryParam"
+	polled := func(value string) edit { return set(queryable, true, param, map[string]any{"Target": value}) }
+	return []ruleCase{
+		{
+			covers: "spec.polling.queryParam rule: queryParam must hold the queryable one of actionType.configurationProperties",
+			passes: []edit{polled("eu-1")},
+			fails: []edit{
+				set(queryable, true),
+				set(queryable, true, "polling", nil),
+				set(queryable, true, param, map[string]any{}),
+				set(queryable, true, param, map[string]any{"Note": "eu-1"}),
+				set(queryable, true, param, map[string]any{"target": "eu-1"}),
+			},
+			says: "spec.polling.queryParam: queryParam must hold the queryable one of actionType.configurationProperties, " +
+				"with the value to poll for: CodePipeline takes no poll without it. Set it, or set queryable to false",
+		},
+		{
+			covers: "spec.polling.queryParam rule: queryParam must be absent",
+			passes: []edit{set("polling", nil), set(param, map[string]any{})},
+			fails: []edit{
+				set(param, map[string]any{"Target": "eu-1"}),
+				set(param, map[string]any{"Target": "eu-1"}, queryable, nil),
+				set(param, map[string]any{"Target": "eu-1"}, "actionType.configurationProperties", nil, "actionType.settings", nil),
+			},
+			says: "spec.polling.queryParam: queryParam must be absent: no property of actionType.configurationProperties is queryable, " +
+				"and CodePipeline then refuses a poll with it. Remove it, or make its property queryable",
+		},
+		{
+			covers: "spec.polling.queryParam maxProperties",
+			passes: []edit{polled("eu-1")},
+			fails:  []edit{set(queryable, true, param, map[string]any{"Target": "eu-1", "Note": "x"})},
+			says:   "spec.polling.queryParam: Too many: 2: must have at most 1 item",
+		},
+		{
+			covers: "spec.polling.queryParam{} maxLength",
+			passes: []edit{polled(of(50))},
+			fails:  []edit{polled(of(51))},
+			says:   "spec.polling.queryParam.Target: Too long: may not be more than 50 bytes",
+		},
+		{
+			covers: "spec.polling.queryParam{} minLength",
+			passes: []edit{polled("a")},
+			fails:  []edit{polled("")},
+			says:   "spec.polling.queryParam.Target: should be at least 1 chars long",
+		},
+		{
+			covers: "spec.polling.queryParam{} pattern",
+			passes: []edit{polled("azAZ09_-")},
+			fails:  []edit{polled("a b"), polled("a.b"), polled("ä")},
+			says:   "spec.polling.queryParam.Target: should match '^[a-zA-Z0-9_-]+$'",
+		},
+		duration("polling.interval", "1s", "1h", "must be from 1s to 1h, such as 30s or 5m"),
+		atMost("polling.maxConcurrentJobs", 1000), atLeast("polling.maxConcurrentJobs", 1),
+	}
+}
+
+// duration is a rule on the length of a time.
+func duration(field, least, most, message string) ruleCase {
+	shortest, err := time.ParseDuration(least)
+	if err != nil {
+		panic(err)
+	}
+	return ruleCase{
+		covers: constraint(field, "rule: "+start(message)),
+		passes: []edit{set(field, least), set(field, most)},
+		fails:  []edit{set(field, (shortest - time.Millisecond).String()), set(field, most+"1ms"), set(field, "-"+most), set(field, "0s")},
+		says:   inMessage(field) + ": " + message,
+	}
+}
+
+func otherCases() []ruleCase {
+	return []ruleCase{
+		lengthAtMost("aws.region", 30), lengthAtLeast("aws.region", 4),
+		{
+			covers: "spec.aws.region pattern",
+			passes: []edit{set("aws.region", "eu-central-1")},
+			fails:  []edit{set("aws.region", "EU-CENTRAL-1"), set("aws.region", "eu_central_1"), set("aws.region", "eu-central-1 ")},
+			says:   "spec.aws.region: should match '^[a-z0-9-]+$'",
+		},
+		longest("aws.roleARN", arn, 1024),
+		{
+			covers: "spec.aws.roleARN pattern",
+			passes: []edit{set("aws.roleARN", arn+"path/r"), set("aws.roleARN", "arn:aws-us-gov:iam::111122223333:role/r"), set("aws.roleARN", nil)},
+			fails: []edit{
+				set("aws.roleARN", ""), set("aws.roleARN", arn), set("aws.roleARN", "arn:aws:iam::11112222333:role/r"),
+				set("aws.roleARN", "arn:aws:iam::111122223333:user/r"),
+			},
+			says: `spec.aws.roleARN: should match '^arn:aws(-[\w]+)*:iam::[0-9]{12}:role/.+$'`,
+		},
+		{
+			covers: "spec.registration enum",
+			passes: []edit{set("registration", "Managed"), set("registration", "External"), set("registration", nil)},
+			fails:  []edit{set("registration", "managed"), set("registration", "")},
+			says:   `spec.registration: supported values: "Managed", "External"`,
+		},
+		{
+			covers: "spec.deletionPolicy enum",
+			passes: []edit{set("deletionPolicy", "Retain"), set("deletionPolicy", "Delete"), set("deletionPolicy", nil)},
+			fails:  []edit{set("deletionPolicy", "Orphan"), set("deletionPolicy", "")},
+			says:   `spec.deletionPolicy: supported values: "Retain", "Delete"`,
+		},
+		duration("timeout", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m: CodePipeline gives up on a custom action after 24 hours"),
+		duration("progress.interval", "10s", "1h", "must be from 10s to 1h, such as 30s or 5m: each update costs calls to CodePipeline"),
+		atLeast("ttlSecondsAfterFinished", 0),
+	}
+}
+
+// TestRules creates CustomActions at and over every limit. What passes has a
+// definition that CodePipeline takes, too.
+func TestRules(t *testing.T) {
+	w := newWorld(t)
+	registered := 0
+	for _, c := range ruleCases() {
+		t.Run(c.covers, func(t *testing.T) {
+			g := NewWithT(t)
+			for i, pass := range c.passes {
+				object := w.edited("made", pass)
+				g.Expect(w.Kube.Create(w.Ctx, object, client.DryRunAll)).To(Succeed(), "passes[%d]", i)
+				registered++
+				w.registers(g, object, registered)
+			}
+			for i, fail := range c.fails {
+				err := w.Kube.Create(w.Ctx, w.edited("made", fail), client.DryRunAll)
+				g.Expect(refusals(err)).To(ContainElement(c.says), "fails[%d]", i)
+			}
+		})
+	}
+}
+
+// registers creates the action type of an object, which is the request as it
+// stands, and deletes it again: there is a quota.
+func (w *world) registers(g Gomega, object *unstructured.Unstructured, number int) {
+	defined, _, err := unstructured.NestedMap(object.Object, "spec", "actionType")
+	g.Expect(err).NotTo(HaveOccurred())
+	if defined["provider"] == "sample" {
+		defined["provider"] = "sample-" + strconv.Itoa(number) // a deleted one keeps its definition
+	}
+	text, err := json.Marshal(defined)
+	g.Expect(err).NotTo(HaveOccurred())
+	var request sdk.CreateCustomActionTypeInput // its fields have the names of the API, but for their case
+	g.Expect(json.Unmarshal(text, &request)).To(Succeed())
+	made, err := w.Pipelines.CreateCustomActionType(w.Ctx, &request)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(made.ActionType.ActionConfigurationProperties).To(HaveLen(len(request.ConfigurationProperties)))
+	g.Expect(made.Tags).To(HaveLen(len(request.Tags)))
+	_, err = w.Pipelines.DeleteCustomActionType(w.Ctx, &sdk.DeleteCustomActionTypeInput{
+		Category: request.Category, Provider: request.Provider, Version: aws.String(*request.Version),
+	})
+	g.Expect(err).NotTo(HaveOccurred())
+}
+
+// TestVariableNamesDiffer holds the rule on the names of properties, which is
+// in CEL, against the function that makes the variables.
+func TestVariableNamesDiffer(t *testing.T) {
+	w := newWorld(t)
+	names := []string{"build-id", "Build_ID", "BUILD ID", "buildid", "ı", "i", "ß", "SS", "K", "\u212a", "٣", "3", "_", "😀", "e\u0301", "é", "a\x00b", "a\nb"}
+	for i, a := range names {
+		for _, b := range names[i+1:] {
+			made := w.edited("made", set("actionType.settings", nil, "actionType.configurationProperties", []any{
+				map[string]any{"name": a, "required": false, "key": false, "secret": false},
+				map[string]any{"name": b, "required": false, "key": false, "secret": true},
+			}))
+			err := w.Kube.Create(w.Ctx, made, client.DryRunAll)
+			if contract.EnvConfig(a) == contract.EnvConfig(b) {
+				w.Expect(refusals(err)).To(ContainElement(ContainSubstring("two names become the same environment variable")), "%q, %q", a, b)
+			} else {
+				w.Expect(err).NotTo(HaveOccurred(), "%q, %q", a, b)
+			}
+		}
+	}
+}
+
+// refusals are what the API server says of an object, each as field and
+// message. The refused value is left out.
+func refusals(err error) []string {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return nil
+	}
+	var said []string
+	for _, cause := range status.Status().Details.Causes {
+		message := refusedValue.ReplaceAllString(cause.Message, "")
+		said = append(said, cause.Field+": "+strings.TrimPrefix(message, cause.Field+" in body "))
+	}
+	return said
+}
+
+var refusedValue = regexp.MustCompile(`^(Invalid|Unsupported) value: (("([^"\\]|\\.)*"|-?[0-9]+): )?`)
+
+// immutable is how the message goes on about every immutable field.
+const immutable = " immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version"
+
+// updateCase is an update that a live object refuses.
+type updateCase struct {
+	covers string
+	of     string // "full" is the sample, "bare" has nothing optional in its actionType
+	fails  []edit
+	says   string
+}
+
+func updateCases() []updateCase {
+	settings := "spec.actionType.settings: settings are" + immutable
+	properties := "spec.actionType.configurationProperties: configurationProperties are" + immutable
+	coversSettings := "spec.actionType.settings rule: settings are immutable"
+	coversProperties := "spec.actionType.configurationProperties rule: configurationProperties are immutable"
+	return []updateCase{
+		{"spec.actionType.category rule: category is immutable", "full", []edit{set("actionType.category", "Build")},
+			"spec.actionType.category: category is" + immutable},
+		{"spec.actionType.provider rule: provider is immutable", "full", []edit{set("actionType.provider", "Sample")},
+			"spec.actionType.provider: provider is" + immutable},
+		{"spec.actionType.version rule: version is immutable", "full", []edit{set("actionType.version", "2")},
+			"spec.actionType.version: version is" + immutable},
+		{coversSettings, "full", []edit{
+			set("actionType.settings", nil),
+			set("actionType.settings", map[string]any{}),
+			set("actionType.settings.entityUrlTemplate", nil),
+			set("actionType.settings.revisionUrlTemplate", site),
+		}, settings},
+		{coversSettings, "bare", []edit{
+			set("actionType.settings.entityUrlTemplate", site),
+			set("actionType.settings", map[string]any{}),
+		}, settings},
+		{coversProperties, "full", []edit{
+			set("actionType.settings", nil, "actionType.configurationProperties", nil),
+			set("actionType.settings", nil, "actionType.configurationProperties", []any{}),
+			set("actionType.configurationProperties.2.name", "Other"),
+			set("actionType.configurationProperties.2.required", true),
+			set("actionType.configurationProperties.2.secret", true),
+			set("actionType.configurationProperties.2.key", true),
+			set(first+"description", nil),
+			set(first+"type", "Number"),
+			set(queryable, true, "polling.queryParam", map[string]any{"Target": "a"}),
+		}, properties},
+		{coversProperties, "bare", []edit{
+			set("actionType.configurationProperties", []any{map[string]any{"name": "a", "required": false, "key": false, "secret": false}}),
+		}, properties},
+		{"spec.actionType.inputArtifactDetails rule: inputArtifactDetails are immutable", "full", []edit{
+			set("actionType.inputArtifactDetails.minimumCount", 1), set("actionType.inputArtifactDetails.maximumCount", 2),
+		}, "spec.actionType.inputArtifactDetails: inputArtifactDetails are" + immutable},
+		{"spec.actionType.outputArtifactDetails rule: outputArtifactDetails are immutable", "full", []edit{
+			set("actionType.outputArtifactDetails.minimumCount", 1), set("actionType.outputArtifactDetails.maximumCount", 2),
+		}, "spec.actionType.outputArtifactDetails: outputArtifactDetails are" + immutable},
+	}
+}
+
+func TestActionTypeIsImmutableButForTags(t *testing.T) {
+	w := newWorld(t)
+	bare := set("actionType.settings", nil, "actionType.configurationProperties", nil, "actionType.tags", nil)
+	live := map[string]edit{"full": and(), "bare": bare}
+	for name, start := range live {
+		w.Expect(w.Kube.Create(w.Ctx, w.edited(name, start))).To(Succeed())
+	}
+	update := func(name string, change edit) error {
+		object := w.edited(name, live[name], change)
+		found := object.DeepCopy()
+		w.Expect(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(object), found)).To(Succeed())
+		object.SetResourceVersion(found.GetResourceVersion())
+		return w.Kube.Update(w.Ctx, object, client.DryRunAll)
+	}
+	for _, c := range updateCases() {
+		t.Run(c.covers+", "+c.of, func(t *testing.T) {
+			for i, fail := range c.fails {
+				NewWithT(t).Expect(refusals(update(c.of, fail))).To(ContainElement(c.says), "fails[%d]", i)
+			}
+		})
+	}
+	reordered := func(spec any) any {
+		properties, _, _ := unstructured.NestedSlice(spec.(map[string]any), "actionType", "configurationProperties")
+		slices.Reverse(properties)
+		return put(spec, []string{"actionType", "configurationProperties"}, properties)
+	}
+	for name, mutable := range map[string]edit{
+		"nothing":        and(),
+		"tags":           set("actionType.tags.0.value", "api"),
+		"no tags":        set("actionType.tags", nil),
+		"order":          reordered, // the list is a map by name
+		"registration":   set("registration", "External"),
+		"deletionPolicy": set("deletionPolicy", "Delete"),
+		"aws":            set("aws.region", "eu-central-1", "aws.roleARN", nil),
+		"polling":        set("polling", nil),
+		"others":         set("suspend", true, "timeout", nil, "progress", nil, "ttlSecondsAfterFinished", nil),
+	} {
+		t.Run(name+" can change", func(t *testing.T) {
+			NewWithT(t).Expect(update("full", mutable)).To(Succeed())
+		})
+	}
+	// An empty list is what typed clients leave out.
+	w.Expect(update("bare", set("actionType.configurationProperties", []any{}))).To(Succeed())
+	w.Expect(refusals(update("full", set("actionType", nil)))).To(ContainElement("spec.actionType: Required value"))
+}
+
+// TestSamples creates what users are given to begin with.
+func TestSamples(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"build.yaml", "test.yaml"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "config", "samples", name))
+		w.Expect(err).NotTo(HaveOccurred())
+		sample := &unstructured.Unstructured{}
+		w.Expect(yaml.UnmarshalStrict(text, &sample.Object)).To(Succeed())
+		sample.SetNamespace(w.Namespace)
+		w.Expect(w.Kube.Create(w.Ctx, sample, client.DryRunAll)).To(Succeed(), name)
+	}
+}
+
+// TestRequiredFields takes each required field out of the sample.
+func TestRequiredFields(t *testing.T) {
+	w := newWorld(t)
+	for _, field := range constraintsOf(t).required {
+		t.Run(field, func(t *testing.T) {
+			path := strings.ReplaceAll(strings.TrimPrefix(field, "spec."), "[]", ".0")
+			err := w.Kube.Create(w.Ctx, w.edited("made", set(path, nil)), client.DryRunAll)
+			NewWithT(t).Expect(refusals(err)).To(ContainElement(inMessage(path) + ": Required value"))
+		})
+	}
+}
+
+// TestEveryRuleHasACase holds the tables against the CRD.
+func TestEveryRuleHasACase(t *testing.T) {
+	g := NewWithT(t)
+	covered := map[string]bool{}
+	for _, c := range ruleCases() {
+		covered[c.covers] = true
+	}
+	for _, c := range updateCases() {
+		covered[c.covers] = true
+	}
+	found := constraintsOf(t).rules
+	g.Expect(len(found)).To(BeNumerically(">", 60), "the CRD was not read as it should be")
+	g.Expect(slices.Sorted(maps.Keys(covered))).To(Equal(found), "constraints that the tables cover, and those of the CRD")
+}
+
+// constraints are those of the CRD of CustomAction, without the jobTemplate,
+// which is Kubernetes' own. Rules are named by field and kind, such as
+// "spec.actionType.tags[].key maxLength"; CEL rules by the start of their
+// message. [] is the elements of a list, {} the values of a map.
+type constraints struct {
+	rules    []string
+	required []string
+}
+
+func constraintsOf(t *testing.T) constraints {
+	t.Helper()
+	g := NewWithT(t)
+	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "codepipeline.pipelinejob.dev_customactions.yaml"))
+	g.Expect(err).NotTo(HaveOccurred())
+	var crd map[string]any
+	g.Expect(yaml.Unmarshal(text, &crd)).To(Succeed())
+	versions, _, err := unstructured.NestedSlice(crd, "spec", "versions")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(versions).To(HaveLen(1))
+	spec, _, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties", "spec")
+	g.Expect(err).NotTo(HaveOccurred())
+	delete(spec["properties"].(map[string]any), "jobTemplate")
+	var found constraints
+	found.read(t, "spec", spec)
+	slices.Sort(found.rules)
+	g.Expect(slices.Compact(slices.Clone(found.rules))).To(Equal(found.rules), "two rules have one name: give their messages other beginnings")
+	return found
+}
+
+// read adds the constraints of a schema and of those in it.
+func (c *constraints) read(t *testing.T, path string, schema map[string]any) {
+	t.Helper()
+	for key, value := range schema {
+		switch key {
+		case "description", "type", "format", "default", "x-kubernetes-list-type":
+		case "properties":
+			for name, property := range value.(map[string]any) {
+				if property.(map[string]any)["description"] == nil {
+					t.Errorf("%s.%s says nothing to kubectl explain", path, name)
+				}
+				c.read(t, path+"."+name, property.(map[string]any))
+			}
+		case "items":
+			c.read(t, path+"[]", value.(map[string]any))
+		case "additionalProperties":
+			c.read(t, path+"{}", value.(map[string]any))
+		case "required":
+			for _, name := range value.([]any) {
+				c.required = append(c.required, path+"."+name.(string))
+			}
+		case "x-kubernetes-validations":
+			for _, rule := range value.([]any) {
+				c.rules = append(c.rules, ruleName(path, rule.(map[string]any)))
+			}
+		case "maxLength", "minLength", "pattern", "maximum", "minimum", "enum", "maxItems", "maxProperties", "x-kubernetes-list-map-keys":
+			c.rules = append(c.rules, path+" "+key)
+		default:
+			t.Errorf("%s has %s, which this test does not know", path, key)
+		}
+	}
+}
+
+var messageStart = regexp.MustCompile(`^.*?(: |, |$)`)
+
+func ruleName(path string, rule map[string]any) string {
+	field, _ := rule["fieldPath"].(string)
+	message, _ := rule["message"].(string)
+	return path + field + " rule: " + start(message)
+}
+
+// start is a message as far as the first colon or comma.
+func start(message string) string {
+	return strings.TrimRight(messageStart.FindString(message), ":, ")
+}
