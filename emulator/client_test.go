@@ -30,7 +30,7 @@ type world struct {
 	t         *testing.T
 	ctx       context.Context
 	clock     *clocktesting.FakeClock
-	emulator  *Emulator
+	emulator  *Server
 	config    aws.Config
 	pipelines *codepipeline.Client
 	s3        *s3.Client
@@ -44,17 +44,11 @@ func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 	for _, change := range adjust {
 		change(&options)
 	}
-	made, err := New(options)
-	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(made.Start("127.0.0.1:0")).To(Succeed())
-	t.Cleanup(func() { NewWithT(t).Expect(made.Close()).To(Succeed()) })
-	w.emulator = made
-	w.config = aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(made.URL()),
-		Credentials: credentials.NewStaticCredentialsProvider("AKIATEST", "secret", ""),
-		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
-		HTTPClient:  &http.Client{Transport: modelled{t, made.model}},
-	}
+	w.emulator = StartT(t, options)
+	w.config = w.emulator.AWSConfig()
+	w.config.Credentials = credentials.NewStaticCredentialsProvider("AKIATEST", "secret", "")
+	w.config.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	w.config.HTTPClient = &http.Client{Transport: modelled{t, w.emulator.model}}
 	w.pipelines = codepipeline.NewFromConfig(w.config)
 	w.s3 = w.s3With(w.config.Credentials)
 	w.sts = sts.NewFromConfig(w.config)

@@ -44,7 +44,7 @@ func TestPageSaysOfEachOperationHowFaithfulItIs(t *testing.T) {
 		g.Expect(strings.Count(match[2], "|")).To(Equal(2), match[1])
 		g.Expect(strings.TrimSpace(strings.Split(match[2], "|")[0])).NotTo(BeEmpty(), match[1])
 	}
-	done := slices.Collect(maps.Keys(newWorld(t).emulator.site(place{"111122223333", "us-east-1"}).operations))
+	done := slices.Collect(maps.Keys(newWorld(t).emulator.region(regionID{"111122223333", "us-east-1"}).operations))
 	g.Expect(told).To(ConsistOf(done))
 }
 

@@ -18,9 +18,8 @@ func Example() {
 			panic(err)
 		}
 	}
-	e, err := emulator.New(emulator.Options{Buckets: []string{"artifacts"}})
+	e, err := emulator.Start("127.0.0.1:0", emulator.Options{Buckets: []string{"artifacts"}})
 	must(err)
-	must(e.Start("127.0.0.1:0"))
 	defer func() { must(e.Close()) }()
 
 	client := codepipeline.New(codepipeline.Options{
