@@ -94,7 +94,7 @@ type world struct {
 	kube      client.Client
 	config    *rest.Config
 	namespace string
-	aws       *emulator.Emulator
+	aws       *emulator.Server
 	pipelines *sdk.Client
 	objects   *s3.Client
 	logs      *logBook
@@ -134,10 +134,7 @@ func newWorld(t *testing.T, adjust ...func(*emulatorOptions)) *world {
 	for _, change := range adjust {
 		change(&options)
 	}
-	w.aws, err = emulator.New(options)
-	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(w.aws.Start("127.0.0.1:0")).To(Succeed())
-	t.Cleanup(func() { _ = w.aws.Close() })
+	w.aws = emulator.StartT(t, options)
 	w.endpoint = w.aws.URL()
 	cfg, err := config.LoadDefaultConfig(w.ctx, w.cloud()...)
 	w.Expect(err).NotTo(HaveOccurred())
