@@ -128,7 +128,6 @@ type Emulator struct {
 
 	mu      sync.Mutex
 	regions map[regionID]*region
-	started *Server
 }
 
 // New returns an emulator for a server of the caller's, such as

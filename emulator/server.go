@@ -27,10 +27,6 @@ func Start(address string, options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serve(address, e)
-}
-
-func serve(address string, e *Emulator) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
