@@ -36,8 +36,8 @@ const (
 	ResetAfter FaultKind = "ResetAfter"
 	// Latency delays the answer by Fault.Delay; the call takes effect.
 	Latency FaultKind = "Latency"
-	// DuplicateDispatch makes PollForJobs hand out jobs that other workers were
-	// handed and have not acknowledged, with the same nonces.
+	// DuplicateDispatch makes PollForJobs also hand out the jobs that other workers
+	// have, with the nonces that those workers have.
 	DuplicateDispatch FaultKind = "DuplicateDispatch"
 )
 
