@@ -18,7 +18,7 @@ const (
 	ServiceSQS          = "sqs"
 )
 
-// caller is who makes a request, and in which region.
+// caller is the sender of a request, and its region.
 type caller struct {
 	identity.Caller
 	region string
@@ -26,15 +26,15 @@ type caller struct {
 	grant *objects.Grant
 }
 
-func (c caller) place() place { return place{c.Account, c.region} }
+func (c caller) regionID() regionID { return regionID{c.Account, c.region} }
 
-// authenticate finds out who calls a service. payload is as in
-// identity.Signature.Check. Who calls is told of a refused request too.
+// authenticate returns who calls a service, also of a request that it refuses.
+// payload is as in identity.Signature.Check.
 func (e *Emulator) authenticate(r *http.Request, service, payload string) (caller, *identity.Refusal) {
 	signature, refusal := identity.Read(r)
 	who := caller{region: cmp.Or(signature.Region, e.options.Region)}
 	if refusal != nil {
-		who.Caller = e.anybody()
+		who.Caller = e.defaultUser()
 		if e.options.NoSignatures {
 			refusal = nil
 		}
@@ -53,8 +53,8 @@ func (e *Emulator) authenticate(r *http.Request, service, payload string) (calle
 	return who, signature.Check(r, payload, key, e.clock.Now(), time.Now())
 }
 
-// keyOf finds a configured key, a session or a job's credentials. Anybody else
-// is taken at his word unless keys are configured.
+// keyOf finds a configured key, a session or a job's credentials. Any other key is
+// accepted unless keys are configured.
 func (e *Emulator) keyOf(accessKeyID string, who *caller) (key identity.Key, ok bool) {
 	if key, ok := e.keys.Find(accessKeyID); ok {
 		return key, true
@@ -63,22 +63,22 @@ func (e *Emulator) keyOf(accessKeyID string, who *caller) (key identity.Key, ok 
 		who.grant = &objects.Grant{Read: grant.Read, Write: grant.Write, KeyID: grant.KeyID}
 		return identity.Key{Secret: grant.SecretAccessKey, SessionToken: grant.SessionToken, Expires: grant.Expires, Caller: worker(at)}, true
 	}
-	return identity.Key{Caller: e.anybody()}, len(e.options.Credentials) == 0
+	return identity.Key{Caller: e.defaultUser()}, len(e.options.Credentials) == 0
 }
 
-// anybody is the caller with a key that nobody configured.
-func (e *Emulator) anybody() identity.Caller { return user(e.options.AccountID) }
+// defaultUser is the caller with a key that is not configured.
+func (e *Emulator) defaultUser() identity.Caller { return user(e.options.AccountID) }
 
 func user(account string) identity.Caller {
 	return identity.Caller{Account: account, ARN: fmt.Sprintf("arn:aws:iam::%s:user/emulator", account), UserID: "EMULATOR"}
 }
 
-// worker is who uses the artifact credentials of a job.
-func worker(at place) identity.Caller {
+// worker is the caller that uses the artifact credentials of a job.
+func worker(at regionID) identity.Caller {
 	return identity.Caller{Account: at.account, ARN: fmt.Sprintf("arn:aws:sts::%s:assumed-role/codepipeline/job", at.account), UserID: "AROACODEPIPELINE:job"}
 }
 
-// codes are the codes of refusals: each service has its own.
+// codes are the error codes of refusals, by service.
 var codes = map[string]map[identity.Reason]string{
 	ServiceCodePipeline: {
 		identity.Missing:    "MissingAuthenticationTokenException",

@@ -21,15 +21,12 @@ type benchmark struct {
 
 // newBenchmark has jobs enough in its queue.
 func newBenchmark(b *testing.B, jobs int) benchmark {
-	e, err := New(Options{
+	e := StartT(b, Options{
 		NoSignatures: true, Buckets: []string{"sources", "artifacts"},
 		CreateOnly: true, MaxConcurrentExecutions: 1 << 20, KeepExecutions: 10,
 	})
 	g := NewWithT(b)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(e.Start("127.0.0.1:0")).To(Succeed())
-	b.Cleanup(func() { g.Expect(e.Close()).To(Succeed()) })
-	c := client{handler: e.Handler()}
+	c := client{handler: e}
 	put := httptest.NewRequest(http.MethodPut, "/sources/app.zip", strings.NewReader("source"))
 	put.Header.Set("Content-Length", "6")
 	c.handler.ServeHTTP(httptest.NewRecorder(), put)

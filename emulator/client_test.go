@@ -22,6 +22,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/model"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
 // world is an emulator that listens, with AWS's clients of it.
@@ -30,7 +31,7 @@ type world struct {
 	t         *testing.T
 	ctx       context.Context
 	clock     *clocktesting.FakeClock
-	emulator  *Emulator
+	emulator  *Server
 	config    aws.Config
 	pipelines *codepipeline.Client
 	s3        *s3.Client
@@ -44,17 +45,11 @@ func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 	for _, change := range adjust {
 		change(&options)
 	}
-	made, err := New(options)
-	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(made.Start("127.0.0.1:0")).To(Succeed())
-	t.Cleanup(func() { NewWithT(t).Expect(made.Close()).To(Succeed()) })
-	w.emulator = made
-	w.config = aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(made.URL()),
-		Credentials: credentials.NewStaticCredentialsProvider("AKIATEST", "secret", ""),
-		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
-		HTTPClient:  &http.Client{Transport: modelled{t, made.model}},
-	}
+	w.emulator = StartT(t, options)
+	w.config = w.emulator.AWSConfig()
+	w.config.Credentials = credentials.NewStaticCredentialsProvider("AKIATEST", "secret", "")
+	w.config.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	w.config.HTTPClient = &http.Client{Transport: modelled{t, w.emulator.model}}
 	w.pipelines = codepipeline.NewFromConfig(w.config)
 	w.s3 = w.s3With(w.config.Credentials)
 	w.sts = sts.NewFromConfig(w.config)
@@ -106,7 +101,7 @@ func (w *world) s3Of(data *types.JobData) *s3.Client {
 }
 
 func customType(category types.ActionCategory) *types.ActionTypeId {
-	return &types.ActionTypeId{Category: category, Owner: types.ActionOwnerCustom, Provider: aws.String("worker"), Version: aws.String("1")}
+	return pipeline.CustomType(category, "worker", "1")
 }
 
 func typeInput(category types.ActionCategory, properties ...types.ActionConfigurationProperty) *codepipeline.CreateCustomActionTypeInput {
@@ -122,30 +117,14 @@ func (w *world) createType(category types.ActionCategory, properties ...types.Ac
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-// pipeline is one from an S3 source to a build and a test.
-func pipeline() *types.PipelineDeclaration {
-	return &types.PipelineDeclaration{
-		Name: aws.String("p"), RoleArn: aws.String("arn:aws:iam::111122223333:role/r"),
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("artifacts")},
-		Stages: []types.StageDeclaration{
-			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
-				Name:            aws.String("fetch"),
-				ActionTypeId:    &types.ActionTypeId{Category: types.ActionCategorySource, Owner: types.ActionOwnerAws, Provider: aws.String("S3"), Version: aws.String("1")},
-				Configuration:   map[string]string{"S3Bucket": "sources", "S3ObjectKey": "app.zip"},
-				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("code")}},
-			}}},
-			{Name: aws.String("Build"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("compile"), ActionTypeId: customType(types.ActionCategoryBuild), Namespace: aws.String("built"),
-				InputArtifacts:  []types.InputArtifact{{Name: aws.String("code")}},
-				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("binary")}},
-			}}},
-			{Name: aws.String("Test"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("check"), ActionTypeId: customType(types.ActionCategoryTest),
-				Configuration:  map[string]string{"Tag": "#{built.tag}", "Token": secretValue},
-				InputArtifacts: []types.InputArtifact{{Name: aws.String("binary")}},
-			}}},
-		},
-	}
+// threeStages declares a pipeline from an S3 source to a build and a test.
+func threeStages() *types.PipelineDeclaration {
+	return pipeline.New("p", "artifacts").
+		Stage("Source", pipeline.S3Source("fetch", "sources", "app.zip").Outputs("code")).
+		Stage("Build", pipeline.NewAction("compile", customType(types.ActionCategoryBuild)).Namespace("built").Inputs("code").Outputs("binary")).
+		Stage("Test", pipeline.NewAction("check", customType(types.ActionCategoryTest)).Inputs("binary").
+			Configure("Tag", "#{built.tag}").Configure("Token", secretValue)).
+		Declaration()
 }
 
 // secretValue must be seen by workers only.
@@ -157,7 +136,7 @@ func (w *world) begin(adjust ...func(*types.PipelineDeclaration)) string {
 	w.createType(types.ActionCategoryBuild)
 	w.createType(types.ActionCategoryTest,
 		types.ActionConfigurationProperty{Name: aws.String("Tag")}, types.ActionConfigurationProperty{Name: aws.String("Token"), Secret: true})
-	declared := pipeline()
+	declared := threeStages()
 	for _, change := range adjust {
 		change(declared)
 	}

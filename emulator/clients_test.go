@@ -135,7 +135,7 @@ func TestTwoHundredClientsAtOnce(t *testing.T) {
 		o.KeepExecutions, o.RedispatchAfter, o.ContinuationDelay = 50, time.Second, time.Second
 	})
 	w.put(w.s3, "sources", "app.zip", "source bytes")
-	handler := w.emulator.Handler()
+	handler := w.emulator.Emulator // without the network
 	first := client{handler, rand.New(rand.NewPCG(0, 0))}
 	w.Expect(first.do("CreateCustomActionType", workerType, nil)).To(BeEmpty())
 	w.Expect(first.do("CreatePipeline", manyClientsPipeline, nil)).To(BeEmpty())

@@ -44,7 +44,7 @@ func TestPageSaysOfEachOperationHowFaithfulItIs(t *testing.T) {
 		g.Expect(strings.Count(match[2], "|")).To(Equal(2), match[1])
 		g.Expect(strings.TrimSpace(strings.Split(match[2], "|")[0])).NotTo(BeEmpty(), match[1])
 	}
-	done := slices.Collect(maps.Keys(newWorld(t).emulator.site(place{"111122223333", "us-east-1"}).operations))
+	done := slices.Collect(maps.Keys(newWorld(t).emulator.region(regionID{"111122223333", "us-east-1"}).operations))
 	g.Expect(told).To(ConsistOf(done))
 }
 
@@ -112,11 +112,34 @@ func TestPagesExamplesRun(t *testing.T) {
 	}
 }
 
-func TestPageHasTheExample(t *testing.T) {
+// TestPageHasTheExamples finds the page's Go code in a file that is tested.
+func TestPageHasTheExamples(t *testing.T) {
 	g := NewWithT(t)
 	text, err := os.ReadFile("example_test.go")
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(string(text)).To(ContainSubstring(blocks(g, "go")[0]))
+	for _, block := range blocks(g, "go") {
+		g.Expect(string(text)).To(ContainSubstring(block))
+	}
+}
+
+var apiName = regexp.MustCompile("`(?:emulator|Emulator|Server|Options)\\.([A-Z][A-Za-z]*)`")
+
+// TestPageNamesTheAPI looks in the package for each name of the page.
+func TestPageNamesTheAPI(t *testing.T) {
+	g := NewWithT(t)
+	files, err := filepath.Glob("*.go")
+	g.Expect(err).NotTo(HaveOccurred())
+	var code strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		g.Expect(err).NotTo(HaveOccurred())
+		code.Write(text)
+	}
+	names := apiName.FindAllStringSubmatch(readPage(g), -1)
+	g.Expect(names).NotTo(BeEmpty())
+	for _, name := range names {
+		g.Expect(code.String()).To(MatchRegexp(`(?m)^(func (\([es] \*\w+\) )?|\t)%s\b`, name[1]), name[0])
+	}
 }
 
 var flagRow = regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\|")

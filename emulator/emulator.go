@@ -1,26 +1,36 @@
-// Package emulator is an AWS CodePipeline for laptops and tests. One port
-// serves CodePipeline, S3, STS and SQS, told apart by the request's target header
-// and the service in its signature's scope, so that AWS_ENDPOINT_URL alone
-// points any AWS client at it.
+// Package emulator is an AWS CodePipeline for laptops and tests: pipelines,
+// executions, custom actions and their jobs, in memory. One port serves
+// CodePipeline, S3, STS and SQS, so that any AWS client works with it once
+// AWS_ENDPOINT_URL or a client's BaseEndpoint names it.
 //
-// Accounts and regions are apart from each other: the account is that of the
-// caller's key (see Options.Credentials) or of the role that it assumed by STS,
-// the region is that of the signature. S3's buckets are there for all.
+// In a test, one line starts it:
+//
+//	server := emulator.StartT(t, emulator.Options{Buckets: []string{"artifacts"}})
+//	client := codepipeline.NewFromConfig(server.AWSConfig())
+//
+// Package [github.com/pipelinejob/pipelinejob-operator/emulator/pipeline] declares
+// pipelines in a few lines. [Emulator.Inject] makes calls fail, [Emulator.Advance]
+// moves the clock, and [Emulator.Journal] lists the calls that were received. Programs
+// in other languages do the same over HTTP, below the path /_emulator/: see
+// docs/emulator.md, which also says how faithful each operation is.
+//
+// Each region of each account has its own pipelines and action types. The account
+// is that of the caller's access key (see [Options.Credentials]) or of the role
+// that the caller assumed; the region is that of the request's signature. S3
+// buckets are shared by all accounts and regions.
 package emulator
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
-
-	"k8s.io/utils/clock"
 
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/model"
@@ -28,88 +38,103 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/queues"
 )
 
-// Options set an emulator up. The zero value is a good one.
+// Options configure an Emulator. The zero value is ready to use. An Emulator keeps
+// no reference to the slices and maps of its Options.
 type Options struct {
+	// Logger gets one line per call, without secrets. Default: nothing is logged.
 	Logger *slog.Logger
-	// Clock is the engine's; tests step a fake one, or use Emulator.Advance.
-	Clock clock.PassiveClock
-	// Region and AccountID are those of callers who don't tell theirs: us-east-1
-	// and 111122223333 unless said otherwise.
-	Region, AccountID string
-	// ContinuationDelay is the time from a result with a continuation token to
-	// the job that carries it on: 5 seconds.
-	ContinuationDelay time.Duration
-	// RedispatchAfter is the time after which a job that was polled and not
-	// acknowledged is handed out again: a minute.
-	RedispatchAfter time.Duration
-	// ActionTimeout is how long a custom action may take: 24 hours.
-	ActionTimeout time.Duration
-	// CredentialsTTL is how long a job's artifact credentials are good: 15 minutes.
-	CredentialsTTL time.Duration
-	// JobRetention is how long a job that has ended is still known by its ID: an
-	// hour.
-	JobRetention time.Duration
-	// KeepExecutions is how many settled executions a pipeline remembers: 1000.
-	KeepExecutions int
-	// MaxConcurrentExecutions is how many executions of a pipeline may be under
-	// way or wait, in the modes QUEUED and PARALLEL: 50.
-	MaxConcurrentExecutions int
-	// CreateOnly makes CreatePipeline start no execution. The service starts one.
-	CreateOnly bool
-	// Buckets are made at the start.
+	// Clock is the time by which jobs, credentials and messages expire. Whatever is
+	// due happens at the next call. Default: the machine's clock. See also
+	// Emulator.Advance.
+	Clock Clock
+	// Region is that of callers without a signature. Default: us-east-1.
+	Region string
+	// AccountID is the account, of 12 digits, of callers whose access key names
+	// none. Default: 111122223333.
+	AccountID string
+	// Buckets are the S3 buckets to create.
 	Buckets []string
-	// Credentials are the keys that callers may sign with. Without any, every key
-	// is taken for a user's of AccountID, and its signature can't be checked;
-	// those of sessions and jobs, which the emulator gave, always are.
+
+	// Credentials are the access keys that are accepted, and whose signatures are
+	// checked. Default: any key is accepted, with any secret, as a user's of
+	// AccountID. The keys of jobs and of assumed roles are checked always.
 	Credentials []Credential
-	// Roles are those that may be assumed, with the external ID that each demands
-	// (empty: none). Nil: any role, by anybody.
+	// Roles are the ARNs of the roles that can be assumed, each with the external
+	// ID that it requires, or an empty string. Default: any role, without one.
 	Roles map[string]string
-	// NoSignatures takes requests without a signature, or with any.
+	// NoSignatures accepts unsigned requests, and does not check signatures.
 	NoSignatures bool
-	// EventQueue is the name of an SQS queue, in each account and region, that gets
-	// CodePipeline's events of action executions there, as by a rule of
-	// EventBridge; empty: none does.
+
+	// ContinuationDelay is the time from a result with a continuation token to the
+	// job that carries the token. Default: 5 seconds. (Use a nanosecond for none.)
+	ContinuationDelay time.Duration
+	// RedispatchAfter is the time after which a job that was polled, but not
+	// acknowledged, is handed out again. Default: 1 minute.
+	RedispatchAfter time.Duration
+	// ActionTimeout is the time after which a custom action fails. Default: 24
+	// hours.
+	ActionTimeout time.Duration
+	// CredentialsTTL is how long the artifact credentials of a job are valid.
+	// Default: 15 minutes.
+	CredentialsTTL time.Duration
+	// JobRetention is how long GetJobDetails and the like know a job after its end.
+	// Default: 1 hour.
+	JobRetention time.Duration
+	// KeepExecutions is how many settled executions a pipeline keeps. Default: 1000.
+	KeepExecutions int
+	// MaxConcurrentExecutions is how many executions of a pipeline may be in
+	// progress or queued in the execution modes QUEUED and PARALLEL. Default: 50.
+	MaxConcurrentExecutions int
+	// CreateOnly keeps CreatePipeline from starting the first execution, which the
+	// service does.
+	CreateOnly bool
+
+	// EventQueue is the name of an SQS queue that gets an EventBridge event for each
+	// state change of an action execution, in the account and region where it
+	// happens. Default: no queue does.
 	EventQueue string
-	// Seed is that of the faults that happen by probability.
+	// Seed seeds the random numbers of faults that have a Probability.
 	Seed uint64
 }
 
-// Credential is a key of a user.
+// Clock tells the time. The clocks of k8s.io/utils/clock are such.
+type Clock interface{ Now() time.Time }
+
+// Credential is an access key of a user.
 type Credential struct {
 	AccessKeyID, SecretAccessKey string
-	// AccountID is the user's account; empty for that of the options.
+	// AccountID is the user's account. Default: Options.AccountID.
 	AccountID string
 }
 
-// Emulator is CodePipeline, S3, STS and SQS of all accounts and regions.
+// Emulator is an http.Handler that serves CodePipeline, S3, STS and SQS to all
+// accounts and regions. It is safe for concurrent use.
+//
+// Of the caller's network it needs nothing but the requests: it can be served by an
+// httptest.Server, by a Server of this package, or called directly. The faults
+// ResetBefore and ResetAfter need a connection of HTTP/1; without one they panic with
+// http.ErrAbortHandler.
 type Emulator struct {
 	options Options
 	log     *slog.Logger
-	clock   *movedClock
+	clock   *offsetClock
 	model   *model.Model
 	objects *objects.Store
 	queues  *queues.Store
-	keys    identity.Keys
+	keys    *identity.Keys
+	control http.Handler
 	journal journal
 	faults  faults
 
-	mu    sync.Mutex
-	sites map[place]*site
-
-	server *http.Server
-	url    string
+	mu      sync.Mutex
+	regions map[regionID]*region
 }
 
-// New makes an emulator that does not listen yet: see Start and Handler.
-func New(o Options) (*Emulator, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	o.Region, o.AccountID = cmp.Or(o.Region, "us-east-1"), cmp.Or(o.AccountID, "111122223333")
+// New returns an emulator for a server of the caller's, such as
+// httptest.NewServer. The error names the option that is invalid, or the bucket
+// that can't be created.
+func New(options Options) (*Emulator, error) {
+	o := options.complete()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -117,11 +142,13 @@ func New(o Options) (*Emulator, error) {
 	if err != nil {
 		return nil, err
 	}
+	ahead := &offsetClock{base: o.Clock}
 	e := &Emulator{
-		options: o, log: o.Logger, clock: &movedClock{PassiveClock: o.Clock}, model: shapes,
-		objects: objects.New(), faults: newFaults(o.Seed), sites: map[place]*site{},
+		options: o, log: o.Logger, clock: ahead, model: shapes,
+		objects: objects.New(), queues: queues.New(ahead), keys: &identity.Keys{},
+		faults: newFaults(o.Seed), regions: map[regionID]*region{},
 	}
-	e.queues = queues.New(e.clock)
+	e.control = e.controlHandler()
 	if o.EventQueue != "" {
 		e.queues.Create(queues.Name{Account: o.AccountID, Region: o.Region, Queue: o.EventQueue})
 	}
@@ -134,6 +161,20 @@ func New(o Options) (*Emulator, error) {
 		}
 	}
 	return e, nil
+}
+
+// complete returns a copy with defaults in place of zero values; those of the
+// service's times and limits are the engine's.
+func (o Options) complete() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = machineClock{}
+	}
+	o.Region, o.AccountID = cmp.Or(o.Region, "us-east-1"), cmp.Or(o.AccountID, "111122223333")
+	o.Buckets, o.Credentials, o.Roles = slices.Clone(o.Buckets), slices.Clone(o.Credentials), maps.Clone(o.Roles)
+	return o
 }
 
 var (
@@ -166,39 +207,6 @@ func (o Options) check() error {
 		if !roleARN.MatchString(role) {
 			return fmt.Errorf("the role %q must be like arn:aws:iam::111122223333:role/NAME", role)
 		}
-	}
-	return nil
-}
-
-// Start listens on address ("127.0.0.1:0" for any free port) and serves until Close.
-func (e *Emulator) Start(address string) error {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", address, err)
-	}
-	e.url = "http://" + listener.Addr().String()
-	e.server = &http.Server{Handler: e.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	go func() {
-		if err := e.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			e.log.Error("Stopped serving", "error", err)
-		}
-	}()
-	return nil
-}
-
-// URL is where it listens, such as http://127.0.0.1:4566.
-func (e *Emulator) URL() string { return e.url }
-
-// Close lets requests under way end, for a second, and stops listening.
-func (e *Emulator) Close() error {
-	e.queues.Close()
-	if e.server == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := e.server.Shutdown(ctx); err != nil {
-		return e.server.Close()
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
 // way is how a client meets an error.
@@ -83,7 +85,7 @@ func (w *world) unacknowledged() types.Job {
 }
 
 func (w *world) createPipeline(adjust func(*codepipeline.CreatePipelineInput)) error {
-	in := &codepipeline.CreatePipelineInput{Pipeline: pipeline()}
+	in := &codepipeline.CreatePipelineInput{Pipeline: threeStages()}
 	w.createType(types.ActionCategoryBuild)
 	w.createType(types.ActionCategoryTest, types.ActionConfigurationProperty{Name: aws.String("Tag")}, types.ActionConfigurationProperty{Name: aws.String("Token"), Secret: true})
 	adjust(in)
@@ -92,7 +94,7 @@ func (w *world) createPipeline(adjust func(*codepipeline.CreatePipelineInput)) e
 
 func (w *world) updatePipeline(adjust func(*types.PipelineDeclaration)) error {
 	w.begin()
-	declared := pipeline()
+	declared := threeStages()
 	adjust(declared)
 	return errorOf(w.pipelines.UpdatePipeline(w.ctx, &codepipeline.UpdatePipelineInput{Pipeline: declared}))
 }
@@ -131,7 +133,7 @@ func waysToMeet() map[string]map[string]way {
 		"LimitExceededException": {"over 50 stages or 500 actions; over 1000 pipelines", create["LimitExceededException"].meet},
 		"PipelineNameInUseException": {"the name is taken", func(w *world) error {
 			w.begin()
-			return errorOf(w.pipelines.CreatePipeline(w.ctx, &codepipeline.CreatePipelineInput{Pipeline: pipeline()}))
+			return errorOf(w.pipelines.CreatePipeline(w.ctx, &codepipeline.CreatePipelineInput{Pipeline: threeStages()}))
 		}},
 		"TooManyTagsException": {"over 50 tags", func(w *world) error {
 			return w.createPipeline(func(in *codepipeline.CreatePipelineInput) { in.Tags = tagsOf(51, "t") })
@@ -483,16 +485,10 @@ func (w *world) approve(stage, action, token string) error {
 	}))
 }
 
-func manualApproval() types.ActionDeclaration {
-	return types.ActionDeclaration{Name: aws.String("ask"), ActionTypeId: &types.ActionTypeId{
-		Category: types.ActionCategoryApproval, Owner: types.ActionOwnerAws, Provider: aws.String("Manual"), Version: aws.String("1"),
-	}}
-}
-
 // beginApproval begins a pipeline that waits for an approval, and gives its token.
 func (w *world) beginApproval() string {
 	w.begin(func(d *types.PipelineDeclaration) {
-		d.Stages = append(d.Stages[:1], types.StageDeclaration{Name: aws.String("Approve"), Actions: []types.ActionDeclaration{manualApproval()}})
+		d.Stages = append(d.Stages[:1], types.StageDeclaration{Name: aws.String("Approve"), Actions: []types.ActionDeclaration{pipeline.ManualApproval("ask").Declaration()}})
 	})
 	state, err := w.pipelines.GetPipelineState(w.ctx, &codepipeline.GetPipelineStateInput{Name: aws.String("p")})
 	w.Expect(err).NotTo(HaveOccurred())

@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
 )
 
-// FaultKind is a way for a call to go wrong.
+// FaultKind says how a call fails.
 type FaultKind string
 
 const (
@@ -34,35 +34,39 @@ const (
 	ResetBefore FaultKind = "ResetBefore"
 	// ResetAfter breaks the connection after the effect: the answer is lost.
 	ResetAfter FaultKind = "ResetAfter"
-	// Latency answers as ever, but late: see Fault.Delay.
+	// Latency delays the answer by Fault.Delay; the call takes effect.
 	Latency FaultKind = "Latency"
-	// DuplicateDispatch lets PollForJobs hand out again what is in other workers'
-	// hands, each job with the nonce that they have.
+	// DuplicateDispatch makes PollForJobs also hand out the jobs that other workers
+	// have, with the nonces that those workers have.
 	DuplicateDispatch FaultKind = "DuplicateDispatch"
 )
 
 var kinds = []FaultKind{Throttle, ServerError, ServerErrorAfter, ModelledError, AccessDenied, ResetBefore, ResetAfter, Latency, DuplicateDispatch}
 
-// AnyOperation is a Fault.Operation.
+// AnyOperation is the Fault.Operation that matches all operations of all services.
 const AnyOperation = "*"
 
-// Fault makes calls of an operation go wrong.
+// Fault makes calls of an operation fail, or their answers late.
 type Fault struct {
-	// Operation is its name in the service's API: of CodePipeline, such as
-	// AcknowledgeJob, of STS, such as AssumeRole, of SQS, such as ReceiveMessage, or
-	// of S3, such as PutObject (those of objects.Operations). AnyOperation stands for all of them.
+	// Operation is the operation's name in the API of CodePipeline, STS or SQS, such
+	// as AcknowledgeJob, AssumeRole or ReceiveMessage; or one of S3's PutObject,
+	// GetObject, HeadObject, DeleteObject, CopyObject, ListObjects,
+	// CreateMultipartUpload, UploadPart, CompleteMultipartUpload and
+	// AbortMultipartUpload; or AnyOperation. Required.
 	Operation string
-	Kind      FaultKind
-	// Code is for ModelledError.
+	// Kind is how the calls fail. Required.
+	Kind FaultKind
+	// Code is the error code of a ModelledError. Required for that kind.
 	Code string
-	// Delay is the time from the effect to the answer, of any kind. It is real
-	// time, whatever Options.Clock says: the client's time-out is real too. A
-	// client that gives up meanwhile has lost the answer to a call that was done.
-	// Latency of S3 comes ahead of the effect, as its answers may be long.
+	// Delay is the time between the call's effect, if it has one, and its answer.
+	// It applies to every kind, in real time whatever Options.Clock is, and ends when
+	// the client gives up. Required for Latency; with S3, Latency delays the effect
+	// too.
 	Delay time.Duration
-	// Times is how many calls go wrong. Zero is one, or with a Probability no end.
+	// Times is how many calls fail. Default: one; without end if Probability is set.
 	Times int
-	// Probability is that of a call to go wrong, over 0 and at most 1; zero is 1.
+	// Probability is the probability, from 0 to 1, that a call fails. Zero is
+	// replaced by 1.
 	Probability float64
 }
 
@@ -76,8 +80,9 @@ func newFaults(seed uint64) faults {
 	return faults{mu: &sync.Mutex{}, random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // faults shall repeat
 }
 
-// Inject schedules a fault. Faults of one operation happen in the order of
-// their injection. A fault that can't happen is an error.
+// Inject adds a fault for calls to come. A call meets at most one fault: the first
+// that was injected for its operation and that its probability lets happen. The
+// error names the field of the fault that is invalid.
 func (e *Emulator) Inject(fault Fault) error {
 	if err := e.checkFault(fault); err != nil {
 		return err
@@ -91,14 +96,15 @@ func (e *Emulator) Inject(fault Fault) error {
 	return nil
 }
 
-// Faults lists those that are still to happen.
+// Faults returns the faults that are still to happen, in the order of their
+// injection, with the Times that are left.
 func (e *Emulator) Faults() []Fault {
 	e.faults.mu.Lock()
 	defer e.faults.mu.Unlock()
 	return slices.Clone(e.faults.waiting)
 }
 
-// ClearFaults drops those that are still to happen.
+// ClearFaults drops the faults that are still to happen.
 func (e *Emulator) ClearFaults() {
 	e.faults.mu.Lock()
 	defer e.faults.mu.Unlock()
@@ -128,7 +134,7 @@ func (e *Emulator) checkFault(f Fault) error {
 	return nil
 }
 
-// take is the fault for this call; its Kind is empty when there is none.
+// take returns the fault for a call; its Kind is empty if there is none.
 func (f *faults) take(operation string) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,7 +159,7 @@ func (f *faults) happens(fault Fault) bool {
 	return fault.Probability == 0 || f.random.Float64() < fault.Probability
 }
 
-// hold waits before a late answer, for as long as the client does.
+// hold waits before a late answer, for as long as the client waits too.
 func hold(ctx context.Context, delay time.Duration) {
 	if delay <= 0 {
 		return

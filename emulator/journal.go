@@ -3,39 +3,44 @@ package emulator
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
 )
 
-// Call is one call that the emulator received.
+// Call is a call that the emulator received.
 type Call struct {
-	// Sequence counts the calls from 1, those that the journal has dropped too.
-	Sequence int       `json:"sequence"`
-	Time     time.Time `json:"time"`
+	// Sequence numbers the calls from 1, in the order of their answers. Calls that
+	// the journal has dropped count.
+	Sequence int `json:"sequence"`
+	// Time is that of the answer, by the emulator's clock.
+	Time time.Time `json:"time"`
 	// Service is ServiceCodePipeline, ServiceS3, ServiceSTS or ServiceSQS.
 	Service string `json:"service"`
-	// Operation is its name in the service's API; of S3 the method where
-	// objects.Operations has no name.
+	// Operation is the operation's name in the service's API, such as PollForJobs.
+	// For S3 it is one of the names that Fault.Operation lists, or else the HTTP
+	// method.
 	Operation string `json:"operation"`
-	// AccountID, Region and Caller (an ARN) are the caller's, as far as the
-	// request tells them.
+	// AccountID and Region are those that the call was for.
 	AccountID string `json:"accountId"`
 	Region    string `json:"region"`
-	Caller    string `json:"caller"`
-	// Request is its JSON. Requests of the job API hold no secrets; those of
-	// pipelines, which may, are left out. Of S3 it is the path, of STS the role,
-	// the session's name and the external ID, of SQS the queue's URL or name.
+	// Caller is the caller's ARN.
+	Caller string `json:"caller"`
+	// Request holds no secrets. For CodePipeline it is the request, in JSON, and
+	// empty for CreatePipeline and UpdatePipeline. For S3 it is an object with the
+	// path; for STS with the role's ARN, the session name and the external ID; for
+	// SQS with the URL or name of the queue.
 	Request json.RawMessage `json:"request,omitempty"`
-	// Error is the code that was answered, empty for success.
+	// Error is the error code of the answer, or empty if the call succeeded.
 	Error string `json:"error,omitempty"`
-	// Fault is the injected one that the call met.
+	// Fault is the kind of the injected fault, if the call met one.
 	Fault FaultKind `json:"fault,omitempty"`
 }
 
-// maxJournal and maxJournalBytes bound the journal; the oldest half goes when
-// it is full.
+// maxJournal and maxJournalBytes limit the journal. When it is full, the oldest
+// half is dropped.
 const (
 	maxJournal      = 100_000
 	maxJournalBytes = 64 << 20
@@ -64,21 +69,29 @@ func (j *journal) add(call Call) {
 	j.bytes += len(call.Request)
 }
 
-// Journal lists the calls received so far, oldest first.
-func (e *Emulator) Journal() []Call {
+// Journal returns the calls that were received, oldest first: those of the given
+// operations, or all if none is given. It keeps up to 100,000 calls and 64 MiB of
+// requests; when it is full, the oldest half is dropped.
+func (e *Emulator) Journal(operations ...string) []Call {
 	e.journal.mu.Lock()
 	defer e.journal.mu.Unlock()
-	return append([]Call{}, e.journal.calls...)
+	calls := []Call{}
+	for _, call := range e.journal.calls {
+		if len(operations) == 0 || slices.Contains(operations, call.Operation) {
+			calls = append(calls, call)
+		}
+	}
+	return calls
 }
 
-// ClearJournal drops the calls received so far. Sequence goes on.
+// ClearJournal drops the calls received so far. Call.Sequence continues.
 func (e *Emulator) ClearJournal() {
 	e.journal.mu.Lock()
 	defer e.journal.mu.Unlock()
 	e.journal.calls, e.journal.bytes = nil, 0
 }
 
-// record keeps a call. request is its JSON, or nil for one that is not shown.
+// record adds a call to the journal. request is its JSON, or nil to leave it out.
 func (e *Emulator) record(service, operation string, who caller, request []byte, outcome string, fault FaultKind) {
 	e.journal.add(Call{
 		Time: e.clock.Now(), Service: service, Operation: operation, AccountID: who.Account, Region: who.region, Caller: who.ARN,
@@ -86,11 +99,11 @@ func (e *Emulator) record(service, operation string, who caller, request []byte,
 	})
 }
 
-// secretive operations may hold secret configuration in their requests.
+// secretive operations may have secret configuration in their requests.
 var secretive = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
 
-// shown is the request that the journal shows of an operation of CodePipeline;
-// one that is not known may hold anything.
+// shown returns the request that the journal shows for an operation of
+// CodePipeline. An unknown operation's may hold anything: it is not shown.
 func (e *Emulator) shown(operation string, body []byte) []byte {
 	if _, known := e.model.Operations[operation]; known && !secretive[operation] && json.Valid(body) {
 		return body

@@ -21,17 +21,12 @@ import (
 
 // listening is an emulator that listens, and how the SDK gets there without
 // trying anything again.
-func listening(t *testing.T) (*emulator.Emulator, aws.Config) {
-	g := NewWithT(t)
-	e, err := emulator.New(emulator.Options{Buckets: []string{"sources"}})
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(e.Start("127.0.0.1:0")).To(Succeed())
-	t.Cleanup(func() { g.Expect(e.Close()).To(Succeed()) })
-	return e, aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(e.URL()),
-		Credentials: credentials.NewStaticCredentialsProvider("AKIATEST", "secret", ""),
-		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
-	}
+func listening(t *testing.T) (*emulator.Server, aws.Config) {
+	server := emulator.StartT(t, emulator.Options{Buckets: []string{"sources"}})
+	config := server.AWSConfig()
+	config.Credentials = credentials.NewStaticCredentialsProvider("AKIATEST", "secret", "")
+	config.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	return server, config
 }
 
 func TestLateAnswerIsLostOnAClientThatGaveUp(t *testing.T) {

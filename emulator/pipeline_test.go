@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
 func TestPipelinePassesBytesFromSourceToTest(t *testing.T) {
@@ -62,8 +64,7 @@ func TestApproval(t *testing.T) {
 	w := newWorld(t)
 	id := w.begin(func(d *types.PipelineDeclaration) {
 		d.Stages = d.Stages[:2]
-		d.Stages[1].Actions = []types.ActionDeclaration{{Name: aws.String("ok"), ActionTypeId: &types.ActionTypeId{
-			Category: types.ActionCategoryApproval, Owner: types.ActionOwnerAws, Provider: aws.String("Manual"), Version: aws.String("1")}}}
+		d.Stages[1].Actions = []types.ActionDeclaration{pipeline.ManualApproval("ok").Declaration()}
 	})
 	state, err := w.pipelines.GetPipelineState(w.ctx, &codepipeline.GetPipelineStateInput{Name: aws.String("p")})
 	w.Expect(err).NotTo(HaveOccurred())

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
 // TestSourceRevisionIsTheObjectsVersion reads an older version by the ID that
@@ -38,18 +40,11 @@ func TestSourceRevisionIsTheObjectsVersion(t *testing.T) {
 		ConfigurationProperties: []types.ActionConfigurationProperty{{Name: aws.String("Of")}},
 	})
 	g.Expect(err).NotTo(HaveOccurred())
-	build := &types.ActionTypeId{Category: types.ActionCategoryBuild, Owner: types.ActionOwnerCustom, Provider: aws.String("worker"), Version: aws.String("1")}
-	source := &types.ActionTypeId{Category: types.ActionCategorySource, Owner: types.ActionOwnerAws, Provider: aws.String("S3"), Version: aws.String("1")}
-	_, err = pipelines.CreatePipeline(t.Context(), &codepipeline.CreatePipelineInput{Pipeline: &types.PipelineDeclaration{
-		Name: aws.String("p"), RoleArn: aws.String("arn:aws:iam::111122223333:role/r"),
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: bucket},
-		Stages: []types.StageDeclaration{
-			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{Name: aws.String("fetch"), ActionTypeId: source, Namespace: aws.String("S"),
-				Configuration: map[string]string{"S3Bucket": *bucket, "S3ObjectKey": *key}, OutputArtifacts: []types.OutputArtifact{{Name: aws.String("code")}}}}},
-			{Name: aws.String("Build"), Actions: []types.ActionDeclaration{{Name: aws.String("compile"), ActionTypeId: build,
-				Configuration: map[string]string{"Of": "#{S.VersionId} #{S.ETag}"}, InputArtifacts: []types.InputArtifact{{Name: aws.String("code")}}}}},
-		},
-	}})
+	build := pipeline.CustomType(types.ActionCategoryBuild, "worker", "1")
+	_, err = pipelines.CreatePipeline(t.Context(), pipeline.New("p", *bucket).
+		Stage("Source", pipeline.S3Source("fetch", *bucket, *key).Namespace("S").Outputs("code")).
+		Stage("Build", pipeline.NewAction("compile", build).Inputs("code").Configure("Of", "#{S.VersionId} #{S.ETag}")).
+		CreateInput())
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = pipelines.StartPipelineExecution(t.Context(), &codepipeline.StartPipelineExecutionInput{Name: aws.String("p")})
 	g.Expect(err).NotTo(HaveOccurred())

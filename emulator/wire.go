@@ -24,24 +24,16 @@ const (
 	maxRequest = 4 << 20
 )
 
-// Handler serves all services.
-func (e *Emulator) Handler() http.Handler {
-	admin := e.admin()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Not one mux: it would redirect requests for keys such as a//b.
-		if strings.HasPrefix(r.URL.Path, "/_emulator/") {
-			admin.ServeHTTP(w, r)
-			return
-		}
-		e.dispatch(w, r)
-	})
-}
-
-// dispatch tells the services apart.
-func (e *Emulator) dispatch(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP serves CodePipeline, S3, STS and SQS, which it tells apart by the
+// request's target header and the service in its signature's scope; and the
+// emulator's own API below the path /_emulator/.
+func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := r.Header.Get("X-Amz-Target")
 	signature, _ := identity.Read(r)
 	switch {
+	case strings.HasPrefix(r.URL.Path, "/_emulator/"):
+		// Not all in one http.ServeMux, which would redirect requests for keys such as a//b.
+		e.control.ServeHTTP(w, r)
 	case strings.HasPrefix(target, targetPrefix):
 		e.serveCodePipeline(w, r, strings.TrimPrefix(target, targetPrefix))
 	case strings.HasPrefix(target, sqsTarget):
@@ -74,7 +66,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	}
 	var response any
 	if err = allow(r, who, refusal, name, fault.Kind); err == nil {
-		response, err = e.call(e.site(who.place()), name, body, fault)
+		response, err = e.call(e.region(who.regionID()), name, body, fault)
 	}
 	e.record(ServiceCodePipeline, name, who, e.shown(name, body), outcomeOf(err), fault.Kind)
 	hold(r.Context(), fault.Delay)
@@ -90,7 +82,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	}
 }
 
-// allow says whether a request may be made at all.
+// allow returns an error for a request that may not be made at all.
 func allow(r *http.Request, who caller, refusal *identity.Refusal, operation string, fault FaultKind) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
@@ -106,7 +98,7 @@ func allow(r *http.Request, who caller, refusal *identity.Refusal, operation str
 	return nil
 }
 
-func (e *Emulator) call(at *site, name string, body []byte, fault Fault) (any, error) {
+func (e *Emulator) call(at *region, name string, body []byte, fault Fault) (any, error) {
 	switch fault.Kind {
 	case Throttle:
 		return nil, &engine.Error{Code: "ThrottlingException", Message: "Rate exceeded"}
@@ -135,8 +127,8 @@ func (e *Emulator) call(at *site, name string, body []byte, fault Fault) (any, e
 	return response, err
 }
 
-// validated is a request that keeps to the model, and nothing else that came
-// with it.
+// validated returns the members of a request that the model has, or an error if
+// they do not keep to it.
 func (e *Emulator) validated(shape model.Operation, body []byte) ([]byte, error) {
 	decoder := json.NewDecoder(strings.NewReader(string(body)))
 	decoder.UseNumber()
@@ -154,10 +146,10 @@ func (e *Emulator) validated(shape model.Operation, body []byte) ([]byte, error)
 	return json.Marshal(request)
 }
 
-// operation takes the JSON of a valid request and gives a response.
+// operation takes the JSON of a valid request and returns a response.
 type operation func(body []byte) (any, error)
 
-// handle makes an operation of a method of the engine.
+// handle returns the operation that a method of the engine does.
 func handle[Request, Response any](do func(Request) (*Response, error)) operation {
 	return func(body []byte) (any, error) {
 		var request Request

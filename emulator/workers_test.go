@@ -12,30 +12,30 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// TestManyWorkersClaimEachJobOnce lets 200 workers race for 500 jobs. Each of
-// them claims what it was handed twice at a time, and jobs are handed out again
-// soon, so that claims do meet.
+// TestManyWorkersClaimEachJobOnce lets 50 workers race for 250 jobs. Each of
+// them claims what it was handed twice at a time, and a job that is not claimed is
+// handed out again after 250 more polls, so that claims do meet.
 func TestManyWorkersClaimEachJobOnce(t *testing.T) {
-	const executions, actions, workers = 10, 50, 200
-	w := newWorld(t, func(o *Options) { o.RedispatchAfter, o.Clock = 500*time.Millisecond, nil })
+	const executions, actions, workers = 5, 50, 50
+	w := newWorld(t, func(o *Options) { o.RedispatchAfter = 250 * time.Millisecond })
 	w.begin(func(d *types.PipelineDeclaration) {
 		d.ExecutionMode, d.PipelineType = types.ExecutionModeParallel, types.PipelineTypeV2
 		d.Stages = d.Stages[:2]
 		d.Stages[1].Actions = nil
 		for i := range actions {
-			d.Stages[1].Actions = append(d.Stages[1].Actions, types.ActionDeclaration{
-				Name: aws.String(fmt.Sprintf("a%d", i)), ActionTypeId: customType(types.ActionCategoryBuild),
-			})
+			d.Stages[1].Actions = append(d.Stages[1].Actions, pipeline.NewAction(fmt.Sprintf("a%d", i), customType(types.ActionCategoryBuild)).Declaration())
 		}
 	})
 	for range executions - 1 {
 		w.start()
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Minute)
 	defer cancel()
-	claims := claims{wanted: executions * actions, jobs: map[string]int{}, done: cancel}
+	claims := claims{wanted: executions * actions, jobs: map[string]int{}, done: cancel, polled: func() { w.clock.Step(time.Millisecond) }}
 	problems := make(chan error, workers)
 	var group sync.WaitGroup
 	for range workers {
@@ -64,11 +64,13 @@ type claims struct {
 	ended  int
 	jobs   map[string]int
 	done   func() // all jobs have ended
+	polled func() // once per poll
 }
 
 // work polls until all jobs have ended.
 func (c *claims) work(ctx context.Context, client *codepipeline.Client) error {
 	for {
+		c.polled()
 		polled, err := client.PollForJobs(ctx, &codepipeline.PollForJobsInput{ActionTypeId: customType(types.ActionCategoryBuild), MaxBatchSize: aws.Int32(3)})
 		if ctx.Err() != nil {
 			return c.missing()

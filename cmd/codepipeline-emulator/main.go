@@ -30,14 +30,11 @@ func main() {
 func run(listen string, o emulator.Options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	e, err := emulator.New(o)
+	server, err := emulator.Start(listen, o)
 	if err != nil {
 		return err
 	}
-	if err := e.Start(listen); err != nil {
-		return err
-	}
-	o.Logger.Info("Listening", "url", e.URL(), "region", o.Region, "account", o.AccountID)
+	o.Logger.Info("Listening", "url", server.URL(), "region", o.Region, "account", o.AccountID)
 	<-ctx.Done()
-	return e.Close()
+	return server.Close()
 }

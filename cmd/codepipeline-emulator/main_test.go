@@ -17,10 +17,7 @@ func TestRunFailsOnAnAddressThatCannotBeHad(t *testing.T) {
 
 func TestRunFailsOnATakenAddress(t *testing.T) {
 	g := NewWithT(t)
-	other, err := emulator.New(emulator.Options{})
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(other.Start("127.0.0.1:0")).To(Succeed())
-	defer func() { g.Expect(other.Close()).To(Succeed()) }()
-	options := emulator.Options{Logger: slog.New(slog.DiscardHandler), Buckets: []string{"twice", "twice"}}
+	other := emulator.StartT(t, emulator.Options{})
+	options := emulator.Options{Logger: slog.New(slog.DiscardHandler)}
 	g.Expect(run(other.URL()[len("http://"):], options)).To(MatchError(ContainSubstring("address already in use")))
 }

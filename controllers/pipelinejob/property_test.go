@@ -46,7 +46,7 @@ type play struct {
 	*WithT
 	ctx       context.Context
 	clock     *clocktesting.FakeClock
-	aws       *emulator.Emulator
+	aws       *emulator.Server
 	pipelines *sdk.Client
 	kube      client.Client
 	operator  *Reconciler
@@ -78,9 +78,8 @@ func newPlay(t *testing.T) *play {
 		theirs: map[string]bool{}, made: map[string]int{}, secrets: map[string]bool{},
 	}
 	var err error
-	p.aws, err = emulator.New(emulator.Options{Clock: p.clock, Buckets: []string{"source", "artifacts"}, CreateOnly: true})
+	p.aws, err = emulator.Start("127.0.0.1:0", emulator.Options{Clock: p.clock, Buckets: []string{"source", "artifacts"}, CreateOnly: true})
 	p.Expect(err).NotTo(HaveOccurred())
-	p.Expect(p.aws.Start("127.0.0.1:0")).To(Succeed())
 	scheme := harness.NewScheme(p)
 	p.kube = fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&v1alpha1.PipelineJob{}, &batchv1.Job{}, &corev1.Pod{}).WithInterceptorFuncs(p.interceptor()).Build()

@@ -20,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
 const (
@@ -115,7 +117,7 @@ const registerTimeout = 90 * time.Second
 
 // startPipeline makes the pipeline, or brings it up to date, and starts it.
 func (c *clients) startPipeline(ctx context.Context, name string, breakIt bool) (string, error) {
-	declaration := pipeline(name, breakIt)
+	declaration := declare(name, breakIt)
 	var unknown *types.InvalidActionDeclarationException
 	err := wait.PollUntilContextTimeout(ctx, time.Second, registerTimeout, true, func(ctx context.Context) (bool, error) {
 		if err := c.makePipeline(ctx, declaration); !errors.As(err, &unknown) {
@@ -145,48 +147,18 @@ func (c *clients) makePipeline(ctx context.Context, declaration *types.PipelineD
 	return err
 }
 
-// pipeline is source → build → test. The test gets, as its configuration, a
-// variable that the build gives out.
-func pipeline(name string, breakIt bool) *types.PipelineDeclaration {
+// declare returns the pipeline source → build → test. The test gets, as its
+// configuration, a variable that the build gives out.
+func declare(name string, breakIt bool) *types.PipelineDeclaration {
 	expected := "#{build.LINES}"
 	if breakIt {
 		expected = "1"
 	}
-	return &types.PipelineDeclaration{
-		Name:          aws.String(name),
-		RoleArn:       aws.String("arn:aws:iam::111122223333:role/demo-pipeline"),
-		PipelineType:  types.PipelineTypeV2,
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String(artifactBucket)},
-		Stages: []types.StageDeclaration{
-			stage("Source", types.ActionDeclaration{
-				Name:            aws.String("source"),
-				ActionTypeId:    actionType(types.ActionCategorySource, types.ActionOwnerAws, "S3"),
-				Configuration:   map[string]string{"S3Bucket": sourceBucket, "S3ObjectKey": sourceKey, "PollForSourceChanges": "false"},
-				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("source")}},
-			}),
-			stage("Build", types.ActionDeclaration{
-				Name:            aws.String("build"),
-				ActionTypeId:    actionType(types.ActionCategoryBuild, types.ActionOwnerCustom, "PipelineJob-Build"),
-				Configuration:   map[string]string{"Pattern": "*.go"},
-				InputArtifacts:  []types.InputArtifact{{Name: aws.String("source")}},
-				OutputArtifacts: []types.OutputArtifact{{Name: aws.String("package")}},
-				Namespace:       aws.String("build"),
-			}),
-			stage("Test", types.ActionDeclaration{
-				Name:           aws.String("test"),
-				ActionTypeId:   actionType(types.ActionCategoryTest, types.ActionOwnerCustom, "PipelineJob-Test"),
-				Configuration:  map[string]string{"ExpectedLines": expected},
-				InputArtifacts: []types.InputArtifact{{Name: aws.String("package")}},
-			}),
-		},
-	}
-}
-
-func stage(name string, action types.ActionDeclaration) types.StageDeclaration {
-	action.RunOrder = aws.Int32(1)
-	return types.StageDeclaration{Name: aws.String(name), Actions: []types.ActionDeclaration{action}}
-}
-
-func actionType(category types.ActionCategory, owner types.ActionOwner, provider string) *types.ActionTypeId {
-	return &types.ActionTypeId{Category: category, Owner: owner, Provider: aws.String(provider), Version: aws.String("1")}
+	build := pipeline.CustomType(types.ActionCategoryBuild, "PipelineJob-Build", "1")
+	test := pipeline.CustomType(types.ActionCategoryTest, "PipelineJob-Test", "1")
+	return pipeline.New(name, artifactBucket).
+		Stage("Source", pipeline.S3Source("source", sourceBucket, sourceKey).Configure("PollForSourceChanges", "false").Outputs("source")).
+		Stage("Build", pipeline.NewAction("build", build).Namespace("build").Configure("Pattern", "*.go").Inputs("source").Outputs("package")).
+		Stage("Test", pipeline.NewAction("test", test).Configure("ExpectedLines", expected).Inputs("package")).
+		Declaration()
 }

@@ -32,10 +32,7 @@ func TestAccountsShareARateLimit(t *testing.T) {
 
 func TestThrottlingSlowsAllCallsOfTheAccount(t *testing.T) {
 	g := NewWithT(t)
-	server, err := emulator.New(emulator.Options{})
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(server.Start("127.0.0.1:0")).To(Succeed())
-	defer func() { g.Expect(server.Close()).To(Succeed()) }()
+	server := emulator.StartT(t, emulator.Options{})
 	g.Expect(server.Inject(emulator.Fault{Operation: "AcknowledgeJob", Kind: emulator.Throttle, Times: 3})).To(Succeed())
 	clients := NewClients(ClientsOptions{}, config.WithBaseEndpoint(server.URL()), config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("any", "any", "")))
 	client, err := clients.For(t.Context(), Identity{Region: "us-east-1"})

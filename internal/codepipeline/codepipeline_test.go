@@ -68,11 +68,8 @@ func TestDifferences(t *testing.T) {
 // TestKindOf has a server answer with each error, and checks what the client
 // makes of it.
 func TestKindOf(t *testing.T) {
-	server, err := emulator.New(emulator.Options{})
 	g := NewWithT(t)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(server.Start("127.0.0.1:0")).To(Succeed())
-	t.Cleanup(func() { _ = server.Close() })
+	server := emulator.StartT(t, emulator.Options{})
 	client := testClient(t, server.URL())
 	const unknown = "00000000-0000-0000-0000-000000000000"
 
@@ -87,7 +84,7 @@ func TestKindOf(t *testing.T) {
 		g.Expect(KindOf(err)).To(Equal(want), "%s: %v", fault, err)
 		g.Expect(len(server.Journal())-before).To(Equal(1), "%s: a claim is tried once", fault)
 	}
-	_, err = client.AcknowledgeJob(t.Context(), unknown, "1")
+	_, err := client.AcknowledgeJob(t.Context(), unknown, "1")
 	g.Expect(KindOf(err)).To(Equal(JobNotFound))
 	_, err = client.AcknowledgeJob(t.Context(), "not an ID", "1")
 	g.Expect(KindOf(err)).To(Equal(Refused))
@@ -105,10 +102,7 @@ func TestKindOf(t *testing.T) {
 
 func TestMissingCredentialsAreSaidBeforeACall(t *testing.T) {
 	g := NewWithT(t)
-	server, err := emulator.New(emulator.Options{})
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(server.Start("127.0.0.1:0")).To(Succeed())
-	t.Cleanup(func() { _ = server.Close() })
+	server := emulator.StartT(t, emulator.Options{})
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -25,18 +25,14 @@ import (
 // station is a poller with an emulated AWS and a clock that the test moves.
 type station struct {
 	*WithT
-	aws    *emulator.Emulator
+	aws    *emulator.Server
 	clock  *clocktesting.FakeClock
 	poller *Poller
 }
 
 func newStation(t *testing.T) *station {
 	s := &station{WithT: NewWithT(t), clock: clocktesting.NewFakeClock(time.Now())}
-	var err error
-	s.aws, err = emulator.New(emulator.Options{})
-	s.Expect(err).NotTo(HaveOccurred())
-	s.Expect(s.aws.Start("127.0.0.1:0")).To(Succeed())
-	t.Cleanup(func() { _ = s.aws.Close() })
+	s.aws = emulator.StartT(t, emulator.Options{})
 	load := []func(*config.LoadOptions) error{
 		config.WithBaseEndpoint(s.aws.URL()), config.WithRegion("us-east-1"),
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),

@@ -59,9 +59,7 @@ func TestCredentialsThatExpireWhileStepsRun(t *testing.T) {
 	s.Expect(err).NotTo(HaveOccurred(), out)
 	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/"+w.Name)
 
-	action := custom(types.ActionCategoryTest, w.Name)
-	action.InputArtifacts = []types.InputArtifact{{Name: aws.String("source")}}
-	action.OutputArtifacts = []types.OutputArtifact{{Name: aws.String("made")}}
+	action := custom(types.ActionCategoryTest, w.Name).Inputs("source").Outputs("made")
 	execution := s.startPipeline("expiring", map[string]string{"source": "e2e.zip"}, action)
 	s.Expect(s.ended("expiring", execution)).To(Equal(types.PipelineExecutionStatusSucceeded))
 	log := s.kubectl("-n", namespace, "logs", "job/"+s.pipelineJobs(s, execution)[w.Name].Status.Run.JobName, "-c", "codepipeline-report")

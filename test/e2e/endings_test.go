@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
 // work is a custom action of one step, and the way that it must end.
@@ -86,14 +87,14 @@ func (s *suite) apply(works ...work) {
 }
 
 // startWorks starts a pipeline in which the actions run beside each other.
-func (s *suite) startWorks(pipeline string, works ...work) (execution string) {
+func (s *suite) startWorks(name string, works ...work) (execution string) {
 	s.t.Helper()
 	s.put("e2e.zip", nil)
-	var actions []types.ActionDeclaration
+	var actions []pipeline.Action
 	for _, w := range works {
 		actions = append(actions, custom(types.ActionCategoryTest, w.Name))
 	}
-	return s.startPipeline(pipeline, map[string]string{"source": "e2e.zip"}, actions...)
+	return s.startPipeline(name, map[string]string{"source": "e2e.zip"}, actions...)
 }
 
 // actionState is an action as CodePipeline shows it.

@@ -108,15 +108,13 @@ func (s *suite) applyRestricted() {
 // startRestricted makes a pipeline with five sources, each with the file, and
 // the action, and starts it.
 func (s *suite) startRestricted(pipeline, file, password string) (execution string) {
-	work := custom(types.ActionCategoryBuild, "restricted")
-	work.Configuration = map[string]string{"Password": password}
+	work := custom(types.ActionCategoryBuild, "restricted").Configure("Password", password)
 	sources := map[string]string{}
 	for i := 1; i <= artifacts; i++ {
 		in := fmt.Sprintf("in%d", i)
 		sources[in] = fmt.Sprintf("restricted-%d.zip", i)
 		s.put(sources[in], zipped(s, file, in))
-		work.InputArtifacts = append(work.InputArtifacts, types.InputArtifact{Name: &in})
-		work.OutputArtifacts = append(work.OutputArtifacts, types.OutputArtifact{Name: aws.String(fmt.Sprintf("out%d", i))})
+		work = work.Inputs(in).Outputs(fmt.Sprintf("out%d", i))
 	}
 	return s.startPipeline(pipeline, sources, work)
 }

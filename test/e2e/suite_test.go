@@ -29,6 +29,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
 const (
@@ -143,35 +144,25 @@ func (s *suite) start(pipeline string) string {
 }
 
 // custom is an action of the type that a CustomAction of this name registers.
-func custom(category types.ActionCategory, name string) types.ActionDeclaration {
-	return types.ActionDeclaration{Name: &name, ActionTypeId: &types.ActionTypeId{
-		Category: category, Owner: types.ActionOwnerCustom, Provider: aws.String("E2E-" + name), Version: aws.String("1"),
-	}}
+func custom(category types.ActionCategory, name string) pipeline.Action {
+	return pipeline.NewAction(name, pipeline.CustomType(category, "E2E-"+name, "1"))
 }
 
 // startPipeline declares a pipeline anew and starts it. Its sources are objects
 // in demo-artifacts by the name of their action, which is also that of the
 // artifact; the actions run beside each other.
-func (s *suite) startPipeline(pipeline string, sources map[string]string, actions ...types.ActionDeclaration) (execution string) {
+func (s *suite) startPipeline(name string, objects map[string]string, actions ...pipeline.Action) (execution string) {
 	s.t.Helper()
-	bucket := aws.String("demo-artifacts")
-	declared := &types.PipelineDeclaration{
-		Name: &pipeline, RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: bucket},
-		Stages:        []types.StageDeclaration{{Name: aws.String("Source")}, {Name: aws.String("Work"), Actions: actions}},
+	const bucket = "demo-artifacts"
+	var sources []pipeline.Action
+	for artifact, key := range objects {
+		sources = append(sources, pipeline.S3Source(artifact, bucket, key).Outputs(artifact))
 	}
-	for name, key := range sources {
-		declared.Stages[0].Actions = append(declared.Stages[0].Actions, types.ActionDeclaration{
-			Name: &name, OutputArtifacts: []types.OutputArtifact{{Name: &name}},
-			ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
-			Configuration: map[string]string{"S3Bucket": *bucket, "S3ObjectKey": key},
-		})
-	}
-	_, err := s.aws.DeletePipeline(s.ctx, &codepipeline.DeletePipelineInput{Name: &pipeline}) // of an earlier run
+	_, err := s.aws.DeletePipeline(s.ctx, &codepipeline.DeletePipelineInput{Name: &name}) // of an earlier run
 	s.Expect(err).NotTo(HaveOccurred())
-	_, err = s.aws.CreatePipeline(s.ctx, &codepipeline.CreatePipelineInput{Pipeline: declared})
+	_, err = s.aws.CreatePipeline(s.ctx, pipeline.New(name, bucket).Stage("Source", sources...).Stage("Work", actions...).CreateInput())
 	s.Expect(err).NotTo(HaveOccurred())
-	return s.start(pipeline)
+	return s.start(name)
 }
 
 // put stores an object that can be a source.

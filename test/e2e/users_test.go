@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
 // usersYAML is a CustomAction in a namespace that takes every pod, with steps
@@ -93,11 +95,9 @@ func TestStepsOfRootAndOfOthers(t *testing.T) {
 	s.kubectl("-n", "e2e-users", "wait", "--for=condition=Ready", "--timeout=1m", "ca", "--all")
 
 	s.put("e2e.zip", nil)
-	var actions []types.ActionDeclaration
+	var actions []pipeline.Action
 	for _, action := range sharings() {
-		declared := custom(types.ActionCategoryBuild, action.Name)
-		declared.OutputArtifacts = []types.OutputArtifact{{Name: declared.Name}}
-		actions = append(actions, declared)
+		actions = append(actions, custom(types.ActionCategoryBuild, action.Name).Outputs(action.Name))
 	}
 	execution := s.startPipeline("users", map[string]string{"source": "e2e.zip"}, actions...)
 	s.Expect(s.ended("users", execution)).To(Equal(types.PipelineExecutionStatusFailed))

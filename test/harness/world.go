@@ -88,7 +88,7 @@ type World struct {
 	Kube      client.Client
 	Config    *rest.Config
 	Namespace string
-	AWS       *emulator.Emulator
+	AWS       *emulator.Server
 	Pipelines *sdk.Client
 	Objects   *s3.Client
 	Logs      *LogBook
@@ -120,10 +120,7 @@ func New(t *testing.T, adjust ...func(*emulator.Options)) *World {
 	for _, change := range adjust {
 		change(&options)
 	}
-	w.AWS, err = emulator.New(options)
-	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(w.AWS.Start("127.0.0.1:0")).To(Succeed())
-	t.Cleanup(func() { _ = w.AWS.Close() })
+	w.AWS = emulator.StartT(t, options)
 	w.Endpoint = w.AWS.URL()
 	cfg, err := config.LoadDefaultConfig(w.Ctx, w.Cloud()...)
 	w.Expect(err).NotTo(HaveOccurred())

@@ -82,10 +82,7 @@ func measure(t *testing.T, actions int) figures {
 	config, err := cluster.Start()
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { g.Expect(cluster.Stop()).To(Succeed()) })
-	aws, err := emulator.New(emulator.Options{})
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(aws.Start("127.0.0.1:0")).To(Succeed())
-	t.Cleanup(func() { _ = aws.Close() })
+	aws := emulator.StartT(t, emulator.Options{})
 	scheme, err := operator.NewScheme()
 	g.Expect(err).NotTo(HaveOccurred())
 	kube, err := client.New(config, client.Options{Scheme: scheme})
@@ -152,7 +149,7 @@ func ready(ctx context.Context, g *WithT, kube client.Client) int {
 	}))
 }
 
-func polls(aws *emulator.Emulator) []emulator.Call {
+func polls(aws *emulator.Server) []emulator.Call {
 	return slices.DeleteFunc(aws.Journal(), func(call emulator.Call) bool { return call.Operation != "PollForJobs" })
 }
 

@@ -11,12 +11,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"k8s.io/utils/clock"
 )
 
 // Options configure an engine. Zero values get the defaults of complete.
 type Options struct {
-	Clock     clock.PassiveClock
+	Clock     Clock
 	Region    string
 	AccountID string
 	// Objects is the S3 that artifacts are in.
@@ -38,9 +37,6 @@ type Options struct {
 
 // complete returns the options with defaults in place of zero values.
 func (o Options) complete() Options {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
 	o.ContinuationDelay = cmp.Or(o.ContinuationDelay, 5*time.Second)
 	o.RedispatchAfter = cmp.Or(o.RedispatchAfter, time.Minute)
 	o.ActionTimeout = cmp.Or(o.ActionTimeout, 24*time.Hour)
@@ -50,6 +46,9 @@ func (o Options) complete() Options {
 	o.MaxConcurrentExecutions = cmp.Or(o.MaxConcurrentExecutions, 50)
 	return o
 }
+
+// Clock tells the time.
+type Clock interface{ Now() time.Time }
 
 // Objects is what the engine does in S3.
 type Objects interface {

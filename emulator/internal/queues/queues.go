@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"k8s.io/utils/clock"
 )
 
 const (
@@ -43,10 +42,13 @@ type message struct {
 	visible time.Time // when it may be given to somebody (again)
 }
 
+// Clock tells the time.
+type Clock interface{ Now() time.Time }
+
 // Store holds the queues of all accounts and regions. It is safe for concurrent
 // use.
 type Store struct {
-	clock clock.PassiveClock
+	clock Clock
 
 	mu     sync.Mutex
 	queues map[Name][]*message
@@ -56,7 +58,7 @@ type Store struct {
 }
 
 // New makes a store without queues.
-func New(clock clock.PassiveClock) *Store {
+func New(clock Clock) *Store {
 	return &Store{clock: clock, queues: map[Name][]*message{}, changed: make(chan struct{})}
 }
 
@@ -106,7 +108,7 @@ func (s *Store) Send(name Name, body string) Message {
 
 // fresh are the messages of a queue that are not too old. The caller holds the lock.
 func (s *Store) fresh(name Name) []*message {
-	return slices.DeleteFunc(s.queues[name], func(m *message) bool { return s.clock.Since(m.Sent) > retention })
+	return slices.DeleteFunc(s.queues[name], func(m *message) bool { return s.clock.Now().Sub(m.Sent) > retention })
 }
 
 // Receive takes up to count messages, and waits for the first one as long as it

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// admin serves what a test or a person controls the emulator by. Errors are
-// JSON with a message.
-func (e *Emulator) admin() http.Handler {
+// controlHandler serves the emulator's own API, below /_emulator/. Errors are JSON
+// with a message.
+func (e *Emulator) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_emulator/health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /_emulator/journal", e.getJournal)
@@ -19,7 +19,7 @@ func (e *Emulator) admin() http.Handler {
 		e.ClearJournal()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("GET /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) { writeAdmin(w, http.StatusOK, formsOf(e.Faults())) })
+	mux.HandleFunc("GET /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) { writeControl(w, http.StatusOK, formsOf(e.Faults())) })
 	mux.HandleFunc("POST /_emulator/faults", e.postFault)
 	mux.HandleFunc("DELETE /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) {
 		e.ClearFaults()
@@ -45,7 +45,7 @@ func (e *Emulator) getJournal(w http.ResponseWriter, r *http.Request) {
 			chosen = append(chosen, call)
 		}
 	}
-	writeAdmin(w, http.StatusOK, chosen)
+	writeControl(w, http.StatusOK, chosen)
 }
 
 // faultForm is a Fault in JSON.
@@ -72,7 +72,7 @@ func formsOf(faults []Fault) []faultForm {
 
 func (e *Emulator) postFault(w http.ResponseWriter, r *http.Request) {
 	var form faultForm
-	err := readAdmin(w, r, &form)
+	err := readControl(w, r, &form)
 	var delay time.Duration
 	if err == nil && form.Delay != "" {
 		if delay, err = time.ParseDuration(form.Delay); err != nil {
@@ -83,17 +83,17 @@ func (e *Emulator) postFault(w http.ResponseWriter, r *http.Request) {
 		err = e.Inject(Fault{form.Operation, form.Kind, form.Code, delay, form.Times, form.Probability})
 	}
 	if err != nil {
-		refuseAdmin(w, err)
+		refuseControl(w, err)
 		return
 	}
-	writeAdmin(w, http.StatusCreated, formsOf(e.Faults()))
+	writeControl(w, http.StatusCreated, formsOf(e.Faults()))
 }
 
 func (e *Emulator) postClock(w http.ResponseWriter, r *http.Request) {
 	var form struct {
 		Advance string `json:"advance"`
 	}
-	err := readAdmin(w, r, &form)
+	err := readControl(w, r, &form)
 	var by time.Duration
 	if err == nil {
 		if by, err = time.ParseDuration(form.Advance); err != nil || by < 0 {
@@ -101,7 +101,7 @@ func (e *Emulator) postClock(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
-		refuseAdmin(w, err)
+		refuseControl(w, err)
 		return
 	}
 	e.Advance(by)
@@ -109,10 +109,10 @@ func (e *Emulator) postClock(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *Emulator) writeClock(w http.ResponseWriter) {
-	writeAdmin(w, http.StatusOK, map[string]time.Time{"now": e.Now()})
+	writeControl(w, http.StatusOK, map[string]time.Time{"now": e.Now()})
 }
 
-func readAdmin(w http.ResponseWriter, r *http.Request, into any) error {
+func readControl(w http.ResponseWriter, r *http.Request, into any) error {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
@@ -121,11 +121,11 @@ func readAdmin(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
-func refuseAdmin(w http.ResponseWriter, err error) {
-	writeAdmin(w, http.StatusBadRequest, map[string]string{"message": err.Error()})
+func refuseControl(w http.ResponseWriter, err error) {
+	writeControl(w, http.StatusBadRequest, map[string]string{"message": err.Error()})
 }
 
-func writeAdmin(w http.ResponseWriter, status int, content any) {
+func writeControl(w http.ResponseWriter, status int, content any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(content) // the client is gone when this fails
