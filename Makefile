@@ -64,7 +64,7 @@ FUZZ_TIME ?= 2m
 fuzz: ## Fuzz the emulator (requests, pipelines, signatures) and the unpacker of artifacts
 	@for target in FuzzRequest FuzzPipeline FuzzSignature; do \
 		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./emulator || exit 1; done
-	@go test -run='^$$' -fuzz='^FuzzFetch$$' -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./internal/artifact
+	@go test -run='^$$' -fuzz='^FuzzUnpack$$' -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./internal/archive
 
 .PHONY: soak
 soak: ## Put a million jobs through the emulator and look at its memory
@@ -77,7 +77,7 @@ bench: ## Benchmarks of the emulator, with a server that does nothing to compare
 .PHONY: bench-artifacts
 bench-artifacts: ## Measure fetch and report against aws s3 cp, zip and unzip (some minutes, and 20 GB of TMPDIR)
 	@hack/debian-packages.sh awscli:aws zip:zip unzip:unzip
-	go test -tags=bench -count=1 -timeout=60m -run=TestSpeedOfArtifacts -v ./internal/artifact
+	go test -tags=bench -count=1 -timeout=60m -run=TestSpeedOfArtifacts -v ./internal/runner
 
 # How many CustomActions to measure.
 ACTIONS ?= 500

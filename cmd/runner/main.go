@@ -1,6 +1,6 @@
-// Command runner is the program in the product's own containers of a job's
-// pod: "runner fetch" before the steps, "runner progress" beside them, "runner
-// report" behind them.
+// Command runner is the program in the wrapper containers of a job's pod: "runner
+// fetch" runs before the steps, "runner progress" beside them, "runner report"
+// after them.
 package main
 
 import (
@@ -18,10 +18,11 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
+	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
 	"github.com/pipelinejob/pipelinejob-operator/internal/runner"
+	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
 type command struct {
@@ -48,7 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	o := runner.Options{
 		Stdout: stdout,
 		Log:    slog.New(slog.NewTextHandler(stderr, nil)),
-		Limits: artifact.DefaultLimits, Patience: artifact.DefaultPatience,
+		Limits: archive.DefaultLimits, Retry: s3store.DefaultRetryPolicy,
 		Clock: clock.RealClock{},
 	}
 	switch err := flagsOf(args[0], &o, stderr).Parse(args[1:]); {
@@ -78,12 +79,12 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	return flags
 }
 
-func limitFlags(flags *flag.FlagSet, limits *artifact.Limits) {
+func limitFlags(flags *flag.FlagSet, limits *archive.Limits) {
 	flags.Int64Var(&limits.Bytes, "max-bytes", limits.Bytes, "Bytes that an artifact may unpack to.")
 	flags.IntVar(&limits.Entries, "max-entries", limits.Entries, "Files, folders and links that an artifact may have.")
 	flags.Int64Var(&limits.Ratio, "max-ratio", limits.Ratio, "How many times as many bytes as the artifact itself its files may have; 0: any.")
 	flags.Int64Var(&limits.RatioFrom, "max-ratio-from", limits.RatioFrom, "Bytes from which the ratio counts.")
-	flags.Int64Var(&limits.Held, "max-held", limits.Held, "Bytes of a zip archive's list of entries, and of symbolic links; 0: any.")
+	flags.Int64Var(&limits.IndexBytes, "max-index-bytes", limits.IndexBytes, "Bytes of a zip archive's list of entries, and of symbolic links; 0: any.")
 }
 
 // garbage, in percent of what is in use, is what the collector lets pile up.

@@ -3,10 +3,12 @@ package runner
 import (
 	"context"
 	"fmt"
+	"path"
 	"path/filepath"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
+	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
 // Fetch makes the folders that steps use, installs the helper for them and
@@ -28,15 +30,15 @@ func (o Options) fetch(ctx context.Context) error {
 		folders = append(folders, o.path(filepath.Join(contract.OutputDir, output.Name)))
 	}
 	for _, folder := range folders {
-		if err := artifact.MakeFolder(folder); err != nil {
+		if err := archive.MakeFolder(folder); err != nil {
 			return err
 		}
 	}
 	if err := o.install(); err != nil {
 		return err
 	}
-	// One after another: each is read and unpacked in several parts at once.
-	// Two side by side are not faster, but take twice the memory.
+	// One after another: each is read and unpacked in several parts at once. Two at
+	// the same time are not faster, but take twice the memory.
 	for _, input := range handover.InputArtifacts {
 		if err := o.fetchOne(ctx, input); err != nil {
 			return err
@@ -47,7 +49,7 @@ func (o Options) fetch(ctx context.Context) error {
 
 func (o Options) fetchOne(ctx context.Context, input contract.Artifact) error {
 	folder := o.path(filepath.Join(contract.InputDir, input.Name))
-	err := o.withStore(ctx, func(store *artifact.Store) error { return o.unpack(ctx, store, input, folder) })
+	err := o.withStore(ctx, func(store *s3store.Store) error { return o.unpack(ctx, store, input, folder) })
 	if err != nil {
 		return fmt.Errorf("input artifact %q: %w", input.Name, err)
 	}
@@ -55,15 +57,22 @@ func (o Options) fetchOne(ctx context.Context, input contract.Artifact) error {
 	return nil
 }
 
-func (o Options) unpack(ctx context.Context, store *artifact.Store, input contract.Artifact, folder string) error {
-	content, err := store.Open(ctx, input)
+func (o Options) unpack(ctx context.Context, store *s3store.Store, input contract.Artifact, folder string) error {
+	object, err := store.Open(ctx, locationOf(input))
 	if err != nil {
 		return err
 	}
-	err = artifact.Fetch(ctx, content, input.ObjectKey, folder, o.Root, o.Limits)
-	_ = content.Close() // all of it was read, or another error says why not
+	err = archive.Unpack(ctx, sourceOf(object, path.Base(input.ObjectKey)), folder, o.Root, o.Limits)
+	_ = object.Close() // all of it was read, or another error says why not
 	if err != nil {
-		return fmt.Errorf("unpack s3://%s/%s: %w", input.Bucket, input.ObjectKey, err)
+		return fmt.Errorf("unpack %s: %w", locationOf(input), err)
 	}
 	return nil
+}
+
+func sourceOf(object *s3store.Object, name string) archive.Source {
+	if stream := object.Stream(); stream != nil {
+		return archive.Source{Name: name, Stream: stream}
+	}
+	return archive.Source{Name: name, Ranges: object}
 }

@@ -6,11 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 )
 
 func TestFetchMakesFoldersThatEveryUserMayWrite(t *testing.T) {
@@ -79,9 +82,19 @@ func TestFetchUnpacksEveryInputArtifactAndLeavesNoScratch(t *testing.T) {
 	for _, name := range names {
 		p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "input", name, "file"))).To(Equal([]byte(name)))
 	}
-	p.g.Expect(filepath.Glob(filepath.Join(p.options.Root, ".artifact*"))).To(BeEmpty())
+	p.g.Expect(filepath.Glob(filepath.Join(p.options.Root, ".archive*"))).To(BeEmpty())
 	// A container that runs again finds what it left behind.
 	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+}
+
+func TestFetchNamesAFileByTheLastElementOfItsKey(t *testing.T) {
+	for key, name := range map[string]string{"builds/7/app.bin": "app.bin", "a/..b": "..b", "a/b/": "b"} {
+		p := newPod(t)
+		p.put(key, []byte("content"))
+		p.hand("KEY", []contract.Artifact{{Name: "src", Bucket: "bucket", ObjectKey: key}}, nil)
+		p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
+		p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "input/src", name))).To(Equal([]byte("content")))
+	}
 }
 
 func TestFetchTriesADownloadThatBrokeOffAgain(t *testing.T) {
@@ -91,7 +104,7 @@ func TestFetchTriesADownloadThatBrokeOffAgain(t *testing.T) {
 	p.hand("KEY", inputs("src"), nil)
 	var times atomic.Int32
 	p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
-		if times.Add(1) == attempts {
+		if times.Add(1) == transferAttempts {
 			return false
 		}
 		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
@@ -113,7 +126,7 @@ func TestFetchGivesUpOnADownloadThatAlwaysBreaksOff(t *testing.T) {
 		return true
 	})
 	p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "broke off")
-	p.g.Expect(times.Load()).To(Equal(int32(attempts)))
+	p.g.Expect(times.Load()).To(Equal(int32(transferAttempts)))
 }
 
 func TestFetchTellsWhyItFailed(t *testing.T) {
@@ -135,7 +148,19 @@ func TestFetchTellsWhyItFailed(t *testing.T) {
 		"too many entries": {func(p *pod) {
 			p.options.Limits.Entries = 0
 			p.put("pipe/src/k.zip", zipped(p.g, "x", "1"))
-		}, revisionUnavailable, []string{`entry "x"`, "after the 0 entries", "--artifact-max-entries"}},
+		}, revisionUnavailable, []string{`entry "x"`, "after the 0 entries", "the operator's --artifact-max-entries"}},
+		"too many bytes": {func(p *pod) {
+			p.options.Limits.Bytes = 9
+			p.put("pipe/src/k.zip", zipped(p.g, "x", "0123456789"))
+		}, revisionUnavailable, []string{`entry "x"`, "more than 9 bytes", "the operator's --artifact-max-size"}},
+		"too good a compression": {func(p *pod) {
+			p.options.Limits.Ratio = 2
+			p.put("pipe/src/k.zip", zipped(p.g, "x", strings.Repeat("0", 10_000)))
+		}, revisionUnavailable, []string{`entry "x"`, "more than 2 times as many bytes", "the operator's --artifact-max-ratio"}},
+		"too long a list of entries": {func(p *pod) {
+			p.options.Limits.IndexBytes = 9
+			p.put("pipe/src/k.zip", zipped(p.g, "x", "1"))
+		}, revisionUnavailable, []string{"list of entries has more than 9 bytes", "a tar or tar.gz archive"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

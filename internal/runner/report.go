@@ -7,9 +7,10 @@ import (
 	"io"
 	"os"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
+	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
 // Report uploads the output artifacts and gives the result of the steps. A
@@ -93,18 +94,26 @@ func (o Options) upload(ctx context.Context, output contract.Artifact, mayBeMiss
 	case err != nil:
 		return &failure{configurationError, fmt.Errorf("%s must be a folder that can be read, not a file or a symbolic link: %w", inPod, err)}
 	}
-	err = o.withStore(ctx, func(store *artifact.Store) error {
-		if err := store.Sweep(ctx); err != nil {
-			o.Log.Warn("Parts of an upload are left", "artifact", output.Name, "error", err)
+	var incomplete *s3store.IncompleteUploadError
+	err = o.withStore(ctx, func(store *s3store.Store) error {
+		if incomplete != nil {
+			if err := store.AbortUpload(ctx, incomplete); err != nil {
+				o.Log.Warn("Parts of an upload remain in the bucket", "artifact", output.Name, "error", err)
+			}
+			incomplete = nil
 		}
-		return stream(ctx, folder, func(content io.Reader) error { return store.Upload(ctx, output, content) })
+		err := stream(ctx, folder, func(content io.Reader) error {
+			return store.Upload(ctx, locationOf(output), content, "application/zip")
+		})
+		errors.As(err, &incomplete)
+		return err
 	})
 	err = errors.Join(err, folder.Close())
-	if refused := (*artifact.RefusedError)(nil); errors.As(err, &refused) {
+	if refused := (*archive.RefusedError)(nil); errors.As(err, &refused) {
 		return &failure{configurationError, err}
 	}
-	if artifact.NoBucket(err) {
-		return &failure{configurationError, fmt.Errorf("the artifact bucket is not there: %w", err)}
+	if s3store.IsBucketNotFound(err) {
+		return &failure{configurationError, fmt.Errorf("the artifact bucket does not exist: %w", err)}
 	}
 	if err != nil {
 		return err
@@ -113,13 +122,13 @@ func (o Options) upload(ctx context.Context, output contract.Artifact, mayBeMiss
 	return nil
 }
 
-// stream packs a folder into what upload reads. The error of the end that
-// failed first is the one that counts.
+// stream packs a folder into the reader of an upload. It returns the error of the
+// end that failed first.
 func stream(ctx context.Context, folder *os.Root, upload func(io.Reader) error) error {
 	reader, writer := io.Pipe()
 	packed := make(chan error, 1)
 	go func() {
-		err := artifact.Pack(ctx, folder, writer)
+		err := archive.Pack(ctx, folder, writer, s3store.MaxUploadSize)
 		writer.CloseWithError(err)
 		packed <- err
 	}()

@@ -106,7 +106,7 @@ func TestReportTellsWhyItFailed(t *testing.T) {
 			p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
 				return s3Error(w, http.StatusNotFound, "NoSuchBucket")
 			})
-		}, configurationError, []string{"the artifact bucket is not there", "s3://bucket/"}},
+		}, configurationError, []string{"the artifact bucket does not exist", "s3://bucket/"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -24,9 +24,10 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	. "github.com/onsi/gomega"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/artifact"
+	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
 // Values that no output may hold.
@@ -66,6 +67,13 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
+// retryAtOnce is a retry policy with timeouts that no request should reach.
+func retryAtOnce(attempts int) s3store.RetryPolicy {
+	return s3store.RetryPolicy{
+		Attempts: attempts, MinDelay: time.Millisecond, MaxDelay: time.Millisecond, IdleTimeout: 2 * time.Minute, AbortTimeout: 2 * time.Minute,
+	}
+}
+
 func newPod(t *testing.T) *pod {
 	t.Helper()
 	p := &pod{t: t, g: NewWithT(t), backend: s3mem.New(), stdout: &bytes.Buffer{}, log: &syncBuffer{}}
@@ -86,9 +94,9 @@ func newPod(t *testing.T) *pod {
 	p.g.Expect(os.Mkdir(root, 0o777)).To(Succeed())
 	p.options = Options{
 		Root: root, Handover: filepath.Join(base, "handover.json"), TerminationLog: filepath.Join(base, "termination-log"),
-		EnvelopeLimit: result.MaxTerminationMessage, Limits: artifact.Limits{Bytes: 1 << 20, Entries: 100},
+		EnvelopeLimit: result.MaxTerminationMessage, Limits: archive.Limits{Bytes: 1 << 20, Entries: 100},
 		Stdout: p.stdout, Log: slog.New(slog.NewTextHandler(p.log, nil)), Renewal: 50 * time.Millisecond,
-		Patience: artifact.Patience{Attempts: 3, Pause: time.Millisecond, MaxPause: 10 * time.Millisecond, Silence: 10 * time.Second},
+		Retry: retryAtOnce(3),
 	}
 	p.hand("KEY", nil, nil)
 	return p
@@ -318,7 +326,8 @@ func TestAnOutageIsOutlasted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPod(t)
-			p.options.Patience = artifact.Patience{Attempts: 5, Pause: time.Millisecond, MaxPause: time.Millisecond, Silence: 300 * time.Millisecond}
+			p.options.Retry = retryAtOnce(5)
+			p.options.Retry.IdleTimeout = 300 * time.Millisecond
 			p.options.Limits.Bytes = 1 << 30
 			p.put("pipe/src/k.zip", noise)
 			p.hand("KEY", inputs("src"), inputs("app"))
@@ -346,7 +355,8 @@ func TestASilentS3FailsTheCommand(t *testing.T) {
 	for name, command := range map[string]func(context.Context, Options) error{"fetch": Fetch, "report": Report} {
 		t.Run(name, func(t *testing.T) {
 			p := newPod(t)
-			p.options.Patience = artifact.Patience{Attempts: 2, Pause: time.Millisecond, MaxPause: time.Millisecond, Silence: 50 * time.Millisecond}
+			p.options.Retry = retryAtOnce(2)
+			p.options.Retry.IdleTimeout = 50 * time.Millisecond
 			p.hand("KEY", inputs("src"), inputs("app"))
 			p.write("output/app/file", "x")
 			var times atomic.Int32

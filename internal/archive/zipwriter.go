@@ -1,4 +1,4 @@
-package artifact
+package archive
 
 import (
 	"archive/zip"
@@ -12,84 +12,85 @@ import (
 	"unicode/utf8"
 )
 
-// zipWriter writes a zip archive. That of the zip package holds some 400 bytes
-// for each entry until the end, this one the bytes that it will write there.
+// zipWriter writes a zip archive. Package archive/zip holds some 400 bytes for each
+// entry until the end, this one the bytes that it will write there.
 type zipWriter struct {
-	to   io.Writer
-	at   uint64
-	list [][]byte
-	size uint64
-	// links is what symbolic links take in memory beside the list, when they are
-	// unpacked: what is packed must have room there (see Limits.Held).
-	links   uint64
-	entries uint64
-	// open is the entry that is being written, whose header is at begins.
+	to      io.Writer
+	written uint64
+	// directory is the central directory, in chunks, and directorySize its size.
+	directory     [][]byte
+	directorySize uint64
+	// linkBytes is the memory that symbolic links take beside the central directory
+	// when they are unpacked: there must be room for them (see Limits.IndexBytes).
+	linkBytes uint64
+	entries   uint64
+	// open is the entry that is being written. Its header is at offset.
 	open   *zip.FileHeader
-	begins uint64
-	large  bool
+	offset uint64
+	zip64  bool
 }
 
-// Versions of the format that an entry needs: 4.5 has zip64.
+// Versions of the format that an entry needs. zip64 needs 4.5.
 const (
 	version20 = 20
 	version45 = 45
 )
 
-// descriptorSignature begins the sizes that come behind an entry's content.
+// descriptorSignature begins the data descriptor, which follows an entry's content.
 const descriptorSignature = 0x08074b50
 
-// nearly4G is where sizes may not fit in four bytes any more once a file that
-// does not compress is stored in blocks.
-const nearly4G = 1<<32 - 1<<26
+// zip64From is the size from which a file's sizes may not fit in four bytes: blocks
+// that do not compress grow.
+const zip64From = 1<<32 - 1<<26
 
 var errGrew = errors.New("the file grew while it was read")
 
-// listPart is how much memory for the list of entries is taken at once.
-const listPart = 256 << 10
+// directoryChunk is the size of the chunks of the central directory.
+const directoryChunk = 256 << 10
 
 func (w *zipWriter) write(content []byte) error {
 	n, err := w.to.Write(content)
-	w.at += uint64(n)
+	w.written += uint64(n)
 	return err
 }
 
-func (w *zipWriter) stored(header *zip.FileHeader, content []byte) error {
+func (w *zipWriter) writeStored(header *zip.FileHeader, content []byte) error {
 	header.Method = zip.Store
-	return w.whole(header, content, content)
+	return w.writeEntry(header, content, content)
 }
 
-func (w *zipWriter) deflated(header *zip.FileHeader, content, compressed []byte) error {
+func (w *zipWriter) writeDeflated(header *zip.FileHeader, content, compressed []byte) error {
 	header.Method = zip.Deflate
-	return w.whole(header, content, compressed)
+	return w.writeEntry(header, content, compressed)
 }
 
-func (w *zipWriter) whole(header *zip.FileHeader, content, written []byte) error {
+func (w *zipWriter) writeEntry(header *zip.FileHeader, content, written []byte) error {
 	header.CRC32 = crc32.ChecksumIEEE(content)
 	header.UncompressedSize64, header.CompressedSize64 = uint64(len(content)), uint64(len(written))
-	w.large = false
-	if err := w.local(header); err != nil {
+	w.zip64 = false
+	if err := w.writeLocalHeader(header); err != nil {
 		return err
 	}
 	if err := w.write(written); err != nil {
 		return err
 	}
-	return w.record()
+	return w.addToDirectory()
 }
 
-// begin writes the header of a file whose sizes are not known.
-func (w *zipWriter) begin(header *zip.FileHeader, size int64) error {
+// beginEntry writes the header of a file whose sizes are not known.
+func (w *zipWriter) beginEntry(header *zip.FileHeader, size int64) error {
 	header.Method = zip.Deflate
-	header.Flags |= sizesBehind
-	w.large = size >= nearly4G
-	return w.local(header)
+	header.Flags |= flagDataDescriptor
+	w.zip64 = size >= zip64From
+	return w.writeLocalHeader(header)
 }
 
-// end writes the sizes.
-func (w *zipWriter) end() error {
+// endEntry writes the data descriptor.
+func (w *zipWriter) endEntry() error {
 	sizes := little.AppendUint32(nil, descriptorSignature)
 	sizes = little.AppendUint32(sizes, w.open.CRC32)
 	switch {
-	case w.large:
+	case w.zip64:
 		sizes = little.AppendUint64(sizes, w.open.CompressedSize64)
 		sizes = little.AppendUint64(sizes, w.open.UncompressedSize64)
 	case max(w.open.CompressedSize64, w.open.UncompressedSize64) >= math.MaxUint32:
@@ -101,24 +102,24 @@ func (w *zipWriter) end() error {
 	if err := w.write(sizes); err != nil {
 		return err
 	}
-	return w.record()
+	return w.addToDirectory()
 }
 
-// prepare sets what the header's other fields say in the words of the format.
+// prepare sets the fields of a header that depend on the others.
 func (w *zipWriter) prepare(header *zip.FileHeader) {
 	header.ReaderVersion = version20
-	if w.large {
+	if w.zip64 {
 		header.ReaderVersion = version45
 	}
 	header.CreatorVersion = hostUnix<<8 | version45
 	if utf8.ValidString(header.Name) {
-		header.Flags |= saysUTF8
+		header.Flags |= flagUTF8
 	}
 	header.Extra = timeField(header.Modified)
 }
 
-// dosTime is the time in the zone of whoever unpacks. Nobody knows that: it is
-// UTC here, and the field of Info-ZIP says it in seconds since 1970.
+// dosTime returns a time in UTC. Readers take it for their own time zone, unless they
+// know the extra field with the seconds since 1970.
 func dosTime(modified time.Time) (clock, day uint16) {
 	modified = modified.UTC()
 	if modified.Year() < 1980 || modified.Year() > 2107 {
@@ -128,7 +129,7 @@ func dosTime(modified time.Time) (clock, day uint16) {
 	return clock, uint16(modified.Day() + int(modified.Month())<<5 + (modified.Year()-1980)<<9)
 }
 
-// extendedTime is Info-ZIP's field for times, here with that of the last change.
+// extendedTime is Info-ZIP's extra field for times.
 const extendedTime = 0x5455
 
 func timeField(modified time.Time) []byte {
@@ -141,16 +142,16 @@ func timeField(modified time.Time) []byte {
 	return little.AppendUint32(field, uint32(modified.Unix()))
 }
 
-func (w *zipWriter) local(header *zip.FileHeader) error {
+func (w *zipWriter) writeLocalHeader(header *zip.FileHeader) error {
 	w.prepare(header)
-	w.open, w.begins = header, w.at
+	w.open, w.offset = header, w.written
 	crc, compressed, size := header.CRC32, uint32(header.CompressedSize64), uint32(header.UncompressedSize64)
 	extra := header.Extra
-	if w.large {
+	if w.zip64 {
 		compressed, size = math.MaxUint32, math.MaxUint32
 		extra = appendZip64(extra, 0, 0)
 	}
-	raw := little.AppendUint32(nil, localSignature)
+	raw := little.AppendUint32(nil, localHeaderSignature)
 	raw = appendCommon(raw, header)
 	raw = little.AppendUint32(raw, crc)
 	raw = little.AppendUint32(raw, compressed)
@@ -178,23 +179,24 @@ func appendZip64(extra []byte, values ...uint64) []byte {
 	return extra
 }
 
-// record adds the entry that was written to the list.
-func (w *zipWriter) record() error {
+// addToDirectory adds the entry that was written to the central directory.
+func (w *zipWriter) addToDirectory() error {
 	header, extra := w.open, w.open.Extra
-	compressed, size, begins := uint32(header.CompressedSize64), uint32(header.UncompressedSize64), uint32(w.begins)
-	if w.large || w.begins >= math.MaxUint32 {
-		compressed, size, begins = math.MaxUint32, math.MaxUint32, math.MaxUint32
-		extra = appendZip64(extra, header.UncompressedSize64, header.CompressedSize64, w.begins)
+	compressed, size, offset := uint32(header.CompressedSize64), uint32(header.UncompressedSize64), uint32(w.offset)
+	if w.zip64 || w.offset >= math.MaxUint32 {
+		compressed, size, offset = math.MaxUint32, math.MaxUint32, math.MaxUint32
+		extra = appendZip64(extra, header.UncompressedSize64, header.CompressedSize64, w.offset)
 	}
-	need := entrySize + len(header.Name) + len(extra)
+	need := centralHeaderSize + len(header.Name) + len(extra)
 	if header.Mode()&fs.ModeSymlink != 0 {
-		w.links += uint64(len(header.Name)) + header.UncompressedSize64 + linkOverhead
+		w.linkBytes += uint64(len(header.Name)) + header.UncompressedSize64 + linkOverhead
 	}
-	if w.size+uint64(need)+w.links > maxListing {
-		return refuse(header.Name, fmt.Errorf("it is the one after the %d files that an artifact has room for, with names as long as theirs: pack them into one file in a step, with tar", w.entries))
+	if w.directorySize+uint64(need)+w.linkBytes > maxIndex {
+		return refuse(header.Name, &LimitError{Limit: LimitPackedIndexBytes, Max: maxIndex, message: fmt.Sprintf(
+			"it is the one after the %d files that a zip archive has room for, with names as long as theirs", w.entries)})
 	}
-	raw := w.room(need)
-	raw = little.AppendUint32(raw, entrySignature)
+	raw := w.reserve(need)
+	raw = little.AppendUint32(raw, centralHeaderSignature)
 	raw = little.AppendUint16(raw, header.CreatorVersion)
 	raw = appendCommon(raw, header)
 	raw = little.AppendUint32(raw, header.CRC32)
@@ -204,64 +206,64 @@ func (w *zipWriter) record() error {
 	raw = little.AppendUint16(raw, uint16(len(extra)))
 	raw = append(raw, 0, 0, 0, 0, 0, 0) // no comment, the first disk, not known to be text
 	raw = little.AppendUint32(raw, header.ExternalAttrs)
-	raw = little.AppendUint32(raw, begins)
+	raw = little.AppendUint32(raw, offset)
 	raw = append(raw, header.Name...)
-	w.list[len(w.list)-1] = append(raw, extra...)
+	w.directory[len(w.directory)-1] = append(raw, extra...)
 	w.entries++
 	w.open = nil
 	return nil
 }
 
-// room gives the part of the list that has place for n more bytes.
-func (w *zipWriter) room(n int) []byte {
-	w.size += uint64(n)
-	if len(w.list) > 0 {
-		last := w.list[len(w.list)-1]
+// reserve returns the chunk of the central directory that has room for n more bytes.
+func (w *zipWriter) reserve(n int) []byte {
+	w.directorySize += uint64(n)
+	if len(w.directory) > 0 {
+		last := w.directory[len(w.directory)-1]
 		if cap(last)-len(last) >= n {
 			return last
 		}
 	}
-	w.list = append(w.list, make([]byte, 0, max(n, listPart)))
-	return w.list[len(w.list)-1]
+	w.directory = append(w.directory, make([]byte, 0, max(n, directoryChunk)))
+	return w.directory[len(w.directory)-1]
 }
 
-// close writes the list of entries and the end of the archive.
+// close writes the central directory and the end of the archive.
 func (w *zipWriter) close() error {
-	begins := w.at
-	for _, part := range w.list {
+	offset := w.written
+	for _, part := range w.directory {
 		if err := w.write(part); err != nil {
 			return err
 		}
 	}
-	return w.write(endOf(begins, w.size, w.entries))
+	return w.write(endRecords(offset, w.directorySize, w.entries))
 }
 
-func endOf(begins, size, entries uint64) []byte {
+func endRecords(offset, size, entries uint64) []byte {
 	var end []byte
-	if begins >= math.MaxUint32 || size >= math.MaxUint32 || entries >= math.MaxUint16 {
-		end = end64(begins, size, entries)
+	if offset >= math.MaxUint32 || size >= math.MaxUint32 || entries >= math.MaxUint16 {
+		end = zip64End(offset, size, entries)
 	}
-	end = little.AppendUint32(end, endSignature)
+	end = little.AppendUint32(end, endRecordSignature)
 	end = append(end, 0, 0, 0, 0) // the first disk
 	end = little.AppendUint16(end, uint16(min(entries, math.MaxUint16)))
 	end = little.AppendUint16(end, uint16(min(entries, math.MaxUint16)))
 	end = little.AppendUint32(end, uint32(min(size, math.MaxUint32)))
-	end = little.AppendUint32(end, uint32(min(begins, math.MaxUint32)))
+	end = little.AppendUint32(end, uint32(min(offset, math.MaxUint32)))
 	return append(end, 0, 0) // no comment
 }
 
-func end64(begins, size, entries uint64) []byte {
-	end := little.AppendUint32(nil, end64Signature)
-	end = little.AppendUint64(end, end64Size-12) // without what came so far
+func zip64End(offset, size, entries uint64) []byte {
+	end := little.AppendUint32(nil, zip64EndSignature)
+	end = little.AppendUint64(end, zip64EndSize-12) // without what precedes it
 	end = little.AppendUint16(end, hostUnix<<8|version45)
 	end = little.AppendUint16(end, version45)
 	end = append(end, 0, 0, 0, 0, 0, 0, 0, 0) // the first disk
 	end = little.AppendUint64(end, entries)
 	end = little.AppendUint64(end, entries)
 	end = little.AppendUint64(end, size)
-	end = little.AppendUint64(end, begins)
+	end = little.AppendUint64(end, offset)
 	end = little.AppendUint32(end, locatorSignature)
 	end = append(end, 0, 0, 0, 0)
-	end = little.AppendUint64(end, begins+size)
+	end = little.AppendUint64(end, offset+size)
 	return little.AppendUint32(end, 1)
 }

@@ -1,6 +1,6 @@
 //go:build bench
 
-package artifact
+package runner
 
 import (
 	"fmt"

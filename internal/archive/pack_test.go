@@ -1,10 +1,11 @@
-package artifact
+package archive
 
 import (
 	"archive/zip"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -18,7 +19,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// outputFolder makes a folder with what an output artifact may hold.
+// noLimit is more than any archive of a test has.
+const noLimit = 1 << 40
+
+// expectLimit checks that an archive is refused because it exceeds a limit.
+func expectLimit(g Gomega, err error, limit Limit, most int64) {
+	g.ExpectWithOffset(1, errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
+	var exceeded *LimitError
+	g.ExpectWithOffset(1, errors.As(err, &exceeded)).To(BeTrue(), "%v", err)
+	g.ExpectWithOffset(1, exceeded.Limit).To(Equal(limit))
+	g.ExpectWithOffset(1, exceeded.Max).To(Equal(most))
+}
+
+// outputFolder makes a folder with every kind of entry.
 func outputFolder(t *testing.T) *os.Root {
 	t.Helper()
 	g := NewWithT(t)
@@ -43,30 +56,29 @@ func openRoot(t *testing.T, name string) *os.Root {
 	return root
 }
 
-func TestWhatIsPackedIsFetched(t *testing.T) {
+func TestWhatIsPackedIsUnpacked(t *testing.T) {
 	g := NewWithT(t)
 	folder := outputFolder(t)
 	var packed bytes.Buffer
-	g.Expect(Pack(context.Background(), folder, &packed)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &packed, noLimit)).To(Succeed())
 	p := newPlace(t)
-	g.Expect(p.fetch(packed.Bytes(), "k", Limits{Bytes: 2 << 20, Entries: 100})).To(Succeed())
+	g.Expect(p.unpack(packed.Bytes(), "k", Limits{Bytes: 2 << 20, Entries: 100})).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(tree(g, folder.Name())))
 	info, err := os.Stat(filepath.Join(p.into, "b/run ü"))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(info.Mode().Perm()).To(Equal(os.FileMode(0o777)))
 }
 
-func TestPackEndsWhereAnUploadWould(t *testing.T) {
+func TestPackHoldsItsLimit(t *testing.T) {
 	g := NewWithT(t)
 	folder := outputFolder(t)
 	var packed bytes.Buffer
-	g.Expect(pack(context.Background(), folder, &packed)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &packed, noLimit)).To(Succeed())
 	size := int64(packed.Len())
-	g.Expect(pack(context.Background(), folder, &bounded{io.Discard, size})).To(Succeed())
-	err := pack(context.Background(), folder, &bounded{io.Discard, size - 1})
-	refused := (*RefusedError)(nil)
-	g.Expect(errors.As(err, &refused)).To(BeTrue())
-	g.Expect(err).To(MatchError(ContainSubstring("its zip archive has more than 83886080000 bytes")))
+	g.Expect(Pack(context.Background(), folder, io.Discard, size)).To(Succeed())
+	err := Pack(context.Background(), folder, io.Discard, size-1)
+	expectLimit(g, err, LimitPackedBytes, size-1)
+	g.Expect(err).To(MatchError(ContainSubstring(fmt.Sprintf("its zip archive has more than %d bytes", size-1))))
 }
 
 func TestPackDropsTheGroupThatFoldersInherited(t *testing.T) {
@@ -80,8 +92,8 @@ func TestPackDropsTheGroupThatFoldersInherited(t *testing.T) {
 		})).To(Succeed())
 	}
 	var first, second bytes.Buffer
-	g.Expect(Pack(context.Background(), plain, &first)).To(Succeed())
-	g.Expect(Pack(context.Background(), shared, &second)).To(Succeed())
+	g.Expect(Pack(context.Background(), plain, &first, noLimit)).To(Succeed())
+	g.Expect(Pack(context.Background(), shared, &second, noLimit)).To(Succeed())
 	g.Expect(second.Bytes()).To(Equal(first.Bytes()))
 }
 
@@ -89,17 +101,17 @@ func TestPackIsReproducible(t *testing.T) {
 	g := NewWithT(t)
 	folder := outputFolder(t)
 	var first, second bytes.Buffer
-	g.Expect(Pack(context.Background(), folder, &first)).To(Succeed())
-	g.Expect(Pack(context.Background(), folder, &second)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &first, noLimit)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &second, noLimit)).To(Succeed())
 	g.Expect(first.Bytes()).To(Equal(second.Bytes()))
 }
 
 func TestPackOfAnEmptyFolderIsAnEmptyArchive(t *testing.T) {
 	g := NewWithT(t)
 	var packed bytes.Buffer
-	g.Expect(Pack(context.Background(), openRoot(t, t.TempDir()), &packed)).To(Succeed())
+	g.Expect(Pack(context.Background(), openRoot(t, t.TempDir()), &packed, noLimit)).To(Succeed())
 	p := newPlace(t)
-	g.Expect(p.fetch(packed.Bytes(), "k", small)).To(Succeed())
+	g.Expect(p.unpack(packed.Bytes(), "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(BeEmpty())
 }
 
@@ -113,7 +125,7 @@ func TestPackRefusesWhatIsNoFile(t *testing.T) {
 			folder := outputFolder(t)
 			special := filepath.Join(folder.Name(), "c")
 			g.Expect(mk(special)).To(Succeed())
-			err := Pack(context.Background(), folder, io.Discard)
+			err := Pack(context.Background(), folder, io.Discard, noLimit)
 			var refused *RefusedError
 			g.Expect(errors.As(err, &refused)).To(BeTrue(), "%v", err)
 			g.Expect(refused.Entry).To(Equal("c"))
@@ -149,7 +161,7 @@ func TestPackNeverReadsOutOfItsFolder(t *testing.T) {
 	g.Expect(folder.Symlink(secret, "c")).To(Succeed())
 	g.Expect(folder.Symlink(filepath.Dir(secret), "d")).To(Succeed())
 	var packed bytes.Buffer
-	g.Expect(Pack(context.Background(), folder, &packed)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &packed, noLimit)).To(Succeed())
 	// Links are packed as what they are; whoever unpacks them decides.
 	expectRefused(t, packed.Bytes(), Limits{Bytes: 2 << 20, Entries: 100}, "c", leadsOut)
 }
@@ -174,16 +186,16 @@ func TestPackIsNotFooledByAFileThatIsSwapped(t *testing.T) {
 func TestPackRefusesAFileThatGrewTooLarge(t *testing.T) {
 	g := NewWithT(t)
 	w := &zipWriter{to: io.Discard}
-	g.Expect(w.begin(&zip.FileHeader{Name: "log"}, 10)).To(Succeed())
+	g.Expect(w.beginEntry(&zip.FileHeader{Name: "log"}, 10)).To(Succeed())
 	w.open.UncompressedSize64 = 1 << 33
-	err := w.end()
+	err := w.endEntry()
 	g.Expect(err).To(MatchError(ContainSubstring(`entry "log": the file grew`)))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
 }
 
-// TestPackRefusesWhatCouldNotBeFetched has names that no archive has room for,
-// and more files than fetch would take.
-func TestPackRefusesWhatCouldNotBeFetched(t *testing.T) {
+// TestPackRefusesWhatCouldNotBeUnpacked has names that no archive has room for,
+// and more files than Unpack accepts.
+func TestPackRefusesWhatCouldNotBeUnpacked(t *testing.T) {
 	g := NewWithT(t)
 	folder := openRoot(t, t.TempDir())
 	at := folder
@@ -195,17 +207,17 @@ func TestPackRefusesWhatCouldNotBeFetched(t *testing.T) {
 		t.Cleanup(func() { g.Expect(next.Close()).To(Succeed()) })
 		at = next
 	}
-	err := Pack(t.Context(), folder, io.Discard)
+	err := Pack(t.Context(), folder, io.Discard, noLimit)
 	g.Expect(err).To(MatchError(ContainSubstring("its name has 4266 bytes, and nothing could use one of 4096 or more")))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
 
-	w := &zipWriter{to: io.Discard, size: maxListing - 2*uint64(entrySize+len("a")), entries: 600_000}
+	w := &zipWriter{to: io.Discard, directorySize: maxIndex - 2*uint64(centralHeaderSize+len("a")), entries: 600_000}
 	old := time.Unix(-1, 0) // for which there is no field
-	g.Expect(w.stored(&zip.FileHeader{Name: "a", Modified: old}, nil)).To(Succeed())
-	g.Expect(w.stored(&zip.FileHeader{Name: "b", Modified: old}, nil)).To(Succeed())
-	err = w.stored(&zip.FileHeader{Name: "c", Modified: old}, nil)
-	g.Expect(err).To(MatchError(ContainSubstring(`entry "c": it is the one after the 600002 files that an artifact has room for`)))
-	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
+	g.Expect(w.writeStored(&zip.FileHeader{Name: "a", Modified: old}, nil)).To(Succeed())
+	g.Expect(w.writeStored(&zip.FileHeader{Name: "b", Modified: old}, nil)).To(Succeed())
+	err = w.writeStored(&zip.FileHeader{Name: "c", Modified: old}, nil)
+	g.Expect(err).To(MatchError(ContainSubstring(`entry "c": it is the one after the 600002 files that a zip archive has room for`)))
+	expectLimit(g, err, LimitPackedIndexBytes, maxIndex)
 }
 
 func TestPackGivesTheErrorOfItsWriter(t *testing.T) {
@@ -213,7 +225,7 @@ func TestPackGivesTheErrorOfItsWriter(t *testing.T) {
 	reader, writer := io.Pipe()
 	full := errors.New("no more")
 	g.Expect(reader.CloseWithError(full)).To(Succeed())
-	err := Pack(context.Background(), outputFolder(t), writer)
+	err := Pack(context.Background(), outputFolder(t), writer, noLimit)
 	g.Expect(err).To(MatchError(full))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
 }
@@ -221,7 +233,7 @@ func TestPackGivesTheErrorOfItsWriter(t *testing.T) {
 func TestPackEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	NewWithT(t).Expect(Pack(ctx, outputFolder(t), io.Discard)).To(MatchError(context.Canceled))
+	NewWithT(t).Expect(Pack(ctx, outputFolder(t), io.Discard, noLimit)).To(MatchError(context.Canceled))
 }
 
 func TestPackTakesNamesInNoKnownEncoding(t *testing.T) {
@@ -230,8 +242,8 @@ func TestPackTakesNamesInNoKnownEncoding(t *testing.T) {
 	g.Expect(folder.MkdirAll("di\x80/\xff", 0o755)).To(Succeed())
 	g.Expect(folder.WriteFile("di\x80/\xff/f\xfc", []byte("1"), 0o644)).To(Succeed())
 	var packed bytes.Buffer
-	g.Expect(Pack(t.Context(), folder, &packed)).To(Succeed())
+	g.Expect(Pack(t.Context(), folder, &packed, noLimit)).To(Succeed())
 	p := newPlace(t)
-	g.Expect(p.fetch(packed.Bytes(), "k", small)).To(Succeed())
+	g.Expect(p.unpack(packed.Bytes(), "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"di\x80/": "", "di\x80/\xff/": "", "di\x80/\xff/f\xfc": "1"}))
 }

@@ -1,4 +1,4 @@
-package artifact
+package archive
 
 import (
 	"archive/zip"
@@ -17,31 +17,28 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// Pack writes a folder as a zip archive: entries in the order of their names,
-// modes, times and symbolic links kept; the same folder always becomes the same
-// bytes. Of its files only a few blocks are held in memory. The error is a
-// *RefusedError when the fault is that of the folder's content.
+// Pack writes a folder as a zip archive of at most maxBytes. Its entries are in the
+// order of their names and keep modes, times and symbolic links. The same folder
+// always becomes the same bytes. Only a few blocks of its files are held in
+// memory. If the content of the folder is at fault, the error is a *RefusedError.
 //
-// It reads through os.Root: a sidecar that runs beside may swap a file for a
-// symbolic link, and must not have it followed to the job's credentials.
-func Pack(ctx context.Context, folder *os.Root, to io.Writer) error {
-	return pack(ctx, folder, &bounded{to, maxPacked})
+// Pack reads through os.Root: another process may replace a file with a symbolic
+// link meanwhile, and must not have it followed out of the folder.
+func Pack(ctx context.Context, folder *os.Root, to io.Writer, maxBytes int64) error {
+	return pack(ctx, folder, &limitedWriter{to: to, limit: maxBytes})
 }
 
-// maxPacked is, in bytes, what an upload has room for: S3 takes 10,000 parts.
-const maxPacked = 10_000 * partSize
-
-// bounded refuses what is more than an upload has room for.
-type bounded struct {
-	to   io.Writer
-	left int64
+// limitedWriter refuses what exceeds its limit.
+type limitedWriter struct {
+	to             io.Writer
+	limit, written int64
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.left -= int64(len(p)); b.left < 0 {
-		return 0, refuse("", fmt.Errorf("its zip archive has more than %d bytes: split it, or give the place of the files as an output variable", int64(maxPacked)))
+func (w *limitedWriter) Write(p []byte) (int, error) {
+	if w.written += int64(len(p)); w.written > w.limit {
+		return 0, exceeds("", LimitPackedBytes, w.limit, "its zip archive has more than %d bytes")
 	}
-	return b.to.Write(p)
+	return w.to.Write(p)
 }
 
 func pack(ctx context.Context, folder *os.Root, to io.Writer) error {
@@ -57,7 +54,7 @@ func pack(ctx context.Context, folder *os.Root, to io.Writer) error {
 		close(p.jobs)
 	})
 	err := p.write(&zipWriter{to: to})
-	cancel() // the walk does not go on when nobody writes
+	cancel() // ends the walk if writing failed
 	group.Wait()
 	if errors.Is(err, errUnread) {
 		return p.walkErr
@@ -70,8 +67,8 @@ const (
 	blocks    = 3 * workers
 )
 
-// block is a piece of a file, which is compressed by itself, so that several
-// are at once.
+// block is a piece of a file. It is compressed by itself, so that several are
+// compressed at once.
 type block struct {
 	content    []byte
 	compressed bytes.Buffer
@@ -80,11 +77,10 @@ type block struct {
 	done       chan struct{}
 }
 
-// member is what becomes an entry: one with a header, and with blocks if it is
-// a file.
+// member becomes an entry. A file has blocks.
 type member struct {
 	header *zip.FileHeader
-	// size is the file's when it was opened.
+	// size is the size of the file when it was opened.
 	size   int64
 	target string
 	blocks chan *block
@@ -96,7 +92,7 @@ type packer struct {
 	members chan member
 	jobs    chan *block
 	free    chan *block
-	// walkErr is there when members is closed.
+	// walkErr is set before members is closed.
 	walkErr error
 }
 
@@ -108,48 +104,48 @@ func newPacker(ctx context.Context, folder *os.Root) *packer {
 	return p
 }
 
-// walk reads a folder in the order of names. Package fs would not do: it knows
-// no names but those in UTF-8.
+// walk reads a folder in the order of names. Package io/fs accepts only names in
+// UTF-8.
 func (p *packer) walk(name string) error {
-	opened, err := p.folder.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0) // a FIFO in its place would never be open
+	opened, err := p.folder.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0) // opening a FIFO in its place would block
 	if errors.Is(err, os.ErrPermission) {
 		return p.unreadable(name, "a+rx")
 	}
 	if err != nil {
-		return p.unsteady(name, err)
+		return p.changed(name, err)
 	}
 	names, err := opened.Readdirnames(-1)
 	if err := errors.Join(err, opened.Close()); err != nil {
 		return fmt.Errorf("read %s: %w", p.path(name), err)
 	}
 	slices.Sort(names)
-	for _, one := range names {
-		if err := p.entry(path.Join(name, one)); err != nil {
+	for _, base := range names {
+		if err := p.entry(path.Join(name, base)); err != nil {
 			return err
 		}
 	}
 	return p.ctx.Err()
 }
 
-// path is what a user knows a file by.
+// path returns the path by which a user knows a file.
 func (p *packer) path(name string) string { return path.Join(p.folder.Name(), name) }
 
 func (p *packer) unreadable(name, mode string) error {
-	return refuse(name, fmt.Errorf("%s can't be read by the user of codepipeline-report: make it readable for others (chmod %s)", p.path(name), mode))
+	return refuse(name, fmt.Errorf("%s can't be read by user ID %d: make it readable for others (chmod %s)", p.path(name), os.Geteuid(), mode))
 }
 
-// unsteady is the error of what was there a moment before, unless it is the
-// disk's: a sidecar removed it, or put a link in its place that leads out.
-func (p *packer) unsteady(name string, err error) error {
+// changed returns the error of a file that existed a moment before, unless it is
+// the disk's: the file was removed, or replaced with a link that leads out.
+func (p *packer) changed(name string, err error) error {
 	err = fmt.Errorf("read %s: %w", p.path(name), err)
-	if isOurs(err) || p.ctx.Err() != nil {
+	if isSystemError(err) || p.ctx.Err() != nil {
 		return err
 	}
-	return refuse(name, fmt.Errorf("it changed while it was packed: %w; have what writes it end before the last step does", err))
+	return refuse(name, fmt.Errorf("%w: %w", ErrChanged, err))
 }
 
 func (p *packer) special(name string) error {
-	return refuse(name, fmt.Errorf("%s is not a file, a folder or a symbolic link: remove it from the output folder", p.path(name)))
+	return refuse(name, fmt.Errorf("%s is not a file, a folder or a symbolic link: remove it from the folder", p.path(name)))
 }
 
 func (p *packer) entry(name string) error {
@@ -158,7 +154,7 @@ func (p *packer) entry(name string) error {
 		return p.unreadable(path.Dir(name), "a+rx")
 	}
 	if err != nil {
-		return p.unsteady(name, err)
+		return p.changed(name, err)
 	}
 	if len(name) >= maxPath { // with the slash of a folder
 		return refuse(name, fmt.Errorf("its name has %d bytes, and nothing could use one of %d or more: shorten it", len(name), maxPath))
@@ -167,10 +163,10 @@ func (p *packer) entry(name string) error {
 	header.SetMode(info.Mode())
 	switch {
 	case info.IsDir():
-		// The group is that of this pod: it is inherited from the output folder.
+		// The bit is inherited from the folder that is packed (see MakeFolder).
 		header.SetMode(info.Mode() &^ os.ModeSetgid)
 		header.Name += "/"
-		if err := p.give(member{header: header}); err != nil {
+		if err := p.send(member{header: header}); err != nil {
 			return err
 		}
 		return p.walk(name)
@@ -179,15 +175,15 @@ func (p *packer) entry(name string) error {
 	case info.Mode()&os.ModeSymlink != 0:
 		target, err := p.folder.Readlink(name)
 		if err != nil {
-			return p.unsteady(name, err)
+			return p.changed(name, err)
 		}
-		return p.give(member{header: header, target: target})
+		return p.send(member{header: header, target: target})
 	default:
 		return p.special(name)
 	}
 }
 
-func (p *packer) give(next member) error {
+func (p *packer) send(next member) error {
 	select {
 	case p.members <- next:
 		return nil
@@ -196,15 +192,15 @@ func (p *packer) give(next member) error {
 	}
 }
 
-// open opens what must be a file still.
+// open opens what must still be a file.
 func (p *packer) open(name string) (*os.File, int64, error) {
-	// Without O_NONBLOCK a FIFO in place of the file would never be open.
+	// Without O_NONBLOCK, opening a FIFO in place of the file would block.
 	content, err := p.folder.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, os.ErrPermission) {
 		return nil, 0, p.unreadable(name, "a+r")
 	}
 	if err != nil {
-		return nil, 0, p.unsteady(name, err)
+		return nil, 0, p.changed(name, err)
 	}
 	info, err := content.Stat()
 	if err == nil && info.Mode().IsRegular() {
@@ -219,12 +215,12 @@ func (p *packer) file(header *zip.FileHeader) error {
 	if err != nil {
 		return err
 	}
-	given := member{header: header, size: size, blocks: make(chan *block, blocks)} // has room for all there are
-	err = p.give(given)
+	next := member{header: header, size: size, blocks: make(chan *block, blocks)} // has room for all
+	err = p.send(next)
 	for last := false; err == nil && !last; {
-		last, err = p.block(content, given.blocks)
+		last, err = p.block(content, next.blocks)
 	}
-	close(given.blocks)
+	close(next.blocks)
 	if err = errors.Join(err, content.Close()); err != nil {
 		return fmt.Errorf("pack %s: %w", p.path(header.Name), err)
 	}
@@ -247,13 +243,13 @@ func (p *packer) block(content io.Reader, to chan<- *block) (last bool, err erro
 	if err != nil && !next.last {
 		return false, err
 	}
-	p.jobs <- next // has room for all there are
+	p.jobs <- next // has room for all
 	to <- next
 	return next.last, nil
 }
 
-// work compresses blocks, each by itself: what it becomes does not depend on
-// who else works.
+// work compresses blocks, each by itself: the result does not depend on how the
+// blocks are distributed.
 func (p *packer) work() {
 	compressor, err := flate.NewWriter(nil, flate.DefaultCompression)
 	for next := range p.jobs {
@@ -297,7 +293,7 @@ func (p *packer) write(archive *zipWriter) error {
 
 func (p *packer) writeMember(archive *zipWriter, next member) error {
 	if next.blocks == nil {
-		return archive.stored(next.header, []byte(next.target))
+		return archive.writeStored(next.header, []byte(next.target))
 	}
 	first, ok := <-next.blocks
 	if !ok {
@@ -311,15 +307,15 @@ func (p *packer) writeMember(archive *zipWriter, next member) error {
 		return p.writeLarge(archive, next, first)
 	}
 	if first.compressed.Len() >= len(first.content) {
-		return archive.stored(next.header, first.content)
+		return archive.writeStored(next.header, first.content)
 	}
-	return archive.deflated(next.header, first.content, first.compressed.Bytes())
+	return archive.writeDeflated(next.header, first.content, first.compressed.Bytes())
 }
 
-// errUnread gives way to the error of the walk, which says why.
+// errUnread is replaced by the error of the walk, which has the reason.
 var errUnread = errors.New("the file could not be read")
 
-// compressed waits until a block is.
+// compressed waits until a block is compressed.
 func (p *packer) compressed(next *block) error {
 	select {
 	case <-next.done:
@@ -329,12 +325,12 @@ func (p *packer) compressed(next *block) error {
 	}
 }
 
-// writeLarge writes a file of many blocks, whose sizes come behind it.
+// writeLarge writes a file of many blocks. Its sizes follow its content.
 func (p *packer) writeLarge(archive *zipWriter, next member, first *block) error {
-	if err := archive.begin(next.header, next.size); err != nil {
+	if err := archive.beginEntry(next.header, next.size); err != nil {
 		return err
 	}
-	if err := archive.more(first); err != nil {
+	if err := archive.writeBlock(first); err != nil {
 		return err
 	}
 	for {
@@ -344,7 +340,7 @@ func (p *packer) writeLarge(archive *zipWriter, next member, first *block) error
 		}
 		err := p.compressed(block)
 		if err == nil {
-			err = archive.more(block)
+			err = archive.writeBlock(block)
 		}
 		last := block.last
 		p.free <- block
@@ -352,12 +348,12 @@ func (p *packer) writeLarge(archive *zipWriter, next member, first *block) error
 			return err
 		}
 		if last {
-			return archive.end()
+			return archive.endEntry()
 		}
 	}
 }
 
-func (w *zipWriter) more(next *block) error {
+func (w *zipWriter) writeBlock(next *block) error {
 	header := w.open
 	header.CRC32 = crc32.Update(header.CRC32, crc32.IEEETable, next.content)
 	header.UncompressedSize64 += uint64(len(next.content))

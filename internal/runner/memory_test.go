@@ -1,7 +1,8 @@
-package artifact
+package runner
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
 // mostMemory, in MiB, is what the runner may take at its peak, whatever the
@@ -39,7 +41,7 @@ func (b bucketOnDisk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `<CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>`)
 	case r.Method == http.MethodPut:
 		number, _ := strconv.ParseInt(query.Get("partNumber"), 10, 64)
-		if err := store(file, max(number-1, 0)*partSize, r); err != nil {
+		if err := storePart(file, max(number-1, 0)*uploadPartSize, r); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -50,8 +52,11 @@ func (b bucketOnDisk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// store writes a part: the CLI's have the size of the runner's.
-func store(name string, at int64, r *http.Request) error {
+// uploadPartSize is the size of the parts of the runner's uploads, and of the CLI's.
+const uploadPartSize = s3store.MaxUploadSize / 10_000
+
+// storePart writes a part of an upload.
+func storePart(name string, at int64, r *http.Request) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -102,7 +107,7 @@ func fill(g Gomega, name string, random *rand.Rand, size int, compressible bool)
 		if compressible {
 			piece = fmt.Appendf(piece, "%s %x ", words[random.IntN(len(words))], random.IntN(1<<12))
 		} else {
-			piece = little.AppendUint64(piece, random.Uint64())
+			piece = binary.LittleEndian.AppendUint64(piece, random.Uint64())
 		}
 	}
 	file, err := os.Create(name)

@@ -1,4 +1,4 @@
-package artifact
+package archive
 
 import (
 	"archive/zip"
@@ -16,13 +16,13 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// workers inflate and write files. Names are checked and files made by one, in
-// the order of the archive, so that it does not depend on chance which entry
-// is refused.
+// workers inflate and write files. Names are checked and files created by one
+// goroutine, in the order of the archive: which entry is refused does not depend
+// on chance.
 const workers = 2
 
-// unzipper reads an archive once, from its begin to its end, and hands its
-// entries to the workers.
+// unzipper reads an archive once, from start to end, and hands its entries to the
+// workers.
 type unzipper struct {
 	w    *treeWriter
 	from *readAhead
@@ -30,9 +30,10 @@ type unzipper struct {
 	jobs chan job
 
 	mu sync.Mutex
-	// err is that of the first entry, in the order of the archive, that failed.
-	err   error
-	errOf int
+	// err is the error of the first entry, in the order of the archive, that failed:
+	// errEntry.
+	err      error
+	errEntry int
 }
 
 // job is a file to fill.
@@ -43,25 +44,25 @@ type job struct {
 	chunks chan chunk
 }
 
-func unpackZip(w *treeWriter, from io.ReaderAt, size int64) error {
-	list, err := readDirectory(w.ctx, from, size, w.limits)
+func unpackZip(w *treeWriter, from RangeReader) error {
+	list, err := readCentralDirectory(w.ctx, from, w.limits)
 	if err != nil {
-		return w.blame("", err)
+		return w.classify("", err)
 	}
-	w.held += int64(len(list.raw))
-	u := &unzipper{w: w, from: newReadAhead(w.ctx, from, 0, list.begins), end: list.begins, jobs: make(chan job, workers), errOf: math.MaxInt}
-	defer func() { _ = u.from.Close() }() // which has no error
+	w.indexBytes += int64(len(list.raw))
+	u := &unzipper{w: w, from: newReadAhead(w.ctx, from, 0, list.offset), end: list.offset, jobs: make(chan job, workers), errEntry: math.MaxInt}
+	defer u.from.close()
 	var group sync.WaitGroup
 	for range workers {
 		group.Go(u.work)
 	}
-	u.each(list)
+	u.unpackAll(list)
 	close(u.jobs)
 	group.Wait()
 	return u.err
 }
 
-func (u *unzipper) each(list *directory) {
+func (u *unzipper) unpackAll(list *centralDirectory) {
 	number := 0
 	for rest := list.entries; len(rest) > 0; {
 		batch, entries, err := list.next(rest)
@@ -72,7 +73,7 @@ func (u *unzipper) each(list *directory) {
 		rest = rest[len(batch):]
 		for i, entry := range entries {
 			if err := u.unpack(number, &entry.FileHeader, batch[i].content); err != nil {
-				u.fail(number, u.w.blame(entry.Name, err))
+				u.fail(number, u.w.classify(entry.Name, err))
 			}
 			if u.failed() {
 				return
@@ -85,8 +86,8 @@ func (u *unzipper) each(list *directory) {
 func (u *unzipper) fail(number int, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if number < u.errOf {
-		u.err, u.errOf = err, number
+	if number < u.errEntry {
+		u.err, u.errEntry = err, number
 	}
 }
 
@@ -100,13 +101,13 @@ func (u *unzipper) unpack(number int, entry *zip.FileHeader, at uint64) error {
 	if at > uint64(u.end) {
 		return errors.New("its content is not in the archive")
 	}
-	if int64(at) < u.from.at {
+	if int64(at) < u.from.offset {
 		return refuse(entry.Name, errors.New("it is in the same place as another one: entries overlap"))
 	}
 	if err := u.readLocal(entry, int64(at)); err != nil {
 		return err
 	}
-	name := nameOf(entry)
+	name := entryName(entry)
 	switch mode := zipMode(entry); {
 	case mode.IsDir():
 		return u.w.folder(name, zipTime(entry))
@@ -121,55 +122,59 @@ func (u *unzipper) unpack(number int, entry *zip.FileHeader, at uint64) error {
 
 // Bits of an entry's flags.
 const (
-	encrypted      = 1 << 0
-	sizesBehind    = 1 << 3
-	saysUTF8       = 1 << 11
+	flagEncrypted      = 1 << 0
+	flagDataDescriptor = 1 << 3
+	flagUTF8           = 1 << 11
+)
+
+// The extra field of Info-ZIP for a name in Unicode, and its version.
+const (
 	unicodePath    = 0x7075
 	unicodeVersion = 1
 )
 
-// nameOf is an entry's name: the one in Unicode that Info-ZIP and others put
-// beside one in an encoding of old, or else as it is.
-func nameOf(entry *zip.FileHeader) string {
+// entryName returns an entry's name: the one in Unicode that Info-ZIP and others
+// add to one in another encoding, or else the name as it is.
+func entryName(entry *zip.FileHeader) string {
 	field := extraField(entry.Extra, unicodePath)
-	if entry.Flags&saysUTF8 != 0 || len(field) < 6 || field[0] != unicodeVersion {
+	if entry.Flags&flagUTF8 != 0 || len(field) < 6 || field[0] != unicodeVersion {
 		return entry.Name
 	}
 	if little.Uint32(field[1:]) != crc32.ChecksumIEEE([]byte(entry.Name)) || !utf8.Valid(field[5:]) {
-		return entry.Name // it is that of a name before the entry was renamed
+		return entry.Name // it belongs to a name before the entry was renamed
 	}
 	return string(field[5:])
 }
 
-// readLocal reads the header before an entry's content, which must say what
-// the list of entries says.
+// readLocal reads the header before an entry's content, which must agree with the
+// central directory.
 func (u *unzipper) readLocal(entry *zip.FileHeader, at int64) error {
 	if err := u.from.skipTo(at); err != nil {
-		return broken(err)
+		return sourceError(err)
 	}
-	if u.end-at < localSize {
+	if u.end-at < localHeaderSize {
 		return errors.New("its content is not in the archive")
 	}
-	local := make([]byte, localSize)
+	local := make([]byte, localHeaderSize)
 	if _, err := io.ReadFull(u.from, local); err != nil {
-		return broken(err)
+		return sourceError(err)
 	}
 	nameSize, extraSize := int(little.Uint16(local[26:])), int(little.Uint16(local[28:]))
-	if little.Uint32(local) != localSignature {
+	if little.Uint32(local) != localHeaderSignature {
 		return errors.New("its content does not begin where the list of entries says")
 	}
-	left := uint64(u.end - u.from.at)
+	left := uint64(u.end - u.from.offset)
 	if uint64(nameSize+extraSize) > left || entry.CompressedSize64 > left-uint64(nameSize+extraSize) {
 		return errors.New("its content is not in the archive")
 	}
 	rest := make([]byte, nameSize+extraSize)
 	if _, err := io.ReadFull(u.from, rest); err != nil {
-		return broken(err)
+		return sourceError(err)
 	}
 	if string(rest[:nameSize]) != entry.Name {
 		return fmt.Errorf("the header before its content gives another name, %.200q, than the list of entries", rest[:nameSize])
 	}
-	if little.Uint16(local[6:])&sizesBehind != 0 {
+	if little.Uint16(local[6:])&flagDataDescriptor != 0 {
 		return checkMethod(entry)
 	}
 	if err := checkLocal(entry, local, extraField(rest[nameSize:], zip64Extra)); err != nil {
@@ -178,7 +183,7 @@ func (u *unzipper) readLocal(entry *zip.FileHeader, at int64) error {
 	return checkMethod(entry)
 }
 
-// checkLocal compares what the header before the content says of it.
+// checkLocal compares the header before the content with the central directory.
 func checkLocal(entry *zip.FileHeader, local, large []byte) error {
 	compressed, size := uint64(little.Uint32(local[18:])), uint64(little.Uint32(local[22:]))
 	for _, one := range []*uint64{&size, &compressed} {
@@ -194,7 +199,7 @@ func checkLocal(entry *zip.FileHeader, local, large []byte) error {
 
 func checkMethod(entry *zip.FileHeader) error {
 	switch {
-	case entry.Flags&encrypted != 0:
+	case entry.Flags&flagEncrypted != 0:
 		return errors.New("it is encrypted")
 	case entry.Method != zip.Store && entry.Method != zip.Deflate:
 		return fmt.Errorf("it is compressed by method %d: only deflate is known", entry.Method)
@@ -205,7 +210,7 @@ func checkMethod(entry *zip.FileHeader) error {
 }
 
 func (u *unzipper) unpackFile(number int, name string, entry *zip.FileHeader) error {
-	if err := u.w.admit(name, entry.UncompressedSize64); err != nil {
+	if err := u.w.countBytes(name, entry.UncompressedSize64); err != nil {
 		return err
 	}
 	file, err := u.w.create(name)
@@ -213,19 +218,19 @@ func (u *unzipper) unpackFile(number int, name string, entry *zip.FileHeader) er
 		return err
 	}
 	entry.Name = name
-	one := job{number: number, entry: entry, file: file, chunks: make(chan chunk, reads+1)} // has room for all there can be
-	u.jobs <- one
-	return u.send(one.chunks, int64(entry.CompressedSize64))
+	next := job{number: number, entry: entry, file: file, chunks: make(chan chunk, readAheadParts+1)} // has room for all there can be
+	u.jobs <- next
+	return u.send(next.chunks, int64(entry.CompressedSize64))
 }
 
-// send hands over the next n bytes of the archive.
+// send sends the next n bytes of the archive.
 func (u *unzipper) send(to chan<- chunk, n int64) error {
 	defer close(to)
 	for n > 0 {
 		next, err := u.from.take(n)
 		if err != nil {
-			to <- chunk{err: broken(err)}
-			return broken(err)
+			to <- chunk{err: sourceError(err)}
+			return sourceError(err)
 		}
 		n -= int64(len(next.content))
 		to <- next
@@ -235,11 +240,11 @@ func (u *unzipper) send(to chan<- chunk, n int64) error {
 
 // unpackLink reads the target of a symbolic link.
 func (u *unzipper) unpackLink(name string, entry *zip.FileHeader) error {
-	const most = 2 * maxPath // deflate makes nothing twice as long
+	const most = 2 * maxPath // deflate does not double the size of anything
 	if entry.UncompressedSize64 > maxPath || entry.CompressedSize64 > most {
-		return u.w.symlink(name, "", zipTime(entry)) // refused, for that
+		return u.w.symlink(name, "", zipTime(entry)) // which refuses it
 	}
-	chunks := make(chan chunk, reads+1)
+	chunks := make(chan chunk, readAheadParts+1)
 	if err := u.send(chunks, int64(entry.CompressedSize64)); err != nil {
 		return err
 	}
@@ -254,25 +259,25 @@ func (u *unzipper) unpackLink(name string, entry *zip.FileHeader) error {
 }
 
 func (u *unzipper) work() {
-	content, filler := newInflater(), newFiller()
+	content, files := newInflater(), newSparseWriter()
 	for job := range u.jobs {
 		content.open(job.entry, job.chunks)
-		err := filler.fill(job.file, readerOf(u.w.ctx, content))
+		err := files.write(job.file, contextReader{u.w.ctx, content})
 		content.drain()
 		if err == nil {
 			err = complete(job.file, zipMode(job.entry), zipTime(job.entry))
 		}
 		if err = errors.Join(err, job.file.Close()); err != nil {
-			u.fail(job.number, u.w.blameFile(job.entry.Name, err))
+			u.fail(job.number, u.w.classifyFile(job.entry.Name, err))
 		}
 	}
 }
 
-// inflater reads the content of one entry after another, and checks it.
+// inflater reads the content of one entry after another, and verifies it.
 type inflater struct {
 	chunks  <-chan chunk
-	now     chunk
-	rest    []byte
+	current chunk
+	unread  []byte
 	input   *bufio.Reader
 	deflate io.ReadCloser
 
@@ -300,16 +305,16 @@ func (i *inflater) open(entry *zip.FileHeader, chunks <-chan chunk) {
 	i.input.Reset(readerFunc(i.compressed))
 	i.from = i.input
 	if entry.Method == zip.Deflate {
-		_ = i.deflate.(flate.Resetter).Reset(i.input, nil) // which has no error
+		_ = i.deflate.(flate.Resetter).Reset(i.input, nil) // it returns no error
 		i.from = i.deflate
 	}
 }
 
-// compressed reads what is compressed.
+// compressed reads the compressed content.
 func (i *inflater) compressed(p []byte) (int, error) {
-	for len(i.rest) == 0 {
-		i.now.release()
-		i.now = chunk{}
+	for len(i.unread) == 0 {
+		i.current.release()
+		i.current = chunk{}
 		next, ok := <-i.chunks
 		if !ok {
 			return 0, io.EOF
@@ -317,19 +322,19 @@ func (i *inflater) compressed(p []byte) (int, error) {
 		if next.err != nil {
 			return 0, next.err
 		}
-		i.now, i.rest = next, next.content
+		i.current, i.unread = next, next.content
 	}
-	n := copy(p, i.rest)
-	i.rest = i.rest[n:]
+	n := copy(p, i.unread)
+	i.unread = i.unread[n:]
 	return n, nil
 }
 
 // drain releases what was not read.
 func (i *inflater) drain() {
-	i.now.release()
-	i.now, i.rest = chunk{}, nil
-	for left := range i.chunks {
-		left.release()
+	i.current.release()
+	i.current, i.unread = chunk{}, nil
+	for unread := range i.chunks {
+		unread.release()
 	}
 }
 

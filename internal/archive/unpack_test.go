@@ -1,4 +1,4 @@
-package artifact
+package archive
 
 import (
 	"archive/tar"
@@ -116,11 +116,23 @@ func newPlace(t *testing.T) place {
 	return place{base: base, into: filepath.Join(base, "into")}
 }
 
-// fetch unpacks twice: from one stream, and by ranges. Both must say the same,
-// but for a stream that is too long to be stored.
-func (p place) fetch(content []byte, key string, limits Limits) error {
-	ranges := Fetch(context.Background(), bytes.NewReader(content), key, p.into, p.base, limits)
-	streamed := Fetch(context.Background(), unseekable{bytes.NewReader(content)}, key, p.into, p.base, limits)
+// inMemory is content of which any range can be read.
+type inMemory []byte
+
+func (m inMemory) Size() int64 { return int64(len(m)) }
+
+func (m inMemory) ReadRange(_ context.Context, p []byte, offset int64) error {
+	if copy(p, m[offset:]) < len(p) {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+// unpack unpacks twice: by ranges, and from a stream. The results must be the
+// same, except for a stream that is too long to be stored.
+func (p place) unpack(content []byte, name string, limits Limits) error {
+	ranges := Unpack(context.Background(), Source{Name: name, Ranges: inMemory(content)}, p.into, p.base, limits)
+	streamed := p.unpackStream(bytes.NewReader(content), name, limits)
 	if fmt.Sprint(streamed) != fmt.Sprint(ranges) && !strings.Contains(fmt.Sprint(streamed), "archive itself") {
 		return fmt.Errorf("from a stream: %w; by ranges: %w", streamed, ranges)
 	}
@@ -128,6 +140,10 @@ func (p place) fetch(content []byte, key string, limits Limits) error {
 		return streamed
 	}
 	return ranges
+}
+
+func (p place) unpackStream(content io.Reader, name string, limits Limits) error {
+	return Unpack(context.Background(), Source{Name: name, Stream: content}, p.into, p.base, limits)
 }
 
 // expectUntouched checks that nothing was made or changed beside the folder.
@@ -168,7 +184,7 @@ func tree(g Gomega, folder string) map[string]string {
 
 var small = Limits{Bytes: 1 << 20, Entries: 100}
 
-func TestFetchUnpacksEveryFormat(t *testing.T) {
+func TestUnpackUnpacksEveryFormat(t *testing.T) {
 	old := syscall.Umask(0o077) // steps of other users must get at the files all the same
 	defer syscall.Umask(old)
 	for name, archive := range formats {
@@ -192,7 +208,7 @@ func TestFetchUnpacksEveryFormat(t *testing.T) {
 				linkItem("folder", "deep/er"),
 				linkItem("itself", "."),
 			)
-			g.Expect(p.fetch(content, "some/key", small)).To(Succeed())
+			g.Expect(p.unpack(content, "some/key", small)).To(Succeed())
 			g.Expect(tree(g, p.into)).To(Equal(map[string]string{
 				"plain": "text", "run.sh": "#!", "set-id": "x", "read-only": "x", "empty/": "", "deep/": "", "deep/er/": "",
 				"deep/er/file": "1", "grüße/": "", "grüße/日本 \U0001F600\n.txt": "unicode", "dotted": "d", "nothing": "",
@@ -200,7 +216,7 @@ func TestFetchUnpacksEveryFormat(t *testing.T) {
 			}))
 			for name, mode := range map[string]fs.FileMode{
 				"plain": 0o666, "run.sh": 0o777, "set-id": 0o777, "read-only": 0o444,
-				"empty": sharedMode, "deep/er": sharedMode, "grüße": sharedMode, ".": sharedMode,
+				"empty": sharedFolderMode, "deep/er": sharedFolderMode, "grüße": sharedFolderMode, ".": sharedFolderMode,
 			} {
 				info, err := os.Lstat(filepath.Join(p.into, name))
 				g.Expect(err).NotTo(HaveOccurred())
@@ -211,100 +227,122 @@ func TestFetchUnpacksEveryFormat(t *testing.T) {
 	}
 }
 
-func TestFetchTakesHardLinksAndTheHeaderOfGitArchive(t *testing.T) {
+func TestUnpackTakesHardLinksAndTheHeaderOfGitArchive(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
 	content := tarOf(t, item{name: "pax_global_header", kind: tar.TypeXGlobalHeader}, fileItem("a", "1"), hardItem("d/b", "./a"))
-	g.Expect(p.fetch(content, "k", small)).To(Succeed())
+	g.Expect(p.unpack(content, "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"a": "1", "d/": "", "d/b": "1"}))
 }
 
-func TestFetchTakesOtherContentAsOneFile(t *testing.T) {
+func TestUnpackTakesOtherContentAsOneFile(t *testing.T) {
 	compressed := string(gzipOf(t, []byte(strings.Repeat("log line\n", 100))))
-	for name, c := range map[string]struct{ content, key, file string }{
-		"a plain file":       {"hello", "builds/7/app.bin", "app.bin"},
-		"an empty file":      {"", "empty", "empty"},
-		"a gzip of one file": {compressed, "logs/app.log.gz", "app.log.gz"},
-		"a key that is odd":  {"x", "a/..b", "..b"},
-		"a key with a slash": {"x", "a/b/", "b"},
-		"a large file":       {strings.Repeat("0123456789", 50_000), "large", "large"},
+	for name, c := range map[string]struct{ content, file string }{
+		"a plain file":       {"hello", "app.bin"},
+		"an empty file":      {"", "empty"},
+		"a gzip of one file": {compressed, "app.log.gz"},
+		"an unusual name":    {"x", "..b"},
+		"a large file":       {strings.Repeat("0123456789", 50_000), "large"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
-			g.Expect(p.fetch([]byte(c.content), c.key, small)).To(Succeed())
+			g.Expect(p.unpack([]byte(c.content), c.file, small)).To(Succeed())
 			g.Expect(tree(g, p.into)).To(Equal(map[string]string{c.file: c.content}))
 		})
 	}
 }
 
-func TestFetchTakesEmptyArchives(t *testing.T) {
+func TestUnpackTakesEmptyArchives(t *testing.T) {
 	for name, content := range map[string][]byte{"zip": zipOf(t), "tar with a folder": tarOf(t, folderItem("./"))} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
-			g.Expect(p.fetch(content, "k", small)).To(Succeed())
+			g.Expect(p.unpack(content, "k", small)).To(Succeed())
 			g.Expect(tree(g, p.into)).To(BeEmpty())
 		})
 	}
 }
 
-func TestFetchStartsAnewInAFolderThatIsHalfWritten(t *testing.T) {
+func TestUnpackStartsAnewInAFolderThatIsHalfWritten(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
 	g.Expect(os.MkdirAll(filepath.Join(p.into, "a/stale"), 0o755)).To(Succeed())
 	g.Expect(os.WriteFile(filepath.Join(p.into, "b"), []byte("hal"), 0o600)).To(Succeed())
-	g.Expect(p.fetch(tarOf(t, fileItem("a", "1"), fileItem("b", "half")), "k", small)).To(Succeed())
+	g.Expect(p.unpack(tarOf(t, fileItem("a", "1"), fileItem("b", "half")), "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"a": "1", "b": "half"}))
 }
 
-func TestFetchDoesNotFollowALinkInPlaceOfItsFolder(t *testing.T) {
+func TestUnpackDoesNotFollowALinkInPlaceOfItsFolder(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
 	elsewhere := t.TempDir()
 	g.Expect(os.Symlink(elsewhere, p.into)).To(Succeed())
-	g.Expect(p.fetch(tarOf(t, fileItem("a", "1")), "k", small)).To(Succeed())
+	g.Expect(p.unpack(tarOf(t, fileItem("a", "1")), "k", small)).To(Succeed())
 	g.Expect(tree(g, elsewhere)).To(BeEmpty())
 	g.Expect(tree(g, p.into)).To(HaveKey("a"))
 }
 
-func TestFetchTellsABrokenDownloadFromABadArchive(t *testing.T) {
-	broken := errors.New("connection reset by peer")
+// brokenRanges fails all ranges that end after the offset.
+type brokenRanges struct {
+	inMemory
+	from int64
+	err  error
+}
+
+func (b brokenRanges) ReadRange(ctx context.Context, p []byte, offset int64) error {
+	if offset+int64(len(p)) > b.from {
+		return b.err
+	}
+	return b.inMemory.ReadRange(ctx, p, offset)
+}
+
+// TestUnpackTellsABrokenSourceFromABadArchive includes the error of a connection
+// that was closed, which wraps io.EOF.
+func TestUnpackTellsABrokenSourceFromABadArchive(t *testing.T) {
 	large := strings.Repeat("0123456789", 20_000)
 	for name, archive := range formats {
 		content := archive(t, fileItem("a", large), fileItem("b", large))
-		for _, at := range []int{0, 100, len(content) / 2, len(content) - 1, len(content)} {
-			g := NewWithT(t)
-			p := newPlace(t)
-			from := io.MultiReader(bytes.NewReader(content[:at]), iotest.ErrReader(broken))
-			err := Fetch(context.Background(), from, "k", p.into, p.base, small)
-			g.Expect(err).To(MatchError(broken), "%s, broken at %d", name, at)
-			g.Expect(err).To(MatchError(ErrInterrupted))
-			g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse(), err.Error())
-			p.expectUntouched(g)
+		for _, broken := range []error{errors.New("connection reset by peer"), fmt.Errorf("send the request: %w", io.EOF)} {
+			for _, at := range []int{0, 100, len(content) / 2, len(content) - 1, len(content)} {
+				g := NewWithT(t)
+				p := newPlace(t)
+				expectBroken := func(err error) {
+					g.Expect(err).To(MatchError(errSource), "%s, broken at %d", name, at)
+					g.Expect(err).To(MatchError(ContainSubstring(broken.Error())))
+					g.Expect(errors.Is(err, io.EOF)).To(BeFalse())
+					g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse(), err.Error())
+					p.expectUntouched(g)
+				}
+				expectBroken(p.unpackStream(io.MultiReader(bytes.NewReader(content[:at]), iotest.ErrReader(broken)), "k", small))
+				if at < len(content) {
+					ranges := brokenRanges{content, int64(at), broken}
+					expectBroken(Unpack(t.Context(), Source{Name: "k", Ranges: ranges}, p.into, p.base, small))
+				}
+			}
 		}
 	}
 }
 
-func TestFetchEndsWithItsContext(t *testing.T) {
+func TestUnpackEndsWithItsContext(t *testing.T) {
 	for name, archive := range formats {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
-			err := Fetch(ctx, bytes.NewReader(archive(t, fileItem("a", "1"))), "k", p.into, p.base, small)
+			err := Unpack(ctx, Source{Name: "k", Ranges: inMemory(archive(t, fileItem("a", "1")))}, p.into, p.base, small)
 			g.Expect(err).To(MatchError(context.Canceled))
 			g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse(), err.Error())
 		})
 	}
 }
 
-func TestFetchNamesAFolderThatItCantMake(t *testing.T) {
+func TestUnpackNamesAFolderThatItCantMake(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
 	into := filepath.Join(p.base, "neighbour/into")
-	err := Fetch(context.Background(), strings.NewReader("x"), "k", into, p.base, small)
+	err := Unpack(context.Background(), Source{Name: "k", Stream: strings.NewReader("x")}, into, p.base, small)
 	g.Expect(err).To(MatchError(ContainSubstring(into)))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
 }

@@ -1,4 +1,4 @@
-package artifact
+package archive
 
 import (
 	"archive/tar"
@@ -22,8 +22,8 @@ import (
 // update makes the archives of testdata anew, with the tools of this machine.
 var update = os.Getenv("UPDATE_TESTDATA") != ""
 
-// sharedMode is that of every folder that is fetched.
-const sharedMode = fs.ModeDir | fs.ModeSetgid | 0o777
+// sharedFolderMode is the mode of every folder that is unpacked.
+const sharedFolderMode = fs.ModeDir | fs.ModeSetgid | 0o777
 
 // kept is what an archiver keeps of a file.
 type kept struct {
@@ -60,7 +60,7 @@ func corpusTree(t *testing.T, links bool) string {
 	})).To(Succeed())
 	slices.Reverse(names) // what is in a folder first
 	for _, name := range names {
-		g.Expect(stampAt(unix.AT_FDCWD, name, treeTime, unix.AT_SYMLINK_NOFOLLOW)).To(Succeed())
+		g.Expect(setTime(unix.AT_FDCWD, name, treeTime, unix.AT_SYMLINK_NOFOLLOW)).To(Succeed())
 	}
 	return folder
 }
@@ -78,7 +78,7 @@ func keptOf(g Gomega, folder string, mode func(fs.FileMode) fs.FileMode) map[str
 		one := kept{modified: info.ModTime().UTC()}
 		switch {
 		case info.IsDir():
-			one.mode = sharedMode
+			one.mode = sharedFolderMode
 		case info.Mode()&fs.ModeSymlink != 0:
 			one.mode = fs.ModeSymlink
 			one.content, err = os.Readlink(name)
@@ -163,7 +163,7 @@ func (c tool) make(t *testing.T, folder string) []byte {
 
 // expected is what becomes of the tree by the rules, less what is not kept.
 func (c tool) expected(g Gomega, folder string) map[string]kept {
-	expected := keptOf(g, folder, forAll)
+	expected := keptOf(g, folder, widen)
 	for name := range expected {
 		if c.noEmpty && (strings.HasPrefix(name, "empty") || strings.HasPrefix(name, "nested")) {
 			delete(expected, name)
@@ -185,7 +185,7 @@ func (c tool) forget(all map[string]kept) map[string]kept {
 	return all
 }
 
-func TestFetchUnpacksWhatOtherToolsMake(t *testing.T) {
+func TestUnpackUnpacksWhatOtherToolsMake(t *testing.T) {
 	for _, c := range tools {
 		t.Run(c.archive, func(t *testing.T) {
 			g := NewWithT(t)
@@ -194,7 +194,7 @@ func TestFetchUnpacksWhatOtherToolsMake(t *testing.T) {
 			content := c.make(t, folder)
 			for _, given := range [][]byte{content, stored(g, c.archive)} {
 				p := newPlace(t)
-				g.Expect(p.fetch(given, "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
+				g.Expect(p.unpack(given, "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
 				_ = os.RemoveAll(filepath.Join(p.into, "META-INF"))
 				expectSame(g, c.forget(keptOf(g, p.into, asIs)), expected)
 				expectPackedAgain(t, p.into)
@@ -209,16 +209,16 @@ func stored(g Gomega, archive string) []byte {
 	return content
 }
 
-// expectPackedAgain packs a folder, and unpacks it by Fetch, unzip and Python.
+// expectPackedAgain packs a folder, and unpacks it by Unpack, unzip and Python.
 func expectPackedAgain(t *testing.T, folder string) {
 	t.Helper()
 	g := NewWithT(t)
 	var packed bytes.Buffer
-	g.Expect(Pack(t.Context(), openRoot(t, folder), &packed)).To(Succeed())
+	g.Expect(Pack(t.Context(), openRoot(t, folder), &packed, noLimit)).To(Succeed())
 	archive := filepath.Join(t.TempDir(), "a.zip")
 	g.Expect(os.WriteFile(archive, packed.Bytes(), 0o600)).To(Succeed())
 	p := newPlace(t)
-	g.Expect(p.fetch(packed.Bytes(), "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
+	g.Expect(p.unpack(packed.Bytes(), "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
 	expectSame(g, keptOf(g, p.into, asIs), keptOf(g, folder, asIs))
 	if _, err := exec.LookPath("unzip"); err == nil {
 		into := filepath.Join(t.TempDir(), "unzipped")
@@ -260,7 +260,7 @@ func runTool(t *testing.T, name string, args ...string) error {
 	return err
 }
 
-func TestFetchKeepsTimesAndModes(t *testing.T) {
+func TestUnpackKeepsTimesAndModes(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
 	archive := tar.NewWriter(&out)
@@ -277,63 +277,63 @@ func TestFetchKeepsTimesAndModes(t *testing.T) {
 	}
 	g.Expect(archive.Close()).To(Succeed())
 	p := newPlace(t)
-	g.Expect(p.fetch(out.Bytes(), "k", small)).To(Succeed())
+	g.Expect(p.unpack(out.Bytes(), "k", small)).To(Succeed())
 	found := keptOf(g, p.into, asIs)
-	g.Expect(found["d"]).To(Equal(kept{mode: sharedMode, modified: treeTime}))
-	g.Expect(found["d/e"]).To(Equal(kept{mode: sharedMode, modified: treeTime.Add(time.Hour)}))
+	g.Expect(found["d"]).To(Equal(kept{mode: sharedFolderMode, modified: treeTime}))
+	g.Expect(found["d/e"]).To(Equal(kept{mode: sharedFolderMode, modified: treeTime.Add(time.Hour)}))
 	g.Expect(found["d/e/fine"]).To(Equal(kept{mode: 0o555, modified: fine}))
 	g.Expect(found["d/link"]).To(Equal(kept{content: "e/fine", mode: fs.ModeSymlink, modified: fine}))
 	g.Expect(found["d/old"]).To(Equal(kept{mode: 0o040, modified: time.Unix(-86400, 0).UTC()}))
 	g.Expect(found["d/never"].modified).To(BeTemporally("~", time.Now(), time.Minute), "a time that no file system holds is left alone")
 }
 
-// TestFetchTakesWhatZipReadsFromAPipe has Info-ZIP's word for that: a FIFO, which
+// TestUnpackTakesWhatZipReadsFromAPipe has Info-ZIP's word for that: a FIFO, which
 // has content.
-func TestFetchTakesWhatZipReadsFromAPipe(t *testing.T) {
+func TestUnpackTakesWhatZipReadsFromAPipe(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
 	w := &zipWriter{to: &out}
 	header := &zip.FileHeader{Name: "-"}
 	header.SetMode(fs.ModeNamedPipe | 0o600)
-	g.Expect(w.stored(header, []byte("piped"))).To(Succeed())
+	g.Expect(w.writeStored(header, []byte("piped"))).To(Succeed())
 	g.Expect(w.close()).To(Succeed())
 	p := newPlace(t)
-	g.Expect(p.fetch(out.Bytes(), "k", small)).To(Succeed())
+	g.Expect(p.unpack(out.Bytes(), "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"-": "piped"}))
 }
 
-// TestFetchFollowsEightLinks has chains of symbolic links: the ninth is one too
+// TestUnpackFollowsEightLinks has chains of symbolic links: the ninth is one too
 // many for os.Root, which says where each leads.
-func TestFetchFollowsEightLinks(t *testing.T) {
+func TestUnpackFollowsEightLinks(t *testing.T) {
 	chain := []item{fileItem("l0", "1")}
 	for i := 1; i <= 8; i++ {
 		chain = append(chain, linkItem(fmt.Sprintf("l%d", i), fmt.Sprintf("l%d", i-1)))
 	}
 	for format, archive := range formats {
 		t.Run(format, func(t *testing.T) {
-			NewWithT(t).Expect(newPlace(t).fetch(archive(t, chain...), "k", small)).To(Succeed())
+			NewWithT(t).Expect(newPlace(t).unpack(archive(t, chain...), "k", small)).To(Succeed())
 			expectRefused(t, archive(t, append(chain, linkItem("l9", "l8"))...), small, "l9", "over too many links")
 		})
 	}
 }
 
-func TestFetchTakesContiguousFiles(t *testing.T) {
+func TestUnpackTakesContiguousFiles(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
-	g.Expect(p.fetch(tarOf(t, item{name: "f", content: "1", kind: tar.TypeCont, mode: 0o644}), "k", small)).To(Succeed())
+	g.Expect(p.unpack(tarOf(t, item{name: "f", content: "1", kind: tar.TypeCont, mode: 0o644}), "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"f": "1"}))
 }
 
-func TestFetchKeepsHardLinksToSymbolicLinks(t *testing.T) {
+func TestUnpackKeepsHardLinksToSymbolicLinks(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
 	content := tarOf(t, fileItem("f", "1"), linkItem("l", "f"), hardItem("d/first", "l"), hardItem("second", "d/first"))
-	g.Expect(p.fetch(content, "k", small)).To(Succeed())
+	g.Expect(p.unpack(content, "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"f": "1", "l": "-> f", "d/": "", "d/first": "-> f", "second": "-> f"}))
 	expectRefused(t, tarOf(t, linkItem("d/l", "../f"), hardItem("h", "d/l")), small, "h", leadsOut)
 }
 
-func TestFetchTakesTarOfTheOldestDialect(t *testing.T) {
+func TestUnpackTakesTarOfTheOldestDialect(t *testing.T) {
 	content := tarOf(t, fileItem("f", "1"))
 	clear(content[tarMagicOffset:][:8]) // the magic and its version
 	copy(content, checksummed(content[:tarBlock]))
@@ -341,14 +341,14 @@ func TestFetchTakesTarOfTheOldestDialect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
-			g.Expect(p.fetch(archive, "k", small)).To(Succeed())
+			g.Expect(p.unpack(archive, "k", small)).To(Succeed())
 			g.Expect(tree(g, p.into)).To(Equal(map[string]string{"f": "1"}))
 		})
 	}
 	g := NewWithT(t)
 	p := newPlace(t)
 	content[0]++
-	g.Expect(p.fetch(content, "k", small)).To(Succeed())
+	g.Expect(p.unpack(content, "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(HaveKey("k"), "what has no checksum is any file")
 }
 
@@ -357,11 +357,11 @@ func TestModesAreGivenToEverybody(t *testing.T) {
 		0o644: 0o666, 0o755: 0o777, 0o444: 0o444, 0o600: 0o666, 0o700: 0o777, 0o711: 0o777,
 		0o400 | fs.ModeSetuid: 0o444, 0o770 | fs.ModeSticky | fs.ModeSetgid: 0o777, 0o466: 0o466, 0: 0,
 	} {
-		NewWithT(t).Expect(forAll(given)).To(Equal(expected), given.String())
+		NewWithT(t).Expect(widen(given)).To(Equal(expected), given.String())
 	}
 }
 
-func TestFetchTakesLongNames(t *testing.T) {
+func TestUnpackTakesLongNames(t *testing.T) {
 	element := strings.Repeat("x", 255)
 	long := strings.Repeat(strings.Repeat("y", 199)+"/", 18) + "file" // more would not fit behind the test's own folder
 	deep := strings.Repeat("d/", 1500) + "f"
@@ -370,7 +370,7 @@ func TestFetchTakesLongNames(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
-			g.Expect(p.fetch(archive(t, fileItem(element, "1"), fileItem(long, "2"), fileItem(deep, "3"), fileItem(raw, "4")), "k", Limits{Bytes: 100, Entries: 2000})).To(Succeed())
+			g.Expect(p.unpack(archive(t, fileItem(element, "1"), fileItem(long, "2"), fileItem(deep, "3"), fileItem(raw, "4")), "k", Limits{Bytes: 100, Entries: 2000})).To(Succeed())
 			for name, content := range map[string]string{element: "1", long: "2", deep: "3", raw: "4"} {
 				g.Expect(os.ReadFile(filepath.Join(p.into, name))).To(Equal([]byte(content)))
 			}
@@ -378,7 +378,7 @@ func TestFetchTakesLongNames(t *testing.T) {
 	}
 }
 
-func TestFetchReadsWhatZipEntriesSayOfThemselves(t *testing.T) {
+func TestUnpackReadsWhatZipEntriesSayOfThemselves(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
@@ -407,7 +407,7 @@ func TestFetchReadsWhatZipEntriesSayOfThemselves(t *testing.T) {
 	}
 	g.Expect(archive.Close()).To(Succeed())
 	p := newPlace(t)
-	g.Expect(p.fetch(out.Bytes(), "k", small)).To(Succeed())
+	g.Expect(p.unpack(out.Bytes(), "k", small)).To(Succeed())
 	found := keptOf(g, p.into, asIs)
 	for _, name := range []string{"grüße", "renamed", "dos", "unix", "dated", "inner.zip"} {
 		g.Expect(found).To(HaveKey(name))

@@ -1,4 +1,4 @@
-package artifact
+package archive
 
 import (
 	"archive/tar"
@@ -20,9 +20,15 @@ import (
 // trace of it.
 func expectRefused(t *testing.T, content []byte, limits Limits, entry, rule string) {
 	t.Helper()
+	_ = refusal(t, content, limits, entry, rule)
+}
+
+// refusal returns the error of an archive that is refused.
+func refusal(t *testing.T, content []byte, limits Limits, entry, rule string) error {
+	t.Helper()
 	g := NewWithT(t)
 	p := newPlace(t)
-	err := p.fetch(content, "some/key", limits)
+	err := p.unpack(content, "key", limits)
 	var refused *RefusedError
 	g.Expect(errors.As(err, &refused)).To(BeTrue(), "%v", err)
 	g.Expect(refused.Entry).To(Equal(entry))
@@ -33,11 +39,12 @@ func expectRefused(t *testing.T, content []byte, limits Limits, entry, rule stri
 	}
 	p.expectUntouched(g)
 	g.Expect(p.into).NotTo(BeAnExistingFile(), "nothing stays of what is refused")
+	return err
 }
 
-const leadsOut = "leads out of the artifact's folder"
+const leadsOut = "leads out of the folder"
 
-func TestFetchRefusesHostileArchives(t *testing.T) {
+func TestUnpackRefusesHostileArchives(t *testing.T) {
 	absolute := filepath.Join(t.TempDir(), "made")
 	long := strings.Repeat("a/", 2048) + "b"
 	cases := map[string]struct {
@@ -94,7 +101,7 @@ func TestFetchRefusesHostileArchives(t *testing.T) {
 	NewWithT(t).Expect(absolute).NotTo(BeAnExistingFile())
 }
 
-func TestFetchRefusesHostileHardLinks(t *testing.T) {
+func TestUnpackRefusesHostileHardLinks(t *testing.T) {
 	for name, c := range map[string]struct {
 		items []item
 		entry string
@@ -114,7 +121,7 @@ func TestFetchRefusesHostileHardLinks(t *testing.T) {
 	}
 }
 
-func TestFetchHoldsItsLimits(t *testing.T) {
+func TestUnpackHoldsItsLimits(t *testing.T) {
 	items := []item{fileItem("a", "12345"), fileItem("d/b", "67890"), linkItem("l", "a"), folderItem("e/")}
 	for format, archive := range formats {
 		t.Run(format, func(t *testing.T) {
@@ -122,15 +129,17 @@ func TestFetchHoldsItsLimits(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
 			// The folder d counts, too: no entry names it, but it is made.
-			g.Expect(p.fetch(content, "k", Limits{Bytes: 10, Entries: 5})).To(Succeed())
-			expectRefused(t, content, Limits{Bytes: 9, Entries: 5}, "d/b", "with it, the files have more than 9 bytes")
-			expectRefused(t, content, Limits{Bytes: 10, Entries: 4}, "e", "the one after the 4 entries")
+			g.Expect(p.unpack(content, "k", Limits{Bytes: 10, Entries: 5})).To(Succeed())
+			err := refusal(t, content, Limits{Bytes: 9, Entries: 5}, "d/b", "with it, the files have more than 9 bytes")
+			expectLimit(g, err, LimitBytes, 9)
+			err = refusal(t, content, Limits{Bytes: 10, Entries: 4}, "e", "the one after the 4 entries")
+			expectLimit(g, err, LimitEntries, 4)
 		})
 	}
 	t.Run("one file", func(t *testing.T) {
 		g := NewWithT(t)
 		p := newPlace(t)
-		g.Expect(p.fetch([]byte("12345"), "k", Limits{Bytes: 5, Entries: 1})).To(Succeed())
+		g.Expect(p.unpack([]byte("12345"), "k", Limits{Bytes: 5, Entries: 1})).To(Succeed())
 		expectRefused(t, []byte("123456"), Limits{Bytes: 5, Entries: 1}, "key", "more than 5 bytes")
 	})
 	t.Run("a zip that is itself too large", func(t *testing.T) {
@@ -139,11 +148,11 @@ func TestFetchHoldsItsLimits(t *testing.T) {
 	})
 	t.Run("zeros without end behind a tar.gz", func(t *testing.T) {
 		content := gzipOf(t, append(tarOf(t, fileItem("a", "1")), make([]byte, maxPadding+1)...))
-		expectRefused(t, content, small, "", "behind the end of the tar archive")
+		expectRefused(t, content, small, "", "follow the end of the tar archive")
 	})
 }
 
-func TestFetchRefusesArchivesThatAreCut(t *testing.T) {
+func TestUnpackRefusesArchivesThatAreCut(t *testing.T) {
 	// Random content, so that half of an archive is half of its files.
 	random := rand.New(rand.NewPCG(1, 2))
 	large := make([]byte, 50_000)
@@ -161,7 +170,7 @@ func TestFetchRefusesArchivesThatAreCut(t *testing.T) {
 			t.Run(fmt.Sprintf("%s at %d of %d", format, at, len(content)), func(t *testing.T) {
 				g := NewWithT(t)
 				p := newPlace(t)
-				err := p.fetch(content[:at], "k", small)
+				err := p.unpack(content[:at], "k", small)
 				g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
 				p.expectUntouched(g)
 			})
@@ -169,7 +178,7 @@ func TestFetchRefusesArchivesThatAreCut(t *testing.T) {
 	}
 }
 
-func TestFetchRefusesArchivesThatAreAltered(t *testing.T) {
+func TestUnpackRefusesArchivesThatAreAltered(t *testing.T) {
 	whole := tarOf(t, fileItem("a", strings.Repeat("0123456789", 1000)))
 	cases := map[string][]byte{
 		"zip content":   zipOf(t, fileItem("a", strings.Repeat("x", 1000))),
@@ -184,7 +193,7 @@ func TestFetchRefusesArchivesThatAreAltered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
-			err := p.fetch(content, "k", small)
+			err := p.unpack(content, "k", small)
 			g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
 			p.expectUntouched(g)
 		})
@@ -202,7 +211,7 @@ func TestRefusedErrorsStayShort(t *testing.T) {
 func TestADiskErrorIsNotTheArchives(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
-	err := Fetch(t.Context(), unseekable{strings.NewReader(string(zipOf(t)))}, "k", p.into, filepath.Join(p.base, "no-scratch"), small)
+	err := Unpack(t.Context(), Source{Name: "k", Stream: bytes.NewReader(zipOf(t))}, p.into, filepath.Join(p.base, "no-scratch"), small)
 	g.Expect(err).To(MatchError(os.ErrNotExist))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
 }
@@ -214,7 +223,7 @@ func altered(content []byte, at int, bytes ...byte) []byte {
 	return content
 }
 
-func TestFetchRefusesEveryCut(t *testing.T) {
+func TestUnpackRefusesEveryCut(t *testing.T) {
 	for format, archive := range formats {
 		t.Run(format, func(t *testing.T) {
 			content := archive(t, fileItem("a", "12345"), fileItem(strings.Repeat("n", 150), "1"), folderItem("d/"), linkItem("l", "a"))
@@ -225,7 +234,7 @@ func TestFetchRefusesEveryCut(t *testing.T) {
 			for at := 1; at < whole; at++ {
 				g := NewWithT(t)
 				p := newPlace(t)
-				err := p.fetch(content[:at], "k", small)
+				err := p.unpack(content[:at], "k", small)
 				p.expectUntouched(g)
 				if format == "tar" && at < tarMagicOffset+len(tarMagic) || format == "zip" && at < len(zipMagic) || format == "tar.gz" && at < 2 {
 					g.Expect(err).NotTo(HaveOccurred(), "so few bytes are a file of their own")
@@ -242,7 +251,7 @@ func TestFetchRefusesEveryCut(t *testing.T) {
 	}
 }
 
-func TestFetchRefusesZipArchivesThatLie(t *testing.T) {
+func TestUnpackRefusesZipArchivesThatLie(t *testing.T) {
 	content := strings.Repeat("0123456789", 1000)
 	archive := func(t *testing.T) []byte { // by Pack: without sizes behind the content
 		g := NewWithT(t)
@@ -250,12 +259,12 @@ func TestFetchRefusesZipArchivesThatLie(t *testing.T) {
 		g.Expect(folder.WriteFile("a", []byte(content), 0o600)).To(Succeed())
 		g.Expect(folder.WriteFile("b", []byte(content+"b"), 0o600)).To(Succeed())
 		var packed bytes.Buffer
-		g.Expect(Pack(t.Context(), folder, &packed)).To(Succeed())
+		g.Expect(Pack(t.Context(), folder, &packed, noLimit)).To(Succeed())
 		return packed.Bytes()
 	}(t)
 	list := bytes.Index(archive, []byte("PK\x01\x02"))
 	second := list + 4 + bytes.Index(archive[list+4:], []byte("PK\x01\x02"))
-	end := len(archive) - endSize
+	end := len(archive) - endRecordSize
 	four := []byte{0xff, 0xff, 0xff, 0xff}
 	for name, c := range map[string]struct {
 		content     []byte
@@ -274,7 +283,7 @@ func TestFetchRefusesZipArchivesThatLie(t *testing.T) {
 		"content that begins elsewhere":       {altered(archive, second+42, archive[second+42]+1), "b", "does not begin where"},
 		"zip64 without a field":               {altered(archive, list+42, four...), "a", "zip64 field"},
 		"zip64 sizes without a field":         {altered(archive, list+20, four...), "", "not a readable zip archive"},
-		"encryption":                          {altered(archive, list+8, archive[list+8]|encrypted), "a", "encrypted"},
+		"encryption":                          {altered(archive, list+8, archive[list+8]|flagEncrypted), "a", "encrypted"},
 		"a method of its own":                 {altered(altered(archive, list+10, 99), 8, 99), "a", "compressed by method 99"},
 		"stored, with two sizes":              {altered(archive, list+10, 0), "a", "has two sizes"},
 		"fewer entries at its end":            {altered(archive, end+8, 1, 0, 1, 0), "", "says that it has 1 entries"},
@@ -284,13 +293,13 @@ func TestFetchRefusesZipArchivesThatLie(t *testing.T) {
 		"a list elsewhere":                    {altered(archive, end+16, archive[end+16]-1), "", "something else in it"},
 		"extra fields that do not end":        {altered(archive, second+30, 0xff, 0xff), "", "cut off"},
 		"a zip64 end that is not there":       {slices.Concat(archive[:end], zip64Locator(1<<60), altered(archive[end:], 16, four...)), "", "zip64 end is not where it says"},
-		"a zip64 end that is something else":  {slices.Concat(archive[:end], make([]byte, end64Size), zip64Locator(uint64(end)), altered(archive[end:], 16, four...)), "", "zip64 end is not where it says"},
-		"a zip64 list without end":            {slices.Concat(archive[:end], endOf(uint64(list), 1<<63, 1<<62)), "", "zip64 end is not where it says"},
+		"a zip64 end that is something else":  {slices.Concat(archive[:end], make([]byte, zip64EndSize), zip64Locator(uint64(end)), altered(archive[end:], 16, four...)), "", "zip64 end is not where it says"},
+		"a zip64 list without end":            {slices.Concat(archive[:end], endRecords(uint64(list), 1<<63, 1<<62)), "", "zip64 end is not where it says"},
 	} {
 		t.Run(name, func(t *testing.T) { expectRefused(t, c.content, small, c.entry, c.rule) })
 	}
 	p := newPlace(t)
-	NewWithT(t).Expect(p.fetch(archive, "k", small)).To(Succeed())
+	NewWithT(t).Expect(p.unpack(archive, "k", small)).To(Succeed())
 }
 
 func zip64Locator(at uint64) []byte {
@@ -300,7 +309,7 @@ func zip64Locator(at uint64) []byte {
 	return little.AppendUint32(locator, 1)
 }
 
-func TestFetchRefusesTarArchivesThatLie(t *testing.T) {
+func TestUnpackRefusesTarArchivesThatLie(t *testing.T) {
 	whole := tarOf(t, fileItem("a", "12345"))
 	negative := altered(whole, 124, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe)
 	huge := altered(whole, 124, []byte("77777777777")...)
@@ -309,7 +318,7 @@ func TestFetchRefusesTarArchivesThatLie(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
-			err := p.fetch(content, "k", Limits{Bytes: 1 << 40, Entries: 10})
+			err := p.unpack(content, "k", Limits{Bytes: 1 << 40, Entries: 10})
 			g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
 			p.expectUntouched(g)
 			g.Expect(p.into).NotTo(BeAnExistingFile())
@@ -337,7 +346,7 @@ func checksummed(header []byte) []byte {
 	return header
 }
 
-func TestFetchTakesWhatIsBehindATarArchive(t *testing.T) {
+func TestUnpackTakesWhatIsBehindATarArchive(t *testing.T) {
 	one, two := tarOf(t, fileItem("a", "1")), tarOf(t, fileItem("b", "2"))
 	zeros := make([]byte, 10_000)
 	for name, content := range map[string][]byte{
@@ -347,7 +356,7 @@ func TestFetchTakesWhatIsBehindATarArchive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
-			g.Expect(p.fetch(content, "k", small)).To(Succeed())
+			g.Expect(p.unpack(content, "k", small)).To(Succeed())
 			g.Expect(tree(g, p.into)).To(Equal(map[string]string{"a": "1"}))
 		})
 	}
@@ -356,17 +365,17 @@ func TestFetchTakesWhatIsBehindATarArchive(t *testing.T) {
 		"another, compressed by itself": slices.Concat(gzipOf(t, one), gzipOf(t, two)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			expectRefused(t, content, small, "", "another tar archive is behind the end of the first")
+			expectRefused(t, content, small, "", "a second tar archive follows the first")
 		})
 	}
 }
 
-func TestFetchRefusesTwoNamesOfOneEntry(t *testing.T) {
+func TestUnpackRefusesTwoNamesOfOneEntry(t *testing.T) {
 	content := zipOf(t, fileItem("good", "1"))
 	expectRefused(t, bytes.Replace(content, []byte("good"), []byte("evil"), 1), small, "good", `another name, "evil"`)
 }
 
-func TestFetchRefusesASocket(t *testing.T) {
+func TestUnpackRefusesASocket(t *testing.T) {
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
 	header := &zip.FileHeader{Name: "s"}
@@ -376,12 +385,12 @@ func TestFetchRefusesASocket(t *testing.T) {
 	expectRefused(t, out.Bytes(), small, "s", "not allowed")
 }
 
-func TestFetchTellsNamesApartByCase(t *testing.T) {
+func TestUnpackTellsNamesApartByCase(t *testing.T) {
 	for format, archive := range formats {
 		t.Run(format, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
-			g.Expect(p.fetch(archive(t, linkItem("Foo", "bar"), fileItem("foo/x", "1"), fileItem(`a\b`, "2")), "k", small)).To(Succeed())
+			g.Expect(p.unpack(archive(t, linkItem("Foo", "bar"), fileItem("foo/x", "1"), fileItem(`a\b`, "2")), "k", small)).To(Succeed())
 			g.Expect(tree(g, p.into)).To(Equal(map[string]string{"Foo": "-> bar", "foo/": "", "foo/x": "1", `a\b`: "2"}))
 		})
 	}

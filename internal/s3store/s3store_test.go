@@ -1,4 +1,4 @@
-package artifact
+package s3store
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,8 +17,6 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	. "github.com/onsi/gomega"
-
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 )
 
 // fakeS3 is an S3 in memory that records what it was asked.
@@ -81,26 +78,34 @@ func refuseWith(w http.ResponseWriter, status int, code string) bool {
 	return true
 }
 
-var object = contract.Artifact{Name: "app", Bucket: "bucket", ObjectKey: "pipe/app/k1"}
+var object = Location{Bucket: "bucket", Key: "pipe/app/k1"}
 
-func given() (contract.Credentials, error) {
-	return contract.Credentials{AccessKeyID: "AKID", SecretAccessKey: "s3cr3t", SessionToken: "t0k3n"}, nil
+func current() Credentials {
+	return Credentials{AccessKeyID: "AKID", SecretAccessKey: "s3cr3t", SessionToken: "t0k3n"}
 }
 
-var impatience = Patience{Attempts: 3, Pause: time.Millisecond, MaxPause: 10 * time.Millisecond, Silence: 10 * time.Second}
+// fast retries at once. Its timeouts are longer than any request should take.
+var fast = RetryPolicy{
+	Attempts: 3, MinDelay: time.Millisecond, MaxDelay: 10 * time.Millisecond, IdleTimeout: 2 * time.Minute, AbortTimeout: 2 * time.Minute,
+}
 
 func newTestStore(t *testing.T, keyID string) *Store {
 	t.Helper()
-	store, err := NewStore(context.Background(), contract.Handover{Region: "eu-west-1", EncryptionKeyID: keyID}, given, impatience)
+	store, err := New(context.Background(), Options{Region: "eu-west-1", KMSKeyID: keyID, Credentials: current, Retry: fast})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return store
+}
+
+// upload uploads a zip archive.
+func upload(ctx context.Context, store *Store, content io.Reader) error {
+	return store.Upload(ctx, object, content, "application/zip")
 }
 
 // unseekable hides all of a reader but Read, as a pipe does.
 type unseekable struct{ io.Reader }
 
 func (f *fakeS3) content(g Gomega) string {
-	stored, err := f.backend.GetObject("bucket", object.ObjectKey, nil)
+	stored, err := f.backend.GetObject("bucket", object.Key, nil)
 	g.Expect(err).NotTo(HaveOccurred())
 	content, err := io.ReadAll(stored.Contents)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -115,8 +120,7 @@ func TestUploadAsksForEncryptionWithKMS(t *testing.T) {
 	}{
 		"with the job's key":                {"arn:aws:kms:eu-west-1:1:key/k", 10, puts},
 		"with the account's key":            {"", 10, puts},
-		"in parts, with the job's key":      {"alias/mine", 20 << 20, begins},
-		"in parts, with the account's key":  {"", 20 << 20, begins},
+		"in parts, with the job's key":      {"alias/mine", 2*uploadPartSize + 1, begins},
 		"an empty one, with the job's key":  {"alias/mine", 0, puts},
 		"just below the size of a part":     {"", 8<<20 - 1, puts},
 		"exactly the size of a part":        {"", 8 << 20, begins},
@@ -127,7 +131,7 @@ func TestUploadAsksForEncryptionWithKMS(t *testing.T) {
 			g := NewWithT(t)
 			fake := newFakeS3(t)
 			content := strings.Repeat("x", c.size)
-			g.Expect(newTestStore(t, c.keyID).Upload(context.Background(), object, unseekable{strings.NewReader(content)})).To(Succeed())
+			g.Expect(upload(context.Background(), newTestStore(t, c.keyID), unseekable{strings.NewReader(content)})).To(Succeed())
 			sent := fake.asked(c.sent)
 			g.Expect(sent).To(HaveLen(1))
 			g.Expect(sent[0].Header.Get("X-Amz-Server-Side-Encryption")).To(Equal("aws:kms"))
@@ -141,12 +145,12 @@ func TestUploadAsksForEncryptionWithKMS(t *testing.T) {
 
 func TestUploadLeavesNoPartsWhenItFails(t *testing.T) {
 	broken := errors.New("the pack broke")
-	large := strings.Repeat("x", 40<<20)
+	large := strings.Repeat("x", 3*uploadPartSize+1)
 	t.Run("to read", func(t *testing.T) {
 		g := NewWithT(t)
 		fake := newFakeS3(t)
 		content := io.MultiReader(strings.NewReader(large), iotest.ErrReader(broken))
-		g.Expect(newTestStore(t, "").Upload(context.Background(), object, content)).To(MatchError(broken))
+		g.Expect(upload(context.Background(), newTestStore(t, ""), content)).To(MatchError(broken))
 		g.Expect(fake.asked(aborts)).To(HaveLen(1))
 	})
 	t.Run("to send a part", func(t *testing.T) {
@@ -155,8 +159,8 @@ func TestUploadLeavesNoPartsWhenItFails(t *testing.T) {
 		fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
 			return sendsPart(r) && r.URL.Query().Get("partNumber") == "3" && refuseWith(w, http.StatusForbidden, "AccessDenied")
 		}
-		err := newTestStore(t, "").Upload(context.Background(), object, unseekable{strings.NewReader(large)})
-		g.Expect(Denied(err)).To(BeTrue(), "%v", err)
+		err := upload(context.Background(), newTestStore(t, ""), unseekable{strings.NewReader(large)})
+		g.Expect(IsAccessDenied(err)).To(BeTrue(), "%v", err)
 		g.Expect(fake.asked(aborts)).To(HaveLen(1))
 	})
 	t.Run("because it was cancelled", func(t *testing.T) {
@@ -170,14 +174,14 @@ func TestUploadLeavesNoPartsWhenItFails(t *testing.T) {
 			}
 			return false
 		}
-		g.Expect(newTestStore(t, "").Upload(ctx, object, unseekable{strings.NewReader(large)})).To(MatchError(context.Canceled))
+		g.Expect(upload(ctx, newTestStore(t, ""), unseekable{strings.NewReader(large)})).To(MatchError(context.Canceled))
 		g.Expect(fake.asked(aborts)).To(HaveLen(1))
 	})
 	t.Run("before the first part is full", func(t *testing.T) {
 		g := NewWithT(t)
 		fake := newFakeS3(t)
 		content := io.MultiReader(strings.NewReader("half a zip"), iotest.ErrReader(broken))
-		g.Expect(newTestStore(t, "").Upload(context.Background(), object, content)).To(MatchError(broken))
+		g.Expect(upload(context.Background(), newTestStore(t, ""), content)).To(MatchError(broken))
 		g.Expect(fake.asked(func(*http.Request) bool { return true })).To(BeEmpty())
 	})
 }
@@ -188,40 +192,67 @@ func TestUploadKeepsItsErrorWhenTheAbortFails(t *testing.T) {
 	fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
 		return (sendsPart(r) || aborts(r)) && refuseWith(w, http.StatusBadRequest, "ExpiredToken")
 	}
-	err := newTestStore(t, "").Upload(context.Background(), object, strings.NewReader(strings.Repeat("x", 17<<20)))
+	store := newTestStore(t, "")
+	err := upload(context.Background(), store, strings.NewReader(strings.Repeat("x", 9<<20)))
 	g.Expect(err).To(MatchError(ErrExpired))
-	g.Expect(err).To(MatchError(ContainSubstring("the parts that were uploaded are still there")))
+	g.Expect(err).To(MatchError(ContainSubstring("its parts are still in the bucket")))
+	var incomplete *IncompleteUploadError
+	g.Expect(errors.As(err, &incomplete)).To(BeTrue())
+	g.Expect(incomplete.Location).To(Equal(object))
+	g.Expect(store.AbortUpload(context.Background(), incomplete)).To(MatchError(ContainSubstring("remove the parts of a failed upload to s3://bucket/pipe/app/k1")))
+	fake.answer = func(http.ResponseWriter, *http.Request) bool { return false }
+	g.Expect(store.AbortUpload(context.Background(), incomplete)).To(Succeed())
+	g.Expect(store.AbortUpload(context.Background(), incomplete)).To(Succeed(), "there is nothing left to remove")
 }
 
-func TestUploadUsesTheCredentialsThatAreGoodNow(t *testing.T) {
+func TestRequestsUseTheCurrentCredentials(t *testing.T) {
 	g := NewWithT(t)
 	fake := newFakeS3(t)
-	fresh := func() (contract.Credentials, error) {
-		return contract.Credentials{AccessKeyID: "NEW", SecretAccessKey: "x", SessionToken: "y"}, nil
-	}
-	handover := contract.Handover{Region: "eu-west-1", Credentials: contract.Credentials{AccessKeyID: "OLD", SecretAccessKey: "x"}}
-	store, err := NewStore(context.Background(), handover, fresh, impatience)
+	key := "OLD"
+	credentials := func() Credentials { return Credentials{AccessKeyID: key, SecretAccessKey: "x", SessionToken: "y"} }
+	store, err := New(context.Background(), Options{Region: "eu-west-1", Credentials: credentials, Retry: fast})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(store.Upload(context.Background(), object, strings.NewReader("x"))).To(Succeed())
-	gone := func() (contract.Credentials, error) { return contract.Credentials{}, errors.New("gone") }
-	store, err = NewStore(context.Background(), handover, gone, impatience)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(store.Upload(context.Background(), object, strings.NewReader("x"))).To(Succeed())
+	g.Expect(upload(context.Background(), store, strings.NewReader("x"))).To(Succeed())
+	key = "NEW"
+	store.RefreshCredentials()
+	g.Expect(upload(context.Background(), store, strings.NewReader("x"))).To(Succeed())
 	sent := fake.asked(puts)
 	g.Expect(sent).To(HaveLen(2))
-	g.Expect(sent[0].Header.Get("Authorization")).To(ContainSubstring("Credential=NEW/"))
-	g.Expect(sent[1].Header.Get("Authorization")).To(ContainSubstring("Credential=OLD/"))
+	g.Expect(sent[0].Header.Get("Authorization")).To(ContainSubstring("Credential=OLD/"))
+	g.Expect(sent[1].Header.Get("Authorization")).To(ContainSubstring("Credential=NEW/"))
 }
 
-func TestOpenStreamsAnObject(t *testing.T) {
+func TestCredentialsAreNotPrinted(t *testing.T) {
+	g := NewWithT(t)
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		g.Expect(fmt.Sprintf(format, current())).To(Equal("[redacted]"))
+	}
+}
+
+// readAll reads the object as it is, by ranges or as a stream, and closes it.
+func readAll(g Gomega, object *Object) []byte {
+	var content []byte
+	var err error
+	if stream := object.Stream(); stream != nil {
+		content, err = io.ReadAll(stream)
+	} else {
+		content = make([]byte, object.Size())
+		err = object.ReadRange(context.Background(), content, 0)
+	}
+	g.ExpectWithOffset(1, err).NotTo(HaveOccurred())
+	g.ExpectWithOffset(1, object.Close()).To(Succeed())
+	return content
+}
+
+func TestOpenReadsASmallObjectAtOnce(t *testing.T) {
 	g := NewWithT(t)
 	fake := newFakeS3(t)
-	_, err := fake.backend.PutObject("bucket", object.ObjectKey, nil, bytes.NewReader([]byte("content")), 7, nil)
+	_, err := fake.backend.PutObject("bucket", object.Key, nil, bytes.NewReader([]byte("content")), 7, nil)
 	g.Expect(err).NotTo(HaveOccurred())
 	body, err := newTestStore(t, "").Open(context.Background(), object)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(io.ReadAll(body)).To(Equal([]byte("content")))
-	g.Expect(body.Close()).To(Succeed())
+	g.Expect(readAll(g, body)).To(Equal([]byte("content")))
+	g.Expect(fake.asked(func(*http.Request) bool { return true })).To(HaveLen(1))
 }
 
 func TestErrorsOfS3AreToldApart(t *testing.T) {
@@ -247,12 +278,12 @@ func TestErrorsOfS3AreToldApart(t *testing.T) {
 			fake.answer = func(w http.ResponseWriter, _ *http.Request) bool { return refuseWith(w, c.status, c.code) }
 			store := newTestStore(t, "")
 			_, openErr := store.Open(context.Background(), object)
-			uploadErr := store.Upload(context.Background(), object, strings.NewReader("x"))
-			largeErr := store.Upload(context.Background(), object, strings.NewReader(strings.Repeat("x", 17<<20)))
+			uploadErr := upload(context.Background(), store, strings.NewReader("x"))
+			largeErr := upload(context.Background(), store, strings.NewReader(strings.Repeat("x", uploadPartSize+1)))
 			for _, err := range []error{openErr, uploadErr, largeErr} {
 				g.Expect(err).To(MatchError(And(ContainSubstring("s3://bucket/pipe/app/k1"), ContainSubstring(c.code), ContainSubstring("told so"))))
-				g.Expect(Missing(err)).To(Equal(c.missing))
-				g.Expect(Denied(err)).To(Equal(c.denied))
+				g.Expect(IsNotFound(err)).To(Equal(c.missing))
+				g.Expect(IsAccessDenied(err)).To(Equal(c.denied))
 				g.Expect(errors.Is(err, ErrExpired)).To(Equal(c.expired))
 				g.Expect(err.Error()).NotTo(Or(ContainSubstring("s3cr3t"), ContainSubstring("t0k3n"), ContainSubstring("\n")))
 			}
@@ -260,40 +291,45 @@ func TestErrorsOfS3AreToldApart(t *testing.T) {
 	}
 }
 
-// storeLarge stores an object of several parts.
+// rest is what an object of a test has after the first range.
+const rest = 12345
+
+// storeLarge stores an object of which Open reads only the first range.
 func (f *fakeS3) storeLarge(g Gomega) []byte {
-	content := make([]byte, 3*readSize+12345)
+	content := make([]byte, FirstRangeSize+rest)
 	for i := range content {
 		content[i] = byte(i * i >> 7)
 	}
-	_, err := f.backend.PutObject("bucket", object.ObjectKey, nil, bytes.NewReader(content), int64(len(content)), nil)
+	_, err := f.backend.PutObject("bucket", object.Key, nil, bytes.NewReader(content), int64(len(content)), nil)
 	g.Expect(err).NotTo(HaveOccurred())
 	return content
 }
 
-func TestOpenReadsRanges(t *testing.T) {
+func TestReadRangeReadsAnyRange(t *testing.T) {
 	g := NewWithT(t)
 	fake := newFakeS3(t)
 	content := fake.storeLarge(g)
 	body, err := newTestStore(t, "").Open(context.Background(), object)
 	g.Expect(err).NotTo(HaveOccurred())
-	whole := body.(ranged)
-	g.Expect(whole.Size()).To(Equal(int64(len(content))))
-	some := make([]byte, 1000)
-	g.Expect(whole.ReadAt(some, readSize+5)).To(Equal(1000))
-	g.Expect(bytes.Equal(some, content[readSize+5:][:1000])).To(BeTrue())
-	n, err := whole.ReadAt(some, int64(len(content)-10))
-	g.Expect(n).To(Equal(10))
-	g.Expect(err).To(MatchError(io.EOF))
-	read, err := io.ReadAll(body)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(bytes.Equal(read, content)).To(BeTrue())
-	g.Expect(body.Close()).To(Succeed())
-	asked := fake.asked(func(r *http.Request) bool { return r.Header.Get("If-Match") != "" })
-	g.Expect(asked).To(HaveLen(5), "two ranges, and all parts but the first, which was there")
+	g.Expect(body.Stream()).To(BeNil())
+	g.Expect(body.Size()).To(Equal(int64(len(content))))
+	var group sync.WaitGroup
+	for _, offset := range []int{0, 1000, FirstRangeSize - 1000, FirstRangeSize - 1, FirstRangeSize, FirstRangeSize + 5, len(content) - 1000} {
+		group.Go(func() {
+			p := make([]byte, 1000)
+			g.Expect(body.ReadRange(context.Background(), p, int64(offset))).To(Succeed())
+			g.Expect(bytes.Equal(p, content[offset:][:1000])).To(BeTrue(), "at %d", offset)
+		})
+	}
+	group.Wait()
+	g.Expect(bytes.Equal(readAll(g, body), content)).To(BeTrue())
+	g.Expect(fake.asked(laterRange)).To(HaveLen(5), "all that are not in the first range")
 }
 
-func TestOpenTakesAServerWithoutRanges(t *testing.T) {
+// laterRange reports whether a request is for another range than the first.
+func laterRange(r *http.Request) bool { return r.Header.Get("If-Match") != "" }
+
+func TestOpenAcceptsAServerWithoutRanges(t *testing.T) {
 	g := NewWithT(t)
 	fake := newFakeS3(t)
 	content := fake.storeLarge(g)
@@ -303,135 +339,115 @@ func TestOpenTakesAServerWithoutRanges(t *testing.T) {
 	}
 	body, err := newTestStore(t, "").Open(context.Background(), object)
 	g.Expect(err).NotTo(HaveOccurred())
-	read, err := io.ReadAll(body)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(bytes.Equal(read, content)).To(BeTrue())
-	g.Expect(body.Close()).To(Succeed())
+	g.Expect(body.Stream()).NotTo(BeNil())
+	g.Expect(bytes.Equal(readAll(g, body), content)).To(BeTrue())
 	g.Expect(fake.asked(func(*http.Request) bool { return true })).To(HaveLen(1))
 }
 
-func TestOpenTakesAnEmptyObject(t *testing.T) {
+func TestOpenAcceptsAnEmptyObject(t *testing.T) {
 	g := NewWithT(t)
 	fake := newFakeS3(t)
-	_, err := fake.backend.PutObject("bucket", object.ObjectKey, nil, bytes.NewReader(nil), 0, nil)
+	_, err := fake.backend.PutObject("bucket", object.Key, nil, bytes.NewReader(nil), 0, nil)
 	g.Expect(err).NotTo(HaveOccurred())
 	body, err := newTestStore(t, "").Open(context.Background(), object)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(io.ReadAll(body)).To(BeEmpty())
-	g.Expect(body.Close()).To(Succeed())
+	g.Expect(readAll(g, body)).To(BeEmpty())
 }
 
-func TestRangesFailAsWholeObjectsDo(t *testing.T) {
-	later := func(r *http.Request) bool { return r.Header.Get("If-Match") != "" }
+// hangUp closes the connection of a request.
+func hangUp(w http.ResponseWriter, begin string) bool {
+	conn, buffered, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	_, _ = io.WriteString(buffered, begin)
+	_ = buffered.Flush()
+	_ = conn.Close()
+	return true
+}
+
+// shorter answers with a range that ends too early.
+func shorter(w http.ResponseWriter, r *http.Request, etag string) bool {
+	w.Header().Set("ETag", etag)
+	w.Header().Set("Content-Range", strings.Replace(r.Header.Get("Range"), "=", " ", 1)+"/100")
+	w.Header().Set("Content-Length", "1000")
+	w.WriteHeader(http.StatusPartialContent)
+	_, _ = io.WriteString(w, "few")
+	return true
+}
+
+func (f *fakeS3) etag(g Gomega) string {
+	stored, err := f.backend.HeadObject("bucket", object.Key)
+	g.Expect(err).NotTo(HaveOccurred())
+	return fmt.Sprintf(`"%x"`, stored.Hash)
+}
+
+func TestReadRangeTellsWhyItFailed(t *testing.T) {
 	for name, c := range map[string]struct {
-		answer func(http.ResponseWriter, *http.Request) bool
-		is     error
-		says   string
+		answer  func(w http.ResponseWriter, r *http.Request, etag string) bool
+		is      error
+		restart bool
 	}{
-		"an object that is replaced": {func(w http.ResponseWriter, _ *http.Request) bool {
+		"a replaced object": {func(w http.ResponseWriter, _ *http.Request, _ string) bool {
 			return refuseWith(w, http.StatusPreconditionFailed, "PreconditionFailed")
-		}, errReplaced, "replaced"},
-		"credentials that expire": {func(w http.ResponseWriter, _ *http.Request) bool {
+		}, errReplaced, true},
+		"a replaced object, on a server without If-Match": {func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			return shorter(w, r, `"another"`)
+		}, errReplaced, true},
+		"expired credentials": {func(w http.ResponseWriter, _ *http.Request, _ string) bool {
 			return refuseWith(w, http.StatusBadRequest, "ExpiredToken")
-		}, ErrExpired, "expired"},
-		"a connection that always breaks": {func(w http.ResponseWriter, r *http.Request) bool {
-			w.Header().Set("Content-Range", strings.Replace(r.Header.Get("Range"), "=", " ", 1)+"/100")
-			w.Header().Set("Content-Length", "1000")
-			w.WriteHeader(http.StatusPartialContent)
-			_, _ = io.WriteString(w, "few")
-			return true
-		}, ErrInterrupted, "replaced"}, // it has no ETag
+		}, ErrExpired, false},
+		"content that always breaks off": {shorter, errExhausted, false},
+		"a connection that is closed":    {func(w http.ResponseWriter, _ *http.Request, _ string) bool { return hangUp(w, "") }, errExhausted, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			fake := newFakeS3(t)
 			fake.storeLarge(g)
-			fake.answer = func(w http.ResponseWriter, r *http.Request) bool { return later(r) && c.answer(w, r) }
+			etag := fake.etag(g)
+			fake.answer = func(w http.ResponseWriter, r *http.Request) bool { return laterRange(r) && c.answer(w, r, etag) }
 			body, err := newTestStore(t, "").Open(context.Background(), object)
 			g.Expect(err).NotTo(HaveOccurred())
-			p := newPlace(t)
-			err = Fetch(context.Background(), body, "k", p.into, p.base, Limits{Bytes: 1 << 30, Entries: 1})
+			err = body.ReadRange(context.Background(), make([]byte, 10), FirstRangeSize)
 			g.Expect(err).To(MatchError(c.is))
 			g.Expect(err).To(MatchError(ErrInterrupted))
-			g.Expect(err).To(MatchError(ContainSubstring(c.says)))
-			g.Expect(body.Close()).To(Succeed())
+			g.Expect(err).To(MatchError(ContainSubstring("s3://bucket/pipe/app/k1")))
+			g.Expect(errors.Is(err, io.EOF)).To(BeFalse(), "it is not the end of the content")
+			g.Expect(ShouldRestart(err)).To(Equal(c.restart))
 		})
 	}
 }
 
-// TestAConnectionThatIsClosedIsNoEnd: the error that a client gives then has an
-// io.EOF in it.
-func TestAConnectionThatIsClosedIsNoEnd(t *testing.T) {
-	noise := make([]byte, 3*readSize)
-	_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // which has no error
-	for format, content := range map[string][]byte{
-		"zip": zipOf(t, fileItem("f", string(noise))), "tar": tarOf(t, fileItem("f", string(noise))),
-		"tar.gz": gzipOf(t, tarOf(t, fileItem("f", string(noise)))), "a file": noise,
-	} {
-		for _, ranges := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, ranges: %t", format, ranges), func(t *testing.T) {
-				g := NewWithT(t)
-				fake := newFakeS3(t)
-				_, err := fake.backend.PutObject("bucket", object.ObjectKey, nil, bytes.NewReader(content), int64(len(content)), nil)
-				g.Expect(err).NotTo(HaveOccurred())
-				fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
-					if ranges && !strings.HasPrefix(r.Header.Get("Range"), fmt.Sprintf("bytes=%d-", 2*readSize)) {
-						return false
-					}
-					conn, buffered, err := w.(http.Hijacker).Hijack()
-					g.Expect(err).NotTo(HaveOccurred())
-					if !ranges { // half of it comes, without a length that tells
-						_, _ = fmt.Fprint(buffered, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n", string(content[:1<<16]), "\r\n")
-						_ = buffered.Flush()
-					}
-					_ = conn.Close()
-					return true
-				}
-				body, err := newTestStore(t, "").Open(context.Background(), object)
-				g.Expect(err).NotTo(HaveOccurred())
-				p := newPlace(t)
-				err = Fetch(context.Background(), body, "k", p.into, p.base, Limits{Bytes: 1 << 30, Entries: 10})
-				g.Expect(err).To(MatchError(ErrInterrupted))
-				g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse(), "%v", err)
-				g.Expect(body.Close()).To(Succeed())
-			})
-		}
-	}
-}
-
-func TestAReadThatIsToldToStopIsNoEnd(t *testing.T) {
+func TestAStreamThatBreaksIsNotTheEnd(t *testing.T) {
 	g := NewWithT(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := io.ReadAll(newReadAhead(ctx, strings.NewReader("content"), 0, 7))
-	g.Expect(err).To(MatchError(context.Canceled))
+	fake := newFakeS3(t)
+	fake.answer = func(w http.ResponseWriter, _ *http.Request) bool { // without a length that tells
+		return hangUp(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nfew\r\n")
+	}
+	body, err := newTestStore(t, "").Open(context.Background(), object)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = io.ReadAll(body.Stream())
+	g.Expect(err).To(MatchError(ErrInterrupted))
+	g.Expect(errors.Is(err, io.EOF)).To(BeFalse())
+	g.Expect(ShouldRestart(err)).To(BeTrue())
+	g.Expect(body.Close()).To(Succeed())
 }
 
-func TestARangeThatBreaksIsAskedForAgain(t *testing.T) {
+func TestARangeThatBreaksIsReadAgain(t *testing.T) {
 	g := NewWithT(t)
 	fake := newFakeS3(t)
 	content := fake.storeLarge(g)
-	stored, err := fake.backend.HeadObject("bucket", object.ObjectKey)
-	g.Expect(err).NotTo(HaveOccurred())
+	etag := fake.etag(g)
 	var once sync.Once
 	fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
 		broke := false
-		if r.Header.Get("If-Match") != "" {
-			once.Do(func() {
-				broke = true
-				w.Header().Set("ETag", fmt.Sprintf(`"%x"`, stored.Hash))
-				w.Header().Set("Content-Range", strings.Replace(r.Header.Get("Range"), "=", " ", 1)+"/100")
-				w.Header().Set("Content-Length", "1000")
-				w.WriteHeader(http.StatusPartialContent)
-				_, _ = io.WriteString(w, "few")
-			})
+		if laterRange(r) {
+			once.Do(func() { broke = shorter(w, r, etag) })
 		}
 		return broke
 	}
 	body, err := newTestStore(t, "").Open(context.Background(), object)
 	g.Expect(err).NotTo(HaveOccurred())
-	read, err := io.ReadAll(body)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(bytes.Equal(read, content)).To(BeTrue())
-	g.Expect(body.Close()).To(Succeed())
+	g.Expect(bytes.Equal(readAll(g, body), content)).To(BeTrue())
+	g.Expect(fake.asked(laterRange)).To(HaveLen(2))
 }

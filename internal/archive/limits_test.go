@@ -1,4 +1,4 @@
-package artifact
+package archive
 
 import (
 	"archive/tar"
@@ -18,7 +18,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestFetchHoldsItsRatio(t *testing.T) {
+func TestUnpackHoldsItsRatio(t *testing.T) {
 	zeros := fileItem("zeros", strings.Repeat("\x00", 200_000))
 	archives := map[string][]byte{"zip": zipOf(t, fileItem("a", "1"), zeros), "tar.gz": gzipOf(t, tarOf(t, fileItem("a", "1"), zeros))}
 	for format, content := range archives {
@@ -27,27 +27,28 @@ func TestFetchHoldsItsRatio(t *testing.T) {
 			p := newPlace(t)
 			ratio := int64(200_001/len(content)) + 1
 			limits := Limits{Bytes: 1 << 20, Entries: 10, Ratio: ratio}
-			g.Expect(p.fetch(content, "k", limits)).To(Succeed())
+			g.Expect(p.unpack(content, "k", limits)).To(Succeed())
 			limits.Ratio, limits.RatioFrom = 10, 200_001
-			g.Expect(p.fetch(content, "k", limits)).To(Succeed(), "the ratio does not count for so few bytes")
+			g.Expect(p.unpack(content, "k", limits)).To(Succeed(), "the ratio does not count for so few bytes")
 			limits.RatioFrom = 200_000
-			expectRefused(t, content, limits, "zeros", "more than 10 times as many bytes as the archive")
+			err := refusal(t, content, limits, "zeros", "more than 10 times as many bytes as the archive")
+			expectLimit(g, err, LimitRatio, 10)
 		})
 	}
 	t.Run("what is not compressed", func(t *testing.T) {
 		limits := Limits{Bytes: 1 << 20, Entries: 10, Ratio: 1}
 		p := newPlace(t)
-		NewWithT(t).Expect(p.fetch(tarOf(t, zeros), "k", limits)).To(Succeed())
-		NewWithT(t).Expect(p.fetch([]byte(zeros.content), "k", limits)).To(Succeed())
+		NewWithT(t).Expect(p.unpack(tarOf(t, zeros), "k", limits)).To(Succeed())
+		NewWithT(t).Expect(p.unpack([]byte(zeros.content), "k", limits)).To(Succeed())
 	})
 }
 
-func TestFetchCountsWhatLeavesNothingBehind(t *testing.T) {
+func TestUnpackCountsWhatLeavesNothingBehind(t *testing.T) {
 	limits := Limits{Bytes: 1 << 20, Entries: 10}
 	many := slices.Repeat([]item{folderItem("a/")}, 11)
 	for format, archive := range formats {
 		t.Run("a folder again and again/"+format, func(t *testing.T) {
-			NewWithT(t).Expect(newPlace(t).fetch(archive(t, many[:10]...), "k", limits)).To(Succeed())
+			NewWithT(t).Expect(newPlace(t).unpack(archive(t, many[:10]...), "k", limits)).To(Succeed())
 			expectRefused(t, archive(t, many...), limits, "a/", "the one after the 10 entries")
 		})
 	}
@@ -66,7 +67,7 @@ func TestFetchCountsWhatLeavesNothingBehind(t *testing.T) {
 		out.Write(tarOf(t, fileItem("f", "1")))
 		expectRefused(t, out.Bytes(), limits, "", "the tar archive has more than 45056 bytes beside its files")
 		compressed := gzipOf(t, out.Bytes())
-		NewWithT(t).Expect(newPlace(t).fetch(compressed, "k", Limits{Bytes: 1, Entries: 1000, Ratio: 1000})).To(Succeed())
+		NewWithT(t).Expect(newPlace(t).unpack(compressed, "k", Limits{Bytes: 1, Entries: 1000, Ratio: 1000})).To(Succeed())
 		expectRefused(t, compressed, Limits{Bytes: 1, Entries: 1000, Ratio: 10}, "", "more than 10 times as many bytes beside its files")
 	})
 }
@@ -79,7 +80,7 @@ func TestLimitsOfEveryKindAdd(t *testing.T) {
 		{Bytes: math.MaxInt64 - 4096, Entries: 1}:       math.MaxInt64 - 2048,
 		{Bytes: math.MaxInt64 - 1 - 3*1024, Entries: 1}: math.MaxInt64 - 1 - 1024,
 	} {
-		NewWithT(t).Expect(limits.whole(1024)).To(Equal(most), "%+v", limits)
+		NewWithT(t).Expect(limits.maxTotal(1024)).To(Equal(most), "%+v", limits)
 	}
 }
 
@@ -105,34 +106,35 @@ func sameEntries(n int) []byte {
 	return archive.Bytes()
 }
 
-func TestFetchHoldsLittleOfAZipArchive(t *testing.T) {
+func TestUnpackHoldsLittleOfAZipArchive(t *testing.T) {
 	// The number of entries is a multiple of what its field can hold: the
 	// archive says that there are none.
 	content := sameEntries(1 << 16)
-	limits := Limits{Bytes: 8 << 20, Entries: 1 << 17, Held: 1 << 20}
-	expectRefused(t, content, limits, "", "list of entries has more than 1048576 bytes")
-	limits.Held = int64(len(content))
+	limits := Limits{Bytes: 8 << 20, Entries: 1 << 17, IndexBytes: 1 << 20}
+	err := refusal(t, content, limits, "", "list of entries has more than 1048576 bytes")
+	expectLimit(NewWithT(t), err, LimitIndexBytes, 1<<20)
+	limits.IndexBytes = int64(len(content))
 	limits.Entries = 1<<16 - 1
 	expectRefused(t, content, limits, "", "the one after the 65535 entries")
 }
 
-func TestFetchHoldsFewLinks(t *testing.T) {
+func TestUnpackHoldsFewLinks(t *testing.T) {
 	for format, archive := range formats {
 		t.Run(format, func(t *testing.T) {
 			content := archive(t, linkItem("a", "target"), linkItem("b", "target"))
 			exactly := int64(2 * (len("a") + len("target") + linkOverhead))
-			limits := Limits{Bytes: 1 << 20, Entries: 10, Held: exactly}
+			limits := Limits{Bytes: 1 << 20, Entries: 10, IndexBytes: exactly}
 			if format != "zip" { // whose list of entries counts first
 				p := newPlace(t)
-				NewWithT(t).Expect(p.fetch(content, "k", limits)).To(Succeed())
+				NewWithT(t).Expect(p.unpack(content, "k", limits)).To(Succeed())
 			}
-			limits.Held--
+			limits.IndexBytes--
 			expectRefused(t, content, limits, "b", fmt.Sprintf("symbolic links have more than %d bytes", exactly-1))
 		})
 	}
 }
 
-func TestFetchRefusesDeepFoldersInATangle(t *testing.T) {
+func TestUnpackRefusesDeepFoldersInATangle(t *testing.T) {
 	deep := strings.Repeat("d/", 2000)
 	var here, there []item
 	for i := range 240 {
@@ -140,7 +142,7 @@ func TestFetchRefusesDeepFoldersInATangle(t *testing.T) {
 		there = append(there, fileItem(fmt.Sprintf("%s%d", deep, i), ""))
 	}
 	limits := Limits{Bytes: 1, Entries: 10_000}
-	NewWithT(t).Expect(newPlace(t).fetch(tarOf(t, there...), "k", limits)).To(Succeed(), "one after another in one folder")
+	NewWithT(t).Expect(newPlace(t).unpack(tarOf(t, there...), "k", limits)).To(Succeed(), "one after another in one folder")
 	hard := []item{fileItem(deep+"f", "")}
 	for i := range 240 {
 		hard = append(hard, hardItem(fmt.Sprintf("%s%d", deep, i), deep+"f"))
@@ -149,24 +151,24 @@ func TestFetchRefusesDeepFoldersInATangle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := newPlace(t)
-			err := p.fetch(tarOf(t, items...), "k", limits)
+			err := p.unpack(tarOf(t, items...), "k", limits)
 			g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
 			g.Expect(err).To(MatchError(ContainSubstring("the folders of the archive are so deep that it takes more than")))
 		})
 	}
 }
 
-func TestTheEndOfFetchHeedsItsContext(t *testing.T) {
+func TestFinishEndsWithItsContext(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	root := openRoot(t, p.base)
-	w := newTreeWriter(ctx, root, small, &source{})
+	w := newTreeWriter(ctx, root, small)
 	g.Expect(w.symlink("l", "x", treeTime)).To(Succeed())
 	g.Expect(w.folder("d", treeTime)).To(Succeed())
 	cancel()
 	g.Expect(w.finish()).To(MatchError(context.Canceled))
-	g.Expect(w.stampFolders()).To(MatchError(context.Canceled))
+	g.Expect(w.setFolderTimes()).To(MatchError(context.Canceled))
 	g.Expect(w.close()).To(Succeed())
 }
 
@@ -178,41 +180,41 @@ func fatZip(t *testing.T, links, fat, name int) []byte {
 	for i := range links {
 		header := &zip.FileHeader{Name: fmt.Sprintf("l%05d", i)}
 		header.SetMode(os.ModeSymlink | 0o777)
-		g.Expect(w.stored(header, []byte(strings.Repeat("t/", 2000)+"x"))).To(Succeed())
+		g.Expect(w.writeStored(header, []byte(strings.Repeat("t/", 2000)+"x"))).To(Succeed())
 	}
 	for i := range fat {
 		header := &zip.FileHeader{Name: fmt.Sprintf("%0*d", name, i)}
 		w.prepare(header)
-		w.open, w.begins = header, w.at
-		g.Expect(w.local(header)).To(Succeed())
+		w.open, w.offset = header, w.written
+		g.Expect(w.writeLocalHeader(header)).To(Succeed())
 		header.Extra = slices.Repeat([]byte{0x99, 0x99, 0xfb, 0xff}, 1)
 		header.Extra = append(header.Extra, make([]byte, 0xfffb)...)
-		g.Expect(w.record()).To(Succeed())
+		g.Expect(w.addToDirectory()).To(Succeed())
 	}
 	g.Expect(w.close()).To(Succeed())
 	return out.Bytes()
 }
 
-func TestFetchHoldsLittleOfLongRecords(t *testing.T) {
+func TestUnpackHoldsLittleOfLongRecords(t *testing.T) {
 	g := NewWithT(t)
 	content := fatZip(t, 0, 100, 6)
-	list, err := readDirectory(t.Context(), bytes.NewReader(content), int64(len(content)), DefaultLimits)
+	list, err := readCentralDirectory(t.Context(), inMemory(content), DefaultLimits)
 	g.Expect(err).NotTo(HaveOccurred())
 	batch, err := list.batch(list.entries)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(len(batch)).To(And(BeNumerically(">", 10), BeNumerically("<", 20)), "of 64 KiB each")
 	all := newPlace(t)
-	g.Expect(all.fetch(content, "k", Limits{Bytes: 10 << 20, Entries: 100})).To(Succeed())
+	g.Expect(all.unpack(content, "k", Limits{Bytes: 10 << 20, Entries: 100})).To(Succeed())
 	g.Expect(tree(g, all.into)).To(HaveLen(100))
 	expectRefused(t, fatZip(t, 0, 1, maxPath+1), small, fmt.Sprintf("%0*d", maxPath+1, 0), "the name is longer than 4096 bytes")
 	content = fatZip(t, 100, 10, 6)
-	limits := Limits{Bytes: 10 << 20, Entries: 1000, Held: 900_000} // the list has 662,000, the links 414,000
+	limits := Limits{Bytes: 10 << 20, Entries: 1000, IndexBytes: 900_000} // the list has 662,000, the links 414,000
 	expectRefused(t, content, limits, "l00057", "more than 900000 bytes, with a zip's list of entries")
 }
 
-// FuzzFetch unpacks anything: it must end, stay in its folder, and leave no
+// FuzzUnpack unpacks anything: it must end, stay in its folder, and leave no
 // link that leads out of it.
-func FuzzFetch(f *testing.F) {
+func FuzzUnpack(f *testing.F) {
 	items := []item{fileItem("a", "1"), folderItem("d/"), fileItem("d/b", "2"), linkItem("l", "d/b"), linkItem("d/up", "../a")}
 	hostile := []item{linkItem("l", ".."), fileItem("l/x", "1"), fileItem("../x", "1"), linkItem("m", "/etc/passwd")}
 	for _, archive := range formats {
@@ -235,16 +237,16 @@ func FuzzFetch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		g := NewWithT(t)
 		p := newPlace(t)
-		err := p.fetch(content, "some/key", Limits{Bytes: 1 << 16, Entries: 64, Held: 1 << 16})
+		err := p.unpack(content, "key", Limits{Bytes: 1 << 16, Entries: 64, IndexBytes: 1 << 16})
 		p.expectUntouched(g)
-		g.Expect(filepath.Glob(filepath.Join(p.base, ".artifact-*"))).To(BeEmpty())
+		g.Expect(filepath.Glob(filepath.Join(p.base, ".archive-*"))).To(BeEmpty())
 		if err != nil {
 			g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
 			g.Expect(p.into).NotTo(BeAnExistingFile())
 			return
 		}
 		expectNoWayOut(g, p.into)
-		g.Expect(Pack(context.Background(), openRoot(t, p.into), &bytes.Buffer{})).To(Succeed())
+		g.Expect(Pack(context.Background(), openRoot(t, p.into), &bytes.Buffer{}, noLimit)).To(Succeed())
 	})
 }
 

@@ -1,0 +1,377 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxPath is Linux's PATH_MAX: nothing could use a longer name.
+const maxPath = 4096
+
+// treeWriter writes the entries of an archive below root. All paths go through
+// os.Root, which follows no link out of it.
+type treeWriter struct {
+	ctx    context.Context
+	root   *os.Root
+	limits Limits
+	// stream counts what is read of the archive, and knows why that ended early.
+	stream *streamReader
+	files  *sparseWriter
+
+	bytes   int64
+	entries int
+	// indexBytes is counted against Limits.IndexBytes.
+	indexBytes int64
+	// steps is how many folders were opened on the way to entries.
+	steps int
+	// links are made last: no entry can be written through one.
+	links []link
+	// linkIndex finds a link by its name, once it is needed.
+	linkIndex map[string]int
+	// folderTimes are set when nothing more is written in the folders.
+	// folderTimesSize is the memory that they take.
+	folderTimes     []folderTime
+	folderTimesSize int64
+	// current is the folder that was written in last.
+	current     *os.Root
+	currentName string
+}
+
+type link struct {
+	name, target string
+	modified     time.Time
+}
+
+type folderTime struct {
+	name     string
+	modified time.Time
+}
+
+func newTreeWriter(ctx context.Context, root *os.Root, limits Limits) *treeWriter {
+	return &treeWriter{ctx: ctx, root: root, limits: limits, stream: &streamReader{}, files: newSparseWriter(), current: root, currentName: "."}
+}
+
+func (w *treeWriter) close() error {
+	if w.current == w.root {
+		return nil
+	}
+	return w.current.Close()
+}
+
+// classify returns an error as the archive's, which is refused, unless it is that
+// of the source, the context or the disk: another attempt may succeed then.
+func (w *treeWriter) classify(entry string, err error) error {
+	var refused *RefusedError
+	switch {
+	case w.stream.err != nil:
+		return w.stream.err
+	case w.ctx.Err() != nil:
+		return w.ctx.Err()
+	case errors.As(err, &refused), errors.Is(err, errSource), isSystemError(err):
+		return err
+	}
+	return refuse(entry, err)
+}
+
+func isSystemError(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.EACCES, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+func refuseLong(entry string) error {
+	return refuse(entry, fmt.Errorf("the name is longer than %d bytes", maxPath))
+}
+
+// cleanName checks an entry's name, and returns it as a path below root.
+func (w *treeWriter) cleanName(entry string) (string, error) {
+	if err := w.ctx.Err(); err != nil {
+		return "", err
+	}
+	if len(entry) > maxPath {
+		return "", refuseLong(entry)
+	}
+	name := path.Clean(strings.TrimSuffix(entry, "/"))
+	// A backslash is a character like any other here, but its writer may have meant
+	// a folder: a name that would lead out on Windows is refused too.
+	windows := strings.ReplaceAll(entry, `\`, "/")
+	if strings.ContainsRune(entry, 0) || !filepath.IsLocal(name) || !filepath.IsLocal(path.Clean(windows)) {
+		return "", refuse(entry, errors.New("the name leads out of the folder"))
+	}
+	return name, nil
+}
+
+// makeParent checks an entry's name and makes the folders above it.
+func (w *treeWriter) makeParent(entry string) (folder *os.Root, name string, err error) {
+	name, err = w.cleanName(entry)
+	if err != nil {
+		return nil, "", err
+	}
+	folder, err = w.openFolder(filepath.Dir(name))
+	if err != nil {
+		return nil, "", w.classify(entry, err)
+	}
+	return folder, filepath.Base(name), nil
+}
+
+// openFolder opens a folder that every user may use, and makes it and those above
+// it if they are missing. It stays open until another one is opened.
+func (w *treeWriter) openFolder(name string) (*os.Root, error) {
+	if name == w.currentName {
+		return w.current, nil
+	}
+	if err := w.close(); err != nil {
+		return nil, err
+	}
+	w.current, w.currentName = w.root, "."
+	if name == "." {
+		return w.root, nil
+	}
+	if err := w.countSteps(name, depth(name)); err != nil {
+		return nil, err
+	}
+	at := w.root
+	for element := range strings.SplitSeq(name, "/") {
+		next, err := w.openOrMake(at, element, name)
+		if at != w.root {
+			err = errors.Join(err, at.Close())
+		}
+		if errors.Is(err, errNoFolder) {
+			err = fmt.Errorf("%s is a file and a folder", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		at = next
+	}
+	w.current, w.currentName = at, name
+	return at, nil
+}
+
+var errNoFolder = errors.New("not a folder")
+
+func (w *treeWriter) openOrMake(at *os.Root, element, entry string) (*os.Root, error) {
+	next, err := at.OpenRoot(element)
+	switch {
+	case err == nil:
+		return next, nil
+	case !errors.Is(err, os.ErrNotExist):
+		if info, statErr := at.Lstat(element); statErr == nil && !info.IsDir() {
+			return nil, errNoFolder
+		}
+		return nil, err
+	}
+	if err := w.countEntry(entry); err != nil {
+		return nil, err
+	}
+	if err := at.Mkdir(element, defaultFolderMode); err != nil {
+		return nil, err
+	}
+	if err := at.Chmod(element, sharedFolder); err != nil { // Mkdir is subject to umask
+		return nil, err
+	}
+	return at.OpenRoot(element)
+}
+
+func (w *treeWriter) folder(entry string, modified time.Time) error {
+	name, err := w.cleanName(entry)
+	if err != nil {
+		return err
+	}
+	before := w.entries
+	if _, err := w.openFolder(name); err != nil {
+		return w.classify(entry, err)
+	}
+	if w.entries == before { // it exists, but takes time too
+		if err := w.countEntry(entry); err != nil {
+			return err
+		}
+	}
+	w.deferTime(name, modified)
+	return nil
+}
+
+// deferTime records a folder's time for setFolderTimes. If there are too many
+// folders to hold in memory, the times of the last ones are not set.
+func (w *treeWriter) deferTime(name string, modified time.Time) {
+	size := int64(len(name) + linkOverhead)
+	if !settable(modified) || w.limits.IndexBytes > 0 && w.folderTimesSize+size > w.limits.IndexBytes/4 {
+		return
+	}
+	w.folderTimesSize += size
+	w.folderTimes = append(w.folderTimes, folderTime{name, modified})
+}
+
+// create creates the file of an entry, which must not exist.
+func (w *treeWriter) create(entry string) (*os.File, error) {
+	folder, name, err := w.makeParent(entry)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.countEntry(entry); err != nil {
+		return nil, err
+	}
+	file, err := folder.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, refuse(entry, errDuplicate)
+	}
+	if err != nil {
+		return nil, w.classify(entry, err)
+	}
+	return file, nil
+}
+
+// file writes a file. Every user gets the permissions of its owner.
+func (w *treeWriter) file(entry string, mode os.FileMode, modified time.Time, content io.Reader) error {
+	file, err := w.create(entry)
+	if err != nil {
+		return err
+	}
+	err = w.files.write(file, meter{w, entry, contextReader{w.ctx, content}})
+	if err == nil {
+		err = complete(file, mode, modified)
+	}
+	return w.classifyFile(entry, errors.Join(err, file.Close()))
+}
+
+// classifyFile is classify for errors of a file's content.
+func (w *treeWriter) classifyFile(entry string, err error) error {
+	var disk *os.PathError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &disk) && w.stream.err == nil && !errors.Is(err, errSource):
+		return err // the disk's, such as no space left
+	}
+	return w.classify(entry, err)
+}
+
+// complete sets the mode and time of a file that was written.
+func complete(file *os.File, mode os.FileMode, modified time.Time) error {
+	if err := file.Chmod(widen(mode)); err != nil {
+		return err
+	}
+	return setFileTime(file, modified)
+}
+
+var errDuplicate = errors.New("the archive has it twice")
+
+func (w *treeWriter) symlink(entry, target string, modified time.Time) error {
+	_, _, err := w.makeParent(entry)
+	if err != nil {
+		return err
+	}
+	if err := w.countEntry(entry); err != nil {
+		return err
+	}
+	return w.linkTo(entry, target, modified)
+}
+
+// linkTo checks a symbolic link, which finish makes.
+func (w *treeWriter) linkTo(entry, target string, modified time.Time) error {
+	if len(target) > maxPath || target == "" || strings.ContainsRune(target, 0) {
+		return refuse(entry, errors.New("the link has no valid target"))
+	}
+	name := path.Clean(entry)
+	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(name), target)) {
+		return refuse(entry, fmt.Errorf("the link leads out of the folder, to %.200q", target))
+	}
+	return w.addLink(entry, link{name, target, modified})
+}
+
+func (w *treeWriter) hardlink(entry, target string) error {
+	if _, _, err := w.makeParent(entry); err != nil {
+		return err
+	}
+	if err := w.countEntry(entry); err != nil {
+		return err
+	}
+	if same, ok := w.linkNamed(path.Clean(target)); ok {
+		return w.linkTo(entry, same.target, same.modified)
+	}
+	if err := w.countSteps(entry, depth(entry)+depth(target)); err != nil {
+		return err
+	}
+	err := w.root.Link(path.Clean(target), path.Clean(entry))
+	if errors.Is(err, os.ErrExist) {
+		return refuse(entry, errDuplicate)
+	}
+	if err != nil {
+		return w.classify(entry, fmt.Errorf("link to %.200q: %w", target, err))
+	}
+	return nil
+}
+
+// finish makes the symbolic links, and checks where each leads once all exist: a
+// chain of links may lead out though no single one does.
+func (w *treeWriter) finish() error {
+	for _, link := range w.links {
+		if err := w.link(link); err != nil {
+			return err
+		}
+	}
+	for _, link := range w.links {
+		if err := errors.Join(w.ctx.Err(), w.countSteps(link.name, depth(link.name)+depth(link.target))); err != nil {
+			return err
+		}
+		_, err := w.root.Stat(link.name)
+		// A link to nothing leads nowhere, for the kernel too.
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return w.classify(link.name, fmt.Errorf("the link to %.200q leads out of the folder, or over too many links: %w", link.target, err))
+		}
+	}
+	return w.setFolderTimes()
+}
+
+// depth returns how many folders are on the way to a name.
+func depth(name string) int { return 1 + strings.Count(name, "/") }
+
+func (w *treeWriter) link(link link) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	folder, err := w.openFolder(filepath.Dir(link.name))
+	if err != nil {
+		return w.classify(link.name, err)
+	}
+	name := filepath.Base(link.name)
+	err = folder.Symlink(link.target, name)
+	if errors.Is(err, os.ErrExist) {
+		return refuse(link.name, errors.New("the archive has it twice: as a symbolic link, and as something else or a folder with content"))
+	}
+	if err != nil {
+		return w.classify(link.name, err)
+	}
+	return setLinkTime(folder, name, link.modified)
+}
+
+// setFolderTimes sets the times of the folders, the deepest last.
+func (w *treeWriter) setFolderTimes() error {
+	slices.SortStableFunc(w.folderTimes, func(a, b folderTime) int {
+		return cmp.Compare(strings.Count(a.name, "/"), strings.Count(b.name, "/"))
+	})
+	for _, folder := range w.folderTimes {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.root.Chtimes(folder.name, time.Time{}, folder.modified); err != nil {
+			return fmt.Errorf("set the time of the folder %.200q: %w", folder.name, err)
+		}
+	}
+	return nil
+}

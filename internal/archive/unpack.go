@@ -1,0 +1,135 @@
+package archive
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Unpack unpacks a source into the folder into, which it replaces: what an
+// earlier attempt left there is removed. The format is recognized by content:
+// zip, tar or tar.gz. Anything else becomes a single file. Scratch is a folder
+// for temporary files. Unpack writes nothing outside of these two folders. If
+// the error is a *RefusedError, nothing is left in them either.
+func Unpack(ctx context.Context, from Source, into, scratch string, limits Limits) error {
+	if err := os.RemoveAll(into); err != nil {
+		return fmt.Errorf("empty the folder %s: %w", into, err)
+	}
+	if err := MakeFolder(into); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(into)
+	if err != nil {
+		return fmt.Errorf("open the folder %s: %w", into, err)
+	}
+	err = unpackInto(ctx, root, from, scratch, limits)
+	err = errors.Join(err, root.Close())
+	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+		return errors.Join(err, os.RemoveAll(into)) // it may hold links that lead out
+	}
+	return err
+}
+
+func unpackInto(ctx context.Context, root *os.Root, from Source, scratch string, limits Limits) error {
+	writer := newTreeWriter(ctx, root, limits)
+	err := writer.unpack(from, scratch)
+	if err == nil {
+		err = writer.finish()
+	}
+	return errors.Join(err, writer.close())
+}
+
+func (w *treeWriter) unpack(from Source, scratch string) error {
+	if from.Ranges == nil {
+		return unpackStream(w, from.Stream, from.Name, scratch)
+	}
+	size := from.Ranges.Size()
+	head := make([]byte, min(int64(len(zipSpanned)), size))
+	if err := readRange(w.ctx, from.Ranges, head, 0); err != nil {
+		return w.classify("", err)
+	}
+	if isZip(head) {
+		w.stream.bytes = size
+		return unpackZip(w, from.Ranges)
+	}
+	ahead := newReadAhead(w.ctx, from.Ranges, 0, size)
+	defer ahead.close()
+	return unpackStream(w, ahead, from.Name, scratch)
+}
+
+// unpackStream unpacks content that comes in one stream.
+func unpackStream(w *treeWriter, from io.Reader, name, scratch string) error {
+	w.stream.from = contextReader{w.ctx, from}
+	peeked := bufio.NewReaderSize(w.stream, 64<<10)
+	head, err := peeked.Peek(tarBlock)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return w.classify("", err)
+	}
+	switch {
+	case isZip(head):
+		return unpackSpooled(w, peeked, scratch)
+	case isTar(head):
+		return unpackTar(w, peeked)
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		return unpackGzip(w, peeked, name)
+	default:
+		return w.file(name, defaultFileMode, time.Time{}, peeked)
+	}
+}
+
+// A zip archive begins with an entry or, if it has none, with its end. Archives
+// that may be split (zip -s) have a marker before that.
+const (
+	zipMagic     = "PK\x03\x04"
+	zipEmpty     = "PK\x05\x06"
+	zipSpanned   = "PK\x07\x08" + zipMagic
+	zipUnspanned = "PK00" + zipMagic
+)
+
+func isZip(head []byte) bool {
+	for _, magic := range []string{zipMagic, zipEmpty, zipSpanned, zipUnspanned} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return true
+		}
+	}
+	return false
+}
+
+// unpackSpooled unpacks a zip archive that comes in one stream: its central
+// directory is at its end.
+func unpackSpooled(w *treeWriter, from io.Reader, scratch string) (err error) {
+	file, err := os.CreateTemp(scratch, ".archive-*")
+	if err != nil {
+		return fmt.Errorf("make a temporary file: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
+	size, err := spool(w, file, from)
+	if err != nil {
+		return err
+	}
+	return unpackZip(w, fileRanges{file, size})
+}
+
+// zipOverhead is more than zip needs for an entry, and for the whole.
+const zipOverhead = 1 << 10
+
+// spool stores a zip archive in a file. It must not fill the disk either: it is
+// not larger than its content and its overhead.
+func spool(w *treeWriter, file *os.File, from io.Reader) (int64, error) {
+	most := w.limits.maxTotal(zipOverhead)
+	size, err := io.Copy(file, io.LimitReader(from, most+1))
+	switch {
+	case w.stream.err != nil:
+		return 0, w.stream.err
+	case err != nil:
+		return 0, fmt.Errorf("store the archive in %s: %w", file.Name(), err)
+	case size > most:
+		return 0, exceeds("", LimitBytes, most, "the zip archive itself has more than %d bytes")
+	}
+	return size, nil
+}

@@ -1,0 +1,197 @@
+package archive
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// tarBlock is the size of the blocks of a tar archive. Its headers are recognized
+// by tarMagic, those of the oldest format by their checksum.
+const (
+	tarBlock          = 512
+	tarMagic          = "ustar"
+	tarMagicOffset    = 257
+	tarChecksum       = 148
+	tarChecksumLength = 8
+)
+
+func isTar(head []byte) bool {
+	if len(head) < tarMagicOffset+len(tarMagic) {
+		return false
+	}
+	return string(head[tarMagicOffset:][:len(tarMagic)]) == tarMagic || hasTarChecksum(head)
+}
+
+// hasTarChecksum reports whether a header's checksum is the sum of its bytes, with
+// spaces in place of the checksum.
+func hasTarChecksum(head []byte) bool {
+	if len(head) < tarBlock {
+		return false
+	}
+	field := head[tarChecksum:][:tarChecksumLength]
+	given, err := strconv.ParseInt(string(bytes.Trim(field, " \x00")), 8, 64)
+	if err != nil {
+		return false
+	}
+	sum := int64(tarChecksumLength * ' ')
+	for i, one := range head[:tarBlock] {
+		if i < tarChecksum || i >= tarChecksum+tarChecksumLength {
+			sum += int64(one)
+		}
+	}
+	return sum == given
+}
+
+// unpackGzip unpacks a tar.gz. Any other compressed file is kept as it is.
+func unpackGzip(w *treeWriter, from *bufio.Reader, name string) error {
+	head, err := from.Peek(from.Size())
+	if err != nil && !errors.Is(err, io.EOF) {
+		return w.classify("", err)
+	}
+	sample, err := gzip.NewReader(bytes.NewReader(head))
+	if err != nil {
+		return refuse("", fmt.Errorf("not a readable gzip file: %w", err))
+	}
+	start := make([]byte, tarBlock)
+	n, _ := io.ReadFull(sample, start) // a short read is no tar
+	if !isTar(start[:n]) {
+		return w.file(name, defaultFileMode, time.Time{}, from)
+	}
+	content, err := gzip.NewReader(from)
+	if err != nil {
+		return w.classify("", fmt.Errorf("not a readable gzip file: %w", err))
+	}
+	return unpackTar(w, content)
+}
+
+func unpackTar(w *treeWriter, stream io.Reader) error {
+	from := &tarMeter{w: w, from: stream}
+	archive := tar.NewReader(from)
+	for {
+		header, err := from.next(archive)
+		if errors.Is(err, io.EOF) {
+			return readToEnd(w, stream)
+		}
+		if err != nil {
+			return w.classify("", fmt.Errorf("not a readable tar archive: %w", err))
+		}
+		if err := unpackTarEntry(w, header, archive); err != nil {
+			return err
+		}
+	}
+}
+
+func unpackTarEntry(w *treeWriter, header *tar.Header, content io.Reader) error {
+	switch header.Typeflag {
+	case tar.TypeDir, typeDumpDir:
+		return w.folder(header.Name, header.ModTime)
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
+		return w.file(header.Name, header.FileInfo().Mode(), header.ModTime, content)
+	case tar.TypeSymlink:
+		return w.symlink(header.Name, header.Linkname, header.ModTime)
+	case tar.TypeLink:
+		return w.hardlink(header.Name, header.Linkname)
+	case tar.TypeXGlobalHeader, typeLabel:
+		return w.countEntry(header.Name) // what "git archive" and "tar --label" put first
+	}
+	return refuse(header.Name, fmt.Errorf("entries of type %q are not allowed: only files, folders and links are", header.Typeflag))
+}
+
+// Types of GNU tar that the tar package has no names for: a folder in an
+// incremental archive, whose content is the names in it, and the archive's label.
+const (
+	typeDumpDir = 'D'
+	typeLabel   = 'V'
+)
+
+// maxPadding is how many bytes may follow the end of a tar archive: tar pads its
+// last record, which has 10 KiB by default.
+const maxPadding = 16 << 20
+
+// readToEnd reads what follows the last entry: checksums are only compared at the
+// end of the content. Nothing of a second archive would be unpacked.
+func readToEnd(w *treeWriter, from io.Reader) error {
+	block := make([]byte, tarBlock)
+	for read := 0; ; {
+		n, err := readFull(from, block)
+		read += n
+		switch {
+		case read > maxPadding:
+			return refuse("", fmt.Errorf("more than %d bytes follow the end of the tar archive", maxPadding))
+		case isTar(block[:n]):
+			return refuse("", errors.New("a second tar archive follows the first: make one of both, with tar --concatenate"))
+		case errors.Is(err, io.EOF), errors.Is(err, gzip.ErrHeader): // zeros, for example, pad the last block of a tar.gz
+			return nil
+		case err != nil:
+			return w.classify("", fmt.Errorf("not a readable tar archive: %w", err))
+		}
+	}
+}
+
+// tarOverhead is more than a tar archive needs for itself, for an entry and
+// for the whole.
+const tarOverhead = 4 << 10
+
+// tarMeter bounds what an archive decompresses to beside its files: headers
+// leave nothing in the folder, but take time.
+type tarMeter struct {
+	w     *treeWriter
+	from  io.Reader
+	bytes int64
+	// zeros counts the trailing zeros while the next header is searched.
+	zeros     int64
+	searching bool
+}
+
+func (m *tarMeter) Read(p []byte) (int, error) {
+	if err := m.check(); err != nil {
+		return 0, err
+	}
+	n, err := m.from.Read(p)
+	m.bytes += int64(n)
+	if m.searching {
+		zeros := n - len(bytes.TrimRight(p[:n], "\x00"))
+		if zeros < n {
+			m.zeros = 0
+		}
+		m.zeros += int64(zeros)
+	}
+	return n, err
+}
+
+// next returns the next header. Blocks of zeros must mark the end of the archive:
+// the tar package also accepts one that was cut off there, or after a header
+// that belongs to the next entry.
+func (m *tarMeter) next(archive *tar.Reader) (header *tar.Header, err error) {
+	before := m.bytes
+	m.searching, m.zeros = true, 0
+	header, err = archive.Next()
+	m.searching = false
+	whole := (m.bytes - before) / tarBlock * tarBlock // without the padding of the last file
+	if errors.Is(err, io.EOF) && (whole == 0 || m.zeros < whole) {
+		return nil, errNoEnd
+	}
+	return header, err
+}
+
+var errNoEnd = errors.New("it has no end: it may be cut off")
+
+// check counts what was read before: its files have been counted by now.
+func (m *tarMeter) check() error {
+	overhead, limits := m.bytes-m.w.bytes, m.w.limits
+	switch most := limits.maxTotal(tarOverhead) - limits.Bytes; {
+	case overhead > most:
+		return exceeds("", LimitEntries, most, "the tar archive has more than %d bytes beside its files")
+	case limits.Ratio > 0 && overhead > limits.RatioFrom && overhead/limits.Ratio > m.w.stream.bytes:
+		return exceeds("", LimitRatio, limits.Ratio, "the tar archive has more than %d times as many bytes beside its files as when it is compressed")
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package runner
+
+import (
+	"errors"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
+	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
+)
+
+// Failure types of CodePipeline that the runner reports.
+const (
+	configurationError  = "ConfigurationError"
+	permissionError     = "PermissionError"
+	revisionUnavailable = "RevisionUnavailable"
+	systemUnavailable   = "SystemUnavailable"
+)
+
+// failure is an error whose failure type is known where it occurs.
+type failure struct {
+	kind string
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// failureOf classifies an error for the runner's envelope.
+func failureOf(err error) result.Failure {
+	kind := systemUnavailable
+	var known *failure
+	var refused *archive.RefusedError
+	switch {
+	case errors.As(err, &known):
+		kind = known.kind
+	case errors.As(err, &refused), s3store.IsNotFound(err):
+		kind = revisionUnavailable
+	case s3store.IsAccessDenied(err):
+		kind = permissionError
+	}
+	return result.Failure{Type: kind, Message: err.Error() + remedy(kind, err)}
+}
+
+// remedy says what the reader of a failure can do about it.
+func remedy(kind string, err error) string {
+	var refused *archive.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return archiveRemedy(refused)
+	case errors.Is(err, s3store.ErrExpired):
+		return "; the operator gave no new ones in time: its log says why"
+	case s3store.IsAccessDenied(err):
+		return "; the pipeline's role, and the policies of the artifact bucket and of its KMS key, must allow it"
+	case kind == revisionUnavailable && s3store.IsNotFound(err):
+		return "; release the change again to create the artifact again"
+	}
+	return ""
+}
+
+// limitRemedies tells what to do about a limit that an artifact exceeds.
+var limitRemedies = map[archive.Limit]string{
+	archive.LimitBytes:            "; the operator's --artifact-max-size raises the limit",
+	archive.LimitEntries:          "; the operator's --artifact-max-entries raises the limit",
+	archive.LimitRatio:            "; the operator's --artifact-max-ratio raises the limit",
+	archive.LimitPackedBytes:      "; split the artifact, or store the files elsewhere and give their place as an output variable",
+	archive.LimitPackedIndexBytes: "; pack the files into one file in a step, with tar",
+}
+
+func archiveRemedy(refused *archive.RefusedError) string {
+	var exceeded *archive.LimitError
+	switch {
+	case errors.Is(refused, archive.ErrChanged):
+		return "; the last step must not end before whatever writes the file"
+	case !errors.As(refused, &exceeded):
+		return ""
+	case exceeded.Limit == archive.LimitIndexBytes && refused.Entry == "": // not a symbolic link
+		return "; a tar or tar.gz archive has no such list"
+	}
+	return limitRemedies[exceeded.Limit]
+}

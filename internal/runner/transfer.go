@@ -1,0 +1,84 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
+)
+
+// transferAttempts is how often a transfer is started.
+const transferAttempts = 3
+
+// withStore calls transfer with the credentials of the handover. If they have
+// expired, it does so once more with each new handover, for as long as Renewal,
+// and a few times if the transfer broke off.
+func (o Options) withStore(ctx context.Context, transfer func(*s3store.Store) error) error {
+	handover, err := o.handover()
+	if err != nil {
+		return err
+	}
+	store, err := s3store.New(ctx, s3store.Options{
+		Region: handover.Region, KMSKeyID: handover.EncryptionKeyID, Credentials: o.credentials(handover.Credentials), Retry: o.Retry,
+	})
+	if err != nil {
+		return err
+	}
+	for attempt := 1; ; {
+		err := transfer(store)
+		switch {
+		case errors.Is(err, s3store.ErrExpired):
+			o.Log.Info("The artifact credentials have expired; waiting for new ones")
+			if handover = o.renewed(ctx, handover.Credentials); handover == nil {
+				return err
+			}
+			store.RefreshCredentials()
+		case s3store.ShouldRestart(err) && attempt < transferAttempts:
+			o.Log.Warn("A transfer broke off; starting it again", "error", err)
+			if waitErr := o.Retry.Wait(ctx, attempt); waitErr != nil {
+				return errors.Join(err, waitErr)
+			}
+			attempt++
+		default:
+			return err
+		}
+	}
+}
+
+// credentials returns a function that reads the current credentials from the
+// handover, or returns the first ones if that fails.
+func (o Options) credentials(first contract.Credentials) func() s3store.Credentials {
+	return func() s3store.Credentials {
+		if handover, err := o.handover(); err == nil {
+			return s3store.Credentials(handover.Credentials)
+		}
+		return s3store.Credentials(first)
+	}
+}
+
+func locationOf(a contract.Artifact) s3store.Location {
+	return s3store.Location{Bucket: a.Bucket, Key: a.ObjectKey}
+}
+
+// renewed waits for a handover with other credentials than old. It returns nil if
+// none arrives.
+func (o Options) renewed(ctx context.Context, old contract.Credentials) *contract.Handover {
+	deadline := time.NewTimer(o.Renewal)
+	defer deadline.Stop()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-deadline.C:
+			return nil
+		case <-ticker.C:
+			if handover, err := o.handover(); err == nil && handover.Credentials != old {
+				return handover
+			}
+		}
+	}
+}

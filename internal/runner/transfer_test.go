@@ -1,0 +1,50 @@
+package runner
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
+	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
+)
+
+func TestTheFirstPartThatIsReadAheadIsThere(t *testing.T) {
+	NewWithT(t).Expect(s3store.FirstRangeSize).To(Equal(archive.ReadAheadPartSize), "or it is downloaded twice")
+}
+
+func TestCredentialsAreThoseOfTheHandoverWhileItExists(t *testing.T) {
+	p := newPod(t)
+	p.hand("NEW", nil, nil)
+	first := contract.Credentials{AccessKeyID: "OLD", SecretAccessKey: "s", SessionToken: "t"}
+	credentials := p.options.credentials(first)
+	p.g.Expect(credentials().AccessKeyID).To(Equal("NEW"))
+	p.g.Expect(os.Remove(p.options.Handover)).To(Succeed())
+	p.g.Expect(credentials()).To(Equal(s3store.Credentials{AccessKeyID: "OLD", SecretAccessKey: "s", SessionToken: "t"}))
+}
+
+// TestAClosedConnectionIsNotTheEndOfAnArtifact has a connection that is closed
+// each time something after the first range is read.
+func TestAClosedConnectionIsNotTheEndOfAnArtifact(t *testing.T) {
+	noise := noiseOf(s3store.FirstRangeSize + 1000)
+	for name, content := range map[string][]byte{"zip": zipped(NewWithT(t), "f", string(noise)), "a file": noise} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.options.Limits.Bytes = 1 << 30
+			p.put("pipe/src/k.zip", content)
+			p.hand("KEY", inputs("src"), nil)
+			p.answering(func(_ http.ResponseWriter, r *http.Request) bool {
+				if strings.HasPrefix(r.Header.Get("Range"), "bytes=0-") {
+					return false
+				}
+				panic(http.ErrAbortHandler)
+			})
+			p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "broke off", "every attempt failed")
+		})
+	}
+}

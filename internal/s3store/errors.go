@@ -1,0 +1,83 @@
+package s3store
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+)
+
+var (
+	// ErrExpired reports that the credentials have expired.
+	ErrExpired = errors.New("the S3 credentials have expired")
+	// ErrInterrupted reports that the connection of a download broke.
+	ErrInterrupted = errors.New("the download broke off")
+
+	// errReplaced reports that the ranges of two objects would be mixed.
+	errReplaced = errors.New("the object was replaced while it was read")
+	// errExhausted reports that every attempt of the retry policy failed.
+	errExhausted = errors.New("every attempt failed")
+)
+
+// Codes of S3's errors.
+const (
+	codeNoSuchUpload = "NoSuchUpload"
+	codeNoSuchBucket = "NoSuchBucket"
+)
+
+// errorCode returns S3's code of an error. It is empty if the error is not S3's.
+func errorCode(err error) string {
+	var answer smithy.APIError
+	if errors.As(err, &answer) {
+		return answer.ErrorCode()
+	}
+	return ""
+}
+
+// markExpired wraps S3's errors about expired credentials in ErrExpired.
+func markExpired(err error) error {
+	switch errorCode(err) {
+	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "RequestExpired", "TokenRefreshRequired":
+		return fmt.Errorf("%w: %w", ErrExpired, err)
+	}
+	return err
+}
+
+// IsAccessDenied reports whether S3 denied access to the object or to the KMS
+// key. S3 returns errors of KMS as bad requests with codes that begin with "KMS.".
+func IsAccessDenied(err error) bool {
+	switch code := errorCode(err); {
+	case code == "RequestTimeTooSkewed": // the node's clock is wrong
+		return false
+	case strings.HasPrefix(code, "KMS.") && hasStatus(err, http.StatusBadRequest):
+		return true
+	}
+	return hasStatus(err, http.StatusForbidden)
+}
+
+// IsNotFound reports whether the object or its bucket does not exist.
+func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
+
+// IsBucketNotFound reports whether the bucket does not exist.
+func IsBucketNotFound(err error) bool { return errorCode(err) == codeNoSuchBucket }
+
+// ShouldRestart reports whether a transfer that failed may succeed if it is
+// started again. Failed requests have been retried by then.
+func ShouldRestart(err error) bool {
+	var request *smithy.OperationError
+	switch {
+	case errors.Is(err, errReplaced), errorCode(err) == codeNoSuchUpload:
+		return true
+	case errors.Is(err, errExhausted), errors.As(err, &request):
+		return false
+	}
+	return errors.Is(err, ErrInterrupted)
+}
+
+func hasStatus(err error, status int) bool {
+	var response *awshttp.ResponseError
+	return errors.As(err, &response) && response.HTTPStatusCode() == status
+}
