@@ -210,7 +210,7 @@ func newManager(o options) (ctrl.Manager, error) {
 	return mgr, mgr.AddReadyzCheck("ping", healthz.Ping)
 }
 
-// runnerEnv hands the SDK's endpoint settings on to the product's containers
+// runnerEnv hands the SDK's endpoint settings on to the wrapper containers
 // in jobs' pods, which talk to the same AWS.
 func runnerEnv() ([]corev1.EnvVar, error) {
 	var env []corev1.EnvVar

@@ -19,8 +19,8 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/runner"
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
@@ -64,13 +64,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	flags := flag.NewFlagSet("runner "+name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.Root, "root", contract.Root, "The shared volume.")
+	flags.StringVar(&o.Root, "root", podcontract.Root, "The shared volume.")
 	if name == "progress" {
 		return flags // it has no secrets, and gives no result
 	}
 	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job moves no artifacts.")
 	flags.StringVar(&o.TerminationLog, "termination-log", "/dev/termination-log", "Where the kubelet reads the result.")
-	flags.IntVar(&o.EnvelopeLimit, "envelope-limit", result.MaxTerminationMessage, "Bytes that the kubelet keeps of it.")
+	flags.IntVar(&o.EnvelopeLimit, "envelope-limit", limits.TerminationMessage, "Bytes that the kubelet keeps of it.")
 	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials when those of the handover have expired.")
 	if name == "fetch" {
 		flags.StringVar(&o.Helper, "helper", "/step", "The program to install for steps; empty: none.")

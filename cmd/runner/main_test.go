@@ -12,7 +12,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // asRunner has the test binary be the runner: signals need a process of its own.
@@ -89,7 +89,7 @@ func TestProgressStartsAndEndsOnASignal(t *testing.T) {
 
 			line, err := bufio.NewReader(stdout).ReadBytes('\n')
 			g.Expect(err).NotTo(HaveOccurred(), "the first line, which comes at once")
-			g.Expect(result.LastProgress(bytes.NewReader(line))).To(HaveValue(HaveField("PercentComplete", HaveValue(Equal(int32(40))))))
+			g.Expect(podcontract.LastProgress(bytes.NewReader(line))).To(HaveValue(HaveField("PercentComplete", HaveValue(Equal(int32(40))))))
 			g.Expect(process.Process.Signal(signal)).To(Succeed())
 			g.Expect(process.Wait()).To(Succeed(), "exit code 0")
 			g.Expect(stderr.String()).To(BeEmpty())

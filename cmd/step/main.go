@@ -6,14 +6,14 @@ import (
 	"cmp"
 	"os"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/helper"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 func main() {
 	os.Exit(helper.Program{
 		// A step may have run it with an environment of its own.
-		Folder: cmp.Or(os.Getenv(contract.EnvResult), contract.ResultDir),
+		Folder: cmp.Or(os.Getenv(podcontract.EnvResult), podcontract.ResultDir),
 		Stdin:  os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}.Run(os.Args[1:]))
 }

@@ -96,5 +96,5 @@ func TestTheProgramDependsOnLittle(t *testing.T) {
 		return strings.HasPrefix(name, "github.com/go-json-experiment/json")
 	})
 	g.Expect(others).To(ConsistOf(
-		module+"internal/result", module+"internal/contract", module+"internal/helper", module+"cmd/step"))
+		module+"internal/podcontract", module+"internal/limits", module+"internal/helper", module+"cmd/step"))
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -156,7 +156,7 @@ func started(s *state) {
 
 func ended(s *state) {
 	s.run.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
-	s.outcome = diagnosis.Outcome{Result: &result.Result{}}
+	s.outcome = diagnosis.Outcome{Result: &podcontract.Result{}}
 }
 
 func vanished(s *state) {

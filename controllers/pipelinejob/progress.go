@@ -15,11 +15,10 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // progressLines is how many of the last lines of its log the progress container
@@ -51,17 +50,17 @@ func (r *Reconciler) readProgress(ctx context.Context, s state) error {
 
 // progressOf reads the log of the progress container of the run's newest pod;
 // nil when there is nothing in it yet.
-func (r *Reconciler) progressOf(ctx context.Context, namespace string, pods []corev1.Pod) (*result.Progress, error) {
+func (r *Reconciler) progressOf(ctx context.Context, namespace string, pods []corev1.Pod) (*podcontract.Progress, error) {
 	for _, pod := range pods {
-		if !runs(pod, contract.ContainerProgress) {
+		if !runs(pod, podcontract.ContainerProgress) {
 			continue
 		}
-		stream, err := r.Logs.Open(ctx, namespace, pod.Name, contract.ContainerProgress, progressLines)
+		stream, err := r.Logs.Open(ctx, namespace, pod.Name, podcontract.ContainerProgress, progressLines)
 		if err != nil {
 			return nil, err
 		}
 		defer func(c io.Closer) { _ = c.Close() }(stream) // it was only read from
-		return result.LastProgress(stream)
+		return podcontract.LastProgress(stream)
 	}
 	return nil, nil
 }
@@ -77,7 +76,7 @@ func runs(pod corev1.Pod, container string) bool {
 }
 
 // withProgress is what is known of a run, with its progress.
-func withProgress(known *v1alpha1.ExecutionDetails, given result.Progress) *v1alpha1.ExecutionDetails {
+func withProgress(known *v1alpha1.ExecutionDetails, given podcontract.Progress) *v1alpha1.ExecutionDetails {
 	details := &v1alpha1.ExecutionDetails{}
 	if known != nil {
 		details = known.DeepCopy()

@@ -14,10 +14,9 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // recordResult writes what became of the run to the status, before anything is
@@ -33,7 +32,7 @@ func (r *Reconciler) recordResult(ctx context.Context, job *v1alpha1.PipelineJob
 	given := outcome.Result
 	if outcome.Log != nil {
 		read, err := r.readLog(ctx, job.Namespace, *outcome.Log)
-		if errors.Is(err, result.ErrLogLost) {
+		if errors.Is(err, podcontract.ErrLogLost) {
 			return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable, "the result of the work was lost: "+err.Error())
 		}
 		if err != nil {
@@ -51,7 +50,7 @@ func (r *Reconciler) recordResult(ctx context.Context, job *v1alpha1.PipelineJob
 	return err
 }
 
-func (r *Reconciler) recordGiven(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
+func (r *Reconciler) recordGiven(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
 	if given.ContinuationToken != "" {
 		return r.recordContinuation(ctx, job, given)
 	}
@@ -59,13 +58,13 @@ func (r *Reconciler) recordGiven(ctx context.Context, job *v1alpha1.PipelineJob,
 }
 
 // readLog reads a result from the log of a pod's report container.
-func (r *Reconciler) readLog(ctx context.Context, namespace string, from diagnosis.LogResult) (*result.Result, error) {
-	stream, err := r.Logs.Open(ctx, namespace, from.Pod, contract.ContainerReport, 0)
+func (r *Reconciler) readLog(ctx context.Context, namespace string, from diagnosis.LogResult) (*podcontract.Result, error) {
+	stream, err := r.Logs.Open(ctx, namespace, from.Pod, podcontract.ContainerReport, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func(c io.Closer) { _ = c.Close() }(stream) // it was only read from
-	return result.FromLog(stream, from.Pointer)
+	return podcontract.ResultFromLog(stream, from.Pointer)
 }
 
 // ReadGrace is how long a log that can't be read is tried again: its node may be
@@ -89,7 +88,7 @@ func (r *Reconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob
 	return errors.Join(cause, err)
 }
 
-func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
+func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
 	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(job, given)
 		if status.ExecutionDetails.PercentComplete == nil {
@@ -108,7 +107,7 @@ func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJo
 }
 
 // recordContinuation ends a run that asked, with a token, to be run again.
-func (r *Reconciler) recordContinuation(ctx context.Context, job *v1alpha1.PipelineJob, given *result.Result) error {
+func (r *Reconciler) recordContinuation(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
 	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(job, given)
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete) // of a log that could not be read at first
@@ -125,7 +124,7 @@ func (r *Reconciler) recordContinuation(ctx context.Context, job *v1alpha1.Pipel
 }
 
 // endRun takes over what a run gave back, with defaults for what it left out.
-func (r *Reconciler) endRun(job *v1alpha1.PipelineJob, given *result.Result) {
+func (r *Reconciler) endRun(job *v1alpha1.PipelineJob, given *podcontract.Result) {
 	now := metav1.NewTime(r.Clock.Now())
 	forgetProgress(job)
 	status := &job.Status

@@ -14,9 +14,9 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
@@ -74,7 +74,7 @@ func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1ac.Se
 		if err != nil {
 			return nil, fmt.Errorf("encode the handover: %w", err)
 		}
-		data[contract.HandoverKey] = content
+		data[podcontract.HandoverKey] = content
 	}
 	return corev1ac.Secret(naming.SecretName(job), job.Namespace).
 		WithType(corev1.SecretTypeOpaque).
@@ -89,11 +89,11 @@ func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1ac.Se
 		WithData(data), nil
 }
 
-func handoverOf(job *v1alpha1.PipelineJob, details codepipeline.Job) contract.Handover {
-	return contract.Handover{
+func handoverOf(job *v1alpha1.PipelineJob, details codepipeline.Job) podcontract.Handover {
+	return podcontract.Handover{
 		JobID:  details.ID,
 		Region: job.Spec.AWS.Region,
-		Credentials: contract.Credentials{
+		Credentials: podcontract.Credentials{
 			AccessKeyID:     details.Credentials.AccessKeyID,
 			SecretAccessKey: details.Credentials.SecretAccessKey,
 			SessionToken:    details.Credentials.SessionToken,
@@ -104,10 +104,10 @@ func handoverOf(job *v1alpha1.PipelineJob, details codepipeline.Job) contract.Ha
 	}
 }
 
-func handedOver(artifacts []codepipeline.Artifact) []contract.Artifact {
-	var places []contract.Artifact
+func handedOver(artifacts []codepipeline.Artifact) []podcontract.Artifact {
+	var places []podcontract.Artifact
 	for _, artifact := range artifacts {
-		places = append(places, contract.Artifact{Name: artifact.Name, Bucket: artifact.Bucket, ObjectKey: artifact.ObjectKey})
+		places = append(places, podcontract.Artifact{Name: artifact.Name, Bucket: artifact.Bucket, ObjectKey: artifact.ObjectKey})
 	}
 	return places
 }

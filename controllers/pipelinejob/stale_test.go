@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
@@ -99,7 +99,7 @@ func TestEndIsSeenBeforeThePods(t *testing.T) {
 		status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1"}
 	})
 	w.Expect(r.createJob(w.Ctx, pj, w.Action())).To(Succeed())
-	w.Succeed(&w.Jobs(w)[0], result.Result{Summary: "done"})
+	w.Succeed(&w.Jobs(w)[0], podcontract.Result{Summary: "done"})
 
 	cache, err := client.NewWithWatch(w.Config, client.Options{Scheme: w.Kube.Scheme()})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -113,5 +113,5 @@ func TestEndIsSeenBeforeThePods(t *testing.T) {
 	})
 	s, _, err := r.gather(w.Ctx, pj)
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(s.outcome.Result).To(Equal(&result.Result{Summary: "done"}))
+	w.Expect(s.outcome.Result).To(Equal(&podcontract.Result{Summary: "done"}))
 }

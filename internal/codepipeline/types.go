@@ -1,4 +1,4 @@
-// Package codepipeline is the product's view of AWS CodePipeline: the calls
+// Package codepipeline is the operator's view of AWS CodePipeline: the calls
 // that a job worker makes, what their errors mean, and the limits of what they
 // take. The SDK's types stay inside it, and Kubernetes' types stay out of it.
 package codepipeline

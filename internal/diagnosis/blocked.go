@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // blocker is what keeps a run from moving on.
@@ -327,7 +327,7 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	switch {
 	case !slices.Contains([]string{"FailedMount", "FailedAttachVolume", "FailedMapVolume"}, said.Reason):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
-	case strings.Contains(said.Message, `volume "`+contract.ContainerPrefix):
+	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
 			"It is the operator's own volume: retry the action; if it happens again, tell those who run the operator", "%s", what)
 	default:
@@ -387,7 +387,7 @@ func dueAt(pod corev1.Pod, before []corev1.ContainerStatus) time.Time {
 
 func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	wayOut := "Correct the image or its imagePullSecrets " + inTemplate + ", or have the registry made reachable from the cluster's nodes"
-	if strings.HasPrefix(status.Name, contract.ContainerPrefix) {
+	if strings.HasPrefix(status.Name, podcontract.ContainerPrefix) {
 		wayOut = "It is the operator's own image: have those who run the operator correct --runner-image, or make it reachable from the cluster's nodes"
 	}
 	waits := status.State.Waiting

@@ -11,7 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 const (
@@ -86,13 +86,13 @@ func TestBlocked(t *testing.T) {
 		},
 		"the operator's own image": {
 			at: func(age time.Duration) Evidence {
-				return evidence(jobWith(""), since(age, waiting(contract.ContainerFetch, "ErrImagePull")))
+				return evidence(jobWith(""), since(age, waiting(podcontract.ContainerFetch, "ErrImagePull")))
 			},
 			grace: 2 * time.Minute, kind: misset, says: []string{"the operator's container codepipeline-fetch", "--runner-image"},
 		},
 		"the image of the report container": {
 			at: func(age time.Duration) Evidence {
-				return evidence(jobWith(""), since(-time.Hour, endedAt("unit", 0, age), waiting(contract.ContainerReport, "ErrImagePull")))
+				return evidence(jobWith(""), since(-time.Hour, endedAt("unit", 0, age), waiting(podcontract.ContainerReport, "ErrImagePull")))
 			},
 			grace: 2 * time.Minute, kind: misset, says: []string{"the operator's container codepipeline-report"},
 		},
@@ -135,7 +135,7 @@ func TestBlocked(t *testing.T) {
 		// Sidecars.
 		"a sidecar crashes before its steps could start": {
 			at: func(age time.Duration) Evidence {
-				return evidence(jobWith(""), since(-time.Hour, withSidecar(), endedAt(contract.ContainerFetch, 0, age),
+				return evidence(jobWith(""), since(-time.Hour, withSidecar(), endedAt(podcontract.ContainerFetch, 0, age),
 					crashing("db", 1, "Error", "no such user\n"), waiting("unit", "PodInitializing")))
 			},
 			grace: 2 * time.Minute, kind: misset,
@@ -349,8 +349,8 @@ func TestGoesOn(t *testing.T) {
 	gated := conditioned(corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonSchedulingGated}, day)
 
 	cases := map[string]Evidence{
-		"a step runs":                           evidence(jobMade(day), since(day, endedAt(contract.ContainerFetch, 0, day), running("unit", day))),
-		"a step's large image is being pulled":  evidence(jobMade(day), since(day, endedAt(contract.ContainerFetch, 0, day), waiting("unit", "PodInitializing"))),
+		"a step runs":                           evidence(jobMade(day), since(day, endedAt(podcontract.ContainerFetch, 0, day), running("unit", day))),
+		"a step's large image is being pulled":  evidence(jobMade(day), since(day, endedAt(podcontract.ContainerFetch, 0, day), waiting("unit", "PodInitializing"))),
 		"a suspended Job":                       evidence(suspended, nil, refused),
 		"a Job that was resumed a moment ago":   evidence(resumed, nil, refused),
 		"a Job that is being deleted":           evidence(leaving, since(day, waiting("unit", "ImagePullBackOff"))),
@@ -359,7 +359,7 @@ func TestGoesOn(t *testing.T) {
 		"a pod behind scheduling gates":         evidence(jobMade(day), since(day, gated)),
 		"a pod behind gates, by its spec alone": evidence(jobMade(day), since(day, func(pod *corev1.Pod) { pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "g"}} })),
 		"a pod that is being drained":           evidence(jobMade(day), since(day, disruption(0, "EvictionByEvictionAPI", ""), waiting("unit", "ImagePullBackOff"))),
-		"a sidecar crashes while steps run": evidence(jobMade(day), since(day, withSidecar(), endedAt(contract.ContainerFetch, 0, day),
+		"a sidecar crashes while steps run": evidence(jobMade(day), since(day, withSidecar(), endedAt(podcontract.ContainerFetch, 0, day),
 			crashing("db", 1, "Error", ""), running("unit", day))),
 		"a sidecar can't be pulled again while steps run": evidence(jobMade(day), since(day, withSidecar(),
 			waiting("db", "ImagePullBackOff"), endedAt("first", 0, day), waiting("unit", "PodInitializing"))),

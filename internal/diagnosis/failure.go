@@ -10,8 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // inTemplate is where a user corrects a step.
@@ -132,7 +131,7 @@ func anyAtWork(pods []corev1.Pod) bool {
 	return slices.ContainsFunc(stopped(pods), func(pod corev1.Pod) bool { return atWork(pod) != nil || waitReason(pod) != "" })
 }
 
-// atWork is the step, or the container of the product's own, that works or
+// atWork is the step, or the wrapper container, that works or
 // was stopped at work.
 func atWork(pod corev1.Pod) *corev1.ContainerStatus {
 	for _, status := range statusesOf(pod) {
@@ -185,7 +184,7 @@ func explained(pod corev1.Pod) *Failure {
 	switch {
 	case status == nil:
 		return nil
-	case strings.HasPrefix(status.Name, contract.ContainerPrefix):
+	case strings.HasPrefix(status.Name, podcontract.ContainerPrefix):
 		return wrapperFailure(pod, *status)
 	default:
 		return stepFailure(pod, *status)
@@ -222,7 +221,7 @@ func isSidecar(spec corev1.PodSpec, name string) bool {
 // displayName is what users call a container.
 func displayName(spec corev1.PodSpec, name string) string {
 	switch {
-	case strings.HasPrefix(name, contract.ContainerPrefix):
+	case strings.HasPrefix(name, podcontract.ContainerPrefix):
 		return "the operator's container " + name
 	case isSidecar(spec, name):
 		return fmt.Sprintf("sidecar %q", name)
@@ -240,10 +239,10 @@ func podCondition(pod corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondi
 	return nil
 }
 
-// wrapperFailure takes the failure that one of the product's containers wrote.
+// wrapperFailure takes the failure that one of the wrapper containers wrote.
 func wrapperFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	ended := status.State.Terminated
-	envelope, err := result.ParseEnvelope(ended.Message)
+	envelope, err := podcontract.ParseEnvelope(ended.Message)
 	if err == nil && envelope.Failure != nil {
 		return &Failure{Type: v1alpha1.FailureType(envelope.Failure.Type), Message: envelope.Failure.Message}
 	}

@@ -14,9 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // Evidence is what is known of a run.
@@ -75,7 +74,7 @@ var DefaultGracePeriods = GracePeriods{
 // set; none while the run goes on.
 type Outcome struct {
 	// Result is what the steps gave back.
-	Result *result.Result
+	Result *podcontract.Result
 	// Log says where to read the result: in the log of the report container.
 	Log *LogResult
 	// Failure is why the run failed.
@@ -91,7 +90,7 @@ func (o Outcome) Ended() bool { return o.Result != nil || o.Log != nil || o.Fail
 // LogResult is a result that was too large for a termination message.
 type LogResult struct {
 	Pod     string
-	Pointer result.LogPointer
+	Pointer podcontract.LogPointer
 }
 
 // Failure is why a run failed, in CodePipeline's terms. The message's first
@@ -183,10 +182,10 @@ func newestFirst(pods []corev1.Pod) []corev1.Pod {
 func completed(pods []corev1.Pod) Outcome {
 	for _, pod := range pods {
 		for _, status := range pod.Status.ContainerStatuses {
-			if status.Name != contract.ContainerReport || status.State.Terminated == nil || status.State.Terminated.ExitCode != 0 {
+			if status.Name != podcontract.ContainerReport || status.State.Terminated == nil || status.State.Terminated.ExitCode != 0 {
 				continue
 			}
-			envelope, err := result.ParseEnvelope(status.State.Terminated.Message)
+			envelope, err := podcontract.ParseEnvelope(status.State.Terminated.Message)
 			switch {
 			case err != nil:
 				return Outcome{Failure: fail(v1alpha1.FailureSystemUnavailable, "Retry the action",

@@ -15,9 +15,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -30,17 +29,17 @@ func TestResults(t *testing.T) {
 		pods []corev1.Pod
 		want Outcome
 	}{
-		"a small result": {pods(reported(result.Envelope{Result: &result.Result{Summary: "done"}})), Outcome{Result: &result.Result{Summary: "done"}}},
+		"a small result": {pods(reported(podcontract.Envelope{Result: &podcontract.Result{Summary: "done"}})), Outcome{Result: &podcontract.Result{Summary: "done"}}},
 		"a large result": {
-			pods(reported(result.Envelope{Log: &result.LogPointer{Size: 9, SHA256: digest64}})),
-			Outcome{Log: &LogResult{Pod: "pod-1", Pointer: result.LogPointer{Size: 9, SHA256: digest64}}},
+			pods(reported(podcontract.Envelope{Log: &podcontract.LogPointer{Size: 9, SHA256: digest64}})),
+			Outcome{Log: &LogResult{Pod: "pod-1", Pointer: podcontract.LogPointer{Size: 9, SHA256: digest64}}},
 		},
 		"the result of the pod that took the place of a drained one": {
 			[]corev1.Pod{
 				made(-time.Hour, failedPhase, disruption(-time.Minute, "EvictionByEvictionAPI", ""), terminated("unit", 143, "Error", "")),
-				made(0, named("pod-2"), reported(result.Envelope{Result: &result.Result{Summary: "done"}})),
+				made(0, named("pod-2"), reported(podcontract.Envelope{Result: &podcontract.Result{Summary: "done"}})),
 			},
-			Outcome{Result: &result.Result{Summary: "done"}},
+			Outcome{Result: &podcontract.Result{Summary: "done"}},
 		},
 	}
 	for name, c := range cases {
@@ -163,7 +162,7 @@ func TestEndings(t *testing.T) {
 			kind: failed, says: []string{"longer than spec.timeout (1h30m) allows", `stopped in step "unit"`, "Raise spec.timeout", "\ntest 17 of 90"},
 		},
 		"the timeout, while artifacts are uploaded": {
-			job: deadline, pods: pods(terminated("unit", 0, "Completed", ""), running(contract.ContainerReport, -time.Minute)),
+			job: deadline, pods: pods(terminated("unit", 0, "Completed", ""), running(podcontract.ContainerReport, -time.Minute)),
 			kind: failed, says: []string{"stopped in the operator's container codepipeline-report"},
 		},
 		"the timeout, before a step got its image": {
@@ -255,21 +254,21 @@ func TestEndings(t *testing.T) {
 			kind: misset, says: []string{"was refused on node node-a: SysctlForbidden", "Correct what the pod asks for"},
 		},
 
-		// The product's own containers.
+		// The wrapper containers.
 		"the fetch container says why": {
-			job: backoff, pods: pods(ours(contract.ContainerFetch, result.Envelope{Failure: &result.Failure{Type: "RevisionUnavailable", Message: `input artifact "source": no such key`}})),
+			job: backoff, pods: pods(ours(podcontract.ContainerFetch, podcontract.Envelope{Failure: &podcontract.Failure{Type: "RevisionUnavailable", Message: `input artifact "source": no such key`}})),
 			kind: v1alpha1.FailureRevisionUnavailable, says: []string{`input artifact "source": no such key`},
 		},
 		"the fetch container runs out of memory": {
-			job: backoff, pods: pods(terminated(contract.ContainerFetch, 137, "OOMKilled", ""), limited(contract.ContainerFetch, "256Mi")),
+			job: backoff, pods: pods(terminated(podcontract.ContainerFetch, 137, "OOMKilled", ""), limited(podcontract.ContainerFetch, "256Mi")),
 			kind: unavailable, says: []string{"the container codepipeline-fetch ended without saying why: exit code 137 (OOMKilled)", "256Mi", "Retry the action"},
 		},
 		"the report container panics": {
-			job: backoff, pods: pods(terminated(contract.ContainerReport, 2, "Error", "panic: nil map")),
+			job: backoff, pods: pods(terminated(podcontract.ContainerReport, 2, "Error", "panic: nil map")),
 			kind: unavailable, says: []string{"the container codepipeline-report ended without saying why: exit code 2", "Retry the action", "\npanic: nil map"},
 		},
 		"the report container is evicted": {
-			job: backoff, pods: pods(evicted("The node was low on resource: memory. "), terminated(contract.ContainerReport, 137, "Error", "")),
+			job: backoff, pods: pods(evicted("The node was low on resource: memory. "), terminated(podcontract.ContainerReport, 137, "Error", "")),
 			kind: unavailable, says: []string{"lost in the operator's container codepipeline-report: Evicted: The node was low on resource: memory"},
 		},
 
@@ -317,7 +316,7 @@ func TestStepsWhoseStatusDoesNotTell(t *testing.T) {
 		"a step that does not":             {pods(terminated("unit", 3, "Error", "")), &StepLog{"pod-1", "unit"}},
 		"a step that ran out of memory":    {pods(terminated("unit", 137, "OOMKilled", "")), &StepLog{"pod-1", "unit"}},
 		"a step that was never started":    {pods(terminated("unit", 128, "StartError", "")), nil},
-		"the product's own":                {pods(terminated(contract.ContainerReport, 2, "Error", "")), nil},
+		"a wrapper container":               {pods(terminated(podcontract.ContainerReport, 2, "Error", "")), nil},
 		"a step whose pod was taken away":  {pods(evicted("low"), terminated("unit", 137, "Error", "")), nil},
 		"a step of which nobody knows why": {nil, nil},
 	} {
@@ -510,7 +509,7 @@ func unschedulable(age time.Duration) podChange {
 func has(name string, state corev1.ContainerState) podChange {
 	return func(pod *corev1.Pod) {
 		status := corev1.ContainerStatus{Name: name, Image: "work:1", State: state}
-		if name == contract.ContainerReport {
+		if name == podcontract.ContainerReport {
 			pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, status)
 			return
 		}
@@ -540,7 +539,7 @@ func waitingFor(name, reason, message string) podChange {
 	return has(name, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}})
 }
 
-func ours(name string, envelope result.Envelope) podChange {
+func ours(name string, envelope podcontract.Envelope) podChange {
 	content, err := json.Marshal(envelope)
 	if err != nil {
 		panic(err)
@@ -548,7 +547,7 @@ func ours(name string, envelope result.Envelope) podChange {
 	return terminated(name, 1, "Error", string(content))
 }
 
-func reported(envelope result.Envelope) podChange {
+func reported(envelope podcontract.Envelope) podChange {
 	content, err := json.Marshal(envelope)
 	if err != nil {
 		panic(err)
@@ -557,7 +556,7 @@ func reported(envelope result.Envelope) podChange {
 }
 
 func reportedText(message string) podChange {
-	return terminated(contract.ContainerReport, 0, "Completed", message)
+	return terminated(podcontract.ContainerReport, 0, "Completed", message)
 }
 
 func limited(name, memory string) podChange {

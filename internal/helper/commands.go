@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // command decides which files are to be written.
@@ -50,16 +50,16 @@ type file struct {
 func line(name, text string) file { return file{name, []byte(text + "\n")} }
 
 func progress(g given) ([]file, error) {
-	files := []file{line(result.FilePercentComplete, g.args[0])}
+	files := []file{line(podcontract.FilePercentComplete, g.args[0])}
 	if len(g.args) == 1 {
 		return files, nil
 	}
-	told, err := g.text(result.FileSummary, g.args[1])
+	told, err := g.text(podcontract.FileSummary, g.args[1])
 	return append(files, told), err
 }
 
 func summary(g given) ([]file, error) {
-	told, err := g.text(result.FileSummary, g.args[0])
+	told, err := g.text(podcontract.FileSummary, g.args[0])
 	return []file{told}, err
 }
 
@@ -68,24 +68,24 @@ func (g given) text(name, arg string) (file, error) {
 	if arg != fromStdin {
 		return line(name, arg), nil
 	}
-	content, err := result.Read(name, g.stdin)
+	content, err := podcontract.ReadResultFile(name, g.stdin)
 	return file{name, content}, err
 }
 
 func externalID(g given) ([]file, error) {
-	told, err := g.text(result.FileExternalExecutionID, g.args[0])
+	told, err := g.text(podcontract.FileExternalExecutionID, g.args[0])
 	return []file{told}, err
 }
 
 func continuation(g given) ([]file, error) {
-	told, err := g.text(result.FileContinuationToken, g.args[0])
+	told, err := g.text(podcontract.FileContinuationToken, g.args[0])
 	return []file{told}, err
 }
 
 // output adds variables to those there are. One that is there already gets the
 // new value: a later step knows better.
 func output(g given) ([]file, error) {
-	before, err := g.folder.read(result.FileOutputVariables)
+	before, err := g.folder.read(podcontract.FileOutputVariables)
 	if err != nil {
 		return nil, err
 	}
@@ -103,18 +103,18 @@ func output(g given) ([]file, error) {
 		}
 		fmt.Fprintf(&content, "%s=%s\n", key, variables[key])
 	}
-	return []file{{result.FileOutputVariables, []byte(content.String())}}, nil
+	return []file{{podcontract.FileOutputVariables, []byte(content.String())}}, nil
 }
 
 // variables reads those of the command line as the lines of a file are read.
-func (g given) variables() (result.Result, error) {
-	var taken result.Result
+func (g given) variables() (podcontract.Result, error) {
+	var taken podcontract.Result
 	if slices.Equal(g.args, []string{fromStdin}) {
-		content, err := result.Read(result.FileOutputVariables, g.stdin)
+		content, err := podcontract.ReadResultFile(podcontract.FileOutputVariables, g.stdin)
 		if err != nil {
 			return taken, err
 		}
-		return taken, taken.Take(result.FileOutputVariables, content)
+		return taken, taken.Take(podcontract.FileOutputVariables, content)
 	}
 	for _, arg := range g.args {
 		key, value, found := strings.Cut(arg, "=")
@@ -125,7 +125,7 @@ func (g given) variables() (result.Result, error) {
 			return taken, err
 		}
 	}
-	return taken, taken.Take(result.FileOutputVariables, []byte(strings.Join(g.args, "\n")))
+	return taken, taken.Take(podcontract.FileOutputVariables, []byte(strings.Join(g.args, "\n")))
 }
 
 func hasRoom(key, value string) error {
@@ -133,11 +133,11 @@ func hasRoom(key, value string) error {
 		return nil
 	}
 	return fmt.Errorf("the value of %.50q has a line break, for which %s has no room: encode it, or write %s",
-		key, result.FileOutputVariables, result.FileResult)
+		key, podcontract.FileOutputVariables, podcontract.FileResult)
 }
 
 func revision(g given) ([]file, error) {
-	var found result.Revision
+	var found podcontract.Revision
 	flags := flag.NewFlagSet("revision", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // its error is printed as all are
 	flags.StringVar(&found.RevisionSummary, "summary", "", "")
@@ -157,18 +157,18 @@ func revision(g given) ([]file, error) {
 	}
 	found.Revision, found.ChangeIdentifier = flags.Arg(0), flags.Arg(1)
 	if found.RevisionSummary == fromStdin {
-		told, err := g.text(result.FileSummary, fromStdin)
+		told, err := g.text(podcontract.FileSummary, fromStdin)
 		if err != nil {
 			return nil, err
 		}
 		found.RevisionSummary = strings.TrimSpace(string(told.content))
 	}
 	if !utf8.ValidString(found.Revision + found.ChangeIdentifier + found.RevisionSummary) {
-		return nil, fmt.Errorf("%s: not UTF-8", result.FileRevision) // the encoder would replace what is not
+		return nil, fmt.Errorf("%s: not UTF-8", podcontract.FileRevision) // the encoder would replace what is not
 	}
 	content, err := json.Marshal(found)
 	if err != nil {
 		return nil, fmt.Errorf("encode the revision: %w", err)
 	}
-	return []file{{result.FileRevision, content}}, nil
+	return []file{{podcontract.FileRevision, content}}, nil
 }

@@ -7,8 +7,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // folder is the result folder, locked against other helpers: steps and
@@ -23,7 +22,7 @@ type folder struct {
 func openFolder(name string) (*folder, error) {
 	root, err := os.OpenRoot(name)
 	if err != nil {
-		return nil, fmt.Errorf("open the result folder, which $%s names: %w", contract.EnvResult, err)
+		return nil, fmt.Errorf("open the result folder, which $%s names: %w", podcontract.EnvResult, err)
 	}
 	lock, err := root.Open(".")
 	if err == nil {
@@ -41,9 +40,9 @@ func (f *folder) close() {
 }
 
 // read is what a result file says, which says nothing when it is not there.
-func (f *folder) read(name string) (result.Result, error) {
-	var found result.Result
-	content, err := result.ReadFile(result.NewFolder(f.root), name)
+func (f *folder) read(name string) (podcontract.Result, error) {
+	var found podcontract.Result
+	content, err := podcontract.OpenResultFile(podcontract.NewResultFolder(f.root), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return found, nil
 	}
@@ -55,17 +54,17 @@ func (f *folder) read(name string) (result.Result, error) {
 
 // excludes are the files that may not have content beside each other.
 var excludes = map[string]string{
-	result.FileContinuationToken: result.FileOutputVariables,
-	result.FileOutputVariables:   result.FileContinuationToken,
+	podcontract.FileContinuationToken: podcontract.FileOutputVariables,
+	podcontract.FileOutputVariables:   podcontract.FileContinuationToken,
 }
 
 // check holds files to the rules that the end of the work will hold them to.
 func (f *folder) check(files []file) error {
-	if _, err := f.root.Lstat(result.FileResult); err == nil {
-		return fmt.Errorf("%s is there, beside which there may be no other file: write all results into it, or remove it", result.FileResult)
+	if _, err := f.root.Lstat(podcontract.FileResult); err == nil {
+		return fmt.Errorf("%s is there, beside which there may be no other file: write all results into it, or remove it", podcontract.FileResult)
 	}
 	for _, one := range files {
-		var beside result.Result
+		var beside podcontract.Result
 		if other, any := excludes[one.name]; any {
 			found, err := f.read(other)
 			if err != nil {

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // Exit codes.
@@ -102,7 +102,7 @@ func (p Program) readStdin(args []string) (io.Reader, error) {
 	if !slices.Contains(args, fromStdin) {
 		return nil, nil
 	}
-	content, err := io.ReadAll(io.LimitReader(p.Stdin, result.MaxFile+1))
+	content, err := io.ReadAll(io.LimitReader(p.Stdin, podcontract.MaxResultFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("read standard input: %w", err)
 	}

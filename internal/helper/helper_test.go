@@ -16,7 +16,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // step is a step with its result folder.
@@ -242,7 +242,7 @@ func TestManyAtATimeLoseNothing(t *testing.T) {
 		})
 	}
 	group.Wait()
-	given, err := result.ParseFiles(os.DirFS(s.folder))
+	given, err := podcontract.ParseResultFiles(os.DirFS(s.folder))
 	s.Expect(err).NotTo(HaveOccurred())
 	s.Expect(given.OutputVariables).To(HaveLen(many))
 }

@@ -19,7 +19,7 @@ import (
 
 // Options are what a Job needs beside the objects it is made from.
 type Options struct {
-	// RunnerImage is the image with the product's own program for pods.
+	// RunnerImage is the image with the operator's program for pods.
 	RunnerImage string
 	// RunnerEnv is the environment of the containers that move artifacts, such as
 	// the SDK's endpoint overrides.

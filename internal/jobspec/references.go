@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // reference matches $(group.name). A name without a dot is Kubernetes' own
@@ -47,19 +47,19 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 		value, set := job.Spec.Configuration[property.Name]
 		switch {
 		case property.Secret:
-			s.explained[name] = "the property is secret: use the environment variable " + contract.EnvConfig(property.Name) + " in the step"
+			s.explained[name] = "the property is secret: use the environment variable " + podcontract.EnvConfig(property.Name) + " in the step"
 		case set:
 			s.values[name] = string(value)
 		default:
 			s.explained[name] = "the pipeline's action does not set this optional property: set it, or use the environment variable " +
-				contract.EnvConfig(property.Name) + ", which is then absent"
+				podcontract.EnvConfig(property.Name) + ", which is then absent"
 		}
 	}
 	for _, artifact := range job.Spec.InputArtifacts {
-		s.values["input."+artifact.Name] = contract.InputDir + "/" + artifact.Name
+		s.values["input."+artifact.Name] = podcontract.InputDir + "/" + artifact.Name
 	}
 	for _, artifact := range job.Spec.OutputArtifacts {
-		s.values["output."+artifact.Name] = contract.OutputDir + "/" + artifact.Name
+		s.values["output."+artifact.Name] = podcontract.OutputDir + "/" + artifact.Name
 	}
 	return s
 }

@@ -9,8 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // checkReserved refuses what would give a template's containers the job's Secret, in
@@ -51,8 +51,8 @@ func (c *reservedCheck) refuse(is bool, field, why string) {
 }
 
 func (c *reservedCheck) name(name, field string) {
-	c.refuse(strings.HasPrefix(name, contract.ContainerPrefix), field+".name",
-		fmt.Sprintf("must not begin with %q: such names are the operator's own", contract.ContainerPrefix))
+	c.refuse(strings.HasPrefix(name, podcontract.ContainerPrefix), field+".name",
+		fmt.Sprintf("must not begin with %q: such names are the operator's own", podcontract.ContainerPrefix))
 }
 
 func (c *reservedCheck) secretName(name, field string) {
@@ -64,8 +64,8 @@ func (c *reservedCheck) container(container *corev1.Container, field string) {
 	for i, mount := range container.VolumeMounts {
 		at := fmt.Sprintf("%s.volumeMounts[%d]", field, i)
 		c.name(mount.Name, at)
-		below := strings.HasPrefix(filepath.Clean(mount.MountPath)+"/", contract.Root+"/")
-		c.refuse(below, at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share is there", contract.Root))
+		below := strings.HasPrefix(filepath.Clean(mount.MountPath)+"/", podcontract.Root+"/")
+		c.refuse(below, at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share is there", podcontract.Root))
 	}
 	for i, variable := range container.Env {
 		if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil {
@@ -102,8 +102,8 @@ func checkArtifacts(job *v1alpha1.PipelineJob) error {
 		artifacts []v1alpha1.Artifact
 		variable  func(string) string
 	}{
-		{"input", job.Spec.InputArtifacts, contract.EnvInput},
-		{"output", job.Spec.OutputArtifacts, contract.EnvOutput},
+		{"input", job.Spec.InputArtifacts, podcontract.EnvInput},
+		{"output", job.Spec.OutputArtifacts, podcontract.EnvOutput},
 	} {
 		byVariable := map[string]string{}
 		for _, artifact := range kind.artifacts {

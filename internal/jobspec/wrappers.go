@@ -9,9 +9,9 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 const (
@@ -34,7 +34,7 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	steps := slices.Concat(pod.InitContainers, pod.Containers)
 	for i := range steps {
 		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
-		steps[i].VolumeMounts = append(steps[i].VolumeMounts, corev1.VolumeMount{Name: sharedVolume, MountPath: contract.Root})
+		steps[i].VolumeMounts = append(steps[i].VolumeMounts, corev1.VolumeMount{Name: sharedVolume, MountPath: podcontract.Root})
 		// What steps print that know secrets stays in their logs, and out of the
 		// status of the pod: see Failure.Log.
 		if steps[i].TerminationMessagePolicy == "" && len(job.Spec.SecretConfiguration) == 0 {
@@ -46,9 +46,9 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 		steps = slices.Insert(steps, 0, progressContainer(options))
 	}
 	limit := envelopeLimit(len(steps) + 2)
-	fetch := transferContainer(contract.ContainerFetch, "fetch", limit, job, options)
+	fetch := transferContainer(podcontract.ContainerFetch, "fetch", limit, job, options)
 	fetch.Command = append(fetch.Command, options.FetchArgs...)
-	report := transferContainer(contract.ContainerReport, "report", limit, job, options)
+	report := transferContainer(podcontract.ContainerReport, "report", limit, job, options)
 	pod.InitContainers = append([]corev1.Container{fetch}, steps...)
 	pod.Containers = []corev1.Container{report}
 	shareGroup(pod)
@@ -87,9 +87,9 @@ func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.Pi
 	container.Env = options.RunnerEnv
 	container.Resources = resources("10m", "64Mi", "256Mi")
 	if HasArtifacts(job) {
-		container.Command = append(container.Command, "--handover="+contract.HandoverFile)
+		container.Command = append(container.Command, "--handover="+podcontract.HandoverFile)
 		container.VolumeMounts = append(container.VolumeMounts,
-			corev1.VolumeMount{Name: handoverVolume, MountPath: contract.HandoverDir, ReadOnly: true})
+			corev1.VolumeMount{Name: handoverVolume, MountPath: podcontract.HandoverDir, ReadOnly: true})
 	}
 	return container
 }
@@ -98,14 +98,14 @@ func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.Pi
 // nobody, so it gets neither the handover nor the environment for the SDK, and
 // it only reads what steps write.
 func progressContainer(options Options) corev1.Container {
-	container := runnerContainer(contract.ContainerProgress, options, "progress")
+	container := runnerContainer(podcontract.ContainerProgress, options, "progress")
 	container.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
 	container.Resources = resources("5m", "16Mi", "64Mi")
 	container.VolumeMounts[0].ReadOnly = true
 	return container
 }
 
-// runnerContainer is one of the product's own containers, with the shared
+// runnerContainer is one of the wrapper containers, with the shared
 // volume. It satisfies the restricted Pod Security Standard.
 func runnerContainer(name string, options Options, command ...string) corev1.Container {
 	return corev1.Container{
@@ -113,7 +113,7 @@ func runnerContainer(name string, options Options, command ...string) corev1.Con
 		Image:           options.RunnerImage,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Command:         append([]string{"/runner"}, command...),
-		VolumeMounts:    []corev1.VolumeMount{{Name: sharedVolume, MountPath: contract.Root}},
+		VolumeMounts:    []corev1.VolumeMount{{Name: sharedVolume, MountPath: podcontract.Root}},
 		SecurityContext: &corev1.SecurityContext{
 			RunAsNonRoot:             ptr.To(true),
 			RunAsUser:                ptr.To[int64](runnerUser),
@@ -141,8 +141,8 @@ func resources(cpu, memory, memoryLimit string) corev1.ResourceRequirements {
 func handover(job *v1alpha1.PipelineJob) corev1.Volume {
 	return corev1.Volume{Name: handoverVolume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 		SecretName: naming.SecretName(job),
-		Items:      []corev1.KeyToPath{{Key: contract.HandoverKey, Path: contract.HandoverKey}},
-		// Only the product's containers mount it, and they run as runnerUser,
+		Items:      []corev1.KeyToPath{{Key: podcontract.HandoverKey, Path: podcontract.HandoverKey}},
+		// Only the wrapper containers mount it, and they run as runnerUser,
 		// who is neither the owner nor in the group of the file.
 		DefaultMode: ptr.To[int32](0o444),
 	}}}
@@ -152,27 +152,27 @@ func handover(job *v1alpha1.PipelineJob) corev1.Volume {
 // own may refer to it.
 func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run) []corev1.EnvVar {
 	env := []corev1.EnvVar{
-		literal(contract.EnvJobID, job.Spec.Job.ID),
-		literal(contract.EnvPipelineName, job.Spec.Pipeline.Name),
-		literal(contract.EnvPipelineExecutionID, job.Spec.Pipeline.ExecutionID),
-		literal(contract.EnvStage, job.Spec.Pipeline.Stage),
-		literal(contract.EnvAction, job.Spec.Pipeline.Action),
-		literal(contract.EnvActionExecutionID, job.Spec.Pipeline.ActionExecutionID),
-		literal(contract.EnvRegion, action.Spec.AWS.Region),
-		literal(contract.EnvAccountID, job.Spec.AccountID),
-		literal(contract.EnvResult, contract.ResultDir),
-		literal(contract.EnvHelper, contract.HelperFile),
+		literal(podcontract.EnvJobID, job.Spec.Job.ID),
+		literal(podcontract.EnvPipelineName, job.Spec.Pipeline.Name),
+		literal(podcontract.EnvPipelineExecutionID, job.Spec.Pipeline.ExecutionID),
+		literal(podcontract.EnvStage, job.Spec.Pipeline.Stage),
+		literal(podcontract.EnvAction, job.Spec.Pipeline.Action),
+		literal(podcontract.EnvActionExecutionID, job.Spec.Pipeline.ActionExecutionID),
+		literal(podcontract.EnvRegion, action.Spec.AWS.Region),
+		literal(podcontract.EnvAccountID, job.Spec.AccountID),
+		literal(podcontract.EnvResult, podcontract.ResultDir),
+		literal(podcontract.EnvHelper, podcontract.HelperFile),
 	}
 	if run.ContinuationToken != "" {
-		env = append(env, literal(contract.EnvContinuationToken, run.ContinuationToken))
+		env = append(env, literal(podcontract.EnvContinuationToken, run.ContinuationToken))
 	}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {
 		if value, set := job.Spec.Configuration[property.Name]; set {
-			env = append(env, literal(contract.EnvConfig(property.Name), string(value)))
+			env = append(env, literal(podcontract.EnvConfig(property.Name), string(value)))
 		}
 	}
 	for _, name := range job.Spec.SecretConfiguration {
-		env = append(env, corev1.EnvVar{Name: contract.EnvConfig(name), ValueFrom: &corev1.EnvVarSource{
+		env = append(env, corev1.EnvVar{Name: podcontract.EnvConfig(name), ValueFrom: &corev1.EnvVarSource{
 			SecretKeyRef: &corev1.SecretKeySelector{
 				LocalObjectReference: corev1.LocalObjectReference{Name: naming.SecretName(job)},
 				Key:                  naming.SecretConfigKey(name),
@@ -180,10 +180,10 @@ func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alp
 		}})
 	}
 	for _, artifact := range job.Spec.InputArtifacts {
-		env = append(env, literal(contract.EnvInput(artifact.Name), contract.InputDir+"/"+artifact.Name))
+		env = append(env, literal(podcontract.EnvInput(artifact.Name), podcontract.InputDir+"/"+artifact.Name))
 	}
 	for _, artifact := range job.Spec.OutputArtifacts {
-		env = append(env, literal(contract.EnvOutput(artifact.Name), contract.OutputDir+"/"+artifact.Name))
+		env = append(env, literal(podcontract.EnvOutput(artifact.Name), podcontract.OutputDir+"/"+artifact.Name))
 	}
 	return env
 }

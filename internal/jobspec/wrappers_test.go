@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // wrapped is a pod of one sidecar and as many steps as named.
@@ -23,7 +23,7 @@ func wrapped(progress bool, steps ...string) *corev1.PodSpec {
 		pod.Containers = append(pod.Containers, step(name, "make "+name))
 	}
 	options := Options{RunnerImage: "operator:1", RunnerEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}
-	wrapSteps(pod, []corev1.EnvVar{literal(contract.EnvResult, contract.ResultDir)}, sampleJob(), options, progress)
+	wrapSteps(pod, []corev1.EnvVar{literal(podcontract.EnvResult, podcontract.ResultDir)}, sampleJob(), options, progress)
 	return pod
 }
 
@@ -44,9 +44,9 @@ func TestAPodWhoseProgressIsFollowed(t *testing.T) {
 func TestTheProgressContainerComesBetweenFetchAndTheSteps(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(names(wrapped(true, "compile", "check").InitContainers)).To(Equal(
-		[]string{contract.ContainerFetch, contract.ContainerProgress, "db", "compile", "check"}))
+		[]string{podcontract.ContainerFetch, podcontract.ContainerProgress, "db", "compile", "check"}))
 	g.Expect(names(wrapped(false, "compile", "check").InitContainers)).To(Equal(
-		[]string{contract.ContainerFetch, "db", "compile", "check"}))
+		[]string{podcontract.ContainerFetch, "db", "compile", "check"}))
 }
 
 func TestLimitsOfArtifactsGoToTheContainerThatUnpacksThem(t *testing.T) {
@@ -95,7 +95,7 @@ func TestTheProgressContainerIsANativeSidecar(t *testing.T) {
 	sidecar := wrapped(true, "compile").InitContainers[1]
 	g.Expect(sidecar.RestartPolicy).To(HaveValue(Equal(corev1.ContainerRestartPolicyAlways)))
 	g.Expect(sidecar.Env).To(BeEmpty(), "neither a step's nor the SDK's")
-	g.Expect(sidecar.VolumeMounts).To(Equal([]corev1.VolumeMount{{Name: sharedVolume, MountPath: contract.Root, ReadOnly: true}}))
+	g.Expect(sidecar.VolumeMounts).To(Equal([]corev1.VolumeMount{{Name: sharedVolume, MountPath: podcontract.Root, ReadOnly: true}}))
 }
 
 // TestTheProgressContainerCountsForTheEnvelope: the kubelet divides its 12 KiB
@@ -134,5 +134,5 @@ func TestNoProgressIsFollowedUnlessAskedFor(t *testing.T) {
 	g := NewWithT(t)
 	built, err := Build(sampleAction(step("compile")), sampleJob(), v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(names(built.Spec.Template.Spec.InitContainers)).To(Equal([]string{contract.ContainerFetch, "compile"}))
+	g.Expect(names(built.Spec.Template.Spec.InitContainers)).To(Equal([]string{podcontract.ContainerFetch, "compile"}))
 }

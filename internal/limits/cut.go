@@ -12,7 +12,7 @@ const ellipsis = "…"
 // if anything was cut. Invalid UTF-8 is replaced, because AWS and Kubernetes take
 // JSON.
 func Cut(text string, limit int) string {
-	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	text = valid(text)
 	if utf8.RuneCountInString(text) <= limit {
 		return text
 	}
@@ -24,7 +24,7 @@ func Cut(text string, limit int) string {
 
 // CutBytes is Cut for a limit in bytes. It cuts between characters.
 func CutBytes(text string, limit int) string {
-	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	text = valid(text)
 	if len(text) <= limit {
 		return text
 	}
@@ -41,7 +41,7 @@ func CutBytes(text string, limit int) string {
 // CutMiddle is Cut for a text that says at its beginning what happened and at its
 // end what to do: it keeps both.
 func CutMiddle(text string, limit int) string {
-	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	text = valid(text)
 	runes := []rune(text)
 	if len(runes) <= limit {
 		return text
@@ -58,7 +58,7 @@ func CutMiddle(text string, limit int) string {
 // lines from the end as fit, below a line with an ellipsis, or the end of the last
 // line if that alone is too long.
 func CutFront(log string, limit int) string {
-	log = strings.ToValidUTF8(log, string(utf8.RuneError))
+	log = valid(log)
 	runes := []rune(log)
 	if len(runes) <= limit {
 		return log
@@ -77,4 +77,12 @@ func CutFront(log string, limit int) string {
 		return mark + whole
 	}
 	return ellipsis + kept
+}
+
+// valid replaces each invalid byte, as encoding/json does.
+func valid(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	return string([]rune(text))
 }

@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
@@ -26,7 +26,7 @@ func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
 // failureOf classifies an error for the runner's envelope.
-func failureOf(err error) result.Failure {
+func failureOf(err error) podcontract.Failure {
 	kind := systemUnavailable
 	var known *failure
 	var refused *archive.RefusedError
@@ -38,7 +38,7 @@ func failureOf(err error) result.Failure {
 	case s3store.IsAccessDenied(err):
 		kind = permissionError
 	}
-	return result.Failure{Type: kind, Message: err.Error() + remedy(kind, err)}
+	return podcontract.Failure{Type: kind, Message: err.Error() + remedy(kind, err)}
 }
 
 // remedy says what the reader of a failure can do about it.

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
@@ -23,11 +23,11 @@ func (o Options) fetch(ctx context.Context) error {
 		return err
 	}
 	if handover == nil {
-		handover = &contract.Handover{}
+		handover = &podcontract.Handover{}
 	}
-	folders := []string{o.path(contract.InputDir), o.path(contract.OutputDir), o.path(contract.ResultDir)}
+	folders := []string{o.path(podcontract.InputDir), o.path(podcontract.OutputDir), o.path(podcontract.ResultDir)}
 	for _, output := range handover.OutputArtifacts {
-		folders = append(folders, o.path(filepath.Join(contract.OutputDir, output.Name)))
+		folders = append(folders, o.path(filepath.Join(podcontract.OutputDir, output.Name)))
 	}
 	for _, folder := range folders {
 		if err := archive.MakeFolder(folder); err != nil {
@@ -47,8 +47,8 @@ func (o Options) fetch(ctx context.Context) error {
 	return nil
 }
 
-func (o Options) fetchOne(ctx context.Context, input contract.Artifact) error {
-	folder := o.path(filepath.Join(contract.InputDir, input.Name))
+func (o Options) fetchOne(ctx context.Context, input podcontract.Artifact) error {
+	folder := o.path(filepath.Join(podcontract.InputDir, input.Name))
 	err := o.withStore(ctx, func(store *s3store.Store) error { return o.unpack(ctx, store, input, folder) })
 	if err != nil {
 		return fmt.Errorf("input artifact %q: %w", input.Name, err)
@@ -57,7 +57,7 @@ func (o Options) fetchOne(ctx context.Context, input contract.Artifact) error {
 	return nil
 }
 
-func (o Options) unpack(ctx context.Context, store *s3store.Store, input contract.Artifact, folder string) error {
+func (o Options) unpack(ctx context.Context, store *s3store.Store, input podcontract.Artifact, folder string) error {
 	object, err := store.Open(ctx, locationOf(input))
 	if err != nil {
 		return err

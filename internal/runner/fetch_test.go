@@ -13,7 +13,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 func TestFetchMakesFoldersThatEveryUserMayWrite(t *testing.T) {
@@ -91,7 +91,7 @@ func TestFetchNamesAFileByTheLastElementOfItsKey(t *testing.T) {
 	for key, name := range map[string]string{"builds/7/app.bin": "app.bin", "a/..b": "..b", "a/b/": "b"} {
 		p := newPod(t)
 		p.put(key, []byte("content"))
-		p.hand("KEY", []contract.Artifact{{Name: "src", Bucket: "bucket", ObjectKey: key}}, nil)
+		p.hand("KEY", []podcontract.Artifact{{Name: "src", Bucket: "bucket", ObjectKey: key}}, nil)
 		p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
 		p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "input/src", name))).To(Equal([]byte("content")))
 	}

@@ -9,11 +9,11 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // handover reads the handover. It returns nil if the job moves no artifacts.
-func (o Options) handover() (*contract.Handover, error) {
+func (o Options) handover() (*podcontract.Handover, error) {
 	if o.Handover == "" {
 		return nil, nil
 	}
@@ -24,7 +24,7 @@ func (o Options) handover() (*contract.Handover, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the handover: %w", err)
 	}
-	var handover contract.Handover
+	var handover podcontract.Handover
 	if err := json.Unmarshal(content, &handover); err != nil {
 		// The decoder's error may quote the content, which holds credentials.
 		return nil, errors.New("read the handover: it is not valid JSON")

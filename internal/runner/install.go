@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // install puts the helper where steps find it.
@@ -15,7 +15,7 @@ func (o Options) install() error {
 	if o.Helper == "" {
 		return nil
 	}
-	to := o.path(contract.HelperFile)
+	to := o.path(podcontract.HelperFile)
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return fmt.Errorf("make the folder of the helper for steps: %w", err)
 	}

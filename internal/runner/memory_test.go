@@ -19,7 +19,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
@@ -193,12 +193,12 @@ func newWorkshop(t *testing.T, runner string) *workshop {
 // hand names the objects that become input artifacts of the same names, and
 // the object that the output artifact becomes.
 func (w *workshop) hand(inputs []string, output string) {
-	handover := contract.Handover{
-		Region: "eu-west-1", OutputArtifacts: []contract.Artifact{{Name: "app", Bucket: "bucket", ObjectKey: output}},
-		Credentials: contract.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"},
+	handover := podcontract.Handover{
+		Region: "eu-west-1", OutputArtifacts: []podcontract.Artifact{{Name: "app", Bucket: "bucket", ObjectKey: output}},
+		Credentials: podcontract.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"},
 	}
 	for _, key := range inputs {
-		handover.InputArtifacts = append(handover.InputArtifacts, contract.Artifact{Name: key, Bucket: "bucket", ObjectKey: key})
+		handover.InputArtifacts = append(handover.InputArtifacts, podcontract.Artifact{Name: key, Bucket: "bucket", ObjectKey: key})
 	}
 	content, err := json.Marshal(handover)
 	w.Expect(err).NotTo(HaveOccurred())

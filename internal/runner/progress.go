@@ -7,8 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 const (
@@ -52,8 +51,8 @@ type follower struct {
 	// another one could go unseen.
 	again  bool
 	warned bool
-	said   result.Progress
-	told   result.Progress
+	said   podcontract.Progress
+	told   podcontract.Progress
 	toldAt time.Time
 }
 
@@ -67,7 +66,7 @@ func (f *follower) look() error {
 	if f.said.Equal(f.told) || now.Sub(f.toldAt) < lineEvery {
 		return nil
 	}
-	if _, err := f.options.Stdout.Write(result.ProgressLine(f.said)); err != nil {
+	if _, err := f.options.Stdout.Write(podcontract.ProgressLine(f.said)); err != nil {
 		return fmt.Errorf("write the progress: %w", err)
 	}
 	f.told, f.toldAt = f.said, now
@@ -77,7 +76,7 @@ func (f *follower) look() error {
 // read reads the result files anew. A folder that is not there says nothing.
 func (f *follower) read() error {
 	f.watch.release()
-	folder, err := f.options.open(contract.ResultDir)
+	folder, err := f.options.open(podcontract.ResultDir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -85,14 +84,14 @@ func (f *follower) read() error {
 		return err
 	}
 	f.watch.hold(folder) // before they are read: what is written in between is seen as a change
-	read, err := result.ParseProgress(result.NewFolder(folder))
+	read, err := podcontract.ParseProgress(podcontract.NewResultFolder(folder))
 	f.said = newer(f.said, read)
 	return errors.Join(err, folder.Close())
 }
 
 // newer is what was said before, with what is said now in its place. A file
 // that says nothing may be one that a shell has just emptied to write it anew.
-func newer(before, now result.Progress) result.Progress {
+func newer(before, now podcontract.Progress) podcontract.Progress {
 	if now.PercentComplete == nil {
 		now.PercentComplete = before.PercentComplete
 	}
@@ -112,5 +111,5 @@ func (f *follower) warn(err error) {
 		return
 	}
 	f.warned = true
-	f.options.Log.Warn("Can't read all of the progress", "folder", contract.ResultDir, "error", err)
+	f.options.Log.Warn("Can't read all of the progress", "folder", podcontract.ResultDir, "error", err)
 }

@@ -17,7 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // following is a pod whose progress is followed, one look at a time.
@@ -307,9 +307,9 @@ func TestProgressFollowsUntilTheContextEnds(t *testing.T) {
 
 	expectLast := func(want string) {
 		t.Helper()
-		f.g.Eventually(func() (*result.Progress, error) {
+		f.g.Eventually(func() (*podcontract.Progress, error) {
 			f.clock.Step(lookEvery)
-			return result.LastProgress(strings.NewReader(stdout.String()))
+			return podcontract.LastProgress(strings.NewReader(stdout.String()))
 		}, 10*time.Second, time.Millisecond).Should(HaveValue(HaveField("Summary", want)))
 	}
 	f.makeFolder()

@@ -8,8 +8,7 @@ import (
 	"os"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
@@ -36,7 +35,7 @@ func (o Options) report(ctx context.Context) error {
 			}
 		}
 	}
-	envelope, err := result.Wrap(given, o.EnvelopeLimit, o.Stdout)
+	envelope, err := podcontract.WrapResult(given, o.EnvelopeLimit, o.Stdout)
 	if err != nil {
 		return err
 	}
@@ -44,17 +43,17 @@ func (o Options) report(ctx context.Context) error {
 }
 
 // result reads the result files. A folder that a step has removed holds none.
-func (o Options) result() (result.Result, error) {
-	folder, err := o.open(contract.ResultDir)
+func (o Options) result() (podcontract.Result, error) {
+	folder, err := o.open(podcontract.ResultDir)
 	if errors.Is(err, os.ErrNotExist) {
-		return result.Result{}, nil
+		return podcontract.Result{}, nil
 	}
 	if err != nil {
-		return result.Result{}, fmt.Errorf("the result folder %s: %w", contract.ResultDir, err)
+		return podcontract.Result{}, fmt.Errorf("the result folder %s: %w", podcontract.ResultDir, err)
 	}
-	given, err := result.ParseFiles(result.NewFolder(folder))
+	given, err := podcontract.ParseResultFiles(podcontract.NewResultFolder(folder))
 	if err := errors.Join(err, folder.Close()); err != nil {
-		return result.Result{}, fmt.Errorf("the result folder %s: %w", contract.ResultDir, err)
+		return podcontract.Result{}, fmt.Errorf("the result folder %s: %w", podcontract.ResultDir, err)
 	}
 	return given, nil
 }
@@ -83,8 +82,8 @@ func openFolder(shared *os.Root, name string) (*os.Root, error) {
 
 var errLink = errors.New("it is a symbolic link")
 
-func (o Options) upload(ctx context.Context, output contract.Artifact, mayBeMissing bool) error {
-	inPod := contract.OutputDir + "/" + output.Name
+func (o Options) upload(ctx context.Context, output podcontract.Artifact, mayBeMissing bool) error {
+	inPod := podcontract.OutputDir + "/" + output.Name
 	folder, err := o.open(inPod)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && mayBeMissing:

@@ -15,7 +15,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 func TestReportUploadsAndGivesTheResult(t *testing.T) {
@@ -25,7 +25,7 @@ func TestReportUploadsAndGivesTheResult(t *testing.T) {
 	p.write("output/docs/index", "d")
 	p.write("result/summary", "well done")
 	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
-	p.g.Expect(p.envelope().Result).To(HaveValue(Equal(result.Result{Summary: "well done"})))
+	p.g.Expect(p.envelope().Result).To(HaveValue(Equal(podcontract.Result{Summary: "well done"})))
 	p.g.Expect(p.unzip("pipe/app/k.zip")).To(Equal(map[string]string{"bin/": "", "bin/run": "#!"}))
 	p.g.Expect(p.unzip("pipe/docs/k.zip")).To(Equal(map[string]string{"index": "d"}))
 	p.g.Expect(p.stdout.Len()).To(BeZero())
@@ -34,7 +34,7 @@ func TestReportUploadsAndGivesTheResult(t *testing.T) {
 func TestReportWithoutAnythingGivesAnEmptyResult(t *testing.T) {
 	p := newPod(t)
 	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
-	p.g.Expect(p.envelope().Result).To(HaveValue(Equal(result.Result{})))
+	p.g.Expect(p.envelope().Result).To(HaveValue(Equal(podcontract.Result{})))
 }
 
 func TestReportGivesALargeResultThroughStdout(t *testing.T) {
@@ -44,7 +44,7 @@ func TestReportGivesALargeResultThroughStdout(t *testing.T) {
 	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
 	pointer := p.envelope().Log
 	p.g.Expect(pointer).NotTo(BeNil())
-	given, err := result.FromLog(p.stdout, *pointer)
+	given, err := podcontract.ResultFromLog(p.stdout, *pointer)
 	p.g.Expect(err).NotTo(HaveOccurred())
 	p.g.Expect(given.OutputVariables).To(Equal(map[string]string{"K": value}))
 }

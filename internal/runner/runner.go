@@ -15,8 +15,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
@@ -53,7 +52,7 @@ func (o Options) conclude(err error) error {
 	if err == nil {
 		return nil
 	}
-	envelope, wrapErr := result.WrapFailure(failureOf(err), o.EnvelopeLimit)
+	envelope, wrapErr := podcontract.WrapFailure(failureOf(err), o.EnvelopeLimit)
 	return errors.Join(err, wrapErr, o.terminate(envelope))
 }
 
@@ -67,4 +66,4 @@ func (o Options) terminate(envelope []byte) error {
 func (o Options) path(inPod string) string { return filepath.Join(o.Root, below(inPod)) }
 
 // below returns a path of package contract relative to the shared volume.
-func below(inPod string) string { return strings.TrimPrefix(inPod, contract.Root+"/") }
+func below(inPod string) string { return strings.TrimPrefix(inPod, podcontract.Root+"/") }

@@ -25,8 +25,8 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
@@ -94,7 +94,7 @@ func newPod(t *testing.T) *pod {
 	p.g.Expect(os.Mkdir(root, 0o777)).To(Succeed())
 	p.options = Options{
 		Root: root, Handover: filepath.Join(base, "handover.json"), TerminationLog: filepath.Join(base, "termination-log"),
-		EnvelopeLimit: result.MaxTerminationMessage, Limits: archive.Limits{Bytes: 1 << 20, Entries: 100},
+		EnvelopeLimit: limits.TerminationMessage, Limits: archive.Limits{Bytes: 1 << 20, Entries: 100},
 		Stdout: p.stdout, Log: slog.New(slog.NewTextHandler(p.log, nil)), Renewal: 50 * time.Millisecond,
 		Retry: retryAtOnce(3),
 	}
@@ -102,11 +102,11 @@ func newPod(t *testing.T) *pod {
 	return p
 }
 
-func (p *pod) hand(accessKeyID string, inputs, outputs []contract.Artifact) {
+func (p *pod) hand(accessKeyID string, inputs, outputs []podcontract.Artifact) {
 	p.t.Helper()
-	content, err := json.Marshal(contract.Handover{
+	content, err := json.Marshal(podcontract.Handover{
 		JobID: "j", Region: "eu-west-1", InputArtifacts: inputs, OutputArtifacts: outputs,
-		Credentials: contract.Credentials{AccessKeyID: accessKeyID, SecretAccessKey: secretKey, SessionToken: sessionToken},
+		Credentials: podcontract.Credentials{AccessKeyID: accessKeyID, SecretAccessKey: secretKey, SessionToken: sessionToken},
 	})
 	p.g.Expect(err).NotTo(HaveOccurred())
 	// As the kubelet does it: at once.
@@ -128,12 +128,12 @@ func (p *pod) write(name, content string) {
 	p.g.Expect(os.WriteFile(file, []byte(content), 0o600)).To(Succeed())
 }
 
-func (p *pod) envelope() result.Envelope {
+func (p *pod) envelope() podcontract.Envelope {
 	p.t.Helper()
 	message, err := os.ReadFile(p.options.TerminationLog)
 	p.g.Expect(err).NotTo(HaveOccurred())
 	p.g.Expect(len(message)).To(BeNumerically("<=", p.options.EnvelopeLimit))
-	envelope, err := result.ParseEnvelope(string(message))
+	envelope, err := podcontract.ParseEnvelope(string(message))
 	p.g.Expect(err).NotTo(HaveOccurred())
 	p.expectNoSecrets(string(message))
 	return envelope
@@ -172,10 +172,10 @@ func s3Error(w http.ResponseWriter, status int, code string) bool {
 	return true
 }
 
-func inputs(names ...string) []contract.Artifact {
-	var found []contract.Artifact
+func inputs(names ...string) []podcontract.Artifact {
+	var found []podcontract.Artifact
 	for _, name := range names {
-		found = append(found, contract.Artifact{Name: name, Bucket: "bucket", ObjectKey: "pipe/" + name + "/k.zip"})
+		found = append(found, podcontract.Artifact{Name: name, Bucket: "bucket", ObjectKey: "pipe/" + name + "/k.zip"})
 	}
 	return found
 }

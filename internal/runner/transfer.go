@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
@@ -49,7 +49,7 @@ func (o Options) withStore(ctx context.Context, transfer func(*s3store.Store) er
 
 // credentials returns a function that reads the current credentials from the
 // handover, or returns the first ones if that fails.
-func (o Options) credentials(first contract.Credentials) func() s3store.Credentials {
+func (o Options) credentials(first podcontract.Credentials) func() s3store.Credentials {
 	return func() s3store.Credentials {
 		if handover, err := o.handover(); err == nil {
 			return s3store.Credentials(handover.Credentials)
@@ -58,13 +58,13 @@ func (o Options) credentials(first contract.Credentials) func() s3store.Credenti
 	}
 }
 
-func locationOf(a contract.Artifact) s3store.Location {
+func locationOf(a podcontract.Artifact) s3store.Location {
 	return s3store.Location{Bucket: a.Bucket, Key: a.ObjectKey}
 }
 
 // renewed waits for a handover with other credentials than old. It returns nil if
 // none arrives.
-func (o Options) renewed(ctx context.Context, old contract.Credentials) *contract.Handover {
+func (o Options) renewed(ctx context.Context, old podcontract.Credentials) *podcontract.Handover {
 	deadline := time.NewTimer(o.Renewal)
 	defer deadline.Stop()
 	ticker := time.NewTicker(time.Second)

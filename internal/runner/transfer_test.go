@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
@@ -21,7 +21,7 @@ func TestTheFirstPartThatIsReadAheadIsThere(t *testing.T) {
 func TestCredentialsAreThoseOfTheHandoverWhileItExists(t *testing.T) {
 	p := newPod(t)
 	p.hand("NEW", nil, nil)
-	first := contract.Credentials{AccessKeyID: "OLD", SecretAccessKey: "s", SessionToken: "t"}
+	first := podcontract.Credentials{AccessKeyID: "OLD", SecretAccessKey: "s", SessionToken: "t"}
 	credentials := p.options.credentials(first)
 	p.g.Expect(credentials().AccessKeyID).To(Equal("NEW"))
 	p.g.Expect(os.Remove(p.options.Handover)).To(Succeed())

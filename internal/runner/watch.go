@@ -4,7 +4,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // watch tells when something in the result folder may have changed. It holds
@@ -50,10 +50,10 @@ func (w *watch) hold(root *os.Root) {
 	if err != nil {
 		return
 	}
-	files := result.NewFolder(root)
+	files := podcontract.NewResultFolder(root)
 	// The folder comes first: a name that comes later is seen as a change.
 	w.held = append(w.held, held{folder, stampOf(folder)})
-	for _, name := range result.ProgressFiles() {
+	for _, name := range podcontract.ProgressFiles() {
 		if file, err := files.OpenFile(name); err == nil {
 			w.held = append(w.held, held{file, stampOf(file)})
 		}

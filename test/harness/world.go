@@ -37,8 +37,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 var (
@@ -256,12 +255,12 @@ func (w *World) RunningJob(run int) *batchv1.Job {
 
 // Succeed plays the kubelet and the Job controller: the pod of a Job gave a
 // result, and the Job is complete.
-func (w *World) Succeed(job *batchv1.Job, given result.Result) {
+func (w *World) Succeed(job *batchv1.Job, given podcontract.Result) {
 	w.T.Helper()
-	message, err := json.Marshal(result.Envelope{Result: &given})
+	message, err := json.Marshal(podcontract.Envelope{Result: &given})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{
-		Terminated(contract.ContainerReport, 0, string(message)),
+		Terminated(podcontract.ContainerReport, 0, string(message)),
 	}})
 	w.EndJob(job, batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
 }

@@ -19,8 +19,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
@@ -219,7 +218,7 @@ type crashStory struct {
 
 func crashStories() []crashStory {
 	handOff := func(w *world, run int) {
-		w.Succeed(w.RunningJob(run), result.Result{ContinuationToken: "later"})
+		w.Succeed(w.RunningJob(run), podcontract.Result{ContinuationToken: "later"})
 	}
 	failure := func(w *world, run int) { w.FailStep(w.RunningJob(run), "broken") }
 	progress := func(w *world, run int) {
@@ -232,7 +231,7 @@ func crashStories() []crashStory {
 			g.Expect(told.ContinuationToken).To(BeEmpty())
 		})
 		w.endPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{
-			harness.Terminated(contract.ContainerReport, 0, `{"result":{"summary":"done"}}`),
+			harness.Terminated(podcontract.ContainerReport, 0, `{"result":{"summary":"done"}}`),
 		}})
 		w.EndJob(job, batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
 	}

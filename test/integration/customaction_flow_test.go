@@ -15,7 +15,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // ready waits until condition Ready has the given status and reason, and
@@ -121,7 +121,7 @@ func TestDeletionWaitsForJobsAndThenDeregisters(t *testing.T) {
 	message := w.ready(metav1.ConditionFalse, v1alpha1.ReasonDeleting)
 	w.Expect(message).To(Equal("being deleted: waiting for 1 jobs to finish"))
 	w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero())
-	w.Succeed(job, result.Result{})
+	w.Succeed(job, podcontract.Result{})
 	w.Await(func(g Gomega) {
 		g.Expect(w.Calls("DeleteCustomActionType")).To(Equal(1))
 		g.Expect(apierrors.IsNotFound(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(action), action))).To(BeTrue())
@@ -154,8 +154,8 @@ func TestDeletionLetsContinuedJobsFinish(t *testing.T) {
 	job := w.RunningJob(1)
 	w.Expect(w.Kube.Delete(w.Ctx, action)).To(Succeed())
 	w.ready(metav1.ConditionFalse, v1alpha1.ReasonDeleting)
-	w.Succeed(job, result.Result{ContinuationToken: "again"})
-	w.Succeed(w.RunningJob(2), result.Result{})
+	w.Succeed(job, podcontract.Result{ContinuationToken: "again"})
+	w.Succeed(w.RunningJob(2), podcontract.Result{})
 	w.Await(func(g Gomega) {
 		g.Expect(w.WorkState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
 		g.Expect(apierrors.IsNotFound(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(action), action))).To(BeTrue())

@@ -14,7 +14,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // sample is the value of a metric for the action "work"; result is empty for a
@@ -59,7 +59,7 @@ func TestMetricsFollowAJob(t *testing.T) {
 		g.Expect(w.sample(g, inventory, "pipelinejob_free_slots", "")).To(Equal(6.0))
 		g.Expect(w.sample(g, inventory, "pipelinejob_oldest_unreported_job_age_seconds", "")).To(BeNumerically(">", 0))
 	})
-	w.Succeed(job, result.Result{})
+	w.Succeed(job, podcontract.Result{})
 	w.Await(func(g Gomega) {
 		g.Expect(w.sample(g, inventory, "pipelinejob_jobs_in_flight", "")).To(BeZero())
 		g.Expect(w.sample(g, inventory, "pipelinejob_free_slots", "")).To(Equal(7.0))

@@ -25,9 +25,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
@@ -60,10 +59,10 @@ func (w *world) awaitRegistration() {
 
 func TestWorkThatSucceeds(t *testing.T) {
 	w, _ := begin(t)
-	w.Succeed(w.RunningJob(1), result.Result{
+	w.Succeed(w.RunningJob(1), podcontract.Result{
 		Summary:         "12 tests passed",
 		OutputVariables: map[string]string{"TESTS": "12"},
-		CurrentRevision: &result.Revision{Revision: "r1", ChangeIdentifier: "c1"},
+		CurrentRevision: &podcontract.Revision{Revision: "r1", ChangeIdentifier: "c1"},
 	})
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
@@ -89,13 +88,13 @@ func TestWorkThatSucceeds(t *testing.T) {
 
 // succeedByLog is succeed for a result that is in the log of the pod, which is
 // given back.
-func (w *world) succeedByLog(job *batchv1.Job, given result.Result) (log string) {
+func (w *world) succeedByLog(job *batchv1.Job, given podcontract.Result) (log string) {
 	w.T.Helper()
 	var text bytes.Buffer
-	message, err := result.Wrap(given, 200, &text)
+	message, err := podcontract.WrapResult(given, 200, &text)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{
-		harness.Terminated(contract.ContainerReport, 0, string(message)),
+		harness.Terminated(podcontract.ContainerReport, 0, string(message)),
 	}})
 	w.EndJob(job, batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
 	return text.String()
@@ -116,14 +115,14 @@ func (w *world) resultIsUnread() {
 
 func TestAResultThatCantBeReadAtFirst(t *testing.T) {
 	w, _ := begin(t)
-	for run, given := range []result.Result{
+	for run, given := range []podcontract.Result{
 		{ContinuationToken: strings.Repeat("t", 500)},
 		{Summary: "done", OutputVariables: map[string]string{"K": strings.Repeat("v", 500)}},
 	} {
 		job := w.RunningJob(run + 1)
 		log := w.succeedByLog(job, given)
 		w.resultIsUnread()
-		w.Logs.Write(job.Name+"-pod", contract.ContainerReport, log)
+		w.Logs.Write(job.Name+"-pod", podcontract.ContainerReport, log)
 	}
 	w.Await(func(g Gomega) {
 		g.Expect(w.WorkState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
@@ -133,7 +132,7 @@ func TestAResultThatCantBeReadAtFirst(t *testing.T) {
 
 func TestAResultThatCantBeReadForLong(t *testing.T) {
 	w, _ := begin(t)
-	w.succeedByLog(w.RunningJob(1), result.Result{OutputVariables: map[string]string{"K": strings.Repeat("v", 500)}})
+	w.succeedByLog(w.RunningJob(1), podcontract.Result{OutputVariables: map[string]string{"K": strings.Repeat("v", 500)}})
 	w.resultIsUnread()
 	w.Clock.Step(pipelinejob.ReadGrace)
 	w.Await(func(g Gomega) {
@@ -150,7 +149,7 @@ func TestAResultThatKubernetesDoesNotTake(t *testing.T) {
 	w := newWorld(t)
 	w.wrap = func(next http.RoundTripper) http.RoundTripper { return refusing{next, "RESULT"} }
 	w.work()
-	w.Succeed(w.RunningJob(1), result.Result{Summary: "RESULT"})
+	w.Succeed(w.RunningJob(1), podcontract.Result{Summary: "RESULT"})
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
@@ -201,12 +200,12 @@ func TestStepThatFails(t *testing.T) {
 func TestWorkThatContinues(t *testing.T) {
 	w, _ := begin(t)
 	for run := 1; run <= 2; run++ {
-		w.Succeed(w.RunningJob(run), result.Result{ContinuationToken: fmt.Sprintf("deploy-%d", run), PercentComplete: ptr.To(int32(30 * run))})
+		w.Succeed(w.RunningJob(run), podcontract.Result{ContinuationToken: fmt.Sprintf("deploy-%d", run), PercentComplete: ptr.To(int32(30 * run))})
 	}
 	last := w.RunningJob(3)
 	steps := last.Spec.Template.Spec.InitContainers
-	w.Expect(steps[1].Env).To(ContainElement(corev1.EnvVar{Name: contract.EnvContinuationToken, Value: "deploy-2"}))
-	w.Succeed(last, result.Result{Summary: "deployed"})
+	w.Expect(steps[1].Env).To(ContainElement(corev1.EnvVar{Name: podcontract.EnvContinuationToken, Value: "deploy-2"}))
+	w.Succeed(last, podcontract.Result{Summary: "deployed"})
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusSucceeded))
@@ -224,7 +223,7 @@ func TestAnswersOfAWS(t *testing.T) {
 		for _, kind := range []emulator.FaultKind{emulator.Throttle, emulator.ServerError, emulator.ServerErrorAfter, emulator.ResetBefore, emulator.ResetAfter, emulator.AccessDenied} {
 			t.Run(fmt.Sprintf("%s %s", operation, kind), func(t *testing.T) {
 				w, _ := begin(t, emulator.Fault{Operation: operation, Kind: kind})
-				w.Succeed(w.RunningJob(1), result.Result{Summary: "done"})
+				w.Succeed(w.RunningJob(1), podcontract.Result{Summary: "done"})
 				w.Await(func(g Gomega) {
 					g.Expect(w.WorkState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
 					pj := w.PipelineJob(g)
@@ -282,7 +281,7 @@ func TestClaimThatNeverArrived(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(len(polled.Jobs) == 1 || w.Calls("AcknowledgeJob") == 1).To(BeTrue())
 	})
-	w.Succeed(w.RunningJob(1), result.Result{})
+	w.Succeed(w.RunningJob(1), podcontract.Result{})
 	w.Await(func(g Gomega) {
 		g.Expect(w.WorkState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
 		g.Expect(w.PipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
@@ -299,7 +298,7 @@ func TestExecutionThatIsAbandoned(t *testing.T) {
 		PipelineName: aws.String("p"), PipelineExecutionId: &pj.Spec.Pipeline.ExecutionID, Abandon: true,
 	})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Succeed(job, result.Result{})
+	w.Succeed(job, podcontract.Result{})
 	w.Await(func(g Gomega) {
 		pj := w.PipelineJob(g)
 		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
@@ -338,7 +337,7 @@ func TestJobThatIsDeletedByHand(t *testing.T) {
 
 func TestResultThatBreaksARule(t *testing.T) {
 	w, _ := begin(t)
-	w.Succeed(w.RunningJob(1), result.Result{OutputVariables: map[string]string{"bad key": "x"}})
+	w.Succeed(w.RunningJob(1), podcontract.Result{OutputVariables: map[string]string{"bad key": "x"}})
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
@@ -349,7 +348,7 @@ func TestResultThatBreaksARule(t *testing.T) {
 
 func TestTextsOverTheLimitsAreCut(t *testing.T) {
 	w, _ := begin(t)
-	w.Succeed(w.RunningJob(1), result.Result{Summary: strings.Repeat("ä", 3000)})
+	w.Succeed(w.RunningJob(1), podcontract.Result{Summary: strings.Repeat("ä", 3000)})
 	w.Await(func(g Gomega) {
 		g.Expect(aws.ToString(w.WorkState(g).Summary)).To(Equal(strings.Repeat("ä", 2047) + "…"))
 	})
@@ -361,7 +360,7 @@ func TestOperatorThatIsRestarted(t *testing.T) {
 	w, stop := begin(t)
 	job := w.RunningJob(1)
 	stop()
-	w.Succeed(job, result.Result{ContinuationToken: "again"})
+	w.Succeed(job, podcontract.Result{ContinuationToken: "again"})
 	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "PutJobSuccessResult", Kind: emulator.ResetAfter})).To(Succeed())
 	stop = w.operate()
 	w.Await(func(g Gomega) { g.Expect(w.Calls("PutJobSuccessResult")).To(Equal(1)) })
@@ -369,7 +368,7 @@ func TestOperatorThatIsRestarted(t *testing.T) {
 	stop = w.operate()
 	job = w.RunningJob(2)
 	stop()
-	w.Succeed(job, result.Result{Summary: "done"})
+	w.Succeed(job, podcontract.Result{Summary: "done"})
 	w.operate()
 	w.Await(func(g Gomega) {
 		g.Expect(w.WorkState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
@@ -393,8 +392,8 @@ func TestSecretValuesAreInTheSecretAlone(t *testing.T) {
 	key := client.ObjectKey{Namespace: w.Namespace, Name: naming.SecretName(pj)}
 	w.Expect(w.Kube.Get(w.Ctx, key, secret)).To(Succeed())
 	w.Expect(string(secret.Data["config.Token"])).To(Equal(value))
-	var handover contract.Handover
-	w.Expect(json.Unmarshal(secret.Data[contract.HandoverKey], &handover)).To(Succeed())
+	var handover podcontract.Handover
+	w.Expect(json.Unmarshal(secret.Data[podcontract.HandoverKey], &handover)).To(Succeed())
 	w.Expect(handover.JobID).To(Equal(pj.Spec.Job.ID))
 	w.Expect(handover.InputArtifacts).To(ConsistOf(HaveField("Bucket", "artifacts")))
 
@@ -405,7 +404,7 @@ func TestSecretValuesAreInTheSecretAlone(t *testing.T) {
 		w.Expect(string(content)).NotTo(ContainSubstring(handover.Credentials.SecretAccessKey))
 		w.Expect(string(content)).NotTo(ContainSubstring(handover.Credentials.SessionToken))
 	}
-	w.Succeed(job, result.Result{})
+	w.Succeed(job, podcontract.Result{})
 	w.Await(func(g Gomega) {
 		g.Expect(apierrors.IsNotFound(w.Kube.Get(w.Ctx, key, secret))).To(BeTrue())
 	})
@@ -419,7 +418,7 @@ func TestPipelineJobExpires(t *testing.T) {
 	}))).To(Succeed())
 	w.Await(func(g Gomega) { g.Expect(w.Calls("PollForJobs")).NotTo(BeZero()) })
 	w.StartPipeline(nil)
-	w.Succeed(w.RunningJob(1), result.Result{})
+	w.Succeed(w.RunningJob(1), podcontract.Result{})
 	w.Await(func(g Gomega) {
 		g.Expect(w.Calls("PutJobSuccessResult")).To(Equal(1), "reported before it is deleted")
 		var jobs v1alpha1.PipelineJobList
@@ -440,6 +439,6 @@ func TestSlotsBoundJobsInFlight(t *testing.T) {
 	polls := w.Calls("PollForJobs")
 	w.Consistently(func() int { return w.Calls("PollForJobs") }).WithTimeout(1500*time.Millisecond).
 		Should(Equal(polls), "no slot is free: nothing is polled for")
-	w.Succeed(job, result.Result{})
+	w.Succeed(job, podcontract.Result{})
 	w.Await(func(g Gomega) { g.Expect(w.Calls("PollForJobs")).To(BeNumerically(">", polls)) })
 }

@@ -20,8 +20,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
@@ -37,13 +36,13 @@ func progressing(a *v1alpha1.CustomAction) {
 // follow gives a Job a pod that works, and follows its progress.
 func (w *world) follow(job *batchv1.Job) {
 	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{{
-		Name: contract.ContainerProgress, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+		Name: podcontract.ContainerProgress, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 	}}})
 }
 
 // tell says what a step writes of its progress, and lets the interval pass.
 func (w *world) tell(job *batchv1.Job, percent int32, summary string) {
-	w.Logs.Write(job.Name+"-pod", contract.ContainerProgress, string(result.ProgressLine(result.Progress{PercentComplete: &percent, Summary: summary})))
+	w.Logs.Write(job.Name+"-pod", podcontract.ContainerProgress, string(podcontract.ProgressLine(podcontract.Progress{PercentComplete: &percent, Summary: summary})))
 	w.Clock.Step(progressEvery)
 	pod := w.podOf(job)
 	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "test/told", summary) // so that the operator looks
@@ -84,7 +83,7 @@ func TestProgressOfARunThatGoesOn(t *testing.T) {
 		g.Expect(pj.Status.Run.Number).To(BeEquivalentTo(1))
 	})
 	message := `{"result":{"summary":"all passed","outputVariables":{"TESTS":"12"}}}`
-	w.endPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{harness.Terminated(contract.ContainerReport, 0, message)}})
+	w.endPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{harness.Terminated(podcontract.ContainerReport, 0, message)}})
 	w.EndJob(job, batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
@@ -157,7 +156,7 @@ func TestMissingPermissionToNoticeStopsIsSaidOnce(t *testing.T) {
 		g.Expect(list.Items).To(ContainElement(And(
 			HaveField("Regarding.Kind", "CustomAction"), HaveField("Note", ContainSubstring("codepipeline:ListActionExecutions")))))
 	})
-	w.Succeed(job, result.Result{PercentComplete: ptr.To[int32](100)})
+	w.Succeed(job, podcontract.Result{PercentComplete: ptr.To[int32](100)})
 	w.Await(func(g Gomega) { g.Expect(w.PipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseSucceeded)) })
 	asked := 0
 	for _, call := range w.AWS.Journal() {
@@ -172,9 +171,9 @@ func TestPreviousRunsAreBounded(t *testing.T) {
 	w, _ := begin(t)
 	const runs = pipelinejob.MaxPreviousRuns + 2
 	for run := 1; run < runs; run++ {
-		w.Succeed(w.RunningJob(run), result.Result{ContinuationToken: fmt.Sprintf("token-%d", run)})
+		w.Succeed(w.RunningJob(run), podcontract.Result{ContinuationToken: fmt.Sprintf("token-%d", run)})
 	}
-	w.Succeed(w.RunningJob(runs), result.Result{})
+	w.Succeed(w.RunningJob(runs), podcontract.Result{})
 	w.Await(func(g Gomega) {
 		status := w.PipelineJob(g).Status
 		g.Expect(status.Phase).To(Equal(v1alpha1.PhaseSucceeded))

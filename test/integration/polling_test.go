@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/result"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
@@ -41,7 +41,7 @@ func (w *world) finishAll(jobs int) {
 		for _, job := range w.Jobs(g) {
 			if !finished[job.Name] && !diagnosis.Finished(&job) {
 				finished[job.Name] = true
-				w.Succeed(&job, result.Result{})
+				w.Succeed(&job, podcontract.Result{})
 			}
 		}
 		g.Expect(finished).To(HaveLen(jobs))

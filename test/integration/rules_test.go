@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // ruleSample is valid and has every field that a rule is about. Tests edit it
@@ -623,7 +623,7 @@ func TestVariableNamesDiffer(t *testing.T) {
 				map[string]any{"name": b, "required": false, "key": false, "secret": true},
 			}))
 			err := w.Kube.Create(w.Ctx, made, client.DryRunAll)
-			if contract.EnvConfig(a) == contract.EnvConfig(b) {
+			if podcontract.EnvConfig(a) == podcontract.EnvConfig(b) {
 				w.Expect(refusals(err)).To(ContainElement(ContainSubstring("two names become the same environment variable")), "%q, %q", a, b)
 			} else {
 				w.Expect(err).NotTo(HaveOccurred(), "%q, %q", a, b)

@@ -1,4 +1,4 @@
-package result
+package podcontract
 
 import (
 	"errors"
@@ -9,13 +9,13 @@ import (
 
 // Folder is a result folder in which only regular files can be opened, while
 // steps may put anything in their place at any time.
-type Folder struct{ root *os.Root }
+type ResultFolder struct{ root *os.Root }
 
-// NewFolder is the folder that is open as root, which stays the caller's.
-func NewFolder(root *os.Root) Folder { return Folder{root} }
+// NewResultFolder is the folder that is open as root, which stays the caller's.
+func NewResultFolder(root *os.Root) ResultFolder { return ResultFolder{root} }
 
 // Open implements fs.FS.
-func (f Folder) Open(name string) (fs.File, error) {
+func (f ResultFolder) Open(name string) (fs.File, error) {
 	file, err := f.OpenFile(name)
 	if err != nil {
 		return nil, err // not a nil *os.File in an interface
@@ -24,16 +24,18 @@ func (f Folder) Open(name string) (fs.File, error) {
 }
 
 // ReadDir implements fs.ReadDirFS.
-func (f Folder) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(f.root.FS(), name) }
+func (f ResultFolder) ReadDir(name string) ([]fs.DirEntry, error) {
+	return fs.ReadDir(f.root.FS(), name)
+}
 
 // Lstat is what fs.Lstat asks for, with ReadLink.
-func (f Folder) Lstat(name string) (fs.FileInfo, error) { return f.root.Lstat(name) }
+func (f ResultFolder) Lstat(name string) (fs.FileInfo, error) { return f.root.Lstat(name) }
 
 // ReadLink implements fs.ReadLinkFS.
-func (f Folder) ReadLink(name string) (string, error) { return f.root.Readlink(name) }
+func (f ResultFolder) ReadLink(name string) (string, error) { return f.root.Readlink(name) }
 
 // OpenFile opens a regular file to read it.
-func (f Folder) OpenFile(name string) (*os.File, error) {
+func (f ResultFolder) OpenFile(name string) (*os.File, error) {
 	before, err := f.root.Lstat(name)
 	if err != nil {
 		return nil, err

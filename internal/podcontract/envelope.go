@@ -1,4 +1,4 @@
-package result
+package podcontract
 
 import (
 	"bytes"
@@ -9,12 +9,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-)
+	"unicode/utf8"
 
-// MaxTerminationMessage is the most bytes that the kubelet keeps of one
-// container's termination message. It keeps 12 KiB for a pod, divided evenly
-// among its containers, which may be less.
-const MaxTerminationMessage = 4096
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+)
 
 // ErrLogLost says that a container's log does not hold the result that its
 // termination message announced: it was cut, rotated away, or altered.
@@ -28,7 +26,7 @@ const logPrefix = "codepipeline-result "
 // runtimes split lines.
 const logChunk = 8 << 10
 
-// ParseEnvelope reads a termination message of one of the product's containers.
+// ParseEnvelope reads a termination message of one of the wrapper containers.
 func ParseEnvelope(message string) (Envelope, error) {
 	var envelope Envelope
 	if strings.TrimSpace(message) == "" {
@@ -52,7 +50,7 @@ func ParseEnvelope(message string) (Envelope, error) {
 
 // Wrap puts a result into an envelope of at most limit bytes. A result that
 // does not fit is written to log, and the envelope points at it.
-func Wrap(given Result, limit int, log io.Writer) ([]byte, error) {
+func WrapResult(given Result, limit int, log io.Writer) ([]byte, error) {
 	envelope, err := json.Marshal(Envelope{Result: &given})
 	if err != nil {
 		return nil, fmt.Errorf("encode the result: %w", err)
@@ -74,20 +72,19 @@ func Wrap(given Result, limit int, log io.Writer) ([]byte, error) {
 // WrapFailure puts a failure into an envelope of at most limit bytes; a longer
 // message is cut.
 func WrapFailure(failure Failure, limit int) ([]byte, error) {
-	message := []rune(failure.Message)
 	for {
 		envelope, err := json.Marshal(Envelope{Failure: &failure})
 		if err != nil {
 			return nil, fmt.Errorf("encode the failure: %w", err)
 		}
 		over := len(envelope) - limit
-		if over <= 0 || len(message) == 0 {
+		characters := utf8.RuneCountInString(failure.Message)
+		if over <= 0 || characters == 0 {
 			return envelope, nil
 		}
-		// A character takes at most six bytes (\u0000): cut so many that it
-		// can't be too many, and come back for more when they were too few.
-		message = message[:max(0, len(message)-max(over/6, 1)-1)]
-		failure.Message = string(message) + "…"
+		// A character takes at most six bytes (\u0000): this never cuts too much,
+		// and the next round cuts more if it was too little.
+		failure.Message = limits.Cut(failure.Message, characters-max(over/6, 1))
 	}
 }
 
@@ -113,10 +110,10 @@ func toLog(content []byte, log io.Writer) error {
 // and the token 100 KiB. It bounds what the operator holds of a log.
 const maxLogged = 1 << 20
 
-// FromLog reads the result that pointer announced from a container's log,
+// ResultFromLog reads the result that pointer announced from a container's log,
 // whatever else is in it. The error is ErrLogLost when the log does not hold
 // it, and another when the log can't be read.
-func FromLog(log io.Reader, pointer LogPointer) (*Result, error) {
+func ResultFromLog(log io.Reader, pointer LogPointer) (*Result, error) {
 	if pointer.Size > maxLogged {
 		return nil, fmt.Errorf("%w: it is said to have %d bytes, and none has more than %d", ErrLogLost, pointer.Size, maxLogged)
 	}

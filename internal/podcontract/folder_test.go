@@ -1,4 +1,4 @@
-package result
+package podcontract
 
 import (
 	"io"
@@ -26,7 +26,7 @@ func TestAFolderOpensRegularFilesAlone(t *testing.T) {
 	g.Expect(os.WriteFile(filepath.Join(name, "output-variables"), []byte("A=1"), 0o600)).To(Succeed())
 	g.Expect(syscall.Mkfifo(filepath.Join(name, "summary"), 0o600)).To(Succeed())
 	g.Expect(os.Symlink("output-variables", filepath.Join(name, "percent-complete"))).To(Succeed())
-	folder := NewFolder(root)
+	folder := NewResultFolder(root)
 	for _, name := range []string{"summary", "percent-complete", "."} {
 		_, err := folder.Open(name)
 		g.Expect(err).To(MatchError(errIrregular), name)
@@ -46,6 +46,6 @@ func TestAFileThatIsNoRegularOneIsNamed(t *testing.T) {
 	g := NewWithT(t)
 	root, name := openRoot(t)
 	g.Expect(syscall.Mkfifo(filepath.Join(name, "summary"), 0o666)).To(Succeed())
-	_, err := ParseFiles(NewFolder(root))
+	_, err := ParseResultFiles(NewResultFolder(root))
 	g.Expect(err).To(MatchError("summary: must be a regular file"))
 }

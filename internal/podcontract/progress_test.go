@@ -1,4 +1,4 @@
-package result
+package podcontract
 
 import (
 	"errors"
@@ -16,6 +16,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 func TestParseProgress(t *testing.T) {
@@ -39,7 +41,7 @@ func TestParseProgress(t *testing.T) {
 		"half of the JSON":            {map[string]string{FileResult: `{"percentComplete":40,"summary":"s`}, Progress{}},
 		"JSON that is no object":      {map[string]string{FileResult: `40`}, Progress{}},
 		"JSON that is not UTF-8":      {map[string]string{FileResult: "{\"summary\":\"\xff\"}"}, Progress{}},
-		"JSON over the maximum":       {map[string]string{FileResult: `{"percentComplete":40}` + strings.Repeat(" ", MaxFile) + "x"}, Progress{PercentComplete: ptr.To[int32](40)}},
+		"JSON over the maximum":       {map[string]string{FileResult: `{"percentComplete":40}` + strings.Repeat(" ", MaxResultFile) + "x"}, Progress{PercentComplete: ptr.To[int32](40)}},
 		"JSON with a bad percentage":  {map[string]string{FileResult: `{"percentComplete":40.5,"summary":"s"}`}, Progress{Summary: "s"}},
 		"JSON with 101 percent":       {map[string]string{FileResult: `{"percentComplete":101,"summary":"s"}`}, Progress{Summary: "s"}},
 		"JSON with a text for it":     {map[string]string{FileResult: `{"percentComplete":"40","summary":"s"}`}, Progress{Summary: "s"}},
@@ -105,7 +107,7 @@ func TestParseProgressReadsWhatParseFilesReads(t *testing.T) {
 	for name, content := range map[string]string{FileSummary: " a\nb ", FilePercentComplete: "+7", FileExternalExecutionID: "x/y"} {
 		g.Expect(os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600)).To(Succeed())
 	}
-	given, err := ParseFiles(os.DirFS(folder))
+	given, err := ParseResultFiles(os.DirFS(folder))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(ParseProgress(os.DirFS(folder))).To(Equal(Progress{given.PercentComplete, given.Summary, given.ExternalExecutionID}))
 }
@@ -289,7 +291,7 @@ func checkProgress(t *testing.T, given Progress) {
 	short := func(text string, limit int) bool {
 		return utf8.ValidString(text) && utf8.RuneCountInString(text) <= limit
 	}
-	if !short(given.Summary, maxSummary) || !short(given.ExternalExecutionID, maxExternalExecutionID) {
+	if !short(given.Summary, limits.Summary) || !short(given.ExternalExecutionID, limits.ExternalExecutionID) {
 		t.Fatalf("not texts within the limits: %q, %q", given.Summary, given.ExternalExecutionID)
 	}
 	if len(encodeProgress(given)) > maxProgressLine {
@@ -315,7 +317,7 @@ func FuzzParseProgress(f *testing.F) {
 			t.Fatalf("a file that can be read gave %v", err)
 		}
 		// What the strict check takes at the end, the progress says too.
-		given, err := ParseFiles(folder)
+		given, err := ParseResultFiles(folder)
 		strict := Progress{given.PercentComplete, given.Summary, given.ExternalExecutionID}
 		strict.cut()
 		if err == nil && !progress.Equal(strict) {

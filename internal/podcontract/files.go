@@ -1,4 +1,4 @@
-package result
+package podcontract
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // Files that a step may write in the result folder. Each is optional. Blanks
@@ -29,15 +31,8 @@ const (
 	FileResult = "result.json"
 )
 
-const (
-	// MaxFile bounds, in bytes, what is read of a file.
-	MaxFile = 1 << 20
-	// maxText is how many characters of a summary or an external execution ID
-	// leave the pod. It is over what CodePipeline takes, so that the operator
-	// sees that there is something to cut, and far below what the status of an
-	// object and the message of a condition (32,768 characters) can hold.
-	maxText = 4096
-)
+// MaxResultFile bounds, in bytes, what is read of a file.
+const MaxResultFile = 1 << 20
 
 // byteOrderMark is what some programs begin a text with.
 var byteOrderMark = []byte("\ufeff")
@@ -53,16 +48,16 @@ var parsers = map[string]func(content []byte, into *Result) error{
 	FileResult:              func(b []byte, r *Result) error { return parseJSON(b, r) },
 }
 
-// ParseFiles reads what the steps wrote in the result folder. An error names
+// ParseResultFiles reads what the steps wrote in the result folder. An error names
 // the file, the line where there is one, and the rule.
-func ParseFiles(folder fs.FS) (Result, error) {
+func ParseResultFiles(folder fs.FS) (Result, error) {
 	var given Result
 	names, err := fileNames(folder)
 	if err != nil {
 		return given, err
 	}
 	for _, name := range names {
-		content, err := ReadFile(folder, name)
+		content, err := OpenResultFile(folder, name)
 		if err != nil {
 			return Result{}, err
 		}
@@ -100,16 +95,12 @@ func placeOf(name string, content []byte, err error) string {
 	return fmt.Sprintf("line %d: ", lineOf(content, member))
 }
 
-// cutTexts cuts to maxText the texts that may be of any length.
+// cutTexts cuts the texts that may be of any length to what CodePipeline takes.
 func (r *Result) cutTexts() {
-	texts := []*string{&r.Summary, &r.ExternalExecutionID}
+	r.Summary = limits.Cut(r.Summary, limits.Summary)
+	r.ExternalExecutionID = limits.Cut(r.ExternalExecutionID, limits.ExternalExecutionID)
 	if r.CurrentRevision != nil {
-		texts = append(texts, &r.CurrentRevision.RevisionSummary)
-	}
-	for _, text := range texts {
-		if utf8.RuneCountInString(*text) > maxText {
-			*text = string([]rune(*text)[:maxText])
-		}
+		r.CurrentRevision.RevisionSummary = limits.Cut(r.CurrentRevision.RevisionSummary, limits.RevisionSummary)
 	}
 }
 
@@ -148,8 +139,8 @@ func knownFiles() []string {
 	return names
 }
 
-// ReadFile reads a result file as Read does.
-func ReadFile(folder fs.FS, name string) ([]byte, error) {
+// OpenResultFile opens a result file and reads it as ReadResultFile does.
+func OpenResultFile(folder fs.FS, name string) ([]byte, error) {
 	file, err := folder.Open(name)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("%s: can't be read by this user: make it readable for others (chmod a+r)", name)
@@ -157,25 +148,25 @@ func ReadFile(folder fs.FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	content, err := Read(name, file)
+	content, err := ReadResultFile(name, file)
 	return content, errors.Join(err, file.Close())
 }
 
-// Read reads the content of a result file, at most 1 MiB: all output variables
+// ReadResultFile reads the content of a result file, at most 1 MiB: all output variables
 // have room in it, every character escaped. Of a summary or an external
 // execution ID, which are cut anyway, it is the beginning.
-func Read(name string, from io.Reader) ([]byte, error) {
-	content, err := io.ReadAll(io.LimitReader(from, MaxFile+1))
+func ReadResultFile(name string, from io.Reader) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(from, MaxResultFile+1))
 	content = bytes.TrimPrefix(content, byteOrderMark)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", name, err)
-	case len(content) <= MaxFile:
+	case len(content) <= MaxResultFile:
 		return content, nil
 	case name == FileSummary || name == FileExternalExecutionID:
-		return []byte(strings.ToValidUTF8(string(content[:MaxFile]), "")), nil
+		return []byte(strings.ToValidUTF8(string(content[:MaxResultFile]), "")), nil
 	default:
-		return nil, fmt.Errorf("%s: larger than %d bytes", name, MaxFile)
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, MaxResultFile)
 	}
 }
 

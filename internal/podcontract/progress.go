@@ -1,4 +1,4 @@
-package result
+package podcontract
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"unicode/utf8"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // Progress is what steps say of their work while it goes on: the members of a
@@ -85,7 +87,7 @@ func readSoFar(folder fs.FS, name string) ([]byte, error) {
 	}
 	limit := maxProgressText
 	if name == FileResult {
-		limit = MaxFile
+		limit = MaxResultFile
 	}
 	content, err := io.ReadAll(io.LimitReader(file, int64(limit)))
 	if len(content) == limit && name != FileResult {
@@ -113,23 +115,15 @@ func takeProgressJSON(content []byte, into *Result) {
 // cut shortens the texts to what CodePipeline takes, as the operator does it
 // with those of a result: the last character tells that there was more.
 func (p *Progress) cut() {
-	p.Summary = cutText(p.Summary, maxSummary)
-	p.ExternalExecutionID = cutText(p.ExternalExecutionID, maxExternalExecutionID)
-}
-
-func cutText(text string, limit int) string {
-	if utf8.RuneCountInString(text) <= limit {
-		return text
-	}
-	return string([]rune(text)[:max(limit-1, 0)]) + "…"
+	p.Summary = limits.Cut(p.Summary, limits.Summary)
+	p.ExternalExecutionID = limits.Cut(p.ExternalExecutionID, limits.ExternalExecutionID)
 }
 
 const (
 	// progressPrefix marks the lines of a log that carry progress.
 	progressPrefix = "codepipeline-progress "
-	// maxProgressLine is, in bytes, less than the 16 KiB at which container
-	// runtimes split lines.
-	maxProgressLine = 16<<10 - 1
+	// maxProgressLine is below the length at which container runtimes split lines.
+	maxProgressLine = limits.LogLine - 1
 )
 
 // ProgressLine is the line of a log that carries the progress, with its end.
@@ -149,7 +143,7 @@ func ProgressLine(given Progress) []byte {
 		}
 		// A character takes at most six bytes (\u0000): cut so many that it
 		// can't be too many, and come back for more when they were too few.
-		*text = cutText(*text, utf8.RuneCountInString(*text)-over/6-1)
+		*text = limits.Cut(*text, utf8.RuneCountInString(*text)-over/6-1)
 	}
 }
 

@@ -1,4 +1,4 @@
-package result
+package podcontract
 
 import (
 	"fmt"
@@ -8,19 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
-)
 
-// Limits of PutJobSuccessResult in the CodePipeline model, in characters
-// unless said otherwise. Summaries and external execution IDs over them are
-// cut by the operator; all else over a limit is an error.
-const (
-	maxSummary             = 2048
-	maxExternalExecutionID = 1500
-	maxContinuationToken   = 2048
-	maxRevision            = 1500
-	maxChangeIdentifier    = 100
-	// maxOutputVariables is in bytes, for all keys and values.
-	maxOutputVariables = 122880
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // variableKey is what the model takes as the key of an output variable.
@@ -44,8 +33,8 @@ func (r *Result) Validate() error {
 	if r.PercentComplete != nil && (*r.PercentComplete < 0 || *r.PercentComplete > 100) {
 		return breaks("/percentComplete", "percentComplete is %d: it must be from 0 to 100", *r.PercentComplete)
 	}
-	if n := utf8.RuneCountInString(r.ContinuationToken); n > maxContinuationToken {
-		return breaks(tokenMember, "continuationToken has %d characters: at most %d are allowed", n, maxContinuationToken)
+	if n := utf8.RuneCountInString(r.ContinuationToken); n > limits.ContinuationToken {
+		return breaks(tokenMember, "continuationToken has %d characters: at most %d are allowed", n, limits.ContinuationToken)
 	}
 	if r.ContinuationToken != "" && len(r.OutputVariables) > 0 {
 		return breaks(variablesMember, "outputVariables can't be given with a continuationToken: give them when the work has ended")
@@ -70,8 +59,8 @@ func validateVariables(variables map[string]string) error {
 		}
 		size += len(key) + len(variables[key])
 	}
-	if size > maxOutputVariables {
-		return breaks(variablesMember, "outputVariables have %d bytes in all: at most %d are allowed", size, maxOutputVariables)
+	if size > limits.OutputVariables {
+		return breaks(variablesMember, "outputVariables have %d bytes in all: at most %d are allowed", size, limits.OutputVariables)
 	}
 	return nil
 }
@@ -85,10 +74,10 @@ func (r *Revision) validate() error {
 		}
 		return nil
 	}
-	if err := length("revision", r.Revision, 1, maxRevision); err != nil {
+	if err := length("revision", r.Revision, 1, limits.Revision); err != nil {
 		return err
 	}
-	if err := length("changeIdentifier", r.ChangeIdentifier, 1, maxChangeIdentifier); err != nil {
+	if err := length("changeIdentifier", r.ChangeIdentifier, 1, limits.ChangeIdentifier); err != nil {
 		return err
 	}
 	// What others would not be read again, in UTC.

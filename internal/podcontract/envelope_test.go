@@ -1,4 +1,4 @@
-package result
+package podcontract
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 func TestWrapCarriesASmallResultInline(t *testing.T) {
@@ -20,7 +22,7 @@ func TestWrapCarriesASmallResultInline(t *testing.T) {
 	percent := int32(7)
 	given := Result{Summary: "a <b> & \"c\"\n", PercentComplete: &percent, OutputVariables: map[string]string{"K": "v"}}
 	var log bytes.Buffer
-	message, err := Wrap(given, MaxTerminationMessage, &log)
+	message, err := WrapResult(given, limits.TerminationMessage, &log)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(log.Len()).To(BeZero())
 	envelope, err := ParseEnvelope(string(message))
@@ -30,7 +32,7 @@ func TestWrapCarriesASmallResultInline(t *testing.T) {
 
 func TestWrapCarriesAnEmptyResultInline(t *testing.T) {
 	g := NewWithT(t)
-	message, err := Wrap(Result{}, MaxTerminationMessage, io.Discard)
+	message, err := WrapResult(Result{}, limits.TerminationMessage, io.Discard)
 	g.Expect(err).NotTo(HaveOccurred())
 	envelope, err := ParseEnvelope(string(message))
 	g.Expect(err).NotTo(HaveOccurred())
@@ -40,25 +42,25 @@ func TestWrapCarriesAnEmptyResultInline(t *testing.T) {
 func TestWrapGoesThroughTheLogOnlyOverTheLimit(t *testing.T) {
 	g := NewWithT(t)
 	given := Result{Summary: strings.Repeat("x", 1000)}
-	whole, err := Wrap(given, MaxTerminationMessage, io.Discard)
+	whole, err := WrapResult(given, limits.TerminationMessage, io.Discard)
 	g.Expect(err).NotTo(HaveOccurred())
 
 	var log bytes.Buffer
-	at, err := Wrap(given, len(whole), &log)
+	at, err := WrapResult(given, len(whole), &log)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(at).To(Equal(whole))
 	g.Expect(log.Len()).To(BeZero())
 
-	over, err := Wrap(given, len(whole)-1, &log)
+	over, err := WrapResult(given, len(whole)-1, &log)
 	g.Expect(err).NotTo(HaveOccurred())
 	envelope, err := ParseEnvelope(string(over))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(envelope.Log).NotTo(BeNil())
-	g.Expect(FromLog(&log, *envelope.Log)).To(HaveValue(Equal(given)))
+	g.Expect(ResultFromLog(&log, *envelope.Log)).To(HaveValue(Equal(given)))
 }
 
 func TestWrapGivesTheErrorOfTheLog(t *testing.T) {
-	_, err := Wrap(Result{Summary: strings.Repeat("x", 100)}, 50, failingWriter{})
+	_, err := WrapResult(Result{Summary: strings.Repeat("x", 100)}, 50, failingWriter{})
 	NewWithT(t).Expect(err).To(MatchError("write the result to the log: pipe is closed"))
 }
 
@@ -71,7 +73,7 @@ func throughLog(t *testing.T, given Result) (string, LogPointer) {
 	t.Helper()
 	g := NewWithT(t)
 	var log bytes.Buffer
-	message, err := Wrap(given, MaxTerminationMessage, &log)
+	message, err := WrapResult(given, limits.TerminationMessage, &log)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(len(message)).To(BeNumerically("<=", 200))
 	envelope, err := ParseEnvelope(string(message))
@@ -85,7 +87,7 @@ func largest(value string) Result {
 	given := Result{OutputVariables: map[string]string{}}
 	for i := range 8 {
 		key := fmt.Sprintf("K%d", i)
-		size := maxOutputVariables/8 - len(key)
+		size := limits.OutputVariables/8 - len(key)
 		text := strings.Repeat(value, size/len(value))
 		given.OutputVariables[key] = text + strings.Repeat("x", size-len(text))
 	}
@@ -105,7 +107,7 @@ func TestTheLargestResultPassesThroughTheLog(t *testing.T) {
 				g.Expect(utf8.ValidString(line)).To(BeTrue())
 				mixed.WriteString("a line of another kind\n" + line + "\n codepipeline-result \"no\"\n")
 			}
-			g.Expect(FromLog(strings.NewReader(mixed.String()), pointer)).To(HaveValue(Equal(given)))
+			g.Expect(ResultFromLog(strings.NewReader(mixed.String()), pointer)).To(HaveValue(Equal(given)))
 		})
 	}
 }
@@ -115,14 +117,14 @@ func TestFromLogPassesOverLinesOfAnyLength(t *testing.T) {
 	given := largest("v")
 	log, pointer := throughLog(t, given)
 	long := strings.Repeat("y", 300_000) + logPrefix + `"no"` + "\n"
-	g.Expect(FromLog(strings.NewReader(long+log+long), pointer)).To(HaveValue(Equal(given)))
+	g.Expect(ResultFromLog(strings.NewReader(long+log+long), pointer)).To(HaveValue(Equal(given)))
 }
 
 func TestFromLogTakesALogThatEndsWithoutANewline(t *testing.T) {
 	g := NewWithT(t)
 	given := largest("v")
 	log, pointer := throughLog(t, given)
-	g.Expect(FromLog(strings.NewReader(strings.TrimSuffix(log, "\n")), pointer)).To(HaveValue(Equal(given)))
+	g.Expect(ResultFromLog(strings.NewReader(strings.TrimSuffix(log, "\n")), pointer)).To(HaveValue(Equal(given)))
 }
 
 func TestFromLogTellsALogThatLostTheResult(t *testing.T) {
@@ -141,7 +143,7 @@ func TestFromLogTellsALogThatLostTheResult(t *testing.T) {
 	}
 	for name, altered := range cases {
 		t.Run(name, func(t *testing.T) {
-			given, err := FromLog(strings.NewReader(altered), pointer)
+			given, err := ResultFromLog(strings.NewReader(altered), pointer)
 			g := NewWithT(t)
 			g.Expect(err).To(MatchError(ErrLogLost))
 			g.Expect(given).To(BeNil())
@@ -152,17 +154,17 @@ func TestFromLogTellsALogThatLostTheResult(t *testing.T) {
 func TestFromLogHoldsNoMoreThanAnyResultHas(t *testing.T) {
 	g := NewWithT(t)
 	endless := strings.NewReader(strings.Repeat(logPrefix+"\"x\"\n", 10))
-	_, err := FromLog(endless, LogPointer{Size: maxLogged + 1})
+	_, err := ResultFromLog(endless, LogPointer{Size: maxLogged + 1})
 	g.Expect(err).To(MatchError(ErrLogLost))
 	g.Expect(endless.Len()).To(BeNumerically(">", 0), "nothing of it is read")
 	given := largest("\x00")
-	text := strings.Repeat("\x00", maxText)
-	given.Summary, given.ExternalExecutionID = text, text
+	text := strings.Repeat("\x00", limits.RevisionSummary)
+	given.Summary, given.ExternalExecutionID = strings.Repeat("\x00", limits.Summary), strings.Repeat("\x00", limits.ExternalExecutionID)
 	given.CurrentRevision = &Revision{
-		Revision: strings.Repeat("\x00", maxRevision), ChangeIdentifier: strings.Repeat("\x00", maxChangeIdentifier), RevisionSummary: text,
+		Revision: strings.Repeat("\x00", limits.Revision), ChangeIdentifier: strings.Repeat("\x00", limits.ChangeIdentifier), RevisionSummary: text,
 	}
 	log, pointer := throughLog(t, given)
-	g.Expect(FromLog(strings.NewReader(log), pointer)).To(HaveValue(Equal(given)))
+	g.Expect(ResultFromLog(strings.NewReader(log), pointer)).To(HaveValue(Equal(given)))
 }
 
 func TestFromLogTellsWhatIsNoResult(t *testing.T) {
@@ -171,14 +173,14 @@ func TestFromLogTellsWhatIsNoResult(t *testing.T) {
 	sum := sha256.Sum256([]byte(content))
 	var log bytes.Buffer
 	g.Expect(toLog([]byte(content), &log)).To(Succeed())
-	_, err := FromLog(&log, LogPointer{Size: len(content), SHA256: hex.EncodeToString(sum[:])})
+	_, err := ResultFromLog(&log, LogPointer{Size: len(content), SHA256: hex.EncodeToString(sum[:])})
 	g.Expect(err).To(MatchError(ErrLogLost))
 }
 
 func TestFromLogKeepsAReadErrorApart(t *testing.T) {
 	g := NewWithT(t)
 	broken := errors.New("connection reset")
-	_, err := FromLog(iotest.ErrReader(broken), LogPointer{Size: 5})
+	_, err := ResultFromLog(iotest.ErrReader(broken), LogPointer{Size: 5})
 	g.Expect(err).To(MatchError(broken))
 	g.Expect(err).NotTo(MatchError(ErrLogLost))
 }
@@ -205,7 +207,7 @@ func TestParseEnvelopeWantsExactlyOneMember(t *testing.T) {
 func TestWrapFailureKeepsAMessageThatFits(t *testing.T) {
 	g := NewWithT(t)
 	failure := Failure{Type: "PermissionError", Message: "line 1\nline \"2\""}
-	message, err := WrapFailure(failure, MaxTerminationMessage)
+	message, err := WrapFailure(failure, limits.TerminationMessage)
 	g.Expect(err).NotTo(HaveOccurred())
 	envelope, err := ParseEnvelope(string(message))
 	g.Expect(err).NotTo(HaveOccurred())
@@ -215,7 +217,7 @@ func TestWrapFailureKeepsAMessageThatFits(t *testing.T) {
 func TestWrapFailureIsNeverOverTheLimit(t *testing.T) {
 	texts := []string{"x", "ä", "\U0001F600", "\n", "\"", "\\", "\x01", "<", "\u2028", "\xff", "a\U0001F600\n\"<\x02"}
 	for _, text := range texts {
-		for _, limit := range []int{80, 200, 300, 600, 1024, MaxTerminationMessage} {
+		for _, limit := range []int{80, 200, 300, 600, 1024, limits.TerminationMessage} {
 			for _, times := range []int{1, limit / 7, limit/6 + 1, limit / 2, limit, 10 * limit} {
 				g := NewWithT(t)
 				message, err := WrapFailure(Failure{Type: "SystemUnavailable", Message: strings.Repeat(text, times)}, limit)
@@ -249,7 +251,7 @@ func FuzzFromLog(f *testing.F) {
 	f.Add("other", -1)
 	f.Fuzz(func(t *testing.T, log string, size int) {
 		sum := sha256.Sum256([]byte(`{"summary":"s"}`))
-		given, err := FromLog(strings.NewReader(log), LogPointer{Size: size, SHA256: hex.EncodeToString(sum[:])})
+		given, err := ResultFromLog(strings.NewReader(log), LogPointer{Size: size, SHA256: hex.EncodeToString(sum[:])})
 		switch {
 		case err == nil && given.Summary != "s":
 			t.Fatalf("another result was taken: %v", given)

@@ -1,15 +1,19 @@
-// Package contract is what the operator and the pod of a job agree on: the
-// paths and environment variables that a step sees, the names of the
-// product's own containers, and the handover that they read.
+// Package podcontract is what the operator and the pod of a job agree on: the paths
+// and environment variables that a step sees, the names of the wrapper containers
+// and the handover that they read, the result files that steps write, and the
+// envelope that carries the result out of the pod.
+//
+// The runner reads the files and writes the envelope; the operator reads the
+// envelope. Both hold results to the rules of PutJobSuccessResult.
 //
 // It is the one place for these names, so that the side that builds a pod and
 // the side that runs in it can't drift apart.
-package contract
+package podcontract
 
 import "strings"
 
 // Folders in the shared volume, which is mounted at Root in every container
-// of the pod that runs a step or belongs to the product.
+// of the pod that runs a step or is a wrapper container.
 const (
 	// Root is where the shared volume is mounted.
 	Root = "/codepipeline"
@@ -17,7 +21,7 @@ const (
 	InputDir = Root + "/input"
 	// OutputDir holds one folder for each output artifact, by its name.
 	OutputDir = Root + "/output"
-	// ResultDir is where steps write their results (see package result).
+	// ResultDir is where steps write their results (see Result).
 	ResultDir = Root + "/result"
 	// HelperFile is a program that writes results, for steps that like it
 	// better than files (see package helper).
@@ -25,16 +29,16 @@ const (
 )
 
 const (
-	// HandoverDir is where the job's Secret is mounted, in the product's own
+	// HandoverDir is where the job's Secret is mounted, in the wrapper
 	// containers alone. It is not below Root: steps never see it.
 	HandoverDir = "/var/run/codepipeline"
 	// HandoverKey is the key of the handover in the job's Secret.
 	HandoverKey = "handover.json"
-	// HandoverFile is the path of the handover in the product's containers.
+	// HandoverFile is the path of the handover in the wrapper containers.
 	HandoverFile = HandoverDir + "/" + HandoverKey
 )
 
-// Names of the product's own containers in a job's pod.
+// Names of the wrapper containers in a job's pod.
 const (
 	// ContainerFetch is the first init container: it prepares the folders and
 	// unpacks the input artifacts.
@@ -45,7 +49,7 @@ const (
 	// ContainerReport is the pod's one regular container: it runs when every
 	// step has succeeded, uploads the output artifacts and gives the result.
 	ContainerReport = "codepipeline-report"
-	// ContainerPrefix starts the name of each of the product's containers; a
+	// ContainerPrefix starts the name of each of the wrapper containers; a
 	// user's container may not begin with it.
 	ContainerPrefix = "codepipeline-"
 )
@@ -91,7 +95,7 @@ func envName(name string) string {
 	}, name)
 }
 
-// Handover is what the product's containers need to move the artifacts of a
+// Handover is what the wrapper containers need to move the artifacts of a
 // job. It holds credentials, so it lives in the job's Secret and nowhere else.
 type Handover struct {
 	// JobID is the CodePipeline job that the credentials belong to.

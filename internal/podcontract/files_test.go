@@ -1,4 +1,4 @@
-package result
+package podcontract
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // filesOf makes a result folder of names and contents.
@@ -22,7 +24,7 @@ func filesOf(contents map[string]string) fstest.MapFS {
 
 func TestParseFilesReadsEveryFile(t *testing.T) {
 	g := NewWithT(t)
-	given, err := ParseFiles(filesOf(map[string]string{
+	given, err := ParseResultFiles(filesOf(map[string]string{
 		FileSummary:             "  42 tests passed\n",
 		FilePercentComplete:     " 80\r\n",
 		FileExternalExecutionID: "build/7\n",
@@ -44,7 +46,7 @@ func TestParseFilesReadsEveryFile(t *testing.T) {
 
 func TestParseFilesReadsResultJSON(t *testing.T) {
 	g := NewWithT(t)
-	given, err := ParseFiles(filesOf(map[string]string{
+	given, err := ParseResultFiles(filesOf(map[string]string{
 		FileResult: `{"summary":"s","percentComplete":5,"externalExecutionId":"e","continuationToken":"t",
 			"currentRevision":{"revision":"r","changeIdentifier":"c"}}`,
 	}))
@@ -58,7 +60,7 @@ func TestParseFilesReadsResultJSON(t *testing.T) {
 
 func TestParseFilesOfAnEmptyFolderSaysNothing(t *testing.T) {
 	g := NewWithT(t)
-	given, err := ParseFiles(fstest.MapFS{})
+	given, err := ParseResultFiles(fstest.MapFS{})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(given).To(Equal(Result{}))
 }
@@ -75,8 +77,8 @@ func TestParseFilesTakesWhatIsAtTheLimit(t *testing.T) {
 		"no newline at the end":             {FileOutputVariables: "A=1\nB=2"},
 		"revision of 1500 characters":       {FileRevision: revisionJSON(strings.Repeat("é", 1500), "c")},
 		"change of 100 characters":          {FileRevision: revisionJSON("r", strings.Repeat("é", 100))},
-		"summary far over the limit":        {FileSummary: strings.Repeat("ü", MaxFile)},
-		"external ID far over the limit":    {FileExternalExecutionID: strings.Repeat("x", MaxFile+1)},
+		"summary far over the limit":        {FileSummary: strings.Repeat("ü", MaxResultFile)},
+		"external ID far over the limit":    {FileExternalExecutionID: strings.Repeat("x", MaxResultFile+1)},
 		"empty summary":                     {FileSummary: ""},
 		"empty result object":               {FileResult: "\n{}\n"},
 		"blank summary":                     {FileSummary: " \n"},
@@ -85,7 +87,7 @@ func TestParseFilesTakesWhatIsAtTheLimit(t *testing.T) {
 	}
 	for name, contents := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := ParseFiles(filesOf(contents))
+			_, err := ParseResultFiles(filesOf(contents))
 			NewWithT(t).Expect(err).NotTo(HaveOccurred())
 		})
 	}
@@ -97,7 +99,7 @@ func revisionJSON(revision, change string) string {
 
 func TestParseFilesKeepsValuesAsTheyAre(t *testing.T) {
 	g := NewWithT(t)
-	given, err := ParseFiles(filesOf(map[string]string{
+	given, err := ParseResultFiles(filesOf(map[string]string{
 		FileOutputVariables: "A= x \r\nB=a=b=\r\nC=\r\r\n\r\nD=\t",
 	}))
 	g.Expect(err).NotTo(HaveOccurred())
@@ -106,13 +108,13 @@ func TestParseFilesKeepsValuesAsTheyAre(t *testing.T) {
 
 func TestParseFilesPassesOverAByteOrderMark(t *testing.T) {
 	g := NewWithT(t)
-	given, err := ParseFiles(filesOf(map[string]string{FileSummary: "\ufeffdone\r\n", FileOutputVariables: "\ufeffA=1\r\n"}))
+	given, err := ParseResultFiles(filesOf(map[string]string{FileSummary: "\ufeffdone\r\n", FileOutputVariables: "\ufeffA=1\r\n"}))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(given).To(Equal(Result{Summary: "done", OutputVariables: map[string]string{"A": "1"}}))
-	given, err = ParseFiles(filesOf(map[string]string{FileResult: "\ufeff" + `{"summary":"done"}`}))
+	given, err = ParseResultFiles(filesOf(map[string]string{FileResult: "\ufeff" + `{"summary":"done"}`}))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(given).To(Equal(Result{Summary: "done"}))
-	_, err = ParseFiles(filesOf(map[string]string{FileContinuationToken: "\ufeff"}))
+	_, err = ParseResultFiles(filesOf(map[string]string{FileContinuationToken: "\ufeff"}))
 	g.Expect(err).To(MatchError(ContainSubstring("is empty")))
 }
 
@@ -173,22 +175,23 @@ func TestParseFilesErrorsNameFileLineAndRule(t *testing.T) {
 		"result.json and another":        {map[string]string{FileResult: "{}", FileSummary: "s"}, "result.json and summary are both there: result.json must be the only one"},
 		"unknown file":                   {map[string]string{"note": "s"}, "note: not a result file; known are continuation-token, external-execution-id"},
 		"a folder of a known name":       {map[string]string{FileSummary + "/x": "s"}, "summary: must be a regular file"},
-		"variables over the maximum":     {map[string]string{FileOutputVariables: strings.Repeat("\n", MaxFile+1)}, "output-variables: larger than 1048576 bytes"},
-		"result over the maximum":        {map[string]string{FileResult: strings.Repeat(" ", MaxFile+1)}, "result.json: larger than 1048576 bytes"},
-		"token over the maximum":         {map[string]string{FileContinuationToken: strings.Repeat("x", MaxFile+1)}, "continuation-token: larger than"},
+		"variables over the maximum":     {map[string]string{FileOutputVariables: strings.Repeat("\n", MaxResultFile+1)}, "output-variables: larger than 1048576 bytes"},
+		"result over the maximum":        {map[string]string{FileResult: strings.Repeat(" ", MaxResultFile+1)}, "result.json: larger than 1048576 bytes"},
+		"token over the maximum":         {map[string]string{FileContinuationToken: strings.Repeat("x", MaxResultFile+1)}, "continuation-token: larger than"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			given, err := ParseFiles(filesOf(c.files))
+			given, err := ParseResultFiles(filesOf(c.files))
 			g.Expect(err).To(MatchError(ContainSubstring(c.want)))
 			g.Expect(given).To(Equal(Result{}))
 		})
 	}
 }
 
-func TestParseFilesCutsTextsThatNothingCouldHold(t *testing.T) {
-	long, cut := strings.Repeat("ü", 100_000), strings.Repeat("ü", maxText)
+func TestParseFilesCutsTextsToCodePipelinesLimits(t *testing.T) {
+	long := strings.Repeat("ü", 100_000)
+	cut := func(limit int) string { return strings.Repeat("ü", limit-1) + "…" }
 	percent := int32(5)
 	for name, files := range map[string]map[string]string{
 		"files": {FileSummary: long, FileExternalExecutionID: long, FilePercentComplete: "5",
@@ -198,10 +201,10 @@ func TestParseFilesCutsTextsThatNothingCouldHold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			given, err := ParseFiles(filesOf(files))
+			given, err := ParseResultFiles(filesOf(files))
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(given).To(Equal(Result{Summary: cut, ExternalExecutionID: cut, PercentComplete: &percent,
-				CurrentRevision: &Revision{Revision: "r", ChangeIdentifier: "c", RevisionSummary: cut}}))
+			g.Expect(given).To(Equal(Result{Summary: cut(limits.Summary), ExternalExecutionID: cut(limits.ExternalExecutionID), PercentComplete: &percent,
+				CurrentRevision: &Revision{Revision: "r", ChangeIdentifier: "c", RevisionSummary: cut(limits.RevisionSummary)}}))
 		})
 	}
 }
@@ -212,10 +215,10 @@ func TestParseFilesRefusesANameThatIsGivenTwice(t *testing.T) {
 		"{\"outputVariables\":{\"A\":\"1\",\n\n\"A\":\"2\"}}":           `result.json: line 3: "A" is given twice`,
 		"{\"currentRevision\":{\"revision\":\"r\",\"revision\":\"s\"}}": `result.json: line 1: "revision" is given twice`,
 	} {
-		_, err := ParseFiles(filesOf(map[string]string{FileResult: content}))
+		_, err := ParseResultFiles(filesOf(map[string]string{FileResult: content}))
 		NewWithT(t).Expect(err).To(MatchError(want))
 	}
-	_, err := ParseFiles(filesOf(map[string]string{FileResult: `{"summary":"A","outputVariables":{"A":"A","summary":"A","a":""},"currentRevision":null}`}))
+	_, err := ParseResultFiles(filesOf(map[string]string{FileResult: `{"summary":"A","outputVariables":{"A":"A","summary":"A","a":""},"currentRevision":null}`}))
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 }
 
@@ -223,13 +226,13 @@ func TestParseFilesFollowsNoSymbolicLink(t *testing.T) {
 	folder := fstest.MapFS{
 		FileSummary: {Data: []byte("elsewhere"), Mode: fs.ModeSymlink | 0o777},
 	}
-	_, err := ParseFiles(folder)
+	_, err := ParseResultFiles(folder)
 	NewWithT(t).Expect(err).To(MatchError("summary: must be a regular file"))
 }
 
 func TestParseFilesNamesTheFileThatAnotherUserKeeps(t *testing.T) {
 	folder := filesOf(map[string]string{FileSummary: "s", FileOutputVariables: "A=1"})
-	_, err := ParseFiles(denied{folder, FileOutputVariables})
+	_, err := ParseResultFiles(denied{folder, FileOutputVariables})
 	NewWithT(t).Expect(err).To(MatchError("output-variables: can't be read by this user: make it readable for others (chmod a+r)"))
 }
 
@@ -242,7 +245,7 @@ func FuzzParseFiles(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which int, content string) {
 		names := knownFiles()
 		name := names[uint(which)%uint(len(names))]
-		given, err := ParseFiles(filesOf(map[string]string{name: content}))
+		given, err := ParseResultFiles(filesOf(map[string]string{name: content}))
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), name+": ") {
 				t.Fatalf("the error does not name the file %s: %v", name, err)

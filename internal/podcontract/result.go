@@ -1,10 +1,4 @@
-// Package result is the contract for what the work of a job gives back: the
-// files that steps write, the envelope that carries them out of the pod, and
-// the rules that both ends hold them to.
-//
-// The runner reads the files and writes the envelope; the operator reads the
-// envelope. Limits are those of PutJobSuccessResult in the CodePipeline model.
-package result
+package podcontract
 
 import "time"
 
@@ -38,7 +32,7 @@ type Revision struct {
 	RevisionSummary string `json:"revisionSummary,omitempty"`
 }
 
-// Failure is why one of the product's own containers failed.
+// Failure is why one of the wrapper containers failed.
 type Failure struct {
 	// Type is a CodePipeline failure type: JobFailed, ConfigurationError,
 	// PermissionError, RevisionUnavailable or SystemUnavailable.
@@ -47,7 +41,7 @@ type Failure struct {
 	Message string `json:"message"`
 }
 
-// Envelope is the termination message of one of the product's containers:
+// Envelope is the termination message of one of the wrapper containers:
 // exactly one of its members is set.
 type Envelope struct {
 	// Result is a result small enough to be carried here.
