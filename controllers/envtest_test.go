@@ -37,6 +37,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
@@ -210,22 +211,13 @@ func (w *world) action(changes ...func(*v1alpha1.CustomAction)) *v1alpha1.Custom
 func (w *world) startPipeline(configuration map[string]string) {
 	_, err := w.objects.PutObject(w.ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
 	w.Expect(err).NotTo(HaveOccurred())
-	one := []types.InputArtifact{{Name: aws.String("source")}}
-	_, err = w.pipelines.CreatePipeline(w.ctx, &sdk.CreatePipelineInput{Pipeline: &types.PipelineDeclaration{
-		Name: aws.String("p"), RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("artifacts")},
-		Stages: []types.StageDeclaration{
-			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("source"), OutputArtifacts: []types.OutputArtifact{{Name: aws.String("source")}},
-				ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
-				Configuration: map[string]string{"S3Bucket": "source", "S3ObjectKey": "s.zip"},
-			}}},
-			{Name: aws.String("Work"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("work"), InputArtifacts: one, Configuration: configuration,
-				ActionTypeId: &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: aws.String("work"), Version: aws.String("1")},
-			}}},
-		},
-	}})
+	work := pipeline.NewAction("work", pipeline.CustomType("Test", "work", "1")).Inputs("source")
+	for property, value := range configuration {
+		work = work.Configure(property, value)
+	}
+	_, err = w.pipelines.CreatePipeline(w.ctx, pipeline.New("p", "artifacts").
+		Stage("Source", pipeline.S3Source("source", "source", "s.zip").Outputs("source")).
+		Stage("Work", work).CreateInput())
 	w.Expect(err).NotTo(HaveOccurred())
 	_, err = w.pipelines.StartPipelineExecution(w.ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
 	w.Expect(err).NotTo(HaveOccurred())

@@ -22,7 +22,7 @@ import (
 func (w *world) burst(executions int) {
 	_, err := w.objects.PutObject(w.ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
 	w.Expect(err).NotTo(HaveOccurred())
-	_, err = w.pipelines.CreatePipeline(w.ctx, &sdk.CreatePipelineInput{Pipeline: playedPipeline()})
+	_, err = w.pipelines.CreatePipeline(w.ctx, playedPipeline())
 	w.Expect(err).NotTo(HaveOccurred())
 	for range executions {
 		_, err := w.pipelines.StartPipelineExecution(w.ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})

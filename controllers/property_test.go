@@ -32,6 +32,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/contract"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
@@ -100,33 +101,19 @@ func (p *play) declare() {
 		Category: "Test", Provider: aws.String("work"), Version: aws.String("1"), InputArtifactDetails: none, OutputArtifactDetails: none,
 	})
 	p.Expect(err).NotTo(HaveOccurred())
-	_, err = p.pipelines.CreatePipeline(p.ctx, &sdk.CreatePipelineInput{Pipeline: playedPipeline()})
+	_, err = p.pipelines.CreatePipeline(p.ctx, playedPipeline())
 	p.Expect(err).NotTo(HaveOccurred())
 	action := (&world{namespace: "team"}).action()
 	p.Expect(p.kube.Create(p.ctx, action)).To(Succeed())
 }
 
-func playedPipeline() *types.PipelineDeclaration {
-	source := []types.OutputArtifact{{Name: aws.String("source")}}
-	return &types.PipelineDeclaration{
-		Name: aws.String("p"), RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
-		PipelineType: types.PipelineTypeV2, ExecutionMode: types.ExecutionModeParallel,
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("artifacts")},
-		Stages: []types.StageDeclaration{
-			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("source"), OutputArtifacts: source, Configuration: map[string]string{"S3Bucket": "source", "S3ObjectKey": "s.zip"},
-				ActionTypeId: &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
-			}}},
-			{Name: aws.String("Work"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("work"), InputArtifacts: []types.InputArtifact{{Name: aws.String("source")}}, ActionTypeId: playedType(),
-			}}},
-		},
-	}
+func playedPipeline() *sdk.CreatePipelineInput {
+	return pipeline.New("p", "artifacts").Mode(types.ExecutionModeParallel).
+		Stage("Source", pipeline.S3Source("source", "source", "s.zip").Outputs("source")).
+		Stage("Work", pipeline.NewAction("work", playedType()).Inputs("source")).CreateInput()
 }
 
-func playedType() *types.ActionTypeId {
-	return &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: aws.String("work"), Version: aws.String("1")}
-}
+func playedType() *types.ActionTypeId { return pipeline.CustomType("Test", "work", "1") }
 
 var errWrite = errors.New("the API server did not answer")
 
