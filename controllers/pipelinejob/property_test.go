@@ -108,7 +108,7 @@ func (p *play) declare() {
 		Category: "Test", Provider: aws.String("work"), Version: aws.String("1"), InputArtifactDetails: none, OutputArtifactDetails: none,
 	})
 	p.Expect(err).NotTo(HaveOccurred())
-	_, err = p.pipelines.CreatePipeline(p.ctx, &sdk.CreatePipelineInput{Pipeline: harness.ParallelPipeline()})
+	_, err = p.pipelines.CreatePipeline(p.ctx, harness.ParallelPipeline())
 	p.Expect(err).NotTo(HaveOccurred())
 	action := harness.NewAction("team")
 	p.Expect(p.kube.Create(p.ctx, action)).To(Succeed())

@@ -316,7 +316,7 @@ func TestStepsWhoseStatusDoesNotTell(t *testing.T) {
 		"a step that does not":             {pods(terminated("unit", 3, "Error", "")), &StepLog{"pod-1", "unit"}},
 		"a step that ran out of memory":    {pods(terminated("unit", 137, "OOMKilled", "")), &StepLog{"pod-1", "unit"}},
 		"a step that was never started":    {pods(terminated("unit", 128, "StartError", "")), nil},
-		"a wrapper container":               {pods(terminated(podcontract.ContainerReport, 2, "Error", "")), nil},
+		"a wrapper container":              {pods(terminated(podcontract.ContainerReport, 2, "Error", "")), nil},
 		"a step whose pod was taken away":  {pods(evicted("low"), terminated("unit", 137, "Error", "")), nil},
 		"a step of which nobody knows why": {nil, nil},
 	} {

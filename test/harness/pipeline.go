@@ -1,31 +1,31 @@
 package harness
 
 import (
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"maps"
+	"slices"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// ParallelPipeline declares a pipeline like StartPipeline's, whose executions run at
-// once.
-func ParallelPipeline() *types.PipelineDeclaration {
-	source := []types.OutputArtifact{{Name: aws.String("source")}}
-	return &types.PipelineDeclaration{
-		Name: aws.String("p"), RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
-		PipelineType: types.PipelineTypeV2, ExecutionMode: types.ExecutionModeParallel,
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("artifacts")},
-		Stages: []types.StageDeclaration{
-			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("source"), OutputArtifacts: source, Configuration: map[string]string{"S3Bucket": "source", "S3ObjectKey": "s.zip"},
-				ActionTypeId: &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
-			}}},
-			{Name: aws.String("Work"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("work"), InputArtifacts: []types.InputArtifact{{Name: aws.String("source")}}, ActionTypeId: WorkType(),
-			}}},
-		},
+// WorkType is the action type of NewAction.
+func WorkType() *types.ActionTypeId { return pipeline.CustomType("Test", "work", "1") }
+
+// pipelineOf declares a pipeline source → work, whose action "work" is of WorkType.
+func pipelineOf(configuration map[string]string) pipeline.Pipeline {
+	work := pipeline.NewAction("work", WorkType()).Inputs("source")
+	for _, property := range slices.Sorted(maps.Keys(configuration)) {
+		work = work.Configure(property, configuration[property])
 	}
+	return pipeline.New("p", "artifacts").
+		Stage("Source", pipeline.S3Source("source", "source", "s.zip").Outputs("source")).
+		Stage("Work", work)
 }
 
-// WorkType is the action type of NewAction.
-func WorkType() *types.ActionTypeId {
-	return &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: aws.String("work"), Version: aws.String("1")}
+// ParallelPipeline declares the pipeline of StartPipeline, with executions that run
+// at the same time.
+func ParallelPipeline() *sdk.CreatePipelineInput {
+	return pipelineOf(nil).Mode(types.ExecutionModeParallel).CreateInput()
 }

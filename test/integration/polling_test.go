@@ -25,7 +25,7 @@ import (
 func (w *world) burst(executions int) {
 	_, err := w.Objects.PutObject(w.Ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
 	w.Expect(err).NotTo(HaveOccurred())
-	_, err = w.Pipelines.CreatePipeline(w.Ctx, &sdk.CreatePipelineInput{Pipeline: harness.ParallelPipeline()})
+	_, err = w.Pipelines.CreatePipeline(w.Ctx, harness.ParallelPipeline())
 	w.Expect(err).NotTo(HaveOccurred())
 	for range executions {
 		_, err := w.Pipelines.StartPipelineExecution(w.Ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
