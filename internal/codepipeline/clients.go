@@ -40,12 +40,15 @@ func (i Identity) Account() string {
 // concurrent use.
 type Clients struct {
 	options ClientsOptions
-	load    []func(*config.LoadOptions) error
+	load    []LoadOption
 
 	mu    sync.Mutex
 	kept  map[Identity]*Client
 	paces map[place]*pacer
 }
+
+// LoadOption configures a client of AWS, besides the environment and shared files.
+type LoadOption = func(*config.LoadOptions) error
 
 // ClientsOptions are the same for all clients.
 type ClientsOptions struct {
@@ -66,7 +69,7 @@ type place struct {
 
 // NewClients returns Clients that are configured as the SDK documents, by the
 // environment and shared files. Load options take precedence over those.
-func NewClients(o ClientsOptions, load ...func(*config.LoadOptions) error) *Clients {
+func NewClients(o ClientsOptions, load ...LoadOption) *Clients {
 	return &Clients{options: o, load: load, kept: map[Identity]*Client{}, paces: map[place]*pacer{}}
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
 const (
@@ -70,7 +72,7 @@ var regionInURL = regexp.MustCompile(`^https://(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)
 
 // New returns a Queue. Its region is that of the URL if the URL has one; load
 // configures the client, besides the environment. It makes no call.
-func New(ctx context.Context, o Options, load ...func(*config.LoadOptions) error) (*Queue, error) {
+func New(ctx context.Context, o Options, load ...codepipeline.LoadOption) (*Queue, error) {
 	if match := regionInURL.FindStringSubmatch(o.URL); match != nil {
 		load = append(load, config.WithRegion(match[1]+match[2]))
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -62,7 +61,7 @@ type Options struct {
 	// Logs are those of pods; nil for the cluster's.
 	Logs pipelinejob.PodLogs
 	// AWSConfig configures the clients of AWS, besides the environment.
-	AWSConfig []func(*config.LoadOptions) error
+	AWSConfig []codepipeline.LoadOption
 }
 
 // NewScheme knows all types that the operator handles.
