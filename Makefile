@@ -34,7 +34,7 @@ demo: cluster-up cluster-load demo-build ## Run a pipeline to its end on a real 
 	@KUBECONFIG=$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS)) $(BIN)/demo --kubectl=$(BIN)/k8s/kubectl $(DEMO_FLAGS)
 	@echo
 	@echo 'Look further:  export KUBECONFIG='$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS))' PATH=$(BIN)/k8s:$$PATH'
-	@echo '               kubectl -n pipelines describe pj        kubectl -n pipelines get ca,pj,jobs,pods'
+	@echo '               kubectl -n pipelines describe cpjob     kubectl -n pipelines get cpaction,cpjob,jobs,pods'
 	@echo '               kubectl -n pipelinejob-system port-forward deploy/codepipeline-emulator 4566 &'
 	@echo '               AWS_ENDPOINT_URL=http://127.0.0.1:4566 aws codepipeline get-pipeline-state --name demo'
 	@echo 'See a failure: make demo DEMO_FLAGS=--break'

@@ -39,9 +39,9 @@ const (
 	ReasonAccessDenied = "AccessDenied"
 	// ReasonAWSUnavailable: AWS could not be reached, is throttling or has a fault.
 	ReasonAWSUnavailable = "AWSUnavailable"
-	// ReasonVersionBurned: the version was deleted with another definition;
-	// CodePipeline takes it again only with that one.
-	ReasonVersionBurned = "VersionBurned"
+	// ReasonVersionRetired: the version was deleted with another definition;
+	// CodePipeline accepts it again only with that definition.
+	ReasonVersionRetired = "VersionRetired"
 	// ReasonCredentialsUnavailable: the operator has no AWS credentials, or can't
 	// assume spec.aws.roleARN.
 	ReasonCredentialsUnavailable = "CredentialsUnavailable"
@@ -53,8 +53,8 @@ const (
 	// ReasonActionTypeTaken: an older CustomAction takes the jobs of the same
 	// action type.
 	ReasonActionTypeTaken = "ActionTypeTaken"
-	// ReasonTagsNotInStep: the tags of the action type are not those of the spec.
-	ReasonTagsNotInStep = "TagsNotInStep"
+	// ReasonTagsOutOfSync: the tags of the action type differ from those of the spec.
+	ReasonTagsOutOfSync = "TagsOutOfSync"
 	// ReasonDeregistered: the action type was deleted from CodePipeline.
 	ReasonDeregistered = "Deregistered"
 	// ReasonJobRefused: the cluster would refuse the Jobs (by an admission policy,
@@ -84,10 +84,13 @@ const (
 	ConditionAcknowledged = "Acknowledged"
 	// ConditionRunning is True while a Kubernetes Job works.
 	ConditionRunning = "Running"
-	// ConditionComplete is True when the work has ended, well or not, and its
-	// result is in the status; False (Retrying) when it has ended, and its
-	// result can't be read yet.
+	// ConditionComplete is True when the work has succeeded and its result is in the
+	// status, as for a batch/v1 Job. It is False (Retrying) while the work has ended
+	// and its result can't be read.
 	ConditionComplete = "Complete"
+	// ConditionFailed is True when the work has failed or was cancelled, as for a
+	// batch/v1 Job: status.failureDetails says why. Otherwise it is absent.
+	ConditionFailed = "Failed"
 	// ConditionReported is True when CodePipeline has taken the final result.
 	ConditionReported = "Reported"
 )
@@ -117,7 +120,8 @@ const (
 	ReasonSucceeded = "Succeeded"
 	// ReasonFailed: the work failed; status.failureDetails says why.
 	ReasonFailed = "Failed"
-	// ReasonCancelled: the work was cancelled.
+	// ReasonCancelled: the work was cancelled: the PipelineJob was deleted, or
+	// CodePipeline no longer waits for the action.
 	ReasonCancelled = "Cancelled"
 	// ReasonReported: CodePipeline took the result.
 	ReasonReported = "Reported"

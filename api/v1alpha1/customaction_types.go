@@ -11,7 +11,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:shortName=ca,categories=codepipeline
+// +kubebuilder:resource:shortName=cpaction,categories=codepipeline
 // +kubebuilder:printcolumn:name="Category",type=string,JSONPath=`.spec.actionType.category`
 // +kubebuilder:printcolumn:name="Provider",type=string,JSONPath=`.spec.actionType.provider`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.actionType.version`
@@ -98,9 +98,9 @@ type CustomActionSpec struct {
 	// containers are steps: they run one after another, in their order, and
 	// the first that fails ends the work.
 	//
-	// $(config.KEY), $(pipeline.name), $(pipeline.executionId), $(stage.name),
-	// $(action.name), $(action.executionId), $(job.id), $(run.number),
-	// $(aws.region), $(aws.accountId), $(input.NAME) and $(output.NAME) are
+	// $(config.KEY), $(pipeline.name), $(pipeline.executionID), $(stage.name),
+	// $(action.name), $(action.executionID), $(job.id), $(run.number),
+	// $(aws.region), $(aws.accountID), $(input.NAME) and $(output.NAME) are
 	// replaced in every string. A reference that is not known is an error, and
 	// no Job starts. $(NAME) without a dot is left to Kubernetes.
 	// +required

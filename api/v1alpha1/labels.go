@@ -1,18 +1,20 @@
 package v1alpha1
 
 const (
-	// LabelAction is on every PipelineJob, Job, Pod and Secret: the name of
-	// the CustomAction that they belong to. Names over 63 characters are cut.
-	LabelAction = "codepipeline.pipelinejob.dev/action"
+	// LabelCustomAction is on every PipelineJob, Job, Pod and Secret: the name of the
+	// CustomAction that they belong to. Here and below, a name that can't be the value
+	// of a label is replaced by its digest.
+	LabelCustomAction = "codepipeline.pipelinejob.dev/custom-action"
+	// LabelPipeline, LabelStage and LabelAction are on the same objects: the names of
+	// the pipeline, of its stage and of its action.
+	LabelPipeline = "codepipeline.pipelinejob.dev/pipeline"
+	LabelStage    = "codepipeline.pipelinejob.dev/stage"
+	LabelAction   = "codepipeline.pipelinejob.dev/action"
 	// LabelPipelineJob is on every Job, Pod and Secret: the name of the
 	// PipelineJob that they belong to.
 	LabelPipelineJob = "codepipeline.pipelinejob.dev/pipeline-job"
 	// LabelRun is on every Job and Pod: the number of the run.
 	LabelRun = "codepipeline.pipelinejob.dev/run"
-
-	// AnnotationPipeline is on every PipelineJob: the name of the pipeline
-	// (which may be longer than a label can be).
-	AnnotationPipeline = "codepipeline.pipelinejob.dev/pipeline"
 
 	// AnnotationAbandoned is on a PipelineJob whose action was abandoned, as an
 	// event from CodePipeline says: its work is stopped, and nothing reported.

@@ -4,13 +4,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// PipelineJob is one execution of a custom action: what CodePipeline handed
-// over, and what the operator did about it. The operator makes these objects;
-// deleting one cancels its work and fails the action.
+// PipelineJob is one execution of a custom action: what CodePipeline handed over,
+// and what the operator did about it. The operator creates these objects. Deleting
+// one cancels its work and fails the action in the pipeline.
+//
+// The labels codepipeline.pipelinejob.dev/pipeline, stage and action have the names of
+// the pipeline, its stage and its action, and custom-action that of the CustomAction.
+// A name that can't be the value of a label is replaced by its digest; field selectors
+// on spec.pipeline.name, spec.pipeline.stage, spec.pipeline.action,
+// spec.actionRef.name and status.phase take every name as it is.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:shortName=pj,categories=codepipeline
+// +kubebuilder:resource:shortName=cpjob,categories=codepipeline
+// +kubebuilder:selectablefield:JSONPath=`.spec.actionRef.name`
+// +kubebuilder:selectablefield:JSONPath=`.spec.pipeline.name`
+// +kubebuilder:selectablefield:JSONPath=`.spec.pipeline.stage`
+// +kubebuilder:selectablefield:JSONPath=`.spec.pipeline.action`
+// +kubebuilder:selectablefield:JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Action",type=string,JSONPath=`.spec.actionRef.name`
 // +kubebuilder:printcolumn:name="Pipeline",type=string,JSONPath=`.spec.pipeline.name`
 // +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.spec.pipeline.stage`
@@ -45,12 +56,20 @@ type PipelineJobList struct {
 	Items           []PipelineJob `json:"items"`
 }
 
-// PipelineJobSpec is what CodePipeline handed over. Only job changes: CodePipeline
-// hands the same action execution out again as a new job when it is continued,
-// and with a new nonce when nobody acknowledged it.
+// PipelineJobSpec is what CodePipeline handed over. All of it is immutable but
+// codePipelineJob, which the operator moves on: CodePipeline hands the same action
+// execution out again as a new job when it is continued, and with a new nonce when
+// no worker acknowledged it.
 //
-// +kubebuilder:validation:XValidation:rule="self.actionRef == oldSelf.actionRef && self.aws == oldSelf.aws && self.pipeline == oldSelf.pipeline",message="actionRef, aws and pipeline are immutable: they are what CodePipeline handed over"
+// +kubebuilder:validation:XValidation:rule="self.actionRef == oldSelf.actionRef",message="actionRef is immutable: it is what CodePipeline handed over",fieldPath=".actionRef"
+// +kubebuilder:validation:XValidation:rule="self.aws == oldSelf.aws",message="aws is immutable: it is what CodePipeline handed over",fieldPath=".aws"
+// +kubebuilder:validation:XValidation:rule="self.pipeline == oldSelf.pipeline",message="pipeline is immutable: it is what CodePipeline handed over",fieldPath=".pipeline"
 // +kubebuilder:validation:XValidation:rule="has(self.configuration) == has(oldSelf.configuration) && (!has(self.configuration) || self.configuration == oldSelf.configuration)",message="configuration is immutable: it is what CodePipeline handed over",fieldPath=".configuration"
+// +kubebuilder:validation:XValidation:rule="has(self.secretConfiguration) == has(oldSelf.secretConfiguration) && (!has(self.secretConfiguration) || self.secretConfiguration == oldSelf.secretConfiguration)",message="secretConfiguration is immutable: it is what CodePipeline handed over",fieldPath=".secretConfiguration"
+// +kubebuilder:validation:XValidation:rule="has(self.inputArtifacts) == has(oldSelf.inputArtifacts) && (!has(self.inputArtifacts) || self.inputArtifacts == oldSelf.inputArtifacts)",message="inputArtifacts is immutable: it is what CodePipeline handed over",fieldPath=".inputArtifacts"
+// +kubebuilder:validation:XValidation:rule="has(self.outputArtifacts) == has(oldSelf.outputArtifacts) && (!has(self.outputArtifacts) || self.outputArtifacts == oldSelf.outputArtifacts)",message="outputArtifacts is immutable: it is what CodePipeline handed over",fieldPath=".outputArtifacts"
+// +kubebuilder:validation:XValidation:rule="has(self.encryptionKey) == has(oldSelf.encryptionKey) && (!has(self.encryptionKey) || self.encryptionKey == oldSelf.encryptionKey)",message="encryptionKey is immutable: it is what CodePipeline handed over",fieldPath=".encryptionKey"
+// +kubebuilder:validation:XValidation:rule="has(self.accountID) == has(oldSelf.accountID) && (!has(self.accountID) || self.accountID == oldSelf.accountID)",message="accountID is immutable: it is what CodePipeline handed over",fieldPath=".accountID"
 type PipelineJobSpec struct {
 	// actionRef is the CustomAction that the job was polled for.
 	// +required
@@ -101,9 +120,10 @@ type PipelineJobSpec struct {
 	// +optional
 	EncryptionKey *EncryptionKey `json:"encryptionKey,omitempty"`
 
-	// job is the CodePipeline job that now stands for the action execution.
+	// codePipelineJob is the CodePipeline job that currently stands for the action
+	// execution.
 	// +required
-	Job Job `json:"job"`
+	CodePipelineJob CodePipelineJob `json:"codePipelineJob"`
 }
 
 // ConfigurationValue is the value of a configuration property.
@@ -189,8 +209,8 @@ type EncryptionKey struct {
 	Type string `json:"type"`
 }
 
-// Job is a CodePipeline job.
-type Job struct {
+// CodePipelineJob is a CodePipeline job.
+type CodePipelineJob struct {
 	// id of the job.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -209,285 +229,3 @@ type Job struct {
 	// +optional
 	PolledAt *metav1.Time `json:"polledAt,omitempty"`
 }
-
-// Phase sums up where a PipelineJob is, for people. Programs read conditions.
-//
-// +kubebuilder:validation:Enum=Pending;Acknowledged;Running;Reporting;Continuing;Succeeded;Failed;Cancelled;Dropped
-type Phase string
-
-const (
-	// PhasePending: polled, not acknowledged yet.
-	PhasePending Phase = "Pending"
-	// PhaseAcknowledged: claimed; the Kubernetes Job does not exist yet.
-	PhaseAcknowledged Phase = "Acknowledged"
-	// PhaseRunning: the Kubernetes Job works.
-	PhaseRunning Phase = "Running"
-	// PhaseReporting: the result is recorded and CodePipeline is being told.
-	PhaseReporting Phase = "Reporting"
-	// PhaseContinuing: CodePipeline was given a continuation token and will
-	// hand the action out again.
-	PhaseContinuing Phase = "Continuing"
-	// PhaseSucceeded: CodePipeline took the success.
-	PhaseSucceeded Phase = "Succeeded"
-	// PhaseFailed: CodePipeline took the failure.
-	PhaseFailed Phase = "Failed"
-	// PhaseCancelled: CodePipeline no longer waited for the result.
-	PhaseCancelled Phase = "Cancelled"
-	// PhaseDropped: the job was never ours: another worker claimed it, or it
-	// was no longer open.
-	PhaseDropped Phase = "Dropped"
-)
-
-// PipelineJobStatus is what the operator did.
-type PipelineJobStatus struct {
-	// observedGeneration is the generation that the status speaks of.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
-	// phase sums up where the job is, for people.
-	// +optional
-	Phase Phase `json:"phase,omitempty"`
-
-	// conditions: Acknowledged, Running, Complete, Reported.
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
-
-	// acknowledgedJobID is the last CodePipeline job that was acknowledged.
-	// +optional
-	AcknowledgedJobID string `json:"acknowledgedJobID,omitempty"`
-
-	// acknowledgedNonce is the nonce with which it was acknowledged. When the same
-	// job is handed out with another, the claim had no effect.
-	// +optional
-	AcknowledgedNonce string `json:"acknowledgedNonce,omitempty"`
-
-	// call is the claim or report that is under way. It is written before the
-	// call is made and removed with its answer, so that an operator that is
-	// restarted in between knows that the call may have had its effect.
-	// +optional
-	Call *Call `json:"call,omitempty"`
-
-	// secret tells which credentials the Secret of the job holds; absent when
-	// there is none. The operator never reads Secrets.
-	// +optional
-	Secret *SecretState `json:"secret,omitempty"`
-
-	// run is the current or last run.
-	// +optional
-	Run *Run `json:"run,omitempty"`
-
-	// previousRuns are the last 10 runs before it, the newest last.
-	// +optional
-	// +kubebuilder:validation:MaxItems=10
-	// +listType=atomic
-	PreviousRuns []Run `json:"previousRuns,omitempty"`
-
-	// progress is what CodePipeline was told while the run goes on; what it was
-	// told is in executionDetails.
-	// +optional
-	Progress *ProgressReport `json:"progress,omitempty"`
-
-	// executionDetails are the executionDetails of PutJobSuccessResult.
-	// +optional
-	ExecutionDetails *ExecutionDetails `json:"executionDetails,omitempty"`
-
-	// continuationToken with which the last run asked to be run again.
-	// +optional
-	ContinuationToken string `json:"continuationToken,omitempty"`
-
-	// currentRevision of the work, for source actions.
-	// +optional
-	CurrentRevision *CurrentRevision `json:"currentRevision,omitempty"`
-
-	// outputVariables of the action, 122,880 bytes at most.
-	// +optional
-	OutputVariables map[string]string `json:"outputVariables,omitempty"`
-
-	// failureDetails are the failureDetails of PutJobFailureResult.
-	// +optional
-	FailureDetails *FailureDetails `json:"failureDetails,omitempty"`
-
-	// reportedJobID is the last CodePipeline job that was given a result.
-	// +optional
-	ReportedJobID string `json:"reportedJobID,omitempty"`
-
-	// continuedAt is when CodePipeline last took a continuation token.
-	// +optional
-	ContinuedAt *metav1.Time `json:"continuedAt,omitempty"`
-	// acknowledgedAt is when the first claim was taken.
-	// +optional
-	AcknowledgedAt *metav1.Time `json:"acknowledgedAt,omitempty"`
-	// finishedAt is when the work ended.
-	// +optional
-	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
-	// reportedAt is when CodePipeline took the final result, or was found not
-	// to wait for it any more.
-	// +optional
-	ReportedAt *metav1.Time `json:"reportedAt,omitempty"`
-}
-
-// Call is a call to CodePipeline whose answer is not recorded yet.
-type Call struct {
-	// operation is AcknowledgeJob, PutJobSuccessResult or PutJobFailureResult.
-	// +required
-	Operation string `json:"operation"`
-	// jobID that it is made for.
-	// +required
-	JobID string `json:"jobID"`
-	// nonce that it is made with (AcknowledgeJob).
-	// +optional
-	Nonce string `json:"nonce,omitempty"`
-	// continuationToken that it is made with (PutJobSuccessResult).
-	// +optional
-	ContinuationToken string `json:"continuationToken,omitempty"`
-	// since is when it was first tried.
-	// +required
-	Since metav1.Time `json:"since"`
-	// tries counts how often it was tried: before the first, it is 1. A try
-	// after one whose answer is not known can't tell its own effect from the
-	// earlier one's.
-	// +required
-	Tries int32 `json:"tries"`
-}
-
-// ProgressReport is an update of the progress of a run that goes on.
-type ProgressReport struct {
-	// updates counts those of this PipelineJob.
-	// +required
-	Updates int32 `json:"updates"`
-	// recordedAt is when the last one was written down to be told.
-	// +required
-	RecordedAt metav1.Time `json:"recordedAt"`
-	// continuationToken of the operator's own, with which CodePipeline is told. The
-	// job that comes back with it takes over the run. It is empty while there is
-	// no such job to come.
-	// +optional
-	ContinuationToken string `json:"continuationToken,omitempty"`
-}
-
-// SecretState tells what the Secret of a job was made from.
-type SecretState struct {
-	// jobID of the CodePipeline job that its credentials belong to.
-	// +required
-	JobID string `json:"jobID"`
-	// renewedAt is when they were read from CodePipeline; they live for about
-	// 15 minutes. It is absent while the Secret is about to be made.
-	// +optional
-	RenewedAt *metav1.Time `json:"renewedAt,omitempty"`
-}
-
-// Run is one Kubernetes Job.
-type Run struct {
-	// number counts the runs of this PipelineJob from 1.
-	// +required
-	Number int32 `json:"number"`
-	// jobName is the name of the Kubernetes Job.
-	// +required
-	JobName string `json:"jobName"`
-	// jobUID is set once the Kubernetes Job exists.
-	// +optional
-	JobUID string `json:"jobUID,omitempty"`
-	// continuationToken that the run was given.
-	// +optional
-	ContinuationToken string `json:"continuationToken,omitempty"`
-	// startedAt is when the Kubernetes Job was created.
-	// +optional
-	StartedAt *metav1.Time `json:"startedAt,omitempty"`
-	// finishedAt is when the run's end was recorded.
-	// +optional
-	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
-}
-
-// ExecutionDetails are CodePipeline's ExecutionDetails. Longer texts are cut
-// to the limits before they are sent.
-type ExecutionDetails struct {
-	// summary of the work, 2048 characters at most.
-	// +optional
-	Summary string `json:"summary,omitempty"`
-	// externalExecutionId of the work, 1500 characters at most; it fills
-	// {ExternalExecutionId} in executionUrlTemplate. By default: NAMESPACE/JOB.
-	// +optional
-	ExternalExecutionID string `json:"externalExecutionId,omitempty"`
-	// percentComplete of the work, 0 to 100.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=100
-	PercentComplete *int32 `json:"percentComplete,omitempty"`
-}
-
-// CurrentRevision is CodePipeline's CurrentRevision.
-type CurrentRevision struct {
-	// revision, 1 to 1500 characters.
-	// +required
-	Revision string `json:"revision"`
-	// changeIdentifier, 1 to 100 characters.
-	// +required
-	ChangeIdentifier string `json:"changeIdentifier"`
-	// created is when the revision was made.
-	// +optional
-	Created *metav1.Time `json:"created,omitempty"`
-	// revisionSummary, 2048 characters at most.
-	// +optional
-	RevisionSummary string `json:"revisionSummary,omitempty"`
-}
-
-// FailureType is CodePipeline's FailureType.
-//
-// +kubebuilder:validation:Enum=JobFailed;ConfigurationError;PermissionError;RevisionOutOfSync;RevisionUnavailable;SystemUnavailable
-type FailureType string
-
-const (
-	// FailureJobFailed: a step failed.
-	FailureJobFailed FailureType = "JobFailed"
-	// FailureConfigurationError: template, image or configuration are wrong.
-	FailureConfigurationError FailureType = "ConfigurationError"
-	// FailurePermissionError: denied by S3, KMS, admission or RBAC.
-	FailurePermissionError FailureType = "PermissionError"
-	// FailureRevisionOutOfSync: reserved by CodePipeline.
-	FailureRevisionOutOfSync FailureType = "RevisionOutOfSync"
-	// FailureRevisionUnavailable: an artifact is missing or unreadable.
-	FailureRevisionUnavailable FailureType = "RevisionUnavailable"
-	// FailureSystemUnavailable: the cluster could not do the work.
-	FailureSystemUnavailable FailureType = "SystemUnavailable"
-)
-
-// FailureDetails are CodePipeline's FailureDetails.
-type FailureDetails struct {
-	// type of the failure.
-	// +required
-	Type FailureType `json:"type"`
-	// message, 5000 characters at most.
-	// +required
-	Message string `json:"message"`
-	// externalExecutionId of the work, 1500 characters at most.
-	// +optional
-	ExternalExecutionID string `json:"externalExecutionId,omitempty"`
-}
-
-// Settled says whether CodePipeline waits for nothing more from this object:
-// its final result was taken, or the job was never, or is no longer, ours. A
-// settled object comes to life again when CodePipeline hands its action
-// execution out anew, which shows as a newer generation.
-func (j *PipelineJob) Settled() bool {
-	return j.Status.ReportedAt != nil && j.Status.ObservedGeneration == j.Generation
-}
-
-// AwaitsContinuation says whether CodePipeline was given a continuation token
-// and has not handed the action out again yet.
-func (j *PipelineJob) AwaitsContinuation() bool {
-	return (j.Status.ContinuationToken != "" || j.Status.ProgressToken() != "") && j.Status.ReportedJobID == j.Spec.Job.ID
-}
-
-// ProgressToken is the continuation token of an update of the progress that is
-// to be told, or whose job has not come back yet; empty when there is none.
-func (s *PipelineJobStatus) ProgressToken() string {
-	if s.Progress == nil {
-		return ""
-	}
-	return s.Progress.ContinuationToken
-}
-
-// RunGoesOn says whether a run was planned whose end is not recorded yet.
-func (s *PipelineJobStatus) RunGoesOn() bool { return s.Run != nil && s.Run.FinishedAt == nil }

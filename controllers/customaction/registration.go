@@ -118,7 +118,7 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction)
 	if err != nil {
 		problem := "its tags are not in step with spec.actionType.tags: " + err.Error()
 		found.registration.message += "; " + problem
-		r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonTagsNotInStep, "KeepTags", problem)
+		r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonTagsOutOfSync, "KeepTags", problem)
 	}
 	if found.arn, err = api.ActionTypeARN(ctx, actionTypeID(action)); err != nil {
 		found.registration.message += "; its ARN is not known: " + err.Error()
@@ -199,8 +199,8 @@ func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 	failed := finding{reason: reasonOf(cause), message: explain(action, cause), err: cause, retry: true}
 	switch {
 	case failed.reason != "":
-	case codepipeline.IsBurnedVersion(cause):
-		failed.reason, failed.retry = v1alpha1.ReasonVersionBurned, false
+	case codepipeline.IsRetiredVersion(cause):
+		failed.reason, failed.retry = v1alpha1.ReasonVersionRetired, false
 		failed.message += ": use the next version, or the definition that it had"
 	case codepipeline.KindOf(cause) == codepipeline.LimitExceeded:
 		failed.reason = v1alpha1.ReasonLimitExceeded

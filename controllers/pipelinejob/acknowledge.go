@@ -23,13 +23,13 @@ func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob)
 	if err != nil {
 		return err
 	}
-	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: job.Spec.Job.Nonce})
+	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: job.Spec.CodePipelineJob.Nonce})
 	if err != nil {
 		return err
 	}
 	// A job that was claimed before stays ours: this may be its duplicate.
-	earlier = earlier || job.Status.AcknowledgedJobID == job.Spec.Job.ID
-	status, err := api.AcknowledgeJob(ctx, job.Spec.Job.ID, job.Spec.Job.Nonce)
+	earlier = earlier || job.Status.Protocol.AcknowledgedJobID == job.Spec.CodePipelineJob.ID
+	status, err := api.AcknowledgeJob(ctx, job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce)
 	switch verdictOf(operationAcknowledge, err, earlier) {
 	case verdictTaken:
 		if err == nil && status != codepipeline.JobStatusInProgress {
@@ -55,26 +55,26 @@ func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob)
 func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
-		status.AcknowledgedJobID, status.AcknowledgedNonce = job.Spec.Job.ID, job.Spec.Job.Nonce
-		status.Call = nil
+		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce
+		status.Protocol.Call = nil
 		if status.AcknowledgedAt == nil {
 			status.AcknowledgedAt = &now
 		}
-		if status.ContinuationToken == job.Spec.Job.ContinuationToken {
+		if status.ContinuationToken == job.Spec.CodePipelineJob.ContinuationToken {
 			status.ContinuationToken = ""
 		}
-		if status.Progress != nil {
-			status.Progress.ContinuationToken = "" // whatever came back, the run goes on under it
+		if status.Protocol.Progress != nil {
+			status.Protocol.Progress.ContinuationToken = "" // whatever came back, the run goes on under it
 		}
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged,
-			"CodePipeline took the claim of job "+job.Spec.Job.ID)
+			"CodePipeline took the claim of job "+job.Spec.CodePipelineJob.ID)
 	})
 	if err != nil {
 		return err
 	}
 	metrics.Claim(naming.ActionOf(job), v1alpha1.ReasonAcknowledged)
 	if !job.Status.RunGoesOn() { // not for each update of the progress
-		r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, operationAcknowledge, "Claimed job "+job.Spec.Job.ID)
+		r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, operationAcknowledge, "Claimed job "+job.Spec.CodePipelineJob.ID)
 	}
 	return nil
 }
@@ -83,7 +83,10 @@ func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob
 func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, reason, message string) error {
 	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
-		status.Call = nil
+		status.Protocol.Call = nil
+		if status.Protocol.AcknowledgedJobID != "" { // the work of an earlier job ends with this one
+			r.endCancelled(job, message)
+		}
 		status.ReportedAt = &now
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, reason, message)
 	})

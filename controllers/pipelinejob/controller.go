@@ -104,7 +104,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Get(ctx, req.NamespacedName, &job); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	log := logf.FromContext(ctx).WithValues("pipelineJob", req.NamespacedName, "jobID", job.Spec.Job.ID,
+	log := logf.FromContext(ctx).WithValues("pipelineJob", req.NamespacedName, "jobID", job.Spec.CodePipelineJob.ID,
 		"action", types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name})
 	ctx = logf.IntoContext(ctx, log)
 

@@ -19,7 +19,7 @@ import (
 type step string
 
 const (
-	// stepAcknowledge claims spec.job.
+	// stepAcknowledge claims spec.codePipelineJob.
 	stepAcknowledge step = "Acknowledge"
 	// stepPlanRun records the number and name of the next run.
 	stepPlanRun step = "PlanRun"
@@ -203,17 +203,17 @@ func (s state) progressDue() time.Duration {
 }
 
 func (s state) recordedProgress() *metav1.Time {
-	if s.job.Status.Progress == nil {
+	if s.job.Status.Protocol.Progress == nil {
 		return nil
 	}
-	return &s.job.Status.Progress.RecordedAt
+	return &s.job.Status.Protocol.Progress.RecordedAt
 }
 
 // isClosed says whether CodePipeline waits for the job no more. While a report
 // is under way its answer tells, and an action that a lost report of ours has
 // ended looks closed too.
 func (s state) isClosed() bool {
-	if call := s.job.Status.Call; call != nil && call.Operation != operationAcknowledge {
+	if call := s.job.Status.Protocol.Call; call != nil && call.Operation != operationAcknowledge {
 		return s.givenUp()
 	}
 	return s.closed != "" || s.givenUp()
@@ -230,7 +230,7 @@ func (s state) settled() (step, time.Duration) {
 	if s.runStillWorks() {
 		return stepStopRun, 0
 	}
-	if s.job.Status.Secret != nil {
+	if s.job.Status.Protocol.Secret != nil {
 		return stepDropSecret, 0
 	}
 	if s.deleting() {
@@ -261,7 +261,7 @@ func (s state) awaitingContinuation() (step, time.Duration) {
 		if s.runStillWorks() {
 			return stepStopRun, 0
 		}
-		if s.job.Status.Secret != nil {
+		if s.job.Status.Protocol.Secret != nil {
 			return stepDropSecret, 0
 		}
 	}
@@ -275,7 +275,7 @@ func (s state) awaitingContinuation() (step, time.Duration) {
 // overdueIn is how long it is until a continuation is overdue: negative when it
 // is to be told, zero when it was.
 func (s state) overdueIn() time.Duration {
-	since := s.job.Status.ContinuedAt
+	since := s.job.Status.Protocol.ContinuedAt
 	if since == nil {
 		return 0
 	}
@@ -291,24 +291,24 @@ func (s state) overdueIn() time.Duration {
 
 func (s state) deleting() bool { return !s.job.DeletionTimestamp.IsZero() }
 
-// mustAcknowledge says whether spec.job is to be claimed. A job that is handed
+// mustAcknowledge reports whether spec.codePipelineJob is to be claimed. A job that is handed
 // out again, with a new nonce, was not: a claim whose answer was lost may have
 // been taken for one that had its effect.
 func (s state) mustAcknowledge() bool {
 	status := &s.job.Status
-	return s.job.Spec.Job.ID != status.AcknowledgedJobID || s.job.Spec.Job.Nonce != status.AcknowledgedNonce
+	return s.job.Spec.CodePipelineJob.ID != status.Protocol.AcknowledgedJobID || s.job.Spec.CodePipelineJob.Nonce != status.Protocol.AcknowledgedNonce
 }
 
 // maybeOurs says whether a claim of this job may have had its effect.
 func (s state) maybeOurs() bool {
-	call := s.job.Status.Call
-	return call != nil && call.JobID == s.job.Spec.Job.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
+	call := s.job.Status.Protocol.Call
+	return call != nil && call.JobID == s.job.Spec.CodePipelineJob.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
 }
 
-// hasResult says whether the status holds something to report: a final
+// hasResult reports whether the status holds something to report: a final
 // result, or the continuation token of a run that has ended.
 func (s state) hasResult() bool {
-	return meta.IsStatusConditionTrue(s.job.Status.Conditions, v1alpha1.ConditionComplete) || s.job.Status.ContinuationToken != ""
+	return s.job.Status.HasResult() || s.job.Status.ContinuationToken != ""
 }
 
 // runStillWorks says whether the Kubernetes Job is there and may have a pod
@@ -322,13 +322,13 @@ func (s state) secretDue() (bool, time.Duration) {
 	if !jobspec.NeedsSecret(s.job) {
 		return false, 0
 	}
-	secret := s.job.Status.Secret
+	secret := s.job.Status.Protocol.Secret
 	if secret == nil || secret.RenewedAt == nil {
 		return true, 0
 	}
 	// The credentials of the job before last as long as they say: an update of the
 	// progress shall not cost a GetJobDetails too.
-	if secret.JobID != s.job.Spec.Job.ID && s.job.Status.Run.JobUID == "" {
+	if secret.JobID != s.job.Spec.CodePipelineJob.ID && s.job.Status.Run.JobUID == "" {
 		return true, 0
 	}
 	return true, secret.RenewedAt.Add(cmp.Or(s.renewal, DefaultRenewal)).Sub(s.now)

@@ -43,7 +43,7 @@ func TestDecide(t *testing.T) {
 		"the Job is being deleted":                        {history: []change{acknowledged, planned, started, jobDeleting}, want: stepRecordLost},
 		"result recorded":                                 {history: []change{acknowledged, planned, started, ended, complete}, want: stepReport},
 		"result recorded, Job gone":                       {history: []change{acknowledged, planned, started, vanished, complete}, want: stepReport},
-		"given up, but the Job still tries":               {history: []change{acknowledged, planned, started, complete}, want: stepStopRun},
+		"given up, but the Job still tries":               {history: []change{acknowledged, planned, started, failed}, want: stepStopRun},
 		"reported":                                        {history: []change{acknowledged, planned, started, ended, complete, reported}, want: stepWait},
 		"reported, Secret left":                           {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported}, want: stepDropSecret},
 		"reported, time to live left":                     {history: []change{acknowledged, planned, started, ended, complete, reported, ttl(time.Hour)}, want: stepWait, wait: time.Hour},
@@ -61,9 +61,9 @@ func TestDecide(t *testing.T) {
 		"deleted while the claim's answer is lost":        {history: []change{calling("AcknowledgeJob"), deleting}, want: stepAcknowledge},
 		"deleted while planned":                           {history: []change{acknowledged, planned, deleting}, want: stepCancel},
 		"deleted while working":                           {history: []change{acknowledged, planned, started, deleting}, want: stepCancel},
-		"deleted, cancellation recorded: the Job must go": {history: []change{acknowledged, planned, started, deleting, complete}, want: stepStopRun},
-		"deleted, Job stopped":                            {history: []change{acknowledged, planned, started, deleting, complete, jobDeleting}, want: stepReport},
-		"deleted and reported":                            {history: []change{acknowledged, planned, started, deleting, complete, vanished, reported}, want: stepRelease},
+		"deleted, cancellation recorded: the Job must go": {history: []change{acknowledged, planned, started, deleting, failed}, want: stepStopRun},
+		"deleted, Job stopped":                            {history: []change{acknowledged, planned, started, deleting, failed, jobDeleting}, want: stepReport},
+		"deleted and reported":                            {history: []change{acknowledged, planned, started, deleting, failed, vanished, reported}, want: stepRelease},
 		"deleted with a result that waits":                {history: []change{acknowledged, planned, started, ended, complete, deleting}, want: stepReport},
 		"deleted while a continuation is to come":         {history: []change{acknowledged, planned, started, ended, token, delivered, deleting}, want: stepWait},
 		"deleted, then the continuation came":             {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued}, want: stepAcknowledge},
@@ -90,7 +90,7 @@ func TestDecide(t *testing.T) {
 		"progress told, result recorded":              {history: []change{working, update(0), delivered, ended, complete}, want: stepWait},
 		"progress told, own token recorded":           {history: []change{working, update(0), delivered, ended, token}, want: stepWait},
 		"progress told, then deleted":                 {history: []change{working, update(0), delivered, deleting}, want: stepCancel},
-		"progress told, cancelled: the Job must go":   {history: []change{working, update(0), delivered, deleting, complete}, want: stepStopRun},
+		"progress told, cancelled: the Job must go":   {history: []change{working, update(0), delivered, deleting, failed}, want: stepStopRun},
 		"the job of the progress is back":             {history: []change{working, update(0), delivered, continued}, want: stepAcknowledge},
 		"it is claimed: the run goes on":              {history: []change{working, update(0), delivered, continued, acknowledged, updateBack}, want: stepWait},
 		"it is claimed, and a result waits":           {history: []change{working, update(0), delivered, ended, complete, continued, acknowledged, updateBack}, want: stepReport},
@@ -112,7 +112,7 @@ func TestDecide(t *testing.T) {
 			g := NewWithT(t)
 			s := state{job: &v1alpha1.PipelineJob{}, now: noon}
 			s.job.Generation = 1
-			s.job.Spec.Job = v1alpha1.Job{ID: "job-1", Nonce: "1"}
+			s.job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "job-1", Nonce: "1"}
 			for _, change := range c.history {
 				change(&s)
 			}
@@ -127,26 +127,28 @@ func artifacts(s *state) { s.job.Spec.InputArtifacts = []v1alpha1.Artifact{{Name
 
 func calling(operation string) change {
 	return func(s *state) {
-		s.job.Status.Call = &v1alpha1.Call{Operation: operation, JobID: s.job.Spec.Job.ID, Nonce: s.job.Spec.Job.Nonce}
+		s.job.Status.Protocol.Call = &v1alpha1.Call{Operation: operation, JobID: s.job.Spec.CodePipelineJob.ID, Nonce: s.job.Spec.CodePipelineJob.Nonce}
 	}
 }
 
 func acknowledged(s *state) {
-	s.job.Status.AcknowledgedJobID, s.job.Status.AcknowledgedNonce = s.job.Spec.Job.ID, s.job.Spec.Job.Nonce
+	s.job.Status.Protocol.AcknowledgedJobID, s.job.Status.Protocol.AcknowledgedNonce = s.job.Spec.CodePipelineJob.ID, s.job.Spec.CodePipelineJob.Nonce
 }
 
 func planned(s *state) { s.job.Status.Run = &v1alpha1.Run{Number: 1, JobName: "job-1"} }
 
 func secretAge(age time.Duration) change {
 	return func(s *state) {
-		s.job.Status.Secret = &v1alpha1.SecretState{JobID: s.job.Spec.Job.ID, RenewedAt: &metav1.Time{Time: noon.Add(-age)}}
+		s.job.Status.Protocol.Secret = &v1alpha1.SecretState{JobID: s.job.Spec.CodePipelineJob.ID, RenewedAt: &metav1.Time{Time: noon.Add(-age)}}
 	}
 }
 
-func secretPlanned(s *state) { s.job.Status.Secret = &v1alpha1.SecretState{JobID: s.job.Spec.Job.ID} }
+func secretPlanned(s *state) {
+	s.job.Status.Protocol.Secret = &v1alpha1.SecretState{JobID: s.job.Spec.CodePipelineJob.ID}
+}
 
 func secretOfOther(s *state) {
-	s.job.Status.Secret = &v1alpha1.SecretState{JobID: "earlier", RenewedAt: &metav1.Time{Time: noon}}
+	s.job.Status.Protocol.Secret = &v1alpha1.SecretState{JobID: "earlier", RenewedAt: &metav1.Time{Time: noon}}
 }
 
 func started(s *state) {
@@ -171,6 +173,11 @@ func complete(s *state) {
 	s.job.Status.Run.FinishedAt = &metav1.Time{Time: noon}
 }
 
+func failed(s *state) {
+	setCondition(&s.job.Status, v1alpha1.ConditionFailed, metav1.ConditionTrue, v1alpha1.ReasonFailed, "")
+	s.job.Status.Run.FinishedAt = &metav1.Time{Time: noon}
+}
+
 func token(s *state) {
 	s.job.Status.ContinuationToken = "again"
 	s.job.Status.Run.FinishedAt = &metav1.Time{Time: noon}
@@ -178,7 +185,7 @@ func token(s *state) {
 
 func tokenUsed(s *state) { s.job.Status.ContinuationToken = "" }
 
-func delivered(s *state) { s.job.Status.ReportedJobID = s.job.Spec.Job.ID }
+func delivered(s *state) { s.job.Status.Protocol.ReportedJobID = s.job.Spec.CodePipelineJob.ID }
 
 func reported(s *state) {
 	delivered(s)
@@ -187,12 +194,12 @@ func reported(s *state) {
 }
 
 func newNonce(s *state) {
-	s.job.Spec.Job.Nonce = "2"
+	s.job.Spec.CodePipelineJob.Nonce = "2"
 	s.job.Generation++
 }
 
 func continued(s *state) {
-	s.job.Spec.Job = v1alpha1.Job{ID: "job-2", Nonce: "2", ContinuationToken: "again"}
+	s.job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "job-2", Nonce: "2", ContinuationToken: "again"}
 	s.job.Generation++
 }
 
@@ -210,16 +217,16 @@ func readAgo(ago time.Duration) change {
 // update is progress that was recorded a while ago.
 func update(ago time.Duration) change {
 	return func(s *state) {
-		s.job.Status.Progress = &v1alpha1.ProgressReport{Updates: 1, RecordedAt: metav1.NewTime(noon.Add(-ago)), ContinuationToken: "again"}
+		s.job.Status.Protocol.Progress = &v1alpha1.ProgressReport{Updates: 1, RecordedAt: metav1.NewTime(noon.Add(-ago)), ContinuationToken: "again"}
 	}
 }
 
 // updateBack is the end of that.
-func updateBack(s *state) { s.job.Status.Progress.ContinuationToken = "" }
+func updateBack(s *state) { s.job.Status.Protocol.Progress.ContinuationToken = "" }
 
 func tellingProgress(s *state) {
 	call := progressCall(s.job)
-	s.job.Status.Call = &call
+	s.job.Status.Protocol.Call = &call
 }
 
 func recheck(in time.Duration) change { return func(s *state) { s.recheck = in } }
@@ -231,7 +238,7 @@ func claimedAgo(ago time.Duration) change {
 }
 
 func continuedAgo(ago time.Duration) change {
-	return func(s *state) { s.job.Status.ContinuedAt = &metav1.Time{Time: noon.Add(-ago)} }
+	return func(s *state) { s.job.Status.Protocol.ContinuedAt = &metav1.Time{Time: noon.Add(-ago)} }
 }
 
 func overdueSaid(s *state) {

@@ -40,7 +40,7 @@ func (r *Reconciler) secretValues(ctx context.Context, job *v1alpha1.PipelineJob
 	if err != nil {
 		return nil, err
 	}
-	details, err := api.GetJobDetails(ctx, job.Spec.Job.ID)
+	details, err := api.GetJobDetails(ctx, job.Spec.CodePipelineJob.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -38,12 +38,12 @@ func (r *Reconciler) readProgress(ctx context.Context, s state) error {
 		return nil
 	}
 	return r.writeStatus(ctx, s.job, true, func(status *v1alpha1.PipelineJobStatus) {
-		if status.Progress == nil {
-			status.Progress = &v1alpha1.ProgressReport{}
+		if status.Protocol.Progress == nil {
+			status.Protocol.Progress = &v1alpha1.ProgressReport{}
 		}
-		status.Progress.Updates++
-		status.Progress.RecordedAt = metav1.NewTime(s.now)
-		status.Progress.ContinuationToken = fmt.Sprintf("progress/%s/%d", status.Run.JobName, status.Progress.Updates)
+		status.Protocol.Progress.Updates++
+		status.Protocol.Progress.RecordedAt = metav1.NewTime(s.now)
+		status.Protocol.Progress.ContinuationToken = fmt.Sprintf("progress/%s/%d", status.Run.JobName, status.Protocol.Progress.Updates)
 		status.ExecutionDetails = details
 	})
 }
@@ -95,7 +95,7 @@ func withProgress(known *v1alpha1.ExecutionDetails, given podcontract.Progress) 
 
 // progressCall is the call that tells recorded progress.
 func progressCall(job *v1alpha1.PipelineJob) v1alpha1.Call {
-	return v1alpha1.Call{Operation: operationSuccess, JobID: job.Spec.Job.ID, ContinuationToken: job.Status.ProgressToken()}
+	return v1alpha1.Call{Operation: operationSuccess, JobID: job.Spec.CodePipelineJob.ID, ContinuationToken: job.Status.ProgressToken()}
 }
 
 // reportProgress gives recorded progress to CodePipeline. That ends the job; the
@@ -111,7 +111,7 @@ func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJ
 	}
 	details := job.Status.ExecutionDetails
 	err = api.PutJobSuccessResult(ctx, codepipeline.Success{
-		JobID: job.Spec.Job.ID, ContinuationToken: job.Status.ProgressToken(),
+		JobID: job.Spec.CodePipelineJob.ID, ContinuationToken: job.Status.ProgressToken(),
 		Summary: details.Summary, ExternalExecutionID: details.ExternalExecutionID, PercentComplete: details.PercentComplete,
 	})
 	switch verdictOf(operationSuccess, err, earlier) {
@@ -133,9 +133,9 @@ func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJ
 // in each interval.
 func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
-		status.ReportedJobID = job.Spec.Job.ID
-		status.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
-		status.Call = nil
+		status.Protocol.ReportedJobID = job.Spec.CodePipelineJob.ID
+		status.Protocol.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
+		status.Protocol.Call = nil
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
 			"CodePipeline was told of the progress; the run goes on")
 	})
@@ -151,8 +151,8 @@ func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.Pipelin
 // goes on, and its result is what counts.
 func (r *Reconciler) progressRefused(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
 	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
-		status.Call = nil
-		status.Progress.ContinuationToken = ""
+		status.Protocol.Call = nil
+		status.Protocol.Progress.ContinuationToken = ""
 	})
 	if err != nil {
 		return err

@@ -210,8 +210,8 @@ func (p *play) record(polled codepipeline.Job) {
 		Pipeline: v1alpha1.PipelineContext{
 			Name: polled.Pipeline.Name, ExecutionID: polled.Pipeline.ExecutionID, ActionExecutionID: polled.Pipeline.ActionExecutionID,
 		},
-		InputArtifacts: []v1alpha1.Artifact{{Name: "source", S3Location: v1alpha1.S3Location{BucketName: "b", ObjectKey: "k"}}},
-		Job:            v1alpha1.Job{ID: polled.ID, Nonce: polled.Nonce, ContinuationToken: polled.ContinuationToken, PolledAt: &now},
+		InputArtifacts:  []v1alpha1.Artifact{{Name: "source", S3Location: v1alpha1.S3Location{BucketName: "b", ObjectKey: "k"}}},
+		CodePipelineJob: v1alpha1.CodePipelineJob{ID: polled.ID, Nonce: polled.Nonce, ContinuationToken: polled.ContinuationToken, PolledAt: &now},
 	}
 	err := p.kube.Create(p.ctx, job)
 	if !apierrors.IsAlreadyExists(err) {
@@ -220,7 +220,7 @@ func (p *play) record(polled codepipeline.Job) {
 	known := &v1alpha1.PipelineJob{}
 	p.Expect(p.kube.Get(p.ctx, client.ObjectKeyFromObject(job), known)).To(Succeed())
 	before := known.DeepCopy()
-	known.Spec.Job = job.Spec.Job
+	known.Spec.CodePipelineJob = job.Spec.CodePipelineJob
 	known.Generation++ // as the API server does it
 	p.Expect(p.kube.Patch(p.ctx, known, client.MergeFrom(before))).To(Succeed())
 }
@@ -408,7 +408,7 @@ func (p *play) actions() map[string]types.ActionExecutionDetail {
 func (p *play) told(action string) string {
 	for _, job := range p.pipelineJobs() {
 		if job.Spec.Pipeline.ActionExecutionID == action {
-			return fmt.Sprintf("PipelineJob %s: %+v %+v", job.Name, job.Spec.Job, job.Status)
+			return fmt.Sprintf("PipelineJob %s: %+v %+v", job.Name, job.Spec.CodePipelineJob, job.Status)
 		}
 	}
 	return "there is no PipelineJob of it"

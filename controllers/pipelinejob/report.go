@@ -63,18 +63,18 @@ func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) erro
 func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	continues := job.Status.ContinuationToken != ""
 	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
-		status.ReportedJobID = job.Spec.Job.ID
-		status.Call = nil
+		status.Protocol.ReportedJobID = job.Spec.CodePipelineJob.ID
+		status.Protocol.Call = nil
 		if continues {
-			status.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
+			status.Protocol.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
 			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
-				"CodePipeline took the continuation token of job "+job.Spec.Job.ID)
+				"CodePipeline took the continuation token of job "+job.Spec.CodePipelineJob.ID)
 			return
 		}
 		now := metav1.NewTime(r.Clock.Now())
 		status.ReportedAt = &now
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionTrue, v1alpha1.ReasonReported,
-			"CodePipeline took the result of job "+job.Spec.Job.ID)
+			"CodePipeline took the result of job "+job.Spec.CodePipelineJob.ID)
 	})
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) er
 		result = "Continued"
 	}
 	metrics.Report(naming.ActionOf(job), result)
-	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonReported, "Report", "CodePipeline took the result of job "+job.Spec.Job.ID)
+	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonReported, "Report", "CodePipeline took the result of job "+job.Spec.CodePipelineJob.ID)
 	r.wake(job)
 	return nil
 }
@@ -94,7 +94,8 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) er
 func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, reason, message string) error {
 	err := r.writeStatus(ctx, job, guarded, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
-		status.Call = nil
+		status.Protocol.Call = nil
+		r.endCancelled(job, message)
 		status.ReportedAt = &now
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)
 	})
@@ -143,7 +144,7 @@ func (r *Reconciler) refused(ctx context.Context, job *v1alpha1.PipelineJob, ope
 func successOf(job *v1alpha1.PipelineJob) codepipeline.Success {
 	status := &job.Status
 	success := codepipeline.Success{
-		JobID:             job.Spec.Job.ID,
+		JobID:             job.Spec.CodePipelineJob.ID,
 		ContinuationToken: status.ContinuationToken,
 		OutputVariables:   status.OutputVariables,
 	}
@@ -167,7 +168,7 @@ func successOf(job *v1alpha1.PipelineJob) codepipeline.Success {
 func failureOf(job *v1alpha1.PipelineJob) codepipeline.Failure {
 	failure := job.Status.FailureDetails
 	return codepipeline.Failure{
-		JobID:               job.Spec.Job.ID,
+		JobID:               job.Spec.CodePipelineJob.ID,
 		Type:                string(failure.Type),
 		Message:             failure.Message,
 		ExternalExecutionID: failure.ExternalExecutionID,

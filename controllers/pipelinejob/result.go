@@ -96,8 +96,7 @@ func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJo
 		}
 		status.OutputVariables = given.OutputVariables
 		status.FinishedAt = status.Run.FinishedAt
-		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
-		setCondition(status, v1alpha1.ConditionComplete, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, status.ExecutionDetails.Summary)
+		setEnd(status, v1alpha1.ConditionComplete, v1alpha1.ReasonSucceeded, status.ExecutionDetails.Summary)
 	})
 	if err != nil {
 		return err
@@ -157,8 +156,8 @@ func (r *Reconciler) endRun(job *v1alpha1.PipelineJob, given *podcontract.Result
 // result takes its place. One that may have been told stays until that is known.
 func forgetProgress(job *v1alpha1.PipelineJob) {
 	told := job.AwaitsContinuation() || underWay(job, progressCall(job))
-	if job.Status.Progress != nil && !told {
-		job.Status.Progress.ContinuationToken = ""
+	if job.Status.Protocol.Progress != nil && !told {
+		job.Status.Protocol.Progress.ContinuationToken = ""
 	}
 }
 
@@ -177,25 +176,37 @@ func (r *Reconciler) recordFailure(ctx context.Context, job *v1alpha1.PipelineJo
 // recordEnd writes a failure, which is final, to the status.
 func (r *Reconciler) recordEnd(ctx context.Context, job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) error {
 	failure.Message = limits.Cut(failure.Message, limits.FailureMessage) // the status shows what is sent
-	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
-		now := metav1.NewTime(r.Clock.Now())
-		status.FinishedAt = &now
-		if status.Run != nil {
-			if status.Run.FinishedAt == nil {
-				status.Run.FinishedAt = &now
-			}
-			failure.ExternalExecutionID = job.Namespace + "/" + status.Run.JobName
-		}
-		forgetProgress(job)
-		status.FailureDetails = failure
-		status.ContinuationToken = ""
-		status.OutputVariables = nil
-		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
-		setCondition(status, v1alpha1.ConditionComplete, metav1.ConditionTrue, reason, failure.Message)
-	})
+	err := r.writeStatus(ctx, job, true, func(*v1alpha1.PipelineJobStatus) { r.endInFailure(job, reason, failure) })
 	if err != nil {
 		return err
 	}
 	r.event(job, corev1.EventTypeWarning, reason, "RecordResult", fmt.Sprintf("%s: %s", failure.Type, failure.Message))
 	return nil
+}
+
+// endCancelled ends work that has no result and of which CodePipeline takes none.
+func (r *Reconciler) endCancelled(job *v1alpha1.PipelineJob, why string) {
+	if job.Status.HasResult() {
+		return
+	}
+	r.endInFailure(job, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{
+		Type: v1alpha1.FailureJobFailed, Message: limits.Cut("cancelled: "+why, limits.FailureMessage),
+	})
+}
+
+// endInFailure ends the work, and the run that may still be going on.
+func (r *Reconciler) endInFailure(job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) {
+	status, now := &job.Status, metav1.NewTime(r.Clock.Now())
+	status.FinishedAt = &now
+	if status.Run != nil {
+		if status.Run.FinishedAt == nil {
+			status.Run.FinishedAt = &now
+		}
+		failure.ExternalExecutionID = job.Namespace + "/" + status.Run.JobName
+	}
+	forgetProgress(job)
+	status.FailureDetails = failure
+	status.ContinuationToken = ""
+	status.OutputVariables = nil
+	setEnd(status, v1alpha1.ConditionFailed, reason, failure.Message)
 }

@@ -35,10 +35,10 @@ func (r *Reconciler) planRun(ctx context.Context, job *v1alpha1.PipelineJob) err
 		status.Run = &v1alpha1.Run{
 			Number:            number,
 			JobName:           naming.JobName(job, number),
-			ContinuationToken: job.Spec.Job.ContinuationToken,
+			ContinuationToken: job.Spec.CodePipelineJob.ContinuationToken,
 		}
-		if status.Secret == nil && jobspec.NeedsSecret(job) {
-			status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID}
+		if status.Protocol.Secret == nil && jobspec.NeedsSecret(job) {
+			status.Protocol.Secret = &v1alpha1.SecretState{JobID: job.Spec.CodePipelineJob.ID}
 		}
 	})
 }
@@ -106,7 +106,7 @@ func (r *Reconciler) jobStarted(ctx context.Context, job *v1alpha1.PipelineJob, 
 	if err != nil {
 		return err
 	}
-	if polled := job.Spec.Job.PolledAt; polled != nil {
+	if polled := job.Spec.CodePipelineJob.PolledAt; polled != nil {
 		metrics.Start(job.Status.Run.StartedAt.Sub(polled.Time))
 	}
 	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonJobStarted, "CreateJob", "Created Job "+run.Name)

@@ -32,7 +32,7 @@ func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob)
 		return err
 	}
 	now := metav1.NewTime(r.Clock.Now())
-	details, err := api.GetJobDetails(ctx, job.Spec.Job.ID)
+	details, err := api.GetJobDetails(ctx, job.Spec.CodePipelineJob.ID)
 	if err != nil {
 		return r.detailsFailed(ctx, job, err)
 	}
@@ -44,7 +44,7 @@ func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob)
 		return fmt.Errorf("write Secret %s: %w", naming.SecretName(job), err)
 	}
 	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
-		status.Secret = &v1alpha1.SecretState{JobID: job.Spec.Job.ID, RenewedAt: &now}
+		status.Protocol.Secret = &v1alpha1.SecretState{JobID: job.Spec.CodePipelineJob.ID, RenewedAt: &now}
 	})
 }
 
@@ -118,7 +118,7 @@ func (r *Reconciler) dropSecret(ctx context.Context, job *v1alpha1.PipelineJob) 
 	if err := r.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete Secret %s: %w", secret.Name, err)
 	}
-	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) { status.Secret = nil })
+	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) { status.Protocol.Secret = nil })
 }
 
 func (r *Reconciler) wake(job *v1alpha1.PipelineJob) {

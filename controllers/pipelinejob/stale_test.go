@@ -40,7 +40,7 @@ func (w *world) reconciler() *Reconciler {
 func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus)) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.Namespace}}
 	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work", "us-east-1"
-	job.Spec.Job = v1alpha1.Job{ID: "00000000-0000-0000-0000-000000000001", Nonce: "1"}
+	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "00000000-0000-0000-0000-000000000001", Nonce: "1"}
 	w.Expect(w.Kube.Create(w.Ctx, job)).To(Succeed())
 	w.Expect(w.reconciler().writeStatus(w.Ctx, job, true, change)).To(Succeed())
 	return job
@@ -67,9 +67,9 @@ func TestStaleReadingMakesNoCall(t *testing.T) {
 		t.Run(operation, func(t *testing.T) {
 			w := newWorld(t)
 			stale := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
-				status.Call = &v1alpha1.Call{Operation: operation, JobID: "00000000-0000-0000-0000-000000000001", Since: metav1.Now(), Tries: 1}
+				status.Protocol.Call = &v1alpha1.Call{Operation: operation, JobID: "00000000-0000-0000-0000-000000000001", Since: metav1.Now(), Tries: 1}
 				if operation == operationAcknowledge {
-					status.Call.Nonce = "1"
+					status.Protocol.Call.Nonce = "1"
 				}
 			})
 			w.passOn(stale)

@@ -19,7 +19,7 @@ import (
 // comes before each claim and report, so that none follows from a stale
 // reading. Only the writes that record the answers to those are not guarded:
 // job is then what the guarded write gave back, and the answer must not be lost
-// because the poller moved spec.job on in the meantime.
+// because the poller moved spec.codePipelineJob on in the meantime.
 func (r *Reconciler) writeStatus(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, change func(*v1alpha1.PipelineJobStatus)) error {
 	before := job.DeepCopy()
 	change(&job.Status)
@@ -41,18 +41,14 @@ func (r *Reconciler) writeStatus(ctx context.Context, job *v1alpha1.PipelineJob,
 // phaseOf sums up a job's conditions for people.
 func phaseOf(job *v1alpha1.PipelineJob) v1alpha1.Phase {
 	status := &job.Status
-	complete := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionComplete)
-	if complete != nil && complete.Status != metav1.ConditionTrue {
-		complete = nil // the result can't be read yet
-	}
 	switch {
 	case status.ReportedAt != nil:
-		return finalPhase(status, complete)
-	case status.AcknowledgedJobID == "":
+		return finalPhase(status)
+	case status.Protocol.AcknowledgedJobID == "":
 		return v1alpha1.PhasePending
-	case job.AwaitsContinuation() && !status.RunGoesOn() && complete == nil:
+	case job.AwaitsContinuation() && !status.RunGoesOn() && !status.HasResult():
 		return v1alpha1.PhaseContinuing
-	case complete != nil, status.ContinuationToken != "":
+	case status.HasResult(), status.ContinuationToken != "":
 		return v1alpha1.PhaseReporting
 	case status.RunGoesOn() && status.Run.JobUID != "":
 		return v1alpha1.PhaseRunning
@@ -61,15 +57,17 @@ func phaseOf(job *v1alpha1.PipelineJob) v1alpha1.Phase {
 	}
 }
 
-func finalPhase(status *v1alpha1.PipelineJobStatus, complete *metav1.Condition) v1alpha1.Phase {
-	reported := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReported)
+func finalPhase(status *v1alpha1.PipelineJobStatus) v1alpha1.Phase {
+	failed := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionFailed)
 	switch {
-	case status.AcknowledgedJobID == "":
+	case status.Protocol.AcknowledgedJobID == "":
 		return v1alpha1.PhaseDropped
-	case complete == nil || complete.Reason == v1alpha1.ReasonCancelled || !reported:
-		return v1alpha1.PhaseCancelled
-	case complete.Reason == v1alpha1.ReasonSucceeded:
+	case !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReported):
+		return v1alpha1.PhaseCancelled // whatever became of the work, CodePipeline took no result
+	case failed == nil:
 		return v1alpha1.PhaseSucceeded
+	case failed.Reason == v1alpha1.ReasonCancelled:
+		return v1alpha1.PhaseCancelled
 	default:
 		return v1alpha1.PhaseFailed
 	}
@@ -80,27 +78,36 @@ func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.Con
 		Message: limits.Cut(message, limits.ConditionMessage)})
 }
 
+// setEnd sets how the work ended: Complete or Failed, as batch/v1 Jobs have it, and
+// never both.
+func setEnd(status *v1alpha1.PipelineJobStatus, kind, reason, message string) {
+	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete)
+	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionFailed)
+	setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
+	setCondition(status, kind, metav1.ConditionTrue, reason, message)
+}
+
 // recordCall writes down that a call is about to be tried. It returns whether
 // the same call was under way already: then an earlier try may have had its
 // effect. The write is guarded for later tries, too: a stale reading may show a
 // call as under way whose answer has long been recorded.
 func (r *Reconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, call v1alpha1.Call) (earlier bool, err error) {
-	call.JobID = job.Spec.Job.ID
+	call.JobID = job.Spec.CodePipelineJob.ID
 	earlier = underWay(job, call)
 	return earlier, r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
 		if earlier {
-			status.Call.Tries++
+			status.Protocol.Call.Tries++
 			return
 		}
 		status.ReportedAt = nil
 		call.Since, call.Tries = metav1.NewTime(r.Clock.Now()), 1
-		status.Call = &call
+		status.Protocol.Call = &call
 	})
 }
 
 // underWay says whether a call was tried and its answer is not known.
 func underWay(job *v1alpha1.PipelineJob, call v1alpha1.Call) bool {
-	known := job.Status.Call
+	known := job.Status.Protocol.Call
 	return known != nil && known.Operation == call.Operation && known.JobID == call.JobID &&
 		known.Nonce == call.Nonce && known.ContinuationToken == call.ContinuationToken
 }
@@ -111,7 +118,7 @@ func (r *Reconciler) callFailed(ctx context.Context, job *v1alpha1.PipelineJob, 
 	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
 		setCondition(status, condition, metav1.ConditionFalse, v1alpha1.ReasonRetrying, cause.Error())
 		if noEffect {
-			status.Call = nil
+			status.Protocol.Call = nil
 		}
 	})
 	if err != nil {

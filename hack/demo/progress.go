@@ -45,7 +45,7 @@ func follow(ctx context.Context, aws *clients, kube kubectl, pipeline, execution
 		for action := range actionsOf(state, execution) {
 			name := *action.ActionName
 			if phase := phases[name]; phase != "" {
-				show(name+" (pj)", phase)
+				show(name+" (cpjob)", phase)
 			}
 			show(name, string(action.LatestExecution.Status))
 		}
@@ -119,8 +119,8 @@ func summarize(ctx context.Context, c *clients, kube kubectl, pipeline, executio
 		return err
 	}
 	fmt.Println()
-	say("Kubernetes says (kubectl -n %s get pj):", namespace)
-	out, err := kube.output(ctx, "-n", namespace, "get", "pj", "--sort-by=.metadata.creationTimestamp")
+	say("Kubernetes says (kubectl -n %s get cpjob):", namespace)
+	out, err := kube.output(ctx, "-n", namespace, "get", "cpjob", "--sort-by=.metadata.creationTimestamp")
 	if err != nil {
 		return err
 	}

@@ -170,7 +170,7 @@ func UnknownHost(err error) (name string, unknown bool) {
 // IsBurnedVersion says whether CreateCustomActionType was refused because the
 // version was deleted with another definition. The model has no error of its
 // own for that: it is told from the text.
-func IsBurnedVersion(err error) bool {
+func IsRetiredVersion(err error) bool {
 	return KindOf(err) == Refused && strings.Contains(strings.ToLower(err.Error()), "deleted")
 }
 

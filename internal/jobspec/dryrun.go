@@ -30,7 +30,7 @@ func sampleJobOf(action *v1alpha1.CustomAction) *v1alpha1.PipelineJob {
 		Pipeline: v1alpha1.PipelineContext{
 			Name: sampleName, ExecutionID: sampleID, Stage: sampleName, Action: sampleName, ActionExecutionID: sampleID,
 		},
-		Job: v1alpha1.Job{ID: sampleID},
+		CodePipelineJob: v1alpha1.CodePipelineJob{ID: sampleID},
 	}
 	configuration := map[string]string{}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {

@@ -35,7 +35,7 @@ func sampleJob() *v1alpha1.PipelineJob {
 		SecretConfiguration: []string{"Token"},
 		InputArtifacts:      []v1alpha1.Artifact{{Name: "source"}},
 		OutputArtifacts:     []v1alpha1.Artifact{{Name: "package"}},
-		Job:                 v1alpha1.Job{ID: "job-1", Nonce: "1"},
+		CodePipelineJob:     v1alpha1.CodePipelineJob{ID: "job-1", Nonce: "1"},
 	}
 	return job
 }

@@ -33,14 +33,14 @@ type scope struct {
 func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32) scope {
 	s := scope{values: values{
 		"pipeline.name":        job.Spec.Pipeline.Name,
-		"pipeline.executionId": job.Spec.Pipeline.ExecutionID,
+		"pipeline.executionID": job.Spec.Pipeline.ExecutionID,
 		"stage.name":           job.Spec.Pipeline.Stage,
 		"action.name":          job.Spec.Pipeline.Action,
-		"action.executionId":   job.Spec.Pipeline.ActionExecutionID,
-		"job.id":               job.Spec.Job.ID,
+		"action.executionID":   job.Spec.Pipeline.ActionExecutionID,
+		"job.id":               job.Spec.CodePipelineJob.ID,
 		"run.number":           strconv.Itoa(int(run)),
 		"aws.region":           action.Spec.AWS.Region,
-		"aws.accountId":        job.Spec.AccountID,
+		"aws.accountID":        job.Spec.AccountID,
 	}, explained: unusable{}}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {
 		name := "config." + property.Name

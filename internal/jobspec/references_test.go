@@ -20,14 +20,14 @@ func TestResolve(t *testing.T) {
 		"a property":                              {text: "make $(config.Target)", want: "make all"},
 		"several":                                 {text: "$(pipeline.name)/$(stage.name)/$(action.name)", want: "web/Build/compile"},
 		"folders of artifacts":                    {text: "$(input.source) $(output.package)", want: "/codepipeline/input/source /codepipeline/output/package"},
-		"the run":                                 {text: "$(run.number) $(job.id) $(aws.region) $(aws.accountId)", want: "2 job-1 eu-central-1 111122223333"},
+		"the run":                                 {text: "$(run.number) $(job.id) $(aws.region) $(aws.accountID)", want: "2 job-1 eu-central-1 111122223333"},
 		"Kubernetes' escape stays":                {text: "$$(config.Target)", want: "$$(config.Target)"},
-		"an unknown group":                        {text: "$(confg.Target)", err: "$(confg.Target) is not a known reference; known are action.executionId"},
+		"an unknown group":                        {text: "$(confg.Target)", err: "$(confg.Target) is not a known reference; known are action.executionID"},
 		"an unknown property":                     {text: "$(config.Nope)", err: "$(config.Nope) is not a known reference"},
 		"an artifact that the job does not have":  {text: "$(input.other)", err: "$(input.other) is not a known reference"},
 		"a secret property":                       {text: "$(config.Token)", err: "the property is secret: use the environment variable CODEPIPELINE_CONFIG_TOKEN"},
 		"an optional property that is not set":    {text: "$(config.Flavor)", err: "does not set this optional property"},
-		"values are not expanded again, in a arg": {text: "$(pipeline.executionId)", quote: true, want: "a$$(CODEPIPELINE_CONFIG_TOKEN)"},
+		"values are not expanded again, in a arg": {text: "$(pipeline.executionID)", quote: true, want: "a$$(CODEPIPELINE_CONFIG_TOKEN)"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

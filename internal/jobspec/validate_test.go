@@ -85,7 +85,7 @@ func pod(action *v1alpha1.CustomAction) *corev1.PodSpec {
 }
 
 // ownSecret is what a PipelineJob and its Secret are called.
-var ownSecret = corev1.LocalObjectReference{Name: "build-$(action.executionId)"}
+var ownSecret = corev1.LocalObjectReference{Name: "build-$(action.executionID)"}
 
 func mounting(mount corev1.VolumeMount) func(*v1alpha1.CustomAction) {
 	return func(a *v1alpha1.CustomAction) { pod(a).Containers[0].VolumeMounts = []corev1.VolumeMount{mount} }

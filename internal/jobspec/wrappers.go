@@ -152,7 +152,7 @@ func handover(job *v1alpha1.PipelineJob) corev1.Volume {
 // own may refer to it.
 func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run) []corev1.EnvVar {
 	env := []corev1.EnvVar{
-		literal(podcontract.EnvJobID, job.Spec.Job.ID),
+		literal(podcontract.EnvJobID, job.Spec.CodePipelineJob.ID),
 		literal(podcontract.EnvPipelineName, job.Spec.Pipeline.Name),
 		literal(podcontract.EnvPipelineExecutionID, job.Spec.Pipeline.ExecutionID),
 		literal(podcontract.EnvStage, job.Spec.Pipeline.Stage),

@@ -29,9 +29,6 @@ const (
 	// EventNote is, in bytes, the longest note of an event (events.k8s.io/v1;
 	// NoteLengthLimit in the API server's validation).
 	EventNote = 1024
-	// LabelValue is, in bytes, the longest value of a label
-	// (validation.LabelValueMaxLength).
-	LabelValue = 63
 	// FailurePolicyRules is the most rules of a Job's podFailurePolicy (batch/v1
 	// PodFailurePolicy).
 	FailurePolicyRules = 20

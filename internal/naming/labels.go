@@ -1,24 +1,32 @@
 package naming
 
 import (
-	"strings"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
-	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// Labels are the labels of everything that belongs to a PipelineJob.
+// Labels returns the labels of everything that belongs to a PipelineJob.
 func Labels(job *v1alpha1.PipelineJob) map[string]string {
-	return map[string]string{
-		v1alpha1.LabelAction:      labelValue(job.Spec.ActionRef.Name),
-		v1alpha1.LabelPipelineJob: job.Name,
+	labels := map[string]string{v1alpha1.LabelPipelineJob: job.Name}
+	for key, name := range map[string]string{
+		v1alpha1.LabelCustomAction: job.Spec.ActionRef.Name,
+		v1alpha1.LabelPipeline:     job.Spec.Pipeline.Name,
+		v1alpha1.LabelStage:        job.Spec.Pipeline.Stage,
+		v1alpha1.LabelAction:       job.Spec.Pipeline.Action,
+	} {
+		if name != "" {
+			labels[key] = LabelValue(name)
+		}
 	}
+	return labels
 }
 
-// labelValue cuts a name to what a label can hold.
-func labelValue(name string) string {
-	if len(name) > limits.LabelValue {
-		name = name[:limits.LabelValue]
+// LabelValue returns a name as the value of a label: the name itself, or its digest
+// if it is too long or has a character that a label can't have.
+func LabelValue(name string) string {
+	if len(validation.IsValidLabelValue(name)) > 0 {
+		return digest(name)
 	}
-	return strings.TrimRight(name, "-.")
+	return name
 }

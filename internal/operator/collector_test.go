@@ -30,7 +30,7 @@ func TestTally(t *testing.T) {
 		return made
 	}
 	awaits := func(j *v1alpha1.PipelineJob) {
-		j.Spec.Job.ID, j.Status.ReportedJobID, j.Status.ContinuationToken = "1", "1", "token"
+		j.Spec.CodePipelineJob.ID, j.Status.Protocol.ReportedJobID, j.Status.ContinuationToken = "1", "1", "token"
 	}
 	g.Expect(tally([]v1alpha1.PipelineJob{
 		job("a", time.Minute, nil), job("a", time.Hour, awaits), job("b", time.Second, nil),

@@ -54,7 +54,7 @@ func (h *eventHandler) Abandoned(ctx context.Context, change eventqueue.Change) 
 		if err := h.Patch(ctx, job, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
 			return false, fmt.Errorf("record that PipelineJob %s was abandoned: %w", job.Name, err)
 		}
-		h.log.Info("An event says that the action was abandoned", "pipelineJob", client.ObjectKeyFromObject(job), "jobID", job.Spec.Job.ID, "action", naming.ActionOf(job))
+		h.log.Info("An event says that the action was abandoned", "pipelineJob", client.ObjectKeyFromObject(job), "jobID", job.Spec.CodePipelineJob.ID, "action", naming.ActionOf(job))
 	}
 	return len(jobs.Items) > 0, nil
 }

@@ -49,8 +49,8 @@ func TestSlotsOfAnAction(t *testing.T) {
 func TestJobThatWaitsToComeBackTakesNoSlot(t *testing.T) {
 	g := NewWithT(t)
 	job := flying(a, 1)[0]
-	job.Spec.Job.ID = "1"
-	job.Status.ContinuationToken, job.Status.ReportedJobID = "token", "1"
+	job.Spec.CodePipelineJob.ID = "1"
+	job.Status.ContinuationToken, job.Status.Protocol.ReportedJobID = "token", "1"
 	g.Expect(TakesSlot(&job)).To(BeFalse())
 	job.Status.Run = &v1alpha1.Run{Number: 1}
 	g.Expect(TakesSlot(&job)).To(BeTrue(), "progress: its run goes on")

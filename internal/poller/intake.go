@@ -65,8 +65,8 @@ func (l *loop) intake(ctx context.Context, job codepipeline.Job, free bool) (int
 	}
 }
 
-// moveOn brings spec.job of the object that is there already up to date. It says
-// whether there is one.
+// moveOn updates spec.codePipelineJob of an existing object. It reports whether there
+// is one.
 func (l *loop) moveOn(ctx context.Context, polled *v1alpha1.PipelineJob) (bool, error) {
 	var known v1alpha1.PipelineJob
 	err := l.poller.Live.Get(ctx, client.ObjectKeyFromObject(polled), &known)
@@ -80,18 +80,18 @@ func (l *loop) moveOn(ctx context.Context, polled *v1alpha1.PipelineJob) (bool, 
 		return true, fmt.Errorf("PipelineJob %s belongs to another action execution (%s): delete it",
 			known.Name, known.Spec.Pipeline.ActionExecutionID)
 	}
-	if known.Spec.Job.ID == polled.Spec.Job.ID && known.Spec.Job.Nonce == polled.Spec.Job.Nonce {
+	if known.Spec.CodePipelineJob.ID == polled.Spec.CodePipelineJob.ID && known.Spec.CodePipelineJob.Nonce == polled.Spec.CodePipelineJob.Nonce {
 		return true, nil
 	}
 	before := known.DeepCopy()
-	known.Spec.Job = polled.Spec.Job
-	// Nobody else writes spec.job: the patch need not, and must not, fail
+	known.Spec.CodePipelineJob = polled.Spec.CodePipelineJob
+	// Nobody else writes spec.codePipelineJob: the patch need not, and must not, fail
 	// because the reconciler has written the status meanwhile.
 	if err := l.poller.Client.Patch(ctx, &known, client.MergeFrom(before)); err != nil {
 		return true, fmt.Errorf("move the PipelineJob on to the new job: %w", err)
 	}
 	l.poller.Log.Info("Moved a PipelineJob on to a new job or nonce",
-		"pipelineJob", client.ObjectKeyFromObject(&known), "jobID", known.Spec.Job.ID, "action", l.target.Action)
+		"pipelineJob", client.ObjectKeyFromObject(&known), "jobID", known.Spec.CodePipelineJob.ID, "action", l.target.Action)
 	return true, nil
 }
 
@@ -100,10 +100,9 @@ func (l *loop) moveOn(ctx context.Context, polled *v1alpha1.PipelineJob) (bool, 
 // definition does not declare counts as secret.
 func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, now metav1.Time) *v1alpha1.PipelineJob {
 	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{
-		Name:        naming.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),
-		Namespace:   action.Namespace,
-		Annotations: map[string]string{v1alpha1.AnnotationPipeline: job.Pipeline.Name},
-		Finalizers:  []string{v1alpha1.FinalizerPipelineJob},
+		Name:       naming.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),
+		Namespace:  action.Namespace,
+		Finalizers: []string{v1alpha1.FinalizerPipelineJob},
 	}}
 	record.Spec = v1alpha1.PipelineJobSpec{
 		ActionRef: v1alpha1.ActionReference{Name: action.Name},
@@ -119,7 +118,7 @@ func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, now met
 		},
 		InputArtifacts:  artifacts(job.InputArtifacts),
 		OutputArtifacts: artifacts(job.OutputArtifacts),
-		Job: v1alpha1.Job{
+		CodePipelineJob: v1alpha1.CodePipelineJob{
 			ID:                job.ID,
 			Nonce:             job.Nonce,
 			ContinuationToken: job.ContinuationToken,

@@ -51,7 +51,7 @@ func TestRecordOfAPolledJob(t *testing.T) {
 		{Name: "source", Revision: "r", S3Location: v1alpha1.S3Location{BucketName: "b", ObjectKey: "k"}},
 	}))
 	g.Expect(record.Spec.EncryptionKey).To(Equal(&v1alpha1.EncryptionKey{ID: "key", Type: "KMS"}))
-	g.Expect(record.Spec.Job.ContinuationToken).To(Equal("again"))
+	g.Expect(record.Spec.CodePipelineJob.ContinuationToken).To(Equal("again"))
 	content, err := json.Marshal(record)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(content)).NotTo(ContainSubstring("hunter"), "no secret and no credential")

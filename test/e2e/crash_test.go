@@ -52,7 +52,7 @@ func TestOperatorThatIsKilled(t *testing.T) {
 	s.eventually(func(g Gomega) {
 		for action, job := range s.pipelineJobs(g, execution) {
 			g.Expect(job.Status.Phase).To(Equal(v1alpha1.PhaseSucceeded), action)
-			g.Expect(accepted[job.Spec.Job.ID]).To(Equal(1), action)
+			g.Expect(accepted[job.Spec.CodePipelineJob.ID]).To(Equal(1), action)
 		}
 	})
 	for _, action := range []string{"build", "test"} {

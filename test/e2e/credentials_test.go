@@ -54,10 +54,10 @@ func TestCredentialsThatExpireWhileStepsRun(t *testing.T) {
 	s.Expect(workYAML.Execute(&text, w)).To(Succeed())
 	manifest := bytes.Replace(text.Bytes(), []byte("outputArtifactDetails: {minimumCount: 0, maximumCount: 0}"),
 		[]byte("outputArtifactDetails: {minimumCount: 0, maximumCount: 1}"), 1)
-	s.kubectl("-n", namespace, "delete", "ca/"+w.Name, "--ignore-not-found") // an earlier run's is ready, but its type was forgotten
+	s.kubectl("-n", namespace, "delete", "cpaction/"+w.Name, "--ignore-not-found") // an earlier run's is ready, but its type was forgotten
 	out, err := s.tryKubectl(string(manifest), "apply", "--server-side", "-f", "-")
 	s.Expect(err).NotTo(HaveOccurred(), out)
-	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/"+w.Name)
+	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "cpaction/"+w.Name)
 
 	action := custom(types.ActionCategoryTest, w.Name).Inputs("source").Outputs("made")
 	execution := s.startPipeline("expiring", map[string]string{"source": "e2e.zip"}, action)

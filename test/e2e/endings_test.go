@@ -82,7 +82,7 @@ func (s *suite) apply(works ...work) {
 		s.Expect(err).NotTo(HaveOccurred(), out)
 	}
 	for _, w := range works {
-		s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/"+w.Name)
+		s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "cpaction/"+w.Name)
 	}
 }
 
@@ -149,7 +149,7 @@ func TestEndings(t *testing.T) {
 		g.Expect(jobs["job-gone"].Status.Phase).To(Equal(v1alpha1.PhaseRunning))
 	})
 	jobs := s.pipelineJobs(s, execution)
-	s.kubectl("-n", namespace, "delete", "pj", jobs["deleted"].Name, "--wait=false")
+	s.kubectl("-n", namespace, "delete", "cpjob", jobs["deleted"].Name, "--wait=false")
 	s.kubectl("-n", namespace, "delete", "job", jobs["job-gone"].Status.Run.JobName, "--wait=false")
 	s.expectProgress(execution)
 	s.Expect(s.ended("endings", execution)).To(Equal(types.PipelineExecutionStatusFailed))
@@ -161,8 +161,8 @@ func TestEndings(t *testing.T) {
 	s.Expect(jobs["hand-off"].Status.Run.Number).To(BeEquivalentTo(3))
 	s.Expect(jobs["hand-off"].Status.PreviousRuns).To(HaveLen(2))
 	s.Expect(jobs["progress"].Status.Run.Number).To(BeEquivalentTo(1), "progress starts no second run")
-	s.Expect(jobs["progress"].Status.Progress.Updates).To(BeNumerically(">=", 3))
-	s.kubectl("-n", namespace, "wait", "--for=condition=Complete", "--timeout=1s", "pj/"+jobs["well"].Name)
+	s.Expect(jobs["progress"].Status.Protocol.Progress.Updates).To(BeNumerically(">=", 3))
+	s.kubectl("-n", namespace, "wait", "--for=condition=Complete", "--timeout=1s", "cpjob/"+jobs["well"].Name)
 	for _, left := range []string{jobs["well"].Name, jobs["oom"].Name} {
 		s.Expect(s.kubectl("-n", namespace, "get", "secrets", "-o", "name")).NotTo(ContainSubstring(left))
 	}

@@ -50,7 +50,7 @@ func (r repository) mustSync() {
 }
 
 func (s *suite) customAction(g Gomega, name string) v1alpha1.CustomAction {
-	out, err := s.tryKubectl("", "-n", namespace, "get", "ca", name, "-o", "json")
+	out, err := s.tryKubectl("", "-n", namespace, "get", "cpaction", name, "-o", "json")
 	g.Expect(err).NotTo(HaveOccurred(), out)
 	var action v1alpha1.CustomAction
 	g.Expect(json.Unmarshal([]byte(out), &action)).To(Succeed())
@@ -82,7 +82,7 @@ func TestApplyUpdatePrune(t *testing.T) {
 	repo.put(kept)
 	repo.put(deleted)
 	repo.mustSync()
-	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/"+kept.Name, "ca/"+deleted.Name)
+	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "cpaction/"+kept.Name, "cpaction/"+deleted.Name)
 	s.Expect(s.registered(s, kept.Name)).To(BeTrue())
 	s.Expect(s.registered(s, deleted.Name)).To(BeTrue())
 
@@ -130,10 +130,10 @@ func TestApplyUpdatePrune(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred(), out)
 	})
 	s.Expect(s.ended("gitops", execution)).To(Equal(types.PipelineExecutionStatusSucceeded))
-	s.kubectl("-n", namespace, "wait", "--for=delete", "--timeout=2m", "ca/"+deleted.Name, "ca/"+kept.Name)
+	s.kubectl("-n", namespace, "wait", "--for=delete", "--timeout=2m", "cpaction/"+deleted.Name, "cpaction/"+kept.Name)
 	s.Expect(s.registered(s, deleted.Name)).To(BeFalse(), "deletionPolicy Delete")
 	s.Expect(s.registered(s, kept.Name)).To(BeTrue(), "deletionPolicy Retain")
-	s.kubectl("-n", namespace, "delete", "ca/gitops-last", "configmap/e2e-gitops")
+	s.kubectl("-n", namespace, "delete", "cpaction/gitops-last", "configmap/e2e-gitops")
 }
 
 // replace changes a file.

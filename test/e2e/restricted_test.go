@@ -102,7 +102,7 @@ func (s *suite) applyRestricted() {
 	s.t.Helper()
 	out, err := s.tryKubectl(restrictedYAML, "apply", "--server-side", "-f", "-")
 	s.Expect(err).NotTo(HaveOccurred(), out)
-	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "ca/restricted")
+	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "cpaction/restricted")
 }
 
 // startRestricted makes a pipeline with five sources, each with the file, and

@@ -92,7 +92,7 @@ func TestStepsOfRootAndOfOthers(t *testing.T) {
 		out, err := s.tryKubectl(text.String(), "apply", "--server-side", "-f", "-")
 		s.Expect(err).NotTo(HaveOccurred(), out)
 	}
-	s.kubectl("-n", "e2e-users", "wait", "--for=condition=Ready", "--timeout=1m", "ca", "--all")
+	s.kubectl("-n", "e2e-users", "wait", "--for=condition=Ready", "--timeout=1m", "cpaction", "--all")
 
 	s.put("e2e.zip", nil)
 	var actions []pipeline.Action

@@ -226,7 +226,7 @@ func crashStories() []crashStory {
 		w.follow(job)
 		w.tell(job, 40, "half way")
 		w.Await(func(g Gomega) {
-			told := w.PipelineJob(g).Status.Progress
+			told := w.PipelineJob(g).Status.Protocol.Progress
 			g.Expect(told).NotTo(BeNil())
 			g.Expect(told.ContinuationToken).To(BeEmpty())
 		})
@@ -277,7 +277,7 @@ func (w *world) expectOneEnd(s crashStory) {
 		g.Expect(w.WorkState(g).Status).To(Equal(s.ends))
 		pj := w.PipelineJob(g)
 		g.Expect(pj.Settled()).To(BeTrue())
-		g.Expect(pj.Status.Secret).To(BeNil())
+		g.Expect(pj.Status.Protocol.Secret).To(BeNil())
 		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.Phase(s.ends)))
 		g.Expect(pj.Status.Run.Number).To(BeEquivalentTo(len(s.runs)))
 	})

@@ -114,7 +114,7 @@ func TestTagsThatCantBeSetDontStopPolling(t *testing.T) {
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 	w.Await(func(g Gomega) {
 		g.Expect(w.events(g, "work")).To(ContainElement(And(
-			HaveField("Type", corev1.EventTypeWarning), HaveField("Reason", v1alpha1.ReasonTagsNotInStep),
+			HaveField("Type", corev1.EventTypeWarning), HaveField("Reason", v1alpha1.ReasonTagsOutOfSync),
 			HaveField("Note", ContainSubstring("codepipeline:ListTagsForResource")),
 		)))
 	})
@@ -161,7 +161,7 @@ func TestRegistrationThatFails(t *testing.T) {
 				})
 				w.Expect(err).NotTo(HaveOccurred())
 			},
-			reason: v1alpha1.ReasonVersionBurned, says: "use the next version, or the definition that it had",
+			reason: v1alpha1.ReasonVersionRetired, says: "use the next version, or the definition that it had",
 		},
 		"the limit of the account": {
 			before: func(w *world) {

@@ -75,7 +75,7 @@ func TestWorkThatSucceeds(t *testing.T) {
 		for _, condition := range []string{v1alpha1.ConditionAcknowledged, v1alpha1.ConditionComplete, v1alpha1.ConditionReported} {
 			g.Expect(meta.IsStatusConditionTrue(pj.Status.Conditions, condition)).To(BeTrue(), condition)
 		}
-		g.Expect(pj.Status.Secret).To(BeNil())
+		g.Expect(pj.Status.Protocol.Secret).To(BeNil())
 	})
 	executions, err := w.Pipelines.ListActionExecutions(w.Ctx, &sdk.ListActionExecutionsInput{PipelineName: aws.String("p")})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -228,7 +228,7 @@ func TestAnswersOfAWS(t *testing.T) {
 					g.Expect(w.WorkState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
 					pj := w.PipelineJob(g)
 					g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
-					g.Expect(pj.Status.Call).To(BeNil())
+					g.Expect(pj.Status.Protocol.Call).To(BeNil())
 				})
 				w.Expect(w.Jobs(w)).To(HaveLen(1))
 			})
@@ -256,7 +256,7 @@ func TestAnotherWorkerClaimsFirst(t *testing.T) {
 
 	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.Namespace}}
 	record.Spec.ActionRef.Name, record.Spec.AWS.Region = "work", "us-east-1"
-	record.Spec.Job = v1alpha1.Job{ID: *job.Id, Nonce: *job.Nonce}
+	record.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: *job.Id, Nonce: *job.Nonce}
 	w.Expect(w.Kube.Create(w.Ctx, record)).To(Succeed())
 	w.operate()
 	w.Await(func(g Gomega) {
@@ -394,7 +394,7 @@ func TestSecretValuesAreInTheSecretAlone(t *testing.T) {
 	w.Expect(string(secret.Data["config.Token"])).To(Equal(value))
 	var handover podcontract.Handover
 	w.Expect(json.Unmarshal(secret.Data[podcontract.HandoverKey], &handover)).To(Succeed())
-	w.Expect(handover.JobID).To(Equal(pj.Spec.Job.ID))
+	w.Expect(handover.JobID).To(Equal(pj.Spec.CodePipelineJob.ID))
 	w.Expect(handover.InputArtifacts).To(ConsistOf(HaveField("Bucket", "artifacts")))
 
 	for _, object := range []client.Object{pj, job} {

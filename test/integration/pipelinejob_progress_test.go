@@ -67,7 +67,7 @@ func TestProgressOfARunThatGoesOn(t *testing.T) {
 	w.work(progressing)
 	job := w.RunningJob(1)
 	w.follow(job)
-	first := w.PipelineJob(w).Spec.Job.ID
+	first := w.PipelineJob(w).Spec.CodePipelineJob.ID
 	w.tell(job, 40, "unit tests")
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
@@ -75,11 +75,11 @@ func TestProgressOfARunThatGoesOn(t *testing.T) {
 		g.Expect(aws.ToInt32(state.PercentComplete)).To(BeEquivalentTo(40))
 		g.Expect(aws.ToString(state.Summary)).To(Equal("unit tests"))
 		pj := w.PipelineJob(g)
-		g.Expect(pj.Spec.Job.ID).NotTo(Equal(first))
-		g.Expect(pj.Status.AcknowledgedJobID).To(Equal(pj.Spec.Job.ID))
+		g.Expect(pj.Spec.CodePipelineJob.ID).NotTo(Equal(first))
+		g.Expect(pj.Status.Protocol.AcknowledgedJobID).To(Equal(pj.Spec.CodePipelineJob.ID))
 		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseRunning))
-		g.Expect(pj.Status.Progress.Updates).To(BeEquivalentTo(1))
-		g.Expect(pj.Status.Progress.ContinuationToken).To(BeEmpty())
+		g.Expect(pj.Status.Protocol.Progress.Updates).To(BeEquivalentTo(1))
+		g.Expect(pj.Status.Protocol.Progress.ContinuationToken).To(BeEmpty())
 		g.Expect(pj.Status.Run.Number).To(BeEquivalentTo(1))
 	})
 	message := `{"result":{"summary":"all passed","outputVariables":{"TESTS":"12"}}}`
