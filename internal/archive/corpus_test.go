@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,9 +17,6 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
-
-// update makes the archives of testdata anew, with the tools of this machine.
-var update = os.Getenv("UPDATE_TESTDATA") != ""
 
 // sharedFolderMode is the mode of every folder that is unpacked.
 const sharedFolderMode = fs.ModeDir | fs.ModeSetgid | 0o777
@@ -133,34 +129,6 @@ var tools = []tool{
 	{archive: "git.tar.gz", command: gitBegin + "tar.gz HEAD", noEmpty: true, noModes: true},
 }
 
-// make runs the tool; it falls back to the archive that is checked in.
-func (c tool) make(t *testing.T, folder string) []byte {
-	t.Helper()
-	g := NewWithT(t)
-	stored := filepath.Join("testdata", c.archive)
-	name := strings.Fields(c.command)[0]
-	if name == "export" {
-		name = "git"
-	}
-	if _, err := exec.LookPath(name); err != nil {
-		content, err := os.ReadFile(stored)
-		g.Expect(err).NotTo(HaveOccurred())
-		return content
-	}
-	out := filepath.Join(t.TempDir(), c.archive)
-	cmd := exec.Command("sh", "-ec", c.command)
-	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "OUT="+out, "TZ=UTC", "LC_ALL=C.UTF-8")
-	said, err := cmd.CombinedOutput()
-	g.Expect(err).NotTo(HaveOccurred(), string(said))
-	content, err := os.ReadFile(out)
-	g.Expect(err).NotTo(HaveOccurred())
-	if update {
-		g.Expect(os.WriteFile(stored, content, 0o644)).To(Succeed())
-	}
-	return content
-}
-
 // expected is what becomes of the tree by the rules, less what is not kept.
 func (c tool) expected(g Gomega, folder string) map[string]kept {
 	expected := keptOf(g, folder, widen)
@@ -185,22 +153,25 @@ func (c tool) forget(all map[string]kept) map[string]kept {
 	return all
 }
 
-func TestUnpackUnpacksWhatOtherToolsMake(t *testing.T) {
+func TestUnpackUnpacksArchivesOfOtherTools(t *testing.T) {
 	for _, c := range tools {
 		t.Run(c.archive, func(t *testing.T) {
 			g := NewWithT(t)
-			folder := corpusTree(t, !c.noLinks)
-			expected := c.expected(g, folder)
-			content := c.make(t, folder)
-			for _, given := range [][]byte{content, stored(g, c.archive)} {
-				p := newPlace(t)
-				g.Expect(p.unpack(given, "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
-				_ = os.RemoveAll(filepath.Join(p.into, "META-INF"))
-				expectSame(g, c.forget(keptOf(g, p.into, asIs)), expected)
-				expectPackedAgain(t, p.into)
-			}
+			into := c.expectUnpacked(t, stored(g, c.archive), c.expected(g, corpusTree(t, !c.noLinks)))
+			packedAgain(t, into)
 		})
 	}
+}
+
+// expectUnpacked unpacks an archive, and returns the folder that it is unpacked to.
+func (c tool) expectUnpacked(t *testing.T, archive []byte, expected map[string]kept) string {
+	t.Helper()
+	g := NewWithT(t)
+	p := newPlace(t)
+	g.Expect(p.unpack(archive, "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
+	_ = os.RemoveAll(filepath.Join(p.into, "META-INF"))
+	expectSame(g, c.forget(keptOf(g, p.into, asIs)), expected)
+	return p.into
 }
 
 func stored(g Gomega, archive string) []byte {
@@ -209,36 +180,16 @@ func stored(g Gomega, archive string) []byte {
 	return content
 }
 
-// expectPackedAgain packs a folder, and unpacks it by Unpack, unzip and Python.
-func expectPackedAgain(t *testing.T, folder string) {
+// packedAgain packs a folder, unpacks the archive and returns it.
+func packedAgain(t *testing.T, folder string) []byte {
 	t.Helper()
 	g := NewWithT(t)
 	var packed bytes.Buffer
 	g.Expect(Pack(t.Context(), openRoot(t, folder), &packed, noLimit)).To(Succeed())
-	archive := filepath.Join(t.TempDir(), "a.zip")
-	g.Expect(os.WriteFile(archive, packed.Bytes(), 0o600)).To(Succeed())
 	p := newPlace(t)
 	g.Expect(p.unpack(packed.Bytes(), "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
 	expectSame(g, keptOf(g, p.into, asIs), keptOf(g, folder, asIs))
-	if _, err := exec.LookPath("unzip"); err == nil {
-		into := filepath.Join(t.TempDir(), "unzipped")
-		g.Expect(runTool(t, "unzip", "-q", archive, "-d", into)).To(Succeed())
-		expectSame(g, withoutLinkTimes(keptOf(g, into, asIs)), withoutLinkTimes(keptOf(g, folder, asIs)))
-	}
-	if _, err := exec.LookPath("python3"); err == nil {
-		g.Expect(runTool(t, "python3", "-c", "import zipfile,sys; sys.exit(zipfile.ZipFile(sys.argv[1]).testzip() is not None)", archive)).To(Succeed())
-	}
-}
-
-// withoutLinkTimes forgets what unzip does.
-func withoutLinkTimes(all map[string]kept) map[string]kept {
-	for name, one := range all {
-		if one.mode&fs.ModeSymlink != 0 {
-			one.modified = time.Time{}
-			all[name] = one
-		}
-	}
-	return all
+	return packed.Bytes()
 }
 
 func expectSame(g Gomega, found, expected map[string]kept) {
@@ -249,18 +200,8 @@ func expectSame(g Gomega, found, expected map[string]kept) {
 	g.ExpectWithOffset(1, found).To(HaveLen(len(expected)))
 }
 
-func runTool(t *testing.T, name string, args ...string) error {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C.UTF-8")
-	said, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Logf("%s: %s", name, said)
-	}
-	return err
-}
-
 func TestUnpackKeepsTimesAndModes(t *testing.T) {
+	began := time.Now().Add(-time.Minute) // the clock of files is coarse
 	g := NewWithT(t)
 	var out bytes.Buffer
 	archive := tar.NewWriter(&out)
@@ -284,7 +225,7 @@ func TestUnpackKeepsTimesAndModes(t *testing.T) {
 	g.Expect(found["d/e/fine"]).To(Equal(kept{mode: 0o555, modified: fine}))
 	g.Expect(found["d/link"]).To(Equal(kept{content: "e/fine", mode: fs.ModeSymlink, modified: fine}))
 	g.Expect(found["d/old"]).To(Equal(kept{mode: 0o040, modified: time.Unix(-86400, 0).UTC()}))
-	g.Expect(found["d/never"].modified).To(BeTemporally("~", time.Now(), time.Minute), "a time that no file system holds is left alone")
+	g.Expect(found["d/never"].modified).To(BeTemporally(">=", began), "a time that no file system holds is not set")
 }
 
 // TestUnpackTakesWhatZipReadsFromAPipe has Info-ZIP's word for that: a FIFO, which
@@ -361,24 +302,8 @@ func TestModesAreGivenToEverybody(t *testing.T) {
 	}
 }
 
-func TestUnpackTakesLongNames(t *testing.T) {
-	element := strings.Repeat("x", 255)
-	long := strings.Repeat(strings.Repeat("y", 199)+"/", 18) + "file" // more would not fit behind the test's own folder
-	deep := strings.Repeat("d/", 1500) + "f"
-	raw := "latin\xfc\xff"
-	for format, archive := range formats {
-		t.Run(format, func(t *testing.T) {
-			g := NewWithT(t)
-			p := newPlace(t)
-			g.Expect(p.unpack(archive(t, fileItem(element, "1"), fileItem(long, "2"), fileItem(deep, "3"), fileItem(raw, "4")), "k", Limits{Bytes: 100, Entries: 2000})).To(Succeed())
-			for name, content := range map[string]string{element: "1", long: "2", deep: "3", raw: "4"} {
-				g.Expect(os.ReadFile(filepath.Join(p.into, name))).To(Equal([]byte(content)))
-			}
-		})
-	}
-}
-
 func TestUnpackReadsWhatZipEntriesSayOfThemselves(t *testing.T) {
+	began := time.Now().Add(-time.Minute) // the clock of files is coarse
 	g := NewWithT(t)
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
@@ -414,5 +339,5 @@ func TestUnpackReadsWhatZipEntriesSayOfThemselves(t *testing.T) {
 		g.Expect(found[name].mode).To(Equal(fs.FileMode(0o666)), "%s has no modes", name)
 	}
 	g.Expect(found["dated"].modified).To(Equal(treeTime))
-	g.Expect(found["dos"].modified).To(BeTemporally("~", time.Now(), time.Minute), "a date that is not there is left alone")
+	g.Expect(found["dos"].modified).To(BeTemporally(">=", began), "a missing date is not set")
 }

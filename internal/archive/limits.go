@@ -160,17 +160,17 @@ func (w *treeWriter) linkNamed(name string) (link, bool) {
 }
 
 // stepsPerEntry is how many folders may be opened on the way to an entry, on
-// average, and fewSteps how many more: a small archive of deep folders could take
+// average, and freeSteps how many more: a small archive of deep folders could take
 // hours otherwise.
 const (
 	stepsPerEntry = 32
-	fewSteps      = 1 << 18
+	freeSteps     = 1 << 18
 )
 
 // countSteps counts the folders that are opened on the way to an entry.
 func (w *treeWriter) countSteps(entry string, folders int) error {
 	w.steps += folders
-	if w.steps > fewSteps+stepsPerEntry*w.entries {
+	if w.steps > w.freeSteps+stepsPerEntry*w.entries {
 		return refuse(entry, fmt.Errorf("the folders of the archive are so deep that it takes more than %d steps to reach %d entries", w.steps, w.entries))
 	}
 	return nil

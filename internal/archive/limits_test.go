@@ -134,24 +134,29 @@ func TestUnpackHoldsFewLinks(t *testing.T) {
 	}
 }
 
-func TestUnpackRefusesDeepFoldersInATangle(t *testing.T) {
-	deep := strings.Repeat("d/", 2000)
-	var here, there []item
-	for i := range 240 {
-		here = append(here, fileItem(fmt.Sprintf("%d/%s%d", i%2, deep, i), ""))
-		there = append(there, fileItem(fmt.Sprintf("%s%d", deep, i), ""))
-	}
-	limits := Limits{Bytes: 1, Entries: 10_000}
-	NewWithT(t).Expect(newPlace(t).unpack(tarOf(t, there...), "k", limits)).To(Succeed(), "one after another in one folder")
+// TestUnpackRefusesToOpenDeepFoldersForFewEntries allows few steps, so that few
+// folders are needed.
+func TestUnpackRefusesToOpenDeepFoldersForFewEntries(t *testing.T) {
+	const depth, steps, entries = 100, 1 << 10, 200
+	deep := strings.Repeat("d/", depth)
+	var alternating, inOrder []item
 	hard := []item{fileItem(deep+"f", "")}
-	for i := range 240 {
+	for i := range entries {
+		alternating = append(alternating, fileItem(fmt.Sprintf("%d/%s%d", i%2, deep, i), ""))
+		inOrder = append(inOrder, fileItem(fmt.Sprintf("%s%d", deep, i), ""))
 		hard = append(hard, hardItem(fmt.Sprintf("%s%d", deep, i), deep+"f"))
 	}
-	for name, items := range map[string][]item{"files": here, "hard links": hard} {
+	unpack := func(items []item) error {
+		w := newTreeWriter(t.Context(), openRoot(t, t.TempDir()), Limits{Bytes: 1, Entries: 10_000})
+		NewWithT(t).Expect(w.freeSteps).To(Equal(1 << 18))
+		w.freeSteps = steps
+		return errors.Join(w.unpack(Source{Ranges: inMemory(tarOf(t, items...))}, ""), w.close())
+	}
+	NewWithT(t).Expect(unpack(inOrder)).To(Succeed(), "one after another in one folder")
+	for name, items := range map[string][]item{"files": alternating, "hard links": hard} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			p := newPlace(t)
-			err := p.unpack(tarOf(t, items...), "k", limits)
+			err := unpack(items)
 			g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
 			g.Expect(err).To(MatchError(ContainSubstring("the folders of the archive are so deep that it takes more than")))
 		})

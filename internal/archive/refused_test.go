@@ -223,34 +223,6 @@ func altered(content []byte, at int, bytes ...byte) []byte {
 	return content
 }
 
-func TestUnpackRefusesEveryCut(t *testing.T) {
-	for format, archive := range formats {
-		t.Run(format, func(t *testing.T) {
-			content := archive(t, fileItem("a", "12345"), fileItem(strings.Repeat("n", 150), "1"), folderItem("d/"), linkItem("l", "a"))
-			whole := len(content)
-			if format == "tar" {
-				whole -= tarBlock // the first of two blocks of zeros is an end
-			}
-			for at := 1; at < whole; at++ {
-				g := NewWithT(t)
-				p := newPlace(t)
-				err := p.unpack(content[:at], "k", small)
-				p.expectUntouched(g)
-				if format == "tar" && at < tarMagicOffset+len(tarMagic) || format == "zip" && at < len(zipMagic) || format == "tar.gz" && at < 2 {
-					g.Expect(err).NotTo(HaveOccurred(), "so few bytes are a file of their own")
-					continue
-				}
-				if format == "tar.gz" && err == nil { // what gzip does not give is no tar: it stays as it is
-					g.Expect(tree(g, p.into)).To(Equal(map[string]string{"k": string(content[:at])}), "%d", at)
-					continue
-				}
-				g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue(), "%d: %v", at, err)
-				g.Expect(p.into).NotTo(BeAnExistingFile())
-			}
-		})
-	}
-}
-
 func TestUnpackRefusesZipArchivesThatLie(t *testing.T) {
 	content := strings.Repeat("0123456789", 1000)
 	archive := func(t *testing.T) []byte { // by Pack: without sizes behind the content

@@ -32,8 +32,9 @@ type treeWriter struct {
 	entries int
 	// indexBytes is counted against Limits.IndexBytes.
 	indexBytes int64
-	// steps is how many folders were opened on the way to entries.
-	steps int
+	// steps is how many folders were opened on the way to entries. It may exceed
+	// its limit per entry by freeSteps.
+	steps, freeSteps int
 	// links are made last: no entry can be written through one.
 	links []link
 	// linkIndex finds a link by its name, once it is needed.
@@ -58,7 +59,7 @@ type folderTime struct {
 }
 
 func newTreeWriter(ctx context.Context, root *os.Root, limits Limits) *treeWriter {
-	return &treeWriter{ctx: ctx, root: root, limits: limits, stream: &streamReader{}, files: newSparseWriter(), current: root, currentName: "."}
+	return &treeWriter{ctx: ctx, root: root, limits: limits, stream: &streamReader{}, files: newSparseWriter(), freeSteps: freeSteps, current: root, currentName: "."}
 }
 
 func (w *treeWriter) close() error {

@@ -200,7 +200,7 @@ func TestStandardInputMayComeFromAHelper(t *testing.T) {
 	go func() {
 		ended <- Program{Folder: s.folder, Stdin: helping{s, strings.NewReader("A=1\n")}, Stderr: &errs}.Run([]string{"output", "-"})
 	}()
-	s.Eventually(ended, 10*time.Second).Should(Receive(Equal(exitOK)), errs.String)
+	s.Eventually(ended, 5*time.Minute).Should(Receive(Equal(exitOK)), errs.String)
 	s.Expect(s.files()).To(Equal(map[string]string{"percent-complete": "50\n", "output-variables": "A=1\n"}))
 }
 

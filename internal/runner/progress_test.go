@@ -67,7 +67,7 @@ func (f *following) awaitFileTime() {
 		return info.ModTime()
 	}
 	before := written()
-	f.g.Eventually(func() bool { return written().After(before) }, 10*time.Second, time.Millisecond).Should(BeTrue())
+	f.g.Eventually(func() bool { return written().After(before) }, patient, time.Millisecond).Should(BeTrue())
 }
 
 func (f *following) makeFolder() {
@@ -303,14 +303,14 @@ func TestProgressFollowsUntilTheContextEnds(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- Progress(ctx, f.follower.options) }()
-	f.g.Eventually(f.clock.HasWaiters, 10*time.Second).Should(BeTrue())
+	f.g.Eventually(f.clock.HasWaiters, patient).Should(BeTrue())
 
 	expectLast := func(want string) {
 		t.Helper()
 		f.g.Eventually(func() (*podcontract.Progress, error) {
 			f.clock.Step(lookEvery)
 			return podcontract.LastProgress(strings.NewReader(stdout.String()))
-		}, 10*time.Second, time.Millisecond).Should(HaveValue(HaveField("Summary", want)))
+		}, patient, time.Millisecond).Should(HaveValue(HaveField("Summary", want)))
 	}
 	f.makeFolder()
 	f.shell("echo compiling > summary")
@@ -320,5 +320,5 @@ func TestProgressFollowsUntilTheContextEnds(t *testing.T) {
 	f.g.Expect(linesIn(stdout.String())).To(Equal([]string{said(`{"summary":"compiling"}`), said(`{"summary":"testing"}`)}))
 
 	cancel() // without another tick
-	f.g.Eventually(ended, 10*time.Second).Should(Receive(Not(HaveOccurred())))
+	f.g.Eventually(ended, patient).Should(Receive(Not(HaveOccurred())))
 }

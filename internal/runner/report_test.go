@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -149,5 +148,5 @@ func TestStreamGivesTheErrorThatCameFirstAndLeavesNothingRunning(t *testing.T) {
 		_, err := io.Copy(io.Discard, r)
 		return err
 	})).To(Succeed())
-	g.Eventually(runtime.NumGoroutine, 5*time.Second).Should(BeNumerically("<=", before))
+	g.Eventually(runtime.NumGoroutine, patient).Should(BeNumerically("<=", before))
 }

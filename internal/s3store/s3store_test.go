@@ -451,3 +451,33 @@ func TestARangeThatBreaksIsReadAgain(t *testing.T) {
 	g.Expect(bytes.Equal(readAll(g, body), content)).To(BeTrue())
 	g.Expect(fake.asked(laterRange)).To(HaveLen(2))
 }
+
+// TestAPartThatIsNotAnsweredIsSentAgain waits for the idle timeout once. A busy
+// machine may exceed it too, which costs one of many attempts.
+func TestAPartThatIsNotAnsweredIsSentAgain(t *testing.T) {
+	g := NewWithT(t)
+	fake := newFakeS3(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	var once sync.Once
+	fake.answer = func(_ http.ResponseWriter, r *http.Request) bool {
+		silent := false
+		if r.URL.Query().Get("partNumber") == "2" {
+			once.Do(func() {
+				silent = true
+				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+				<-r.Context().Done()
+			})
+		}
+		return silent
+	}
+	retry := fast
+	retry.Attempts, retry.IdleTimeout = 50, 3*time.Second
+	store, err := New(ctx, Options{Region: "eu-west-1", Credentials: current, Retry: retry})
+	g.Expect(err).NotTo(HaveOccurred())
+	content := strings.Repeat("x", uploadPartSize+1)
+	g.Expect(upload(ctx, store, unseekable{strings.NewReader(content)})).To(Succeed())
+	g.Expect(fake.content(g) == content).To(BeTrue())
+	g.Expect(len(fake.asked(sendsPart))).To(BeNumerically(">=", 3))
+	g.Expect(fake.asked(begins)).To(HaveLen(1), "the upload is not started again")
+}

@@ -123,11 +123,13 @@ func TestWhatCodePipelineHandedOverIsImmutable(t *testing.T) {
 		"encryptionKey":       func(to, from *v1alpha1.PipelineJobSpec) { to.EncryptionKey = from.EncryptionKey },
 	}
 	edits := map[string]func(*v1alpha1.PipelineJobSpec){
-		"actionRef":           func(s *v1alpha1.PipelineJobSpec) { s.ActionRef.Name = "other" },
-		"aws":                 func(s *v1alpha1.PipelineJobSpec) { s.AWS.RoleARN = "arn:aws:iam::444455556666:role/r" },
-		"pipeline":            func(s *v1alpha1.PipelineJobSpec) { s.Pipeline.Stage = "Deploy" },
-		"accountID":           func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" },
-		"configuration":       func(s *v1alpha1.PipelineJobSpec) { s.Configuration = map[string]v1alpha1.ConfigurationValue{"Level": "2"} },
+		"actionRef": func(s *v1alpha1.PipelineJobSpec) { s.ActionRef.Name = "other" },
+		"aws":       func(s *v1alpha1.PipelineJobSpec) { s.AWS.RoleARN = "arn:aws:iam::444455556666:role/r" },
+		"pipeline":  func(s *v1alpha1.PipelineJobSpec) { s.Pipeline.Stage = "Deploy" },
+		"accountID": func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" },
+		"configuration": func(s *v1alpha1.PipelineJobSpec) {
+			s.Configuration = map[string]v1alpha1.ConfigurationValue{"Level": "2"}
+		},
 		"secretConfiguration": func(s *v1alpha1.PipelineJobSpec) { s.SecretConfiguration = []string{"Other"} },
 		"inputArtifacts":      func(s *v1alpha1.PipelineJobSpec) { s.InputArtifacts[0].S3Location.ObjectKey = "other" },
 		"outputArtifacts":     func(s *v1alpha1.PipelineJobSpec) { s.OutputArtifacts[0].S3Location.BucketName = "other" },
