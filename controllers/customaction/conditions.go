@@ -23,7 +23,7 @@ type observation struct {
 	poll poller.Health
 }
 
-// mayPoll says whether jobs are to be polled for. A job that is not polled
+// mayPoll reports whether jobs are to be polled for. A job that is not polled
 // stays queued in CodePipeline, so nothing is lost while the object is wrong.
 func (o observation) mayPoll(action *v1alpha1.CustomAction) bool {
 	_, wrong := o.wrong()

@@ -116,7 +116,7 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction)
 		found.tagKeys, err = r.syncTags(ctx, api, action)
 	}
 	if err != nil {
-		problem := "its tags are not in step with spec.actionType.tags: " + err.Error()
+		problem := "its tags are out of sync with spec.actionType.tags: " + err.Error()
 		found.registration.message += "; " + problem
 		r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonTagsOutOfSync, "KeepTags", problem)
 	}

@@ -11,7 +11,7 @@ const (
 	verdictTaken verdict = "Taken"
 	// verdictLost: another worker has the job.
 	verdictLost verdict = "Lost"
-	// verdictGone: CodePipeline waits for the job no more.
+	// verdictGone: CodePipeline no longer waits for the job.
 	verdictGone verdict = "Gone"
 	// verdictRefused: CodePipeline will never take this request.
 	verdictRefused verdict = "Refused"

@@ -32,7 +32,7 @@ const (
 	stepReadProgress step = "ReadProgress"
 	// stepReportProgress gives recorded progress to CodePipeline.
 	stepReportProgress step = "ReportProgress"
-	// stepRecordClosed records that CodePipeline waits for the job no more.
+	// stepRecordClosed records that CodePipeline no longer waits for the job.
 	stepRecordClosed step = "RecordClosed"
 	// stepNoteOverdue tells that a continuation has not come for long.
 	stepNoteOverdue step = "NoteOverdue"
@@ -80,7 +80,7 @@ type state struct {
 	outcome diagnosis.Outcome
 	// ttl is how long a settled job is kept; nil keeps it for ever.
 	ttl *time.Duration
-	// closed is why CodePipeline waits for the job no more; empty when it does.
+	// closed is why CodePipeline no longer waits for the job; empty when it does.
 	closed string
 	// recheck is when to look again though nothing has changed; zero: never.
 	recheck time.Duration
@@ -174,7 +174,7 @@ func soonest(waits ...time.Duration) (first time.Duration) {
 	return first
 }
 
-// mustReportProgress says whether recorded progress is to be told. What is more
+// mustReportProgress reports whether recorded progress is to be told. What is more
 // important takes its place, unless it may have been told already: then its
 // answer comes first.
 func (s state) mustReportProgress() bool {
@@ -209,7 +209,7 @@ func (s state) recordedProgress() *metav1.Time {
 	return &s.job.Status.Protocol.Progress.RecordedAt
 }
 
-// isClosed says whether CodePipeline waits for the job no more. While a report
+// isClosed reports whether CodePipeline no longer waits for the job. While a report
 // is under way its answer tells, and an action that a lost report of ours has
 // ended looks closed too.
 func (s state) isClosed() bool {
@@ -219,13 +219,13 @@ func (s state) isClosed() bool {
 	return s.closed != "" || s.givenUp()
 }
 
-// givenUp says whether the action has taken longer than CodePipeline allows.
+// givenUp reports whether the action has taken longer than CodePipeline allows.
 func (s state) givenUp() bool {
 	since := s.job.Status.AcknowledgedAt
 	return since != nil && s.now.Sub(since.Time) > longestAction
 }
 
-// settled cleans up behind a job that CodePipeline waits for no more.
+// settled cleans up behind a job that CodePipeline no longer waits for.
 func (s state) settled() (step, time.Duration) {
 	if s.runStillWorks() {
 		return stepStopRun, 0
@@ -299,7 +299,7 @@ func (s state) mustAcknowledge() bool {
 	return s.job.Spec.CodePipelineJob.ID != status.Protocol.AcknowledgedJobID || s.job.Spec.CodePipelineJob.Nonce != status.Protocol.AcknowledgedNonce
 }
 
-// maybeOurs says whether a claim of this job may have had its effect.
+// maybeOurs reports whether a claim of this job may have had its effect.
 func (s state) maybeOurs() bool {
 	call := s.job.Status.Protocol.Call
 	return call != nil && call.JobID == s.job.Spec.CodePipelineJob.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
@@ -311,13 +311,13 @@ func (s state) hasResult() bool {
 	return s.job.Status.HasResult() || s.job.Status.ContinuationToken != ""
 }
 
-// runStillWorks says whether the Kubernetes Job is there and may have a pod
+// runStillWorks reports whether the Kubernetes Job is there and may have a pod
 // that works, or that tries to.
 func (s state) runStillWorks() bool {
 	return s.run != nil && s.run.DeletionTimestamp.IsZero() && !diagnosis.Finished(s.run)
 }
 
-// secretDue says whether the job needs a Secret, and when it is to be renewed.
+// secretDue reports whether the job needs a Secret, and when it is to be renewed.
 func (s state) secretDue() (bool, time.Duration) {
 	if !jobspec.NeedsSecret(s.job) {
 		return false, 0

@@ -53,7 +53,7 @@ type executionState struct {
 // deniedFor is how long an identity without the permission is not tried again.
 const deniedFor = 30 * time.Minute
 
-// closed says why CodePipeline waits for a job no more, empty when it does or
+// closed says why CodePipeline no longer waits for a job, empty when it does or
 // when that is not known, and when to ask again (zero: never). first is an error
 // to tell, once: the permission is missing.
 func (e *Executions) closed(ctx context.Context, id codepipeline.Identity, job *v1alpha1.PipelineJob) (why string, again time.Duration, first error) {

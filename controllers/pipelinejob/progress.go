@@ -65,7 +65,7 @@ func (r *Reconciler) progressOf(ctx context.Context, namespace string, pods []co
 	return nil, nil
 }
 
-// runs says whether a container runs, and so has a log.
+// runs reports whether a container runs, and so has a log.
 func runs(pod corev1.Pod, container string) bool {
 	for _, status := range pod.Status.InitContainerStatuses {
 		if status.Name == container {

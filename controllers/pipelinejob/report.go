@@ -108,7 +108,7 @@ func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, 
 	return nil
 }
 
-// recordClosed settles a job that CodePipeline waits for no more.
+// recordClosed settles a job that CodePipeline no longer waits for.
 func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
 	why := s.closed
 	if why == "" {

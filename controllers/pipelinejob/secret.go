@@ -112,7 +112,7 @@ func handedOver(artifacts []codepipeline.Artifact) []podcontract.Artifact {
 	return places
 }
 
-// dropSecret deletes the Secret of a job that needs it no more.
+// dropSecret deletes the Secret of a job that no longer needs it.
 func (r *Reconciler) dropSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: naming.SecretName(job)}}
 	if err := r.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {

@@ -105,7 +105,7 @@ func (r *Reconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, 
 	})
 }
 
-// underWay says whether a call was tried and its answer is not known.
+// underWay reports whether a call was tried and its answer is not known.
 func underWay(job *v1alpha1.PipelineJob, call v1alpha1.Call) bool {
 	known := job.Status.Protocol.Call
 	return known != nil && known.Operation == call.Operation && known.JobID == call.JobID &&

@@ -157,7 +157,7 @@ func (e *RoleNotAllowedError) Error() string {
 	return fmt.Sprintf("the operator may not assume the role %s: its flag --allowed-roles has %s", e.RoleARN, strings.Join(e.Allowed, ", "))
 }
 
-// UnknownHost says whether a call failed because its host name is not known,
+// UnknownHost reports whether a call failed because its host name is not known,
 // as that of a region that does not exist is, and gives the name.
 func UnknownHost(err error) (name string, unknown bool) {
 	var lookup *net.DNSError
@@ -167,7 +167,7 @@ func UnknownHost(err error) (name string, unknown bool) {
 	return lookup.Name, true
 }
 
-// IsBurnedVersion says whether CreateCustomActionType was refused because the
+// IsRetiredVersion reports whether CreateCustomActionType was refused because the
 // version was deleted with another definition. The model has no error of its
 // own for that: it is told from the text.
 func IsRetiredVersion(err error) bool {

@@ -362,7 +362,7 @@ func (e Evidence) waiting(pod corev1.Pod, i int) *blocker {
 	return held
 }
 
-// anyStepStarted says whether one of the containers that are no sidecars has
+// anyStepStarted reports whether one of the containers that are no sidecars has
 // started.
 func anyStepStarted(pod corev1.Pod, statuses []corev1.ContainerStatus) bool {
 	return slices.ContainsFunc(statuses, func(s corev1.ContainerStatus) bool {

@@ -126,7 +126,7 @@ func stopped(pods []corev1.Pod) []corev1.Pod {
 	})
 }
 
-// anyAtWork says whether a pod tells where it was stopped.
+// anyAtWork reports whether a pod tells where it was stopped.
 func anyAtWork(pods []corev1.Pod) bool {
 	return slices.ContainsFunc(stopped(pods), func(pod corev1.Pod) bool { return atWork(pod) != nil || waitReason(pod) != "" })
 }

@@ -84,7 +84,7 @@ type Outcome struct {
 	Recheck time.Duration
 }
 
-// Ended says whether the run is over.
+// Ended reports whether the run is over.
 func (o Outcome) Ended() bool { return o.Result != nil || o.Log != nil || o.Failure != nil }
 
 // LogResult is a result that was too large for a termination message.
@@ -134,7 +134,7 @@ func observe(e Evidence) Outcome {
 	}
 }
 
-// NeedsEvents says whether the Job and its pods alone don't explain what
+// NeedsEvents reports whether the Job and its pods alone don't explain what
 // became of the run, or since when it is held up, so that Observe wants the
 // events too. They are not read all the time: that is one more call for each
 // look at each run.
@@ -147,7 +147,7 @@ func NeedsEvents(e Evidence) bool {
 	return held != nil && held.grace > 0 && !e.Now.Before(held.since.Add(held.grace))
 }
 
-// Finished says whether a Job has ended, so that none of its pods works.
+// Finished reports whether a Job has ended, so that none of its pods works.
 func Finished(job *batchv1.Job) bool { return endOf(job) != nil }
 
 // endOf is the condition that says how the Job ended, nil while it has not.

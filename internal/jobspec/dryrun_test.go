@@ -50,7 +50,7 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 	}
 }
 
-func TestRehearsalFillsEveryReference(t *testing.T) {
+func TestDryRunFillsEveryReference(t *testing.T) {
 	g := NewWithT(t)
 	action := sampleAction(step("one", "$(config.Target) $(config.Count) $(config.Fast) $(input.any) $(pipeline.name) $(job.id)"))
 	action.Spec.ActionType.ConfigurationProperties = append(action.Spec.ActionType.ConfigurationProperties,

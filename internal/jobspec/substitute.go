@@ -87,7 +87,7 @@ func (p path) String() string {
 	return strings.ReplaceAll(strings.Join(p, "."), ".[", "[")
 }
 
-// expandedByKubernetes says whether the kubelet expands $(NAME) in this field:
+// expandedByKubernetes reports whether the kubelet expands $(NAME) in this field:
 // a container's command, args, env values and volumeMounts' subPathExpr.
 func (p path) expandedByKubernetes() bool {
 	at := slices.IndexFunc(p, func(element string) bool { return element == "containers" || element == "initContainers" })

@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// Validate says whether jobs can be made from the action's jobTemplate: that
+// Validate reports whether jobs can be made from the action's jobTemplate: that
 // every reference is known and that the template keeps to what the model of
 // steps allows. The error is a *FieldError, or several joined.
 func Validate(action *v1alpha1.CustomAction) error {

@@ -193,13 +193,13 @@ func literal(name, value string) corev1.EnvVar {
 	return corev1.EnvVar{Name: name, Value: escape(value)}
 }
 
-// HasArtifacts says whether the job moves artifacts, for which its pod needs
+// HasArtifacts reports whether the job moves artifacts, for which its pod needs
 // a handover.
 func HasArtifacts(job *v1alpha1.PipelineJob) bool {
 	return len(job.Spec.InputArtifacts)+len(job.Spec.OutputArtifacts) > 0
 }
 
-// NeedsSecret says whether the job needs a Secret: for artifact credentials or
+// NeedsSecret reports whether the job needs a Secret: for artifact credentials or
 // the values of secret properties.
 func NeedsSecret(job *v1alpha1.PipelineJob) bool {
 	return HasArtifacts(job) || len(job.Spec.SecretConfiguration) > 0

@@ -26,7 +26,7 @@ type Progress struct {
 	ExternalExecutionID string `json:"externalExecutionId,omitempty"`
 }
 
-// Equal says whether both say the same.
+// Equal reports whether both say the same.
 func (p Progress) Equal(other Progress) bool {
 	if p.Summary != other.Summary || p.ExternalExecutionID != other.ExternalExecutionID {
 		return false

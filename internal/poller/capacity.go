@@ -120,7 +120,7 @@ func (l *capacity) give(action types.NamespacedName) bool {
 	return held > 0
 }
 
-// forget drops an action that is polled for no more.
+// forget drops an action that is no longer polled.
 func (l *capacity) forget(action types.NamespacedName) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -142,7 +142,7 @@ func (l *capacity) leave(action types.NamespacedName) {
 	l.waiting = slices.DeleteFunc(l.waiting, func(other types.NamespacedName) bool { return other == action })
 }
 
-// TakesSlot says whether a job counts against the limits. One whose run has
+// TakesSlot reports whether a job counts against the limits. One whose run has
 // ended, and that waits to be handed out again, does not: it must not keep its
 // own return from being polled.
 func TakesSlot(job *v1alpha1.PipelineJob) bool {

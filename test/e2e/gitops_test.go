@@ -57,7 +57,7 @@ func (s *suite) customAction(g Gomega, name string) v1alpha1.CustomAction {
 	return action
 }
 
-// registered says whether CodePipeline has the action type of a work.
+// registered reports whether CodePipeline has the action type of a work.
 func (s *suite) registered(g Gomega, name string) bool {
 	found, err := s.aws.ListActionTypes(s.ctx, &codepipeline.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
 	g.Expect(err).NotTo(HaveOccurred())

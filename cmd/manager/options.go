@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
+)
+
+type options struct {
+	metricsAddress string
+	healthAddress  string
+	leaderElect    bool
+	runnerImage    string
+	clusterID      string
+	// executionInterval is as in operator.Options.
+	executionInterval time.Duration
+	// renewal is operator.Options.CredentialsRenewal.
+	renewal           time.Duration
+	maxConcurrentJobs int
+	allowedRoles      roles
+	eventQueueURL     string
+	artifacts         artifactLimits
+	log               zap.Options
+}
+
+// artifactLimits bound what an input artifact may unpack to; zero is the
+// runner's default.
+type artifactLimits struct {
+	size           resource.QuantityValue
+	entries, ratio int
+}
+
+func (l *artifactLimits) bind() {
+	flag.Var(&l.size, "artifact-max-size", "Bytes that an input artifact may unpack to, such as 100Gi; 0: 64Gi.")
+	flag.IntVar(&l.entries, "artifact-max-entries", 0, "Files, folders and links that an input artifact may have; 0: 5000000.")
+	flag.IntVar(&l.ratio, "artifact-max-ratio", 0,
+		"How many times as many bytes as the artifact itself its files may have, from 1 GiB on; 0: 200.")
+}
+
+// args are the runner's.
+func (l *artifactLimits) args() ([]string, error) {
+	var args []string
+	for _, limit := range []struct {
+		flag, arg string
+		value     int64
+	}{
+		{"artifact-max-size", "max-bytes", l.size.Value()},
+		{"artifact-max-entries", "max-entries", int64(l.entries)},
+		{"artifact-max-ratio", "max-ratio", int64(l.ratio)},
+	} {
+		switch {
+		case limit.value < 0:
+			return nil, fmt.Errorf("--%s is %d: it must be 0 or more", limit.flag, limit.value)
+		case limit.value > 0:
+			args = append(args, fmt.Sprintf("--%s=%d", limit.arg, limit.value))
+		}
+	}
+	return args, nil
+}
+
+// roles is a flag with a list of patterns.
+type roles []string
+
+func (r *roles) String() string { return strings.Join(*r, ",") }
+
+// Set takes a list. An empty pattern would let nothing through, and is most likely a typo.
+func (r *roles) Set(list string) error {
+	*r = nil
+	for pattern := range strings.SplitSeq(list, ",") {
+		pattern = strings.TrimSpace(pattern)
+		if !strings.HasPrefix(pattern, "arn:") && pattern != "*" {
+			return fmt.Errorf("%q must begin with arn:, such as arn:aws:iam::111122223333:role/codepipeline-*", pattern)
+		}
+		*r = append(*r, pattern)
+	}
+	return nil
+}
+
+func parse() (options, error) {
+	var o options
+	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Address that serves /metrics; 0 turns it off.")
+	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address that serves /healthz and /readyz.")
+	flag.BoolVar(&o.leaderElect, "leader-elect", false, "Let one of several replicas work at a time.")
+	flag.StringVar(&o.runnerImage, "runner-image", os.Getenv("RUNNER_IMAGE"),
+		"Image with /runner for the pods of jobs: this program's own image (default $RUNNER_IMAGE).")
+	flag.StringVar(&o.clusterID, "cluster-id", "",
+		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed.")
+	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
+		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped; 0: none (codepipeline:ListActionExecutions).")
+	flag.DurationVar(&o.renewal, "credentials-renewal", pipelinejob.DefaultRenewal,
+		"Age at which the credentials of a running job's artifacts are renewed, from 5s to 10m; CodePipeline's last for about 15 minutes.")
+	flag.IntVar(&o.maxConcurrentJobs, "max-concurrent-jobs", 0,
+		"How many jobs of all CustomActions may be in flight at a time; 0: no bound but each one's polling.maxConcurrentJobs.")
+	flag.Var(&o.allowedRoles, "allowed-roles",
+		"Roles that spec.aws.roleARN may name, separated by commas, * for any characters and ? for any one (default: all).")
+	flag.StringVar(&o.eventQueueURL, "event-queue-url", "",
+		"SQS queue with CodePipeline's action execution events, so that jobs need not wait for a poll (default: none).")
+	o.artifacts.bind()
+	o.log.BindFlags(flag.CommandLine)
+	flag.Parse()
+	if o.renewal < 5*time.Second || o.renewal > 10*time.Minute {
+		return o, fmt.Errorf("--credentials-renewal is %s: it must be from 5s to 10m", o.renewal)
+	}
+	if o.maxConcurrentJobs < 0 || o.maxConcurrentJobs > math.MaxInt32 {
+		return o, fmt.Errorf("--max-concurrent-jobs is %d: it must be 0 or more", o.maxConcurrentJobs)
+	}
+	if o.runnerImage == "" {
+		return o, errors.New("--runner-image is missing: set it, or $RUNNER_IMAGE, to the image that this program runs from")
+	}
+	return o, nil
+}
