@@ -45,7 +45,7 @@ func TestCut(t *testing.T) {
 // TestCutTextsFit holds for any text and limit: what comes out fits, is valid
 // UTF-8, and is the text itself if that fits.
 func TestCutTextsFit(t *testing.T) {
-	characters := func(text string) int { return utf8.RuneCountInString(text) }
+	characters := utf8.RuneCountInString
 	bytes := func(text string) int { return len(text) }
 	for name, c := range map[string]struct {
 		cut    func(string, int) string

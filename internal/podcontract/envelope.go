@@ -48,7 +48,7 @@ func ParseEnvelope(message string) (Envelope, error) {
 	return envelope, nil
 }
 
-// Wrap puts a result into an envelope of at most limit bytes. A result that
+// WrapResult puts a result into an envelope of at most limit bytes. A result that
 // does not fit is written to log, and the envelope points at it.
 func WrapResult(given Result, limit int, log io.Writer) ([]byte, error) {
 	envelope, err := json.Marshal(Envelope{Result: &given})

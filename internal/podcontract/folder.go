@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// Folder is a result folder in which only regular files can be opened, while
+// ResultFolder is a result folder in which only regular files can be opened, while
 // steps may put anything in their place at any time.
 type ResultFolder struct{ root *os.Root }
 

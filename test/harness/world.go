@@ -133,10 +133,13 @@ type Clock struct {
 	ahead atomic.Int64 // time.Duration
 }
 
+// Step moves the clock ahead.
 func (c *Clock) Step(by time.Duration) { c.ahead.Add(int64(by)) }
 
+// Now is the time of this clock.
 func (c *Clock) Now() time.Time { return c.RealClock.Now().Add(time.Duration(c.ahead.Load())) }
 
+// Since is the time since t by this clock.
 func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
 // Redispatch is when a job that was polled and is not acknowledged comes again,
@@ -259,12 +262,14 @@ func (w *World) FailStep(job *batchv1.Job, lastLines string) {
 	w.EndJob(job, batchv1.JobFailureTarget, batchv1.JobFailed)
 }
 
+// Terminated is the status of a container that has ended.
 func Terminated(name string, code int32, message string) corev1.ContainerStatus {
 	return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 		ExitCode: code, Message: message,
 	}}}
 }
 
+// AddPod makes a pod of a Job, as the Job controller does, with a status.
 func (w *World) AddPod(job *batchv1.Job, status corev1.PodStatus) {
 	w.T.Helper()
 	pod := &corev1.Pod{
@@ -279,6 +284,7 @@ func (w *World) AddPod(job *batchv1.Job, status corev1.PodStatus) {
 	w.Expect(w.Kube.Status().Update(w.Ctx, pod)).To(Succeed())
 }
 
+// EndJob adds conditions to a Job, as the Job controller does.
 func (w *World) EndJob(job *batchv1.Job, conditions ...batchv1.JobConditionType) {
 	w.T.Helper()
 	now := metav1.Now()
