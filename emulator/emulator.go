@@ -69,7 +69,7 @@ type Options struct {
 	// job that carries the token. Default: 5 seconds. (Use a nanosecond for none.)
 	ContinuationDelay time.Duration
 	// RedispatchAfter is the time after which a job that was polled, but not
-	// acknowledged, is handed out again. Default: 1 minute.
+	// acknowledged, is handed out again. Default: 1 minute. Negative: never.
 	RedispatchAfter time.Duration
 	// ActionTimeout is the time after which a custom action fails. Default: 24
 	// hours.

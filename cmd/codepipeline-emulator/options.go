@@ -86,7 +86,7 @@ func callerFlags(flags *flag.FlagSet, o *emulator.Options) {
 
 func serviceFlags(flags *flag.FlagSet, o *emulator.Options) {
 	flags.DurationVar(&o.ContinuationDelay, "continuation-delay", 0, "From a continuation token to the job that carries it on (default 5s).")
-	flags.DurationVar(&o.RedispatchAfter, "redispatch-after", 0, "When a job that nobody acknowledged is handed out again (default 1m).")
+	flags.DurationVar(&o.RedispatchAfter, "redispatch-after", 0, "When a job that nobody acknowledged is handed out again (default 1m; negative: never).")
 	flags.DurationVar(&o.ActionTimeout, "action-timeout", 0, "How long a custom action may take (default 24h).")
 	flags.DurationVar(&o.CredentialsTTL, "credentials-ttl", 0, "How long a job's artifact credentials are good (default 15m).")
 	flags.DurationVar(&o.JobRetention, "job-retention", 0, "How long a job that has ended is still known by its ID (default 1h).")

@@ -88,7 +88,10 @@ func (e *Engine) hand(q *queue, count int) []jobResponse {
 	again := func(j *job) time.Time { return j.dispatched.Add(e.options.RedispatchAfter) }
 	handed := []jobResponse{}
 	for len(handed) < count {
-		j := due(q.dispatched, again)
+		var j *job
+		if e.options.RedispatchAfter > 0 {
+			j = due(q.dispatched, again)
+		}
 		if j == nil {
 			j = due(q.ready, availableAt)
 		}
