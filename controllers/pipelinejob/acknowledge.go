@@ -95,6 +95,5 @@ func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, reason
 	}
 	metrics.Claim(naming.ActionOf(job), reason)
 	r.event(job, corev1.EventTypeNormal, reason, operationAcknowledge, message)
-	r.wake(job)
 	return nil
 }

@@ -55,8 +55,6 @@ type Reconciler struct {
 	// Renewal is the age at which a job's credentials are renewed; zero:
 	// DefaultRenewal.
 	Renewal time.Duration
-	// Wake makes an action's jobs be polled for at once: a slot came free.
-	Wake func(action types.NamespacedName)
 	// Executions tells which jobs CodePipeline no longer waits for.
 	Executions *Executions
 

@@ -143,7 +143,6 @@ func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.Pipelin
 		return err
 	}
 	metrics.Report(naming.ActionOf(job), "Progress")
-	r.wake(job)
 	return nil
 }
 

@@ -170,7 +170,7 @@ func (p *play) restart() {
 	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, p.cloud()...)
 	p.operator = &Reconciler{
 		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{},
-		Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"}, Wake: func(k8stypes.NamespacedName) {},
+		Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"},
 		Executions: NewExecutions(clients, time.Minute, p.clock),
 	}
 }

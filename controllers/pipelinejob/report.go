@@ -85,7 +85,6 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) er
 	}
 	metrics.Report(naming.ActionOf(job), result)
 	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonReported, "Report", "CodePipeline took the result of job "+job.Spec.CodePipelineJob.ID)
-	r.wake(job)
 	return nil
 }
 
@@ -104,7 +103,6 @@ func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, 
 	}
 	metrics.Report(naming.ActionOf(job), "Unreported")
 	r.event(job, corev1.EventTypeWarning, reason, "Report", message)
-	r.wake(job)
 	return nil
 }
 

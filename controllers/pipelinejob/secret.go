@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -119,8 +118,4 @@ func (r *Reconciler) dropSecret(ctx context.Context, job *v1alpha1.PipelineJob) 
 		return fmt.Errorf("delete Secret %s: %w", secret.Name, err)
 	}
 	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) { status.Protocol.Secret = nil })
-}
-
-func (r *Reconciler) wake(job *v1alpha1.PipelineJob) {
-	r.Wake(types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name})
 }

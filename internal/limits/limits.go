@@ -46,3 +46,9 @@ const (
 // LogLine is the longest line of a container's log, in bytes with its end, that
 // container runtimes keep whole: CRI runtimes split longer ones.
 const LogLine = 16 << 10
+
+// PollBatch is the most jobs that a poll asks for. API model 2015-07-09 has no upper
+// bound for PollForJobs' MaxBatchSize: it is the operator's own, so that an answer
+// with the details of each job stays within some megabytes. A poll asks for more jobs
+// than can be taken only while it looks for an awaited one behind others.
+const PollBatch = 1000

@@ -106,9 +106,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	aws := codepipeline.NewClients(codepipeline.ClientsOptions{AllowRoles: o.AllowedRoles, Observe: observeCall}, o.AWSConfig...)
 	changed := make(chan event.TypedGenericEvent[types.NamespacedName], pollChanges)
-	polls := newPoller(ctx, mgr, aws, o, changed)
-	if err := mgr.Add(polls); err != nil {
-		return fmt.Errorf("add the poller: %w", err)
+	polls, err := addPoller(ctx, mgr, aws, o, changed)
+	if err != nil {
+		return err
 	}
 	recorder := mgr.GetEventRecorder("pipelinejob-operator")
 	actions := &customaction.Reconciler{
@@ -135,7 +135,6 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		ClusterID:  o.ClusterID,
 		Logs:       o.Logs,
 		Renewal:    o.CredentialsRenewal,
-		Wake:       polls.Wake,
 		Executions: pipelinejob.NewExecutions(aws, o.ExecutionInterval, o.Clock),
 	}
 	if err := jobs.SetupWithManager(mgr, controllerOptions()); err != nil {
@@ -178,8 +177,8 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-func newPoller(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients, o Options, changed chan<- event.TypedGenericEvent[types.NamespacedName]) *poller.Poller {
-	return &poller.Poller{
+func addPoller(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients, o Options, changed chan<- event.TypedGenericEvent[types.NamespacedName]) (*poller.Poller, error) {
+	polls := &poller.Poller{
 		Client:        mgr.GetClient(),
 		Live:          mgr.GetAPIReader(),
 		AWS:           aws,
@@ -194,6 +193,17 @@ func newPoller(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients,
 		},
 		Log: mgr.GetLogger().WithName("poller"),
 	}
+	jobs, err := mgr.GetCache().GetInformer(ctx, &v1alpha1.PipelineJob{})
+	if err != nil {
+		return nil, fmt.Errorf("get the informer of PipelineJobs: %w", err)
+	}
+	if err := polls.Watch(jobs); err != nil {
+		return nil, err
+	}
+	if err := mgr.Add(polls); err != nil {
+		return nil, fmt.Errorf("add the poller: %w", err)
+	}
+	return polls, nil
 }
 
 func addCollector(mgr ctrl.Manager, o Options) error {

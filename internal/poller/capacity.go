@@ -7,140 +7,307 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// cacheLag is how long a PipelineJob just made may be missing from the cache.
-const cacheLag = time.Minute
+// reservationLife is how long the slot of a PipelineJob that was created is held
+// for it if the informer never shows the object: it was deleted at once, or the
+// creation did not happen.
+const reservationLife = time.Minute
 
 // capacity keeps the jobs in flight within the limits, that of each action and
-// that of all of them, and shares what is free among the actions that ask.
+// that of all of them, and shares what is free among the actions that ask. The
+// informer of PipelineJobs keeps it current: see observe.
 type capacity struct {
 	// limit is that of all actions together; zero: none.
 	limit int32
 	clock clock.PassiveClock
 
-	mu sync.Mutex
-	// recent are PipelineJobs that were made and that the cache may not show yet.
-	recent map[types.NamespacedName]recent
-	// polled are the slots that polls under way may fill, by action.
-	polled map[types.NamespacedName]int32
+	mu      sync.Mutex
+	actions map[types.NamespacedName]*usage
 	// waiting are actions that found all slots taken, the longest first.
 	waiting []types.NamespacedName
 }
 
-type recent struct {
-	action types.NamespacedName
-	at     time.Time
+// usage is what the jobs of one action use.
+type usage struct {
+	// limit is the most jobs in flight; zero if no new job may be taken.
+	limit int32
+	// slots are the names of the PipelineJobs that take a slot.
+	slots map[string]struct{}
+	// awaited are the names of those that CodePipeline is to hand out again, with
+	// the time since when.
+	awaited map[string]time.Time
+	// reserved are the names of PipelineJobs that were created, or are about to be,
+	// and that the informer has not shown, with the time of the reservation.
+	reserved map[string]time.Time
+	// polled is how many slots the poll under way may still fill.
+	polled int32
 }
 
 func newCapacity(limit int32, clock clock.PassiveClock) *capacity {
-	return &capacity{limit: limit, clock: clock, recent: map[types.NamespacedName]recent{}, polled: map[types.NamespacedName]int32{}}
+	return &capacity{limit: limit, clock: clock, actions: map[types.NamespacedName]*usage{}}
 }
 
-// take gives an action the slots that it may poll for: those that its own limit
-// and the limit of all leave free. jobs are the unsettled ones that the cache
-// shows: of all actions when there is a limit of all, else of this one. The
-// slots are held until give.
-func (l *capacity) take(action types.NamespacedName, maxConcurrent int32, jobs []v1alpha1.PipelineJob) int32 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	own, all := l.count(action, jobs)
-	free := max(0, maxConcurrent-own)
-	if l.limit > 0 && free > 0 {
-		free = l.share(action, free, l.limit-all)
+// change is what a PipelineJob's event changes for the loops.
+type change struct {
+	// freed: a slot came free.
+	freed bool
+	// awaited: CodePipeline is to hand the job out again.
+	awaited bool
+}
+
+// observe takes over what the informer shows of a PipelineJob. Its first event
+// takes the place of the reservation under its name: a job that settled before it
+// was counted holds nothing.
+func (c *capacity) observe(job *v1alpha1.PipelineJob) change {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	action := naming.ActionOf(job)
+	of := c.of(action)
+	defer c.drop(action)
+
+	_, held := of.slots[job.Name]
+	_, reserved := of.reserved[job.Name]
+	delete(of.reserved, job.Name)
+	takes := TakesSlot(job)
+	if takes {
+		of.slots[job.Name] = struct{}{}
+	} else {
+		delete(of.slots, job.Name)
 	}
-	l.polled[action] = free
-	return free
+
+	_, known := of.awaited[job.Name]
+	awaits := !job.Settled() && job.AwaitsContinuation()
+	switch {
+	case !awaits:
+		delete(of.awaited, job.Name)
+	case !known:
+		of.awaited[job.Name] = c.awaitedSince(job)
+	}
+	return change{freed: (held || reserved) && !takes, awaited: awaits && !known}
 }
 
-// share is the part of the room that is left for an action: each one that waits
-// for longer is left a slot.
-func (l *capacity) share(action types.NamespacedName, want, room int32) int32 {
-	for other, held := range l.polled {
-		if other != action {
-			room -= held
+func (c *capacity) awaitedSince(job *v1alpha1.PipelineJob) time.Time {
+	if since := job.Status.Protocol.ContinuedAt; since != nil {
+		return since.Time
+	}
+	return c.clock.Now()
+}
+
+// gone takes note of a PipelineJob that was deleted. A reservation under its name
+// stays: it is for an object that comes after it.
+func (c *capacity) gone(job *v1alpha1.PipelineJob) change {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	action := naming.ActionOf(job)
+	of := c.of(action)
+	defer c.drop(action)
+	_, held := of.slots[job.Name]
+	delete(of.slots, job.Name)
+	delete(of.awaited, job.Name)
+	return change{freed: held}
+}
+
+// limitTo sets how many jobs of an action may be in flight; zero if it may take no
+// new ones.
+func (c *capacity) limitTo(action types.NamespacedName, limit int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.of(action).limit = limit
+	c.drop(action)
+}
+
+// room is what a poll of an action may ask for.
+type room struct {
+	// free is how many new jobs may be taken.
+	free int32
+	// awaited is how many jobs are to be handed out again. They are asked for though
+	// no slot is free: those whose run goes on have theirs already.
+	awaited int32
+	// since is when the newest of the awaited jobs began to be awaited.
+	since time.Time
+	// recheck is how long it is until a reservation expires; zero if there is none.
+	recheck time.Duration
+}
+
+// take gives an action the slots that its own limit and the limit of all leave
+// free. They are held until give.
+func (c *capacity) take(action types.NamespacedName) room {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.of(action)
+	defer c.drop(action)
+	recheck := c.expire()
+	of.polled = 0
+	of.polled = c.share(action, of)
+	open := room{free: of.polled, awaited: size(of.awaited), recheck: recheck}
+	for _, since := range of.awaited {
+		if since.After(open.since) {
+			open.since = since
 		}
 	}
-	ahead := slices.Index(l.waiting, action)
-	if ahead < 0 {
-		ahead = len(l.waiting)
+	return open
+}
+
+// share is the part of the free slots that an action gets: each one that waits for
+// longer, and can use a slot, is left one.
+func (c *capacity) share(action types.NamespacedName, of *usage) int32 {
+	want := of.free()
+	if c.limit == 0 || want == 0 {
+		c.leave(action)
+		return want
 	}
-	granted := min(want, room-int32(ahead)) //nolint:gosec // there are not that many actions
-	if granted > 0 {
-		l.leave(action)
+	left := c.limit - c.used()
+	for _, other := range c.waiting {
+		if other == action {
+			break
+		}
+		if c.canUse(other) {
+			left--
+		}
+	}
+	if granted := min(want, left); granted > 0 {
+		c.leave(action)
 		return granted
 	}
-	if !slices.Contains(l.waiting, action) {
-		l.waiting = append(l.waiting, action)
+	if !slices.Contains(c.waiting, action) {
+		c.waiting = append(c.waiting, action)
 	}
 	return 0
 }
 
-// count counts the jobs that take a slot, of the action and of all.
-func (l *capacity) count(action types.NamespacedName, jobs []v1alpha1.PipelineJob) (own, all int32) {
-	add := func(of types.NamespacedName) {
-		all++
-		if of == action {
-			own++
+// free is how many more jobs the action's own limit has room for.
+func (u *usage) free() int32 { return max(0, u.limit-size(u.slots)-size(u.reserved)) }
+
+// used counts the slots of all actions, those that polls may still fill included.
+func (c *capacity) used() (used int32) {
+	for _, of := range c.actions {
+		used += size(of.slots) + size(of.reserved) + of.polled
+	}
+	return used
+}
+
+// canUse reports whether an action could fill a slot: one that is suspended, or at
+// its own limit, must not keep it from others.
+func (c *capacity) canUse(action types.NamespacedName) bool {
+	of, ok := c.actions[action]
+	return ok && of.free() > 0
+}
+
+// expire drops reservations that have lasted too long, and returns how long it is
+// until the next one does.
+func (c *capacity) expire() (next time.Duration) {
+	for _, of := range c.actions {
+		for name, at := range of.reserved {
+			left := reservationLife - c.clock.Since(at)
+			if left <= 0 {
+				delete(of.reserved, name)
+			} else if next == 0 || left < next {
+				next = left
+			}
 		}
 	}
-	for i := range jobs {
-		delete(l.recent, client.ObjectKeyFromObject(&jobs[i]))
-		if TakesSlot(&jobs[i]) {
-			add(types.NamespacedName{Namespace: jobs[i].Namespace, Name: jobs[i].Spec.ActionRef.Name})
+	return next
+}
+
+// reserve holds a slot of the poll under way for a PipelineJob that is about to be
+// created, and reports whether there is one. A name that has a slot keeps it.
+func (c *capacity) reserve(action types.NamespacedName, name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.of(action)
+	defer c.drop(action)
+	_, held := of.slots[name]
+	_, reserved := of.reserved[name]
+	if held || reserved {
+		return true
+	}
+	if of.polled == 0 {
+		return false
+	}
+	of.polled--
+	of.reserved[name] = c.clock.Now()
+	return true
+}
+
+// release gives up the reservation of a PipelineJob that was not created.
+func (c *capacity) release(action types.NamespacedName, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.of(action).reserved, name)
+	c.drop(action)
+}
+
+// give gives back the slots that the action's poll did not fill.
+func (c *capacity) give(action types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.of(action).polled = 0
+	c.drop(action)
+}
+
+// standBack ends the waiting of an action whose polls fail: the slot that it waits
+// for goes to others until it asks again.
+func (c *capacity) standBack(action types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leave(action)
+}
+
+// forget drops an action that is no longer polled. Its jobs still count.
+func (c *capacity) forget(action types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.of(action)
+	of.limit, of.polled = 0, 0
+	c.leave(action)
+	c.drop(action)
+}
+
+// next returns the actions whose turn it is: those that wait for longest and can
+// use a slot, as many as there are free slots.
+func (c *capacity) next() (turns []types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	left := c.limit - c.used()
+	for _, action := range c.waiting {
+		if left <= 0 {
+			break
+		}
+		if c.canUse(action) {
+			turns = append(turns, action)
+			left--
 		}
 	}
-	for name, made := range l.recent {
-		if l.clock.Since(made.at) > cacheLag {
-			delete(l.recent, name)
-			continue
-		}
-		add(made.action)
+	return turns
+}
+
+func (c *capacity) leave(action types.NamespacedName) {
+	c.waiting = slices.DeleteFunc(c.waiting, func(other types.NamespacedName) bool { return other == action })
+}
+
+// of is the usage of an action. Whoever asks for it calls drop.
+func (c *capacity) of(action types.NamespacedName) *usage {
+	of, ok := c.actions[action]
+	if !ok {
+		of = &usage{slots: map[string]struct{}{}, awaited: map[string]time.Time{}, reserved: map[string]time.Time{}}
+		c.actions[action] = of
 	}
-	return own, all
+	return of
 }
 
-// made notes a PipelineJob that fills a slot.
-func (l *capacity) made(action, job types.NamespacedName) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.recent[job] = recent{action, l.clock.Now()}
-}
-
-// give gives back the slots that the action's poll did not fill, and says whether
-// there may be any.
-func (l *capacity) give(action types.NamespacedName) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	held := l.polled[action]
-	delete(l.polled, action)
-	return held > 0
-}
-
-// forget drops an action that is no longer polled.
-func (l *capacity) forget(action types.NamespacedName) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.polled, action)
-	l.leave(action)
-}
-
-// next is the action that waits for longest.
-func (l *capacity) next() (types.NamespacedName, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.waiting) == 0 {
-		return types.NamespacedName{}, false
+// drop forgets the usage of an action that has none.
+func (c *capacity) drop(action types.NamespacedName) {
+	of := c.actions[action]
+	if of.limit == 0 && of.polled == 0 && len(of.slots)+len(of.awaited)+len(of.reserved) == 0 {
+		delete(c.actions, action)
 	}
-	return l.waiting[0], true
 }
 
-func (l *capacity) leave(action types.NamespacedName) {
-	l.waiting = slices.DeleteFunc(l.waiting, func(other types.NamespacedName) bool { return other == action })
-}
+func size[V any](of map[string]V) int32 { return int32(len(of)) }
 
 // TakesSlot reports whether a job counts against the limits. One whose run has
 // ended, and that waits to be handed out again, does not: it must not keep its

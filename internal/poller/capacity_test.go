@@ -6,6 +6,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	gomegatypes "github.com/onsi/gomega/types"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -16,90 +17,213 @@ import (
 
 var a, b, c = types.NamespacedName{Namespace: "team", Name: "a"}, types.NamespacedName{Namespace: "team", Name: "b"}, types.NamespacedName{Namespace: "other", Name: "c"}
 
-// flying are unsettled jobs of an action.
-func flying(action types.NamespacedName, count int) (jobs []v1alpha1.PipelineJob) {
-	for i := range count {
-		job := v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: action.Namespace, Name: fmt.Sprintf("%s-%d", action.Name, i)}}
-		job.Spec.ActionRef.Name = action.Name
-		jobs = append(jobs, job)
-	}
-	return jobs
+// ledger is a capacity for tests.
+type ledger struct {
+	*capacity
+	clock *clocktesting.FakePassiveClock
 }
 
-func TestSlotsOfAnAction(t *testing.T) {
-	g := NewWithT(t)
+func newLedger(limit int32, actions map[types.NamespacedName]int32) ledger {
 	clock := clocktesting.NewFakePassiveClock(time.Now())
-	l := newCapacity(0, clock)
-	g.Expect(l.take(a, 3, nil)).To(BeEquivalentTo(3))
-	g.Expect(l.take(a, 3, flying(a, 2))).To(BeEquivalentTo(1))
-	g.Expect(l.take(a, 3, flying(a, 4))).To(BeZero(), "the limit was lowered")
-	g.Expect(l.take(a, 0, nil)).To(BeZero(), "draining")
-
-	made := types.NamespacedName{Namespace: "team", Name: "a-2"}
-	l.made(a, made)
-	g.Expect(l.take(a, 3, flying(a, 2))).To(BeZero(), "one was made that the cache does not show yet")
-	g.Expect(l.take(b, 3, nil)).To(BeEquivalentTo(3), "which is not the others'")
-	g.Expect(l.take(a, 3, flying(a, 3))).To(BeZero())
-	g.Expect(l.take(a, 3, flying(a, 2))).To(BeEquivalentTo(1), "the cache has shown it, and it has ended")
-	l.made(a, made)
-	clock.SetTime(clock.Now().Add(cacheLag + time.Second))
-	g.Expect(l.take(a, 3, nil)).To(BeEquivalentTo(3), "it was deleted before the cache showed it")
+	l := ledger{newCapacity(limit, clock), clock}
+	for action, own := range actions {
+		l.limitTo(action, own)
+	}
+	return l
 }
 
-func TestJobThatWaitsToComeBackTakesNoSlot(t *testing.T) {
+// free takes the free slots, and gives them back.
+func (l ledger) free(action types.NamespacedName) int32 {
+	defer l.give(action)
+	return l.take(action).free
+}
+
+// flying is an unsettled job of an action.
+func flying(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
+	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: action.Namespace, Name: name, Generation: 1}}
+	job.Spec.ActionRef.Name, job.Spec.CodePipelineJob.ID = action.Name, name
+	return job
+}
+
+// settled is one that is reported.
+func settled(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
+	job := flying(action, name)
+	job.Status.ReportedAt, job.Status.ObservedGeneration = &metav1.Time{Time: time.Now()}, 1
+	return job
+}
+
+// awaited is one that CodePipeline is to hand out again; its run goes on or has ended.
+func awaited(action types.NamespacedName, name string, goesOn bool) *v1alpha1.PipelineJob {
+	job := flying(action, name)
+	job.Status.ContinuationToken, job.Status.Protocol.ReportedJobID = "token", name
+	if goesOn {
+		job.Status.Run = &v1alpha1.Run{Number: 1}
+	}
+	return job
+}
+
+// fly shows jobs of an action.
+func (l ledger) fly(action types.NamespacedName, jobs int) {
+	for i := range jobs {
+		l.observe(flying(action, fmt.Sprintf("%s-%d", action.Name, i)))
+	}
+}
+
+func TestSlotsFollowTheInformer(t *testing.T) {
 	g := NewWithT(t)
-	job := flying(a, 1)[0]
-	job.Spec.CodePipelineJob.ID = "1"
-	job.Status.ContinuationToken, job.Status.Protocol.ReportedJobID = "token", "1"
-	g.Expect(TakesSlot(&job)).To(BeFalse())
-	job.Status.Run = &v1alpha1.Run{Number: 1}
-	g.Expect(TakesSlot(&job)).To(BeTrue(), "progress: its run goes on")
+	l := newLedger(0, map[types.NamespacedName]int32{a: 3})
+	g.Expect(l.free(a)).To(BeEquivalentTo(3))
+	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}))
+	g.Expect(l.free(a)).To(BeEquivalentTo(2))
+	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}), "the same again")
+	g.Expect(l.free(a)).To(BeEquivalentTo(2))
+	g.Expect(l.observe(settled(a, "1"))).To(Equal(change{freed: true}))
+	g.Expect(l.observe(settled(a, "1"))).To(Equal(change{}), "it was freed before")
+	g.Expect(l.gone(settled(a, "1"))).To(Equal(change{}))
+	g.Expect(l.free(a)).To(BeEquivalentTo(3))
+
+	l.fly(a, 4)
+	g.Expect(l.free(a)).To(BeZero(), "a limit that was lowered")
+	g.Expect(l.gone(flying(a, "a-0"))).To(Equal(change{freed: true}))
+	g.Expect(l.gone(flying(a, "a-1"))).To(Equal(change{freed: true}))
+	g.Expect(l.free(a)).To(BeEquivalentTo(1))
+	l.limitTo(a, 0)
+	g.Expect(l.free(a)).To(BeZero(), "no new jobs")
+	g.Expect(l.gone(flying(a, "a-2"))).To(Equal(change{freed: true}))
+	g.Expect(l.gone(flying(a, "a-3"))).To(Equal(change{freed: true}))
+	g.Expect(l.actions).To(BeEmpty(), "nothing is left of an action without jobs")
+}
+
+func TestAwaitedJobs(t *testing.T) {
+	g := NewWithT(t)
+	l := newLedger(0, map[types.NamespacedName]int32{a: 1})
+	l.observe(flying(a, "1"))
+	g.Expect(l.observe(awaited(a, "1", true))).To(Equal(change{awaited: true}))
+	g.Expect(l.take(a)).To(roomFor(0, 1), "progress: its run goes on")
+	g.Expect(l.observe(awaited(a, "1", false))).To(Equal(change{freed: true}), "it was awaited before")
+	g.Expect(l.take(a)).To(roomFor(1, 1), "it must not keep its own return from being polled")
+	l.limitTo(a, 0)
+	g.Expect(l.take(a)).To(roomFor(0, 1), "whatever becomes of the action")
+	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}))
+	g.Expect(l.take(a)).To(roomFor(0, 0))
+}
+
+// roomFor matches a room by what may be asked for.
+func roomFor(free, awaited int32) gomegatypes.GomegaMatcher {
+	return WithTransform(func(r room) [2]int32 { return [2]int32{r.free, r.awaited} }, Equal([2]int32{free, awaited}))
+}
+
+// TestReservations has jobs that the informer has not shown.
+func TestReservations(t *testing.T) {
+	g := NewWithT(t)
+	l := newLedger(0, map[types.NamespacedName]int32{a: 2})
+	g.Expect(l.reserve(a, "1")).To(BeFalse(), "nothing was taken")
+	l.take(a)
+	g.Expect(l.reserve(a, "1")).To(BeTrue())
+	g.Expect(l.reserve(a, "1")).To(BeTrue(), "the same again")
+	g.Expect(l.reserve(a, "2")).To(BeTrue())
+	g.Expect(l.reserve(a, "3")).To(BeFalse(), "none is left")
+	l.give(a)
+	g.Expect(l.free(a)).To(BeZero())
+
+	// The first event takes the reservation's place, also if the job has settled by then.
+	g.Expect(l.observe(settled(a, "1"))).To(Equal(change{freed: true}))
+	g.Expect(l.free(a)).To(BeEquivalentTo(1), "it settled before it was counted, and holds nothing")
+	g.Expect(l.observe(flying(a, "2"))).To(Equal(change{}))
+	g.Expect(l.free(a)).To(BeEquivalentTo(1))
+
+	l.take(a)
+	g.Expect(l.reserve(a, "3")).To(BeTrue())
+	l.give(a)
+	l.release(a, "3")
+	g.Expect(l.free(a)).To(BeEquivalentTo(1), "it was not created")
+
+	l.take(a)
+	g.Expect(l.reserve(a, "4")).To(BeTrue())
+	l.give(a)
+	l.gone(settled(a, "4")) // an object of this name that was there before
+	l.clock.SetTime(l.clock.Now().Add(reservationLife - time.Second))
+	g.Expect(l.take(a)).To(Equal(room{recheck: time.Second}))
+	l.clock.SetTime(l.clock.Now().Add(time.Second))
+	g.Expect(l.take(a)).To(Equal(room{free: 1}), "it was never shown")
 }
 
 func TestSlotsOfAllActions(t *testing.T) {
 	g := NewWithT(t)
-	l := newCapacity(4, clocktesting.NewFakePassiveClock(time.Now()))
-	g.Expect(l.take(a, 3, nil)).To(BeEquivalentTo(3))
-	g.Expect(l.take(b, 3, nil)).To(BeEquivalentTo(1), "a may fill three")
-	g.Expect(l.take(c, 3, nil)).To(BeZero())
-	next, waits := l.next()
-	g.Expect(waits).To(BeTrue())
-	g.Expect(next).To(Equal(c))
+	l := newLedger(4, map[types.NamespacedName]int32{a: 3, b: 3, c: 3})
+	g.Expect(l.take(a)).To(roomFor(3, 0))
+	g.Expect(l.take(b)).To(roomFor(1, 0), "a may fill three")
+	g.Expect(l.take(c)).To(roomFor(0, 0))
+	g.Expect(l.next()).To(BeEmpty(), "there is no slot")
 	l.give(a)
+	g.Expect(l.next()).To(ConsistOf(c))
 	l.give(b)
 
 	// a asks again before c does: it leaves c a slot.
-	g.Expect(l.take(a, 4, nil)).To(BeEquivalentTo(3))
-	g.Expect(l.take(c, 4, nil)).To(BeEquivalentTo(1))
-	_, waits = l.next()
-	g.Expect(waits).To(BeFalse())
+	l.limitTo(a, 4)
+	g.Expect(l.take(a)).To(roomFor(3, 0))
+	g.Expect(l.take(c)).To(roomFor(1, 0))
 	l.give(a)
 	l.give(c)
+	g.Expect(l.next()).To(BeEmpty(), "nobody waits")
 
-	full := append(flying(a, 3), flying(b, 1)...)
-	g.Expect(l.take(c, 1, full)).To(BeZero())
-	g.Expect(l.take(a, 4, full)).To(BeZero())
-	g.Expect(l.take(a, 4, full[1:])).To(BeZero(), "the one free slot is c's, who has waited for longer")
-	g.Expect(l.take(c, 1, full[1:])).To(BeEquivalentTo(1))
-	l.forget(c)
-	g.Expect(l.take(a, 4, full[1:])).To(BeEquivalentTo(1))
+	l.fly(a, 3)
+	l.fly(b, 1)
+	g.Expect(l.free(c)).To(BeZero())
+	g.Expect(l.free(a)).To(BeZero())
+	l.observe(settled(a, "a-0"))
+	g.Expect(l.free(a)).To(BeZero(), "the one free slot is c's, who has waited for longer")
+	g.Expect(l.next()).To(Equal([]types.NamespacedName{c}))
+	g.Expect(l.free(c)).To(BeEquivalentTo(1))
+}
+
+// TestASlotIsNotHeldForWhoCantUseIt has an action wait for a slot that it then has no
+// use for.
+func TestASlotIsNotHeldForWhoCantUseIt(t *testing.T) {
+	for name, end := range map[string]func(ledger){
+		"suspended":        func(l ledger) { l.limitTo(c, 0) },
+		"removed":          func(l ledger) { l.forget(c) },
+		"its polls fail":   func(l ledger) { l.standBack(c) },
+		"at its own limit": func(l ledger) { l.limitTo(c, 1); l.observe(flying(c, "continued")); l.observe(settled(a, "a-1")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			l := newLedger(2, map[types.NamespacedName]int32{a: 2, c: 2})
+			l.fly(a, 2)
+			g.Expect(l.free(c)).To(BeZero())
+			l.observe(settled(a, "a-0"))
+			g.Expect(l.free(a)).To(BeZero(), "c waits")
+			end(l)
+			g.Expect(l.next()).To(Equal([]types.NamespacedName{a}))
+			g.Expect(l.free(a)).To(BeEquivalentTo(1))
+		})
+	}
 }
 
 // TestNobodyStarves has actions that always have jobs share few slots, from
-// whatever came before: the limit holds, and each gets its turn.
+// whatever came before: the limit holds, each gets its turn, and
+// whoever is called gets a slot.
 func TestNobodyStarves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.Int32Range(1, 5).Draw(t, "limit")
 		actions := []types.NamespacedName{a, b, c, {Namespace: "other", Name: "d"}}[:rapid.IntRange(1, 4).Draw(t, "actions")]
-		l := newCapacity(limit, clocktesting.NewFakePassiveClock(time.Now()))
-		var jobs []v1alpha1.PipelineJob
+		l := newLedger(limit, nil)
+		for _, action := range actions {
+			l.limitTo(action, 3)
+		}
+		var jobs []*v1alpha1.PipelineJob
 		made := 0
 		ask := func(action types.NamespacedName) int {
-			granted := l.take(action, 3, jobs)
+			granted := l.take(action).free
 			for range granted {
-				job := flying(action, 1)[0]
-				job.Name = fmt.Sprintf("job-%d", made)
+				job := flying(action, fmt.Sprintf("job-%d", made))
 				made++
+				if !l.reserve(action, job.Name) {
+					t.Fatalf("%s has no slot of the %d that it was given", action, granted)
+				}
+				if rapid.Bool().Draw(t, "shown") {
+					l.observe(job)
+				}
 				jobs = append(jobs, job)
 			}
 			l.give(action)
@@ -108,15 +232,21 @@ func TestNobodyStarves(t *testing.T) {
 			}
 			return int(granted)
 		}
+		end := func() {
+			if len(jobs) > 0 {
+				l.observe(settled(types.NamespacedName{Namespace: jobs[0].Namespace, Name: jobs[0].Spec.ActionRef.Name}, jobs[0].Name))
+				jobs = jobs[1:]
+			}
+		}
 		for range rapid.IntRange(0, 30).Draw(t, "before") {
 			ask(rapid.SampledFrom(actions).Draw(t, "asks"))
-			if len(jobs) > 0 && rapid.Bool().Draw(t, "one ends") {
-				jobs = jobs[1:]
+			if rapid.Bool().Draw(t, "one ends") {
+				end()
 			}
 		}
 		served := map[types.NamespacedName]int{}
 		for range 3 * len(actions) {
-			jobs = jobs[min(1, len(jobs)):] // one ends
+			end()
 			for _, action := range actions {
 				served[action] += ask(action)
 			}
@@ -124,6 +254,11 @@ func TestNobodyStarves(t *testing.T) {
 		for _, action := range actions {
 			if served[action] == 0 {
 				t.Fatalf("%s never got a slot: %v", action, served)
+			}
+		}
+		for _, action := range l.next() {
+			if ask(action) == 0 {
+				t.Fatalf("%s was called for nothing", action)
 			}
 		}
 	})

@@ -2,97 +2,285 @@ package poller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// intakeResult is what became of a polled job.
+const (
+	// recorders is how many jobs of one action are recorded at a time.
+	recorders = 16
+	// recordTimeout bounds the recording of one job.
+	recordTimeout = 10 * time.Second
+	// recordWithin is how long the recording of a poll's jobs may take: CodePipeline
+	// does not say when it hands a job out again, which makes its nonce useless.
+	recordWithin = 10 * time.Second
+	// firstBound is the most new jobs of a poll before any were recorded.
+	firstBound = 100
+	// moveTries is how often an update is tried that meets newer versions.
+	moveTries = 3
+	// operationAcknowledge is how status.protocol.call names a claim.
+	operationAcknowledge = "AcknowledgeJob"
+)
+
+// intakeResult is what became of a job that was handed out.
 type intakeResult int
 
 const (
-	// intakeLeft: there is no slot for it; CodePipeline hands it out again.
+	// intakeLeft: there is no slot for it.
 	intakeLeft intakeResult = iota
 	// intakeCreated: it has an object of its own.
 	intakeCreated
-	// intakeMoved: it moved on an object that was there.
-	intakeMoved
+	// intakeContinued: it moved on an object that was there.
+	intakeContinued
+	// intakeKnown: all of it is known already.
+	intakeKnown
+	// intakeRenewed: it brought a new nonce for a job that is known.
+	intakeRenewed
+	// intakeHeld: it brought one, which must wait for the end of a claim.
+	intakeHeld
 )
 
-// intake records a polled job. A job that is known already, because it was
-// polled before or is the continuation of another, moves its object on. One that
-// is not known is recorded only when there is a slot for it.
-func (l *loop) intake(ctx context.Context, job codepipeline.Job, free bool) (intakeResult, error) {
-	var action v1alpha1.CustomAction
-	if err := l.poller.Client.Get(ctx, l.target.Action, &action); err != nil {
-		return intakeLeft, fmt.Errorf("read the CustomAction: %w", err)
+// speed is how fast jobs are recorded.
+type speed struct{ perPoll int32 }
+
+// bound is the most new jobs that a poll asks for.
+func (s speed) bound() int32 {
+	if s.perPoll == 0 {
+		return firstBound
 	}
-	record := newPipelineJob(&action, job, metav1.NewTime(l.poller.Clock.Now()))
-	if err := controllerutil.SetControllerReference(&action, record, l.poller.Client.Scheme()); err != nil {
-		return intakeLeft, err
+	return s.perPoll
+}
+
+// learn takes note of how many jobs were recorded, of how many that were tried, in
+// what time. A few say nothing of many.
+func (s *speed) learn(tried, recorded int32, took time.Duration) {
+	if tried < recorders {
+		return
 	}
-	log := l.poller.Log.WithValues("pipelineJob", client.ObjectKeyFromObject(record), "jobID", job.ID, "action", l.target.Action)
-	if !free {
-		known, err := l.moveOn(ctx, record)
-		if err != nil || known {
-			return intakeMoved, err
+	inTime := float64(recorded) * float64(recordWithin) / float64(max(took, time.Millisecond))
+	s.perPoll = int32(min(max(inTime, recorders), limits.PollBatch))
+}
+
+// record records jobs, at once for as many as there are slots. It keeps those that
+// it could not record.
+func (l *loop) record(ctx context.Context, target Target, offers []*v1alpha1.PipelineJob) tally {
+	results, errs := make([]intakeResult, len(offers)), make([]error, len(offers))
+	began := l.poller.Clock.Now()
+	inParallel(len(offers), recorders, func(i int) { results[i], errs[i] = l.intake(ctx, target, offers[i]) })
+	sum := count(offers, results, errs)
+	recorded := sum.created + sum.continued
+	l.speed.learn(recorded+sum.failed, recorded, l.poller.Clock.Since(began))
+	l.keep(target, offers, results, errs)
+	return sum
+}
+
+// recordKept records what was kept. Records of an object of this name that was there
+// before would be deleted with it.
+func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.CustomAction) tally {
+	offers := slices.DeleteFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool { return !metav1.IsControlledBy(kept, action) })
+	l.kept = nil
+	return l.record(ctx, target, offers)
+}
+
+// recordNew records jobs that were handed out now. A later hand-out of a job takes
+// the place of one that was kept.
+func (l *loop) recordNew(ctx context.Context, target Target, action *v1alpha1.CustomAction, jobs []codepipeline.Job) tally {
+	now := metav1.NewTime(l.poller.Clock.Now())
+	offers, latest := []*v1alpha1.PipelineJob{}, map[string]int{}
+	for _, job := range jobs {
+		record := newPipelineJob(action, job, now)
+		if at, twice := latest[record.Name]; twice {
+			offers[at] = record
+			continue
 		}
-		log.Info("Left a job to be handed out again: no slot is free")
-		return intakeLeft, nil
+		latest[record.Name] = len(offers)
+		offers = append(offers, record)
 	}
-	err := l.poller.Client.Create(ctx, record)
-	switch {
-	case err == nil:
-		l.poller.capacity.made(l.target.Action, client.ObjectKeyFromObject(record))
-		log.Info("Recorded a job")
-		return intakeCreated, nil
-	case apierrors.IsAlreadyExists(err):
-		known, err := l.moveOn(ctx, record)
-		if err == nil && !known { // it was deleted just now
-			return intakeLeft, nil
+	l.kept = slices.DeleteFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool {
+		_, again := latest[kept.Name]
+		return again
+	})
+	return l.record(ctx, target, offers)
+}
+
+// inParallel calls do for 0 to n-1, several at a time.
+func inParallel(n, workers int, do func(int)) {
+	var group sync.WaitGroup
+	var next atomic.Int64
+	for range min(n, workers) {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// count sums up what became of jobs. The error is that of the first that failed, so
+// that it is the same each time.
+func count(offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error) (sum tally) {
+	for i := range offers {
+		if errs[i] != nil {
+			sum.failed++
+			if sum.cause == nil {
+				sum.cause = fmt.Errorf("record job %s: %w", offers[i].Spec.CodePipelineJob.ID, errs[i])
+			}
+			continue
 		}
-		return intakeMoved, err
-	default:
-		return intakeLeft, err
+		switch results[i] {
+		case intakeCreated:
+			sum.created++
+		case intakeContinued:
+			sum.continued++
+		case intakeRenewed:
+			sum.renewed++
+		case intakeHeld:
+			sum.held++
+		case intakeLeft, intakeKnown:
+		}
+	}
+	return sum
+}
+
+// keep keeps what was not recorded, as many jobs as a poll can hand out.
+func (l *loop) keep(target Target, offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error) {
+	for i, offer := range offers {
+		if errs[i] == nil && results[i] != intakeLeft && results[i] != intakeHeld {
+			continue
+		}
+		log := l.poller.Log.WithValues("pipelineJob", client.ObjectKeyFromObject(offer), "jobID", offer.Spec.CodePipelineJob.ID, "action", target.Action)
+		if len(l.kept) >= limits.PollBatch {
+			log.Info("Left a job to be handed out again: too many wait to be recorded")
+			continue
+		}
+		if errs[i] != nil {
+			log.Error(errs[i], "Could not record a job")
+		}
+		l.kept = append(l.kept, offer)
 	}
 }
 
-// moveOn updates spec.codePipelineJob of an existing object. It reports whether there
-// is one.
-func (l *loop) moveOn(ctx context.Context, polled *v1alpha1.PipelineJob) (bool, error) {
-	var known v1alpha1.PipelineJob
-	err := l.poller.Live.Get(ctx, client.ObjectKeyFromObject(polled), &known)
+// intake records one job. A job that is known already, because it was handed out
+// before or is the continuation of another, moves its object on. One that is not
+// known is recorded only if there is a slot for it.
+func (l *loop) intake(ctx context.Context, target Target, record *v1alpha1.PipelineJob) (intakeResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	known := &v1alpha1.PipelineJob{}
+	err := l.poller.Client.Get(ctx, client.ObjectKeyFromObject(record), known)
+	if err == nil {
+		return l.advance(ctx, known, record)
+	}
+	if !apierrors.IsNotFound(err) {
+		return intakeLeft, fmt.Errorf("read the PipelineJob: %w", err)
+	}
+	if !l.poller.capacity.reserve(target.Action, record.Name) {
+		return intakeLeft, nil
+	}
+	created := record.DeepCopy() // a failed call may leave it half filled in
+	err = l.poller.Client.Create(ctx, created)
+	switch {
+	case err == nil:
+		l.poller.Log.Info("Recorded a job", "pipelineJob", client.ObjectKeyFromObject(created), "jobID", record.Spec.CodePipelineJob.ID, "action", target.Action)
+		return intakeCreated, nil
+	case apierrors.IsAlreadyExists(err): // the reservation waits for the informer to show it
+		return l.advanceLive(ctx, record)
+	case isRefusal(err):
+		l.poller.capacity.release(target.Action, record.Name)
+	}
+	return intakeLeft, err
+}
+
+// isRefusal reports whether the API server certainly did not create an object. After
+// a time-out, or an answer that was lost, it may be there.
+func isRefusal(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500
+}
+
+// advanceLive is advance from the newest reading.
+func (l *loop) advanceLive(ctx context.Context, record *v1alpha1.PipelineJob) (intakeResult, error) {
+	known := &v1alpha1.PipelineJob{}
+	err := l.poller.Live.Get(ctx, client.ObjectKeyFromObject(record), known)
 	if apierrors.IsNotFound(err) {
-		return false, nil
+		return intakeLeft, nil // it was deleted just now
 	}
 	if err != nil {
-		return false, fmt.Errorf("read the PipelineJob: %w", err)
+		return intakeLeft, fmt.Errorf("read the PipelineJob: %w", err)
 	}
-	if known.Spec.Pipeline.ActionExecutionID != polled.Spec.Pipeline.ActionExecutionID {
-		return true, fmt.Errorf("PipelineJob %s belongs to another action execution (%s): delete it",
+	return l.advance(ctx, known, record)
+}
+
+// advance updates spec.codePipelineJob of an existing object, if that is called for.
+// The update fails if the reading was stale: a claim may have begun.
+func (l *loop) advance(ctx context.Context, known, record *v1alpha1.PipelineJob) (intakeResult, error) {
+	for try := 1; ; try++ {
+		became, err := meet(known, record)
+		if err != nil || became != intakeRenewed && became != intakeContinued {
+			return became, err
+		}
+		before := known.DeepCopy()
+		known.Spec.CodePipelineJob = record.Spec.CodePipelineJob
+		err = l.poller.Client.Patch(ctx, known, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		if err == nil {
+			l.poller.Log.Info("Moved a PipelineJob on to a new job or nonce", "pipelineJob", client.ObjectKeyFromObject(known),
+				"jobID", known.Spec.CodePipelineJob.ID, "action", naming.ActionOf(known))
+			l.poller.jobChanged(known)
+			return became, nil
+		}
+		if apierrors.IsNotFound(err) {
+			return intakeLeft, nil // it was deleted just now
+		}
+		if !apierrors.IsConflict(err) || try == moveTries {
+			return intakeLeft, fmt.Errorf("move the PipelineJob on to the new job: %w", err)
+		}
+		known = &v1alpha1.PipelineJob{}
+		if err := l.poller.Live.Get(ctx, client.ObjectKeyFromObject(record), known); err != nil {
+			return intakeLeft, fmt.Errorf("read the PipelineJob: %w", err)
+		}
+	}
+}
+
+// meet decides what a job that was handed out is to the PipelineJob of its name.
+//
+// A new nonce of a job whose claim is under way is held back until the claim's
+// answer is recorded, and comes into effect then, whatever the answer was. Until
+// then it would only hide which nonce was tried, and with it whether an InvalidNonce
+// means that our claim had its effect or that another worker has the job. It must
+// not be forgotten: CodePipeline may never hand the job out again.
+func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
+	is, was := polled.Spec.CodePipelineJob, known.Spec.CodePipelineJob
+	protocol := known.Status.Protocol
+	switch {
+	case known.Spec.Pipeline.ActionExecutionID != polled.Spec.Pipeline.ActionExecutionID:
+		return intakeLeft, fmt.Errorf("PipelineJob %s belongs to another action execution (%s): delete it",
 			known.Name, known.Spec.Pipeline.ActionExecutionID)
+	case protocol.ReportedJobID == is.ID:
+		return intakeKnown, nil // it has ended
+	case was.ID != is.ID:
+		return intakeContinued, nil
+	case was.Nonce == is.Nonce:
+		return intakeKnown, nil
+	case protocol.Call != nil && protocol.Call.Operation == operationAcknowledge && protocol.Call.JobID == is.ID:
+		return intakeHeld, nil
+	default:
+		return intakeRenewed, nil
 	}
-	if known.Spec.CodePipelineJob.ID == polled.Spec.CodePipelineJob.ID && known.Spec.CodePipelineJob.Nonce == polled.Spec.CodePipelineJob.Nonce {
-		return true, nil
-	}
-	before := known.DeepCopy()
-	known.Spec.CodePipelineJob = polled.Spec.CodePipelineJob
-	// Nobody else writes spec.codePipelineJob: the patch need not, and must not, fail
-	// because the reconciler has written the status meanwhile.
-	if err := l.poller.Client.Patch(ctx, &known, client.MergeFrom(before)); err != nil {
-		return true, fmt.Errorf("move the PipelineJob on to the new job: %w", err)
-	}
-	l.poller.Log.Info("Moved a PipelineJob on to a new job or nonce",
-		"pipelineJob", client.ObjectKeyFromObject(&known), "jobID", known.Spec.CodePipelineJob.ID, "action", l.target.Action)
-	return true, nil
 }
 
 // newPipelineJob is the record of a polled job. The values of secret
@@ -100,9 +288,10 @@ func (l *loop) moveOn(ctx context.Context, polled *v1alpha1.PipelineJob) (bool, 
 // definition does not declare counts as secret.
 func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, now metav1.Time) *v1alpha1.PipelineJob {
 	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{
-		Name:       naming.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),
-		Namespace:  action.Namespace,
-		Finalizers: []string{v1alpha1.FinalizerPipelineJob},
+		Name:            naming.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),
+		Namespace:       action.Namespace,
+		Finalizers:      []string{v1alpha1.FinalizerPipelineJob},
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(action, v1alpha1.GroupVersion.WithKind("CustomAction"))},
 	}}
 	record.Spec = v1alpha1.PipelineJobSpec{
 		ActionRef: v1alpha1.ActionReference{Name: action.Name},

@@ -5,75 +5,98 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
 const (
-	// firstWait is the wait after the first empty poll; it doubles up to the
-	// target's interval.
-	firstWait = time.Second
-	// maxErrorWait bounds the wait after errors.
-	maxErrorWait = time.Minute
-	// pollTimeout bounds one poll and the recording of its jobs.
-	pollTimeout = 25 * time.Second
+	// pollTimeout bounds one call of PollForJobs.
+	pollTimeout = 15 * time.Second
 	// startEvery spreads the first polls of many actions, and startWithin bounds
 	// how long the last of them waits.
 	startEvery  = 100 * time.Millisecond
 	startWithin = 30 * time.Second
+	// tellEvery is how often a loop tells that it was answered, if nothing else
+	// changes.
+	tellEvery = time.Minute
 )
 
-// loop polls for one target.
+// loop polls for one action, as its target says at each turn.
 type loop struct {
-	poller *Poller
-	target Target
-	before *loop              // the loop that this one replaces, or nil
-	others int                // how many loops there were before it
-	cancel context.CancelFunc // set when launched
-	done   chan struct{}      // closed when run has returned
-	wake   chan struct{}
+	poller  *Poller
+	others  int                // how many loops there were before it
+	before  *loop              // an earlier loop of the action that may not have ended, or nil
+	cancel  context.CancelFunc // set when launched
+	done    chan struct{}      // closed when run has returned
+	wake    chan struct{}
+	changed chan struct{}
+	// soon is set with wake when a job is soon to come.
+	soon atomic.Bool
 
-	mu   sync.Mutex
-	last Health
+	mu         sync.Mutex
+	target     Target
+	last, told Health    // told: that which Poller.Changed was last called for
+	toldAt     time.Time // when it was
 
-	idle, failing time.Duration // the last wait of each kind
+	// The rest is the loop's own.
+
+	backoff backoff
+	// speed is how fast jobs were recorded last.
+	speed speed
+	// kept are jobs that were handed out and are not recorded yet: there was no slot,
+	// a claim was under way, or recording failed. CodePipeline may never hand them out
+	// again.
+	kept []*v1alpha1.PipelineJob
 }
 
 func newLoop(p *Poller, target Target, before *loop) *loop {
 	return &loop{
-		poller: p,
-		target: target,
-		before: before,
-		done:   make(chan struct{}),
-		wake:   make(chan struct{}, 1),
-		others: len(p.loops),
-		idle:   target.Interval, // nothing says that jobs are about to come
+		poller:  p,
+		target:  target,
+		before:  before,
+		done:    make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
+		others:  len(p.loops),
+		backoff: backoff{idle: target.Interval}, // nothing says that jobs are about to come
 	}
 }
 
-func (l *loop) stop() {
-	if l.cancel != nil {
-		l.cancel()
+// aim sets another target, which ends the current wait.
+func (l *loop) aim(target Target) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.target == target {
+		return
 	}
+	if !l.target.asksTheSame(target) {
+		l.last, l.told, l.toldAt = Health{}, Health{}, time.Time{}
+	}
+	l.target = target
+	signal(l.changed)
 }
 
-// takeOver waits for the loop before this one to end: two loops of one action
-// would each fill the free slots.
-func (l *loop) takeOver() {
-	if l.before != nil && l.before.cancel != nil {
-		<-l.before.done
-	}
-	l.before = nil
+func (l *loop) aimed() Target {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.target
 }
 
-func (l *loop) awaken() {
+// awaken ends the current wait. soon: a job is soon to come, so look often.
+func (l *loop) awaken(soon bool) {
+	if soon {
+		l.soon.Store(true)
+	}
+	signal(l.wake)
+}
+
+func signal(to chan<- struct{}) {
 	select {
-	case l.wake <- struct{}{}:
-	default: // it is awake already
+	case to <- struct{}{}:
+	default: // there is a signal already
 	}
 }
 
@@ -87,152 +110,187 @@ func (l *loop) health() Health {
 // with the number of loops, so that a restart does not poll for everything at once.
 func (l *loop) run(ctx context.Context) {
 	defer close(l.done)
-	l.takeOver()
-	wait := rand.N(min(time.Duration(l.others)*startEvery, startWithin, l.target.Interval) + 1)
-	for {
+	if l.before != nil {
+		<-l.before.done // two loops of one action would each fill the free slots
+		l.before = nil
+	}
+	next := pause{wait: rand.N(min(time.Duration(l.others)*startEvery, startWithin, l.aimed().Interval) + 1)}
+	for l.rest(ctx, next) {
+		next = l.turn(ctx)
+	}
+}
+
+// rest waits for the next turn. It reports whether there is to be one.
+func (l *loop) rest(ctx context.Context, p pause) bool {
+	began := l.poller.Clock.Now()
+	for ctx.Err() == nil {
+		gone := l.poller.Clock.Since(began)
+		if p.wait >= 0 && gone >= p.wait {
+			return true
+		}
+		wake := l.wake
+		if gone < p.floor {
+			wake = nil
+		}
+		expired, stop := l.timer(soonest(p.wait-gone, p.floor-gone, l.tell()))
 		select {
 		case <-ctx.Done():
-			return
-		case <-l.wake:
-			l.idle = 0 // a job is soon to come: look often again
-		case <-l.poller.Clock.After(wait):
+		case <-expired:
+		case <-l.changed:
+			stop()
+			l.backoff.failing = 0
+			return true
+		case <-wake:
+			stop()
+			if l.soon.Swap(false) {
+				l.backoff.idle = 0
+			}
+			return true
 		}
-		wait = l.poll(ctx)
+		stop()
 	}
+	return false
 }
 
-// poll asks once and returns how long to wait before the next time. What it
-// has begun it ends, also when ctx ends: a job that was polled and not recorded
-// is lost until CodePipeline hands it out again.
-func (l *loop) poll(ctx context.Context) time.Duration {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollTimeout)
+// soonest returns the shortest of the waits that are positive; zero if none is.
+func soonest(waits ...time.Duration) (first time.Duration) {
+	for _, wait := range waits {
+		if wait > 0 && (first == 0 || wait < first) {
+			first = wait
+		}
+	}
+	return first
+}
+
+// timer returns a channel that receives after a wait; none if it is zero.
+func (l *loop) timer(wait time.Duration) (<-chan time.Time, func() bool) {
+	if wait == 0 {
+		return nil, func() bool { return false }
+	}
+	timer := l.poller.Clock.NewTimer(wait)
+	return timer.C(), timer.Stop
+}
+
+// turn fills the free slots, and returns the pause after that. What it has begun it
+// ends, also when ctx ends: a job that was polled and not recorded is lost until
+// CodePipeline hands it out again.
+func (l *loop) turn(ctx context.Context) pause {
+	ctx = context.WithoutCancel(ctx)
+	target := l.aimed()
+	open := l.poller.capacity.take(target.Action)
+	did := outcome{}
+	if open.free+open.awaited > 0 || len(l.kept) > 0 {
+		did = l.work(ctx, target, open)
+	}
+	l.poller.gaveBack(target.Action, did.err != nil)
+	l.report(target, open, did)
+	return l.backoff.after(did, open, target.Interval, l.poller.Clock.Now())
+}
+
+// work records what was kept, and then polls for as much as there is room for.
+func (l *loop) work(ctx context.Context, target Target, open room) (did outcome) {
+	var action v1alpha1.CustomAction
+	if err := l.poller.Client.Get(ctx, target.Action, &action); err != nil {
+		return outcome{err: fmt.Errorf("read the CustomAction: %w", err)}
+	}
+	if len(l.kept) > 0 {
+		did.tally = l.recordKept(ctx, target, &action)
+		if did.renewed > 0 {
+			return did // a poll may make the nonces useless that were just recorded
+		}
+	}
+	free := min(open.free-did.created, l.speed.bound())
+	did.asked = l.backoff.ask(free, open.awaited-did.continued)
+	if did.asked == 0 {
+		return did
+	}
+	jobs, err := l.ask(ctx, target, did.asked)
+	if err != nil {
+		l.poller.Log.Error(err, "Poll failed", "action", target.Action)
+		did.err = err
+		return did
+	}
+	did.handed = len(jobs)
+	did.add(l.recordNew(ctx, target, &action, jobs))
+	return did
+}
+
+func (l *loop) ask(ctx context.Context, target Target, batch int32) ([]codepipeline.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	open, err := l.slots(ctx)
-	if err != nil {
-		return l.failed(err)
-	}
-	defer l.poller.gaveBack(l.target.Action)
-	if open.free+open.awaited == 0 {
-		l.report(Health{LastPoll: l.health().LastPoll, Full: true})
-		return l.target.Interval // awakened when a slot comes free
-	}
-	jobs, err := l.ask(ctx, open.free+open.awaited)
-	if err != nil {
-		return l.failed(err)
-	}
-	taken, err := l.take(ctx, jobs, open.free)
-	if err != nil {
-		return l.failed(err)
-	}
-	l.report(Health{LastPoll: l.poller.Clock.Now()})
-	l.failing = 0
-	if taken > 0 {
-		l.idle = 0
-		return 0
-	}
-	l.idle = grow(l.idle, l.target.Interval)
-	return l.idle
-}
-
-// take records polled jobs, new ones for as many as there are free slots, and
-// says how many there were of use.
-func (l *loop) take(ctx context.Context, jobs []codepipeline.Job, free int32) (int, error) {
-	taken := 0
-	for _, job := range jobs {
-		became, err := l.intake(ctx, job, free > 0)
-		if err != nil {
-			return taken, fmt.Errorf("record job %s: %w", job.ID, err)
-		}
-		if became == intakeCreated {
-			free--
-		}
-		if became != intakeLeft {
-			taken++
-		}
-	}
-	return taken, nil
-}
-
-func (l *loop) ask(ctx context.Context, batch int32) ([]codepipeline.Job, error) {
-	api, err := l.poller.AWS.For(ctx, l.target.Identity)
+	api, err := l.poller.AWS.For(ctx, target.Identity)
 	if err != nil {
 		return nil, err
 	}
 	var query map[string]string
-	if l.target.QueryKey != "" {
-		query = map[string]string{l.target.QueryKey: l.target.QueryValue}
+	if target.QueryKey != "" {
+		query = map[string]string{target.QueryKey: target.QueryValue}
 	}
-	jobs, err := api.PollForJobs(ctx, l.target.Type, query, batch)
-	l.poller.Polled(l.target.Action, len(jobs), err)
+	jobs, err := api.PollForJobs(ctx, target.Type, query, batch)
+	l.poller.Polled(target.Action, len(jobs), err)
 	return jobs, err
 }
 
-// slots are what a poll may ask for.
-type slots struct {
-	// free is how many more jobs may be taken on.
-	free int32
-	// awaited is how many jobs are to be handed out again. They are asked for
-	// though no slot is free: those that work on have theirs already.
-	awaited int32
-}
-
-// slots counts them.
-func (l *loop) slots(ctx context.Context) (slots, error) {
-	var jobs v1alpha1.PipelineJobList
-	options := []client.ListOption{client.UnsafeDisableDeepCopy}
-	if l.poller.MaxConcurrent > 0 {
-		options = append(options, client.MatchingFields{IndexInFlight: OfAnyAction})
-	} else {
-		options = append(options, client.InNamespace(l.target.Action.Namespace), client.MatchingFields{IndexInFlight: l.target.Action.Name})
-	}
-	if err := l.poller.Client.List(ctx, &jobs, options...); err != nil {
-		return slots{}, fmt.Errorf("count jobs in flight: %w", err)
-	}
-	awaited := int32(0)
-	for i := range jobs.Items {
-		job := &jobs.Items[i]
-		if job.AwaitsContinuation() && job.Namespace == l.target.Action.Namespace && job.Spec.ActionRef.Name == l.target.Action.Name {
-			awaited++
-		}
-	}
-	return slots{free: l.poller.capacity.take(l.target.Action, l.target.MaxConcurrent, jobs.Items), awaited: awaited}, nil
-}
-
-// failed notes an error and returns the wait after it.
-func (l *loop) failed(err error) time.Duration {
-	l.poller.Log.Error(err, "Poll failed", "action", l.target.Action)
-	now := Health{Err: err, LastPoll: l.health().LastPoll, FailingSince: l.health().FailingSince}
-	if now.FailingSince.IsZero() {
-		now.FailingSince = l.poller.Clock.Now()
-	}
-	l.report(now)
-	l.failing = grow(l.failing, maxErrorWait)
-	return l.failing
-}
-
-// report keeps the health and tells when it has changed for a reader: the
-// error is another one, the first poll was answered, or the slots are all taken.
-func (l *loop) report(now Health) {
+// report keeps the health of the target after a turn, and tells it if it is time.
+func (l *loop) report(target Target, open room, did outcome) {
 	l.mu.Lock()
-	before := l.last
-	changed := errorText(before.Err) != errorText(now.Err) || before.LastPoll.IsZero() != now.LastPoll.IsZero() || before.Full != now.Full
-	l.last = now
+	if l.target.asksTheSame(target) { // else it is about something else by now
+		l.last = l.last.after(did, target.MaxConcurrent > 0 && open.free == 0, l.poller.Clock.Now())
+	}
 	l.mu.Unlock()
-	if changed {
-		l.poller.Changed(l.target.Action)
-	}
+	l.tell()
 }
 
-func errorText(err error) string {
-	if err == nil {
-		return ""
+// tell tells a health that has changed for a reader. An error, its end and the first
+// answer are told at once; the time of the last answer, and whether all slots are
+// taken, once in a while: they change with each job. It returns how long it is until
+// there is something to tell, zero if there is nothing.
+func (l *loop) tell() (untold time.Duration) {
+	now := l.poller.Clock.Now()
+	l.mu.Lock()
+	tell, untold := l.last.news(l.told, now.Sub(l.toldAt))
+	if tell {
+		l.told, l.toldAt = l.last, now
 	}
-	return err.Error()
+	action := l.target.Action
+	l.mu.Unlock()
+	if tell {
+		l.poller.Changed(action)
+	}
+	return untold
 }
 
-// grow doubles a wait, with up to a quarter of jitter, from firstWait to limit.
-func grow(wait, limit time.Duration) time.Duration {
-	next := max(firstWait, wait*2)
-	next += rand.N(next/4 + 1)
-	return min(next, limit)
+// news reports whether the health is to be told now, or how long it is until then.
+// told is what was told last, and ago when.
+func (h Health) news(told Health, ago time.Duration) (now bool, untold time.Duration) {
+	if codepipeline.StableText(h.Err) != codepipeline.StableText(told.Err) || h.LastPoll.IsZero() != told.LastPoll.IsZero() {
+		return true, 0
+	}
+	if h.Full == told.Full && h.LastPoll.Equal(told.LastPoll) {
+		return false, 0
+	}
+	if ago >= tellEvery {
+		return true, 0
+	}
+	return false, tellEvery - ago
+}
+
+// after is the health after a turn.
+func (h Health) after(did outcome, full bool, now time.Time) Health {
+	next := Health{Err: did.err, LastPoll: h.LastPoll}
+	if next.Err == nil {
+		next.Err = did.cause
+	}
+	if did.asked > 0 && did.err == nil {
+		next.LastPoll = now
+	}
+	switch {
+	case next.Err == nil:
+		next.Full = full
+	case h.Err != nil:
+		next.FailingSince = h.FailingSince
+	default:
+		next.FailingSince = now
+	}
+	return next
 }

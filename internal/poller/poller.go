@@ -5,19 +5,22 @@ package poller
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// Target is what one loop polls for. Two equal targets are the same loop.
+// Target is what the loop of an action polls for.
 type Target struct {
 	Action types.NamespacedName
 	// Identity says where and as whom to poll.
@@ -27,18 +30,25 @@ type Target struct {
 	QueryKey, QueryValue string
 	// Interval is the longest wait between polls while idle.
 	Interval time.Duration
-	// MaxConcurrent bounds the jobs in flight of this action.
+	// MaxConcurrent bounds the jobs in flight of this action. Zero: no new job is
+	// taken, and CodePipeline is polled only while a job is awaited.
 	MaxConcurrent int32
+}
+
+// asksTheSame reports whether the answers to polls for another target would be the
+// same.
+func (t Target) asksTheSame(other Target) bool {
+	return t.Identity == other.Identity && t.Type == other.Type && t.QueryKey == other.QueryKey && t.QueryValue == other.QueryValue
 }
 
 // Health is how the last poll of a target went.
 type Health struct {
-	// Err is why it failed, nil when it did not.
+	// Err is why it failed, or why one of its jobs could not be recorded; nil if all
+	// went well.
 	Err error
-	// FailingSince is when the first of the polls failed that have failed since
-	// the last that did not; zero when Err is nil.
+	// FailingSince is when the current run of failures began; zero if Err is nil.
 	FailingSince time.Time
-	// Full says that no poll was made: all slots were taken.
+	// Full reports whether all slots are taken.
 	Full bool
 	// LastPoll is when CodePipeline last answered, zero when it never did.
 	LastPoll time.Time
@@ -63,11 +73,71 @@ type Poller struct {
 	Changed func(action types.NamespacedName)
 	Log     logr.Logger
 
-	mu       sync.Mutex
-	running  context.Context // nil before Start
-	loops    map[types.NamespacedName]*loop
+	once     sync.Once
 	capacity *capacity
-	done     sync.WaitGroup
+	synced   func() bool // whether the informer has shown all PipelineJobs; nil: nothing to wait for
+
+	mu      sync.Mutex
+	running context.Context // nil before Start
+	loops   map[types.NamespacedName]*loop
+	// ending are loops that were removed and may be at work.
+	ending map[types.NamespacedName]*loop
+	done   sync.WaitGroup
+}
+
+// init makes the zero values usable.
+func (p *Poller) init() {
+	p.once.Do(func() {
+		p.capacity = newCapacity(p.MaxConcurrent, p.Clock)
+		p.loops, p.ending = map[types.NamespacedName]*loop{}, map[types.NamespacedName]*loop{}
+	})
+}
+
+// Informer is the part of a cache's informer that Watch uses.
+type Informer interface {
+	AddEventHandler(handler toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error)
+}
+
+// Watch has the informer of PipelineJobs tell which slots are taken and which jobs
+// are awaited. It is called once, before Start.
+func (p *Poller) Watch(jobs Informer) error {
+	p.init()
+	registered, err := jobs.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { p.jobChanged(object.(*v1alpha1.PipelineJob)) },
+		UpdateFunc: func(_, object any) { p.jobChanged(object.(*v1alpha1.PipelineJob)) },
+		DeleteFunc: func(object any) {
+			if tombstone, missed := object.(toolscache.DeletedFinalStateUnknown); missed {
+				object = tombstone.Obj
+			}
+			if job, ok := object.(*v1alpha1.PipelineJob); ok {
+				p.react(job, p.capacity.gone(job))
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watch PipelineJobs: %w", err)
+	}
+	p.synced = registered.HasSynced
+	return nil
+}
+
+// jobChanged takes over a PipelineJob as it is now.
+func (p *Poller) jobChanged(job *v1alpha1.PipelineJob) {
+	p.init()
+	p.react(job, p.capacity.observe(job))
+}
+
+// react wakes the loops that a change matters to.
+func (p *Poller) react(job *v1alpha1.PipelineJob, changed change) {
+	if !changed.freed && !changed.awaited {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l, ok := p.loops[naming.ActionOf(job)]; ok {
+		l.awaken(changed.awaited)
+	}
+	p.wakeNext()
 }
 
 // NeedLeaderElection makes the manager start the poller on the leader alone.
@@ -76,6 +146,10 @@ func (p *Poller) NeedLeaderElection() bool { return true }
 // Start polls until ctx ends, and returns once every poll under way has been
 // recorded.
 func (p *Poller) Start(ctx context.Context) error {
+	p.init()
+	if p.synced != nil && !toolscache.WaitForCacheSync(ctx.Done(), p.synced) {
+		return nil // ctx has ended
+	}
 	p.mu.Lock()
 	p.running = ctx
 	for _, l := range p.loops {
@@ -89,45 +163,38 @@ func (p *Poller) Start(ctx context.Context) error {
 
 // Ensure makes sure that target, and no other, is polled for its action.
 func (p *Poller) Ensure(target Target) {
+	p.init()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	before, replaces := p.loops[target.Action]
-	if replaces {
-		if before.target == target {
-			return
+	p.capacity.limitTo(target.Action, target.MaxConcurrent)
+	if l, ok := p.loops[target.Action]; ok {
+		l.aim(target)
+	} else {
+		l := newLoop(p, target, p.ending[target.Action])
+		p.loops[target.Action] = l
+		if p.running != nil {
+			p.launch(l)
 		}
-		before.stop()
 	}
-	if p.loops == nil {
-		p.loops, p.capacity = map[types.NamespacedName]*loop{}, newCapacity(p.MaxConcurrent, p.Clock)
-	}
-	l := newLoop(p, target, before)
-	p.loops[target.Action] = l
-	if p.running != nil {
-		p.launch(l)
-	}
+	p.wakeNext()
 }
 
 // Remove stops polling for an action.
 func (p *Poller) Remove(action types.NamespacedName) {
+	p.init()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l, ok := p.loops[action]; ok {
-		l.stop()
-		delete(p.loops, action)
-		p.capacity.forget(action)
+	l, ok := p.loops[action]
+	if !ok {
+		return
 	}
-}
-
-// Wake ends the current wait of an action's loop: a slot came free, which may be
-// another action's turn.
-func (p *Poller) Wake(action types.NamespacedName) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if l, ok := p.loops[action]; ok {
-		l.awaken()
+	delete(p.loops, action)
+	if l.cancel != nil {
+		p.ending[action] = l
+		l.cancel()
 	}
-	p.wakeNext(action)
+	p.capacity.forget(action)
+	p.wakeNext()
 }
 
 // WakeType ends the current wait of all loops of an action type in a region. Those
@@ -137,36 +204,36 @@ func (p *Poller) WakeType(region, account string, id codepipeline.ActionTypeID) 
 	defer p.mu.Unlock()
 	woken := 0
 	for _, l := range p.loops {
-		of := l.target.Identity
-		if l.target.Type != id || of.Region != region || of.Account() != "" && of.Account() != account {
+		target := l.aimed()
+		of := target.Identity
+		if target.Type != id || of.Region != region || of.Account() != "" && of.Account() != account {
 			continue
 		}
-		l.awaken()
+		l.awaken(true)
 		woken++
 	}
 	return woken
 }
 
-// gaveBack is called when a poll has ended: slots that it did not fill are free
-// for others.
-func (p *Poller) gaveBack(action types.NamespacedName) {
-	if !p.capacity.give(action) {
-		return
+// gaveBack is called when a turn has ended: slots that it did not fill are free for
+// others.
+func (p *Poller) gaveBack(action types.NamespacedName, failed bool) {
+	p.capacity.give(action)
+	if failed {
+		p.capacity.standBack(action)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.wakeNext(action)
+	p.wakeNext()
 }
 
-// wakeNext wakes the action that waits longest for a slot, but for the one that
-// is awake. The caller holds the lock.
-func (p *Poller) wakeNext(awake types.NamespacedName) {
-	if p.capacity == nil {
-		return
-	}
-	next, waits := p.capacity.next()
-	if l, polled := p.loops[next]; waits && polled && next != awake {
-		l.awaken()
+// wakeNext wakes the actions whose turn it is to get a slot. The caller holds the
+// lock.
+func (p *Poller) wakeNext() {
+	for _, action := range p.capacity.next() {
+		if l, polled := p.loops[action]; polled {
+			l.awaken(false)
+		}
 	}
 }
 
@@ -184,9 +251,19 @@ func (p *Poller) launch(l *loop) {
 	ctx, cancel := context.WithCancel(p.running)
 	l.cancel = cancel
 	p.done.Go(func() {
+		defer p.ended(l)
 		defer cancel()
 		l.run(ctx)
 	})
+}
+
+// ended forgets a loop that has ended.
+func (p *Poller) ended(l *loop) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if action := l.aimed().Action; p.ending[action] == l {
+		delete(p.ending, action)
+	}
 }
 
 // IndexInFlight is the cache's index of PipelineJobs that are not settled, by the

@@ -3,7 +3,6 @@ package poller
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,20 +10,6 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
-
-func TestWaitsGrowToTheLimit(t *testing.T) {
-	g := NewWithT(t)
-	const limit = 30 * time.Second
-	wait := time.Duration(0)
-	for range 10 {
-		next := grow(wait, limit)
-		g.Expect(next).To(BeNumerically(">=", min(max(firstWait, 2*wait), limit)))
-		g.Expect(next).To(BeNumerically("<=", limit))
-		wait = next
-	}
-	g.Expect(wait).To(Equal(limit))
-	g.Expect(grow(0, time.Millisecond)).To(Equal(time.Millisecond), "an interval below the first wait")
-}
 
 func TestRecordOfAPolledJob(t *testing.T) {
 	g := NewWithT(t)
