@@ -248,12 +248,13 @@ type CustomActionStatus struct {
 	// +listType=set
 	TagKeys []string `json:"tagKeys,omitempty"`
 
-	// jobsInFlight counts the PipelineJobs that are not reported yet.
+	// jobsInFlight counts the PipelineJobs that are not reported yet. It is brought up
+	// to date at most once a minute.
 	// +optional
 	JobsInFlight int32 `json:"jobsInFlight"`
 
 	// lastPollTime is when CodePipeline last answered a poll. It is brought up
-	// to date once a minute at the most.
+	// to date at most once a minute.
 	// +optional
 	LastPollTime *metav1.Time `json:"lastPollTime,omitempty"`
 }

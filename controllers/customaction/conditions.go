@@ -95,7 +95,7 @@ func pollingCondition(action *v1alpha1.CustomAction, o observation) metav1.Condi
 	case is:
 		condition.Reason, condition.Message = wrong.reason, wrong.message
 	case action.Spec.Suspend:
-		condition.Reason, condition.Message = v1alpha1.ReasonSuspended, "spec.suspend is true"
+		condition.Reason, condition.Message = v1alpha1.ReasonSuspended, "spec.suspend is true: no new jobs are taken"
 	case o.poll.Err != nil:
 		condition.Reason, condition.Message = pollReason(o.poll.Err), explain(action, o.poll.Err)
 		if condition.Reason == v1alpha1.ReasonAWSUnavailable && !o.poll.LastPoll.IsZero() && o.now.Sub(o.poll.FailingSince) < pollGrace {

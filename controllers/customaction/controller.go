@@ -41,9 +41,9 @@ import (
 // definition again.
 const DriftInterval = 10 * time.Minute
 
-// lastPollEvery is how old status.lastPollTime may get before it is written
-// anew: each write costs the API server.
-const lastPollEvery = time.Minute
+// countEvery is the shortest time between two writes of a status in which only
+// jobsInFlight and lastPollTime differ: they change with each job.
+const countEvery = time.Minute
 
 // Reconciler registers a CustomAction's type with CodePipeline and
 // keeps it polled.
@@ -63,6 +63,7 @@ type Reconciler struct {
 	JobOptions jobspec.Options
 
 	examinations examinations
+	counts       counts
 }
 
 // SetupWithManager registers the reconciler and the index of the cache that it
@@ -100,6 +101,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		if apierrors.IsNotFound(err) {
 			r.Poller.Remove(req.NamespacedName)
 			r.examinations.forget(req.NamespacedName)
+			r.counts.forget(req.NamespacedName)
 			metrics.Forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -110,7 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	inFlight := int32(len(jobs)) //nolint:gosec // maxConcurrentJobs bounds it
 	if !action.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, r.finalize(ctx, &action, inFlight)
+		return r.finalize(ctx, &action, inFlight)
 	}
 	if err := r.addFinalizer(ctx, &action); err != nil {
 		return ctrl.Result{}, err
@@ -136,20 +138,13 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if name := client.ObjectKeyFromObject(action); seen.mayPoll(action) {
-		r.Poller.Ensure(r.target(action))
-		seen.poll = r.Poller.Health(name)
-	} else {
-		r.Poller.Remove(name)
+	r.Poller.Ensure(r.target(action, seen.mayPoll(action)))
+	if seen.mayPoll(action) {
+		seen.poll = r.Poller.Health(client.ObjectKeyFromObject(action))
 	}
 	before := readiness(action)
-	err = r.writeStatus(ctx, action, func(status *v1alpha1.CustomActionStatus) {
-		status.JobsInFlight = inFlight
+	again, err := r.writeStatus(ctx, action, tally{inFlight, seen.poll.LastPoll}, func(status *v1alpha1.CustomActionStatus) {
 		status.ActionTypeARN, status.TagKeys = seen.examined.arn, seen.examined.tagKeys
-		if last := seen.poll.LastPoll; status.LastPollTime == nil && !last.IsZero() ||
-			status.LastPollTime != nil && last.Sub(status.LastPollTime.Time) >= lastPollEvery {
-			status.LastPollTime = &metav1.Time{Time: last}
-		}
 		setActionConditions(status, action, seen)
 	})
 	if err != nil {
@@ -159,7 +154,10 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 	if wrong, is := seen.wrong(); is && wrong.retry {
 		return ctrl.Result{}, wrong.err
 	}
-	return ctrl.Result{RequeueAfter: DriftInterval}, nil
+	if passing := seen.examined.passing; passing.err != nil {
+		return ctrl.Result{}, passing.err
+	}
+	return ctrl.Result{RequeueAfter: again}, nil
 }
 
 // observe finds out whether the action may be polled for, and makes it so where
@@ -172,7 +170,7 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction)
 		return seen, err
 	}
 	if codepipeline.KindOf(r.Poller.Health(name).Err) == codepipeline.ActionTypeNotFound {
-		r.examinations.forget(name) // somebody has deleted it
+		r.examinations.recheck(name) // the type was deleted
 	}
 	seen.examined = r.examinations.of(action, now, func() examined { return r.examine(ctx, action) })
 	return seen, nil
@@ -207,13 +205,17 @@ func (r *Reconciler) identity(action *v1alpha1.CustomAction) codepipeline.Identi
 	return identity.Of(action.Spec.AWS, r.ClusterID, action.Namespace)
 }
 
-func (r *Reconciler) target(action *v1alpha1.CustomAction) poller.Target {
+// target is what the poller is to ask for. Whether or not new jobs may be taken, it
+// polls while a job is awaited: the result of that would stay unreported otherwise.
+func (r *Reconciler) target(action *v1alpha1.CustomAction, newJobs bool) poller.Target {
 	target := poller.Target{
-		Action:        client.ObjectKeyFromObject(action),
-		Identity:      r.identity(action),
-		Type:          actionTypeID(action),
-		Interval:      action.Spec.Polling.Interval.Duration,
-		MaxConcurrent: action.Spec.Polling.MaxConcurrentJobs,
+		Action:   client.ObjectKeyFromObject(action),
+		Identity: r.identity(action),
+		Type:     actionTypeID(action),
+		Interval: action.Spec.Polling.Interval.Duration,
+	}
+	if newJobs {
+		target.MaxConcurrent = action.Spec.Polling.MaxConcurrentJobs
 	}
 	for key, value := range action.Spec.Polling.QueryParam { // one at most
 		target.QueryKey, target.QueryValue = key, string(value)
@@ -232,19 +234,27 @@ func (r *Reconciler) unsettled(ctx context.Context, action *v1alpha1.CustomActio
 	return jobs.Items, nil
 }
 
-// writeStatus is the one place that writes the status of a CustomAction.
-func (r *Reconciler) writeStatus(ctx context.Context, action *v1alpha1.CustomAction, change func(*v1alpha1.CustomActionStatus)) error {
-	before := action.DeepCopy()
+// writeStatus is the one place that writes the status of a CustomAction. It returns
+// when it is to be called again though nothing changes until then.
+func (r *Reconciler) writeStatus(ctx context.Context, action *v1alpha1.CustomAction, current tally, change func(*v1alpha1.CustomActionStatus)) (time.Duration, error) {
+	before, now, name := action.DeepCopy(), r.Clock.Now(), client.ObjectKeyFromObject(action)
 	change(&action.Status)
 	action.Status.ObservedGeneration = action.Generation
 	for i := range action.Status.Conditions {
 		action.Status.Conditions[i].ObservedGeneration = action.Generation
 	}
+	changed := !equality.Semantic.DeepEqual(before.Status, action.Status)
+	current.set(&action.Status)
 	if equality.Semantic.DeepEqual(before.Status, action.Status) {
-		return nil
+		return DriftInterval, nil
+	}
+	if wait := r.counts.wait(name, now); !changed && wait > 0 {
+		action.Status = before.Status
+		return wait, nil
 	}
 	if err := r.Status().Patch(ctx, action, client.MergeFrom(before)); err != nil {
-		return fmt.Errorf("write the status of CustomAction %s: %w", action.Name, err)
+		return 0, fmt.Errorf("write the status of CustomAction %s: %w", action.Name, err)
 	}
-	return nil
+	r.counts.written(name, now)
+	return DriftInterval, nil
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -17,14 +18,20 @@ import (
 
 // finalize stops polling, lets running jobs finish, and only then takes the
 // action type back, if it was told to.
-func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) error {
+func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction) {
-		return nil
+		return ctrl.Result{}, nil
 	}
 	if inFlight > 0 {
-		return r.drain(ctx, action, inFlight)
+		again, err := r.drain(ctx, action, inFlight)
+		return ctrl.Result{RequeueAfter: again}, err
 	}
 	r.Poller.Remove(client.ObjectKeyFromObject(action))
+	return ctrl.Result{}, r.release(ctx, action)
+}
+
+// release takes the action type back, if the object says so, and lets the object go.
+func (r *Reconciler) release(ctx context.Context, action *v1alpha1.CustomAction) error {
 	if action.Spec.DeletionPolicy == v1alpha1.DeletionDelete && action.Spec.Registration == v1alpha1.RegistrationManaged {
 		if gone, err := r.deregister(ctx, action); err != nil || !gone {
 			return err
@@ -53,7 +60,7 @@ func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomActi
 	case keepActionType:
 		return true, nil
 	case awaitOthers:
-		return false, r.sayDeleting(ctx, action, 0, fmt.Sprintf("being deleted: waiting for CustomAction %s/%s, which has the same action type and is being deleted too",
+		return false, r.sayDeleting(ctx, action, fmt.Sprintf("being deleted: waiting for CustomAction %s/%s, which has the same action type and is being deleted too",
 			others[0].Namespace, others[0].Name))
 	}
 	id := actionTypeID(action)
@@ -62,46 +69,41 @@ func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomActi
 		err = api.DeleteActionType(ctx, id)
 	}
 	if err != nil {
-		return false, errors.Join(err, r.sayDeleting(ctx, action, 0, "being deleted, but action type "+id.String()+
+		return false, errors.Join(err, r.sayDeleting(ctx, action, "being deleted, but action type "+id.String()+
 			" can't be: "+explain(action, err)+" (to leave it in CodePipeline, set spec.deletionPolicy to Retain)"))
 	}
 	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonDeregistered, "Deregister", fmt.Sprintf("deleted action type %s in %s", id, action.Spec.AWS.Region))
 	return true, nil
 }
 
-// drain says that the object waits for its jobs. Jobs that will be handed out
-// again, because their last run ended with a continuation token, can come back
-// only through a poll: as long as there are such, polling goes on.
-func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) error {
-	continuing, err := r.continuing(ctx, action)
-	if err != nil {
-		return err
-	}
-	if continuing {
-		target := r.target(action)
-		target.MaxConcurrent = 0 // for new jobs
-		r.Poller.Ensure(target)
-	} else {
-		r.Poller.Remove(client.ObjectKeyFromObject(action))
-	}
-	return r.sayDeleting(ctx, action, inFlight, fmt.Sprintf("being deleted: waiting for %d jobs to finish", inFlight))
+// drain says that the object waits for its jobs. It takes no new ones; those that
+// CodePipeline is to hand out again are polled for.
+func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (time.Duration, error) {
+	r.Poller.Ensure(r.target(action, false))
+	return r.writeDeleting(ctx, action, inFlight, fmt.Sprintf("being deleted: waiting for %d jobs to finish", r.shown(action, inFlight)))
 }
 
-func (r *Reconciler) sayDeleting(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32, message string) error {
-	return r.writeStatus(ctx, action, func(status *v1alpha1.CustomActionStatus) {
-		status.JobsInFlight = inFlight
-		setActionCondition(status, metav1.Condition{Type: v1alpha1.ConditionPolling, Status: metav1.ConditionFalse,
-			Reason: v1alpha1.ReasonDeleting, Message: message})
-		setActionCondition(status, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse,
-			Reason: v1alpha1.ReasonDeleting, Message: message})
+// shown is the number of jobs that the message of a deletion tells: a number that
+// changes with each job would make each a write.
+func (r *Reconciler) shown(action *v1alpha1.CustomAction, inFlight int32) int32 {
+	deleting := readiness(action).Reason == v1alpha1.ReasonDeleting
+	if deleting && r.counts.wait(client.ObjectKeyFromObject(action), r.Clock.Now()) > 0 {
+		return action.Status.JobsInFlight
+	}
+	return inFlight
+}
+
+func (r *Reconciler) sayDeleting(ctx context.Context, action *v1alpha1.CustomAction, message string) error {
+	_, err := r.writeDeleting(ctx, action, 0, message)
+	return err
+}
+
+func (r *Reconciler) writeDeleting(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32, message string) (time.Duration, error) {
+	return r.writeStatus(ctx, action, tally{inFlight: inFlight}, func(status *v1alpha1.CustomActionStatus) {
+		for _, kind := range []string{v1alpha1.ConditionPolling, v1alpha1.ConditionReady} {
+			setActionCondition(status, metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonDeleting, Message: message})
+		}
 	})
-}
-
-func (r *Reconciler) continuing(ctx context.Context, action *v1alpha1.CustomAction) (bool, error) {
-	jobs, err := r.unsettled(ctx, action)
-	return slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool {
-		return job.Status.ContinuationToken != "" || job.AwaitsContinuation()
-	}), err
 }
 
 // deletionDecision says what happens to an action type when a CustomAction that

@@ -29,12 +29,21 @@ type finding struct {
 	retry bool
 }
 
+// passes reports whether the part only could not be examined: AWS or the cluster did
+// not answer, or not now.
+func (f finding) passes() bool {
+	return f.retry && (f.reason == v1alpha1.ReasonAWSUnavailable || f.reason == v1alpha1.ReasonCredentialsUnavailable)
+}
+
 // examined is all that was found out about a definition.
 type examined struct {
 	template finding
 	// registration is the zero value when the template is not in order: nothing
 	// was tried.
 	registration finding
+	// passing is why the last examination failed, if that will pass and the one before
+	// it still counts.
+	passing finding
 	// arn is that of the action type, tagKeys are those of its tags that are ours.
 	arn     string
 	tagKeys []string
@@ -65,32 +74,52 @@ type examination struct {
 	generation int64
 	at         time.Time
 	found      examined
+	// stale: it is to be made again.
+	stale bool
 }
 
-// of is what is known of an action: as remembered, or as examine finds it.
+// of is what is known of an action: as remembered, or as examine finds it. A failure
+// that will pass does not change what was found in order for the same definition: a
+// throttled call must not stop polling. It is examined again at the next call.
 func (e *examinations) of(action *v1alpha1.CustomAction, now time.Time, examine func() examined) examined {
 	name := client.ObjectKeyFromObject(action)
 	e.mu.Lock()
 	last, ok := e.known[name]
 	e.mu.Unlock()
-	if ok && last.uid == action.UID && last.generation == action.Generation && now.Sub(last.at) < DriftInterval {
+	ok = ok && last.uid == action.UID && last.generation == action.Generation
+	if ok && !last.stale && now.Sub(last.at) < DriftInterval {
 		return last.found
 	}
 	found := examine()
-	if _, wrong := found.wrong(); wrong {
-		e.forget(name)
-		return found
+	if wrong, is := found.wrong(); is {
+		if !ok || !wrong.passes() {
+			e.forget(name)
+			return found
+		}
+		last.found.passing = wrong
+		return last.found
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.known == nil {
 		e.known = map[types.NamespacedName]examination{}
 	}
-	e.known[name] = examination{action.UID, action.Generation, now, found}
+	e.known[name] = examination{uid: action.UID, generation: action.Generation, at: now, found: found}
 	return found
 }
 
-// forget has the action examined at its next reconciliation.
+// recheck has the action examined at its next reconciliation. What was found before
+// counts until that gives an answer.
+func (e *examinations) recheck(name types.NamespacedName) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if last, ok := e.known[name]; ok {
+		last.stale = true
+		e.known[name] = last
+	}
+}
+
+// forget drops what is known of an action.
 func (e *examinations) forget(name types.NamespacedName) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -116,12 +145,12 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction)
 		found.tagKeys, err = r.syncTags(ctx, api, action)
 	}
 	if err != nil {
-		problem := "its tags are out of sync with spec.actionType.tags: " + err.Error()
+		problem := "its tags are out of sync with spec.actionType.tags: " + codepipeline.StableText(err)
 		found.registration.message += "; " + problem
 		r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonTagsOutOfSync, "KeepTags", problem)
 	}
 	if found.arn, err = api.ActionTypeARN(ctx, actionTypeID(action)); err != nil {
-		found.registration.message += "; its ARN is not known: " + err.Error()
+		found.registration.message += "; its ARN is not known: " + codepipeline.StableText(err)
 	}
 	return found
 }
@@ -239,10 +268,10 @@ func reasonOf(cause error) string {
 // explain says what a failed call means for the object.
 func explain(action *v1alpha1.CustomAction, cause error) string {
 	if host, unknown := codepipeline.UnknownHost(cause); unknown {
-		return fmt.Sprintf("spec.aws.region is %q, and there is no host %s: is the region right, and does the cluster's DNS resolve it? (%v)",
-			action.Spec.AWS.Region, host, cause)
+		return fmt.Sprintf("spec.aws.region is %q, and there is no host %s: is the region right, and does the cluster's DNS resolve it? (%s)",
+			action.Spec.AWS.Region, host, codepipeline.StableText(cause))
 	}
-	return cause.Error()
+	return codepipeline.StableText(cause)
 }
 
 func actionTypeID(action *v1alpha1.CustomAction) codepipeline.ActionTypeID {
