@@ -253,6 +253,8 @@ func TestOneJobWhoseRecordHangs(t *testing.T) {
 	const jobs = 40
 	s := newStation(t)
 	hung, release := make(chan time.Time, 1), make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(release) })
+	defer goOn()
 	var met atomic.Bool
 	s.onCreate(func(ctx context.Context, _ *v1alpha1.PipelineJob) error {
 		if met.CompareAndSwap(false, true) {
@@ -267,7 +269,7 @@ func TestOneJobWhoseRecordHangs(t *testing.T) {
 	s.poller.Ensure(s.target)
 	s.awaitJobs(jobs - 1)
 	s.Expect(<-hung).To(BeTemporally("~", time.Now(), recordTimeout), "it has a deadline of its own")
-	close(release)
+	goOn()
 	s.awaitJobs(jobs)
 }
 
@@ -275,11 +277,13 @@ func TestJobsAreRecordedInParallel(t *testing.T) {
 	s := newStation(t)
 	var mu sync.Mutex
 	atWork, most, together := 0, 0, make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(together) })
+	defer goOn()
 	s.onCreate(func(ctx context.Context, _ *v1alpha1.PipelineJob) error {
 		mu.Lock()
 		if atWork++; atWork > most {
 			if most = atWork; most == recorders {
-				close(together)
+				goOn()
 			}
 		}
 		mu.Unlock()
@@ -303,6 +307,8 @@ func TestJobsAreRecordedInParallel(t *testing.T) {
 func TestNoSecondLoopIsAtWork(t *testing.T) {
 	s := newStation(t)
 	begun, release := make(chan struct{}, 100), make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(release) })
+	defer goOn()
 	s.onCreate(func(context.Context, *v1alpha1.PipelineJob) error {
 		begun <- struct{}{}
 		<-release
@@ -319,7 +325,7 @@ func TestNoSecondLoopIsAtWork(t *testing.T) {
 	}
 	s.clock.Step(time.Hour)
 	s.Consistently(s.polls).WithTimeout(300*time.Millisecond).Should(Equal(1), "the first loop has not ended")
-	close(release)
+	goOn()
 	s.awaitJobs(2)
 	s.await(func(g Gomega) {
 		s.poller.mu.Lock()
