@@ -37,6 +37,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
@@ -182,22 +183,11 @@ func NewAction(namespace string, changes ...func(*v1alpha1.CustomAction)) *v1alp
 func (w *World) StartPipeline(configuration map[string]string) {
 	_, err := w.Objects.PutObject(w.Ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
 	w.Expect(err).NotTo(HaveOccurred())
-	one := []types.InputArtifact{{Name: aws.String("source")}}
-	_, err = w.Pipelines.CreatePipeline(w.Ctx, &sdk.CreatePipelineInput{Pipeline: &types.PipelineDeclaration{
-		Name: aws.String("p"), RoleArn: aws.String("arn:aws:iam::111122223333:role/p"),
-		ArtifactStore: &types.ArtifactStore{Type: types.ArtifactStoreTypeS3, Location: aws.String("artifacts")},
-		Stages: []types.StageDeclaration{
-			{Name: aws.String("Source"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("source"), OutputArtifacts: []types.OutputArtifact{{Name: aws.String("source")}},
-				ActionTypeId:  &types.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
-				Configuration: map[string]string{"S3Bucket": "source", "S3ObjectKey": "s.zip"},
-			}}},
-			{Name: aws.String("Work"), Actions: []types.ActionDeclaration{{
-				Name: aws.String("work"), InputArtifacts: one, Configuration: configuration,
-				ActionTypeId: &types.ActionTypeId{Category: "Test", Owner: "Custom", Provider: aws.String("work"), Version: aws.String("1")},
-			}}},
-		},
-	}})
+	work := pipeline.NewAction("work", WorkType()).Inputs("source")
+	for property, value := range configuration {
+		work = work.Configure(property, value)
+	}
+	_, err = w.Pipelines.CreatePipeline(w.Ctx, declare(work).CreateInput())
 	w.Expect(err).NotTo(HaveOccurred())
 	_, err = w.Pipelines.StartPipelineExecution(w.Ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
 	w.Expect(err).NotTo(HaveOccurred())
