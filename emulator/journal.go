@@ -99,13 +99,13 @@ func (e *Emulator) record(service, operation string, who caller, request []byte,
 	})
 }
 
-// secretive operations may have secret configuration in their requests.
-var secretive = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
+// secretOperations may have secret configuration in their requests.
+var secretOperations = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
 
 // shown returns the request that the journal shows for an operation of
 // CodePipeline. An unknown operation's may hold anything: it is not shown.
 func (e *Emulator) shown(operation string, body []byte) []byte {
-	if _, known := e.model.Operations[operation]; known && !secretive[operation] && json.Valid(body) {
+	if _, known := e.model.Operations[operation]; known && !secretOperations[operation] && json.Valid(body) {
 		return body
 	}
 	return nil
