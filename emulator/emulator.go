@@ -97,7 +97,7 @@ type Options struct {
 	Seed uint64
 }
 
-// Clock tells the time. The clocks of k8s.io/utils/clock are such.
+// Clock tells the time. Those of k8s.io/utils/clock implement it.
 type Clock interface{ Now() time.Time }
 
 // Credential is an access key of a user.

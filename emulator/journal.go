@@ -12,10 +12,10 @@ import (
 
 // Call is a call that the emulator received.
 type Call struct {
-	// Sequence numbers the calls from 1, in the order of their answers. Calls that
-	// the journal has dropped count.
+	// Sequence numbers the calls from 1, in the order in which they were
+	// done. Calls that the journal has dropped count.
 	Sequence int `json:"sequence"`
-	// Time is that of the answer, by the emulator's clock.
+	// Time is when the call was done, by the emulator's clock.
 	Time time.Time `json:"time"`
 	// Service is ServiceCodePipeline, ServiceS3, ServiceSTS or ServiceSQS.
 	Service string `json:"service"`
@@ -33,7 +33,8 @@ type Call struct {
 	// path; for STS with the role's ARN, the session name and the external ID; for
 	// SQS with the URL or name of the queue.
 	Request json.RawMessage `json:"request,omitempty"`
-	// Error is the error code of the answer, or empty if the call succeeded.
+	// Error is the error code of the answer, or empty if the call succeeded, even if
+	// its answer was lost. With ResetBefore it may be a text instead.
 	Error string `json:"error,omitempty"`
 	// Fault is the kind of the injected fault, if the call met one.
 	Fault FaultKind `json:"fault,omitempty"`
