@@ -97,7 +97,7 @@ type Options struct {
 	Seed uint64
 }
 
-// Clock tells the time. The clocks of k8s.io/utils/clock are such.
+// Clock tells the time. Those of k8s.io/utils/clock implement it.
 type Clock interface{ Now() time.Time }
 
 // Credential is an access key of a user.
@@ -110,10 +110,9 @@ type Credential struct {
 // Emulator is an http.Handler that serves CodePipeline, S3, STS and SQS to all
 // accounts and regions. It is safe for concurrent use.
 //
-// Of the caller's network it needs nothing but the requests: it can be served by an
-// httptest.Server, by a Server of this package, or called directly. The faults
-// ResetBefore and ResetAfter need a connection of HTTP/1; without one they panic with
-// http.ErrAbortHandler.
+// A Server or an httptest.Server serves it; tests may also call it without a network.
+// The faults ResetBefore and ResetAfter close the connection of HTTP/1; where there is
+// none, ServeHTTP panics with http.ErrAbortHandler.
 type Emulator struct {
 	options Options
 	log     *slog.Logger

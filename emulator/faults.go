@@ -41,7 +41,7 @@ const (
 	DuplicateDispatch FaultKind = "DuplicateDispatch"
 )
 
-var kinds = []FaultKind{Throttle, ServerError, ServerErrorAfter, ModelledError, AccessDenied, ResetBefore, ResetAfter, Latency, DuplicateDispatch}
+var faultKinds = []FaultKind{Throttle, ServerError, ServerErrorAfter, ModelledError, AccessDenied, ResetBefore, ResetAfter, Latency, DuplicateDispatch}
 
 // AnyOperation is the Fault.Operation that matches all operations of all services.
 const AnyOperation = "*"
@@ -116,8 +116,8 @@ func (e *Emulator) checkFault(f Fault) error {
 	switch {
 	case !known && f.Operation != AnyOperation && !slices.Contains(stsActions, f.Operation) && !slices.Contains(sqsActions, f.Operation) && !slices.Contains(objects.Operations, f.Operation):
 		return fmt.Errorf("operation: %q is none of CodePipeline's, STS's (%s), SQS's (%s) or S3's (%s), nor *", f.Operation, strings.Join(stsActions, ", "), strings.Join(sqsActions, ", "), strings.Join(objects.Operations, ", "))
-	case !slices.Contains(kinds, f.Kind):
-		return fmt.Errorf("kind: %q must be one of %v", f.Kind, kinds)
+	case !slices.Contains(faultKinds, f.Kind):
+		return fmt.Errorf("kind: %q must be one of %v", f.Kind, faultKinds)
 	case f.Kind == ModelledError && !slices.Contains(modelled.Errors, f.Code):
 		return fmt.Errorf("code: %q must be one of the errors of %s: %s", f.Code, f.Operation, strings.Join(modelled.Errors, ", "))
 	case f.Kind == DuplicateDispatch && f.Operation != "PollForJobs":
@@ -159,8 +159,8 @@ func (f *faults) happens(fault Fault) bool {
 	return fault.Probability == 0 || f.random.Float64() < fault.Probability
 }
 
-// hold waits before a late answer, for as long as the client waits too.
-func hold(ctx context.Context, delay time.Duration) {
+// delay waits before a late answer, for as long as the client waits too.
+func delay(ctx context.Context, delay time.Duration) {
 	if delay <= 0 {
 		return
 	}

@@ -12,10 +12,10 @@ import (
 
 // Call is a call that the emulator received.
 type Call struct {
-	// Sequence numbers the calls from 1, in the order of their answers. Calls that
-	// the journal has dropped count.
+	// Sequence numbers the calls from 1, in the order in which they were
+	// done. Calls that the journal has dropped count.
 	Sequence int `json:"sequence"`
-	// Time is that of the answer, by the emulator's clock.
+	// Time is when the call was done, by the emulator's clock.
 	Time time.Time `json:"time"`
 	// Service is ServiceCodePipeline, ServiceS3, ServiceSTS or ServiceSQS.
 	Service string `json:"service"`
@@ -33,7 +33,8 @@ type Call struct {
 	// path; for STS with the role's ARN, the session name and the external ID; for
 	// SQS with the URL or name of the queue.
 	Request json.RawMessage `json:"request,omitempty"`
-	// Error is the error code of the answer, or empty if the call succeeded.
+	// Error is the error code of the answer, or empty if the call succeeded, even if
+	// its answer was lost. With ResetBefore it may be a text instead.
 	Error string `json:"error,omitempty"`
 	// Fault is the kind of the injected fault, if the call met one.
 	Fault FaultKind `json:"fault,omitempty"`
@@ -99,13 +100,13 @@ func (e *Emulator) record(service, operation string, who caller, request []byte,
 	})
 }
 
-// secretive operations may have secret configuration in their requests.
-var secretive = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
+// secretOperations may have secret configuration in their requests.
+var secretOperations = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
 
 // shown returns the request that the journal shows for an operation of
 // CodePipeline. An unknown operation's may hold anything: it is not shown.
 func (e *Emulator) shown(operation string, body []byte) []byte {
-	if _, known := e.model.Operations[operation]; known && !secretive[operation] && json.Valid(body) {
+	if _, known := e.model.Operations[operation]; known && !secretOperations[operation] && json.Valid(body) {
 		return body
 	}
 	return nil

@@ -35,7 +35,7 @@ const (
 	maxBody       = 1 << 20
 )
 
-// sqsActions are those that there are.
+// sqsActions are the supported actions.
 var sqsActions = []string{
 	"CreateQueue", "GetQueueUrl", "GetQueueAttributes", "SendMessage", "ReceiveMessage",
 	"DeleteMessage", "DeleteMessageBatch", "ChangeMessageVisibility", "PurgeQueue",
@@ -77,7 +77,7 @@ func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action strin
 	fault := e.faults.take(action)
 	if fault.Kind == ResetBefore {
 		e.record(ServiceSQS, action, who, nil, "reset before the effect", fault.Kind)
-		hold(r.Context(), fault.Delay)
+		delay(r.Context(), fault.Delay)
 		reset(w)
 		return
 	}
@@ -94,7 +94,7 @@ func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action strin
 		problem = &engine.Error{Code: "InternalFailure", Message: "The answer was lost"}
 	}
 	e.recordSQS(action, who, request, problem, fault.Kind)
-	hold(r.Context(), fault.Delay)
+	delay(r.Context(), fault.Delay)
 	switch {
 	case fault.Kind == ResetAfter:
 		reset(w)
@@ -105,7 +105,7 @@ func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action strin
 	}
 }
 
-// recordSQS keeps which queue was called, and no message.
+// recordSQS records the queue, and no message.
 func (e *Emulator) recordSQS(action string, who caller, request sqsRequest, problem *engine.Error, fault FaultKind) {
 	shown, _ := json.Marshal(map[string]string{"QueueUrl": request.QueueURL + request.QueueName}) // strings can be written
 	code := ""

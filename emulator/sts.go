@@ -30,14 +30,14 @@ const (
 	maxSession     = 12 * time.Hour
 )
 
-// stsActions are those that there are.
+// stsActions are the supported actions.
 var stsActions = []string{"GetCallerIdentity", "AssumeRole", "AssumeRoleWithWebIdentity"}
 
 // roleARN is the model's pattern of a role's ARN.
 var roleARN = regexp.MustCompile(`^arn:aws(-[\w]+)*:iam::([0-9]{12}):role/(.+)$`)
 
-// isQuery tells a call of the query protocol without a signature, as
-// AssumeRoleWithWebIdentity is made.
+// isQuery reports whether the request is a call of the query protocol without a
+// signature, such as AssumeRoleWithWebIdentity.
 func isQuery(r *http.Request) bool {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return err == nil && r.Method == http.MethodPost && r.URL.Path == "/" && kind == "application/x-www-form-urlencoded"
@@ -80,7 +80,7 @@ func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
 	fault := e.faults.take(action)
 	result, problem := e.callSTS(action, r, who, refusal, fault.Kind)
 	e.recordSTS(action, r, who, problem, fault.Kind)
-	hold(r.Context(), fault.Delay)
+	delay(r.Context(), fault.Delay)
 	switch {
 	case fault.Kind == ResetBefore || fault.Kind == ResetAfter: // no call has an effect
 		reset(w)
@@ -112,7 +112,7 @@ func (e *Emulator) callSTS(action string, r *http.Request, who caller, refusal *
 	}
 }
 
-// recordSTS keeps who was to be assumed, and no token.
+// recordSTS records the role and the session, and no token.
 func (e *Emulator) recordSTS(action string, r *http.Request, who caller, problem *engine.Error, fault FaultKind) {
 	shown := map[string]string{}
 	for _, name := range []string{"RoleArn", "RoleSessionName", "ExternalId"} {
@@ -128,7 +128,7 @@ func (e *Emulator) recordSTS(action string, r *http.Request, who caller, problem
 	e.record(ServiceSTS, action, who, request, code, fault)
 }
 
-// assume gives a session of a role. The role need not be in the caller's account.
+// assume returns a session of a role. The role need not be in the caller's account.
 func (e *Emulator) assume(r *http.Request, who caller) (any, *engine.Error) {
 	name, session := r.FormValue("RoleArn"), r.FormValue("RoleSessionName")
 	role := roleARN.FindStringSubmatch(name)

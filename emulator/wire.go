@@ -60,7 +60,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	fault := e.faults.take(name)
 	if fault.Kind == ResetBefore {
 		e.record(ServiceCodePipeline, name, who, e.shown(name, body), "reset before the effect", fault.Kind)
-		hold(r.Context(), fault.Delay)
+		delay(r.Context(), fault.Delay)
 		reset(w)
 		return
 	}
@@ -69,7 +69,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 		response, err = e.call(e.region(who.regionID()), name, body, fault)
 	}
 	e.record(ServiceCodePipeline, name, who, e.shown(name, body), outcomeOf(err), fault.Kind)
-	hold(r.Context(), fault.Delay)
+	delay(r.Context(), fault.Delay)
 	// The code only: a message may quote a secret of the request.
 	e.log.Info("Call", "service", ServiceCodePipeline, "operation", name, "account", who.Account, "region", who.region, "error", outcomeOf(err), "fault", fault.Kind)
 	switch {
@@ -82,7 +82,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	}
 }
 
-// allow returns an error for a request that may not be made at all.
+// allow returns an error for a request that is not accepted, whatever its operation.
 func allow(r *http.Request, who caller, refusal *identity.Refusal, operation string, fault FaultKind) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
@@ -218,7 +218,7 @@ func writeError(w http.ResponseWriter, err error) {
 	writeJSON(w, status, map[string]string{"__type": known.Code, "message": known.Message})
 }
 
-// statuses are those of errors that are no 400.
+// statuses are the HTTP statuses of errors other than 400.
 var statuses = map[string]int{
 	"InternalFailure":               http.StatusInternalServerError,
 	"UnsupportedMediaTypeException": http.StatusUnsupportedMediaType,
