@@ -57,6 +57,7 @@ func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce
 		status.Protocol.Call = nil
+		resume(job)
 		if status.AcknowledgedAt == nil {
 			status.AcknowledgedAt = &now
 		}

@@ -184,14 +184,29 @@ func (r *Reconciler) recordEnd(ctx context.Context, job *v1alpha1.PipelineJob, r
 	return nil
 }
 
-// endCancelled ends work that has no result and of which CodePipeline takes none.
+// endCancelled says that the work has ended without a result, because CodePipeline takes
+// none. It changes nothing that the work would go on from: CodePipeline may hand the
+// action out again, and then resume takes it back.
 func (r *Reconciler) endCancelled(job *v1alpha1.PipelineJob, why string) {
 	if job.Status.HasResult() {
 		return
 	}
-	r.endInFailure(job, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{
-		Type: v1alpha1.FailureJobFailed, Message: limits.Cut("cancelled: "+why, limits.FailureMessage),
-	})
+	now := metav1.NewTime(r.Clock.Now())
+	message := limits.Cut("cancelled: "+why, limits.FailureMessage)
+	job.Status.FinishedAt = &now
+	job.Status.FailureDetails = &v1alpha1.FailureDetails{Type: v1alpha1.FailureJobFailed, Message: message}
+	setEnd(&job.Status, v1alpha1.ConditionFailed, v1alpha1.ReasonCancelled, message)
+}
+
+// resume takes endCancelled back: the action was handed out again, and claimed. What was
+// cancelled by a deletion stays so.
+func resume(job *v1alpha1.PipelineJob) {
+	failed := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionFailed)
+	if failed == nil || failed.Reason != v1alpha1.ReasonCancelled || !job.DeletionTimestamp.IsZero() {
+		return
+	}
+	meta.RemoveStatusCondition(&job.Status.Conditions, v1alpha1.ConditionFailed)
+	job.Status.FinishedAt, job.Status.FailureDetails = nil, nil
 }
 
 // endInFailure ends the work, and the run that may still be going on.
