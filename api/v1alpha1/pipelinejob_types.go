@@ -99,21 +99,19 @@ type PipelineJobSpec struct {
 	// Their values are in the Secret of the job, while it runs.
 	// +optional
 	// +kubebuilder:validation:MaxItems=10
-	// +listType=set
+	// +listType=atomic
 	SecretConfiguration []string `json:"secretConfiguration,omitempty"`
 
 	// inputArtifacts are what the action reads.
 	// +optional
 	// +kubebuilder:validation:MaxItems=5
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	InputArtifacts []Artifact `json:"inputArtifacts,omitempty"`
 
 	// outputArtifacts are what the action writes.
 	// +optional
 	// +kubebuilder:validation:MaxItems=5
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	OutputArtifacts []Artifact `json:"outputArtifacts,omitempty"`
 
 	// encryptionKey is the KMS key for output artifacts, when the pipeline has one.

@@ -57,7 +57,7 @@ func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce
 		status.Protocol.Call = nil
-		resume(job)
+		resume(status, !job.DeletionTimestamp.IsZero())
 		if status.AcknowledgedAt == nil {
 			status.AcknowledgedAt = &now
 		}
@@ -87,8 +87,12 @@ func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, reason
 		status.Protocol.Call = nil
 		if status.Protocol.AcknowledgedJobID != "" { // the work of an earlier job ends with this one
 			r.endCancelled(job, message)
+			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)
 		}
-		status.ReportedAt = &now
+		if status.FinishedAt == nil {
+			status.FinishedAt = &now
+		}
+		job.Settle(now)
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, reason, message)
 	})
 	if err != nil {

@@ -302,7 +302,8 @@ func (s state) mustAcknowledge() bool {
 // maybeOurs reports whether a claim of this job may have had its effect.
 func (s state) maybeOurs() bool {
 	call := s.job.Status.Protocol.Call
-	return call != nil && call.JobID == s.job.Spec.CodePipelineJob.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
+	return call != nil && call.JobID == s.job.Spec.CodePipelineJob.ID ||
+		s.job.Status.Protocol.AcknowledgedJobID == s.job.Spec.CodePipelineJob.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
 }
 
 // hasResult reports whether the status holds something to report: a final

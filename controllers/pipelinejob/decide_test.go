@@ -50,7 +50,7 @@ func TestDecide(t *testing.T) {
 		"reported, time to live over":                     {history: []change{acknowledged, planned, started, ended, complete, reported, ttl(0)}, want: stepExpire},
 		"acknowledged, then handed out anew":              {history: []change{acknowledged, planned, started, newNonce}, want: stepAcknowledge},
 		"claimed elsewhere":                               {history: []change{reported}, want: stepWait},
-		"claimed elsewhere, then handed out anew":         {history: []change{reported, newNonce}, want: stepAcknowledge},
+		"claimed elsewhere, then handed out again":        {history: []change{dropped, newNonce}, want: stepAcknowledge},
 		"token recorded":                                  {history: []change{acknowledged, planned, started, ended, token}, want: stepReport},
 		"token reported":                                  {history: []change{acknowledged, planned, started, ended, token, delivered}, want: stepWait},
 		"token reported, Secret left":                     {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, token, delivered}, want: stepDropSecret},
@@ -64,6 +64,10 @@ func TestDecide(t *testing.T) {
 		"deleted, cancellation recorded: the Job must go": {history: []change{acknowledged, planned, started, deleting, failed}, want: stepStopRun},
 		"deleted, Job stopped":                            {history: []change{acknowledged, planned, started, deleting, failed, jobDeleting}, want: stepReport},
 		"deleted and reported":                            {history: []change{acknowledged, planned, started, deleting, failed, vanished, reported}, want: stepRelease},
+		"reported, then deleted":                          {history: []change{acknowledged, planned, started, ended, complete, reported, vanished, deleting}, want: stepRelease},
+		"reported, then a nonce from a late poll":         {history: []change{acknowledged, planned, started, ended, complete, reported, newNonce}, want: stepWait},
+		"dropped, then deleted":                           {history: []change{dropped, deleting}, want: stepRelease},
+		"handed out again with a new nonce, then deleted": {history: []change{acknowledged, planned, started, newNonce, deleting}, want: stepAcknowledge},
 		"deleted with a result that waits":                {history: []change{acknowledged, planned, started, ended, complete, deleting}, want: stepReport},
 		"deleted while a continuation is to come":         {history: []change{acknowledged, planned, started, ended, token, delivered, deleting}, want: stepWait},
 		"deleted, then the continuation came":             {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued}, want: stepAcknowledge},
@@ -189,8 +193,7 @@ func delivered(s *state) { s.job.Status.Protocol.ReportedJobID = s.job.Spec.Code
 
 func reported(s *state) {
 	delivered(s)
-	s.job.Status.ReportedAt = &metav1.Time{Time: noon}
-	s.job.Status.ObservedGeneration = s.job.Generation
+	s.job.Settle(metav1.NewTime(noon))
 }
 
 func newNonce(s *state) {
@@ -247,4 +250,9 @@ func overdueSaid(s *state) {
 
 func ttl(d time.Duration) change { return func(s *state) { s.ttl = &d } }
 
-func deleting(s *state) { s.job.DeletionTimestamp = &metav1.Time{Time: noon} }
+func deleting(s *state) {
+	s.job.DeletionTimestamp = &metav1.Time{Time: noon}
+	s.job.Generation++ // as the API server does it
+}
+
+func dropped(s *state) { s.job.Settle(metav1.NewTime(noon)) }

@@ -71,8 +71,7 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) er
 				"CodePipeline took the continuation token of job "+job.Spec.CodePipelineJob.ID)
 			return
 		}
-		now := metav1.NewTime(r.Clock.Now())
-		status.ReportedAt = &now
+		job.Settle(metav1.NewTime(r.Clock.Now()))
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionTrue, v1alpha1.ReasonReported,
 			"CodePipeline took the result of job "+job.Spec.CodePipelineJob.ID)
 	})
@@ -93,10 +92,9 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) er
 // no answer to a call would be lost with it.
 func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, reason, message string) error {
 	err := r.writeStatus(ctx, job, guarded, func(status *v1alpha1.PipelineJobStatus) {
-		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.Call = nil
 		r.endCancelled(job, message)
-		status.ReportedAt = &now
+		job.Settle(metav1.NewTime(r.Clock.Now()))
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)
 	})
 	if err != nil {
@@ -136,8 +134,11 @@ func (r *Reconciler) refused(ctx context.Context, job *v1alpha1.PipelineJob, ope
 	if operation == operationFailure {
 		return r.unreported(ctx, job, false, v1alpha1.ReasonReportRefused, cause.Error())
 	}
-	return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
-		fmt.Sprintf("the work succeeded, but CodePipeline refused its result: %v", cause))
+	what := "the work succeeded, but CodePipeline refused its result"
+	if job.Status.ContinuationToken != "" {
+		what = "the work asked to be continued, but CodePipeline refused its continuation token"
+	}
+	return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, fmt.Sprintf("%s: %v", what, cause))
 }
 
 // successOf is the request made from the status.

@@ -198,15 +198,17 @@ func (r *Reconciler) endCancelled(job *v1alpha1.PipelineJob, why string) {
 	setEnd(&job.Status, v1alpha1.ConditionFailed, v1alpha1.ReasonCancelled, message)
 }
 
-// resume takes endCancelled back: the action was handed out again, and claimed. What was
-// cancelled by a deletion stays so.
-func resume(job *v1alpha1.PipelineJob) {
-	failed := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionFailed)
-	if failed == nil || failed.Reason != v1alpha1.ReasonCancelled || !job.DeletionTimestamp.IsZero() {
-		return
+// resume takes back what endCancelled or drop has recorded: the action was handed out
+// again, and claimed. What was cancelled by a deletion stays so.
+func resume(status *v1alpha1.PipelineJobStatus, deleting bool) {
+	failed := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionFailed)
+	if failed != nil && failed.Reason == v1alpha1.ReasonCancelled && !deleting {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionFailed)
+		status.FailureDetails = nil
 	}
-	meta.RemoveStatusCondition(&job.Status.Conditions, v1alpha1.ConditionFailed)
-	job.Status.FinishedAt, job.Status.FailureDetails = nil, nil
+	if !status.HasResult() {
+		status.FinishedAt = nil
+	}
 }
 
 // endInFailure ends the work, and the run that may still be going on.

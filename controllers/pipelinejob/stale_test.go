@@ -31,11 +31,11 @@ func newWorld(t *testing.T) *world { return &world{harness.New(t)} }
 // reconciler is one whose steps a test takes by itself, with readings of its
 // own choice.
 func (w *world) reconciler() *Reconciler {
-	return &Reconciler{
+	return New(Options{
 		Client: w.Kube, Live: w.Kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, w.Cloud()...), Clock: clock.RealClock{},
 		Events: events.NewFakeRecorder(100), JobOptions: jobspec.Options{RunnerImage: "operator:test"},
 		Wake: func(types.NamespacedName) {},
-	}
+	})
 }
 
 // recorded makes a PipelineJob whose status is as change leaves it.

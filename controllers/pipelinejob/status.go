@@ -59,10 +59,13 @@ func phaseOf(job *v1alpha1.PipelineJob) v1alpha1.Phase {
 
 func finalPhase(status *v1alpha1.PipelineJobStatus) v1alpha1.Phase {
 	failed := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionFailed)
+	reported := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReported)
 	switch {
 	case status.Protocol.AcknowledgedJobID == "":
 		return v1alpha1.PhaseDropped
-	case !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReported):
+	case reported != nil && reported.Reason == v1alpha1.ReasonReportRefused:
+		return v1alpha1.PhaseFailed // only a failure's report can be given up
+	case reported == nil || reported.Status != metav1.ConditionTrue:
 		return v1alpha1.PhaseCancelled // whatever became of the work, CodePipeline took no result
 	case failed == nil:
 		return v1alpha1.PhaseSucceeded
@@ -83,7 +86,9 @@ func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.Con
 func setEnd(status *v1alpha1.PipelineJobStatus, kind, reason, message string) {
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete)
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionFailed)
-	setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
+	if status.Run != nil {
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
+	}
 	setCondition(status, kind, metav1.ConditionTrue, reason, message)
 }
 
