@@ -25,7 +25,8 @@ const (
 	// ServerErrorAfter answers the same after the effect.
 	ServerErrorAfter FaultKind = "ServerErrorAfter"
 	// ModelledError answers Fault.Code, one of the errors that CodePipeline's model
-	// names for the operation; the call has no effect.
+	// names for the operation; the call has no effect. It is for operations of
+	// CodePipeline only.
 	ModelledError FaultKind = "ModelledError"
 	// AccessDenied answers AccessDeniedException (S3, STS: AccessDenied): the caller
 	// lacks the permission for the operation.
@@ -118,6 +119,8 @@ func (e *Emulator) checkFault(f Fault) error {
 		return fmt.Errorf("operation: %q is none of CodePipeline's, STS's (%s), SQS's (%s) or S3's (%s), nor *", f.Operation, strings.Join(stsActions, ", "), strings.Join(sqsActions, ", "), strings.Join(objects.Operations, ", "))
 	case !slices.Contains(faultKinds, f.Kind):
 		return fmt.Errorf("kind: %q must be one of %v", f.Kind, faultKinds)
+	case f.Kind == ModelledError && !known:
+		return fmt.Errorf("operation: %s is for an operation of CodePipeline only, not %s", f.Kind, f.Operation)
 	case f.Kind == ModelledError && !slices.Contains(modelled.Errors, f.Code):
 		return fmt.Errorf("code: %q must be one of the errors of %s: %s", f.Code, f.Operation, strings.Join(modelled.Errors, ", "))
 	case f.Kind == DuplicateDispatch && f.Operation != "PollForJobs":
