@@ -66,7 +66,10 @@ type Options struct {
 	NoSignatures bool
 
 	// ContinuationDelay is the time from a result with a continuation token to the
-	// job that carries the token. Default: 5 seconds. (Use a nanosecond for none.)
+	// job that carries the token. Default: 5 seconds.
+	//
+	// As with every duration and count here, zero stands for the default, and New
+	// refuses a negative value. Use a nanosecond for no time at all.
 	ContinuationDelay time.Duration
 	// RedispatchAfter is the time after which a job that was polled, but not
 	// acknowledged, is handed out again. Default: 1 minute.
@@ -206,6 +209,28 @@ func (o Options) check() error {
 		if !roleARN.MatchString(role) {
 			return fmt.Errorf("the role %q must be like arn:aws:iam::111122223333:role/NAME", role)
 		}
+	}
+	return o.checkSizes()
+}
+
+// checkSizes refuses negative durations and counts.
+func (o Options) checkSizes() error {
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{
+		{"ContinuationDelay", o.ContinuationDelay}, {"RedispatchAfter", o.RedispatchAfter}, {"ActionTimeout", o.ActionTimeout},
+		{"CredentialsTTL", o.CredentialsTTL}, {"JobRetention", o.JobRetention},
+	} {
+		if d.value < 0 {
+			return fmt.Errorf("the option %s must not be negative, but is %s", d.option, d.value)
+		}
+	}
+	if o.KeepExecutions < 0 {
+		return fmt.Errorf("the option KeepExecutions must not be negative, but is %d", o.KeepExecutions)
+	}
+	if o.MaxConcurrentExecutions < 0 {
+		return fmt.Errorf("the option MaxConcurrentExecutions must not be negative, but is %d", o.MaxConcurrentExecutions)
 	}
 	return nil
 }
