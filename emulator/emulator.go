@@ -41,7 +41,8 @@ import (
 // Options configure an Emulator. The zero value is ready to use. An Emulator keeps
 // no reference to the slices and maps of its Options.
 type Options struct {
-	// Logger gets one line per call, without secrets. Default: nothing is logged.
+	// Logger gets one line for each call that Journal lists, without secrets: at the
+	// level Debug for calls of S3, Info for all others. Default: nothing is logged.
 	Logger *slog.Logger
 	// Clock is the time by which jobs, credentials and messages expire. Whatever is
 	// due happens at the next call. Default: the machine's clock. See also
@@ -115,7 +116,8 @@ type Credential struct {
 //
 // A Server or an httptest.Server serves it; tests may also call it without a network.
 // The faults ResetBefore and ResetAfter close the connection of HTTP/1; where there is
-// none, ServeHTTP panics with http.ErrAbortHandler.
+// none, ServeHTTP panics with http.ErrAbortHandler. A Server closes its Emulator; who
+// serves it in another way calls Close.
 type Emulator struct {
 	options Options
 	log     *slog.Logger
@@ -126,6 +128,8 @@ type Emulator struct {
 	keys    *identity.Keys
 	control http.Handler
 	journal journal
+	closing chan struct{} // closed by Close
+	close   func()
 	faults  faults
 
 	mu      sync.Mutex
@@ -148,8 +152,9 @@ func New(options Options) (*Emulator, error) {
 	e := &Emulator{
 		options: o, log: o.Logger, clock: ahead, model: shapes,
 		objects: objects.New(), queues: queues.New(ahead), keys: &identity.Keys{},
-		faults: newFaults(o.Seed), regions: map[regionID]*region{},
+		faults: newFaults(o.Seed), regions: map[regionID]*region{}, closing: make(chan struct{}),
 	}
+	e.close = sync.OnceFunc(func() { close(e.closing) })
 	e.control = e.controlHandler()
 	if o.EventQueue != "" {
 		e.queues.Create(queues.Name{Account: o.AccountID, Region: o.Region, Queue: o.EventQueue})
@@ -163,6 +168,15 @@ func New(options Options) (*Emulator, error) {
 		}
 	}
 	return e, nil
+}
+
+// Close ends the requests that wait: long polls of SQS, and answers that a fault
+// delays. Later requests are served without waiting. Call it before closing a server
+// that waits for its requests, as httptest.Server does. It may be called more than
+// once.
+func (e *Emulator) Close() {
+	e.close()
+	e.queues.Close()
 }
 
 // complete returns a copy with defaults in place of zero values; those of the

@@ -61,8 +61,8 @@ type Fault struct {
 	Code string
 	// Delay is the time between the call's effect, if it has one, and its answer.
 	// It applies to every kind, in real time whatever Options.Clock is, and ends when
-	// the client gives up. Required for Latency; with S3, Latency delays the effect
-	// too.
+	// the client gives up or the emulator is closed. Required for Latency; with S3,
+	// Latency delays the effect too.
 	Delay time.Duration
 	// Times is how many calls fail. Default: one; without end if Probability is set.
 	Times int
@@ -162,8 +162,9 @@ func (f *faults) happens(fault Fault) bool {
 	return fault.Probability == 0 || f.random.Float64() < fault.Probability
 }
 
-// delay waits before a late answer, for as long as the client waits too.
-func delay(ctx context.Context, delay time.Duration) {
+// delay waits before a late answer, until the client gives up or the emulator is
+// closed.
+func (e *Emulator) delay(ctx context.Context, delay time.Duration) {
 	if delay <= 0 {
 		return
 	}
@@ -172,6 +173,7 @@ func delay(ctx context.Context, delay time.Duration) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
+	case <-e.closing:
 	}
 }
 
