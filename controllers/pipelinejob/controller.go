@@ -48,7 +48,7 @@ type Reconciler struct {
 	AWS    *codepipeline.Clients
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
-	// Workload says how Jobs are made.
+	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
