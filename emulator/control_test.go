@@ -47,18 +47,19 @@ func TestFaultsThatCannotHappenAreRefused(t *testing.T) {
 	w := newWorld(t)
 	cases := map[string]string{
 		`{`: "the body must be JSON",
-		`{"operation": "PollForJobs", "kind": "Throttle", "often": 2}`:                     `unknown field \"often\"`,
-		`{"operation": "Poll", "kind": "Throttle"}`:                                        "operation:",
-		`{"operation": "PollForJobs", "kind": "Rain"}`:                                     "kind:",
-		`{"operation": "PollForJobs", "kind": "ModelledError", "code": "Nope"}`:            "ActionTypeNotFoundException",
-		`{"operation": "*", "kind": "ModelledError", "code": "ValidationException"}`:       "code:",
-		`{"operation": "AcknowledgeJob", "kind": "DuplicateDispatch"}`:                     "for PollForJobs only",
-		`{"operation": "PollForJobs", "kind": "Latency"}`:                                  "delay:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "delay": "soon"}`:                "delay:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "delay": "-1s"}`:                 "delay:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "times": -1}`:                    "times:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "probability": 1.5}`:             "probability:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "probability": -0.5, "times":1}`: "probability:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "often": 2}`:                            `unknown field \"often\"`,
+		`{"operation": "Poll", "kind": "Throttle"}`:                                               "operation:",
+		`{"operation": "PollForJobs", "kind": "Rain"}`:                                            "kind:",
+		`{"operation": "PollForJobs", "kind": "ModelledError", "code": "Nope"}`:                   "ActionTypeNotFoundException",
+		`{"operation": "*", "kind": "ModelledError", "code": "ValidationException"}`:              "ModelledError is for an operation of CodePipeline only, not *",
+		`{"operation": "ReceiveMessage", "kind": "ModelledError", "code": "ValidationException"}`: "ModelledError is for an operation of CodePipeline only, not ReceiveMessage",
+		`{"operation": "AcknowledgeJob", "kind": "DuplicateDispatch"}`:                            "for PollForJobs only",
+		`{"operation": "PollForJobs", "kind": "Latency"}`:                                         "delay:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "delay": "soon"}`:                       "delay:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "delay": "-1s"}`:                        "delay:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "times": -1}`:                           "times:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "probability": 1.5}`:                    "probability:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "probability": -0.5, "times":1}`:        "probability:",
 	}
 	for body, message := range cases {
 		status, answer := w.control(http.MethodPost, "faults", body)

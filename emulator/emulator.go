@@ -41,7 +41,8 @@ import (
 // Options configure an Emulator. The zero value is ready to use. An Emulator keeps
 // no reference to the slices and maps of its Options.
 type Options struct {
-	// Logger gets one line per call, without secrets. Default: nothing is logged.
+	// Logger gets one line for each call that Journal lists, without secrets: at the
+	// level Debug for calls of S3, Info for all others. Default: nothing is logged.
 	Logger *slog.Logger
 	// Clock is the time by which jobs, credentials and messages expire. Whatever is
 	// due happens at the next call. Default: the machine's clock. See also
@@ -66,7 +67,10 @@ type Options struct {
 	NoSignatures bool
 
 	// ContinuationDelay is the time from a result with a continuation token to the
-	// job that carries the token. Default: 5 seconds. (Use a nanosecond for none.)
+	// job that carries the token. Default: 5 seconds.
+	//
+	// As with every duration and count here, zero stands for the default, and New
+	// refuses a negative value. Use a nanosecond for no time at all.
 	ContinuationDelay time.Duration
 	// RedispatchAfter is the time after which a job that was polled, but not
 	// acknowledged, is handed out again. Default: 1 minute.
@@ -112,7 +116,8 @@ type Credential struct {
 //
 // A Server or an httptest.Server serves it; tests may also call it without a network.
 // The faults ResetBefore and ResetAfter close the connection of HTTP/1; where there is
-// none, ServeHTTP panics with http.ErrAbortHandler.
+// none, ServeHTTP panics with http.ErrAbortHandler. A Server closes its Emulator; who
+// serves it in another way calls Close.
 type Emulator struct {
 	options Options
 	log     *slog.Logger
@@ -123,6 +128,8 @@ type Emulator struct {
 	keys    *identity.Keys
 	control http.Handler
 	journal journal
+	closing chan struct{} // closed by Close
+	close   func()
 	faults  faults
 
 	mu      sync.Mutex
@@ -145,8 +152,9 @@ func New(options Options) (*Emulator, error) {
 	e := &Emulator{
 		options: o, log: o.Logger, clock: ahead, model: shapes,
 		objects: objects.New(), queues: queues.New(ahead), keys: &identity.Keys{},
-		faults: newFaults(o.Seed), regions: map[regionID]*region{},
+		faults: newFaults(o.Seed), regions: map[regionID]*region{}, closing: make(chan struct{}),
 	}
+	e.close = sync.OnceFunc(func() { close(e.closing) })
 	e.control = e.controlHandler()
 	if o.EventQueue != "" {
 		e.queues.Create(queues.Name{Account: o.AccountID, Region: o.Region, Queue: o.EventQueue})
@@ -160,6 +168,15 @@ func New(options Options) (*Emulator, error) {
 		}
 	}
 	return e, nil
+}
+
+// Close ends the requests that wait: long polls of SQS, and answers that a fault
+// delays. Later requests are served without waiting. Call it before closing a server
+// that waits for its requests, as httptest.Server does. It may be called more than
+// once.
+func (e *Emulator) Close() {
+	e.close()
+	e.queues.Close()
 }
 
 // complete returns a copy with defaults in place of zero values; those of the
@@ -206,6 +223,28 @@ func (o Options) check() error {
 		if !roleARN.MatchString(role) {
 			return fmt.Errorf("the role %q must be like arn:aws:iam::111122223333:role/NAME", role)
 		}
+	}
+	return o.checkSizes()
+}
+
+// checkSizes refuses negative durations and counts.
+func (o Options) checkSizes() error {
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{
+		{"ContinuationDelay", o.ContinuationDelay}, {"RedispatchAfter", o.RedispatchAfter}, {"ActionTimeout", o.ActionTimeout},
+		{"CredentialsTTL", o.CredentialsTTL}, {"JobRetention", o.JobRetention},
+	} {
+		if d.value < 0 {
+			return fmt.Errorf("the option %s must not be negative, but is %s", d.option, d.value)
+		}
+	}
+	if o.KeepExecutions < 0 {
+		return fmt.Errorf("the option KeepExecutions must not be negative, but is %d", o.KeepExecutions)
+	}
+	if o.MaxConcurrentExecutions < 0 {
+		return fmt.Errorf("the option MaxConcurrentExecutions must not be negative, but is %d", o.MaxConcurrentExecutions)
 	}
 	return nil
 }

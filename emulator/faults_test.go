@@ -1,9 +1,14 @@
 package emulator
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 	. "github.com/onsi/gomega"
@@ -101,6 +108,74 @@ func TestJournalHoldsCallsInOrder(t *testing.T) {
 	w.Expect(string(text)).To(ContainSubstring(`"error":"InvalidNonceException"`))
 	w.Expect(string(text)).NotTo(ContainSubstring(secretValue))
 	w.Expect(string(text)).NotTo(ContainSubstring(*j.Data.ArtifactCredentials.SecretAccessKey))
+}
+
+func TestJournalIsTheCallersOwn(t *testing.T) {
+	w := newWorld(t)
+	w.Expect(w.list()).To(Succeed())
+	before := string(w.emulator.Journal()[0].Request)
+	clear(w.emulator.Journal()[0].Request)
+	w.Expect(string(w.emulator.Journal()[0].Request)).To(Equal(before))
+}
+
+// TestLogHasALineForEachCall calls every service, with the faults that end a call
+// in another place of the code.
+func TestLogHasALineForEachCall(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(o *Options) {
+		o.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		o.EventQueue = "events"
+	})
+	queue := aws.String("http://host/111122223333/events")
+	for _, kind := range []FaultKind{"", ResetBefore, ServerError, ResetAfter} {
+		calls := map[string]func() error{
+			"ListPipelines": w.list,
+			"GetCallerIdentity": func() error {
+				_, err := w.sts.GetCallerIdentity(w.ctx, &sts.GetCallerIdentityInput{})
+				return err
+			},
+			"ReceiveMessage": func() error {
+				_, err := sqs.NewFromConfig(w.config).ReceiveMessage(w.ctx, &sqs.ReceiveMessageInput{QueueUrl: queue})
+				return err
+			},
+			"PutObject": func() error {
+				_, err := w.s3.PutObject(w.ctx, &s3.PutObjectInput{Bucket: aws.String("sources"), Key: aws.String("key"), Body: strings.NewReader("x")})
+				return err
+			},
+		}
+		for operation, call := range calls {
+			if kind != "" {
+				w.Expect(w.emulator.Inject(Fault{Operation: operation, Kind: kind})).To(Succeed())
+			}
+			w.Expect(call() == nil).To(Equal(kind == ""), "%s %s", operation, kind)
+		}
+	}
+	w.Expect(w.emulator.Close()).To(Succeed()) // which waits for the last lines
+	journal := w.emulator.Journal()
+	w.Expect(len(journal)).To(BeNumerically(">=", 16))
+	var logged, listed []string
+	for line := range strings.Lines(log.String()) {
+		var entry struct{ Level, Service, Operation, Error, Fault string }
+		w.Expect(json.Unmarshal([]byte(line), &entry)).To(Succeed())
+		w.Expect(entry.Level == "DEBUG").To(Equal(entry.Service == ServiceS3), line)
+		logged = append(logged, strings.Join([]string{entry.Service, entry.Operation, entry.Error, entry.Fault}, " "))
+	}
+	for _, call := range journal {
+		listed = append(listed, strings.Join([]string{call.Service, call.Operation, call.Error, string(call.Fault)}, " "))
+	}
+	w.Expect(logged).To(ConsistOf(listed))
+}
+
+func TestTheClockStaysAtItsEnd(t *testing.T) {
+	w := newWorld(t)
+	w.emulator.Advance(math.MaxInt64)
+	end := w.emulator.Now()
+	w.Expect(end.Sub(w.clock.Now())).To(Equal(time.Duration(math.MaxInt64)))
+	for _, by := range []time.Duration{math.MaxInt64, 1, -1, math.MinInt64} {
+		w.emulator.Advance(by)
+		w.Expect(w.emulator.Now()).To(Equal(end), by.String())
+	}
+	w.Expect(w.list()).To(Succeed())
 }
 
 func TestHealth(t *testing.T) {

@@ -21,7 +21,6 @@ func (e *Emulator) serveS3(w http.ResponseWriter, r *http.Request) {
 	told := &recordedResponse{ResponseWriter: w}
 	e.answerS3(told, r, who, refusal, fault)
 	e.record(ServiceS3, operation, who, path, told.code(), fault.Kind)
-	e.log.Debug("Call", "service", ServiceS3, "operation", operation, "path", r.URL.Path, "error", told.code(), "fault", fault.Kind)
 	if fault.Kind == ResetBefore || fault.Kind == ResetAfter {
 		reset(w)
 	}
@@ -41,7 +40,7 @@ func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, 
 		e.objects.Serve(w, r, who.grant)
 		return
 	}
-	delay(r.Context(), fault.Delay)
+	e.delay(r.Context(), fault.Delay)
 	switch fault.Kind {
 	case AccessDenied:
 		objects.WriteError(w, "AccessDenied", "Access Denied")

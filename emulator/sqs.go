@@ -77,7 +77,7 @@ func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action strin
 	fault := e.faults.take(action)
 	if fault.Kind == ResetBefore {
 		e.record(ServiceSQS, action, who, nil, "reset before the effect", fault.Kind)
-		delay(r.Context(), fault.Delay)
+		e.delay(r.Context(), fault.Delay)
 		reset(w)
 		return
 	}
@@ -94,7 +94,7 @@ func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action strin
 		problem = &engine.Error{Code: "InternalFailure", Message: "The answer was lost"}
 	}
 	e.recordSQS(action, who, request, problem, fault.Kind)
-	delay(r.Context(), fault.Delay)
+	e.delay(r.Context(), fault.Delay)
 	switch {
 	case fault.Kind == ResetAfter:
 		reset(w)

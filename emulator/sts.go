@@ -80,7 +80,7 @@ func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
 	fault := e.faults.take(action)
 	result, problem := e.callSTS(action, r, who, refusal, fault.Kind)
 	e.recordSTS(action, r, who, problem, fault.Kind)
-	delay(r.Context(), fault.Delay)
+	e.delay(r.Context(), fault.Delay)
 	switch {
 	case fault.Kind == ResetBefore || fault.Kind == ResetAfter: // no call has an effect
 		reset(w)

@@ -60,7 +60,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	fault := e.faults.take(name)
 	if fault.Kind == ResetBefore {
 		e.record(ServiceCodePipeline, name, who, e.shown(name, body), "reset before the effect", fault.Kind)
-		delay(r.Context(), fault.Delay)
+		e.delay(r.Context(), fault.Delay)
 		reset(w)
 		return
 	}
@@ -69,9 +69,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 		response, err = e.call(e.region(who.regionID()), name, body, fault)
 	}
 	e.record(ServiceCodePipeline, name, who, e.shown(name, body), outcomeOf(err), fault.Kind)
-	delay(r.Context(), fault.Delay)
-	// The code only: a message may quote a secret of the request.
-	e.log.Info("Call", "service", ServiceCodePipeline, "operation", name, "account", who.Account, "region", who.region, "error", outcomeOf(err), "fault", fault.Kind)
+	e.delay(r.Context(), fault.Delay)
 	switch {
 	case fault.Kind == ResetAfter:
 		reset(w)

@@ -25,7 +25,8 @@ const (
 	PhaseSucceeded Phase = "Succeeded"
 	// PhaseFailed: CodePipeline took the failure.
 	PhaseFailed Phase = "Failed"
-	// PhaseCancelled: CodePipeline no longer waited for the result.
+	// PhaseCancelled: the PipelineJob was deleted, or CodePipeline no longer waited for
+	// the result.
 	PhaseCancelled Phase = "Cancelled"
 	// PhaseDropped: the job was never ours: another worker claimed it, or it
 	// was no longer open.

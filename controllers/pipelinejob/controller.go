@@ -60,7 +60,7 @@ type Options struct {
 	AWS    *codepipeline.Clients
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
-	// JobOptions say how Jobs are made.
+	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string

@@ -39,7 +39,7 @@ import (
 // Options are what the operator needs beside a manager.
 type Options struct {
 	Clock clock.Clock
-	// Workload says how Jobs are made.
+	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
