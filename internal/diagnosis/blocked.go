@@ -252,6 +252,11 @@ func (e Evidence) podBlocker(pod corev1.Pod) *blocker {
 	if !scheduled(pod) {
 		return e.unscheduled(pod)
 	}
+	if failed := badEnd(pod); failed != nil && failed.State.Terminated.ExitCode == 0 {
+		// The kubelet starts nothing after it and does not end the pod either,
+		// because it goes by exit codes there: the Job would never end.
+		return &blocker{failure: explained(pod)}
+	}
 	var soonest *blocker
 	started := false
 	for i, status := range statusesOf(pod) {
@@ -261,10 +266,86 @@ func (e Evidence) podBlocker(pod corev1.Pod) *blocker {
 			soonest = held
 		}
 	}
-	if soonest != nil || started {
+	switch {
+	case soonest != nil:
 		return soonest
+	case started:
+		return e.idle(pod)
+	default:
+		return e.notStarted(pod)
 	}
-	return e.notStarted(pod)
+}
+
+// idle is the blocker of a pod that has started and in which no container runs, while
+// the next one is to start: nil if one runs, however quiet it is, or if a sidecar's
+// startup probe decides. A pull of an image shows in events alone, which live for an
+// hour: a longer one counts as idle.
+func (e Evidence) idle(pod corev1.Pod) *blocker {
+	next := nextContainer(pod)
+	if next == nil {
+		return nil
+	}
+	held := &blocker{since: lastChange(pod), grace: e.GracePeriods.Idle}
+	said := e.newestEvent("Pod/"+pod.Name, pulling, "Pulled", "Created", "Started", "Failed", "BackOff", "Killing")
+	if said != nil && !said.Last.Before(held.since) {
+		held.since = said.Last
+		if said.Reason == pulling {
+			return held // it is looked at again
+		}
+	}
+	if held.failure = explained(pod); held.failure == nil {
+		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, have the node looked at",
+			"node %s has not started %s for %s after the containers before it: in the pod %s no container runs, and its status tells no reason",
+			pod.Spec.NodeName, displayName(pod.Spec, next.Name), shortDuration(held.grace), pod.Name)
+	}
+	return held
+}
+
+// pulling is the reason of the kubelet's event when it begins to pull an image.
+const pulling = "Pulling"
+
+// nextContainer is the first container that waits to be started while none runs; nil
+// if one runs, or none waits. Sidecars don't count, unless one is about to start.
+func nextContainer(pod corev1.Pod) *corev1.ContainerStatus {
+	var next *corev1.ContainerStatus
+	for _, status := range statusesOf(pod) {
+		running := status.State.Running != nil
+		if isSidecar(pod.Spec, status.Name) {
+			if running && status.Started != nil && !*status.Started {
+				return nil
+			}
+			continue
+		}
+		if running {
+			return nil
+		}
+		if next == nil && status.State.Waiting != nil {
+			next = &status
+		}
+	}
+	return next
+}
+
+// lastChange is when the status of a pod changed last, as far as it tells. What
+// sidecars do while steps run is not counted: one may crash again and again.
+func lastChange(pod corev1.Pod) time.Time {
+	last := scheduledAt(pod)
+	for _, condition := range pod.Status.Conditions {
+		last = latest(last, condition.LastTransitionTime.Time)
+	}
+	sidecarsCount := !anyStepStarted(pod, statusesOf(pod))
+	for _, status := range statusesOf(pod) {
+		if isSidecar(pod.Spec, status.Name) && !sidecarsCount {
+			continue
+		}
+		if running := status.State.Running; running != nil {
+			last = latest(last, running.StartedAt.Time)
+		}
+		if ended := status.State.Terminated; ended != nil {
+			last = latest(last, ended.FinishedAt.Time)
+		}
+	}
+	return last
 }
 
 func scheduled(pod corev1.Pod) bool {

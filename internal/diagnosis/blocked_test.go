@@ -206,6 +206,41 @@ func TestBlocked(t *testing.T) {
 			grace: 10 * time.Minute, kind: unavailable, says: []string{"node node-a started none of the containers of the pod pod-1", "have the node looked at"},
 		},
 
+		// Pods in which nothing runs.
+		"the kubelet does not go on": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, scheduledOn("node-a", -time.Hour), endedAt("first", 0, age), waiting("unit", "PodInitializing")))
+			},
+			grace: 10 * time.Minute, kind: unavailable,
+			says: []string{`node node-a has not started step "unit" for 10m`, "pod-1", "no container runs", "Retry the action", "have the node looked at"},
+		},
+		"the kubelet does not go on after a sidecar": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, withSidecar(), running("db", age), waiting("unit", "PodInitializing")))
+			},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{`has not started step "unit"`},
+		},
+		"the kubelet does not go on while a sidecar crashes": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, withSidecar(), running("db", 0), endedAt("first", 0, age), waiting("unit", "PodInitializing")))
+			},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{`has not started step "unit"`},
+		},
+		"the kubelet does not go on after it pulled the image": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, endedAt("first", 0, -time.Hour), waiting("unit", "PodInitializing")),
+					Event{Object: "Pod/pod-1", Reason: "Pulling", Last: now.Add(age - time.Second)},
+					Event{Object: "Pod/pod-1", Reason: "Pulled", Last: now.Add(age)})
+			},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{`has not started step "unit"`},
+		},
+		"the kubelet does not end a pod whose step failed": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, endedAt("unit", 3, age), waiting(podcontract.ContainerReport, "PodInitializing")))
+			},
+			grace: 10 * time.Minute, kind: v1alpha1.FailureJobFailed, says: []string{`step "unit" failed: exit code 3`},
+		},
+
 		// No pod.
 		"pod security": noPodFor(time.Minute, denied,
 			`Error creating: pods "build-1-1-x7k2p" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false`,
@@ -331,6 +366,36 @@ func TestGivenUpAtOnce(t *testing.T) {
 	}
 }
 
+// TestOutOfMemoryWithExitCode0: the kubelet starts no container after such a step and
+// does not end the pod, so that the Job would never end.
+func TestOutOfMemoryWithExitCode0(t *testing.T) {
+	g := NewWithT(t)
+	e := evidence(jobWith(""), since(-time.Minute, limited("unit", "32Mi"), terminated("unit", 0, "OOMKilled", "0\n"), waiting(podcontract.ContainerReport, "PodInitializing")))
+	got := Observe(e)
+	g.Expect(got.Failure).NotTo(BeNil())
+	g.Expect(got.Failure.Type).To(Equal(v1alpha1.FailureJobFailed))
+	expectParts(g, got.Failure.Message, []string{`step "unit" failed: exit code 0 (OOMKilled)`, "its limit, 32Mi", "Raise its resources.limits.memory"})
+	g.Expect(NeedsEvents(e)).To(BeFalse(), "the pod tells all")
+
+	completed := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, terminated("unit", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.Result{}})))
+	g.Expect(Observe(completed).Failure).NotTo(BeNil(), "a kubelet that went on")
+	sidecar := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, withSidecar(), terminated("db", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.Result{}})))
+	g.Expect(Observe(sidecar).Result).NotTo(BeNil(), "a sidecar's end does not count")
+}
+
+// TestPullOfALargeImage: no status shows that an image is being pulled, but an event.
+func TestPullOfALargeImage(t *testing.T) {
+	g := NewWithT(t)
+	begun := -50 * time.Minute
+	e := evidence(jobMade(begun), since(begun, endedAt(podcontract.ContainerFetch, 0, begun), waiting("unit", "PodInitializing")),
+		Event{Object: "Pod/pod-1", Reason: "Pulled", Last: now.Add(begun)},
+		Event{Object: "Pod/pod-1", Reason: "Pulling", Last: now.Add(begun + time.Second)})
+	g.Expect(NeedsEvents(e)).To(BeTrue())
+	got := Observe(e)
+	g.Expect(got.Ended()).To(BeFalse())
+	g.Expect(got.Recheck).NotTo(BeZero(), "the kubelet may not go on after the pull")
+}
+
 // TestGoesOn has what looks like a blocker, but is none, however long it lasts.
 func TestGoesOn(t *testing.T) {
 	day := -24 * time.Hour
@@ -350,7 +415,9 @@ func TestGoesOn(t *testing.T) {
 
 	cases := map[string]Evidence{
 		"a step runs":                           evidence(jobMade(day), since(day, endedAt(podcontract.ContainerFetch, 0, day), running("unit", day))),
-		"a step's large image is being pulled":  evidence(jobMade(day), since(day, endedAt(podcontract.ContainerFetch, 0, day), waiting("unit", "PodInitializing"))),
+		"a quiet step runs behind a sidecar":    evidence(jobMade(day), since(day, withSidecar(), running("db", day), running("unit", day), waiting(podcontract.ContainerReport, "PodInitializing"))),
+		"a sidecar's startup probe decides":     evidence(jobMade(day), since(day, withSidecar(), notReady("db", day), waiting("unit", "PodInitializing"))),
+		"all containers have ended":             evidence(jobMade(day), since(day, endedAt("unit", 0, day), endedAt(podcontract.ContainerReport, 0, day))),
 		"a suspended Job":                       evidence(suspended, nil, refused),
 		"a Job that was resumed a moment ago":   evidence(resumed, nil, refused),
 		"a Job that is being deleted":           evidence(leaving, since(day, waiting("unit", "ImagePullBackOff"))),
@@ -362,7 +429,7 @@ func TestGoesOn(t *testing.T) {
 		"a sidecar crashes while steps run": evidence(jobMade(day), since(day, withSidecar(), endedAt(podcontract.ContainerFetch, 0, day),
 			crashing("db", 1, "Error", ""), running("unit", day))),
 		"a sidecar can't be pulled again while steps run": evidence(jobMade(day), since(day, withSidecar(),
-			waiting("db", "ImagePullBackOff"), endedAt("first", 0, day), waiting("unit", "PodInitializing"))),
+			waiting("db", "ImagePullBackOff"), endedAt("first", 0, day), running("unit", day))),
 		"a drained pod was replaced": evidence(jobMade(day), []corev1.Pod{
 			made(day, failedPhase, disruption(-time.Minute, "EvictionByEvictionAPI", ""), terminated("unit", 143, "Error", "")),
 			made(-time.Minute, named("pod-2"), scheduledOn("node-b", 0), running("unit", 0)),
@@ -485,6 +552,14 @@ func noPodFor(grace time.Duration, kind v1alpha1.FailureType, message string, sa
 			return evidence(jobMade(age), nil, said("Job/build-1-1", "FailedCreate", message))
 		},
 		grace: grace, kind: kind, says: says,
+	}
+}
+
+// notReady is a sidecar that runs and whose startup probe has not succeeded.
+func notReady(name string, age time.Duration) podChange {
+	return func(pod *corev1.Pod) {
+		running(name, age)(pod)
+		pod.Status.InitContainerStatuses[len(pod.Status.InitContainerStatuses)-1].Started = ptr.To(false)
 	}
 }
 

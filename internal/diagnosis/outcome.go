@@ -59,6 +59,9 @@ type GracePeriods struct {
 	// Admission: the API server refuses the pod. Policies are rolled out in
 	// steps, and a service account may be made a moment later.
 	Admission time.Duration
+	// Idle: no container runs in a pod that has started, its status does not
+	// change, and nothing tells what it waits for. The kubelet may be restarted.
+	Idle time.Duration
 }
 
 // DefaultGracePeriods are the grace periods of every run.
@@ -68,6 +71,7 @@ var DefaultGracePeriods = GracePeriods{
 	Start:     2 * time.Minute,
 	Node:      10 * time.Minute,
 	Admission: time.Minute,
+	Idle:      10 * time.Minute,
 }
 
 // Outcome is what became of a run. At most one of Result, Log and Failure is
@@ -178,12 +182,17 @@ func newestFirst(pods []corev1.Pod) []corev1.Pod {
 	return pods
 }
 
-// completed reads the result from the report container's termination message.
+// completed reads the result from the report container's termination message. A
+// kubelet may have started it after a step that ran out of memory and exited with 0:
+// that step has failed all the same.
 func completed(pods []corev1.Pod) Outcome {
 	for _, pod := range pods {
 		for _, status := range pod.Status.ContainerStatuses {
 			if status.Name != podcontract.ContainerReport || status.State.Terminated == nil || status.State.Terminated.ExitCode != 0 {
 				continue
+			}
+			if outOfMemoryStep(pod) != nil {
+				return Outcome{Failure: explained(pod)}
 			}
 			envelope, err := podcontract.ParseEnvelope(status.State.Terminated.Message)
 			switch {
