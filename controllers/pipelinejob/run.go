@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
@@ -111,6 +112,18 @@ func (r *Reconciler) jobStarted(ctx context.Context, job *v1alpha1.PipelineJob, 
 	}
 	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonJobStarted, "CreateJob", "Created Job "+run.Name)
 	return nil
+}
+
+// noteRunning records that the run works, or what it waits for. There is no event:
+// those of the Job and its pod say the same.
+func (r *Reconciler) noteRunning(ctx context.Context, job *v1alpha1.PipelineJob, outcome diagnosis.Outcome) error {
+	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+		if waiting := outcome.Waiting; waiting != nil {
+			setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, waiting.Reason, waiting.Message())
+			return
+		}
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "The pod of Job "+status.Run.JobName+" runs")
+	})
 }
 
 // stopRun deletes the Kubernetes Job and, with it, its pods.

@@ -32,6 +32,20 @@ const eventLife = time.Hour
 
 // going is the outcome of a run whose Job has not ended.
 func (e Evidence) going() Outcome {
+	outcome := e.held()
+	if outcome.Ended() {
+		return outcome
+	}
+	at := e.standing()
+	outcome.Working, outcome.Waiting = at.working, at.waiting
+	if at.look > 0 && (outcome.Recheck == 0 || at.look < outcome.Recheck) {
+		outcome.Recheck = at.look
+	}
+	return outcome
+}
+
+// held is the outcome of a run that may be held up by a blocker.
+func (e Evidence) held() Outcome {
 	held := e.blocker()
 	if held == nil {
 		return Outcome{}
@@ -144,7 +158,7 @@ func (e Evidence) notEnding(pod corev1.Pod) *blocker {
 // to end, or being deleted. The condition of a Job that was resumed a moment ago
 // changes only after the Job controller has seen it.
 func noPodExpected(job *batchv1.Job) bool {
-	if job.DeletionTimestamp != nil || (job.Spec.Suspend != nil && *job.Spec.Suspend) {
+	if job.DeletionTimestamp != nil || suspended(job) {
 		return true
 	}
 	for _, kind := range []batchv1.JobConditionType{batchv1.JobSuspended, batchv1.JobFailureTarget, batchv1.JobSuccessCriteriaMet} {
@@ -163,24 +177,39 @@ func terminal(pod corev1.Pod) bool {
 func (e Evidence) noPod() *blocker {
 	object := "Job/" + e.Job.Name
 	held := &blocker{since: e.podDue(), grace: e.GracePeriods.Admission, object: object, reasons: []string{"FailedCreate"}}
-	denied := e.newestEvent(object, "FailedCreate")
-	if denied == nil || denied.Last.Before(held.since) {
+	denied := e.denied()
+	if denied == nil {
 		return held
 	}
 	if created := e.newestEvent(object, "SuccessfulCreate"); created != nil {
-		if !denied.Last.After(created.Last) {
-			return held // it has passed
-		}
 		held.since = latest(held.since, created.Last)
 	}
-	message := strings.TrimPrefix(denied.Message, "(combined from similar events): ")
-	message = strings.TrimPrefix(message, "Error creating: ")
+	message := denialMessage(denied)
 	rule := denialOf(message)
 	if rule.waits {
 		held.grace = e.GracePeriods.Schedule
 	}
 	held.failure = fail(rule.kind, rule.wayOut, "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
 	return held
+}
+
+// denied is the event with which the API server refused the pod last: nil if it has
+// not, or if that has passed.
+func (e Evidence) denied() *Event {
+	object := "Job/" + e.Job.Name
+	denied := e.newestEvent(object, "FailedCreate")
+	if denied == nil || denied.Last.Before(e.podDue()) {
+		return nil
+	}
+	if created := e.newestEvent(object, "SuccessfulCreate"); created != nil && !denied.Last.After(created.Last) {
+		return nil
+	}
+	return denied
+}
+
+func denialMessage(denied *Event) string {
+	message := strings.TrimPrefix(denied.Message, "(combined from similar events): ")
+	return strings.TrimPrefix(message, "Error creating: ")
 }
 
 // podDue is since when the Job could have had a new pod.
@@ -216,9 +245,12 @@ type denial struct {
 	wayOut string
 }
 
+// exceededQuota is in the message of the API server when a quota is used up.
+const exceededQuota = "exceeded quota"
+
 // denials are tried in order: the later ones are the more general.
 var denials = []denial{
-	{[]string{"exceeded quota"}, v1alpha1.FailureSystemUnavailable, true,
+	{[]string{exceededQuota}, v1alpha1.FailureSystemUnavailable, true,
 		"Retry the action when others have ended, have the quota raised, or lower resources.requests and limits " + inTemplate},
 	{[]string{"failed quota"}, v1alpha1.FailureConfigurationError, false,
 		"Set the resources that the quota asks for on each step and sidecar " + inTemplate},
@@ -376,7 +408,7 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	}
 	condition := podCondition(pod, corev1.PodScheduled)
 	switch {
-	case len(pod.Spec.SchedulingGates) > 0 || (condition != nil && condition.Reason == corev1.PodReasonSchedulingGated):
+	case gated(pod):
 		return nil
 	case condition == nil:
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or have the scheduler looked at",
@@ -390,6 +422,18 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	return held
 }
 
+// gated reports whether a pod is behind scheduling gates.
+func gated(pod corev1.Pod) bool {
+	condition := podCondition(pod, corev1.PodScheduled)
+	return len(pod.Spec.SchedulingGates) > 0 || (condition != nil && condition.Reason == corev1.PodReasonSchedulingGated)
+}
+
+// startEvents are the reasons of events about a pod whose containers are to be started.
+var startEvents = []string{
+	"FailedMount", "FailedAttachVolume", "FailedMapVolume", "SuccessfulAttachVolume",
+	"FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources", pulling, "Pulled", "Failed",
+}
+
 // notStarted is the blocker of a pod whose node starts none of its
 // containers: its volumes, network or sandbox are not there, or the node is
 // not well.
@@ -398,8 +442,7 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	held := &blocker{since: scheduledAt(pod), grace: e.GracePeriods.Schedule, object: object}
 	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, shortDuration(held.grace))
 	lookAtNode := "Retry the action; if it happens again, have the node looked at"
-	said := e.newestEvent(object, "FailedMount", "FailedAttachVolume", "FailedMapVolume", "SuccessfulAttachVolume",
-		"FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources", "Pulling", "Pulled", "Failed")
+	said := e.newestEvent(object, startEvents...)
 	if said == nil {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
 		return held
@@ -427,21 +470,28 @@ func (e Evidence) waiting(pod corev1.Pod, i int) *blocker {
 		return nil
 	}
 	held := &blocker{since: dueAt(pod, all[:i]), object: "Pod/" + pod.Name, reasons: []string{"Failed", "BackOff", "InspectFailed"}}
+	if isImageFault(waits.Reason) {
+		held.grace, held.failure = e.GracePeriods.Image, imageFailure(pod, status)
+		return held
+	}
 	switch waits.Reason {
 	case "InvalidImageName", "ErrImageNeverPull":
 		held.failure = imageFailure(pod, status)
-	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError":
-		held.grace, held.failure = e.GracePeriods.Image, imageFailure(pod, status)
-	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", reasonStartError, reasonContainerCannotRun,
+	case "CreateContainerConfigError", v1alpha1.ReasonCreateContainerError, "RunContainerError", reasonStartError, reasonContainerCannotRun,
 		"PreStartHookError", "PostStartHookError":
 		held.grace, held.failure = e.GracePeriods.Start, startFailure(pod, status)
-	case "CrashLoopBackOff":
+	case v1alpha1.ReasonCrashLoopBackOff:
 		held.grace, held.failure = e.GracePeriods.Start, crashFailure(pod, status)
 	default:
 		return nil
 	}
 	return held
 }
+
+// imageFaults are the kubelet's reasons of a container whose image can't be used now.
+var imageFaults = []string{"ErrImagePull", v1alpha1.ReasonImagePullBackOff, "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError"}
+
+func isImageFault(reason string) bool { return slices.Contains(imageFaults, reason) }
 
 // anyStepStarted reports whether one of the containers that are no sidecars has
 // started.

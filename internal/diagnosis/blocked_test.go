@@ -333,7 +333,9 @@ func TestBlocked(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(Observe(c.at(-c.grace+time.Second))).To(Equal(Outcome{Recheck: time.Second}), "just before the grace period is over")
+			before := Observe(c.at(-c.grace + time.Second))
+			g.Expect(before.Ended()).To(BeFalse(), "just before the grace period is over")
+			g.Expect(before.Recheck).To(Equal(time.Second))
 			got := Observe(c.at(-c.grace))
 			g.Expect(got.Failure).NotTo(BeNil(), "after the grace period")
 			g.Expect(got.Failure.Type).To(Equal(c.kind), got.Failure.Message)
@@ -438,7 +440,8 @@ func TestGoesOn(t *testing.T) {
 	for name, e := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(Observe(e)).To(Equal(Outcome{}))
+			g.Expect(Observe(e).Ended()).To(BeFalse())
+			g.Expect(Observe(e).Recheck).To(BeZero())
 			g.Expect(NeedsEvents(e)).To(BeFalse())
 		})
 	}
@@ -457,8 +460,8 @@ func TestNoPodYet(t *testing.T) {
 		recheck time.Duration
 		needs   bool
 	}{
-		"a new Job":            {0, nil, nil, time.Minute, false},
-		"a Job of a while":     {-45 * time.Second, nil, nil, 15 * time.Second, false},
+		"a new Job":            {0, nil, nil, 5 * time.Second, false},
+		"a Job of a while":     {-45 * time.Second, nil, nil, 15 * time.Second, true},
 		"without any event":    {-time.Hour, nil, nil, time.Minute, true},
 		"events of other Jobs": {-time.Hour, nil, []Event{{Object: "Job/other", Reason: "FailedCreate", Last: now}}, time.Minute, true},
 		"a refusal that passed, and the pod is gone": {
@@ -468,18 +471,19 @@ func TestNoPodYet(t *testing.T) {
 		},
 		"a refusal from before the pod that failed": {
 			-time.Hour, []corev1.Pod{made(-40*time.Minute, failedPhase, endedAt("unit", 1, -20*time.Second))},
-			[]Event{refused(-50 * time.Minute)}, 40 * time.Second, false,
+			[]Event{refused(-50 * time.Minute)}, 20 * time.Second, true,
 		},
 		"a quota, of which the events tell": {
 			-5 * time.Minute, nil, []Event{{Object: "Job/build-1-1", Reason: "FailedCreate", Message: "exceeded quota", First: now.Add(-4 * time.Minute), Last: now, Count: 7}},
-			6 * time.Minute, true,
+			2 * time.Minute, true,
 		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			e := evidence(jobMade(c.age), c.pods, c.events...)
-			g.Expect(Observe(e)).To(Equal(Outcome{Recheck: c.recheck}))
+			g.Expect(Observe(e).Ended()).To(BeFalse())
+			g.Expect(Observe(e).Recheck).To(Equal(c.recheck))
 			g.Expect(NeedsEvents(e)).To(Equal(c.needs))
 		})
 	}
@@ -523,7 +527,8 @@ func TestSoonestBlockerCounts(t *testing.T) {
 	g := NewWithT(t)
 	e := evidence(jobWith(""), since(-time.Minute, withSidecar(), waiting("db", "CreateContainerError"), waiting("unit", "ErrImagePull")))
 	e.GracePeriods.Image = 90 * time.Second
-	g.Expect(Observe(e)).To(Equal(Outcome{Recheck: 30 * time.Second}))
+	g.Expect(Observe(e).Ended()).To(BeFalse())
+	g.Expect(Observe(e).Recheck).To(Equal(30 * time.Second))
 	e.Now = now.Add(30 * time.Second)
 	g.Expect(Observe(e).Failure.Message).To(ContainSubstring(`step "unit"`))
 }

@@ -83,6 +83,13 @@ type Outcome struct {
 	Log *LogResult
 	// Failure is why the run failed.
 	Failure *Failure
+	// Waiting is what a run that goes on waits for; nil while it works, and while
+	// nothing takes longer than usual.
+	Waiting *Waiting
+	// Working is set while a step or a wrapper container runs. While neither Waiting
+	// nor Working is set, the run is between two states, and what was said before is
+	// still the best that is known.
+	Working bool
 	// Recheck is when to look again although nothing has changed: when a grace
 	// period ends. Zero: wait for a change.
 	Recheck time.Duration
@@ -139,16 +146,18 @@ func observe(e Evidence) Outcome {
 }
 
 // NeedsEvents reports whether the Job and its pods alone don't explain what
-// became of the run, or since when it is held up, so that Observe wants the
-// events too. They are not read all the time: that is one more call for each
-// look at each run.
+// became of the run, what it waits for, or since when it is held up, so that Observe
+// wants the events too. They are not read all the time: that is one more call for
+// each look at each run.
 func NeedsEvents(e Evidence) bool {
 	e.Events, e.Pods = nil, newestFirst(e.Pods)
 	if end := endOf(e.Job); end != nil {
 		return end.Reason == batchv1.JobReasonDeadlineExceeded && !anyAtWork(e.Pods)
 	}
-	held := e.blocker()
-	return held != nil && held.grace > 0 && !e.Now.Before(held.since.Add(held.grace))
+	if held := e.blocker(); held != nil && !e.Now.Before(held.since.Add(held.grace)) {
+		return held.grace > 0 // else the run ends at once
+	}
+	return e.standing().events
 }
 
 // Finished reports whether a Job has ended, so that none of its pods works.
