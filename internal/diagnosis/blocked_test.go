@@ -136,7 +136,7 @@ func TestBlocked(t *testing.T) {
 		"a sidecar crashes before its steps could start": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, withSidecar(), endedAt(podcontract.ContainerFetch, 0, age),
-					crashing("db", 1, "Error", "no such user\n"), waiting("unit", "PodInitializing")))
+					crashing(1, "Error", "no such user\n"), waiting("unit", "PodInitializing")))
 			},
 			grace: 2 * time.Minute, kind: misset,
 			says: []string{`sidecar "db" crashes again and again (CrashLoopBackOff), the last time with exit code 1`, "correct the sidecar", "kubectl logs pod-1 -c db --previous", "\nno such user"},
@@ -144,7 +144,7 @@ func TestBlocked(t *testing.T) {
 		"a sidecar crashes between the steps": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, withSidecar(), endedAt("prepare", 0, age),
-					crashing("db", 137, "OOMKilled", ""), waiting("unit", "PodInitializing")))
+					crashing(137, "OOMKilled", ""), waiting("unit", "PodInitializing")))
 			},
 			grace: 2 * time.Minute, kind: misset, says: []string{`sidecar "db"`, "OOMKilled", "memory"},
 		},
@@ -429,7 +429,7 @@ func TestGoesOn(t *testing.T) {
 		"a pod behind gates, by its spec alone": evidence(jobMade(day), since(day, func(pod *corev1.Pod) { pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "g"}} })),
 		"a pod that is being drained":           evidence(jobMade(day), since(day, disruption(0, "EvictionByEvictionAPI", ""), waiting("unit", "ImagePullBackOff"))),
 		"a sidecar crashes while steps run": evidence(jobMade(day), since(day, withSidecar(), endedAt(podcontract.ContainerFetch, 0, day),
-			crashing("db", 1, "Error", ""), running("unit", day))),
+			crashing(1, "Error", ""), running("unit", day))),
 		"a sidecar can't be pulled again while steps run": evidence(jobMade(day), since(day, withSidecar(),
 			waiting("db", "ImagePullBackOff"), endedAt("first", 0, day), running("unit", day))),
 		"a drained pod was replaced": evidence(jobMade(day), []corev1.Pod{
@@ -568,9 +568,10 @@ func notReady(name string, age time.Duration) podChange {
 	}
 }
 
-func crashing(name string, code int32, reason, printed string) podChange {
+// crashing has the sidecar db crash.
+func crashing(code int32, reason, printed string) podChange {
 	return func(pod *corev1.Pod) {
-		waiting(name, "CrashLoopBackOff")(pod)
+		waiting("db", "CrashLoopBackOff")(pod)
 		status := &pod.Status.InitContainerStatuses[len(pod.Status.InitContainerStatuses)-1]
 		status.RestartCount = 4
 		status.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: printed}

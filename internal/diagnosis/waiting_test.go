@@ -65,7 +65,7 @@ func TestWaiting(t *testing.T) {
 			v1alpha1.ReasonCreateContainerError, []string{`step "unit" can't be started: CreateContainerConfigError: secret "npm" not found`}, 2 * time.Minute,
 		},
 		"a sidecar that crashes": {
-			evidence(jobMade(0), since(0, scheduledOn("node-a", 0), withSidecar(), crashing("db", 1, "Error", ""), waiting("unit", "PodInitializing"))),
+			evidence(jobMade(0), since(0, scheduledOn("node-a", 0), withSidecar(), crashing(1, "Error", ""), waiting("unit", "PodInitializing"))),
 			v1alpha1.ReasonCrashLoopBackOff, []string{`sidecar "db" crashes again and again`}, 2 * time.Minute,
 		},
 		"a container that is not created": {

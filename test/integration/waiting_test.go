@@ -28,10 +28,10 @@ func waits(name, reason, message string) corev1.ContainerStatus {
 	return corev1.ContainerStatus{Name: name, Image: "work:1", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}
 }
 
-// endedNow is the status of a container that has just ended.
-func endedNow(name string, code int32, reason string) corev1.ContainerStatus {
+// endedNow is the status of a container that has just ended, with exit code 0.
+func endedNow(name, reason string) corev1.ContainerStatus {
 	return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		ExitCode: code, Reason: reason, FinishedAt: metav1.Now(),
+		Reason: reason, FinishedAt: metav1.Now(),
 	}}}
 }
 
@@ -63,7 +63,7 @@ func (w *world) failsStopped(code string, message ...string) {
 func TestStepOutOfMemoryWithExitCode0(t *testing.T) {
 	w, _ := begin(t)
 	w.AddPod(w.RunningJob(1), corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
-		endedNow("work", 0, "OOMKilled"), waits(podcontract.ContainerReport, "PodInitializing", ""),
+		endedNow("work", "OOMKilled"), waits(podcontract.ContainerReport, "PodInitializing", ""),
 	}})
 	w.failsStopped("JobFailed", `step "work" failed: exit code 0 (OOMKilled)`)
 }
@@ -74,7 +74,7 @@ func TestPodInWhichNothingRuns(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
 	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
-		endedNow(podcontract.ContainerFetch, 0, "Completed"), waits("work", "PodInitializing", ""),
+		endedNow(podcontract.ContainerFetch, "Completed"), waits("work", "PodInitializing", ""),
 	}})
 	w.Clock.Step(diagnosis.DefaultGracePeriods.Idle + time.Second)
 	w.touch(job)
@@ -86,7 +86,7 @@ func TestQuietStepIsNotTouched(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
 	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
-		endedNow(podcontract.ContainerFetch, 0, "Completed"),
+		endedNow(podcontract.ContainerFetch, "Completed"),
 		{Name: "work", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}},
 	}})
 	w.Clock.Step(24 * time.Hour)
@@ -168,7 +168,7 @@ func TestWaitingIsShown(t *testing.T) {
 
 	pulls := func(reason, message string) {
 		w.endPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
-			endedNow(podcontract.ContainerFetch, 0, "Completed"), waits("work", reason, message),
+			endedNow(podcontract.ContainerFetch, "Completed"), waits("work", reason, message),
 		}})
 	}
 	pulls("ErrImagePull", "not found")
@@ -187,7 +187,7 @@ func TestWaitingIsShown(t *testing.T) {
 		Should(Succeed(), "the kubelet alternates between two reasons")
 
 	w.endPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
-		endedNow(podcontract.ContainerFetch, 0, "Completed"),
+		endedNow(podcontract.ContainerFetch, "Completed"),
 		{Name: "work", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}},
 	}})
 	w.isRunning(metav1.ConditionTrue, v1alpha1.ReasonJobStarted)
