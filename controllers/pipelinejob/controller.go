@@ -300,6 +300,8 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 		return r.renewSecret(ctx, s.job)
 	case stepCreateJob:
 		return r.createJob(ctx, s.job, action)
+	case stepNoteRunning:
+		return r.noteRunning(ctx, s.job, s.outcome)
 	case stepReadProgress:
 		return r.readProgress(ctx, s)
 	case stepReportProgress:

@@ -110,7 +110,23 @@ func TestDecide(t *testing.T) {
 		"a continuation is overdue":                   {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute)}, want: stepNoteOverdue},
 		"a continuation is overdue, and that is said": {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute), overdueSaid}, want: stepWait},
 	}
+	waiting := map[string]struct {
+		history []change
+		want    step
+		wait    time.Duration
+	}{
+		"an image can't be pulled":                      {history: []change{working, runsNow, pulls("ErrImagePull: no")}, want: stepNoteRunning},
+		"an image can't be pulled, and that is said":    {history: []change{working, pulls("ErrImagePull: no"), waitingSaid, pulls("Back-off"), recheck(time.Minute)}, want: stepWait, wait: time.Minute},
+		"it waits for something else":                   {history: []change{working, pulls("no"), waitingSaid, suspendedJob}, want: stepNoteRunning},
+		"it works after it waited":                      {history: []change{working, pulls("no"), waitingSaid, runsNow}, want: stepNoteRunning},
+		"it works, as was said":                         {history: []change{working, runsNow, runningSaid}, want: stepWait},
+		"between two states, what was said stays":       {history: []change{working, pulls("no"), waitingSaid, nothingKnown}, want: stepWait},
+		"it waits while the job of its progress is out": {history: []change{working, update(0), delivered, pulls("no")}, want: stepNoteRunning},
+		"it waits, then the run ends":                   {history: []change{working, pulls("no"), ended}, want: stepRecordResult},
+		"it waits, then it is deleted":                  {history: []change{working, pulls("no"), deleting}, want: stepCancel},
+	}
 	maps.Copy(cases, progress)
+	maps.Copy(cases, waiting)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -230,6 +246,29 @@ func updateBack(s *state) { s.job.Status.Protocol.Progress.ContinuationToken = "
 func tellingProgress(s *state) {
 	call := progressCall(s.job)
 	s.job.Status.Protocol.Call = &call
+}
+
+// pulls has the run wait for an image; detail is the kubelet's.
+func pulls(detail string) change {
+	return func(s *state) {
+		s.outcome = diagnosis.Outcome{Waiting: &diagnosis.Waiting{Reason: v1alpha1.ReasonImagePullBackOff, Subject: "the image can't be pulled", Detail: detail}}
+	}
+}
+
+func suspendedJob(s *state) {
+	s.outcome = diagnosis.Outcome{Waiting: &diagnosis.Waiting{Reason: v1alpha1.ReasonSuspended, Subject: "suspended"}}
+}
+
+func runsNow(s *state) { s.outcome = diagnosis.Outcome{Working: true} }
+
+func nothingKnown(s *state) { s.outcome = diagnosis.Outcome{} }
+
+func waitingSaid(s *state) {
+	setCondition(&s.job.Status, v1alpha1.ConditionRunning, metav1.ConditionFalse, s.outcome.Waiting.Reason, s.outcome.Waiting.Message())
+}
+
+func runningSaid(s *state) {
+	setCondition(&s.job.Status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "")
 }
 
 func recheck(in time.Duration) change { return func(s *state) { s.recheck = in } }

@@ -166,9 +166,11 @@ func (p *play) write(do func() error) error {
 }
 
 // restart has another operator take over.
-func (p *play) restart() {
-	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, p.cloud()...)
-	p.operator = New(Options{
+func (p *play) restart() { p.operator = p.newOperator(p.cloud()...) }
+
+func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
+	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, cloud...)
+	return New(Options{
 		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{},
 		Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"}, Wake: func(k8stypes.NamespacedName) {},
 		Executions: NewExecutions(clients, time.Minute, p.clock),

@@ -78,7 +78,7 @@ func (r *Reconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob
 		return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable,
 			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, tell those who run the cluster", ReadGrace, cause))
 	}
-	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRetrying,
 			Message:            limits.Cut("the result of the work can't be read: "+cause.Error(), limits.ConditionMessage),
@@ -89,7 +89,7 @@ func (r *Reconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob
 }
 
 func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
-	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(job, given)
 		if status.ExecutionDetails.PercentComplete == nil {
 			status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
@@ -107,7 +107,7 @@ func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJo
 
 // recordContinuation ends a run that asked, with a token, to be run again.
 func (r *Reconciler) recordContinuation(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
-	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(job, given)
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete) // of a log that could not be read at first
 		status.ContinuationToken = given.ContinuationToken
@@ -176,7 +176,7 @@ func (r *Reconciler) recordFailure(ctx context.Context, job *v1alpha1.PipelineJo
 // recordEnd writes a failure, which is final, to the status.
 func (r *Reconciler) recordEnd(ctx context.Context, job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) error {
 	failure.Message = limits.Cut(failure.Message, limits.FailureMessage) // the status shows what is sent
-	err := r.writeStatus(ctx, job, true, func(*v1alpha1.PipelineJobStatus) { r.endInFailure(job, reason, failure) })
+	err := r.writeStatus(ctx, job, func(*v1alpha1.PipelineJobStatus) { r.endInFailure(job, reason, failure) })
 	if err != nil {
 		return err
 	}

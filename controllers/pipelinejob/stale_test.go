@@ -44,14 +44,14 @@ func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus)) *v1alpha1.Pip
 	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work", "us-east-1"
 	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "00000000-0000-0000-0000-000000000001", Nonce: "1"}
 	w.Expect(w.Kube.Create(w.Ctx, job)).To(Succeed())
-	w.Expect(w.reconciler().writeStatus(w.Ctx, job, true, change)).To(Succeed())
+	w.Expect(w.reconciler().writeStatus(w.Ctx, job, change)).To(Succeed())
 	return job
 }
 
 // passOn makes a reading stale: the status is written again behind its back.
 func (w *world) passOn(reading *v1alpha1.PipelineJob) {
 	newest := reading.DeepCopy()
-	w.Expect(w.reconciler().writeStatus(w.Ctx, newest, true, func(status *v1alpha1.PipelineJobStatus) {
+	w.Expect(w.reconciler().writeStatus(w.Ctx, newest, func(status *v1alpha1.PipelineJobStatus) {
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, v1alpha1.ReasonRetrying, "written meanwhile")
 	})).To(Succeed())
 }
@@ -127,7 +127,7 @@ func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 			return r.drop(ctx, job, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
 		},
 		"no longer open": func(r *Reconciler, ctx context.Context, job *v1alpha1.PipelineJob) error {
-			return r.unreported(ctx, job, true, v1alpha1.ReasonJobNoLongerOpen, "the execution was stopped")
+			return r.unreported(ctx, job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, "the execution was stopped")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -239,19 +239,19 @@ func TestAFailingStepBacksOff(t *testing.T) {
 		return reported
 	}
 	w.Await(func(g Gomega) { retrying(g) })
-	w.touch(50)
+	w.annotate(50)
 	w.Expect(w.putCalls()).To(HaveLen(1), "the clock stands still")
 	w.Clock.Step(time.Second)
 	w.Await(func(g Gomega) {
-		w.touch(1)
+		w.annotate(1)
 		g.Expect(w.putCalls()).To(HaveLen(2))
 	})
-	w.touch(50)
+	w.annotate(50)
 	w.Expect(w.putCalls()).To(HaveLen(2))
 }
 
-// touch changes the one PipelineJob so many times, each of which has it reconciled.
-func (w *world) touch(times int) {
+// annotate changes the one PipelineJob so many times, each of which has it reconciled.
+func (w *world) annotate(times int) {
 	w.T.Helper()
 	for n := range times {
 		job := w.PipelineJob(w)
