@@ -59,7 +59,7 @@ func (s *suite) checkArtifacts(pipeline string) {
 	for _, entry := range archive.File {
 		names = append(names, entry.Name)
 	}
-	s.Expect(names).To(ContainElements("SHA256SUMS", "controllers/setup.go"))
+	s.Expect(names).To(ContainElements("SHA256SUMS", "controllers/pipelinejob/decide.go"))
 }
 
 func TestStepThatFails(t *testing.T) {
