@@ -21,7 +21,7 @@ const operationAcknowledge = "AcknowledgeJob"
 func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
-		return err
+		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, err)
 	}
 	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: job.Spec.CodePipelineJob.Nonce})
 	if err != nil {

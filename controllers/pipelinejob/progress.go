@@ -103,7 +103,7 @@ func progressCall(job *v1alpha1.PipelineJob) v1alpha1.Call {
 func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
-		return err
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, err)
 	}
 	earlier, err := r.recordCall(ctx, job, progressCall(job))
 	if err != nil {

@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -246,11 +247,11 @@ func (p *play) names() (names []string) {
 	return names
 }
 
-// step is one reconciliation; its error means that it comes again.
+// step is one reconciliation; its error means that it comes again, a minute later.
 func (p *play) step(name string) {
 	_, err := p.operator.Reconcile(p.ctx, ctrl.Request{NamespacedName: k8stypes.NamespacedName{Namespace: "team", Name: name}})
 	if err != nil {
-		p.clock.Step(retryLast) // the backoff
+		p.clock.Step(lastRetry)
 	}
 }
 
@@ -292,6 +293,7 @@ func (p *play) end(job *batchv1.Job, message string) {
 		pod.Status = corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{harness.Terminated(podcontract.ContainerReport, 0, message)}}
 	}
 	p.failing = ""
+	p.Expect(controllerutil.SetControllerReference(job, pod, p.kube.Scheme())).To(Succeed())
 	status := pod.Status
 	p.Expect(p.kube.Create(p.ctx, pod)).To(Succeed())
 	pod.Status = status

@@ -28,7 +28,7 @@ const (
 func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
-		return err
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, err)
 	}
 	operation := operationSuccess
 	if job.Status.FailureDetails != nil {

@@ -91,9 +91,8 @@ func (r *Reconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob
 func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
 	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(job, given)
-		if status.ExecutionDetails.PercentComplete == nil {
-			status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
-		}
+		// Whatever a step said last of its progress: what has succeeded is done.
+		status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
 		status.OutputVariables = given.OutputVariables
 		status.FinishedAt = status.Run.FinishedAt
 		setEnd(status, v1alpha1.ConditionComplete, v1alpha1.ReasonSucceeded, status.ExecutionDetails.Summary)

@@ -5,60 +5,66 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 )
 
-// Retries of a step that failed: from a second to a minute, without end. An action stays
-// open in CodePipeline for about 24 hours.
+// Waits after a step that failed: from a second to a minute, without end. An action
+// stays open in CodePipeline for about 24 hours.
 const (
-	retryFirst = time.Second
-	retryLast  = time.Minute
+	firstRetry = time.Second
+	lastRetry  = time.Minute
 )
 
-// retries holds back steps that failed until their backoff is over. The controller's
-// queue alone does not: each try changes the status, and that brings the object back at
-// once.
+// attempt is a step for a version of the spec. Another step, or a change of the spec,
+// such as a new nonce or the deletion, does not wait for the retry of an earlier one.
+type attempt struct {
+	step       step
+	generation int64
+}
+
+// retries remembers which steps failed, and when each may be tried again. The rate
+// limit of the work queue does not do that: to record a failure is a change of the
+// object, which has it reconciled at once.
 type retries struct {
-	mu      sync.Mutex
-	limiter workqueue.TypedRateLimiter[types.NamespacedName]
-	failed  map[types.NamespacedName]failedStep
+	mu     sync.Mutex
+	failed map[types.NamespacedName]failedAttempt
 }
 
-type failedStep struct {
-	step  step
-	until time.Time
+type failedAttempt struct {
+	attempt
+	times int
+	again time.Time
 }
 
-func newRetries() *retries {
-	return &retries{
-		limiter: workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](retryFirst, retryLast),
-		failed:  map[types.NamespacedName]failedStep{},
-	}
-}
-
-// wait returns how long a step is to wait because it has failed before. Another step of
-// the same PipelineJob need not.
-func (r *retries) wait(job types.NamespacedName, next step, now time.Time) time.Duration {
+// wait is how long it is until an attempt may be made.
+func (r *retries) wait(job types.NamespacedName, a attempt, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	failed, ok := r.failed[job]
-	if !ok || failed.step != next {
+	known, ok := r.failed[job]
+	if !ok || known.attempt != a {
 		return 0
 	}
-	return max(0, failed.until.Sub(now))
+	return max(0, known.again.Sub(now))
 }
 
-// fail notes that a step has failed.
-func (r *retries) fail(job types.NamespacedName, of step, now time.Time) {
+// fail remembers that an attempt failed.
+func (r *retries) fail(job types.NamespacedName, a attempt, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.failed[job] = failedStep{of, now.Add(r.limiter.When(job))}
+	if r.failed == nil {
+		r.failed = map[types.NamespacedName]failedAttempt{}
+	}
+	known := r.failed[job]
+	if known.attempt != a {
+		known = failedAttempt{attempt: a}
+	}
+	known.again = now.Add(min(firstRetry<<min(known.times, 10), lastRetry))
+	known.times++
+	r.failed[job] = known
 }
 
-// forget drops what is known of a PipelineJob: a step succeeded, or the object is gone.
+// forget is for a step that succeeded, and for a job that is gone.
 func (r *retries) forget(job types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limiter.Forget(job)
 	delete(r.failed, job)
 }

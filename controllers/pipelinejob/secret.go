@@ -30,7 +30,7 @@ const slowCall = 5 * time.Second
 func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
-		return err
+		return r.detailsFailed(ctx, job, err)
 	}
 	// A stale reading may want what has just been written.
 	if err := staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {

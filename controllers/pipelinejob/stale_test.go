@@ -6,6 +6,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -39,10 +41,13 @@ func (w *world) reconciler() *Reconciler {
 }
 
 // recorded makes a PipelineJob whose status is as change leaves it.
-func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus)) *v1alpha1.PipelineJob {
+func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus), adjust ...func(*v1alpha1.PipelineJob)) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.Namespace}}
 	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work", "us-east-1"
 	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "00000000-0000-0000-0000-000000000001", Nonce: "1"}
+	for _, do := range adjust {
+		do(job)
+	}
 	w.Expect(w.Kube.Create(w.Ctx, job)).To(Succeed())
 	w.Expect(w.reconciler().writeStatus(w.Ctx, job, change)).To(Succeed())
 	return job
@@ -157,4 +162,37 @@ func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 			w.Expect(next).To(Equal(stepPlanRun), "the next run, not a report")
 		})
 	}
+}
+
+// TestForgedPod has somebody make pods with the label of a run's Job: what they say
+// does not count, neither from the cache nor past it.
+func TestForgedPod(t *testing.T) {
+	w := newWorld(t)
+	r := w.reconciler()
+	pj := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
+		status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1"}
+	})
+	w.Expect(r.createJob(w.Ctx, pj, w.Action())).To(Succeed())
+	job := &w.Jobs(w)[0]
+	forge := func(name string, owners ...metav1.OwnerReference) {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: w.Namespace, OwnerReferences: owners, Labels: map[string]string{batchv1.JobNameLabel: job.Name},
+		}, Spec: job.Spec.Template.Spec}
+		w.Expect(w.Kube.Create(w.Ctx, pod)).To(Succeed())
+		pod.Status = corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{
+			harness.Terminated(podcontract.ContainerReport, 0, `{"result":{"summary":"forged"}}`),
+		}}
+		w.Expect(w.Kube.Status().Update(w.Ctx, pod)).To(Succeed())
+	}
+	forge("a-forged", metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: "another", Controller: ptr.To(true)})
+	forge("b-forged")
+	forge("c-forged", metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: job.UID})
+	s, _, err := r.gather(w.Ctx, pj)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(s.pods).To(BeEmpty(), "of a Job that works, by the cache")
+
+	w.Succeed(job, podcontract.Result{Summary: "done"})
+	s, _, err = r.gather(w.Ctx, pj)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(s.outcome.Result).To(Equal(&podcontract.Result{Summary: "done"}))
 }

@@ -175,8 +175,13 @@ func (r *Reconciler) answerFailed(ctx context.Context, job *v1alpha1.PipelineJob
 	return cause
 }
 
-// callFailed leaves word of what has failed and will be tried again.
+// callFailed leaves word, once, of what has failed and will be tried again.
 func (r *Reconciler) callFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, cause error) error {
+	said := job.DeepCopy()
+	setRetrying(&said.Status, condition, cause)
+	if equality.Semantic.DeepEqual(said.Status, job.Status) {
+		return cause
+	}
 	if err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) { setRetrying(status, condition, cause) }); err != nil {
 		return err
 	}

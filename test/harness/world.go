@@ -32,6 +32,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -289,6 +290,7 @@ func (w *World) AddPod(job *batchv1.Job, status corev1.PodStatus) {
 		ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Namespace: job.Namespace, Labels: map[string]string{batchv1.JobNameLabel: job.Name}},
 		Spec:       job.Spec.Template.Spec,
 	}
+	w.Expect(controllerutil.SetControllerReference(job, pod, w.Kube.Scheme())).To(Succeed())
 	for key, value := range job.Spec.Template.Labels {
 		pod.Labels[key] = value
 	}

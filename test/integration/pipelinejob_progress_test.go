@@ -96,6 +96,18 @@ func TestProgressOfARunThatGoesOn(t *testing.T) {
 	w.Expect(w.Calls("AcknowledgeJob")).To(Equal(2))
 }
 
+// TestSuccessIsComplete has a step leave a percentage of 90 behind.
+func TestSuccessIsComplete(t *testing.T) {
+	w, _ := begin(t)
+	w.Succeed(w.RunningJob(1), podcontract.Result{PercentComplete: ptr.To[int32](90)})
+	w.Await(func(g Gomega) {
+		state := w.WorkState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusSucceeded))
+		g.Expect(aws.ToInt32(state.PercentComplete)).To(BeEquivalentTo(100))
+		g.Expect(w.PipelineJob(g).Status.ExecutionDetails.PercentComplete).To(HaveValue(BeEquivalentTo(100)))
+	})
+}
+
 // TestResultThatIsReadyBeforeTheContinuedJob ends a run while the job that is to
 // take it over has not come back.
 func TestResultThatIsReadyBeforeTheContinuedJob(t *testing.T) {
