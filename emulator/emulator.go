@@ -69,7 +69,8 @@ type Options struct {
 	// job that carries the token. Default: 5 seconds. (Use a nanosecond for none.)
 	ContinuationDelay time.Duration
 	// RedispatchAfter is the time after which a job that was polled, but not
-	// acknowledged, is handed out again. Default: 1 minute.
+	// acknowledged, is handed out again: see also RedispatchAtOnce and
+	// RedispatchNever. Default: 1 minute.
 	RedispatchAfter time.Duration
 	// ActionTimeout is the time after which a custom action fails. Default: 24
 	// hours.
@@ -93,9 +94,19 @@ type Options struct {
 	// state change of an action execution, in the account and region where it
 	// happens. Default: no queue does.
 	EventQueue string
+	// Faults are faults to begin with, as Emulator.Inject adds them.
+	Faults []Fault
 	// Seed seeds the random numbers of faults that have a Probability.
 	Seed uint64
 }
+
+// Values of Options.RedispatchAfter.
+const (
+	// RedispatchAtOnce hands a job out with each poll until it is acknowledged.
+	RedispatchAtOnce time.Duration = -1
+	// RedispatchNever hands a job out once.
+	RedispatchNever time.Duration = 1<<63 - 1
+)
 
 // Clock tells the time. Those of k8s.io/utils/clock implement it.
 type Clock interface{ Now() time.Time }
@@ -111,8 +122,8 @@ type Credential struct {
 // accounts and regions. It is safe for concurrent use.
 //
 // A Server or an httptest.Server serves it; tests may also call it without a network.
-// The faults ResetBefore and ResetAfter close the connection of HTTP/1; where there is
-// none, ServeHTTP panics with http.ErrAbortHandler.
+// The faults that break a connection, or never answer, take over the connection of
+// HTTP/1; where there is none, ServeHTTP panics with http.ErrAbortHandler.
 type Emulator struct {
 	options Options
 	log     *slog.Logger
@@ -124,6 +135,8 @@ type Emulator struct {
 	control http.Handler
 	journal journal
 	faults  faults
+	// closing is closed when the server closes.
+	closing chan struct{}
 
 	mu      sync.Mutex
 	regions map[regionID]*region
@@ -145,7 +158,7 @@ func New(options Options) (*Emulator, error) {
 	e := &Emulator{
 		options: o, log: o.Logger, clock: ahead, model: shapes,
 		objects: objects.New(), queues: queues.New(ahead), keys: &identity.Keys{},
-		faults: newFaults(o.Seed), regions: map[regionID]*region{},
+		faults: newFaults(o.Seed), closing: make(chan struct{}), regions: map[regionID]*region{},
 	}
 	e.control = e.controlHandler()
 	if o.EventQueue != "" {
@@ -157,6 +170,11 @@ func New(options Options) (*Emulator, error) {
 	for _, bucket := range o.Buckets {
 		if err := e.objects.CreateBucket(bucket); err != nil {
 			return nil, fmt.Errorf("create bucket %s: %w", bucket, err)
+		}
+	}
+	for _, fault := range o.Faults {
+		if err := e.Inject(fault); err != nil {
+			return nil, fmt.Errorf("fault of %s: %w", fault.Operation, err)
 		}
 	}
 	return e, nil
@@ -186,6 +204,9 @@ var (
 func (o Options) check() error {
 	if !regionPattern.MatchString(o.Region) {
 		return fmt.Errorf("the region %q must be like us-east-1", o.Region)
+	}
+	if o.RedispatchAfter < 0 && o.RedispatchAfter != RedispatchAtOnce {
+		return fmt.Errorf("the time to re-dispatch must not be negative: %s", o.RedispatchAfter)
 	}
 	if o.EventQueue != "" && !queueName.MatchString(o.EventQueue) {
 		return fmt.Errorf("the event queue %q must have 1 to 80 letters, digits, hyphens and underscores", o.EventQueue)

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
@@ -27,6 +30,8 @@ configured; each account and region has its own pipelines. It is controlled by:
   POST   /_emulator/faults  {"operation": "AcknowledgeJob", "kind": "ResetAfter", "times": 2}
                             {"operation": "*", "kind": "Throttle", "probability": 0.1}
                             {"operation": "PutObject", "kind": "Latency", "delay": "2s"}
+                            {"operation": "*", "kind": "BlackHole", "accountId": "444455556666", "region": "eu-west-1", "probability": 1}
+                            {"operation": "PollForJobs", "kind": "ProxyError", "status": 407}
   GET    /_emulator/faults  those still to happen (DELETE clears)
   POST   /_emulator/clock   {"advance": "15m"}
 
@@ -86,7 +91,10 @@ func callerFlags(flags *flag.FlagSet, o *emulator.Options) {
 
 func serviceFlags(flags *flag.FlagSet, o *emulator.Options) {
 	flags.DurationVar(&o.ContinuationDelay, "continuation-delay", 0, "From a continuation token to the job that carries it on (default 5s).")
-	flags.DurationVar(&o.RedispatchAfter, "redispatch-after", 0, "When a job that nobody acknowledged is handed out again (default 1m).")
+	flags.Func("redispatch-after", "When a job that nobody acknowledged is handed out again: a `duration`, at-once or never (default 1m).", func(text string) (err error) {
+		o.RedispatchAfter, err = redispatchAfter(text)
+		return err
+	})
 	flags.DurationVar(&o.ActionTimeout, "action-timeout", 0, "How long a custom action may take (default 24h).")
 	flags.DurationVar(&o.CredentialsTTL, "credentials-ttl", 0, "How long a job's artifact credentials are good (default 15m).")
 	flags.DurationVar(&o.JobRetention, "job-retention", 0, "How long a job that has ended is still known by its ID (default 1h).")
@@ -94,7 +102,30 @@ func serviceFlags(flags *flag.FlagSet, o *emulator.Options) {
 	flags.IntVar(&o.MaxConcurrentExecutions, "max-concurrent-executions", 0, "How many executions of a QUEUED or PARALLEL pipeline may be under way (default 50).")
 	flags.BoolVar(&o.CreateOnly, "create-only", false, "CreatePipeline starts no execution; the service starts one.")
 	flags.StringVar(&o.EventQueue, "event-queue", "", "`Name` of an SQS queue, in each account and region, that gets the events of action executions there (default: none).")
+	flags.Func("fault", "Fault to begin with, in the `JSON` of POST /_emulator/faults; may be repeated.", func(text string) error {
+		var fault emulator.Fault
+		if err := json.Unmarshal([]byte(text), &fault); err != nil {
+			return err
+		}
+		o.Faults = append(o.Faults, fault)
+		return nil
+	})
 	flags.Uint64Var(&o.Seed, "seed", 0, "Seed of the faults that happen by probability.")
+}
+
+// redispatchAfter reads the value of --redispatch-after.
+func redispatchAfter(text string) (time.Duration, error) {
+	switch text {
+	case "at-once":
+		return emulator.RedispatchAtOnce, nil
+	case "never":
+		return emulator.RedispatchNever, nil
+	}
+	after, err := time.ParseDuration(text)
+	if err != nil || after < 0 {
+		return 0, errors.New("must be a duration such as 30s, at-once or never")
+	}
+	return after, nil
 }
 
 // readCredentials reads keys from a file: not from an argument, which all can see.

@@ -87,8 +87,12 @@ func (e *Engine) handOut(q *queue, count int) []JobResponse {
 	}
 	again := func(j *job) time.Time { return j.dispatched.Add(e.options.RedispatchAfter) }
 	handed := []JobResponse{}
-	for len(handed) < count {
-		j := due(q.dispatched, again)
+	// Whatever the time to re-dispatch, one poll hands a job out once.
+	for before := q.dispatched.Len(); len(handed) < count; before-- {
+		var j *job
+		if before > 0 {
+			j = due(q.dispatched, again)
+		}
 		if j == nil {
 			j = due(q.ready, availableAt)
 		}
