@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -39,6 +40,17 @@ const fieldOwner = "pipelinejob-operator"
 // recorded; each external effect is preceded by a write that fails when the
 // reading was stale, and followed by one that records it.
 type Reconciler struct {
+	Options
+
+	reads   reads
+	retries *retries
+}
+
+// New returns a Reconciler.
+func New(o Options) *Reconciler { return &Reconciler{Options: o, retries: newRetries()} }
+
+// Options are what a Reconciler needs.
+type Options struct {
 	client.Client
 	// Live reads past the cache.
 	Live client.Reader
@@ -48,7 +60,7 @@ type Reconciler struct {
 	AWS    *codepipeline.Clients
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
-	// Workload says how Jobs are made.
+	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
@@ -59,8 +71,6 @@ type Reconciler struct {
 	Wake func(action types.NamespacedName)
 	// Executions tells which jobs CodePipeline no longer waits for.
 	Executions *Executions
-
-	reads reads
 }
 
 // conflictRetry is the wait after a write that met a newer version of the object:
@@ -102,6 +112,7 @@ func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var job v1alpha1.PipelineJob
 	if err := r.Get(ctx, req.NamespacedName, &job); err != nil {
+		r.retries.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	log := logf.FromContext(ctx).WithValues("pipelineJob", req.NamespacedName, "jobID", job.Spec.CodePipelineJob.ID,
@@ -116,13 +127,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if next == stepWait {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
+	if wait := r.retries.wait(req.NamespacedName, next, s.now); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
 	log.V(1).Info("Next step", "step", next)
 	err = r.take(ctx, next, s, action)
 	if next == stepReadProgress && err == nil {
 		return ctrl.Result{RequeueAfter: s.progressEvery}, nil // there may have been no news
 	}
-	if apierrors.IsConflict(err) {
+	switch {
+	case err == nil:
+		r.retries.forget(req.NamespacedName)
+	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale
+	default:
+		r.retries.fail(req.NamespacedName, next, s.now)
 	}
 	return ctrl.Result{}, err
 }
@@ -281,6 +300,8 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 		return r.renewSecret(ctx, s.job)
 	case stepCreateJob:
 		return r.createJob(ctx, s.job, action)
+	case stepNoteRunning:
+		return r.noteRunning(ctx, s.job, s.outcome)
 	case stepReadProgress:
 		return r.readProgress(ctx, s)
 	case stepReportProgress:
@@ -292,8 +313,7 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepRecordResult:
 		return r.recordResult(ctx, s.job, s.outcome)
 	case stepRecordLost:
-		return r.recordFailure(ctx, s.job, v1alpha1.FailureSystemUnavailable,
-			fmt.Sprintf("the Kubernetes Job %s was deleted while it worked", s.job.Status.Run.JobName))
+		return r.recordFailure(ctx, s.job, v1alpha1.FailureSystemUnavailable, lost(s.job))
 	case stepCancel:
 		return r.cancel(ctx, s.job)
 	case stepStopRun:
@@ -309,6 +329,15 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	default:
 		return fmt.Errorf("step %s is not known", next)
 	}
+}
+
+// lost says what is known of a run whose Kubernetes Job is gone.
+func lost(job *v1alpha1.PipelineJob) string {
+	when := "while it worked"
+	if meta.IsStatusConditionFalse(job.Status.Conditions, v1alpha1.ConditionComplete) { // Retrying
+		when = "before its result could be read"
+	}
+	return fmt.Sprintf("the Kubernetes Job %s was deleted %s", job.Status.Run.JobName, when)
 }
 
 // codePipeline is the client for a job's account and region.

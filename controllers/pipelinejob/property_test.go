@@ -166,13 +166,15 @@ func (p *play) write(do func() error) error {
 }
 
 // restart has another operator take over.
-func (p *play) restart() {
-	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, p.cloud()...)
-	p.operator = &Reconciler{
+func (p *play) restart() { p.operator = p.newOperator(p.cloud()...) }
+
+func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
+	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, cloud...)
+	return New(Options{
 		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{},
 		Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"}, Wake: func(k8stypes.NamespacedName) {},
 		Executions: NewExecutions(clients, time.Minute, p.clock),
-	}
+	})
 }
 
 // noEvents keeps no event.
@@ -246,7 +248,10 @@ func (p *play) names() (names []string) {
 
 // step is one reconciliation; its error means that it comes again.
 func (p *play) step(name string) {
-	_, _ = p.operator.Reconcile(p.ctx, ctrl.Request{NamespacedName: k8stypes.NamespacedName{Namespace: "team", Name: name}})
+	_, err := p.operator.Reconcile(p.ctx, ctrl.Request{NamespacedName: k8stypes.NamespacedName{Namespace: "team", Name: name}})
+	if err != nil {
+		p.clock.Step(retryLast) // the backoff
+	}
 }
 
 func (p *play) fault(t *rapid.T) {

@@ -3,10 +3,12 @@ package pipelinejob
 import (
 	"context"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -29,11 +31,11 @@ func newWorld(t *testing.T) *world { return &world{harness.New(t)} }
 // reconciler is one whose steps a test takes by itself, with readings of its
 // own choice.
 func (w *world) reconciler() *Reconciler {
-	return &Reconciler{
+	return New(Options{
 		Client: w.Kube, Live: w.Kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, w.Cloud()...), Clock: clock.RealClock{},
 		Events: events.NewFakeRecorder(100), JobOptions: jobspec.Options{RunnerImage: "operator:test"},
 		Wake: func(types.NamespacedName) {},
-	}
+	})
 }
 
 // recorded makes a PipelineJob whose status is as change leaves it.
@@ -42,14 +44,14 @@ func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus)) *v1alpha1.Pip
 	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work", "us-east-1"
 	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "00000000-0000-0000-0000-000000000001", Nonce: "1"}
 	w.Expect(w.Kube.Create(w.Ctx, job)).To(Succeed())
-	w.Expect(w.reconciler().writeStatus(w.Ctx, job, true, change)).To(Succeed())
+	w.Expect(w.reconciler().writeStatus(w.Ctx, job, change)).To(Succeed())
 	return job
 }
 
 // passOn makes a reading stale: the status is written again behind its back.
 func (w *world) passOn(reading *v1alpha1.PipelineJob) {
 	newest := reading.DeepCopy()
-	w.Expect(w.reconciler().writeStatus(w.Ctx, newest, true, func(status *v1alpha1.PipelineJobStatus) {
+	w.Expect(w.reconciler().writeStatus(w.Ctx, newest, func(status *v1alpha1.PipelineJobStatus) {
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, v1alpha1.ReasonRetrying, "written meanwhile")
 	})).To(Succeed())
 }
@@ -114,4 +116,45 @@ func TestEndIsSeenBeforeThePods(t *testing.T) {
 	s, _, err := r.gather(w.Ctx, pj)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(s.outcome.Result).To(Equal(&podcontract.Result{Summary: "done"}))
+}
+
+// TestAJobThatIsHandedOutAgainGoesOn: a claim can be lost because CodePipeline handed the
+// job out once more meanwhile, with another nonce. The PipelineJob is cancelled then, and
+// goes on when the new nonce is claimed.
+func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
+	for name, cancel := range map[string]func(*Reconciler, context.Context, *v1alpha1.PipelineJob) error{
+		"claimed elsewhere": func(r *Reconciler, ctx context.Context, job *v1alpha1.PipelineJob) error {
+			return r.drop(ctx, job, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
+		},
+		"no longer open": func(r *Reconciler, ctx context.Context, job *v1alpha1.PipelineJob) error {
+			return r.unreported(ctx, job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, "the execution was stopped")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			r := w.reconciler()
+			job := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
+				status.Protocol.AcknowledgedJobID = "00000000-0000-0000-0000-000000000000" // the job before
+				status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1", FinishedAt: &metav1.Time{Time: time.Now()}}
+				status.ContinuationToken = "token"
+			})
+			w.Expect(cancel(r, w.Ctx, job)).To(Succeed())
+			w.Expect(job.Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
+			w.Expect(meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionFailed)).To(BeTrue())
+
+			before := job.DeepCopy()
+			job.Spec.CodePipelineJob.Nonce, job.Spec.CodePipelineJob.ContinuationToken = "2", "token"
+			w.Expect(w.Kube.Patch(w.Ctx, job, client.MergeFrom(before))).To(Succeed())
+			next, _ := decide(state{job: job, now: time.Now()})
+			w.Expect(next).To(Equal(stepAcknowledge))
+			_, err := r.recordCall(w.Ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: "2"})
+			w.Expect(err).NotTo(HaveOccurred())
+			w.Expect(r.acknowledged(w.Ctx, job)).To(Succeed())
+			w.Expect(meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionFailed)).To(BeNil())
+			w.Expect(job.Status.FailureDetails).To(BeNil())
+			w.Expect(job.Status.FinishedAt).To(BeNil())
+			next, _ = decide(state{job: job, now: time.Now()})
+			w.Expect(next).To(Equal(stepPlanRun), "the next run, not a report")
+		})
+	}
 }

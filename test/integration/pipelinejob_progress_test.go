@@ -109,7 +109,7 @@ func TestResultThatIsReadyBeforeTheContinuedJob(t *testing.T) {
 	w.endPod(job, corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{harness.Terminated("work", 3, "broken")}})
 	w.EndJob(job, batchv1.JobFailureTarget, batchv1.JobFailed)
 	w.Await(func(g Gomega) {
-		g.Expect(meta.IsStatusConditionTrue(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionComplete)).To(BeTrue())
+		g.Expect(meta.IsStatusConditionTrue(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionFailed)).To(BeTrue())
 	})
 	w.Expect(w.Calls("PutJobFailureResult")).To(BeZero())
 	w.Expect(w.WorkState(w).Status).To(Equal(types.ActionExecutionStatusInProgress))
