@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -28,8 +29,15 @@ func TestCloseEndsRequestsThatWait(t *testing.T) {
 			&Fault{Operation: "ListPipelines", Kind: Latency, Delay: time.Hour},
 			http.Header{"X-Amz-Target": {targetPrefix + "ListPipelines"}, "Content-Type": {contentType}}, http.MethodPost, "{}",
 		},
-		"a late answer of S3": {&Fault{Operation: "ListObjects", Kind: Latency, Delay: time.Hour}, http.Header{}, http.MethodGet, ""},
-		"a late reset":        {&Fault{Operation: AnyOperation, Kind: ResetBefore, Delay: time.Hour}, http.Header{}, http.MethodGet, ""},
+		"a request that is never answered": {
+			&Fault{Operation: "ListPipelines", Kind: BlackHole},
+			http.Header{"X-Amz-Target": {targetPrefix + "ListPipelines"}, "Content-Type": {contentType}}, http.MethodPost, "{}",
+		},
+		"a request of S3 that is never answered": {&Fault{Operation: "ListObjects", Kind: BlackHoleAfter}, http.Header{}, http.MethodGet, ""},
+		"half an answer":                         {&Fault{Operation: "ListObjects", Kind: HalfAnswer}, http.Header{}, http.MethodGet, ""},
+		"a late answer of a proxy":               {&Fault{Operation: AnyOperation, Kind: ProxyError, Delay: time.Hour}, http.Header{}, http.MethodGet, ""},
+		"a late answer of S3":                    {&Fault{Operation: "ListObjects", Kind: Latency, Delay: time.Hour}, http.Header{}, http.MethodGet, ""},
+		"a late reset":                           {&Fault{Operation: AnyOperation, Kind: ResetBefore, Delay: time.Hour}, http.Header{}, http.MethodGet, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -56,6 +64,7 @@ func TestCloseEndsRequestsThatWait(t *testing.T) {
 			go func() {
 				defer close(answered)
 				if response, err := http.DefaultClient.Do(request); err == nil {
+					_, _ = io.Copy(io.Discard, response.Body) // half an answer ends in an error
 					_ = response.Body.Close()
 				}
 			}()

@@ -32,6 +32,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/model"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
@@ -73,7 +74,8 @@ type Options struct {
 	// refuses a negative value. Use a nanosecond for no time at all.
 	ContinuationDelay time.Duration
 	// RedispatchAfter is the time after which a job that was polled, but not
-	// acknowledged, is handed out again. Default: 1 minute.
+	// acknowledged, is handed out again: a duration, RedispatchAtOnce or
+	// RedispatchNever. Default: 1 minute.
 	RedispatchAfter time.Duration
 	// ActionTimeout is the time after which a custom action fails. Default: 24
 	// hours.
@@ -97,9 +99,19 @@ type Options struct {
 	// state change of an action execution, in the account and region where it
 	// happens. Default: no queue does.
 	EventQueue string
+	// Faults are faults to start with, as Emulator.Inject adds them.
+	Faults []Fault
 	// Seed seeds the random numbers of faults that have a Probability.
 	Seed uint64
 }
+
+// Values of Options.RedispatchAfter.
+const (
+	// RedispatchAtOnce hands a job out with each poll until it is acknowledged.
+	RedispatchAtOnce time.Duration = engine.RedispatchAtOnce
+	// RedispatchNever hands a job out once.
+	RedispatchNever time.Duration = engine.RedispatchNever
+)
 
 // Clock tells the time. Those of k8s.io/utils/clock implement it.
 type Clock interface{ Now() time.Time }
@@ -115,9 +127,9 @@ type Credential struct {
 // accounts and regions. It is safe for concurrent use.
 //
 // A Server or an httptest.Server serves it; tests may also call it without a network.
-// The faults ResetBefore and ResetAfter close the connection of HTTP/1; where there is
-// none, ServeHTTP panics with http.ErrAbortHandler. A Server closes its Emulator; who
-// serves it in another way calls Close.
+// The faults that break a connection, or never answer, take over the connection of
+// HTTP/1; where there is none, ServeHTTP panics with http.ErrAbortHandler. A Server
+// closes its Emulator; who serves it in another way calls Close.
 type Emulator struct {
 	options Options
 	log     *slog.Logger
@@ -167,13 +179,18 @@ func New(options Options) (*Emulator, error) {
 			return nil, fmt.Errorf("create bucket %s: %w", bucket, err)
 		}
 	}
+	for _, fault := range o.Faults {
+		if err := e.Inject(fault); err != nil {
+			return nil, fmt.Errorf("fault of %s: %w", fault.Operation, err)
+		}
+	}
 	return e, nil
 }
 
-// Close ends the requests that wait: long polls of SQS, and answers that a fault
-// delays. Later requests are served without waiting. Call it before closing a server
-// that waits for its requests, as httptest.Server does. It may be called more than
-// once.
+// Close ends the requests that wait: long polls of SQS, and requests whose answers a
+// fault delays or never sends. Later requests are served without waiting. Call it
+// before closing a server that waits for its requests, as httptest.Server does. It may
+// be called more than once.
 func (e *Emulator) Close() {
 	e.close()
 	e.queues.Close()

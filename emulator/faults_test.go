@@ -2,12 +2,14 @@ package emulator
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,32 +129,45 @@ func TestLogHasALineForEachCall(t *testing.T) {
 		o.EventQueue = "events"
 	})
 	queue := aws.String("http://host/111122223333/events")
-	for _, kind := range []FaultKind{"", ResetBefore, ServerError, ResetAfter} {
-		calls := map[string]func() error{
-			"ListPipelines": w.list,
-			"GetCallerIdentity": func() error {
-				_, err := w.sts.GetCallerIdentity(w.ctx, &sts.GetCallerIdentityInput{})
-				return err
-			},
-			"ReceiveMessage": func() error {
-				_, err := sqs.NewFromConfig(w.config).ReceiveMessage(w.ctx, &sqs.ReceiveMessageInput{QueueUrl: queue})
-				return err
-			},
-			"PutObject": func() error {
-				_, err := w.s3.PutObject(w.ctx, &s3.PutObjectInput{Bucket: aws.String("sources"), Key: aws.String("key"), Body: strings.NewReader("x")})
-				return err
-			},
-		}
+	calls := map[string]func(context.Context) error{
+		"ListPipelines": func(ctx context.Context) error {
+			_, err := w.pipelines.ListPipelines(ctx, &codepipeline.ListPipelinesInput{})
+			return err
+		},
+		"GetCallerIdentity": func(ctx context.Context) error {
+			_, err := w.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+			return err
+		},
+		"ReceiveMessage": func(ctx context.Context) error {
+			_, err := sqs.NewFromConfig(w.config).ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queue})
+			return err
+		},
+		"PutObject": func(ctx context.Context) error {
+			_, err := w.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("sources"), Key: aws.String("key"), Body: strings.NewReader("x")})
+			return err
+		},
+	}
+	kinds := []FaultKind{"", ResetBefore, ServerError, ResetAfter, BlackHole, BlackHoleAfter, HalfAnswer, ProxyError, ProxyErrorAfter}
+	for _, kind := range kinds {
 		for operation, call := range calls {
+			ctx, giveUp := context.WithTimeout(w.ctx, 10*time.Second)
 			if kind != "" {
 				w.Expect(w.emulator.Inject(Fault{Operation: operation, Kind: kind})).To(Succeed())
 			}
-			w.Expect(call() == nil).To(Equal(kind == ""), "%s %s", operation, kind)
+			before := len(w.emulator.Journal())
+			ended := make(chan error, 1)
+			go func() { ended <- call(ctx) }()
+			if slices.Contains([]FaultKind{BlackHole, BlackHoleAfter, HalfAnswer}, kind) {
+				w.Eventually(func() int { return len(w.emulator.Journal()) }).WithTimeout(10 * time.Second).Should(BeNumerically(">", before))
+				giveUp()
+			}
+			w.Expect(<-ended == nil).To(Equal(kind == ""), "%s %s", operation, kind)
+			giveUp()
 		}
 	}
 	w.Expect(w.emulator.Close()).To(Succeed()) // which waits for the last lines
 	journal := w.emulator.Journal()
-	w.Expect(len(journal)).To(BeNumerically(">=", 16))
+	w.Expect(len(journal)).To(BeNumerically(">=", len(kinds)*len(calls)))
 	var logged, listed []string
 	for line := range strings.Lines(log.String()) {
 		var entry struct{ Level, Service, Operation, Error, Fault string }

@@ -37,7 +37,8 @@ type Call struct {
 	// SQS with the URL or name of the queue.
 	Request json.RawMessage `json:"request,omitempty"`
 	// Error is the error code of the answer, or empty if the call succeeded, even if
-	// its answer was lost. With ResetBefore it may be a text instead.
+	// its answer was lost. With a fault that keeps the call from the service
+	// (ResetBefore, BlackHole, ProxyError) it may be a text instead.
 	Error string `json:"error,omitempty"`
 	// Fault is the kind of the injected fault, if the call met one.
 	Fault FaultKind `json:"fault,omitempty"`

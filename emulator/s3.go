@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"encoding/xml"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -16,27 +17,40 @@ import (
 func (e *Emulator) serveS3(w http.ResponseWriter, r *http.Request) {
 	operation := cmp.Or(objects.Operation(r), r.Method)
 	who, refusal := e.authenticate(r, ServiceS3, cmp.Or(r.Header.Get("X-Amz-Content-Sha256"), "UNSIGNED-PAYLOAD"))
-	fault := e.faults.take(operation)
+	fault := e.faults.take(who.regionID(), operation)
 	path, _ := json.Marshal(map[string]string{"path": r.URL.Path}) // a map of strings can be written
-	told := &recordedResponse{ResponseWriter: w}
+	if fault.Kind.lostBefore() {
+		e.record(ServiceS3, operation, who, path, fault.outcome(), fault.Kind)
+		e.lose(w, r, fault, nil)
+		return
+	}
+	told, held := &recordedResponse{ResponseWriter: w}, newHeldResponse()
+	if fault.Kind.lostAfter() {
+		told.ResponseWriter = held
+	}
 	e.answerS3(told, r, who, refusal, fault)
 	e.record(ServiceS3, operation, who, path, told.code(), fault.Kind)
-	if fault.Kind == ResetBefore || fault.Kind == ResetAfter {
-		reset(w)
+	if fault.Kind.lostAfter() {
+		e.lose(w, r, fault, held.writeTo)
 	}
 }
 
-// answerS3 does what a request asks for, and answers it unless the fault is a
-// broken connection.
+func (h *heldResponse) writeTo(w http.ResponseWriter) {
+	maps.Copy(w.Header(), h.header)
+	w.WriteHeader(h.status)
+	_, _ = w.Write(h.body.Bytes()) // the client is gone when this fails
+}
+
+// answerS3 does what a request asks for, and answers it.
 func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, refusal *identity.Refusal, fault Fault) {
 	if refusal != nil {
 		objects.WriteError(w, codes[ServiceS3][refusal.Reason], refusal.Message)
 		return
 	}
-	switch fault.Kind {
-	case ServerErrorAfter, ResetAfter:
+	switch {
+	case fault.Kind == ServerErrorAfter:
 		e.objects.Serve(&discardedResponse{header: http.Header{}}, r, who.grant)
-	case "":
+	case fault.Kind == "" || fault.Kind.lostAfter():
 		e.objects.Serve(w, r, who.grant)
 		return
 	}

@@ -77,18 +77,35 @@ func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
 	if action == "AssumeRoleWithWebIdentity" {
 		refusal = nil // its web identity token stands for a signature
 	}
-	fault := e.faults.take(action)
-	result, problem := e.callSTS(action, r, who, refusal, fault.Kind)
-	e.recordSTS(action, r, who, problem, fault.Kind)
-	e.delay(r.Context(), fault.Delay)
-	switch {
-	case fault.Kind == ResetBefore || fault.Kind == ResetAfter: // no call has an effect
-		reset(w)
-	case problem != nil:
-		writeSTSError(w, problem)
-	default:
-		e.writeSTS(w, action, result)
+	fault := e.faults.take(stsTarget(who, r), action)
+	if fault.Kind.lostBefore() {
+		e.recordSTS(action, r, who, fault.outcome(), fault.Kind)
+		e.lose(w, r, fault, nil)
+		return
 	}
+	result, problem := e.callSTS(action, r, who, refusal, fault.Kind)
+	outcome := ""
+	if problem != nil {
+		outcome = problem.Code
+	}
+	e.recordSTS(action, r, who, outcome, fault.Kind)
+	e.answer(w, r, fault, func(w http.ResponseWriter) {
+		if problem != nil {
+			writeSTSError(w, problem)
+			return
+		}
+		e.writeSTS(w, action, result)
+	})
+}
+
+// stsTarget is the account and region by which faults select a call. The account of a
+// role that is assumed is what a test wants to cut off: the caller is the same for all.
+func stsTarget(who caller, r *http.Request) regionID {
+	at := who.regionID()
+	if role := roleARN.FindStringSubmatch(r.FormValue("RoleArn")); role != nil {
+		at.account = role[2]
+	}
+	return at
 }
 
 func (e *Emulator) callSTS(action string, r *http.Request, who caller, refusal *identity.Refusal, fault FaultKind) (any, *engine.Error) {
@@ -113,7 +130,7 @@ func (e *Emulator) callSTS(action string, r *http.Request, who caller, refusal *
 }
 
 // recordSTS records the role and the session, and no token.
-func (e *Emulator) recordSTS(action string, r *http.Request, who caller, problem *engine.Error, fault FaultKind) {
+func (e *Emulator) recordSTS(action string, r *http.Request, who caller, outcome string, fault FaultKind) {
 	shown := map[string]string{}
 	for _, name := range []string{"RoleArn", "RoleSessionName", "ExternalId"} {
 		if value := r.FormValue(name); value != "" {
@@ -121,11 +138,7 @@ func (e *Emulator) recordSTS(action string, r *http.Request, who caller, problem
 		}
 	}
 	request, _ := json.Marshal(shown) // a map of strings can be written
-	code := ""
-	if problem != nil {
-		code = problem.Code
-	}
-	e.record(ServiceSTS, action, who, request, code, fault)
+	e.record(ServiceSTS, action, who, request, outcome, fault)
 }
 
 // assume returns a session of a role. The role need not be in the caller's account.

@@ -57,11 +57,10 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	}
 	digest := sha256.Sum256(body)
 	who, refusal := e.authenticate(r, ServiceCodePipeline, hex.EncodeToString(digest[:]))
-	fault := e.faults.take(name)
-	if fault.Kind == ResetBefore {
-		e.record(ServiceCodePipeline, name, who, e.shown(name, body), "reset before the effect", fault.Kind)
-		e.delay(r.Context(), fault.Delay)
-		reset(w)
+	fault := e.faults.take(who.regionID(), name)
+	if fault.Kind.lostBefore() {
+		e.record(ServiceCodePipeline, name, who, e.shown(name, body), fault.outcome(), fault.Kind)
+		e.lose(w, r, fault, nil)
 		return
 	}
 	var response any
@@ -69,15 +68,23 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 		response, err = e.call(e.region(who.regionID()), name, body, fault)
 	}
 	e.record(ServiceCodePipeline, name, who, e.shown(name, body), outcomeOf(err), fault.Kind)
-	e.delay(r.Context(), fault.Delay)
-	switch {
-	case fault.Kind == ResetAfter:
-		reset(w)
-	case err != nil:
-		writeError(w, err)
-	default:
+	e.answer(w, r, fault, func(w http.ResponseWriter) {
+		if err != nil {
+			writeError(w, err)
+			return
+		}
 		writeJSON(w, http.StatusOK, response)
+	})
+}
+
+// answer sends an answer of a service as the fault lets it through.
+func (e *Emulator) answer(w http.ResponseWriter, r *http.Request, fault Fault, write func(http.ResponseWriter)) {
+	if fault.Kind.lostAfter() {
+		e.lose(w, r, fault, write)
+		return
 	}
+	e.delay(r.Context(), fault.Delay)
+	write(w)
 }
 
 // allow returns an error for a request that is not accepted, whatever its operation.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -29,6 +31,8 @@ configured; each account and region has its own pipelines. It is controlled by:
   POST   /_emulator/faults  {"operation": "AcknowledgeJob", "kind": "ResetAfter", "times": 2}
                             {"operation": "*", "kind": "Throttle", "probability": 0.1}
                             {"operation": "PutObject", "kind": "Latency", "delay": "2s"}
+                            {"operation": "*", "kind": "BlackHole", "accountId": "444455556666", "region": "eu-west-1", "probability": 1}
+                            {"operation": "PollForJobs", "kind": "ProxyError", "status": 407}
   GET    /_emulator/faults  those still to happen (DELETE clears)
   POST   /_emulator/clock   {"advance": "15m"}
 
@@ -123,7 +127,8 @@ func serviceFlags(flags *flag.FlagSet, o *emulator.Options) []serviceTime {
 		times = append(times, serviceTime{name, value, none})
 	}
 	add(&o.ContinuationDelay, "continuation-delay", 5*time.Second, time.Nanosecond, "Time from a continuation token to the job that carries it. 0: the next poll gets the job.")
-	add(&o.RedispatchAfter, "redispatch-after", time.Minute, time.Nanosecond, "Time after which a job that was polled, but not acknowledged, is handed out again. 0: by the next poll.")
+	o.RedispatchAfter = time.Minute
+	flags.Var((*redispatchAfter)(&o.RedispatchAfter), "redispatch-after", "Time after which a job that was polled, but not acknowledged, is handed out again: a `duration`, at-once (0: the same; by the next poll) or never.")
 	add(&o.ActionTimeout, "action-timeout", 24*time.Hour, math.MaxInt64, "Time after which a custom action fails. 0: never.")
 	add(&o.CredentialsTTL, "credentials-ttl", 15*time.Minute, time.Nanosecond, "How long a job's artifact credentials are valid. 0: they have expired when the job is handed out.")
 	add(&o.JobRetention, "job-retention", time.Hour, time.Nanosecond, "How long a job that has ended is known by its ID. 0: not at all.")
@@ -131,8 +136,50 @@ func serviceFlags(flags *flag.FlagSet, o *emulator.Options) []serviceTime {
 	flags.IntVar(&o.MaxConcurrentExecutions, "max-concurrent-executions", 50, "How many executions of a QUEUED or PARALLEL pipeline may be in progress: at least 1.")
 	flags.BoolVar(&o.CreateOnly, "create-only", false, "CreatePipeline starts no execution; the service starts one.")
 	flags.StringVar(&o.EventQueue, "event-queue", "", "`NAME` of an SQS queue, in each account and region, that gets the events of action executions there. Without it, no queue does.")
+	flags.Func("fault", "`JSON` of a fault to start with, as POST /_emulator/faults takes it; may be repeated.", func(text string) error {
+		var fault emulator.Fault
+		if err := json.Unmarshal([]byte(text), &fault); err != nil {
+			return err
+		}
+		o.Faults = append(o.Faults, fault)
+		return nil
+	})
 	flags.Uint64Var(&o.Seed, "seed", 0, "Seed of the faults that happen by probability.")
 	return times
+}
+
+// redispatchAfter is the value of --redispatch-after.
+type redispatchAfter time.Duration
+
+func (r *redispatchAfter) String() string {
+	switch after := time.Duration(*r); after {
+	case emulator.RedispatchAtOnce:
+		return "at-once"
+	case emulator.RedispatchNever:
+		return "never"
+	default:
+		return after.String()
+	}
+}
+
+func (r *redispatchAfter) Set(text string) error {
+	switch text {
+	case "at-once":
+		*r = redispatchAfter(emulator.RedispatchAtOnce)
+		return nil
+	case "never":
+		*r = redispatchAfter(emulator.RedispatchNever)
+		return nil
+	}
+	after, err := time.ParseDuration(text)
+	if err != nil || after < 0 {
+		return errors.New("must be a duration such as 30s, at-once or never")
+	}
+	if after == 0 {
+		after = emulator.RedispatchAtOnce
+	}
+	*r = redispatchAfter(after)
+	return nil
 }
 
 // readCredentials reads keys from a file: not from an argument, which all can see.

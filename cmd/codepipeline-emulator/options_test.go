@@ -23,6 +23,7 @@ func TestParse(t *testing.T) {
 		"--listen=127.0.0.1:0", "--log-format=json", "--create-bucket=a", "--create-bucket=b", "--credentials-file=" + file,
 		"--role=arn:aws:iam::444455556666:role/r=cluster/team", "--role=arn:aws:iam::444455556666:role/open",
 		"--redispatch-after=2s", "--create-only", "--seed=7",
+		`--fault={"operation": "PollForJobs", "kind": "ProxyError", "status": 407, "region": "eu-west-1", "delay": "1s"}`,
 	}, &out)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(o.listen).To(Equal("127.0.0.1:0"))
@@ -33,8 +34,22 @@ func TestParse(t *testing.T) {
 	g.Expect(o.emulator.Roles).To(Equal(map[string]string{"arn:aws:iam::444455556666:role/r": "cluster/team", "arn:aws:iam::444455556666:role/open": ""}))
 	g.Expect(o.emulator.RedispatchAfter).To(Equal(2 * time.Second))
 	g.Expect(o.emulator.CreateOnly).To(BeTrue())
+	g.Expect(o.emulator.Faults).To(Equal([]emulator.Fault{
+		{Operation: "PollForJobs", Kind: emulator.ProxyError, Status: 407, Region: "eu-west-1", Delay: time.Second},
+	}))
 	o.emulator.Logger.Info("hello")
 	g.Expect(out.String()).To(ContainSubstring(`"msg":"hello"`))
+}
+
+func TestRedispatchAfterHasNames(t *testing.T) {
+	g := NewWithT(t)
+	for text, want := range map[string]time.Duration{
+		"at-once": emulator.RedispatchAtOnce, "0": emulator.RedispatchAtOnce, "never": emulator.RedispatchNever, "1ms": time.Millisecond,
+	} {
+		o, err := parse([]string{"--redispatch-after=" + text}, &bytes.Buffer{})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(o.emulator.RedispatchAfter).To(Equal(want))
+	}
 }
 
 func TestHelpExplains(t *testing.T) {
@@ -55,7 +70,7 @@ func TestHelpHasPlaceholders(t *testing.T) {
 	for name, placeholder := range map[string]string{
 		"listen": "ADDRESS", "log-format": "FORMAT", "region": "REGION", "account": "ACCOUNT", "create-bucket": "BUCKET",
 		"credentials-file": "FILE", "role": "ARN[=EXTERNAL-ID]", "event-queue": "NAME",
-		"continuation-delay": "duration", "keep-executions": "int", "seed": "uint",
+		"continuation-delay": "duration", "redispatch-after": "duration", "keep-executions": "int", "fault": "JSON", "seed": "uint",
 	} {
 		g.Expect(out.String()).To(ContainSubstring("\n  -" + name + " " + placeholder + "\n"))
 	}
@@ -121,6 +136,8 @@ func TestParseRefuses(t *testing.T) {
 		"log format":      {"", "--log-format=xml", "--log-format must be text or json"},
 		"an argument":     {"", "serve", `no arguments such as "serve"`},
 		"a duration":      {"", "--redispatch-after=soon", "redispatch-after"},
+		"a negative one":  {"", "--redispatch-after=-1s", "at-once or never"},
+		"a fault":         {"", `--fault={"kind": "Rain", "often": 2}`, "unknown field"},
 		"no delay at all": {"", "--continuation-delay=-1s", "--continuation-delay must not be negative"},
 		"no time at all":  {"", "--job-retention=-1ns", "--job-retention must not be negative"},
 		"no executions":   {"", "--keep-executions=0", "--keep-executions must be at least 1"},

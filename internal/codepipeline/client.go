@@ -34,6 +34,7 @@ func call[Out any](ctx context.Context, c *Client, operation, doing string, do f
 	}
 	began := time.Now()
 	out, err := do()
+	err = Classify(operation, err)
 	c.pace.learn(err)
 	c.observe(operation, time.Since(began), err)
 	if err != nil {
@@ -70,6 +71,10 @@ func (c *Client) AcknowledgeJob(ctx context.Context, jobID, nonce string) (strin
 	})
 	if err != nil {
 		return "", err
+	}
+	if out.Status == "" {
+		return "", fmt.Errorf("acknowledge job %s: %w", jobID,
+			&CallError{Operation: "AcknowledgeJob", Kind: Unclear, Message: "the answer has no status"})
 	}
 	return string(out.Status), nil
 }

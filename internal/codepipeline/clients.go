@@ -124,8 +124,8 @@ func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
 	once := cfg.Copy()
 	once.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	return &Client{
-		api:         sdk.NewFromConfig(once),
-		reader:      sdk.NewFromConfig(cfg),
+		api:         sdk.NewFromConfig(once, sdk.WithAPIOptions(onlyFromAWS)),
+		reader:      sdk.NewFromConfig(cfg, sdk.WithAPIOptions(onlyFromAWS)),
 		credentials: cfg.Credentials,
 		identity:    id,
 		account:     account{callers: sts.NewFromConfig(cfg)},
