@@ -158,10 +158,10 @@ func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
 // Redispatch is when a job that was polled and is not acknowledged comes again,
 // in tests that wait for it.
-const Redispatch = 500 * time.Millisecond
+const Redispatch = 3 * time.Second
 
 // Timeout is how long a test waits for anything.
-const Timeout = 30 * time.Second
+const Timeout = 2 * time.Minute
 
 // Cloud configures clients of the emulated AWS.
 func (w *World) Cloud() []func(*config.LoadOptions) error {
