@@ -32,6 +32,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/model"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
@@ -41,7 +42,8 @@ import (
 // Options configure an Emulator. The zero value is ready to use. An Emulator keeps
 // no reference to the slices and maps of its Options.
 type Options struct {
-	// Logger gets one line per call, without secrets. Default: nothing is logged.
+	// Logger gets one line for each call that Journal lists, without secrets: at the
+	// level Debug for calls of S3, Info for all others. Default: nothing is logged.
 	Logger *slog.Logger
 	// Clock is the time by which jobs, credentials and messages expire. Whatever is
 	// due happens at the next call. Default: the machine's clock. See also
@@ -66,10 +68,13 @@ type Options struct {
 	NoSignatures bool
 
 	// ContinuationDelay is the time from a result with a continuation token to the
-	// job that carries the token. Default: 5 seconds. (Use a nanosecond for none.)
+	// job that carries the token. Default: 5 seconds.
+	//
+	// As with every duration and count here, zero stands for the default, and New
+	// refuses a negative value. Use a nanosecond for no time at all.
 	ContinuationDelay time.Duration
 	// RedispatchAfter is the time after which a job that was polled, but not
-	// acknowledged, is handed out again: see also RedispatchAtOnce and
+	// acknowledged, is handed out again: a duration, RedispatchAtOnce or
 	// RedispatchNever. Default: 1 minute.
 	RedispatchAfter time.Duration
 	// ActionTimeout is the time after which a custom action fails. Default: 24
@@ -94,7 +99,7 @@ type Options struct {
 	// state change of an action execution, in the account and region where it
 	// happens. Default: no queue does.
 	EventQueue string
-	// Faults are faults to begin with, as Emulator.Inject adds them.
+	// Faults are faults to start with, as Emulator.Inject adds them.
 	Faults []Fault
 	// Seed seeds the random numbers of faults that have a Probability.
 	Seed uint64
@@ -103,9 +108,9 @@ type Options struct {
 // Values of Options.RedispatchAfter.
 const (
 	// RedispatchAtOnce hands a job out with each poll until it is acknowledged.
-	RedispatchAtOnce time.Duration = -1
+	RedispatchAtOnce time.Duration = engine.RedispatchAtOnce
 	// RedispatchNever hands a job out once.
-	RedispatchNever time.Duration = 1<<63 - 1
+	RedispatchNever time.Duration = engine.RedispatchNever
 )
 
 // Clock tells the time. Those of k8s.io/utils/clock implement it.
@@ -123,7 +128,8 @@ type Credential struct {
 //
 // A Server or an httptest.Server serves it; tests may also call it without a network.
 // The faults that break a connection, or never answer, take over the connection of
-// HTTP/1; where there is none, ServeHTTP panics with http.ErrAbortHandler.
+// HTTP/1; where there is none, ServeHTTP panics with http.ErrAbortHandler. A Server
+// closes its Emulator; who serves it in another way calls Close.
 type Emulator struct {
 	options Options
 	log     *slog.Logger
@@ -134,9 +140,9 @@ type Emulator struct {
 	keys    *identity.Keys
 	control http.Handler
 	journal journal
+	closing chan struct{} // closed by Close
+	close   func()
 	faults  faults
-	// closing is closed when the server closes.
-	closing chan struct{}
 
 	mu      sync.Mutex
 	regions map[regionID]*region
@@ -158,8 +164,9 @@ func New(options Options) (*Emulator, error) {
 	e := &Emulator{
 		options: o, log: o.Logger, clock: ahead, model: shapes,
 		objects: objects.New(), queues: queues.New(ahead), keys: &identity.Keys{},
-		faults: newFaults(o.Seed), closing: make(chan struct{}), regions: map[regionID]*region{},
+		faults: newFaults(o.Seed), regions: map[regionID]*region{}, closing: make(chan struct{}),
 	}
+	e.close = sync.OnceFunc(func() { close(e.closing) })
 	e.control = e.controlHandler()
 	if o.EventQueue != "" {
 		e.queues.Create(queues.Name{Account: o.AccountID, Region: o.Region, Queue: o.EventQueue})
@@ -178,6 +185,15 @@ func New(options Options) (*Emulator, error) {
 		}
 	}
 	return e, nil
+}
+
+// Close ends the requests that wait: long polls of SQS, and requests whose answers a
+// fault delays or never sends. Later requests are served without waiting. Call it
+// before closing a server that waits for its requests, as httptest.Server does. It may
+// be called more than once.
+func (e *Emulator) Close() {
+	e.close()
+	e.queues.Close()
 }
 
 // complete returns a copy with defaults in place of zero values; those of the
@@ -205,9 +221,6 @@ func (o Options) check() error {
 	if !regionPattern.MatchString(o.Region) {
 		return fmt.Errorf("the region %q must be like us-east-1", o.Region)
 	}
-	if o.RedispatchAfter < 0 && o.RedispatchAfter != RedispatchAtOnce {
-		return fmt.Errorf("the time to re-dispatch must not be negative: %s", o.RedispatchAfter)
-	}
 	if o.EventQueue != "" && !queueName.MatchString(o.EventQueue) {
 		return fmt.Errorf("the event queue %q must have 1 to 80 letters, digits, hyphens and underscores", o.EventQueue)
 	}
@@ -227,6 +240,28 @@ func (o Options) check() error {
 		if !roleARN.MatchString(role) {
 			return fmt.Errorf("the role %q must be like arn:aws:iam::111122223333:role/NAME", role)
 		}
+	}
+	return o.checkSizes()
+}
+
+// checkSizes refuses negative durations and counts.
+func (o Options) checkSizes() error {
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{
+		{"ContinuationDelay", o.ContinuationDelay}, {"RedispatchAfter", o.RedispatchAfter}, {"ActionTimeout", o.ActionTimeout},
+		{"CredentialsTTL", o.CredentialsTTL}, {"JobRetention", o.JobRetention},
+	} {
+		if d.value < 0 {
+			return fmt.Errorf("the option %s must not be negative, but is %s", d.option, d.value)
+		}
+	}
+	if o.KeepExecutions < 0 {
+		return fmt.Errorf("the option KeepExecutions must not be negative, but is %d", o.KeepExecutions)
+	}
+	if o.MaxConcurrentExecutions < 0 {
+		return fmt.Errorf("the option MaxConcurrentExecutions must not be negative, but is %d", o.MaxConcurrentExecutions)
 	}
 	return nil
 }

@@ -26,7 +26,8 @@ const (
 	// ServerErrorAfter answers the same after the effect.
 	ServerErrorAfter FaultKind = "ServerErrorAfter"
 	// ModelledError answers Fault.Code, one of the errors that CodePipeline's model
-	// names for the operation; the call has no effect.
+	// names for the operation; the call has no effect. It is for operations of
+	// CodePipeline only.
 	ModelledError FaultKind = "ModelledError"
 	// AccessDenied answers AccessDeniedException (S3, STS: AccessDenied): the caller
 	// lacks the permission for the operation.
@@ -36,13 +37,13 @@ const (
 	// ResetAfter breaks the connection after the effect: the answer is lost.
 	ResetAfter FaultKind = "ResetAfter"
 	// BlackHole accepts the request and never answers, until the client gives up or
-	// the server closes; the call has no effect.
+	// the emulator is closed; the call has no effect.
 	BlackHole FaultKind = "BlackHole"
 	// BlackHoleAfter does the same after the effect.
 	BlackHoleAfter FaultKind = "BlackHoleAfter"
 	// HalfAnswer sends the headers and half of the body after the effect, and then
-	// nothing, until the client gives up or the server closes. Of an answer without a
-	// body, such as those of PutJobSuccessResult and HeadObject, nothing is sent.
+	// nothing, until the client gives up or the emulator is closed. Of an answer without
+	// a body, such as those of PutJobSuccessResult and HeadObject, nothing is sent.
 	HalfAnswer FaultKind = "HalfAnswer"
 	// ProxyError answers Fault.Status as a proxy does: with a page in HTML, and without
 	// any header of AWS's. The call has no effect.
@@ -86,9 +87,9 @@ type Fault struct {
 	// Default: 502.
 	Status int
 	// Delay is the time between the call's effect, if it has one, and its answer.
-	// It applies to every kind that answers, in real time whatever Options.Clock is, and
-	// ends when the client gives up. Required for Latency; with S3, Latency delays the effect
-	// too.
+	// It applies to every kind, in real time whatever Options.Clock is, and ends when
+	// the client gives up or the emulator is closed. Required for Latency; with S3,
+	// Latency delays the effect too.
 	Delay time.Duration
 	// Times is how many calls fail. Default: one; without end if Probability is set.
 	Times int
@@ -148,6 +149,8 @@ func (e *Emulator) checkFault(f Fault) error {
 		return fmt.Errorf("operation: %q is none of CodePipeline's, STS's (%s), SQS's (%s) or S3's (%s), nor *", f.Operation, strings.Join(stsActions, ", "), strings.Join(sqsActions, ", "), strings.Join(objects.Operations, ", "))
 	case !slices.Contains(faultKinds, f.Kind):
 		return fmt.Errorf("kind: %q must be one of %v", f.Kind, faultKinds)
+	case f.Kind == ModelledError && !known:
+		return fmt.Errorf("operation: %s is for an operation of CodePipeline only, not %s", f.Kind, f.Operation)
 	case f.Kind == ModelledError && !slices.Contains(modelled.Errors, f.Code):
 		return fmt.Errorf("code: %q must be one of the errors of %s: %s", f.Code, f.Operation, strings.Join(modelled.Errors, ", "))
 	case f.Kind == DuplicateDispatch && f.Operation != "PollForJobs":
@@ -217,8 +220,9 @@ func (f *faults) happens(fault Fault) bool {
 	return fault.Probability == 0 || f.random.Float64() < fault.Probability
 }
 
-// delay waits before a late answer, for as long as the client waits too.
-func delay(ctx context.Context, delay time.Duration) {
+// delay waits before a late answer, until the client gives up or the emulator is
+// closed.
+func (e *Emulator) delay(ctx context.Context, delay time.Duration) {
 	if delay <= 0 {
 		return
 	}
@@ -227,6 +231,7 @@ func delay(ctx context.Context, delay time.Duration) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
+	case <-e.closing:
 	}
 }
 

@@ -1,8 +1,11 @@
 package emulator
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -34,8 +37,8 @@ type Call struct {
 	// SQS with the URL or name of the queue.
 	Request json.RawMessage `json:"request,omitempty"`
 	// Error is the error code of the answer, or empty if the call succeeded, even if
-	// its answer was lost. With a fault that keeps the call from the
-	// service (ResetBefore, BlackHole, ProxyError) it may be a text instead.
+	// its answer was lost. With a fault that keeps the call from the service
+	// (ResetBefore, BlackHole, ProxyError) it may be a text instead.
 	Error string `json:"error,omitempty"`
 	// Fault is the kind of the injected fault, if the call met one.
 	Fault FaultKind `json:"fault,omitempty"`
@@ -73,13 +76,15 @@ func (j *journal) add(call Call) {
 
 // Journal returns the calls that were received, oldest first: those of the given
 // operations, or all if none is given. It keeps up to 100,000 calls and 64 MiB of
-// requests; when it is full, the oldest half is dropped.
+// requests; when it is full, the oldest half is dropped. The caller may change what
+// it returns.
 func (e *Emulator) Journal(operations ...string) []Call {
 	e.journal.mu.Lock()
 	defer e.journal.mu.Unlock()
 	calls := []Call{}
 	for _, call := range e.journal.calls {
 		if len(operations) == 0 || slices.Contains(operations, call.Operation) {
+			call.Request = bytes.Clone(call.Request)
 			calls = append(calls, call)
 		}
 	}
@@ -93,8 +98,17 @@ func (e *Emulator) ClearJournal() {
 	e.journal.calls, e.journal.bytes = nil, 0
 }
 
-// record adds a call to the journal. request is its JSON, or nil to leave it out.
+// record adds a call to the journal, and a line to the log. request is its JSON, or
+// nil to leave it out; outcome is a code only, because a message may quote a secret.
 func (e *Emulator) record(service, operation string, who caller, request []byte, outcome string, fault FaultKind) {
+	level, attributes := slog.LevelInfo, []slog.Attr{
+		slog.String("service", service), slog.String("operation", operation), slog.String("account", who.Account),
+		slog.String("region", who.region), slog.String("error", outcome), slog.String("fault", string(fault)),
+	}
+	if service == ServiceS3 {
+		level, attributes = slog.LevelDebug, append(attributes, slog.String("request", string(request)))
+	}
+	e.log.LogAttrs(context.Background(), level, "Call", attributes...)
 	e.journal.add(Call{
 		Time: e.clock.Now(), Service: service, Operation: operation, AccountID: who.Account, Region: who.region, Caller: who.ARN,
 		Request: request, Error: outcome, Fault: fault,

@@ -38,7 +38,7 @@ func (f Fault) outcome() string {
 // lose ends a call whose answer does not arrive. answer writes what the service
 // answers; it may be nil for a fault that keeps the call from the service.
 func (e *Emulator) lose(w http.ResponseWriter, r *http.Request, fault Fault, answer func(http.ResponseWriter)) {
-	delay(r.Context(), fault.Delay)
+	e.delay(r.Context(), fault.Delay)
 	switch fault.Kind {
 	case BlackHole, BlackHoleAfter:
 		e.swallow(w, r)
@@ -51,7 +51,7 @@ func (e *Emulator) lose(w http.ResponseWriter, r *http.Request, fault Fault, ans
 	}
 }
 
-// swallow answers nothing until the client gives up or the server closes. It
+// swallow answers nothing until the client gives up or the emulator is closed. It
 // reads from the connection itself: net/http notices the client's end only after the
 // request's body, and reading the body would answer 100 Continue.
 func (e *Emulator) swallow(w http.ResponseWriter, r *http.Request) {
@@ -74,8 +74,8 @@ func (e *Emulator) swallow(w http.ResponseWriter, r *http.Request) {
 	<-gone.Done()
 }
 
-// untilGone waits until ctx ends, as it does when a client gives up, or the server
-// closes.
+// untilGone waits until ctx ends, as it does when a client gives up, or the emulator
+// is closed.
 func (e *Emulator) untilGone(ctx context.Context) {
 	select {
 	case <-ctx.Done():

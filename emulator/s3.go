@@ -30,7 +30,6 @@ func (e *Emulator) serveS3(w http.ResponseWriter, r *http.Request) {
 	}
 	e.answerS3(told, r, who, refusal, fault)
 	e.record(ServiceS3, operation, who, path, told.code(), fault.Kind)
-	e.log.Debug("Call", "service", ServiceS3, "operation", operation, "path", r.URL.Path, "error", told.code(), "fault", fault.Kind)
 	if fault.Kind.lostAfter() {
 		e.lose(w, r, fault, held.writeTo)
 	}
@@ -55,7 +54,7 @@ func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, 
 		e.objects.Serve(w, r, who.grant)
 		return
 	}
-	delay(r.Context(), fault.Delay)
+	e.delay(r.Context(), fault.Delay)
 	switch fault.Kind {
 	case AccessDenied:
 		objects.WriteError(w, "AccessDenied", "Access Denied")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,9 +15,8 @@ import (
 // Server is an Emulator that listens on a TCP port.
 type Server struct {
 	*Emulator
-	url   string
-	http  *http.Server
-	close sync.Once
+	url  string
+	http *http.Server
 }
 
 // Start returns a server that listens on address, such as "127.0.0.1:4566", or
@@ -89,12 +87,11 @@ func (s *Server) AWSConfig() aws.Config {
 // closeTimeout is how long Close waits for requests in progress.
 const closeTimeout = time.Second
 
-// Close stops listening, and ends long polls of SQS and calls that are never answered
-// (BlackHole and its like). It waits for other requests for
-// a second, and then breaks their connections. It may be called more than once.
+// Close stops listening and ends the requests that wait, as Emulator.Close does. It
+// waits for other requests for a second, and then breaks their connections. It may
+// be called more than once.
 func (s *Server) Close() error {
-	s.queues.Close()
-	s.close.Do(func() { close(s.closing) })
+	s.Emulator.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {

@@ -68,8 +68,6 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 		response, err = e.call(e.region(who.regionID()), name, body, fault)
 	}
 	e.record(ServiceCodePipeline, name, who, e.shown(name, body), outcomeOf(err), fault.Kind)
-	// The code only: a message may quote a secret of the request.
-	e.log.Info("Call", "service", ServiceCodePipeline, "operation", name, "account", who.Account, "region", who.region, "error", outcomeOf(err), "fault", fault.Kind)
 	e.answer(w, r, fault, func(w http.ResponseWriter) {
 		if err != nil {
 			writeError(w, err)
@@ -85,7 +83,7 @@ func (e *Emulator) answer(w http.ResponseWriter, r *http.Request, fault Fault, w
 		e.lose(w, r, fault, write)
 		return
 	}
-	delay(r.Context(), fault.Delay)
+	e.delay(r.Context(), fault.Delay)
 	write(w)
 }
 

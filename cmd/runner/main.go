@@ -28,7 +28,7 @@ import (
 type command struct {
 	run func(context.Context, runner.Options) error
 	// memory, in bytes, makes the garbage collector work harder before the
-	// limit of the command's container is near (see package workload).
+	// limit of the command's container is near (see package jobspec).
 	memory int64
 }
 

@@ -21,7 +21,7 @@ const operationAcknowledge = "AcknowledgeJob"
 func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
-		return err
+		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, err)
 	}
 	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: job.Spec.CodePipelineJob.Nonce})
 	if err != nil {
@@ -44,19 +44,20 @@ func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob)
 	case verdictRefused:
 		return r.drop(ctx, job, v1alpha1.ReasonNotInProgress, "CodePipeline refused the claim of the job: "+err.Error())
 	case verdictAgain:
-		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, !earlier, err)
+		return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, !earlier, err)
 	default:
-		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, false, err)
+		return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, false, err)
 	}
 }
 
 // acknowledged records the claim. A job that carries the token with which the
 // last run ended proves that the token was delivered: it is used up.
 func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce
 		status.Protocol.Call = nil
+		resume(status, !job.DeletionTimestamp.IsZero())
 		if status.AcknowledgedAt == nil {
 			status.AcknowledgedAt = &now
 		}
@@ -81,13 +82,17 @@ func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob
 
 // drop gives up a job that is not ours to work on, or not any more.
 func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, reason, message string) error {
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.Call = nil
 		if status.Protocol.AcknowledgedJobID != "" { // the work of an earlier job ends with this one
 			r.endCancelled(job, message)
+			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)
 		}
-		status.ReportedAt = &now
+		if status.FinishedAt == nil {
+			status.FinishedAt = &now
+		}
+		job.Settle(now)
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, reason, message)
 	})
 	if err != nil {

@@ -27,6 +27,8 @@ const (
 	stepRenewSecret step = "RenewSecret"
 	// stepCreateJob makes the Kubernetes Job of the recorded run.
 	stepCreateJob step = "CreateJob"
+	// stepNoteRunning records that the run works, or what it waits for.
+	stepNoteRunning step = "NoteRunning"
 	// stepReadProgress reads what the steps say of their progress, and records
 	// what is new.
 	stepReadProgress step = "ReadProgress"
@@ -145,6 +147,9 @@ func (s state) working() (step, time.Duration) {
 	if needsSecret && renewIn <= 0 {
 		return stepRenewSecret, 0
 	}
+	if s.mustNoteRunning() {
+		return stepNoteRunning, 0
+	}
 	progressIn := s.progressDue()
 	if s.progressEvery > 0 && progressIn <= 0 {
 		return stepReadProgress, 0
@@ -161,6 +166,20 @@ func (s state) endOfRun() step {
 		return stepRecordLost
 	default:
 		return ""
+	}
+}
+
+// mustNoteRunning reports whether the condition Running does not say yet what the run
+// waits for, or still says so although the run works.
+func (s state) mustNoteRunning() bool {
+	said := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionRunning)
+	switch {
+	case s.outcome.Waiting != nil:
+		return said == nil || said.Status != metav1.ConditionFalse || !s.outcome.Waiting.SaidBy(said.Reason, said.Message)
+	case s.outcome.Working:
+		return said == nil || said.Status != metav1.ConditionTrue
+	default:
+		return false
 	}
 }
 
@@ -257,6 +276,9 @@ func (s state) awaitingContinuation() (step, time.Duration) {
 		if s.deleting() {
 			return stepCancel, 0
 		}
+		if s.mustNoteRunning() {
+			return stepNoteRunning, 0
+		}
 	} else {
 		if s.runStillWorks() {
 			return stepStopRun, 0
@@ -302,7 +324,8 @@ func (s state) mustAcknowledge() bool {
 // maybeOurs reports whether a claim of this job may have had its effect.
 func (s state) maybeOurs() bool {
 	call := s.job.Status.Protocol.Call
-	return call != nil && call.JobID == s.job.Spec.CodePipelineJob.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
+	return call != nil && call.JobID == s.job.Spec.CodePipelineJob.ID ||
+		s.job.Status.Protocol.AcknowledgedJobID == s.job.Spec.CodePipelineJob.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
 }
 
 // hasResult reports whether the status holds something to report: a final

@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -166,13 +167,15 @@ func (p *play) write(do func() error) error {
 }
 
 // restart has another operator take over.
-func (p *play) restart() {
-	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, p.cloud()...)
-	p.operator = &Reconciler{
+func (p *play) restart() { p.operator = p.newOperator(p.cloud()...) }
+
+func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
+	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, cloud...)
+	return New(Options{
 		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{},
 		Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"}, Wake: func(k8stypes.NamespacedName) {},
 		Executions: NewExecutions(clients, time.Minute, p.clock),
-	}
+	})
 }
 
 // noEvents keeps no event.
@@ -244,9 +247,12 @@ func (p *play) names() (names []string) {
 	return names
 }
 
-// step is one reconciliation; its error means that it comes again.
+// step is one reconciliation; its error means that it comes again, a minute later.
 func (p *play) step(name string) {
-	_, _ = p.operator.Reconcile(p.ctx, ctrl.Request{NamespacedName: k8stypes.NamespacedName{Namespace: "team", Name: name}})
+	_, err := p.operator.Reconcile(p.ctx, ctrl.Request{NamespacedName: k8stypes.NamespacedName{Namespace: "team", Name: name}})
+	if err != nil {
+		p.clock.Step(lastRetry)
+	}
 }
 
 func (p *play) fault(t *rapid.T) {
@@ -287,6 +293,7 @@ func (p *play) end(job *batchv1.Job, message string) {
 		pod.Status = corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{harness.Terminated(podcontract.ContainerReport, 0, message)}}
 	}
 	p.failing = ""
+	p.Expect(controllerutil.SetControllerReference(job, pod, p.kube.Scheme())).To(Succeed())
 	status := pod.Status
 	p.Expect(p.kube.Create(p.ctx, pod)).To(Succeed())
 	pod.Status = status

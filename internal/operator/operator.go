@@ -39,7 +39,7 @@ import (
 // Options are what the operator needs beside a manager.
 type Options struct {
 	Clock clock.Clock
-	// Workload says how Jobs are made.
+	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
@@ -125,7 +125,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := actions.SetupWithManager(ctx, mgr, controllerOptions()); err != nil {
 		return fmt.Errorf("set up the CustomAction controller: %w", err)
 	}
-	jobs := &pipelinejob.Reconciler{
+	jobs := pipelinejob.New(pipelinejob.Options{
 		Client:     mgr.GetClient(),
 		Live:       mgr.GetAPIReader(),
 		AWS:        aws,
@@ -137,7 +137,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Renewal:    o.CredentialsRenewal,
 		Wake:       polls.Wake,
 		Executions: pipelinejob.NewExecutions(aws, o.ExecutionInterval, o.Clock),
-	}
+	})
 	if err := jobs.SetupWithManager(mgr, controllerOptions()); err != nil {
 		return fmt.Errorf("set up the PipelineJob controller: %w", err)
 	}

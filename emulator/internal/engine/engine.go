@@ -7,6 +7,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -34,6 +35,12 @@ type Options struct {
 	MaxConcurrentExecutions int
 	CreateOnly              bool
 }
+
+// Values of Options.RedispatchAfter.
+const (
+	RedispatchAtOnce time.Duration = time.Nanosecond
+	RedispatchNever  time.Duration = math.MaxInt64
+)
 
 // complete returns the options with defaults in place of zero values.
 func (o Options) complete() Options {

@@ -24,6 +24,15 @@ func TestPollGivesAJobOnceUntilRedispatch(t *testing.T) {
 	w.acknowledge(second)
 }
 
+func TestUnclaimedJobIsNeverHandedOutAgain(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.RedispatchAfter = RedispatchNever })
+	w.begin(custom("b"))
+	job := w.poll()["b"]
+	w.clock.Step(time.Hour)
+	w.Expect(w.poll()).To(BeEmpty())
+	w.acknowledge(job)
+}
+
 func TestAcknowledgedJobIsNotHandedOutAgain(t *testing.T) {
 	w := newWorld(t)
 	w.begin(custom("b"))

@@ -85,10 +85,17 @@ func (e *Engine) handOut(q *queue, count int) []JobResponse {
 	for j := due(q.waiting, availableAt); j != nil; j = due(q.waiting, availableAt) {
 		j.moveTo(q.ready)
 	}
-	again := func(j *job) time.Time { return j.dispatched.Add(e.options.RedispatchAfter) }
+	after := e.options.RedispatchAfter
+	if after == RedispatchAtOnce {
+		after = 0 // even if the clock stands still
+	}
+	again := func(j *job) time.Time { return j.dispatched.Add(after) }
 	handed := []JobResponse{}
-	// Whatever the time to re-dispatch, one poll hands a job out once.
-	for before := q.dispatched.Len(); len(handed) < count; before-- {
+	before := q.dispatched.Len() // so that one poll hands a job out once, whatever the time
+	if after == RedispatchNever {
+		before = 0
+	}
+	for ; len(handed) < count; before-- {
 		var j *job
 		if before > 0 {
 			j = due(q.dispatched, again)
