@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"strings"
 
 	"github.com/aws/smithy-go"
 )
@@ -48,6 +49,10 @@ func foreignAnswer(status int) string {
 	return fmt.Sprintf("the answer is not that of AWS, but perhaps of a proxy or gateway (HTTP status %d %s)", status, http.StatusText(status))
 }
 
+// established are the operations on a connection that is there. It is a matter of chance
+// which of them, with which error, notices that the connection is broken.
+var established = map[string]bool{"read": true, "write": true, "readfrom": true, "writeto": true, "close": true}
+
 // describeNetwork describes a call without an answer. It reports whether err is such a
 // call. Ports and addresses are left out: they differ each time.
 func describeNetwork(err error) (text string, is bool) {
@@ -57,18 +62,18 @@ func describeNetwork(err error) (text string, is bool) {
 	switch {
 	case errors.As(err, &lookup):
 		return "lookup " + lookup.Name + ": " + lookup.Err, true
-	case errors.As(err, &broken):
+	case errors.As(err, &broken) && !established[broken.Op]:
 		cause := broken.Err
 		if failed := (*os.SyscallError)(nil); errors.As(cause, &failed) {
 			cause = failed.Err // it repeats the operation
 		}
-		return fmt.Sprintf("%s %s: %s", broken.Op, broken.Net, describeCause(cause)), true
+		return strings.TrimSpace(broken.Op+" "+broken.Net) + ": " + describeCause(cause), true
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer in time", true
 	case errors.Is(err, context.Canceled):
 		return "cancelled before an answer came", true
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed before the whole answer came", true
+	case broken != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection broke before the answer came", true
 	}
 	var sent *url.Error
 	if errors.As(err, &sent) {

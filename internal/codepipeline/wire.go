@@ -7,19 +7,11 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
-
-// httpClient bounds each call: a connection that hangs must not hold up a
-// reconciler for ever.
-func httpClient() *awshttp.BuildableClient {
-	return awshttp.NewBuildableClient().WithTimeout(callTimeout).
-		WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 16 })
-}
 
 // onlyFromAWS makes an error of each answer that does not come from AWS, whatever its
 // status: a captive portal may answer 200 to a result. All answers of AWS's JSON

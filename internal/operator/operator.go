@@ -144,7 +144,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := addCollector(mgr, o); err != nil {
 		return err
 	}
-	return addEventQueue(ctx, mgr, o, polls)
+	return addEventQueue(ctx, mgr, aws, o, polls)
 }
 
 // Retries after errors: from a second to a minute, without end. An action stays
@@ -207,7 +207,7 @@ func addCollector(mgr ctrl.Manager, o Options) error {
 	return nil
 }
 
-func addEventQueue(ctx context.Context, mgr ctrl.Manager, o Options, polls *poller.Poller) error {
+func addEventQueue(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients, o Options, polls *poller.Poller) error {
 	if o.EventQueueURL == "" {
 		return nil
 	}
@@ -215,7 +215,7 @@ func addEventQueue(ctx context.Context, mgr ctrl.Manager, o Options, polls *poll
 	queue, err := eventqueue.New(ctx, eventqueue.Options{
 		URL: o.EventQueueURL, Clock: o.Clock, Log: log, Observe: observeCall, Count: metrics.Message,
 		Handler: &eventHandler{Client: mgr.GetClient(), poller: polls, log: log},
-	}, o.AWSConfig...)
+	}, aws)
 	if err != nil {
 		return err
 	}
