@@ -129,6 +129,9 @@ const (
 	ReasonReported = "Reported"
 	// ReasonReportRefused: CodePipeline refused the result for good.
 	ReasonReportRefused = "ReportRefused"
+	// ReasonNotReported: the PipelineJob was deleted, and CodePipeline could not be told
+	// in time.
+	ReasonNotReported = "NotReported"
 	// ReasonRetrying: the call failed in a way that may pass; it is tried again.
 	ReasonRetrying = "Retrying"
 )

@@ -33,16 +33,16 @@ func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob)
 	switch verdictOf(operationAcknowledge, err, earlier) {
 	case verdictTaken:
 		if err == nil && status != codepipeline.JobStatusInProgress {
-			return r.drop(ctx, job, v1alpha1.ReasonNotInProgress,
+			return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonNotInProgress,
 				fmt.Sprintf("CodePipeline answered the claim of the job with status %s: it is no longer to be worked on", status))
 		}
 		return r.acknowledged(ctx, job)
 	case verdictLost:
-		return r.drop(ctx, job, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
+		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
 	case verdictGone:
-		return r.drop(ctx, job, v1alpha1.ReasonJobNoLongerOpen, "CodePipeline no longer knows the job: "+err.Error())
+		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonJobNoLongerOpen, "CodePipeline no longer knows the job: "+err.Error())
 	case verdictRefused:
-		return r.drop(ctx, job, v1alpha1.ReasonNotInProgress, "CodePipeline refused the claim of the job: "+err.Error())
+		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonNotInProgress, "CodePipeline refused the claim of the job: "+err.Error())
 	case verdictAgain:
 		return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, !earlier, err)
 	default:
@@ -80,9 +80,10 @@ func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob
 	return nil
 }
 
-// drop gives up a job that is not ours to work on, or not any more.
-func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, reason, message string) error {
-	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+// drop gives up a job that is not ours to work on, or not any more. If the answer to a
+// recorded call says so, write is writeAnswer.
+func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, write statusWriter, reason, message string) error {
+	err := write(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.Call = nil
 		if status.Protocol.AcknowledgedJobID != "" { // the work of an earlier job ends with this one

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -43,8 +44,10 @@ const fieldOwner = "pipelinejob-operator"
 type Reconciler struct {
 	Options
 
-	reads   reads
-	retries retries
+	reads        reads
+	retries      retries
+	leading      sync.Once
+	leadingSince time.Time
 }
 
 // New returns a Reconciler.
@@ -72,6 +75,9 @@ type Options struct {
 	Wake func(action types.NamespacedName)
 	// Executions tells which jobs CodePipeline no longer waits for.
 	Executions *Executions
+	// Self is the operator's own pod: what can't be told in a namespace that is being
+	// deleted is an event about it. Nil: the operator does not run in a pod.
+	Self *corev1.ObjectReference
 }
 
 // conflictRetry is the wait after a write that met a newer version of the object:
@@ -153,6 +159,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // gather reads all that decide needs. The action is nil when it is gone.
 func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
 	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal}
+	r.leading.Do(func() { r.leadingSince = s.now })
+	s.leadingSince = r.leadingSince
+	s.failed, s.failingSince = r.retries.last(client.ObjectKeyFromObject(job))
 	action := &v1alpha1.CustomAction{}
 	err := r.Get(ctx, types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)
 	switch {
@@ -176,7 +185,8 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	}
 	s.pods, s.progressRead = pods, r.reads.of(job.UID)
 	evidence := diagnosis.Evidence{Job: s.run, Pods: pods, Now: s.now, GracePeriods: diagnosis.DefaultGracePeriods}
-	if diagnosis.NeedsEvents(evidence) {
+	// Of work whose end is decided they would tell nothing, and hold it up if they can't be read.
+	if !s.deleting() && !job.Status.HasResult() && diagnosis.NeedsEvents(evidence) {
 		if evidence.Events, err = r.eventsOfRun(ctx, s.run, pods); err != nil {
 			return s, nil, err
 		}
@@ -291,6 +301,8 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 		return r.dropSecret(ctx, s.job)
 	case stepExpire:
 		return client.IgnoreNotFound(r.Delete(ctx, s.job))
+	case stepGiveUp:
+		return r.giveUp(ctx, s.job)
 	case stepRelease:
 		return r.release(ctx, s.job)
 	default:

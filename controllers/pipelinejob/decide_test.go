@@ -69,7 +69,7 @@ func TestDecide(t *testing.T) {
 		"dropped, then deleted":                           {history: []change{dropped, deleting}, want: stepRelease},
 		"handed out again with a new nonce, then deleted": {history: []change{acknowledged, planned, started, newNonce, deleting}, want: stepAcknowledge},
 		"deleted with a result that waits":                {history: []change{acknowledged, planned, started, ended, complete, deleting}, want: stepReport},
-		"deleted while a continuation is to come":         {history: []change{acknowledged, planned, started, ended, token, delivered, deleting}, want: stepWait},
+		"deleted while a continuation is to come":         {history: []change{acknowledged, planned, started, ended, token, delivered, deleting}, want: stepWait, wait: 5 * time.Minute},
 		"deleted, then the continuation came":             {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued}, want: stepAcknowledge},
 		"deleted, the continuation is claimed":            {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued, acknowledged, tokenUsed}, want: stepCancel},
 	}
@@ -125,7 +125,28 @@ func TestDecide(t *testing.T) {
 		"it waits, then the run ends":                   {history: []change{working, pulls("no"), ended}, want: stepRecordResult},
 		"it waits, then it is deleted":                  {history: []change{working, pulls("no"), deleting}, want: stepCancel},
 	}
+	bounds := map[string]struct {
+		history []change
+		want    step
+		wait    time.Duration
+	}{
+		"deleted, the claim fails":                       {history: []change{calling("AcknowledgeJob"), deletedAgo(4 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepAcknowledge},
+		"deleted, the claim fails for long":              {history: []change{calling("AcknowledgeJob"), deletedAgo(5 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepGiveUp},
+		"deleted long ago, the claim was not tried":      {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour)}, want: stepAcknowledge},
+		"deleted long ago, the claim has just failed":    {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), failing(stepAcknowledge, time.Minute)}, want: stepAcknowledge},
+		"deleted, another step had failed":               {history: []change{working, ended, complete, deletedAgo(time.Hour), failing(stepStopRun, time.Hour)}, want: stepReport},
+		"deleted, the report fails for long":             {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, the report of progress fails for long": {history: []change{working, update(0), tellingProgress, deletedAgo(time.Hour), failing(stepReportProgress, 5*time.Minute)}, want: stepGiveUp},
+		"not deleted, the report fails for long":         {history: []change{working, ended, complete, failing(stepReport, time.Hour)}, want: stepReport},
+		"deleted, a continuation is to come":             {history: []change{working, ended, token, delivered, continuedAgo(time.Minute), deletedAgo(time.Minute)}, want: stepWait, wait: 14 * time.Minute},
+		"deleted, a continuation is overdue":             {history: []change{working, ended, token, delivered, continuedAgo(15 * time.Minute), deletedAgo(5 * time.Minute)}, want: stepGiveUp},
+		"deleted, a continuation is long overdue":        {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
+		"deleted, and the operator has just started":     {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Hour), leadingFor(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
+		"never claimed within a day":                     {history: []change{calling("AcknowledgeJob"), polledAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"a continuation is not claimed within a day":     {history: []change{working, claimedAgo(26 * time.Hour), ended, token, delivered, continued, calling("AcknowledgeJob")}, want: stepRecordClosed},
+	}
 	maps.Copy(cases, progress)
+	maps.Copy(cases, bounds)
 	maps.Copy(cases, waiting)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -288,6 +309,21 @@ func overdueSaid(s *state) {
 }
 
 func ttl(d time.Duration) change { return func(s *state) { s.ttl = &d } }
+
+func deletedAgo(ago time.Duration) change {
+	return func(s *state) { s.job.DeletionTimestamp = &metav1.Time{Time: noon.Add(-ago)} }
+}
+
+// failing has a step fail since a while ago.
+func failing(step step, ago time.Duration) change {
+	return func(s *state) { s.failed, s.failingSince = step, noon.Add(-ago) }
+}
+
+func leadingFor(d time.Duration) change { return func(s *state) { s.leadingSince = noon.Add(-d) } }
+
+func polledAgo(ago time.Duration) change {
+	return func(s *state) { s.job.Spec.CodePipelineJob.PolledAt = &metav1.Time{Time: noon.Add(-ago)} }
+}
 
 func deleting(s *state) {
 	s.job.DeletionTimestamp = &metav1.Time{Time: noon}

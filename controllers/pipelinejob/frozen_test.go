@@ -12,8 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	. "github.com/onsi/gomega"
-	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -75,7 +73,7 @@ func (p *play) freeze(t *testing.T, operation string, at thaw) *frozen {
 func (f *frozen) reconcile(p *play, name string, meanwhile func()) error {
 	ended := make(chan error, 1)
 	go func() {
-		_, err := f.Reconcile(p.ctx, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: "team", Name: name}})
+		_, err := f.Reconcile(p.ctx, requestFor(name))
 		ended <- err
 	}()
 	<-f.entered
@@ -98,6 +96,9 @@ func (p *play) until(is func(*v1alpha1.PipelineJob) bool) {
 			return
 		}
 		p.step(p.pipelineJob().Name)
+		if is(p.pipelineJob()) {
+			return
+		}
 		p.clock.Step(10 * time.Second) // a continuation takes its time
 		p.poll(nil)
 	}

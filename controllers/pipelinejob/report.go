@@ -112,6 +112,9 @@ func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
 	if why == "" {
 		why = fmt.Sprintf("the action has taken longer than %s: CodePipeline gives up after about 24 hours", longestAction)
 	}
+	if s.job.Status.Protocol.AcknowledgedJobID == "" {
+		return r.drop(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
+	}
 	return r.unreported(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
 }
 

@@ -33,6 +33,8 @@ type failedAttempt struct {
 	attempt
 	times int
 	again time.Time
+	// since is when the step first failed, for whichever version of the spec.
+	since time.Time
 }
 
 // wait is how long it is until an attempt may be made.
@@ -54,8 +56,11 @@ func (r *retries) fail(job types.NamespacedName, a attempt, now time.Time) {
 		r.failed = map[types.NamespacedName]failedAttempt{}
 	}
 	known := r.failed[job]
+	if known.step != a.step {
+		known = failedAttempt{since: now}
+	}
 	if known.attempt != a {
-		known = failedAttempt{attempt: a}
+		known = failedAttempt{attempt: a, since: known.since}
 	}
 	known.again = now.Add(min(firstRetry<<min(known.times, 10), lastRetry))
 	known.times++
@@ -67,4 +72,11 @@ func (r *retries) forget(job types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.failed, job)
+}
+
+// last is the step that failed last, and since when it fails.
+func (r *retries) last(job types.NamespacedName) (step, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed[job].step, r.failed[job].since
 }

@@ -44,7 +44,7 @@ func TestFailedCallIsNotRepeatedAtOnce(t *testing.T) {
 	p.Expect(p.aws.Inject(emulator.Fault{Operation: operationAcknowledge, Kind: emulator.ServerError, Probability: 1})).To(Succeed())
 	p.start(nil)
 	p.poll(nil)
-	request := ctrl.Request{NamespacedName: k8stypes.NamespacedName{Namespace: "team", Name: p.pipelineJob().Name}}
+	request := requestFor(p.pipelineJob().Name)
 	for _, wait := range []time.Duration{time.Second, 2 * time.Second} {
 		_, err := p.operator.Reconcile(p.ctx, request)
 		p.Expect(err).To(HaveOccurred())

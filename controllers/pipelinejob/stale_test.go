@@ -129,7 +129,7 @@ func TestEndIsSeenBeforeThePods(t *testing.T) {
 func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 	for name, cancel := range map[string]func(*Reconciler, context.Context, *v1alpha1.PipelineJob) error{
 		"claimed elsewhere": func(r *Reconciler, ctx context.Context, job *v1alpha1.PipelineJob) error {
-			return r.drop(ctx, job, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
+			return r.drop(ctx, job, r.writeStatus, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
 		},
 		"no longer open": func(r *Reconciler, ctx context.Context, job *v1alpha1.PipelineJob) error {
 			return r.unreported(ctx, job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, "the execution was stopped")

@@ -60,6 +60,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Logs are those of pods; nil for the cluster's.
 	Logs pipelinejob.PodLogs
+	// Self is the operator's own pod; nil if it runs in none.
+	Self *corev1.ObjectReference
 	// AWSConfig configures the clients of AWS, besides the environment.
 	AWSConfig []codepipeline.LoadOption
 }
@@ -136,6 +138,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Logs:       o.Logs,
 		Renewal:    o.CredentialsRenewal,
 		Wake:       polls.Wake,
+		Self:       o.Self,
 		Executions: pipelinejob.NewExecutions(aws, o.ExecutionInterval, o.Clock),
 	})
 	if err := jobs.SetupWithManager(mgr, controllerOptions()); err != nil {
