@@ -3,6 +3,7 @@ package pipelinejob
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +39,9 @@ func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob)
 		}
 		return r.acknowledged(ctx, job)
 	case verdictLost:
+		if r.maybeHandedOutAgain(job) {
+			return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, true, err)
+		}
 		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
 	case verdictGone:
 		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonJobNoLongerOpen, "CodePipeline no longer knows the job: "+err.Error())
@@ -48,6 +52,18 @@ func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob)
 	default:
 		return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, false, err)
 	}
+}
+
+// lostPatience is how long after its poll a continuation that seems to be claimed
+// elsewhere is waited for.
+const lostPatience = 2 * time.Minute
+
+// maybeHandedOutAgain reports whether a continuation that another worker seems to have
+// claimed may have been handed out to this operator again, with a nonce that is not
+// recorded yet. To drop it would end the work.
+func (r *Reconciler) maybeHandedOutAgain(job *v1alpha1.PipelineJob) bool {
+	polled := job.Spec.CodePipelineJob.PolledAt
+	return job.Status.Protocol.AcknowledgedJobID != "" && polled != nil && r.Clock.Since(polled.Time) < lostPatience
 }
 
 // acknowledged records the claim. A job that carries the token with which the

@@ -11,10 +11,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 // frozen is an operator that stands still in a call to CodePipeline until it is thawed.
@@ -215,4 +218,45 @@ func TestAnswerIsNotLostToThePoller(t *testing.T) {
 	p.Expect(got.Status.Protocol.Call).To(BeNil())
 	p.Expect(got.Status.ObservedGeneration).To(Equal(first.Generation), "the new nonce is to be claimed")
 	p.Expect(got.Spec.CodePipelineJob.Nonce).To(Equal("another"))
+}
+
+// TestNonceOfAContinuationIsOutdated hands a continuation out again before it is
+// claimed: the claim meets InvalidNonce, and the work must not end by that.
+func TestNonceOfAContinuationIsOutdated(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	p.until(runs1)
+	p.end(&p.running()[0], `{"result":{"continuationToken":"later"}}`)
+	p.until(func(job *v1alpha1.PipelineJob) bool {
+		return job.Spec.CodePipelineJob.ID != job.Status.Protocol.AcknowledgedJobID
+	})
+	p.clock.Step(time.Minute) // it is handed out again, and that is not recorded yet
+	polled, err := p.pipelines.PollForJobs(p.ctx, &sdk.PollForJobsInput{ActionTypeId: harness.WorkType()})
+	p.Expect(err).NotTo(HaveOccurred())
+	p.Expect(polled.Jobs).To(HaveLen(1))
+	p.step(p.pipelineJob().Name)
+	p.Expect(p.pipelineJob().Settled()).To(BeFalse())
+
+	moved := p.pipelineJob()
+	before := moved.DeepCopy()
+	moved.Spec.CodePipelineJob.Nonce = *polled.Jobs[0].Nonce
+	moved.Generation++ // as the API server does it
+	p.Expect(p.kube.Patch(p.ctx, moved, client.MergeFrom(before))).To(Succeed())
+	p.until(runs2)
+}
+
+// TestContinuationIsClaimedElsewhere has no other nonce come: the work ends.
+func TestContinuationIsClaimedElsewhere(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	job := &v1alpha1.PipelineJob{}
+	job.Spec.CodePipelineJob.PolledAt = &metav1.Time{Time: p.clock.Now()}
+	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeFalse(), "a first claim")
+	job.Status.Protocol.AcknowledgedJobID = "earlier"
+	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeTrue())
+	p.clock.Step(lostPatience)
+	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeFalse())
 }
