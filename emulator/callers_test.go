@@ -238,13 +238,20 @@ func TestOptionsAreChecked(t *testing.T) {
 		options Options
 		message string
 	}{
-		"region":      {Options{Region: "over there"}, `the region "over there"`},
-		"account":     {Options{AccountID: "12"}, `the account "12"`},
-		"key":         {Options{Credentials: []Credential{{AccessKeyID: "a b", SecretAccessKey: "s"}}}, "an access key ID"},
-		"secret":      {Options{Credentials: []Credential{{AccessKeyID: "AKIATEST"}}}, "a secret"},
-		"its account": {Options{Credentials: []Credential{{AccessKeyID: "AKIATEST", SecretAccessKey: "s", AccountID: "x"}}}, `the account "x"`},
-		"role":        {Options{Roles: map[string]string{"deployer": ""}}, `the role "deployer"`},
-		"bucket":      {Options{Buckets: []string{"NO"}}, "create bucket NO"},
+		"region":                {Options{Region: "over there"}, `the region "over there"`},
+		"account":               {Options{AccountID: "12"}, `the account "12"`},
+		"key":                   {Options{Credentials: []Credential{{AccessKeyID: "a b", SecretAccessKey: "s"}}}, "an access key ID"},
+		"secret":                {Options{Credentials: []Credential{{AccessKeyID: "AKIATEST"}}}, "a secret"},
+		"its account":           {Options{Credentials: []Credential{{AccessKeyID: "AKIATEST", SecretAccessKey: "s", AccountID: "x"}}}, `the account "x"`},
+		"role":                  {Options{Roles: map[string]string{"deployer": ""}}, `the role "deployer"`},
+		"continuation delay":    {Options{ContinuationDelay: -1}, "the option ContinuationDelay must not be negative"},
+		"redispatch":            {Options{RedispatchAfter: -1}, "the option RedispatchAfter must not be negative"},
+		"action timeout":        {Options{ActionTimeout: -1}, "the option ActionTimeout must not be negative"},
+		"credentials' time":     {Options{CredentialsTTL: -1}, "the option CredentialsTTL must not be negative"},
+		"retention":             {Options{JobRetention: -1}, "the option JobRetention must not be negative"},
+		"kept executions":       {Options{KeepExecutions: -1}, "the option KeepExecutions must not be negative"},
+		"concurrent executions": {Options{MaxConcurrentExecutions: -1}, "the option MaxConcurrentExecutions must not be negative"},
+		"bucket":                {Options{Buckets: []string{"NO"}}, "create bucket NO"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -20,8 +21,18 @@ func (c *offsetClock) Now() time.Time { return c.base.Now().Add(time.Duration(c.
 
 // Advance moves the emulator's clock ahead: time-outs, the expiry of credentials
 // and continuations that become due take effect at the next call. A negative
-// duration does nothing. Signatures and Fault.Delay go by the machine's clock.
-func (e *Emulator) Advance(by time.Duration) { e.clock.ahead.Add(int64(max(by, 0))) }
+// duration does nothing; all calls together move the clock by 292 years at most, the
+// largest time.Duration. Signatures and Fault.Delay go by the machine's clock.
+func (e *Emulator) Advance(by time.Duration) {
+	by = max(by, 0)
+	for {
+		before := e.clock.ahead.Load()
+		after := before + min(int64(by), math.MaxInt64-before)
+		if e.clock.ahead.CompareAndSwap(before, after) {
+			return
+		}
+	}
+}
 
 // Now returns the time of the emulator's clock.
 func (e *Emulator) Now() time.Time { return e.clock.Now() }

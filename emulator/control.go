@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -19,7 +20,7 @@ func (e *Emulator) controlHandler() http.Handler {
 		e.ClearJournal()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("GET /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) { writeControl(w, http.StatusOK, formsOf(e.Faults())) })
+	mux.HandleFunc("GET /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) { e.writeFaults(w, http.StatusOK) })
 	mux.HandleFunc("POST /_emulator/faults", e.postFault)
 	mux.HandleFunc("DELETE /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) {
 		e.ClearFaults()
@@ -51,42 +52,65 @@ func (e *Emulator) getJournal(w http.ResponseWriter, r *http.Request) {
 // faultForm is a Fault in JSON.
 type faultForm struct {
 	Operation   string    `json:"operation"`
+	AccountID   string    `json:"accountId,omitempty"`
+	Region      string    `json:"region,omitempty"`
 	Kind        FaultKind `json:"kind"`
 	Code        string    `json:"code,omitempty"`
+	Status      int       `json:"status,omitempty"`
 	Delay       string    `json:"delay,omitempty"`
 	Times       int       `json:"times,omitempty"`
 	Probability float64   `json:"probability,omitempty"`
 }
 
-func formsOf(faults []Fault) []faultForm {
-	forms := []faultForm{}
-	for _, f := range faults {
-		form := faultForm{f.Operation, f.Kind, f.Code, "", f.Times, f.Probability}
-		if f.Delay > 0 {
-			form.Delay = f.Delay.String()
-		}
-		forms = append(forms, form)
+// MarshalJSON writes a fault as the emulator's own API has it: with a Delay such as
+// "1.5s".
+func (f Fault) MarshalJSON() ([]byte, error) {
+	form := faultForm{f.Operation, f.AccountID, f.Region, f.Kind, f.Code, f.Status, "", f.Times, f.Probability}
+	if f.Delay > 0 {
+		form.Delay = f.Delay.String()
 	}
-	return forms
+	return json.Marshal(form)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes. Unknown members are errors.
+func (f *Fault) UnmarshalJSON(text []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	var form faultForm
+	if err := decoder.Decode(&form); err != nil {
+		return err
+	}
+	var late time.Duration
+	if form.Delay != "" {
+		var err error
+		if late, err = time.ParseDuration(form.Delay); err != nil {
+			return fmt.Errorf("delay: %q must be a duration such as 1.5s", form.Delay)
+		}
+	}
+	*f = Fault{form.Operation, form.AccountID, form.Region, form.Kind, form.Code, form.Status, late, form.Times, form.Probability}
+	return nil
 }
 
 func (e *Emulator) postFault(w http.ResponseWriter, r *http.Request) {
-	var form faultForm
-	err := readControl(w, r, &form)
-	var delay time.Duration
-	if err == nil && form.Delay != "" {
-		if delay, err = time.ParseDuration(form.Delay); err != nil {
-			err = fmt.Errorf("delay: %q must be a duration such as 1.5s", form.Delay)
-		}
-	}
+	var fault Fault
+	err := readControl(w, r, &fault)
 	if err == nil {
-		err = e.Inject(Fault{form.Operation, form.Kind, form.Code, delay, form.Times, form.Probability})
+		err = e.Inject(fault)
 	}
 	if err != nil {
 		refuseControl(w, err)
 		return
 	}
-	writeControl(w, http.StatusCreated, formsOf(e.Faults()))
+	e.writeFaults(w, http.StatusCreated)
+}
+
+// writeFaults answers with the faults that are still to happen.
+func (e *Emulator) writeFaults(w http.ResponseWriter, status int) {
+	waiting := e.Faults()
+	if waiting == nil {
+		waiting = []Fault{} // an empty list, not null
+	}
+	writeControl(w, status, waiting)
 }
 
 func (e *Emulator) postClock(w http.ResponseWriter, r *http.Request) {

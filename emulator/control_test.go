@@ -43,22 +43,40 @@ func TestFaultsOverHTTP(t *testing.T) {
 	w.Expect(w.list()).To(Succeed())
 }
 
+func TestFaultsOfAProxyAndOfPlacesOverHTTP(t *testing.T) {
+	w := newWorld(t)
+	status, answer := w.control(http.MethodPost, "faults", `{"operation": "*", "accountId": "444455556666", "region": "eu-west-1", "kind": "BlackHole"}`)
+	w.Expect(status).To(Equal(http.StatusCreated), answer)
+	status, answer = w.control(http.MethodPost, "faults", `{"operation": "ListPipelines", "kind": "ProxyErrorAfter"}`)
+	w.Expect(status).To(Equal(http.StatusCreated), answer)
+	w.Expect(answer).To(MatchJSON(`[
+		{"operation": "*", "accountId": "444455556666", "region": "eu-west-1", "kind": "BlackHole", "times": 1},
+		{"operation": "ListPipelines", "kind": "ProxyErrorAfter", "status": 502, "times": 1}]`))
+	w.Expect(w.list()).To(MatchError(ContainSubstring("502")))
+	w.Expect(w.list()).To(Succeed(), "the other fault is for another account")
+}
+
 func TestFaultsThatCannotHappenAreRefused(t *testing.T) {
 	w := newWorld(t)
 	cases := map[string]string{
 		`{`: "the body must be JSON",
-		`{"operation": "PollForJobs", "kind": "Throttle", "often": 2}`:                     `unknown field \"often\"`,
-		`{"operation": "Poll", "kind": "Throttle"}`:                                        "operation:",
-		`{"operation": "PollForJobs", "kind": "Rain"}`:                                     "kind:",
-		`{"operation": "PollForJobs", "kind": "ModelledError", "code": "Nope"}`:            "ActionTypeNotFoundException",
-		`{"operation": "*", "kind": "ModelledError", "code": "ValidationException"}`:       "code:",
-		`{"operation": "AcknowledgeJob", "kind": "DuplicateDispatch"}`:                     "for PollForJobs only",
-		`{"operation": "PollForJobs", "kind": "Latency"}`:                                  "delay:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "delay": "soon"}`:                "delay:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "delay": "-1s"}`:                 "delay:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "times": -1}`:                    "times:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "probability": 1.5}`:             "probability:",
-		`{"operation": "PollForJobs", "kind": "Throttle", "probability": -0.5, "times":1}`: "probability:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "often": 2}`:                            `unknown field \"often\"`,
+		`{"operation": "Poll", "kind": "Throttle"}`:                                               "operation:",
+		`{"operation": "PollForJobs", "kind": "Rain"}`:                                            "kind:",
+		`{"operation": "PollForJobs", "kind": "ModelledError", "code": "Nope"}`:                   "ActionTypeNotFoundException",
+		`{"operation": "*", "kind": "ModelledError", "code": "ValidationException"}`:              "ModelledError is for an operation of CodePipeline only, not *",
+		`{"operation": "ReceiveMessage", "kind": "ModelledError", "code": "ValidationException"}`: "ModelledError is for an operation of CodePipeline only, not ReceiveMessage",
+		`{"operation": "AcknowledgeJob", "kind": "DuplicateDispatch"}`:                            "for PollForJobs only",
+		`{"operation": "PollForJobs", "kind": "Latency"}`:                                         "delay:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "delay": "soon"}`:                       "delay:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "delay": "-1s"}`:                        "delay:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "times": -1}`:                           "times:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "accountId": "me"}`:                     "accountId:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "region": "US East"}`:                   "region:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "status": 503}`:                         "status:",
+		`{"operation": "PollForJobs", "kind": "ProxyError", "status": 200}`:                       "status:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "probability": 1.5}`:                    "probability:",
+		`{"operation": "PollForJobs", "kind": "Throttle", "probability": -0.5, "times":1}`:        "probability:",
 	}
 	for body, message := range cases {
 		status, answer := w.control(http.MethodPost, "faults", body)

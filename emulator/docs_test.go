@@ -153,7 +153,7 @@ func TestPagesFlagsAreThere(t *testing.T) {
 	for _, match := range rows {
 		g.Expect(string(options)).To(ContainSubstring(fmt.Sprintf("%q", match[1])))
 	}
-	for _, kind := range kinds {
+	for _, kind := range faultKinds {
 		g.Expect(readPage(g)).To(ContainSubstring("| `%s` |", kind))
 	}
 }

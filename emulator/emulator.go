@@ -32,6 +32,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/model"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
@@ -41,7 +42,8 @@ import (
 // Options configure an Emulator. The zero value is ready to use. An Emulator keeps
 // no reference to the slices and maps of its Options.
 type Options struct {
-	// Logger gets one line per call, without secrets. Default: nothing is logged.
+	// Logger gets one line for each call that Journal lists, without secrets: at the
+	// level Debug for calls of S3, Info for all others. Default: nothing is logged.
 	Logger *slog.Logger
 	// Clock is the time by which jobs, credentials and messages expire. Whatever is
 	// due happens at the next call. Default: the machine's clock. See also
@@ -66,10 +68,14 @@ type Options struct {
 	NoSignatures bool
 
 	// ContinuationDelay is the time from a result with a continuation token to the
-	// job that carries the token. Default: 5 seconds. (Use a nanosecond for none.)
+	// job that carries the token. Default: 5 seconds.
+	//
+	// As with every duration and count here, zero stands for the default, and New
+	// refuses a negative value. Use a nanosecond for no time at all.
 	ContinuationDelay time.Duration
 	// RedispatchAfter is the time after which a job that was polled, but not
-	// acknowledged, is handed out again. Default: 1 minute. Negative: never.
+	// acknowledged, is handed out again: a duration, RedispatchAtOnce or
+	// RedispatchNever. Default: 1 minute.
 	RedispatchAfter time.Duration
 	// ActionTimeout is the time after which a custom action fails. Default: 24
 	// hours.
@@ -93,11 +99,21 @@ type Options struct {
 	// state change of an action execution, in the account and region where it
 	// happens. Default: no queue does.
 	EventQueue string
+	// Faults are faults to start with, as Emulator.Inject adds them.
+	Faults []Fault
 	// Seed seeds the random numbers of faults that have a Probability.
 	Seed uint64
 }
 
-// Clock tells the time. The clocks of k8s.io/utils/clock are such.
+// Values of Options.RedispatchAfter.
+const (
+	// RedispatchAtOnce hands a job out with each poll until it is acknowledged.
+	RedispatchAtOnce time.Duration = engine.RedispatchAtOnce
+	// RedispatchNever hands a job out once.
+	RedispatchNever time.Duration = engine.RedispatchNever
+)
+
+// Clock tells the time. Those of k8s.io/utils/clock implement it.
 type Clock interface{ Now() time.Time }
 
 // Credential is an access key of a user.
@@ -110,10 +126,10 @@ type Credential struct {
 // Emulator is an http.Handler that serves CodePipeline, S3, STS and SQS to all
 // accounts and regions. It is safe for concurrent use.
 //
-// Of the caller's network it needs nothing but the requests: it can be served by an
-// httptest.Server, by a Server of this package, or called directly. The faults
-// ResetBefore and ResetAfter need a connection of HTTP/1; without one they panic with
-// http.ErrAbortHandler.
+// A Server or an httptest.Server serves it; tests may also call it without a network.
+// The faults that break a connection, or never answer, take over the connection of
+// HTTP/1; where there is none, ServeHTTP panics with http.ErrAbortHandler. A Server
+// closes its Emulator; who serves it in another way calls Close.
 type Emulator struct {
 	options Options
 	log     *slog.Logger
@@ -124,6 +140,8 @@ type Emulator struct {
 	keys    *identity.Keys
 	control http.Handler
 	journal journal
+	closing chan struct{} // closed by Close
+	close   func()
 	faults  faults
 
 	mu      sync.Mutex
@@ -146,8 +164,9 @@ func New(options Options) (*Emulator, error) {
 	e := &Emulator{
 		options: o, log: o.Logger, clock: ahead, model: shapes,
 		objects: objects.New(), queues: queues.New(ahead), keys: &identity.Keys{},
-		faults: newFaults(o.Seed), regions: map[regionID]*region{},
+		faults: newFaults(o.Seed), regions: map[regionID]*region{}, closing: make(chan struct{}),
 	}
+	e.close = sync.OnceFunc(func() { close(e.closing) })
 	e.control = e.controlHandler()
 	if o.EventQueue != "" {
 		e.queues.Create(queues.Name{Account: o.AccountID, Region: o.Region, Queue: o.EventQueue})
@@ -160,7 +179,21 @@ func New(options Options) (*Emulator, error) {
 			return nil, fmt.Errorf("create bucket %s: %w", bucket, err)
 		}
 	}
+	for _, fault := range o.Faults {
+		if err := e.Inject(fault); err != nil {
+			return nil, fmt.Errorf("fault of %s: %w", fault.Operation, err)
+		}
+	}
 	return e, nil
+}
+
+// Close ends the requests that wait: long polls of SQS, and requests whose answers a
+// fault delays or never sends. Later requests are served without waiting. Call it
+// before closing a server that waits for its requests, as httptest.Server does. It may
+// be called more than once.
+func (e *Emulator) Close() {
+	e.close()
+	e.queues.Close()
 }
 
 // complete returns a copy with defaults in place of zero values; those of the
@@ -207,6 +240,28 @@ func (o Options) check() error {
 		if !roleARN.MatchString(role) {
 			return fmt.Errorf("the role %q must be like arn:aws:iam::111122223333:role/NAME", role)
 		}
+	}
+	return o.checkSizes()
+}
+
+// checkSizes refuses negative durations and counts.
+func (o Options) checkSizes() error {
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{
+		{"ContinuationDelay", o.ContinuationDelay}, {"RedispatchAfter", o.RedispatchAfter}, {"ActionTimeout", o.ActionTimeout},
+		{"CredentialsTTL", o.CredentialsTTL}, {"JobRetention", o.JobRetention},
+	} {
+		if d.value < 0 {
+			return fmt.Errorf("the option %s must not be negative, but is %s", d.option, d.value)
+		}
+	}
+	if o.KeepExecutions < 0 {
+		return fmt.Errorf("the option KeepExecutions must not be negative, but is %d", o.KeepExecutions)
+	}
+	if o.MaxConcurrentExecutions < 0 {
+		return fmt.Errorf("the option MaxConcurrentExecutions must not be negative, but is %d", o.MaxConcurrentExecutions)
 	}
 	return nil
 }

@@ -41,10 +41,31 @@ func must[T any](value T, err error) T {
 	return value
 }
 
+func TestNoPipelines(t *testing.T) {
+	handler, err := emulator.New(emulator.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	t.Cleanup(handler.Close) // runs before server.Close
+
+	client := codepipeline.New(codepipeline.Options{
+		BaseEndpoint: aws.String(server.URL), Region: "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+	})
+	list, err := client.ListPipelines(t.Context(), &codepipeline.ListPipelinesInput{})
+	if err != nil || len(list.Pipelines) != 0 {
+		t.Fatalf("want no pipelines, got %v, %v", list, err)
+	}
+}
+
 // An emulator is an http.Handler, for a server of your own.
 func ExampleNew() {
-	server := httptest.NewServer(must(emulator.New(emulator.Options{})))
+	handler := must(emulator.New(emulator.Options{}))
+	server := httptest.NewServer(handler)
 	defer server.Close()
+	defer handler.Close() // first: the server waits for requests such as long polls
 
 	client := codepipeline.New(codepipeline.Options{
 		BaseEndpoint: aws.String(server.URL), Region: "us-east-1",

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -25,7 +26,8 @@ const (
 	// ServerErrorAfter answers the same after the effect.
 	ServerErrorAfter FaultKind = "ServerErrorAfter"
 	// ModelledError answers Fault.Code, one of the errors that CodePipeline's model
-	// names for the operation; the call has no effect.
+	// names for the operation; the call has no effect. It is for operations of
+	// CodePipeline only.
 	ModelledError FaultKind = "ModelledError"
 	// AccessDenied answers AccessDeniedException (S3, STS: AccessDenied): the caller
 	// lacks the permission for the operation.
@@ -34,6 +36,20 @@ const (
 	ResetBefore FaultKind = "ResetBefore"
 	// ResetAfter breaks the connection after the effect: the answer is lost.
 	ResetAfter FaultKind = "ResetAfter"
+	// BlackHole accepts the request and never answers, until the client gives up or
+	// the emulator is closed; the call has no effect.
+	BlackHole FaultKind = "BlackHole"
+	// BlackHoleAfter does the same after the effect.
+	BlackHoleAfter FaultKind = "BlackHoleAfter"
+	// HalfAnswer sends the headers and half of the body after the effect, and then
+	// nothing, until the client gives up or the emulator is closed. Of an answer without
+	// a body, such as those of PutJobSuccessResult and HeadObject, nothing is sent.
+	HalfAnswer FaultKind = "HalfAnswer"
+	// ProxyError answers Fault.Status as a proxy does: with a page in HTML, and without
+	// any header of AWS's. The call has no effect.
+	ProxyError FaultKind = "ProxyError"
+	// ProxyErrorAfter answers the same after the effect.
+	ProxyErrorAfter FaultKind = "ProxyErrorAfter"
 	// Latency delays the answer by Fault.Delay; the call takes effect.
 	Latency FaultKind = "Latency"
 	// DuplicateDispatch makes PollForJobs also hand out the jobs that other workers
@@ -41,12 +57,16 @@ const (
 	DuplicateDispatch FaultKind = "DuplicateDispatch"
 )
 
-var kinds = []FaultKind{Throttle, ServerError, ServerErrorAfter, ModelledError, AccessDenied, ResetBefore, ResetAfter, Latency, DuplicateDispatch}
+var faultKinds = []FaultKind{
+	Throttle, ServerError, ServerErrorAfter, ModelledError, AccessDenied, ResetBefore, ResetAfter,
+	BlackHole, BlackHoleAfter, HalfAnswer, ProxyError, ProxyErrorAfter, Latency, DuplicateDispatch,
+}
 
 // AnyOperation is the Fault.Operation that matches all operations of all services.
 const AnyOperation = "*"
 
-// Fault makes calls of an operation fail, or their answers late.
+// Fault makes calls of an operation fail, or their answers late. In JSON its members are
+// those of the emulator's own API (see docs/emulator.md).
 type Fault struct {
 	// Operation is the operation's name in the API of CodePipeline, STS or SQS, such
 	// as AcknowledgeJob, AssumeRole or ReceiveMessage; or one of S3's PutObject,
@@ -54,14 +74,22 @@ type Fault struct {
 	// CreateMultipartUpload, UploadPart, CompleteMultipartUpload and
 	// AbortMultipartUpload; or AnyOperation. Required.
 	Operation string
+	// AccountID is the account whose calls fail, as Call.AccountID has it; for AssumeRole
+	// and AssumeRoleWithWebIdentity it is the role's. Default: all accounts.
+	AccountID string
+	// Region is the region whose calls fail. Default: all regions.
+	Region string
 	// Kind is how the calls fail. Required.
 	Kind FaultKind
 	// Code is the error code of a ModelledError. Required for that kind.
 	Code string
+	// Status is the HTTP status of a ProxyError or ProxyErrorAfter, from 400 to 599.
+	// Default: 502.
+	Status int
 	// Delay is the time between the call's effect, if it has one, and its answer.
 	// It applies to every kind, in real time whatever Options.Clock is, and ends when
-	// the client gives up. Required for Latency; with S3, Latency delays the effect
-	// too.
+	// the client gives up or the emulator is closed. Required for Latency; with S3,
+	// Latency delays the effect too.
 	Delay time.Duration
 	// Times is how many calls fail. Default: one; without end if Probability is set.
 	Times int
@@ -90,6 +118,9 @@ func (e *Emulator) Inject(fault Fault) error {
 	if fault.Probability == 0 {
 		fault.Times = max(fault.Times, 1)
 	}
+	if fault.Kind == ProxyError || fault.Kind == ProxyErrorAfter {
+		fault.Status = cmp.Or(fault.Status, http.StatusBadGateway)
+	}
 	e.faults.mu.Lock()
 	defer e.faults.mu.Unlock()
 	e.faults.waiting = append(e.faults.waiting, fault)
@@ -116,12 +147,31 @@ func (e *Emulator) checkFault(f Fault) error {
 	switch {
 	case !known && f.Operation != AnyOperation && !slices.Contains(stsActions, f.Operation) && !slices.Contains(sqsActions, f.Operation) && !slices.Contains(objects.Operations, f.Operation):
 		return fmt.Errorf("operation: %q is none of CodePipeline's, STS's (%s), SQS's (%s) or S3's (%s), nor *", f.Operation, strings.Join(stsActions, ", "), strings.Join(sqsActions, ", "), strings.Join(objects.Operations, ", "))
-	case !slices.Contains(kinds, f.Kind):
-		return fmt.Errorf("kind: %q must be one of %v", f.Kind, kinds)
+	case !slices.Contains(faultKinds, f.Kind):
+		return fmt.Errorf("kind: %q must be one of %v", f.Kind, faultKinds)
+	case f.Kind == ModelledError && !known:
+		return fmt.Errorf("operation: %s is for an operation of CodePipeline only, not %s", f.Kind, f.Operation)
 	case f.Kind == ModelledError && !slices.Contains(modelled.Errors, f.Code):
 		return fmt.Errorf("code: %q must be one of the errors of %s: %s", f.Code, f.Operation, strings.Join(modelled.Errors, ", "))
 	case f.Kind == DuplicateDispatch && f.Operation != "PollForJobs":
 		return fmt.Errorf("operation: %s is for PollForJobs only, not %s", f.Kind, f.Operation)
+	case f.AccountID != "" && !accountPattern.MatchString(f.AccountID):
+		return fmt.Errorf("accountId: %q must have 12 digits", f.AccountID)
+	case f.Region != "" && !regionPattern.MatchString(f.Region):
+		return fmt.Errorf("region: %q must be like us-east-1", f.Region)
+	default:
+		return f.checkNumbers()
+	}
+}
+
+// checkNumbers checks what does not depend on the model.
+func (f Fault) checkNumbers() error {
+	byProxy := f.Kind == ProxyError || f.Kind == ProxyErrorAfter
+	switch {
+	case f.Status != 0 && !byProxy:
+		return fmt.Errorf("status: %s has none; %s and %s do", f.Kind, ProxyError, ProxyErrorAfter)
+	case f.Status != 0 && (f.Status < http.StatusBadRequest || f.Status > maxStatus):
+		return fmt.Errorf("status: %d must be from 400 to %d", f.Status, maxStatus)
 	case f.Kind == Latency && f.Delay == 0:
 		return fmt.Errorf("delay: %s needs one", f.Kind)
 	case f.Delay < 0:
@@ -134,12 +184,16 @@ func (e *Emulator) checkFault(f Fault) error {
 	return nil
 }
 
-// take returns the fault for a call; its Kind is empty if there is none.
-func (f *faults) take(operation string) Fault {
+// maxStatus is the last HTTP status of a class that RFC 9110 defines.
+const maxStatus = 599
+
+// take returns the fault for a call in a region of an account; its Kind is empty if
+// there is none.
+func (f *faults) take(at regionID, operation string) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i := slices.IndexFunc(f.waiting, func(fault Fault) bool {
-		return (fault.Operation == operation || fault.Operation == AnyOperation) && f.happens(fault)
+		return fault.isFor(at, operation) && f.happens(fault)
 	})
 	if i < 0 {
 		return Fault{}
@@ -155,12 +209,20 @@ func (f *faults) take(operation string) Fault {
 	return taken
 }
 
+// isFor reports whether a call is one of those that the fault selects.
+func (f Fault) isFor(at regionID, operation string) bool {
+	return (f.Operation == operation || f.Operation == AnyOperation) &&
+		(f.AccountID == "" || f.AccountID == at.account) &&
+		(f.Region == "" || f.Region == at.region)
+}
+
 func (f *faults) happens(fault Fault) bool {
 	return fault.Probability == 0 || f.random.Float64() < fault.Probability
 }
 
-// hold waits before a late answer, for as long as the client waits too.
-func hold(ctx context.Context, delay time.Duration) {
+// delay waits before a late answer, until the client gives up or the emulator is
+// closed.
+func (e *Emulator) delay(ctx context.Context, delay time.Duration) {
 	if delay <= 0 {
 		return
 	}
@@ -169,6 +231,7 @@ func hold(ctx context.Context, delay time.Duration) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
+	case <-e.closing:
 	}
 }
 

@@ -1,9 +1,16 @@
 package emulator
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 	. "github.com/onsi/gomega"
@@ -101,6 +110,87 @@ func TestJournalHoldsCallsInOrder(t *testing.T) {
 	w.Expect(string(text)).To(ContainSubstring(`"error":"InvalidNonceException"`))
 	w.Expect(string(text)).NotTo(ContainSubstring(secretValue))
 	w.Expect(string(text)).NotTo(ContainSubstring(*j.Data.ArtifactCredentials.SecretAccessKey))
+}
+
+func TestJournalIsTheCallersOwn(t *testing.T) {
+	w := newWorld(t)
+	w.Expect(w.list()).To(Succeed())
+	before := string(w.emulator.Journal()[0].Request)
+	clear(w.emulator.Journal()[0].Request)
+	w.Expect(string(w.emulator.Journal()[0].Request)).To(Equal(before))
+}
+
+// TestLogHasALineForEachCall calls every service, with the faults that end a call
+// in another place of the code.
+func TestLogHasALineForEachCall(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(o *Options) {
+		o.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		o.EventQueue = "events"
+	})
+	queue := aws.String("http://host/111122223333/events")
+	calls := map[string]func(context.Context) error{
+		"ListPipelines": func(ctx context.Context) error {
+			_, err := w.pipelines.ListPipelines(ctx, &codepipeline.ListPipelinesInput{})
+			return err
+		},
+		"GetCallerIdentity": func(ctx context.Context) error {
+			_, err := w.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+			return err
+		},
+		"ReceiveMessage": func(ctx context.Context) error {
+			_, err := sqs.NewFromConfig(w.config).ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queue})
+			return err
+		},
+		"PutObject": func(ctx context.Context) error {
+			_, err := w.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("sources"), Key: aws.String("key"), Body: strings.NewReader("x")})
+			return err
+		},
+	}
+	kinds := []FaultKind{"", ResetBefore, ServerError, ResetAfter, BlackHole, BlackHoleAfter, HalfAnswer, ProxyError, ProxyErrorAfter}
+	for _, kind := range kinds {
+		for operation, call := range calls {
+			ctx, giveUp := context.WithTimeout(w.ctx, 10*time.Second)
+			if kind != "" {
+				w.Expect(w.emulator.Inject(Fault{Operation: operation, Kind: kind})).To(Succeed())
+			}
+			before := len(w.emulator.Journal())
+			ended := make(chan error, 1)
+			go func() { ended <- call(ctx) }()
+			if slices.Contains([]FaultKind{BlackHole, BlackHoleAfter, HalfAnswer}, kind) {
+				w.Eventually(func() int { return len(w.emulator.Journal()) }).WithTimeout(10 * time.Second).Should(BeNumerically(">", before))
+				giveUp()
+			}
+			w.Expect(<-ended == nil).To(Equal(kind == ""), "%s %s", operation, kind)
+			giveUp()
+		}
+	}
+	w.Expect(w.emulator.Close()).To(Succeed()) // which waits for the last lines
+	journal := w.emulator.Journal()
+	w.Expect(len(journal)).To(BeNumerically(">=", len(kinds)*len(calls)))
+	var logged, listed []string
+	for line := range strings.Lines(log.String()) {
+		var entry struct{ Level, Service, Operation, Error, Fault string }
+		w.Expect(json.Unmarshal([]byte(line), &entry)).To(Succeed())
+		w.Expect(entry.Level == "DEBUG").To(Equal(entry.Service == ServiceS3), line)
+		logged = append(logged, strings.Join([]string{entry.Service, entry.Operation, entry.Error, entry.Fault}, " "))
+	}
+	for _, call := range journal {
+		listed = append(listed, strings.Join([]string{call.Service, call.Operation, call.Error, string(call.Fault)}, " "))
+	}
+	w.Expect(logged).To(ConsistOf(listed))
+}
+
+func TestTheClockStaysAtItsEnd(t *testing.T) {
+	w := newWorld(t)
+	w.emulator.Advance(math.MaxInt64)
+	end := w.emulator.Now()
+	w.Expect(end.Sub(w.clock.Now())).To(Equal(time.Duration(math.MaxInt64)))
+	for _, by := range []time.Duration{math.MaxInt64, 1, -1, math.MinInt64} {
+		w.emulator.Advance(by)
+		w.Expect(w.emulator.Now()).To(Equal(end), by.String())
+	}
+	w.Expect(w.list()).To(Succeed())
 }
 
 func TestHealth(t *testing.T) {

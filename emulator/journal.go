@@ -1,8 +1,11 @@
 package emulator
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -12,10 +15,10 @@ import (
 
 // Call is a call that the emulator received.
 type Call struct {
-	// Sequence numbers the calls from 1, in the order of their answers. Calls that
-	// the journal has dropped count.
+	// Sequence numbers the calls from 1, in the order in which they were
+	// done. Calls that the journal has dropped count.
 	Sequence int `json:"sequence"`
-	// Time is that of the answer, by the emulator's clock.
+	// Time is when the call was done, by the emulator's clock.
 	Time time.Time `json:"time"`
 	// Service is ServiceCodePipeline, ServiceS3, ServiceSTS or ServiceSQS.
 	Service string `json:"service"`
@@ -33,7 +36,9 @@ type Call struct {
 	// path; for STS with the role's ARN, the session name and the external ID; for
 	// SQS with the URL or name of the queue.
 	Request json.RawMessage `json:"request,omitempty"`
-	// Error is the error code of the answer, or empty if the call succeeded.
+	// Error is the error code of the answer, or empty if the call succeeded, even if
+	// its answer was lost. With a fault that keeps the call from the service
+	// (ResetBefore, BlackHole, ProxyError) it may be a text instead.
 	Error string `json:"error,omitempty"`
 	// Fault is the kind of the injected fault, if the call met one.
 	Fault FaultKind `json:"fault,omitempty"`
@@ -71,13 +76,15 @@ func (j *journal) add(call Call) {
 
 // Journal returns the calls that were received, oldest first: those of the given
 // operations, or all if none is given. It keeps up to 100,000 calls and 64 MiB of
-// requests; when it is full, the oldest half is dropped.
+// requests; when it is full, the oldest half is dropped. The caller may change what
+// it returns.
 func (e *Emulator) Journal(operations ...string) []Call {
 	e.journal.mu.Lock()
 	defer e.journal.mu.Unlock()
 	calls := []Call{}
 	for _, call := range e.journal.calls {
 		if len(operations) == 0 || slices.Contains(operations, call.Operation) {
+			call.Request = bytes.Clone(call.Request)
 			calls = append(calls, call)
 		}
 	}
@@ -91,21 +98,30 @@ func (e *Emulator) ClearJournal() {
 	e.journal.calls, e.journal.bytes = nil, 0
 }
 
-// record adds a call to the journal. request is its JSON, or nil to leave it out.
+// record adds a call to the journal, and a line to the log. request is its JSON, or
+// nil to leave it out; outcome is a code only, because a message may quote a secret.
 func (e *Emulator) record(service, operation string, who caller, request []byte, outcome string, fault FaultKind) {
+	level, attributes := slog.LevelInfo, []slog.Attr{
+		slog.String("service", service), slog.String("operation", operation), slog.String("account", who.Account),
+		slog.String("region", who.region), slog.String("error", outcome), slog.String("fault", string(fault)),
+	}
+	if service == ServiceS3 {
+		level, attributes = slog.LevelDebug, append(attributes, slog.String("request", string(request)))
+	}
+	e.log.LogAttrs(context.Background(), level, "Call", attributes...)
 	e.journal.add(Call{
 		Time: e.clock.Now(), Service: service, Operation: operation, AccountID: who.Account, Region: who.region, Caller: who.ARN,
 		Request: request, Error: outcome, Fault: fault,
 	})
 }
 
-// secretive operations may have secret configuration in their requests.
-var secretive = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
+// secretOperations may have secret configuration in their requests.
+var secretOperations = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
 
 // shown returns the request that the journal shows for an operation of
 // CodePipeline. An unknown operation's may hold anything: it is not shown.
 func (e *Emulator) shown(operation string, body []byte) []byte {
-	if _, known := e.model.Operations[operation]; known && !secretive[operation] && json.Valid(body) {
+	if _, known := e.model.Operations[operation]; known && !secretOperations[operation] && json.Valid(body) {
 		return body
 	}
 	return nil

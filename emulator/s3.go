@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"encoding/xml"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -16,32 +17,44 @@ import (
 func (e *Emulator) serveS3(w http.ResponseWriter, r *http.Request) {
 	operation := cmp.Or(objects.Operation(r), r.Method)
 	who, refusal := e.authenticate(r, ServiceS3, cmp.Or(r.Header.Get("X-Amz-Content-Sha256"), "UNSIGNED-PAYLOAD"))
-	fault := e.faults.take(operation)
+	fault := e.faults.take(who.regionID(), operation)
 	path, _ := json.Marshal(map[string]string{"path": r.URL.Path}) // a map of strings can be written
-	told := &outcome{ResponseWriter: w}
+	if fault.Kind.lostBefore() {
+		e.record(ServiceS3, operation, who, path, fault.outcome(), fault.Kind)
+		e.lose(w, r, fault, nil)
+		return
+	}
+	told, held := &recordedResponse{ResponseWriter: w}, newHeldResponse()
+	if fault.Kind.lostAfter() {
+		told.ResponseWriter = held
+	}
 	e.answerS3(told, r, who, refusal, fault)
 	e.record(ServiceS3, operation, who, path, told.code(), fault.Kind)
-	e.log.Debug("Call", "service", ServiceS3, "operation", operation, "path", r.URL.Path, "error", told.code(), "fault", fault.Kind)
-	if fault.Kind == ResetBefore || fault.Kind == ResetAfter {
-		reset(w)
+	if fault.Kind.lostAfter() {
+		e.lose(w, r, fault, held.writeTo)
 	}
 }
 
-// answerS3 does what a request asks for, and answers it unless the fault is a
-// broken connection.
+func (h *heldResponse) writeTo(w http.ResponseWriter) {
+	maps.Copy(w.Header(), h.header)
+	w.WriteHeader(h.status)
+	_, _ = w.Write(h.body.Bytes()) // the client is gone when this fails
+}
+
+// answerS3 does what a request asks for, and answers it.
 func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, refusal *identity.Refusal, fault Fault) {
 	if refusal != nil {
 		objects.WriteError(w, codes[ServiceS3][refusal.Reason], refusal.Message)
 		return
 	}
-	switch fault.Kind {
-	case ServerErrorAfter, ResetAfter:
-		e.objects.Serve(&unsent{header: http.Header{}}, r, who.grant)
-	case "":
+	switch {
+	case fault.Kind == ServerErrorAfter:
+		e.objects.Serve(&discardedResponse{header: http.Header{}}, r, who.grant)
+	case fault.Kind == "" || fault.Kind.lostAfter():
 		e.objects.Serve(w, r, who.grant)
 		return
 	}
-	hold(r.Context(), fault.Delay)
+	e.delay(r.Context(), fault.Delay)
 	switch fault.Kind {
 	case AccessDenied:
 		objects.WriteError(w, "AccessDenied", "Access Denied")
@@ -54,15 +67,15 @@ func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, 
 	}
 }
 
-// unsent is an answer that is lost.
-type unsent struct{ header http.Header }
+// discardedResponse is a response that the client does not get.
+type discardedResponse struct{ header http.Header }
 
-func (u *unsent) Header() http.Header               { return u.header }
-func (u *unsent) Write(content []byte) (int, error) { return len(content), nil }
-func (u *unsent) WriteHeader(int)                   {}
+func (u *discardedResponse) Header() http.Header               { return u.header }
+func (u *discardedResponse) Write(content []byte) (int, error) { return len(content), nil }
+func (u *discardedResponse) WriteHeader(int)                   {}
 
-// outcome finds the code of the error that is answered, if it is one.
-type outcome struct {
+// recordedResponse remembers the error code of a response of S3, if it has one.
+type recordedResponse struct {
 	http.ResponseWriter
 	status int
 	begin  bytes.Buffer // of an error's body
@@ -71,14 +84,14 @@ type outcome struct {
 // maxErrorBody is more than an error of S3's has.
 const maxErrorBody = 4 << 10
 
-func (o *outcome) WriteHeader(status int) {
+func (o *recordedResponse) WriteHeader(status int) {
 	if o.status == 0 {
 		o.status = status
 	}
 	o.ResponseWriter.WriteHeader(status)
 }
 
-func (o *outcome) Write(content []byte) (int, error) {
+func (o *recordedResponse) Write(content []byte) (int, error) {
 	if o.status >= http.StatusBadRequest && o.begin.Len() < maxErrorBody {
 		o.begin.Write(content[:min(len(content), maxErrorBody)])
 	}
@@ -86,10 +99,10 @@ func (o *outcome) Write(content []byte) (int, error) {
 }
 
 // Unwrap lets http.ResponseController reach the connection.
-func (o *outcome) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+func (o *recordedResponse) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 // code is S3's, or the HTTP status of an answer to HEAD, which has no body.
-func (o *outcome) code() string {
+func (o *recordedResponse) code() string {
 	if o.status < http.StatusBadRequest {
 		return ""
 	}

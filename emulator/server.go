@@ -87,10 +87,11 @@ func (s *Server) AWSConfig() aws.Config {
 // closeTimeout is how long Close waits for requests in progress.
 const closeTimeout = time.Second
 
-// Close stops listening and ends long polls of SQS. It waits for other requests for
-// a second, and then breaks their connections. It may be called more than once.
+// Close stops listening and ends the requests that wait, as Emulator.Close does. It
+// waits for other requests for a second, and then breaks their connections. It may
+// be called more than once.
 func (s *Server) Close() error {
-	s.queues.Close()
+	s.Emulator.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {

@@ -35,7 +35,7 @@ const (
 	maxBody       = 1 << 20
 )
 
-// sqsActions are those that there are.
+// sqsActions are the supported actions.
 var sqsActions = []string{
 	"CreateQueue", "GetQueueUrl", "GetQueueAttributes", "SendMessage", "ReceiveMessage",
 	"DeleteMessage", "DeleteMessageBatch", "ChangeMessageVisibility", "PurgeQueue",
@@ -74,11 +74,10 @@ func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action strin
 	}
 	digest := sha256.Sum256(body)
 	who, refusal := e.authenticate(r, ServiceSQS, hex.EncodeToString(digest[:]))
-	fault := e.faults.take(action)
-	if fault.Kind == ResetBefore {
-		e.record(ServiceSQS, action, who, nil, "reset before the effect", fault.Kind)
-		hold(r.Context(), fault.Delay)
-		reset(w)
+	fault := e.faults.take(who.regionID(), action)
+	if fault.Kind.lostBefore() {
+		e.record(ServiceSQS, action, who, nil, fault.outcome(), fault.Kind)
+		e.lose(w, r, fault, nil)
 		return
 	}
 	var request sqsRequest
@@ -94,18 +93,16 @@ func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action strin
 		problem = &engine.Error{Code: "InternalFailure", Message: "The answer was lost"}
 	}
 	e.recordSQS(action, who, request, problem, fault.Kind)
-	hold(r.Context(), fault.Delay)
-	switch {
-	case fault.Kind == ResetAfter:
-		reset(w)
-	case problem != nil:
-		writeSQSError(w, problem)
-	default:
+	e.answer(w, r, fault, func(w http.ResponseWriter) {
+		if problem != nil {
+			writeSQSError(w, problem)
+			return
+		}
 		writeSQS(w, http.StatusOK, response)
-	}
+	})
 }
 
-// recordSQS keeps which queue was called, and no message.
+// recordSQS records the queue, and no message.
 func (e *Emulator) recordSQS(action string, who caller, request sqsRequest, problem *engine.Error, fault FaultKind) {
 	shown, _ := json.Marshal(map[string]string{"QueueUrl": request.QueueURL + request.QueueName}) // strings can be written
 	code := ""

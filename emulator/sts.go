@@ -30,14 +30,14 @@ const (
 	maxSession     = 12 * time.Hour
 )
 
-// stsActions are those that there are.
+// stsActions are the supported actions.
 var stsActions = []string{"GetCallerIdentity", "AssumeRole", "AssumeRoleWithWebIdentity"}
 
 // roleARN is the model's pattern of a role's ARN.
 var roleARN = regexp.MustCompile(`^arn:aws(-[\w]+)*:iam::([0-9]{12}):role/(.+)$`)
 
-// isQuery tells a call of the query protocol without a signature, as
-// AssumeRoleWithWebIdentity is made.
+// isQuery reports whether the request is a call of the query protocol without a
+// signature, such as AssumeRoleWithWebIdentity.
 func isQuery(r *http.Request) bool {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return err == nil && r.Method == http.MethodPost && r.URL.Path == "/" && kind == "application/x-www-form-urlencoded"
@@ -77,18 +77,35 @@ func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
 	if action == "AssumeRoleWithWebIdentity" {
 		refusal = nil // its web identity token stands for a signature
 	}
-	fault := e.faults.take(action)
-	result, problem := e.callSTS(action, r, who, refusal, fault.Kind)
-	e.recordSTS(action, r, who, problem, fault.Kind)
-	hold(r.Context(), fault.Delay)
-	switch {
-	case fault.Kind == ResetBefore || fault.Kind == ResetAfter: // no call has an effect
-		reset(w)
-	case problem != nil:
-		writeSTSError(w, problem)
-	default:
-		e.writeSTS(w, action, result)
+	fault := e.faults.take(stsTarget(who, r), action)
+	if fault.Kind.lostBefore() {
+		e.recordSTS(action, r, who, fault.outcome(), fault.Kind)
+		e.lose(w, r, fault, nil)
+		return
 	}
+	result, problem := e.callSTS(action, r, who, refusal, fault.Kind)
+	outcome := ""
+	if problem != nil {
+		outcome = problem.Code
+	}
+	e.recordSTS(action, r, who, outcome, fault.Kind)
+	e.answer(w, r, fault, func(w http.ResponseWriter) {
+		if problem != nil {
+			writeSTSError(w, problem)
+			return
+		}
+		e.writeSTS(w, action, result)
+	})
+}
+
+// stsTarget is the account and region by which faults select a call. The account of a
+// role that is assumed is what a test wants to cut off: the caller is the same for all.
+func stsTarget(who caller, r *http.Request) regionID {
+	at := who.regionID()
+	if role := roleARN.FindStringSubmatch(r.FormValue("RoleArn")); role != nil {
+		at.account = role[2]
+	}
+	return at
 }
 
 func (e *Emulator) callSTS(action string, r *http.Request, who caller, refusal *identity.Refusal, fault FaultKind) (any, *engine.Error) {
@@ -112,8 +129,8 @@ func (e *Emulator) callSTS(action string, r *http.Request, who caller, refusal *
 	}
 }
 
-// recordSTS keeps who was to be assumed, and no token.
-func (e *Emulator) recordSTS(action string, r *http.Request, who caller, problem *engine.Error, fault FaultKind) {
+// recordSTS records the role and the session, and no token.
+func (e *Emulator) recordSTS(action string, r *http.Request, who caller, outcome string, fault FaultKind) {
 	shown := map[string]string{}
 	for _, name := range []string{"RoleArn", "RoleSessionName", "ExternalId"} {
 		if value := r.FormValue(name); value != "" {
@@ -121,14 +138,10 @@ func (e *Emulator) recordSTS(action string, r *http.Request, who caller, problem
 		}
 	}
 	request, _ := json.Marshal(shown) // a map of strings can be written
-	code := ""
-	if problem != nil {
-		code = problem.Code
-	}
-	e.record(ServiceSTS, action, who, request, code, fault)
+	e.record(ServiceSTS, action, who, request, outcome, fault)
 }
 
-// assume gives a session of a role. The role need not be in the caller's account.
+// assume returns a session of a role. The role need not be in the caller's account.
 func (e *Emulator) assume(r *http.Request, who caller) (any, *engine.Error) {
 	name, session := r.FormValue("RoleArn"), r.FormValue("RoleSessionName")
 	role := roleARN.FindStringSubmatch(name)

@@ -57,11 +57,10 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	}
 	digest := sha256.Sum256(body)
 	who, refusal := e.authenticate(r, ServiceCodePipeline, hex.EncodeToString(digest[:]))
-	fault := e.faults.take(name)
-	if fault.Kind == ResetBefore {
-		e.record(ServiceCodePipeline, name, who, e.shown(name, body), "reset before the effect", fault.Kind)
-		hold(r.Context(), fault.Delay)
-		reset(w)
+	fault := e.faults.take(who.regionID(), name)
+	if fault.Kind.lostBefore() {
+		e.record(ServiceCodePipeline, name, who, e.shown(name, body), fault.outcome(), fault.Kind)
+		e.lose(w, r, fault, nil)
 		return
 	}
 	var response any
@@ -69,20 +68,26 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 		response, err = e.call(e.region(who.regionID()), name, body, fault)
 	}
 	e.record(ServiceCodePipeline, name, who, e.shown(name, body), outcomeOf(err), fault.Kind)
-	hold(r.Context(), fault.Delay)
-	// The code only: a message may quote a secret of the request.
-	e.log.Info("Call", "service", ServiceCodePipeline, "operation", name, "account", who.Account, "region", who.region, "error", outcomeOf(err), "fault", fault.Kind)
-	switch {
-	case fault.Kind == ResetAfter:
-		reset(w)
-	case err != nil:
-		writeError(w, err)
-	default:
+	e.answer(w, r, fault, func(w http.ResponseWriter) {
+		if err != nil {
+			writeError(w, err)
+			return
+		}
 		writeJSON(w, http.StatusOK, response)
-	}
+	})
 }
 
-// allow returns an error for a request that may not be made at all.
+// answer sends an answer of a service as the fault lets it through.
+func (e *Emulator) answer(w http.ResponseWriter, r *http.Request, fault Fault, write func(http.ResponseWriter)) {
+	if fault.Kind.lostAfter() {
+		e.lose(w, r, fault, write)
+		return
+	}
+	e.delay(r.Context(), fault.Delay)
+	write(w)
+}
+
+// allow returns an error for a request that is not accepted, whatever its operation.
 func allow(r *http.Request, who caller, refusal *identity.Refusal, operation string, fault FaultKind) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
@@ -218,7 +223,7 @@ func writeError(w http.ResponseWriter, err error) {
 	writeJSON(w, status, map[string]string{"__type": known.Code, "message": known.Message})
 }
 
-// statuses are those of errors that are no 400.
+// statuses are the HTTP statuses of errors other than 400.
 var statuses = map[string]int{
 	"InternalFailure":               http.StatusInternalServerError,
 	"UnsupportedMediaTypeException": http.StatusUnsupportedMediaType,

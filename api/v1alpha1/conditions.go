@@ -69,7 +69,8 @@ const (
 	ReasonAtCapacity = "AtCapacity"
 	// ReasonPollFailed: the last poll failed; the message says why.
 	ReasonPollFailed = "PollFailed"
-	// ReasonSuspended: spec.suspend is true.
+	// ReasonSuspended: spec.suspend is true. Of a PipelineJob: its Kubernetes Job is
+	// suspended, as Kueue does until it admits the Job.
 	ReasonSuspended = "Suspended"
 	// ReasonNotRegistered: nothing to poll for before the action type exists.
 	ReasonNotRegistered = "NotRegistered"
@@ -82,7 +83,8 @@ const (
 	// ConditionAcknowledged is True when CodePipeline took the operator's
 	// claim of the job (AcknowledgeJob answered InProgress).
 	ConditionAcknowledged = "Acknowledged"
-	// ConditionRunning is True while a Kubernetes Job works.
+	// ConditionRunning is True while a Kubernetes Job works. It is False while the Job
+	// waits, with a reason that says for what, and when the Job has ended.
 	ConditionRunning = "Running"
 	// ConditionComplete is True when the work has succeeded and its result is in the
 	// status, as for a batch/v1 Job. It is False (Retrying) while the work has ended
@@ -127,6 +129,40 @@ const (
 	ReasonReported = "Reported"
 	// ReasonReportRefused: CodePipeline refused the result for good.
 	ReasonReportRefused = "ReportRefused"
+	// ReasonNotReported: the PipelineJob was deleted, and CodePipeline could not be told
+	// in time.
+	ReasonNotReported = "NotReported"
 	// ReasonRetrying: the call failed in a way that may pass; it is tried again.
 	ReasonRetrying = "Retrying"
+)
+
+// Reasons of a PipelineJob's condition Running while its Kubernetes Job waits (also
+// Suspended). Where Kubernetes has a word, it is that.
+const (
+	// ReasonPodPending: the Job has no pod yet, or no scheduler has taken it up.
+	ReasonPodPending = "PodPending"
+	// ReasonQuotaExceeded: a ResourceQuota of the namespace is used up.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonPodRefused: the API server refuses the pod: Pod Security, an admission
+	// webhook or policy, or something that the pod refers to.
+	ReasonPodRefused = "PodRefused"
+	// ReasonSchedulingGated: the pod has scheduling gates.
+	ReasonSchedulingGated = "SchedulingGated"
+	// ReasonUnschedulable: no node takes the pod.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonContainerCreating: the pod has a node, which prepares its volumes, network
+	// and images for more than 15 seconds.
+	ReasonContainerCreating = "ContainerCreating"
+	// ReasonPodInitializing: the next container of the pod is not started for more than
+	// 15 seconds; mostly its image is being pulled.
+	ReasonPodInitializing = "PodInitializing"
+	// ReasonImagePullBackOff: an image can't be pulled. It stands for all the kubelet's
+	// reasons of this kind, such as ErrImagePull, between which it alternates.
+	ReasonImagePullBackOff = "ImagePullBackOff"
+	// ReasonCreateContainerError: a container can't be created or started. It stands for
+	// all the kubelet's reasons of this kind, such as CreateContainerConfigError.
+	ReasonCreateContainerError = "CreateContainerError"
+	// ReasonCrashLoopBackOff: a sidecar crashes again and again before the steps after
+	// it could start.
+	ReasonCrashLoopBackOff = "CrashLoopBackOff"
 )

@@ -10,8 +10,8 @@ const (
 	LabelPipeline = "codepipeline.pipelinejob.dev/pipeline"
 	LabelStage    = "codepipeline.pipelinejob.dev/stage"
 	LabelAction   = "codepipeline.pipelinejob.dev/action"
-	// LabelPipelineJob is on every Job, Pod and Secret: the name of the
-	// PipelineJob that they belong to.
+	// LabelPipelineJob is on every PipelineJob, Job, Pod and Secret: the name of the
+	// PipelineJob, or of the one that the object belongs to.
 	LabelPipelineJob = "codepipeline.pipelinejob.dev/pipeline-job"
 	// LabelRun is on every Job and Pod: the number of the run.
 	LabelRun = "codepipeline.pipelinejob.dev/run"

@@ -25,7 +25,8 @@ const (
 	PhaseSucceeded Phase = "Succeeded"
 	// PhaseFailed: CodePipeline took the failure.
 	PhaseFailed Phase = "Failed"
-	// PhaseCancelled: CodePipeline no longer waited for the result.
+	// PhaseCancelled: the PipelineJob was deleted, or CodePipeline no longer waited for
+	// the result.
 	PhaseCancelled Phase = "Cancelled"
 	// PhaseDropped: the job was never ours: another worker claimed it, or it
 	// was no longer open.
@@ -112,6 +113,13 @@ type ProtocolStatus struct {
 	// reportedJobID is the last CodePipeline job that was given a result.
 	// +optional
 	ReportedJobID string `json:"reportedJobID,omitempty"`
+
+	// settledJobID and settledNonce are the CodePipeline job for which reportedAt was
+	// set. The object is settled as long as codePipelineJob is this job.
+	// +optional
+	SettledJobID string `json:"settledJobID,omitempty"`
+	// +optional
+	SettledNonce string `json:"settledNonce,omitempty"`
 
 	// continuedAt is when CodePipeline last took a continuation token.
 	// +optional
@@ -273,10 +281,23 @@ type FailureDetails struct {
 
 // Settled reports whether CodePipeline waits for nothing more from this object: it
 // took the final result, or the job was never, or is no longer, ours. A settled object
-// becomes unsettled if CodePipeline hands its action execution out again, which shows
-// as a newer generation.
+// becomes unsettled if CodePipeline hands its action execution out again: as another
+// job, or with another nonce if no result was taken. Nothing else unsettles it, such as
+// its deletion.
 func (j *PipelineJob) Settled() bool {
-	return j.Status.ReportedAt != nil && j.Status.ObservedGeneration == j.Generation
+	status, job := &j.Status, &j.Spec.CodePipelineJob
+	if status.ReportedAt == nil || status.Protocol.SettledJobID != job.ID {
+		return false
+	}
+	delivered := status.Protocol.ReportedJobID == job.ID && !j.AwaitsContinuation()
+	return delivered || status.Protocol.SettledNonce == job.Nonce
+}
+
+// Settle records that CodePipeline waits for nothing more from this object.
+func (j *PipelineJob) Settle(now metav1.Time) {
+	j.Status.ReportedAt = &now
+	j.Status.Protocol.SettledJobID = j.Spec.CodePipelineJob.ID
+	j.Status.Protocol.SettledNonce = j.Spec.CodePipelineJob.Nonce
 }
 
 // AwaitsContinuation reports whether CodePipeline was given a continuation token and

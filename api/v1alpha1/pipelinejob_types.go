@@ -22,12 +22,13 @@ import (
 // +kubebuilder:selectablefield:JSONPath=`.spec.pipeline.stage`
 // +kubebuilder:selectablefield:JSONPath=`.spec.pipeline.action`
 // +kubebuilder:selectablefield:JSONPath=`.status.phase`
-// +kubebuilder:printcolumn:name="Action",type=string,JSONPath=`.spec.actionRef.name`
 // +kubebuilder:printcolumn:name="Pipeline",type=string,JSONPath=`.spec.pipeline.name`
 // +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.spec.pipeline.stage`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Running")].reason`
 // +kubebuilder:printcolumn:name="Percent",type=integer,JSONPath=`.status.executionDetails.percentComplete`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Action",type=string,priority=1,JSONPath=`.spec.actionRef.name`
 // +kubebuilder:printcolumn:name="Reported",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Reported")].status`
 // +kubebuilder:printcolumn:name="Run",type=integer,priority=1,JSONPath=`.status.run.number`
 // +kubebuilder:printcolumn:name="Job",type=string,priority=1,JSONPath=`.status.run.jobName`
@@ -99,21 +100,19 @@ type PipelineJobSpec struct {
 	// Their values are in the Secret of the job, while it runs.
 	// +optional
 	// +kubebuilder:validation:MaxItems=10
-	// +listType=set
+	// +listType=atomic
 	SecretConfiguration []string `json:"secretConfiguration,omitempty"`
 
 	// inputArtifacts are what the action reads.
 	// +optional
 	// +kubebuilder:validation:MaxItems=5
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	InputArtifacts []Artifact `json:"inputArtifacts,omitempty"`
 
 	// outputArtifacts are what the action writes.
 	// +optional
 	// +kubebuilder:validation:MaxItems=5
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	OutputArtifacts []Artifact `json:"outputArtifacts,omitempty"`
 
 	// encryptionKey is the KMS key for output artifacts, when the pipeline has one.

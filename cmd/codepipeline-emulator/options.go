@@ -2,18 +2,22 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
 const usage = `codepipeline-emulator is an AWS CodePipeline that runs custom actions' jobs, with
-S3 and STS beside it on the same port. Point any AWS client at it:
+S3, STS and SQS beside it on the same port. Point any AWS client at it:
 
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
@@ -27,6 +31,8 @@ configured; each account and region has its own pipelines. It is controlled by:
   POST   /_emulator/faults  {"operation": "AcknowledgeJob", "kind": "ResetAfter", "times": 2}
                             {"operation": "*", "kind": "Throttle", "probability": 0.1}
                             {"operation": "PutObject", "kind": "Latency", "delay": "2s"}
+                            {"operation": "*", "kind": "BlackHole", "accountId": "444455556666", "region": "eu-west-1", "probability": 1}
+                            {"operation": "PollForJobs", "kind": "ProxyError", "status": 407}
   GET    /_emulator/faults  those still to happen (DELETE clears)
   POST   /_emulator/clock   {"advance": "15m"}
 
@@ -49,31 +55,41 @@ func parse(arguments []string, output io.Writer) (options, error) {
 		_, _ = fmt.Fprint(output, usage) // nobody reads it when this fails
 		flags.PrintDefaults()
 	}
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:4566", "Address to listen on.")
-	flags.StringVar(&o.logFormat, "log-format", "text", "Format of the log: text or json.")
-	flags.StringVar(&o.emulator.Region, "region", "us-east-1", "Region of callers without a signature.")
-	flags.StringVar(&o.emulator.AccountID, "account", "111122223333", "Account of callers whose key tells none.")
-	flags.Func("create-bucket", "Bucket to make at the start; may be repeated.", func(name string) error {
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:4566", "`ADDRESS` to listen on.")
+	flags.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log: text or json.")
+	flags.StringVar(&o.emulator.Region, "region", "us-east-1", "`REGION` of callers without a signature.")
+	flags.StringVar(&o.emulator.AccountID, "account", "111122223333", "`ACCOUNT` of callers whose access key names none.")
+	flags.Func("create-bucket", "`BUCKET` to create at the start; may be repeated.", func(name string) error {
 		o.emulator.Buckets = append(o.emulator.Buckets, name)
 		return nil
 	})
 	callerFlags(flags, &o.emulator)
-	serviceFlags(flags, &o.emulator)
+	times := serviceFlags(flags, &o.emulator)
 	if err := flags.Parse(arguments); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("there are flags only, no arguments such as %q", flags.Arg(0))
 	}
+	for _, t := range times {
+		if err := t.complete(); err != nil {
+			return o, err
+		}
+	}
+	for name, count := range map[string]int{"keep-executions": o.emulator.KeepExecutions, "max-concurrent-executions": o.emulator.MaxConcurrentExecutions} {
+		if count < 1 {
+			return o, fmt.Errorf("--%s must be at least 1, not %d", name, count)
+		}
+	}
 	return o, logTo(&o.emulator, output, o.logFormat)
 }
 
 func callerFlags(flags *flag.FlagSet, o *emulator.Options) {
-	flags.Func("credentials-file", "File of keys to accept, with a line `ACCESS-KEY-ID SECRET [ACCOUNT]` for each. Without it all keys are.", func(name string) (err error) {
+	flags.Func("credentials-file", "`FILE` of the keys to accept, with a line \"ACCESS-KEY-ID SECRET [ACCOUNT]\" for each. Without it, all keys are accepted.", func(name string) (err error) {
 		o.Credentials, err = readCredentials(name)
 		return err
 	})
-	flags.Func("role", "Role that may be assumed, as `ARN[=EXTERNAL-ID]`; may be repeated. Without it all roles may.", func(role string) error {
+	flags.Func("role", "`ARN[=EXTERNAL-ID]` of a role that can be assumed; may be repeated. Without it, all roles can.", func(role string) error {
 		if o.Roles == nil {
 			o.Roles = map[string]string{}
 		}
@@ -84,17 +100,86 @@ func callerFlags(flags *flag.FlagSet, o *emulator.Options) {
 	flags.BoolVar(&o.NoSignatures, "no-signatures", false, "Take requests without a signature, or with any.")
 }
 
-func serviceFlags(flags *flag.FlagSet, o *emulator.Options) {
-	flags.DurationVar(&o.ContinuationDelay, "continuation-delay", 0, "From a continuation token to the job that carries it on (default 5s).")
-	flags.DurationVar(&o.RedispatchAfter, "redispatch-after", 0, "When a job that nobody acknowledged is handed out again (default 1m; negative: never).")
-	flags.DurationVar(&o.ActionTimeout, "action-timeout", 0, "How long a custom action may take (default 24h).")
-	flags.DurationVar(&o.CredentialsTTL, "credentials-ttl", 0, "How long a job's artifact credentials are good (default 15m).")
-	flags.DurationVar(&o.JobRetention, "job-retention", 0, "How long a job that has ended is still known by its ID (default 1h).")
-	flags.IntVar(&o.KeepExecutions, "keep-executions", 0, "How many settled executions a pipeline remembers (default 1000).")
-	flags.IntVar(&o.MaxConcurrentExecutions, "max-concurrent-executions", 0, "How many executions of a QUEUED or PARALLEL pipeline may be under way (default 50).")
+// serviceTime is a flag for one of the service's times.
+type serviceTime struct {
+	flag  string
+	value *time.Duration
+	// none is the option's value for the flag's zero: an option's zero is the default.
+	none time.Duration
+}
+
+func (t serviceTime) complete() error {
+	switch {
+	case *t.value < 0:
+		return fmt.Errorf("--%s must not be negative, but is %s", t.flag, *t.value)
+	case *t.value == 0:
+		*t.value = t.none
+	}
+	return nil
+}
+
+// serviceFlags adds the flags of the service's times and limits, with the defaults of
+// emulator.Options, and returns the times.
+func serviceFlags(flags *flag.FlagSet, o *emulator.Options) []serviceTime {
+	var times []serviceTime
+	add := func(value *time.Duration, name string, standard, none time.Duration, usage string) {
+		flags.DurationVar(value, name, standard, usage)
+		times = append(times, serviceTime{name, value, none})
+	}
+	add(&o.ContinuationDelay, "continuation-delay", 5*time.Second, time.Nanosecond, "Time from a continuation token to the job that carries it. 0: the next poll gets the job.")
+	o.RedispatchAfter = time.Minute
+	flags.Var((*redispatchAfter)(&o.RedispatchAfter), "redispatch-after", "Time after which a job that was polled, but not acknowledged, is handed out again: a `duration`, at-once (0: the same; by the next poll) or never.")
+	add(&o.ActionTimeout, "action-timeout", 24*time.Hour, math.MaxInt64, "Time after which a custom action fails. 0: never.")
+	add(&o.CredentialsTTL, "credentials-ttl", 15*time.Minute, time.Nanosecond, "How long a job's artifact credentials are valid. 0: they have expired when the job is handed out.")
+	add(&o.JobRetention, "job-retention", time.Hour, time.Nanosecond, "How long a job that has ended is known by its ID. 0: not at all.")
+	flags.IntVar(&o.KeepExecutions, "keep-executions", 1000, "How many settled executions a pipeline keeps: at least 1.")
+	flags.IntVar(&o.MaxConcurrentExecutions, "max-concurrent-executions", 50, "How many executions of a QUEUED or PARALLEL pipeline may be in progress: at least 1.")
 	flags.BoolVar(&o.CreateOnly, "create-only", false, "CreatePipeline starts no execution; the service starts one.")
-	flags.StringVar(&o.EventQueue, "event-queue", "", "`Name` of an SQS queue, in each account and region, that gets the events of action executions there (default: none).")
+	flags.StringVar(&o.EventQueue, "event-queue", "", "`NAME` of an SQS queue, in each account and region, that gets the events of action executions there. Without it, no queue does.")
+	flags.Func("fault", "`JSON` of a fault to start with, as POST /_emulator/faults takes it; may be repeated.", func(text string) error {
+		var fault emulator.Fault
+		if err := json.Unmarshal([]byte(text), &fault); err != nil {
+			return err
+		}
+		o.Faults = append(o.Faults, fault)
+		return nil
+	})
 	flags.Uint64Var(&o.Seed, "seed", 0, "Seed of the faults that happen by probability.")
+	return times
+}
+
+// redispatchAfter is the value of --redispatch-after.
+type redispatchAfter time.Duration
+
+func (r *redispatchAfter) String() string {
+	switch after := time.Duration(*r); after {
+	case emulator.RedispatchAtOnce:
+		return "at-once"
+	case emulator.RedispatchNever:
+		return "never"
+	default:
+		return after.String()
+	}
+}
+
+func (r *redispatchAfter) Set(text string) error {
+	switch text {
+	case "at-once":
+		*r = redispatchAfter(emulator.RedispatchAtOnce)
+		return nil
+	case "never":
+		*r = redispatchAfter(emulator.RedispatchNever)
+		return nil
+	}
+	after, err := time.ParseDuration(text)
+	if err != nil || after < 0 {
+		return errors.New("must be a duration such as 30s, at-once or never")
+	}
+	if after == 0 {
+		after = emulator.RedispatchAtOnce
+	}
+	*r = redispatchAfter(after)
+	return nil
 }
 
 // readCredentials reads keys from a file: not from an argument, which all can see.

@@ -62,6 +62,7 @@ func run(ctx context.Context, o options) error {
 		AllowedRoles:       o.allowedRoles,
 		EventQueueURL:      o.eventQueueURL,
 		Metrics:            metrics.Registry,
+		Self:               self(),
 	})
 	if err != nil {
 		return err
@@ -99,6 +100,22 @@ func newManager(o options) (ctrl.Manager, error) {
 		return nil, err
 	}
 	return mgr, mgr.AddReadyzCheck("ping", healthz.Ping)
+}
+
+// namespaceFile has the namespace of a pod.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// self is the operator's own pod; nil if it runs in none.
+func self() *corev1.ObjectReference {
+	namespace, err := os.ReadFile(namespaceFile)
+	if err != nil {
+		return nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return nil
+	}
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: strings.TrimSpace(string(namespace)), Name: name}
 }
 
 // runnerEnv hands the SDK's endpoint settings on to the wrapper containers

@@ -28,7 +28,7 @@ import (
 type command struct {
 	run func(context.Context, runner.Options) error
 	// memory, in bytes, makes the garbage collector work harder before the
-	// limit of the command's container is near (see package workload).
+	// limit of the command's container is near (see package jobspec).
 	memory int64
 }
 
@@ -40,7 +40,7 @@ var commands = map[string]command{
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run gives the exit code: 2 when the command line can't be used.
+// run returns the exit code: 2 if the command line is invalid.
 func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 || commands[args[0]].run == nil {
 		fmt.Fprintln(stderr, "usage: runner fetch|progress|report [flags]")
@@ -66,7 +66,7 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.Root, "root", podcontract.Root, "The shared volume.")
 	if name == "progress" {
-		return flags // it has no secrets, and gives no result
+		return flags // it has no secrets and reports no result
 	}
 	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job moves no artifacts.")
 	flags.StringVar(&o.TerminationLog, "termination-log", "/dev/termination-log", "Where the kubelet reads the result.")
@@ -87,9 +87,8 @@ func limitFlags(flags *flag.FlagSet, limits *archive.Limits) {
 	flags.Int64Var(&limits.IndexBytes, "max-index-bytes", limits.IndexBytes, "Bytes of a zip archive's list of entries, and of symbolic links; 0: any.")
 }
 
-// garbage, in percent of what is in use, is what the collector lets pile up.
-// Most of what is in use are a few large buffers, which it need not look into:
-// it may well run often.
+// garbage is how far, in percent, the heap may grow between two collections. Most of
+// the heap are a few large buffers without pointers: collections are cheap.
 const garbage = 20
 
 func execute(name string, o runner.Options) int {

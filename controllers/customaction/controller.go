@@ -59,7 +59,7 @@ type Reconciler struct {
 	ClusterID string
 	Clock     clock.PassiveClock
 	Events    events.EventRecorder
-	// Workload says how Jobs are made.
+	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
 
 	examinations examinations

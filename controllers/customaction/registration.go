@@ -223,7 +223,9 @@ func registered(id codepipeline.ActionTypeID) finding {
 	return finding{reason: v1alpha1.ReasonRegistered, message: fmt.Sprintf("CodePipeline has action type %s as defined", id)}
 }
 
-// registrationFailed tells failures that pass from those that somebody must mend.
+// registrationFailed tells failures that may pass from those that only a change of the
+// object ends: CodePipeline refused the request, with an error of its model. Any other
+// answer, such as a proxy's, is tried again.
 func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 	failed := finding{reason: reasonOf(cause), message: explain(action, cause), err: cause, retry: true}
 	switch {
@@ -234,9 +236,11 @@ func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 	case codepipeline.KindOf(cause) == codepipeline.LimitExceeded:
 		failed.reason = v1alpha1.ReasonLimitExceeded
 		failed.message += ": delete action types that are not in use, or have the quota raised"
-	default:
+	case codepipeline.KindOf(cause) == codepipeline.Refused:
 		failed.reason, failed.retry = v1alpha1.ReasonRegistrationFailed, false
 		failed.message += " (a version that was deleted comes back only with the definition that it had)"
+	default:
+		failed.reason = v1alpha1.ReasonRegistrationFailed
 	}
 	return failed
 }

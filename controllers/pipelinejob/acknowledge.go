@@ -3,6 +3,7 @@ package pipelinejob
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +22,7 @@ const operationAcknowledge = "AcknowledgeJob"
 func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
-		return err
+		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, err)
 	}
 	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: job.Spec.CodePipelineJob.Nonce})
 	if err != nil {
@@ -33,30 +34,46 @@ func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob)
 	switch verdictOf(operationAcknowledge, err, earlier) {
 	case verdictTaken:
 		if err == nil && status != codepipeline.JobStatusInProgress {
-			return r.drop(ctx, job, v1alpha1.ReasonNotInProgress,
+			return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonNotInProgress,
 				fmt.Sprintf("CodePipeline answered the claim of the job with status %s: it is no longer to be worked on", status))
 		}
 		return r.acknowledged(ctx, job)
 	case verdictLost:
-		return r.drop(ctx, job, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
+		if r.maybeHandedOutAgain(job) {
+			return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, true, err)
+		}
+		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
 	case verdictGone:
-		return r.drop(ctx, job, v1alpha1.ReasonJobNoLongerOpen, "CodePipeline no longer knows the job: "+err.Error())
+		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonJobNoLongerOpen, "CodePipeline no longer knows the job: "+err.Error())
 	case verdictRefused:
-		return r.drop(ctx, job, v1alpha1.ReasonNotInProgress, "CodePipeline refused the claim of the job: "+err.Error())
+		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonNotInProgress, "CodePipeline refused the claim of the job: "+err.Error())
 	case verdictAgain:
-		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, !earlier, err)
+		return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, !earlier, err)
 	default:
-		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, false, err)
+		return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, false, err)
 	}
+}
+
+// lostPatience is how long after its poll a continuation that seems to be claimed
+// elsewhere is waited for.
+const lostPatience = 2 * time.Minute
+
+// maybeHandedOutAgain reports whether a continuation that another worker seems to have
+// claimed may have been handed out to this operator again, with a nonce that is not
+// recorded yet. To drop it would end the work.
+func (r *Reconciler) maybeHandedOutAgain(job *v1alpha1.PipelineJob) bool {
+	polled := job.Spec.CodePipelineJob.PolledAt
+	return job.Status.Protocol.AcknowledgedJobID != "" && polled != nil && r.Clock.Since(polled.Time) < lostPatience
 }
 
 // acknowledged records the claim. A job that carries the token with which the
 // last run ended proves that the token was delivered: it is used up.
 func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce
 		status.Protocol.Call = nil
+		resume(status, !job.DeletionTimestamp.IsZero())
 		if status.AcknowledgedAt == nil {
 			status.AcknowledgedAt = &now
 		}
@@ -79,15 +96,20 @@ func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob
 	return nil
 }
 
-// drop gives up a job that is not ours to work on, or not any more.
-func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, reason, message string) error {
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+// drop gives up a job that is not ours to work on, or not any more. If the answer to a
+// recorded call says so, write is writeAnswer.
+func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, write statusWriter, reason, message string) error {
+	err := write(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.Call = nil
 		if status.Protocol.AcknowledgedJobID != "" { // the work of an earlier job ends with this one
 			r.endCancelled(job, message)
+			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)
 		}
-		status.ReportedAt = &now
+		if status.FinishedAt == nil {
+			status.FinishedAt = &now
+		}
+		job.Settle(now)
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, reason, message)
 	})
 	if err != nil {

@@ -27,23 +27,21 @@ type answer struct{ first, later verdict }
 
 func always(v verdict) answer { return answer{v, v} }
 
-// answers has what each error of each operation means. docs/protocol.md shows
-// it to users.
+// answers has what each error of each operation means. What is not here is unclear: the
+// call may have had its effect. docs/protocol.md shows the table to users.
 var answers = map[string]map[codepipeline.Kind]answer{
 	operationAcknowledge: {
-		codepipeline.InvalidNonce:    {verdictLost, verdictTaken},
-		codepipeline.JobNotFound:     always(verdictGone),
-		codepipeline.InvalidJobState: always(verdictGone),
-		codepipeline.Refused:         always(verdictRefused),
-		codepipeline.Throttled:       always(verdictAgain),
-		codepipeline.AccessDenied:    always(verdictAgain),
+		codepipeline.InvalidNonce: {verdictLost, verdictTaken},
+		codepipeline.JobNotFound:  always(verdictGone),
+		codepipeline.Refused:      always(verdictRefused),
+		codepipeline.Throttled:    always(verdictAgain),
+		codepipeline.AccessDenied: always(verdictAgain),
 	},
 	operationDetails: {
-		codepipeline.JobNotFound:     always(verdictGone),
-		codepipeline.InvalidJobState: always(verdictGone),
-		codepipeline.Refused:         always(verdictAgain), // the job's result is what counts
-		codepipeline.Throttled:       always(verdictAgain),
-		codepipeline.AccessDenied:    always(verdictAgain),
+		codepipeline.JobNotFound:  always(verdictGone),
+		codepipeline.Refused:      always(verdictAgain), // the job's result is what counts
+		codepipeline.Throttled:    always(verdictAgain),
+		codepipeline.AccessDenied: always(verdictAgain),
 	},
 	operationSuccess: reportAnswers,
 	operationFailure: reportAnswers,
@@ -57,8 +55,8 @@ var reportAnswers = map[codepipeline.Kind]answer{
 	codepipeline.AccessDenied:    always(verdictAgain),
 }
 
-// verdictOf says what the answer to a call means; earlier is whether there was a
-// try before it whose answer is not known.
+// verdictOf returns what the answer to a call means; earlier reports whether there was
+// a try before it whose answer is not known.
 func verdictOf(operation string, err error, earlier bool) verdict {
 	if err == nil {
 		return verdictTaken

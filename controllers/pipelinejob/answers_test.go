@@ -16,12 +16,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
-// answered is an error as the SDK gives it.
-func answered(status int, code string) error {
-	return &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
+// answered is an answer of AWS to an operation, as a Client returns it.
+func answered(operation string, status int, code string) error {
+	return codepipeline.Classify(operation, &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}},
 		Err:      &smithy.GenericAPIError{Code: code, Message: "because"},
-	}}
+	}})
 }
 
 // TestAnswersOfEachOperation has each error that CodePipeline's model names for
@@ -30,52 +30,71 @@ func TestAnswersOfEachOperation(t *testing.T) {
 	all := map[string]answer{
 		"400 ThrottlingException":         always(verdictAgain),
 		"429 TooManyRequestsException":    always(verdictAgain),
+		"503 SlowDown":                    always(verdictAgain),
 		"400 AccessDeniedException":       always(verdictAgain),
 		"400 ExpiredTokenException":       always(verdictAgain),
+		"403 ExpiredToken":                always(verdictAgain),
 		"400 UnrecognizedClientException": always(verdictAgain),
-		"403 SomethingForbidden":          always(verdictAgain),
+		"400 IncompleteSignature":         always(verdictAgain),
 		"500 InternalFailure":             always(verdictUnclear),
 		"503 ServiceUnavailable":          always(verdictUnclear),
 		"502 ":                            always(verdictUnclear),
+		"400 ":                            always(verdictUnclear),
+		"403 UnknownError":                always(verdictUnclear),
+		"403 SomethingForbidden":          always(verdictUnclear),
+		"400 UnknownException":            always(verdictUnclear),
+		"400 SerializationException":      always(verdictUnclear),
+		"400 RequestTimeoutException":     always(verdictUnclear),
+		"500 JobNotFoundException":        always(verdictUnclear),
+		"500 ValidationException":         always(verdictUnclear),
 	}
 	modelled := map[string]map[string]answer{
 		operationAcknowledge: {
 			"400 ValidationException":   always(verdictRefused),
 			"400 InvalidNonceException": {verdictLost, verdictTaken},
 			"400 JobNotFoundException":  always(verdictGone),
-			"400 UnknownException":      always(verdictRefused),
 		},
 		operationDetails: {
 			"400 ValidationException":  always(verdictAgain),
 			"400 JobNotFoundException": always(verdictGone),
-			"400 UnknownException":     always(verdictAgain),
 		},
 		operationSuccess: {
 			"400 ValidationException":                  always(verdictRefused),
 			"400 JobNotFoundException":                 {verdictGone, verdictTaken},
 			"400 InvalidJobStateException":             {verdictGone, verdictTaken},
 			"400 OutputVariablesSizeExceededException": always(verdictRefused),
-			"400 UnknownException":                     always(verdictRefused),
 		},
 		operationFailure: {
 			"400 ValidationException":      always(verdictRefused),
 			"400 JobNotFoundException":     {verdictGone, verdictTaken},
 			"400 InvalidJobStateException": {verdictGone, verdictTaken},
-			"400 UnknownException":         always(verdictRefused),
 		},
 	}
 	for operation, own := range modelled {
+		for _, others := range modelled { // an error of another operation says nothing
+			for shown := range others {
+				if _, has := own[shown]; !has {
+					expectAnswer(t, operation, shown, always(verdictUnclear))
+				}
+			}
+		}
 		for _, table := range []map[string]answer{all, own} {
 			for shown, want := range table {
-				var status int
-				var code string
-				_, _ = fmt.Sscanf(shown, "%d %s", &status, &code) // one has no code
-				g := NewWithT(t)
-				g.Expect(verdictOf(operation, answered(status, code), false)).To(Equal(want.first), "%s: %s", operation, shown)
-				g.Expect(verdictOf(operation, answered(status, code), true)).To(Equal(want.later), "%s: %s, tried before", operation, shown)
+				expectAnswer(t, operation, shown, want)
 			}
 		}
 	}
+}
+
+func expectAnswer(t *testing.T, operation, shown string, want answer) {
+	t.Helper()
+	g := NewWithT(t)
+	var status int
+	var code string
+	_, _ = fmt.Sscanf(shown, "%d %s", &status, &code) // some have no code
+	err := answered(operation, status, code)
+	g.Expect(verdictOf(operation, err, false)).To(Equal(want.first), "%s: %s", operation, shown)
+	g.Expect(verdictOf(operation, err, true)).To(Equal(want.later), "%s: %s, tried before", operation, shown)
 }
 
 func TestAnswersThatDidNotCome(t *testing.T) {

@@ -6,12 +6,15 @@ package pipelinejob
 import (
 	"context"
 	"fmt"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -39,6 +42,19 @@ const fieldOwner = "pipelinejob-operator"
 // recorded; each external effect is preceded by a write that fails when the
 // reading was stale, and followed by one that records it.
 type Reconciler struct {
+	Options
+
+	reads        reads
+	retries      retries
+	leading      sync.Once
+	leadingSince time.Time
+}
+
+// New returns a Reconciler.
+func New(o Options) *Reconciler { return &Reconciler{Options: o} }
+
+// Options are what a Reconciler needs.
+type Options struct {
 	client.Client
 	// Live reads past the cache.
 	Live client.Reader
@@ -48,7 +64,7 @@ type Reconciler struct {
 	AWS    *codepipeline.Clients
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
-	// Workload says how Jobs are made.
+	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
@@ -57,8 +73,9 @@ type Reconciler struct {
 	Renewal time.Duration
 	// Executions tells which jobs CodePipeline no longer waits for.
 	Executions *Executions
-
-	reads reads
+	// Self is the operator's own pod: what can't be told in a namespace that is being
+	// deleted is an event about it. Nil: the operator does not run in a pod.
+	Self *corev1.ObjectReference
 }
 
 // conflictRetry is the wait after a write that met a newer version of the object:
@@ -100,6 +117,9 @@ func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var job v1alpha1.PipelineJob
 	if err := r.Get(ctx, req.NamespacedName, &job); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.retries.forget(req.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	log := logf.FromContext(ctx).WithValues("pipelineJob", req.NamespacedName, "jobID", job.Spec.CodePipelineJob.ID,
@@ -114,20 +134,32 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if next == stepWait {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
+	this := attempt{next, job.Generation}
+	if wait := r.retries.wait(req.NamespacedName, this, s.now); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
 	log.V(1).Info("Next step", "step", next)
 	err = r.take(ctx, next, s, action)
-	if next == stepReadProgress && err == nil {
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale
+	case err != nil:
+		r.retries.fail(req.NamespacedName, this, r.Clock.Now())
+		return ctrl.Result{}, err
+	}
+	r.retries.forget(req.NamespacedName)
+	if next == stepReadProgress {
 		return ctrl.Result{RequeueAfter: s.progressEvery}, nil // there may have been no news
 	}
-	if apierrors.IsConflict(err) {
-		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale
-	}
-	return ctrl.Result{}, err
+	return ctrl.Result{}, nil
 }
 
 // gather reads all that decide needs. The action is nil when it is gone.
 func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
 	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal}
+	r.leading.Do(func() { r.leadingSince = s.now })
+	s.leadingSince = r.leadingSince
+	s.failed, s.failingSince = r.retries.last(client.ObjectKeyFromObject(job))
 	action := &v1alpha1.CustomAction{}
 	err := r.Get(ctx, types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)
 	switch {
@@ -151,8 +183,9 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	}
 	s.pods, s.progressRead = pods, r.reads.of(job.UID)
 	evidence := diagnosis.Evidence{Job: s.run, Pods: pods, Now: s.now, GracePeriods: diagnosis.DefaultGracePeriods}
-	if diagnosis.NeedsEvents(evidence) {
-		if evidence.Events, err = r.eventsOfRun(ctx, s.run); err != nil {
+	// Of work whose end is decided they would tell nothing, and hold it up if they can't be read.
+	if !s.deleting() && !job.Status.HasResult() && diagnosis.NeedsEvents(evidence) {
+		if evidence.Events, err = r.eventsOfRun(ctx, s.run, pods); err != nil {
 			return s, nil, err
 		}
 	}
@@ -194,7 +227,7 @@ func (r *Reconciler) watchExecution(ctx context.Context, s *state, action *v1alp
 	}
 }
 
-// podsOfRun lists the pods of a run's Job. When the Job has ended they are read
+// podsOfRun lists the pods that a run's Job controls. When the Job has ended they are read
 // past the cache, once: the cache may show the Job's end before the pods', and
 // the result is in a pod.
 func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
@@ -207,45 +240,8 @@ func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, r
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of Job %s: %w", run.Name, err)
 	}
-	return pods.Items, nil
-}
-
-// eventsOfRun lists the events of a run's Job and of its pods, those that are
-// gone included.
-func (r *Reconciler) eventsOfRun(ctx context.Context, run *batchv1.Job) ([]diagnosis.Event, error) {
-	var found []diagnosis.Event
-	for _, selector := range []client.MatchingFields{
-		{"involvedObject.kind": "Job", "involvedObject.name": run.Name},
-		{"involvedObject.kind": "Pod"},
-	} {
-		var list corev1.EventList
-		if err := r.Live.List(ctx, &list, client.InNamespace(run.Namespace), selector); err != nil {
-			return nil, fmt.Errorf("list the events of Job %s: %w", run.Name, err)
-		}
-		for i := range list.Items {
-			object := list.Items[i].InvolvedObject
-			if object.Name == run.Name || strings.HasPrefix(object.Name, run.Name+"-") {
-				found = append(found, eventOf(&list.Items[i]))
-			}
-		}
-	}
-	return found, nil
-}
-
-// eventOf reads an event of either API: the older one has no series.
-func eventOf(event *corev1.Event) diagnosis.Event {
-	read := diagnosis.Event{
-		Object: event.InvolvedObject.Kind + "/" + event.InvolvedObject.Name,
-		Reason: event.Reason, Message: event.Message,
-		First: event.FirstTimestamp.Time, Last: event.LastTimestamp.Time, Count: max(event.Count, 1),
-	}
-	if read.First.IsZero() {
-		read.First, read.Last = event.EventTime.Time, event.EventTime.Time
-	}
-	if series := event.Series; series != nil {
-		read.Last, read.Count = series.LastObservedTime.Time, series.Count
-	}
-	return read
+	// Whoever may create pods can give them the label.
+	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return !metav1.IsControlledBy(&pod, run) }), nil
 }
 
 // jobOfRun reads the Kubernetes Job of the current run, nil when there is none
@@ -279,6 +275,8 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 		return r.renewSecret(ctx, s.job)
 	case stepCreateJob:
 		return r.createJob(ctx, s.job, action)
+	case stepNoteRunning:
+		return r.noteRunning(ctx, s.job, s.outcome)
 	case stepReadProgress:
 		return r.readProgress(ctx, s)
 	case stepReportProgress:
@@ -290,8 +288,7 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepRecordResult:
 		return r.recordResult(ctx, s.job, s.outcome)
 	case stepRecordLost:
-		return r.recordFailure(ctx, s.job, v1alpha1.FailureSystemUnavailable,
-			fmt.Sprintf("the Kubernetes Job %s was deleted while it worked", s.job.Status.Run.JobName))
+		return r.recordFailure(ctx, s.job, v1alpha1.FailureSystemUnavailable, lost(s.job))
 	case stepCancel:
 		return r.cancel(ctx, s.job)
 	case stepStopRun:
@@ -302,11 +299,22 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 		return r.dropSecret(ctx, s.job)
 	case stepExpire:
 		return client.IgnoreNotFound(r.Delete(ctx, s.job))
+	case stepGiveUp:
+		return r.giveUp(ctx, s.job)
 	case stepRelease:
 		return r.release(ctx, s.job)
 	default:
 		return fmt.Errorf("step %s is not known", next)
 	}
+}
+
+// lost says what is known of a run whose Kubernetes Job is gone.
+func lost(job *v1alpha1.PipelineJob) string {
+	when := "while it worked"
+	if meta.IsStatusConditionFalse(job.Status.Conditions, v1alpha1.ConditionComplete) { // Retrying
+		when = "before its result could be read"
+	}
+	return fmt.Sprintf("the Kubernetes Job %s was deleted %s", job.Status.Run.JobName, when)
 }
 
 // codePipeline is the client for a job's account and region.

@@ -27,6 +27,8 @@ const (
 	stepRenewSecret step = "RenewSecret"
 	// stepCreateJob makes the Kubernetes Job of the recorded run.
 	stepCreateJob step = "CreateJob"
+	// stepNoteRunning records that the run works, or what it waits for.
+	stepNoteRunning step = "NoteRunning"
 	// stepReadProgress reads what the steps say of their progress, and records
 	// what is new.
 	stepReadProgress step = "ReadProgress"
@@ -50,6 +52,9 @@ const (
 	stepDropSecret step = "DropSecret"
 	// stepExpire deletes the PipelineJob: its time to live is over.
 	stepExpire step = "Expire"
+	// stepGiveUp settles a PipelineJob that is being deleted while AWS can't be reached,
+	// and says what CodePipeline was not told.
+	stepGiveUp step = "GiveUp"
 	// stepRelease lets a PipelineJob that is being deleted go.
 	stepRelease step = "Release"
 	// stepWait does nothing until something changes, or after a while.
@@ -67,6 +72,9 @@ const (
 	longestAction = 25 * time.Hour
 	// overdueAfter is when a continuation that has not come is talked about.
 	overdueAfter = 15 * time.Minute
+	// deletionPatience is how long calls to AWS may fail before an object that is being
+	// deleted is let go: its namespace waits for it.
+	deletionPatience = 5 * time.Minute
 )
 
 // state is all that a decision about a PipelineJob is made from.
@@ -90,6 +98,12 @@ type state struct {
 	progressEvery time.Duration
 	// progressRead is when the progress was last read.
 	progressRead time.Time
+	// failed is the step that failed last, and failingSince when it first did; empty
+	// and zero if the last step succeeded, and for an operator that has just started.
+	failed       step
+	failingSince time.Time
+	// leadingSince is when this operator began to take steps.
+	leadingSince time.Time
 	now          time.Time
 }
 
@@ -98,6 +112,56 @@ type state struct {
 func decide(s state) (step, time.Duration) {
 	if s.job.Settled() {
 		return s.settled()
+	}
+	next, wait := s.unsettled()
+	if s.deleting() {
+		return s.bounded(next, wait)
+	}
+	return next, wait
+}
+
+// bounded is a step of an object that is being deleted, which is given up when AWS has
+// had its time.
+func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
+	switch next {
+	case stepAcknowledge, stepReport, stepReportProgress, stepRecordResult:
+		since := latest(s.job.DeletionTimestamp.Time, s.failingSince)
+		if s.failed == next && s.now.Sub(since) >= deletionPatience {
+			return stepGiveUp, 0
+		}
+	case stepWait, stepNoteOverdue: // a continuation is to come
+		left := s.continuationPatience().Sub(s.now)
+		if left <= 0 {
+			return stepGiveUp, 0
+		}
+		if next == stepWait {
+			return stepWait, soonest(wait, left)
+		}
+	}
+	return next, wait
+}
+
+// continuationPatience is until when an object that is being deleted waits for a
+// continuation. If it came later it would start the work again, so that it is waited
+// for until it is overdue.
+func (s state) continuationPatience() time.Time {
+	until := latest(s.job.DeletionTimestamp.Time, s.leadingSince).Add(deletionPatience)
+	if since := s.job.Status.Protocol.ContinuedAt; since != nil {
+		until = latest(until, since.Add(overdueAfter))
+	}
+	return until
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func (s state) unsettled() (step, time.Duration) {
+	if s.givenUp() {
+		return stepRecordClosed, 0
 	}
 	if s.mustAcknowledge() {
 		if s.deleting() && !s.maybeOurs() {
@@ -145,6 +209,9 @@ func (s state) working() (step, time.Duration) {
 	if needsSecret && renewIn <= 0 {
 		return stepRenewSecret, 0
 	}
+	if s.mustNoteRunning() {
+		return stepNoteRunning, 0
+	}
 	progressIn := s.progressDue()
 	if s.progressEvery > 0 && progressIn <= 0 {
 		return stepReadProgress, 0
@@ -161,6 +228,20 @@ func (s state) endOfRun() step {
 		return stepRecordLost
 	default:
 		return ""
+	}
+}
+
+// mustNoteRunning reports whether the condition Running does not say yet what the run
+// waits for, or still says so although the run works.
+func (s state) mustNoteRunning() bool {
+	said := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionRunning)
+	switch {
+	case s.outcome.Waiting != nil:
+		return said == nil || said.Status != metav1.ConditionFalse || !s.outcome.Waiting.SaidBy(said.Reason, said.Message)
+	case s.outcome.Working:
+		return said == nil || said.Status != metav1.ConditionTrue
+	default:
+		return false
 	}
 }
 
@@ -214,14 +295,19 @@ func (s state) recordedProgress() *metav1.Time {
 // ended looks closed too.
 func (s state) isClosed() bool {
 	if call := s.job.Status.Protocol.Call; call != nil && call.Operation != operationAcknowledge {
-		return s.givenUp()
+		return false
 	}
-	return s.closed != "" || s.givenUp()
+	return s.closed != ""
 }
 
-// givenUp reports whether the action has taken longer than CodePipeline allows.
+// givenUp reports whether the action has taken longer than CodePipeline allows, since
+// it was first claimed or, if it never was, since it was last polled. Then it is not
+// claimed any more either.
 func (s state) givenUp() bool {
 	since := s.job.Status.AcknowledgedAt
+	if since == nil {
+		since = s.job.Spec.CodePipelineJob.PolledAt
+	}
 	return since != nil && s.now.Sub(since.Time) > longestAction
 }
 
@@ -256,6 +342,9 @@ func (s state) awaitingContinuation() (step, time.Duration) {
 		}
 		if s.deleting() {
 			return stepCancel, 0
+		}
+		if s.mustNoteRunning() {
+			return stepNoteRunning, 0
 		}
 	} else {
 		if s.runStillWorks() {
@@ -302,7 +391,8 @@ func (s state) mustAcknowledge() bool {
 // maybeOurs reports whether a claim of this job may have had its effect.
 func (s state) maybeOurs() bool {
 	call := s.job.Status.Protocol.Call
-	return call != nil && call.JobID == s.job.Spec.CodePipelineJob.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
+	return call != nil && call.JobID == s.job.Spec.CodePipelineJob.ID ||
+		s.job.Status.Protocol.AcknowledgedJobID == s.job.Spec.CodePipelineJob.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
 }
 
 // hasResult reports whether the status holds something to report: a final

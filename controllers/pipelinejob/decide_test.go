@@ -50,7 +50,7 @@ func TestDecide(t *testing.T) {
 		"reported, time to live over":                     {history: []change{acknowledged, planned, started, ended, complete, reported, ttl(0)}, want: stepExpire},
 		"acknowledged, then handed out anew":              {history: []change{acknowledged, planned, started, newNonce}, want: stepAcknowledge},
 		"claimed elsewhere":                               {history: []change{reported}, want: stepWait},
-		"claimed elsewhere, then handed out anew":         {history: []change{reported, newNonce}, want: stepAcknowledge},
+		"claimed elsewhere, then handed out again":        {history: []change{dropped, newNonce}, want: stepAcknowledge},
 		"token recorded":                                  {history: []change{acknowledged, planned, started, ended, token}, want: stepReport},
 		"token reported":                                  {history: []change{acknowledged, planned, started, ended, token, delivered}, want: stepWait},
 		"token reported, Secret left":                     {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, token, delivered}, want: stepDropSecret},
@@ -64,8 +64,12 @@ func TestDecide(t *testing.T) {
 		"deleted, cancellation recorded: the Job must go": {history: []change{acknowledged, planned, started, deleting, failed}, want: stepStopRun},
 		"deleted, Job stopped":                            {history: []change{acknowledged, planned, started, deleting, failed, jobDeleting}, want: stepReport},
 		"deleted and reported":                            {history: []change{acknowledged, planned, started, deleting, failed, vanished, reported}, want: stepRelease},
+		"reported, then deleted":                          {history: []change{acknowledged, planned, started, ended, complete, reported, vanished, deleting}, want: stepRelease},
+		"reported, then a nonce from a late poll":         {history: []change{acknowledged, planned, started, ended, complete, reported, newNonce}, want: stepWait},
+		"dropped, then deleted":                           {history: []change{dropped, deleting}, want: stepRelease},
+		"handed out again with a new nonce, then deleted": {history: []change{acknowledged, planned, started, newNonce, deleting}, want: stepAcknowledge},
 		"deleted with a result that waits":                {history: []change{acknowledged, planned, started, ended, complete, deleting}, want: stepReport},
-		"deleted while a continuation is to come":         {history: []change{acknowledged, planned, started, ended, token, delivered, deleting}, want: stepWait},
+		"deleted while a continuation is to come":         {history: []change{acknowledged, planned, started, ended, token, delivered, deleting}, want: stepWait, wait: 5 * time.Minute},
 		"deleted, then the continuation came":             {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued}, want: stepAcknowledge},
 		"deleted, the continuation is claimed":            {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued, acknowledged, tokenUsed}, want: stepCancel},
 	}
@@ -106,7 +110,44 @@ func TestDecide(t *testing.T) {
 		"a continuation is overdue":                   {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute)}, want: stepNoteOverdue},
 		"a continuation is overdue, and that is said": {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute), overdueSaid}, want: stepWait},
 	}
+	waiting := map[string]struct {
+		history []change
+		want    step
+		wait    time.Duration
+	}{
+		"an image can't be pulled":                      {history: []change{working, runsNow, pulls("ErrImagePull: no")}, want: stepNoteRunning},
+		"an image can't be pulled, and that is said":    {history: []change{working, pulls("ErrImagePull: no"), waitingSaid, pulls("Back-off"), recheck(time.Minute)}, want: stepWait, wait: time.Minute},
+		"it waits for something else":                   {history: []change{working, pulls("no"), waitingSaid, suspendedJob}, want: stepNoteRunning},
+		"it works after it waited":                      {history: []change{working, pulls("no"), waitingSaid, runsNow}, want: stepNoteRunning},
+		"it works, as was said":                         {history: []change{working, runsNow, runningSaid}, want: stepWait},
+		"between two states, what was said stays":       {history: []change{working, pulls("no"), waitingSaid, nothingKnown}, want: stepWait},
+		"it waits while the job of its progress is out": {history: []change{working, update(0), delivered, pulls("no")}, want: stepNoteRunning},
+		"it waits, then the run ends":                   {history: []change{working, pulls("no"), ended}, want: stepRecordResult},
+		"it waits, then it is deleted":                  {history: []change{working, pulls("no"), deleting}, want: stepCancel},
+	}
+	bounds := map[string]struct {
+		history []change
+		want    step
+		wait    time.Duration
+	}{
+		"deleted, the claim fails":                       {history: []change{calling("AcknowledgeJob"), deletedAgo(4 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepAcknowledge},
+		"deleted, the claim fails for long":              {history: []change{calling("AcknowledgeJob"), deletedAgo(5 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepGiveUp},
+		"deleted long ago, the claim was not tried":      {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour)}, want: stepAcknowledge},
+		"deleted long ago, the claim has just failed":    {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), failing(stepAcknowledge, time.Minute)}, want: stepAcknowledge},
+		"deleted, another step had failed":               {history: []change{working, ended, complete, deletedAgo(time.Hour), failing(stepStopRun, time.Hour)}, want: stepReport},
+		"deleted, the report fails for long":             {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, the report of progress fails for long": {history: []change{working, update(0), tellingProgress, deletedAgo(time.Hour), failing(stepReportProgress, 5*time.Minute)}, want: stepGiveUp},
+		"not deleted, the report fails for long":         {history: []change{working, ended, complete, failing(stepReport, time.Hour)}, want: stepReport},
+		"deleted, a continuation is to come":             {history: []change{working, ended, token, delivered, continuedAgo(time.Minute), deletedAgo(time.Minute)}, want: stepWait, wait: 14 * time.Minute},
+		"deleted, a continuation is overdue":             {history: []change{working, ended, token, delivered, continuedAgo(15 * time.Minute), deletedAgo(5 * time.Minute)}, want: stepGiveUp},
+		"deleted, a continuation is long overdue":        {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
+		"deleted, and the operator has just started":     {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Hour), leadingFor(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
+		"never claimed within a day":                     {history: []change{calling("AcknowledgeJob"), polledAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"a continuation is not claimed within a day":     {history: []change{working, claimedAgo(26 * time.Hour), ended, token, delivered, continued, calling("AcknowledgeJob")}, want: stepRecordClosed},
+	}
 	maps.Copy(cases, progress)
+	maps.Copy(cases, bounds)
+	maps.Copy(cases, waiting)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -189,8 +230,7 @@ func delivered(s *state) { s.job.Status.Protocol.ReportedJobID = s.job.Spec.Code
 
 func reported(s *state) {
 	delivered(s)
-	s.job.Status.ReportedAt = &metav1.Time{Time: noon}
-	s.job.Status.ObservedGeneration = s.job.Generation
+	s.job.Settle(metav1.NewTime(noon))
 }
 
 func newNonce(s *state) {
@@ -229,6 +269,29 @@ func tellingProgress(s *state) {
 	s.job.Status.Protocol.Call = &call
 }
 
+// pulls has the run wait for an image; detail is the kubelet's.
+func pulls(detail string) change {
+	return func(s *state) {
+		s.outcome = diagnosis.Outcome{Waiting: &diagnosis.Waiting{Reason: v1alpha1.ReasonImagePullBackOff, Subject: "the image can't be pulled", Detail: detail}}
+	}
+}
+
+func suspendedJob(s *state) {
+	s.outcome = diagnosis.Outcome{Waiting: &diagnosis.Waiting{Reason: v1alpha1.ReasonSuspended, Subject: "suspended"}}
+}
+
+func runsNow(s *state) { s.outcome = diagnosis.Outcome{Working: true} }
+
+func nothingKnown(s *state) { s.outcome = diagnosis.Outcome{} }
+
+func waitingSaid(s *state) {
+	setCondition(&s.job.Status, v1alpha1.ConditionRunning, metav1.ConditionFalse, s.outcome.Waiting.Reason, s.outcome.Waiting.Message())
+}
+
+func runningSaid(s *state) {
+	setCondition(&s.job.Status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "")
+}
+
 func recheck(in time.Duration) change { return func(s *state) { s.recheck = in } }
 
 func closed(s *state) { s.closed = "the execution was stopped" }
@@ -247,4 +310,24 @@ func overdueSaid(s *state) {
 
 func ttl(d time.Duration) change { return func(s *state) { s.ttl = &d } }
 
-func deleting(s *state) { s.job.DeletionTimestamp = &metav1.Time{Time: noon} }
+func deletedAgo(ago time.Duration) change {
+	return func(s *state) { s.job.DeletionTimestamp = &metav1.Time{Time: noon.Add(-ago)} }
+}
+
+// failing has a step fail since a while ago.
+func failing(step step, ago time.Duration) change {
+	return func(s *state) { s.failed, s.failingSince = step, noon.Add(-ago) }
+}
+
+func leadingFor(d time.Duration) change { return func(s *state) { s.leadingSince = noon.Add(-d) } }
+
+func polledAgo(ago time.Duration) change {
+	return func(s *state) { s.job.Spec.CodePipelineJob.PolledAt = &metav1.Time{Time: noon.Add(-ago)} }
+}
+
+func deleting(s *state) {
+	s.job.DeletionTimestamp = &metav1.Time{Time: noon}
+	s.job.Generation++ // as the API server does it
+}
+
+func dropped(s *state) { s.job.Settle(metav1.NewTime(noon)) }

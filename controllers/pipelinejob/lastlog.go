@@ -28,7 +28,7 @@ func (r *Reconciler) explain(ctx context.Context, job *v1alpha1.PipelineJob, fai
 		what, _, _ := strings.Cut(failure.Message, "\n")
 		return diagnosis.WithLog(what, "(What the step printed is left out: it may hold secrets of the action, and CodePipeline did not tell them any more.)"), nil
 	default:
-		return "", r.callFailed(ctx, job, v1alpha1.ConditionComplete, false,
+		return "", r.callFailed(ctx, job, v1alpha1.ConditionComplete,
 			fmt.Errorf("ask CodePipeline for the secrets that a step may have printed: %w", err))
 	}
 }

@@ -37,7 +37,7 @@ func (r *Reconciler) readProgress(ctx context.Context, s state) error {
 	if equality.Semantic.DeepEqual(s.job.Status.ExecutionDetails, details) {
 		return nil
 	}
-	return r.writeStatus(ctx, s.job, true, func(status *v1alpha1.PipelineJobStatus) {
+	return r.writeStatus(ctx, s.job, func(status *v1alpha1.PipelineJobStatus) {
 		if status.Protocol.Progress == nil {
 			status.Protocol.Progress = &v1alpha1.ProgressReport{}
 		}
@@ -103,7 +103,7 @@ func progressCall(job *v1alpha1.PipelineJob) v1alpha1.Call {
 func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
-		return err
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, err)
 	}
 	earlier, err := r.recordCall(ctx, job, progressCall(job))
 	if err != nil {
@@ -118,21 +118,21 @@ func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJ
 	case verdictTaken:
 		return r.progressReported(ctx, job)
 	case verdictGone:
-		return r.unreported(ctx, job, false, v1alpha1.ReasonJobNoLongerOpen,
+		return r.unreported(ctx, job, r.writeAnswer, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer waited for the progress: the execution was stopped, or the action timed out")
 	case verdictRefused:
 		return r.progressRefused(ctx, job, err)
 	case verdictAgain:
-		return r.callFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
+		return r.answerFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
 	default:
-		return r.callFailed(ctx, job, v1alpha1.ConditionReported, false, err)
+		return r.answerFailed(ctx, job, v1alpha1.ConditionReported, false, err)
 	}
 }
 
 // progressReported records the delivery. There is no event: there would be one
 // in each interval.
 func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.ReportedJobID = job.Spec.CodePipelineJob.ID
 		status.Protocol.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
 		status.Protocol.Call = nil
@@ -149,7 +149,7 @@ func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.Pipelin
 // progressRefused drops an update that CodePipeline will never take: the work
 // goes on, and its result is what counts.
 func (r *Reconciler) progressRefused(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.Call = nil
 		status.Protocol.Progress.ContinuationToken = ""
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -58,6 +60,9 @@ type play struct {
 	made map[string]int
 	// secrets are those that are there.
 	secrets map[string]bool
+	// givenUp are action executions of which CodePipeline was not told that their
+	// PipelineJob was deleted, as was said.
+	givenUp map[string]bool
 	// failing is how the next write of a PipelineJob or Job goes wrong.
 	failing writeFault
 }
@@ -75,13 +80,15 @@ var workerType = codepipeline.ActionTypeID{Category: "Test", Provider: "work", V
 func newPlay(t *testing.T) *play {
 	p := &play{
 		WithT: NewWithT(t), ctx: t.Context(), clock: clocktesting.NewFakeClock(time.Now()),
-		theirs: map[string]bool{}, made: map[string]int{}, secrets: map[string]bool{},
+		theirs: map[string]bool{}, made: map[string]int{}, secrets: map[string]bool{}, givenUp: map[string]bool{},
 	}
 	var err error
 	p.aws, err = emulator.Start("127.0.0.1:0", emulator.Options{Clock: p.clock, Buckets: []string{"source", "artifacts"}, CreateOnly: true})
 	p.Expect(err).NotTo(HaveOccurred())
 	scheme := harness.NewScheme(p)
 	p.kube = fake.NewClientBuilder().WithScheme(scheme).
+		WithIndex(&corev1.Event{}, "involvedObject.kind", func(o client.Object) []string { return []string{o.(*corev1.Event).InvolvedObject.Kind} }).
+		WithIndex(&corev1.Event{}, "involvedObject.name", func(o client.Object) []string { return []string{o.(*corev1.Event).InvolvedObject.Name} }).
 		WithStatusSubresource(&v1alpha1.PipelineJob{}, &batchv1.Job{}, &corev1.Pod{}).WithInterceptorFuncs(p.interceptor()).Build()
 	p.declare()
 	p.restart()
@@ -166,19 +173,28 @@ func (p *play) write(do func() error) error {
 }
 
 // restart has another operator take over.
-func (p *play) restart() {
-	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, p.cloud()...)
-	p.operator = &Reconciler{
-		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{},
+func (p *play) restart() { p.operator = p.newOperator(p.cloud()...) }
+
+func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
+	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, cloud...)
+	return New(Options{
+		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{givenUp: p.givenUp},
 		Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"},
 		Executions: NewExecutions(clients, time.Minute, p.clock),
-	}
+	})
 }
 
-// noEvents keeps no event.
-type noEvents struct{ events.EventRecorder }
+// noEvents keeps no event, but remembers what was given up.
+type noEvents struct {
+	events.EventRecorder
+	givenUp map[string]bool
+}
 
-func (noEvents) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {}
+func (e noEvents) Eventf(about, _ runtime.Object, _, reason, _, _ string, _ ...any) {
+	if job, ok := about.(*v1alpha1.PipelineJob); ok && reason == v1alpha1.ReasonNotReported {
+		e.givenUp[job.Spec.Pipeline.ActionExecutionID] = true
+	}
+}
 
 func (p *play) start(*rapid.T) {
 	started, err := p.pipelines.StartPipelineExecution(p.ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
@@ -244,9 +260,16 @@ func (p *play) names() (names []string) {
 	return names
 }
 
-// step is one reconciliation; its error means that it comes again.
+// step is one reconciliation; its error means that it comes again, a minute later.
 func (p *play) step(name string) {
-	_, _ = p.operator.Reconcile(p.ctx, ctrl.Request{NamespacedName: k8stypes.NamespacedName{Namespace: "team", Name: name}})
+	_, err := p.operator.Reconcile(p.ctx, requestFor(name))
+	if err != nil {
+		p.clock.Step(lastRetry)
+	}
+}
+
+func requestFor(name string) ctrl.Request {
+	return ctrl.Request{NamespacedName: k8stypes.NamespacedName{Namespace: "team", Name: name}}
 }
 
 func (p *play) fault(t *rapid.T) {
@@ -287,6 +310,7 @@ func (p *play) end(job *batchv1.Job, message string) {
 		pod.Status = corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{harness.Terminated(podcontract.ContainerReport, 0, message)}}
 	}
 	p.failing = ""
+	p.Expect(controllerutil.SetControllerReference(job, pod, p.kube.Scheme())).To(Succeed())
 	status := pod.Status
 	p.Expect(p.kube.Create(p.ctx, pod)).To(Succeed())
 	pod.Status = status
@@ -359,10 +383,21 @@ func (p *play) withoutFaults() (again func()) {
 // invariants hold after each step.
 func (p *play) invariants(t *rapid.T) {
 	for name, times := range p.made {
-		if times > 1 {
+		if times > 1 && !p.wasGivenUp(name) {
 			t.Fatalf("Job %s was made %d times", name, times)
 		}
 	}
+}
+
+// wasGivenUp reports whether a Job is of an action execution that was given up: if it
+// is handed out again, it is another piece of work.
+func (p *play) wasGivenUp(jobName string) bool {
+	for id := range p.givenUp {
+		if strings.Contains(jobName, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // settle lets the world run, without faults, until nothing is left to do, or for
@@ -417,7 +452,7 @@ func (p *play) told(action string) string {
 // unended is what has not ended yet, or was left behind.
 func (p *play) unended() string {
 	for id, action := range p.actions() {
-		if action.Status == types.ActionExecutionStatusInProgress && !p.theirs[id] {
+		if action.Status == types.ActionExecutionStatusInProgress && !p.theirs[id] && !p.givenUp[id] {
 			return fmt.Sprintf("action %s is still in progress: %s", id, p.told(id))
 		}
 	}
@@ -441,6 +476,7 @@ func (p *play) expectTruth(t *rapid.T) {
 	for _, job := range p.pipelineJobs() {
 		action := actions[job.Spec.Pipeline.ActionExecutionID]
 		switch {
+		case p.givenUp[*action.ActionExecutionId]:
 		case p.theirs[*action.ActionExecutionId]: // two worked on it: CodePipeline does not fence them
 		case action.Status == types.ActionExecutionStatusAbandoned:
 			// A report whose answer was lost may have come before that, or after.

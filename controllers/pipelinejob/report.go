@@ -28,7 +28,7 @@ const (
 func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
-		return err
+		return r.callFailed(ctx, job, v1alpha1.ConditionReported, err)
 	}
 	operation := operationSuccess
 	if job.Status.FailureDetails != nil {
@@ -47,14 +47,14 @@ func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) erro
 	case verdictTaken:
 		return r.reported(ctx, job)
 	case verdictGone:
-		return r.unreported(ctx, job, false, v1alpha1.ReasonJobNoLongerOpen,
+		return r.unreported(ctx, job, r.writeAnswer, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer waited for the result: the execution was stopped, or the action timed out")
 	case verdictRefused:
 		return r.refused(ctx, job, operation, err)
 	case verdictAgain:
-		return r.callFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
+		return r.answerFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
 	default:
-		return r.callFailed(ctx, job, v1alpha1.ConditionReported, false, err)
+		return r.answerFailed(ctx, job, v1alpha1.ConditionReported, false, err)
 	}
 }
 
@@ -62,7 +62,7 @@ func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) erro
 // back under another ID.
 func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	continues := job.Status.ContinuationToken != ""
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.ReportedJobID = job.Spec.CodePipelineJob.ID
 		status.Protocol.Call = nil
 		if continues {
@@ -71,8 +71,7 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) er
 				"CodePipeline took the continuation token of job "+job.Spec.CodePipelineJob.ID)
 			return
 		}
-		now := metav1.NewTime(r.Clock.Now())
-		status.ReportedAt = &now
+		job.Settle(metav1.NewTime(r.Clock.Now()))
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionTrue, v1alpha1.ReasonReported,
 			"CodePipeline took the result of job "+job.Spec.CodePipelineJob.ID)
 	})
@@ -88,14 +87,13 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) er
 	return nil
 }
 
-// unreported settles a job whose result nobody takes. The write is guarded where
-// no answer to a call would be lost with it.
-func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, reason, message string) error {
-	err := r.writeStatus(ctx, job, guarded, func(status *v1alpha1.PipelineJobStatus) {
-		now := metav1.NewTime(r.Clock.Now())
+// unreported settles a job whose result nobody takes. If the answer to a recorded call
+// says so, write is writeAnswer.
+func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, write statusWriter, reason, message string) error {
+	err := write(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.Call = nil
 		r.endCancelled(job, message)
-		status.ReportedAt = &now
+		job.Settle(metav1.NewTime(r.Clock.Now()))
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)
 	})
 	if err != nil {
@@ -112,13 +110,16 @@ func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
 	if why == "" {
 		why = fmt.Sprintf("the action has taken longer than %s: CodePipeline gives up after about 24 hours", longestAction)
 	}
-	return r.unreported(ctx, s.job, true, v1alpha1.ReasonJobNoLongerOpen, why)
+	if s.job.Status.Protocol.AcknowledgedJobID == "" {
+		return r.drop(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
+	}
+	return r.unreported(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
 }
 
 // noteOverdue tells, once, that CodePipeline has not handed an action out again.
 func (r *Reconciler) noteOverdue(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	message := fmt.Sprintf("CodePipeline took a continuation token more than %s ago and has not handed the action out again: was its execution stopped, or does another worker poll for it?", overdueAfter)
-	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuationOverdue, message)
 	})
 	if err != nil {
@@ -132,10 +133,13 @@ func (r *Reconciler) noteOverdue(ctx context.Context, job *v1alpha1.PipelineJob)
 // that says so: an action without a result would hang until it times out.
 func (r *Reconciler) refused(ctx context.Context, job *v1alpha1.PipelineJob, operation string, cause error) error {
 	if operation == operationFailure {
-		return r.unreported(ctx, job, false, v1alpha1.ReasonReportRefused, cause.Error())
+		return r.unreported(ctx, job, r.writeAnswer, v1alpha1.ReasonReportRefused, cause.Error())
 	}
-	return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
-		fmt.Sprintf("the work succeeded, but CodePipeline refused its result: %v", cause))
+	what := "the work succeeded, but CodePipeline refused its result"
+	if job.Status.ContinuationToken != "" {
+		what = "the work asked to be continued, but CodePipeline refused its continuation token"
+	}
+	return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, fmt.Sprintf("%s: %v", what, cause))
 }
 
 // successOf is the request made from the status.

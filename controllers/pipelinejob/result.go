@@ -78,7 +78,7 @@ func (r *Reconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob
 		return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable,
 			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, tell those who run the cluster", ReadGrace, cause))
 	}
-	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRetrying,
 			Message:            limits.Cut("the result of the work can't be read: "+cause.Error(), limits.ConditionMessage),
@@ -89,11 +89,10 @@ func (r *Reconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob
 }
 
 func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
-	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(job, given)
-		if status.ExecutionDetails.PercentComplete == nil {
-			status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
-		}
+		// Whatever a step said last of its progress: what has succeeded is done.
+		status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
 		status.OutputVariables = given.OutputVariables
 		status.FinishedAt = status.Run.FinishedAt
 		setEnd(status, v1alpha1.ConditionComplete, v1alpha1.ReasonSucceeded, status.ExecutionDetails.Summary)
@@ -107,7 +106,7 @@ func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJo
 
 // recordContinuation ends a run that asked, with a token, to be run again.
 func (r *Reconciler) recordContinuation(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
-	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(job, given)
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete) // of a log that could not be read at first
 		status.ContinuationToken = given.ContinuationToken
@@ -176,7 +175,7 @@ func (r *Reconciler) recordFailure(ctx context.Context, job *v1alpha1.PipelineJo
 // recordEnd writes a failure, which is final, to the status.
 func (r *Reconciler) recordEnd(ctx context.Context, job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) error {
 	failure.Message = limits.Cut(failure.Message, limits.FailureMessage) // the status shows what is sent
-	err := r.writeStatus(ctx, job, true, func(*v1alpha1.PipelineJobStatus) { r.endInFailure(job, reason, failure) })
+	err := r.writeStatus(ctx, job, func(*v1alpha1.PipelineJobStatus) { r.endInFailure(job, reason, failure) })
 	if err != nil {
 		return err
 	}
@@ -184,14 +183,31 @@ func (r *Reconciler) recordEnd(ctx context.Context, job *v1alpha1.PipelineJob, r
 	return nil
 }
 
-// endCancelled ends work that has no result and of which CodePipeline takes none.
+// endCancelled says that the work has ended without a result, because CodePipeline takes
+// none. It changes nothing that the work would go on from: CodePipeline may hand the
+// action out again, and then resume takes it back.
 func (r *Reconciler) endCancelled(job *v1alpha1.PipelineJob, why string) {
 	if job.Status.HasResult() {
 		return
 	}
-	r.endInFailure(job, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{
-		Type: v1alpha1.FailureJobFailed, Message: limits.Cut("cancelled: "+why, limits.FailureMessage),
-	})
+	now := metav1.NewTime(r.Clock.Now())
+	message := limits.Cut("cancelled: "+why, limits.FailureMessage)
+	job.Status.FinishedAt = &now
+	job.Status.FailureDetails = &v1alpha1.FailureDetails{Type: v1alpha1.FailureJobFailed, Message: message}
+	setEnd(&job.Status, v1alpha1.ConditionFailed, v1alpha1.ReasonCancelled, message)
+}
+
+// resume takes back what endCancelled or drop has recorded: the action was handed out
+// again, and claimed. What was cancelled by a deletion stays so.
+func resume(status *v1alpha1.PipelineJobStatus, deleting bool) {
+	failed := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionFailed)
+	if failed != nil && failed.Reason == v1alpha1.ReasonCancelled && !deleting {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionFailed)
+		status.FailureDetails = nil
+	}
+	if !status.HasResult() {
+		status.FinishedAt = nil
+	}
 }
 
 // endInFailure ends the work, and the run that may still be going on.

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
@@ -25,7 +26,7 @@ const MaxPreviousRuns = 10
 // planRun records the next run, and that it gets a Secret, before they are made:
 // whatever becomes of the job, it is then known what may be there to delete.
 func (r *Reconciler) planRun(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		number := int32(1)
 		if status.Run != nil {
 			number = status.Run.Number + 1
@@ -79,7 +80,7 @@ func (r *Reconciler) createJob(ctx context.Context, job *v1alpha1.PipelineJob, a
 		return r.recordFailure(ctx, job, v1alpha1.FailurePermissionError,
 			fmt.Sprintf("Kubernetes did not admit the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
 	default:
-		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, false, fmt.Errorf("create Job %s: %w", built.Name, err))
+		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, fmt.Errorf("create Job %s: %w", built.Name, err))
 	}
 }
 
@@ -89,14 +90,14 @@ func (r *Reconciler) adoptJob(ctx context.Context, job *v1alpha1.PipelineJob, na
 		return fmt.Errorf("read Job %s: %w", name, err)
 	}
 	if !metav1.IsControlledBy(existing, job) {
-		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, false,
+		return r.callFailed(ctx, job, v1alpha1.ConditionRunning,
 			fmt.Errorf("a Job named %s exists that does not belong to this PipelineJob: delete it", name))
 	}
 	return r.jobStarted(ctx, job, existing)
 }
 
 func (r *Reconciler) jobStarted(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) error {
-	err := r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Run.JobUID = string(run.UID)
 		status.Run.StartedAt = &now
@@ -111,6 +112,18 @@ func (r *Reconciler) jobStarted(ctx context.Context, job *v1alpha1.PipelineJob, 
 	}
 	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonJobStarted, "CreateJob", "Created Job "+run.Name)
 	return nil
+}
+
+// noteRunning records that the run works, or what it waits for. There is no event:
+// those of the Job and its pod say the same.
+func (r *Reconciler) noteRunning(ctx context.Context, job *v1alpha1.PipelineJob, outcome diagnosis.Outcome) error {
+	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+		if waiting := outcome.Waiting; waiting != nil {
+			setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, waiting.Reason, waiting.Message())
+			return
+		}
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "The pod of Job "+status.Run.JobName+" runs")
+	})
 }
 
 // stopRun deletes the Kubernetes Job and, with it, its pods.

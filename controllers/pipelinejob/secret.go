@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,12 +20,16 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
+// slowCall is how long a call may take before what was read before it may be outdated:
+// less than another operator needs to take over (the leader's lease, 15 seconds).
+const slowCall = 5 * time.Second
+
 // renewSecret writes the job's Secret from what CodePipeline says now, and
 // records of when it is. It is applied, never read.
 func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
-		return err
+		return r.detailsFailed(ctx, job, err)
 	}
 	// A stale reading may want what has just been written.
 	if err := staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
@@ -35,6 +40,12 @@ func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob)
 	if err != nil {
 		return r.detailsFailed(ctx, job, err)
 	}
+	// An operator that was frozen in the call may have been replaced meanwhile.
+	if r.Clock.Since(now.Time) > slowCall {
+		if err := staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
+			return err
+		}
+	}
 	secret, err := secretOf(job, details)
 	if err != nil {
 		return err
@@ -42,7 +53,7 @@ func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob)
 	if err := r.Apply(ctx, secret, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("write Secret %s: %w", naming.SecretName(job), err)
 	}
-	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.Secret = &v1alpha1.SecretState{JobID: job.Spec.CodePipelineJob.ID, RenewedAt: &now}
 	})
 }
@@ -54,11 +65,11 @@ const operationDetails = "GetJobDetails"
 // details can't be had just now, which its condition says.
 func (r *Reconciler) detailsFailed(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
 	if verdictOf(operationDetails, cause, false) == verdictGone {
-		return r.unreported(ctx, job, true, v1alpha1.ReasonJobNoLongerOpen,
+		return r.unreported(ctx, job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer knows the job: the execution was stopped, or the action timed out")
 	}
 	if job.Status.Run != nil && job.Status.Run.JobUID == "" { // else the work goes on
-		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, false, cause)
+		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, cause)
 	}
 	return cause
 }
@@ -117,5 +128,5 @@ func (r *Reconciler) dropSecret(ctx context.Context, job *v1alpha1.PipelineJob) 
 	if err := r.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete Secret %s: %w", secret.Name, err)
 	}
-	return r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) { status.Protocol.Secret = nil })
+	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) { status.Protocol.Secret = nil })
 }

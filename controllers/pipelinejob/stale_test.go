@@ -3,13 +3,17 @@ package pipelinejob
 import (
 	"context"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -28,26 +32,29 @@ func newWorld(t *testing.T) *world { return &world{harness.New(t)} }
 // reconciler is one whose steps a test takes by itself, with readings of its
 // own choice.
 func (w *world) reconciler() *Reconciler {
-	return &Reconciler{
+	return New(Options{
 		Client: w.Kube, Live: w.Kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, w.Cloud()...), Clock: clock.RealClock{},
 		Events: events.NewFakeRecorder(100), JobOptions: jobspec.Options{RunnerImage: "operator:test"},
-	}
+	})
 }
 
 // recorded makes a PipelineJob whose status is as change leaves it.
-func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus)) *v1alpha1.PipelineJob {
+func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus), adjust ...func(*v1alpha1.PipelineJob)) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.Namespace}}
 	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work", "us-east-1"
 	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "00000000-0000-0000-0000-000000000001", Nonce: "1"}
+	for _, do := range adjust {
+		do(job)
+	}
 	w.Expect(w.Kube.Create(w.Ctx, job)).To(Succeed())
-	w.Expect(w.reconciler().writeStatus(w.Ctx, job, true, change)).To(Succeed())
+	w.Expect(w.reconciler().writeStatus(w.Ctx, job, change)).To(Succeed())
 	return job
 }
 
 // passOn makes a reading stale: the status is written again behind its back.
 func (w *world) passOn(reading *v1alpha1.PipelineJob) {
 	newest := reading.DeepCopy()
-	w.Expect(w.reconciler().writeStatus(w.Ctx, newest, true, func(status *v1alpha1.PipelineJobStatus) {
+	w.Expect(w.reconciler().writeStatus(w.Ctx, newest, func(status *v1alpha1.PipelineJobStatus) {
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, v1alpha1.ReasonRetrying, "written meanwhile")
 	})).To(Succeed())
 }
@@ -110,6 +117,80 @@ func TestEndIsSeenBeforeThePods(t *testing.T) {
 		},
 	})
 	s, _, err := r.gather(w.Ctx, pj)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(s.outcome.Result).To(Equal(&podcontract.Result{Summary: "done"}))
+}
+
+// TestAJobThatIsHandedOutAgainGoesOn: a claim can be lost because CodePipeline handed the
+// job out once more meanwhile, with another nonce. The PipelineJob is cancelled then, and
+// goes on when the new nonce is claimed.
+func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
+	for name, cancel := range map[string]func(*Reconciler, context.Context, *v1alpha1.PipelineJob) error{
+		"claimed elsewhere": func(r *Reconciler, ctx context.Context, job *v1alpha1.PipelineJob) error {
+			return r.drop(ctx, job, r.writeStatus, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
+		},
+		"no longer open": func(r *Reconciler, ctx context.Context, job *v1alpha1.PipelineJob) error {
+			return r.unreported(ctx, job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, "the execution was stopped")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			r := w.reconciler()
+			job := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
+				status.Protocol.AcknowledgedJobID = "00000000-0000-0000-0000-000000000000" // the job before
+				status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1", FinishedAt: &metav1.Time{Time: time.Now()}}
+				status.ContinuationToken = "token"
+			})
+			w.Expect(cancel(r, w.Ctx, job)).To(Succeed())
+			w.Expect(job.Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
+			w.Expect(meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionFailed)).To(BeTrue())
+
+			before := job.DeepCopy()
+			job.Spec.CodePipelineJob.Nonce, job.Spec.CodePipelineJob.ContinuationToken = "2", "token"
+			w.Expect(w.Kube.Patch(w.Ctx, job, client.MergeFrom(before))).To(Succeed())
+			next, _ := decide(state{job: job, now: time.Now()})
+			w.Expect(next).To(Equal(stepAcknowledge))
+			_, err := r.recordCall(w.Ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: "2"})
+			w.Expect(err).NotTo(HaveOccurred())
+			w.Expect(r.acknowledged(w.Ctx, job)).To(Succeed())
+			w.Expect(meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionFailed)).To(BeNil())
+			w.Expect(job.Status.FailureDetails).To(BeNil())
+			w.Expect(job.Status.FinishedAt).To(BeNil())
+			next, _ = decide(state{job: job, now: time.Now()})
+			w.Expect(next).To(Equal(stepPlanRun), "the next run, not a report")
+		})
+	}
+}
+
+// TestForgedPod has somebody make pods with the label of a run's Job: what they say
+// does not count, neither from the cache nor past it.
+func TestForgedPod(t *testing.T) {
+	w := newWorld(t)
+	r := w.reconciler()
+	pj := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
+		status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1"}
+	})
+	w.Expect(r.createJob(w.Ctx, pj, w.Action())).To(Succeed())
+	job := &w.Jobs(w)[0]
+	forge := func(name string, owners ...metav1.OwnerReference) {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: w.Namespace, OwnerReferences: owners, Labels: map[string]string{batchv1.JobNameLabel: job.Name},
+		}, Spec: job.Spec.Template.Spec}
+		w.Expect(w.Kube.Create(w.Ctx, pod)).To(Succeed())
+		pod.Status = corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{
+			harness.Terminated(podcontract.ContainerReport, 0, `{"result":{"summary":"forged"}}`),
+		}}
+		w.Expect(w.Kube.Status().Update(w.Ctx, pod)).To(Succeed())
+	}
+	forge("a-forged", metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: "another", Controller: ptr.To(true)})
+	forge("b-forged")
+	forge("c-forged", metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: job.UID})
+	s, _, err := r.gather(w.Ctx, pj)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(s.pods).To(BeEmpty(), "of a Job that works, by the cache")
+
+	w.Succeed(job, podcontract.Result{Summary: "done"})
+	s, _, err = r.gather(w.Ctx, pj)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(s.outcome.Result).To(Equal(&podcontract.Result{Summary: "done"}))
 }

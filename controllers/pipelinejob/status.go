@@ -4,34 +4,76 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// writeStatus is the one place that writes the status of a PipelineJob: it
-// applies change, sums up, and patches what became different.
-//
-// A guarded write fails with a conflict when job is not the newest version. It
-// comes before each claim and report, so that none follows from a stale
-// reading. Only the writes that record the answers to those are not guarded:
-// job is then what the guarded write gave back, and the answer must not be lost
-// because the poller moved spec.codePipelineJob on in the meantime.
-func (r *Reconciler) writeStatus(ctx context.Context, job *v1alpha1.PipelineJob, guarded bool, change func(*v1alpha1.PipelineJobStatus)) error {
+// statusWriter is writeStatus or writeAnswer.
+type statusWriter func(ctx context.Context, job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) error
+
+// writeStatus applies change to the status of a PipelineJob, sums up, and patches what
+// became different. It fails with a conflict when job is not the newest version, so
+// that nothing follows from a stale reading.
+func (r *Reconciler) writeStatus(ctx context.Context, job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) error {
 	before := job.DeepCopy()
+	applyChange(job, change)
+	return r.patchStatus(ctx, job, before)
+}
+
+// answerTries bounds the tries to write an answer while the object changes.
+const answerTries = 10
+
+// writeAnswer is writeStatus for the answer to the call that job records as under way.
+// The answer must not be lost because the poller moves spec.codePipelineJob on in the
+// meantime: then it is written to the newest version. It must not be written either
+// if that version no longer records the same try of the call: this operator was frozen
+// in the call, another one leads now and went on, and what it recorded is true. The
+// error is a conflict then.
+func (r *Reconciler) writeAnswer(ctx context.Context, job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) error {
+	before := job.DeepCopy()
+	applyChange(job, change)
+	for try := 1; ; try++ {
+		written := job.DeepCopy()
+		err := r.patchStatus(ctx, written, before)
+		if err == nil {
+			written.DeepCopyInto(job)
+			return nil
+		}
+		if !apierrors.IsConflict(err) || try == answerTries {
+			return err
+		}
+		newest := &v1alpha1.PipelineJob{}
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(job), newest); err != nil {
+			return fmt.Errorf("read PipelineJob %s: %w", job.Name, err)
+		}
+		if newest.UID != before.UID || !equality.Semantic.DeepEqual(newest.Status.Protocol.Call, before.Status.Protocol.Call) {
+			logf.FromContext(ctx).Info("An answer of CodePipeline is left out: another operator went on meanwhile", "call", before.Status.Protocol.Call)
+			return err
+		}
+		before.ResourceVersion = newest.ResourceVersion
+	}
+}
+
+// applyChange changes the status and sums it up.
+func applyChange(job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) {
 	change(&job.Status)
 	job.Status.ObservedGeneration = job.Generation
 	for i := range job.Status.Conditions {
 		job.Status.Conditions[i].ObservedGeneration = job.Generation
 	}
 	job.Status.Phase = phaseOf(job)
-	patch := client.MergeFrom(before)
-	if guarded {
-		patch = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	}
+}
+
+// patchStatus writes what differs between before and job, to the version of before.
+func (r *Reconciler) patchStatus(ctx context.Context, job, before *v1alpha1.PipelineJob) error {
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Status().Patch(ctx, job, patch); err != nil {
 		return fmt.Errorf("write the status of PipelineJob %s: %w", job.Name, err)
 	}
@@ -59,10 +101,13 @@ func phaseOf(job *v1alpha1.PipelineJob) v1alpha1.Phase {
 
 func finalPhase(status *v1alpha1.PipelineJobStatus) v1alpha1.Phase {
 	failed := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionFailed)
+	reported := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReported)
 	switch {
 	case status.Protocol.AcknowledgedJobID == "":
 		return v1alpha1.PhaseDropped
-	case !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReported):
+	case reported != nil && reported.Reason == v1alpha1.ReasonReportRefused:
+		return v1alpha1.PhaseFailed // only a failure's report can be given up
+	case reported == nil || reported.Status != metav1.ConditionTrue:
 		return v1alpha1.PhaseCancelled // whatever became of the work, CodePipeline took no result
 	case failed == nil:
 		return v1alpha1.PhaseSucceeded
@@ -83,18 +128,21 @@ func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.Con
 func setEnd(status *v1alpha1.PipelineJobStatus, kind, reason, message string) {
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete)
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionFailed)
-	setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
+	if status.Run != nil {
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
+	}
 	setCondition(status, kind, metav1.ConditionTrue, reason, message)
 }
 
 // recordCall writes down that a call is about to be tried. It returns whether
 // the same call was under way already: then an earlier try may have had its
-// effect. The write is guarded for later tries, too: a stale reading may show a
-// call as under way whose answer has long been recorded.
+// effect. Later tries are counted, too: a stale reading may show a call as under way
+// whose answer has long been recorded, and an operator that was frozen in a try must
+// not take the try of another for its own.
 func (r *Reconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, call v1alpha1.Call) (earlier bool, err error) {
 	call.JobID = job.Spec.CodePipelineJob.ID
 	earlier = underWay(job, call)
-	return earlier, r.writeStatus(ctx, job, true, func(status *v1alpha1.PipelineJobStatus) {
+	return earlier, r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		if earlier {
 			status.Protocol.Call.Tries++
 			return
@@ -112,11 +160,11 @@ func underWay(job *v1alpha1.PipelineJob, call v1alpha1.Call) bool {
 		known.Nonce == call.Nonce && known.ContinuationToken == call.ContinuationToken
 }
 
-// callFailed leaves word of a call that will be tried again. A call that
+// answerFailed leaves word of a recorded call that will be tried again. A call that
 // certainly had no effect is no longer under way.
-func (r *Reconciler) callFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, noEffect bool, cause error) error {
-	err := r.writeStatus(ctx, job, false, func(status *v1alpha1.PipelineJobStatus) {
-		setCondition(status, condition, metav1.ConditionFalse, v1alpha1.ReasonRetrying, cause.Error())
+func (r *Reconciler) answerFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, noEffect bool, cause error) error {
+	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+		setRetrying(status, condition, cause)
 		if noEffect {
 			status.Protocol.Call = nil
 		}
@@ -125,4 +173,21 @@ func (r *Reconciler) callFailed(ctx context.Context, job *v1alpha1.PipelineJob, 
 		return err
 	}
 	return cause
+}
+
+// callFailed leaves word, once, of what has failed and will be tried again.
+func (r *Reconciler) callFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, cause error) error {
+	said := job.DeepCopy()
+	setRetrying(&said.Status, condition, cause)
+	if equality.Semantic.DeepEqual(said.Status, job.Status) {
+		return cause
+	}
+	if err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) { setRetrying(status, condition, cause) }); err != nil {
+		return err
+	}
+	return cause
+}
+
+func setRetrying(status *v1alpha1.PipelineJobStatus, condition string, cause error) {
+	setCondition(status, condition, metav1.ConditionFalse, v1alpha1.ReasonRetrying, cause.Error())
 }

@@ -136,8 +136,12 @@ type Action struct {
 	runOrder        int32
 }
 
-// NewAction returns an action of any type: see CustomType.
+// NewAction returns an action of any type: see CustomType. With a nil ID, the type is
+// left empty, which the service refuses.
 func NewAction(name string, id *types.ActionTypeId) Action {
+	if id == nil {
+		id = &types.ActionTypeId{}
+	}
 	return Action{name: name, typeID: copyID(*id)}
 }
 

@@ -13,6 +13,12 @@ import (
 
 var builder = pipeline.CustomType(types.ActionCategoryBuild, "Builder", "1")
 
+func TestAnActionWithoutATypeIsDeclared(t *testing.T) {
+	g := NewWithT(t)
+	declared := pipeline.NewAction("x", nil).Declaration()
+	g.Expect(declared.ActionTypeId).To(Equal(&types.ActionTypeId{Provider: aws.String(""), Version: aws.String("")}))
+}
+
 func TestDeclarationHasEverything(t *testing.T) {
 	g := NewWithT(t)
 	tag := types.Tag{Key: aws.String("team"), Value: aws.String("a")}

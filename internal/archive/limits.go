@@ -125,7 +125,7 @@ func (w *treeWriter) countEntry(entry string) error {
 }
 
 func tooMany(entry string, most int) error {
-	return exceeds(entry, LimitEntries, int64(most), "it is the one after the %d entries that an archive may have")
+	return exceeds(entry, LimitEntries, int64(most), "with it, the archive has more than %d entries")
 }
 
 // linkOverhead is about what a link takes in memory beside its texts.

@@ -49,12 +49,12 @@ func TestUnpackCountsWhatLeavesNothingBehind(t *testing.T) {
 	for format, archive := range formats {
 		t.Run("a folder again and again/"+format, func(t *testing.T) {
 			NewWithT(t).Expect(newPlace(t).unpack(archive(t, many[:10]...), "k", limits)).To(Succeed())
-			expectRefused(t, archive(t, many...), limits, "a/", "the one after the 10 entries")
+			expectRefused(t, archive(t, many...), limits, "a/", "the archive has more than 10 entries")
 		})
 	}
 	t.Run("global headers", func(t *testing.T) {
 		many := slices.Repeat([]item{{name: "global", kind: tar.TypeXGlobalHeader}}, 11)
-		expectRefused(t, tarOf(t, many...), limits, "global", "the one after the 10 entries")
+		expectRefused(t, tarOf(t, many...), limits, "global", "the archive has more than 10 entries")
 	})
 	t.Run("headers of headers", func(t *testing.T) {
 		// Each has a file's records, but no file comes.
@@ -115,7 +115,7 @@ func TestUnpackHoldsLittleOfAZipArchive(t *testing.T) {
 	expectLimit(NewWithT(t), err, LimitIndexBytes, 1<<20)
 	limits.IndexBytes = int64(len(content))
 	limits.Entries = 1<<16 - 1
-	expectRefused(t, content, limits, "", "the one after the 65535 entries")
+	expectRefused(t, content, limits, "", "the archive has more than 65535 entries")
 }
 
 func TestUnpackHoldsFewLinks(t *testing.T) {

@@ -132,7 +132,7 @@ func TestUnpackHoldsItsLimits(t *testing.T) {
 			g.Expect(p.unpack(content, "k", Limits{Bytes: 10, Entries: 5})).To(Succeed())
 			err := refusal(t, content, Limits{Bytes: 9, Entries: 5}, "d/b", "with it, the files have more than 9 bytes")
 			expectLimit(g, err, LimitBytes, 9)
-			err = refusal(t, content, Limits{Bytes: 10, Entries: 4}, "e", "the one after the 4 entries")
+			err = refusal(t, content, Limits{Bytes: 10, Entries: 4}, "e", "the archive has more than 4 entries")
 			expectLimit(g, err, LimitEntries, 4)
 		})
 	}

@@ -193,7 +193,7 @@ func (w *zipWriter) addToDirectory() error {
 	}
 	if w.directorySize+uint64(need)+w.linkBytes > maxIndex {
 		return refuse(header.Name, &LimitError{Limit: LimitPackedIndexBytes, Max: maxIndex, message: fmt.Sprintf(
-			"it is the one after the %d files that a zip archive has room for, with names as long as theirs", w.entries)})
+			"with it, the list of entries has more than %d bytes, after %d files", maxIndex, w.entries)})
 	}
 	raw := w.reserve(need)
 	raw = little.AppendUint32(raw, centralHeaderSignature)

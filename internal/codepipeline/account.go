@@ -3,41 +3,51 @@ package codepipeline
 import (
 	"context"
 	"fmt"
-	"sync"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"golang.org/x/sync/singleflight"
 )
 
-// account is that of an identity. It is asked for once.
+// account is that of an identity. It is asked for until it is known.
 type account struct {
 	callers *sts.Client
-
-	mu            sync.Mutex
-	partition, id string
+	asking  singleflight.Group
+	known   atomic.Pointer[accountID]
 }
+
+type accountID struct{ partition, id string }
 
 // Account returns the partition (such as aws) and the ID of the account that is
 // called. STS's GetCallerIdentity needs no permission.
 func (c *Client) Account(ctx context.Context) (partition, id string, err error) {
-	c.account.mu.Lock()
-	defer c.account.mu.Unlock()
-	if c.account.id != "" {
-		return c.account.partition, c.account.id, nil
+	known := c.account.known.Load()
+	if known == nil {
+		known, err = once(ctx, &c.account.asking, c.timeouts.Call, c.askAccount)
 	}
-	out, err := call(ctx, c, "GetCallerIdentity", "find out the account", func() (*sts.GetCallerIdentityOutput, error) {
-		return c.account.callers.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	})
 	if err != nil {
 		return "", "", err
 	}
+	return known.partition, known.id, nil
+}
+
+func (c *Client) askAccount(ctx context.Context) (*accountID, error) {
+	const doing = "find out the account"
+	out, err := call(ctx, c, "GetCallerIdentity", doing, func() (*sts.GetCallerIdentityOutput, error) {
+		return c.account.callers.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	})
+	if err != nil {
+		return nil, err
+	}
 	caller, err := arn.Parse(aws.ToString(out.Arn))
 	if err != nil {
-		return "", "", fmt.Errorf("find out the account: %w", err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	c.account.partition, c.account.id = caller.Partition, aws.ToString(out.Account)
-	return c.account.partition, c.account.id, nil
+	found := &accountID{caller.Partition, aws.ToString(out.Account)}
+	c.account.known.Store(found)
+	return found, nil
 }
 
 // ActionTypeARN is the ARN of a custom action type of this account and region,

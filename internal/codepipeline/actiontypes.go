@@ -12,18 +12,16 @@ import (
 // FindActionType reads a custom action type, or nil when there is none.
 func (c *Client) FindActionType(ctx context.Context, id ActionTypeID) (*ActionType, error) {
 	pages := sdk.NewListActionTypesPaginator(c.reader, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
-	for pages.HasMorePages() {
-		page, err := call(ctx, c, "ListActionTypes", "list custom action types", func() (*sdk.ListActionTypesOutput, error) { return pages.NextPage(ctx) })
-		if err != nil {
-			return nil, err
-		}
+	var wanted *ActionType
+	err := eachPage(ctx, c, "ListActionTypes", "list custom action types", pages, func(page *sdk.ListActionTypesOutput) bool {
 		for _, found := range page.ActionTypes {
 			if actionType := actionTypeOf(found); actionType.ID == id {
-				return &actionType, nil
+				wanted = &actionType
 			}
 		}
-	}
-	return nil, nil
+		return wanted != nil
+	})
+	return wanted, err
 }
 
 // CreateActionType registers a custom action type. A deleted version can be

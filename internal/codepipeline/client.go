@@ -14,12 +14,14 @@ import (
 //
 // It never retries by itself: whether a call may be repeated depends on what
 // its first try may have done, and only the caller has that on record. The
-// exception are calls that only read.
+// exception are calls that only read. Each call ends within Timeouts.Call of the moment
+// when the rate limit lets it go.
 type Client struct {
 	api         *sdk.Client // one try a call
 	reader      *sdk.Client // the SDK's retries
-	credentials aws.CredentialsProvider
+	credentials identityCredentials
 	identity    Identity
+	timeouts    Timeouts
 	account     account
 	pace        *pacer
 	observe     func(operation string, took time.Duration, err error)
@@ -34,6 +36,7 @@ func call[Out any](ctx context.Context, c *Client, operation, doing string, do f
 	}
 	began := time.Now()
 	out, err := do()
+	err = Classify(operation, err)
 	c.pace.learn(err)
 	c.observe(operation, time.Since(began), err)
 	if err != nil {
@@ -70,6 +73,10 @@ func (c *Client) AcknowledgeJob(ctx context.Context, jobID, nonce string) (strin
 	})
 	if err != nil {
 		return "", err
+	}
+	if out.Status == "" {
+		return "", fmt.Errorf("acknowledge job %s: %w", jobID,
+			&CallError{Operation: "AcknowledgeJob", Kind: Unclear, Message: "the answer has no status"})
 	}
 	return string(out.Status), nil
 }
@@ -126,16 +133,14 @@ func (c *Client) ListActionExecutions(ctx context.Context, pipeline, execution s
 		PipelineName: &pipeline, Filter: &types.ActionExecutionFilter{PipelineExecutionId: &execution},
 	})
 	statuses := map[string]string{}
-	for pages.HasMorePages() {
-		page, err := call(ctx, c, "ListActionExecutions", "list action executions of pipeline "+pipeline, func() (*sdk.ListActionExecutionsOutput, error) {
-			return pages.NextPage(ctx)
-		})
-		if err != nil {
-			return nil, err
-		}
+	err := eachPage(ctx, c, "ListActionExecutions", "list action executions of pipeline "+pipeline, pages, func(page *sdk.ListActionExecutionsOutput) bool {
 		for _, action := range page.ActionExecutionDetails {
 			statuses[aws.ToString(action.ActionExecutionId)] = string(action.Status)
 		}
+		return false
+	})
+	if err != nil {
+		return nil, err
 	}
 	return statuses, nil
 }
@@ -146,8 +151,6 @@ func (c *Client) ready(ctx context.Context) error {
 	if err := c.pace.limiter.Wait(ctx); err != nil {
 		return &NotSentError{Kind: Throttled, Err: fmt.Errorf("wait for the rate limit of AWS calls: %w", err)}
 	}
-	if _, err := c.credentials.Retrieve(ctx); err != nil {
-		return &NotSentError{Kind: AccessDenied, Err: &CredentialsError{c.identity, err}}
-	}
-	return nil
+	_, err := c.credentials.Retrieve(ctx)
+	return err
 }

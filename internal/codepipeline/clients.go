@@ -2,7 +2,6 @@ package codepipeline
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,9 +14,6 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
-
-// callTimeout bounds a call.
-const callTimeout = 30 * time.Second
 
 // Identity says as whom, and where, CodePipeline is called.
 type Identity struct {
@@ -39,8 +35,8 @@ func (i Identity) Account() string {
 // Clients makes and keeps one Client for each Identity. It is safe for
 // concurrent use.
 type Clients struct {
-	options ClientsOptions
-	load    []LoadOption
+	options     ClientsOptions
+	environment environment
 
 	mu    sync.Mutex
 	kept  map[Identity]*Client
@@ -58,6 +54,8 @@ type ClientsOptions struct {
 	// Observe is told of each call that was sent: its operation, its time to the
 	// answer, retries included, and its error. Nil: nobody is told.
 	Observe func(operation string, took time.Duration, err error)
+	// Timeouts bound the calls. Zero values stand for DefaultTimeouts.
+	Timeouts Timeouts
 }
 
 // place is what CodePipeline throttles together.
@@ -70,7 +68,18 @@ type place struct {
 // NewClients returns Clients that are configured as the SDK documents, by the
 // environment and shared files. Load options take precedence over those.
 func NewClients(o ClientsOptions, load ...LoadOption) *Clients {
-	return &Clients{options: o, load: load, kept: map[Identity]*Client{}, paces: map[place]*pacer{}}
+	o.Timeouts = o.Timeouts.complete()
+	return &Clients{
+		options: o, environment: environment{load: load, timeouts: o.Timeouts},
+		kept: map[Identity]*Client{}, paces: map[place]*pacer{},
+	}
+}
+
+// Config returns the configuration for a client of another service, in a region or,
+// if region is empty, in that of the environment. Its calls end within the timeouts,
+// and it shares connections and the operator's own credentials with all Clients.
+func (c *Clients) Config(ctx context.Context, region string, t Timeouts) (aws.Config, error) {
+	return c.environment.config(ctx, region, t.complete())
 }
 
 // For returns the Client of an identity. It makes no call: wrong credentials
@@ -79,17 +88,29 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	if id.RoleARN != "" && !c.mayAssume(id.RoleARN) {
 		return nil, &NotSentError{Kind: AccessDenied, Err: &RoleNotAllowedError{id.RoleARN, c.options.AllowRoles}}
 	}
+	if client, ok := c.known(id); ok {
+		return client, nil
+	}
+	// Not under the lock: the configuration is loaded.
+	cfg, err := c.Config(ctx, id.Region, c.options.Timeouts)
+	if err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if client, ok := c.kept[id]; ok {
 		return client, nil
 	}
-	client, err := c.newClient(ctx, id)
-	if err != nil {
-		return nil, err
-	}
+	client := c.newClient(cfg, id)
 	c.kept[id] = client
 	return client, nil
+}
+
+func (c *Clients) known(id Identity) (*Client, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	client, ok := c.kept[id]
+	return client, ok
 }
 
 func (c *Clients) observed(operation string, took time.Duration, err error) {
@@ -108,11 +129,8 @@ func matches(pattern, text string) bool {
 	return regexp.MustCompile(`^(?s:` + quoted + `)$`).MatchString(text)
 }
 
-func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, append(slices.Clone(c.load), config.WithRegion(id.Region))...)
-	if err != nil {
-		return nil, fmt.Errorf("load the AWS configuration for region %s: %w", id.Region, err)
-	}
+// newClient makes no call. The caller holds the lock.
+func (c *Clients) newClient(cfg aws.Config, id Identity) *Client {
 	if id.RoleARN != "" {
 		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), id.RoleARN,
 			func(o *stscreds.AssumeRoleOptions) {
@@ -120,18 +138,20 @@ func (c *Clients) newClient(ctx context.Context, id Identity) (*Client, error) {
 				o.ExternalID = aws.String(id.ExternalID)
 			}))
 	}
-	cfg.HTTPClient = httpClient()
+	own := identityCredentials{identity: id, provider: cfg.Credentials, within: c.options.Timeouts.Call}
+	cfg.Credentials = own
 	once := cfg.Copy()
 	once.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	return &Client{
-		api:         sdk.NewFromConfig(once),
-		reader:      sdk.NewFromConfig(cfg),
-		credentials: cfg.Credentials,
+		api:         sdk.NewFromConfig(once, sdk.WithAPIOptions(onlyFromAWS)),
+		reader:      sdk.NewFromConfig(cfg, sdk.WithAPIOptions(onlyFromAWS)),
+		credentials: own,
+		timeouts:    c.options.Timeouts,
 		identity:    id,
 		account:     account{callers: sts.NewFromConfig(cfg)},
 		pace:        c.paceOf(id),
 		observe:     c.observed,
-	}, nil
+	}
 }
 
 // paceOf is shared by all identities of an account in a region. The caller

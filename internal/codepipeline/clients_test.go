@@ -66,4 +66,4 @@ func TestPaceHasBounds(t *testing.T) {
 	g.Expect(p.limiter.Burst()).To(Equal(callBurst))
 }
 
-var answeredThrottled = &smithy.GenericAPIError{Code: "ThrottlingException"}
+var answeredThrottled = Classify("PollForJobs", &smithy.GenericAPIError{Code: "ThrottlingException"})

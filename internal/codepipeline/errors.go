@@ -4,130 +4,34 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"slices"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/smithy-go"
 )
 
-// Kind says what an error means for the caller.
-type Kind int
-
-const (
-	// Unclear: the call may have had its effect; the answer was lost (a
-	// time-out, a broken connection) or is a server fault (5xx).
-	Unclear Kind = iota
-	// Throttled: the call had no effect; the same call later may succeed.
-	Throttled
-	// AccessDenied: the call had no effect; credentials or permissions are
-	// missing, wrong or expired. It may succeed once somebody mends them.
-	AccessDenied
-	// InvalidNonce: AcknowledgeJob found another nonce than ours to be current.
-	InvalidNonce
-	// JobNotFound: the job ID is not, or no longer, known.
-	JobNotFound
-	// InvalidJobState: the job is not in progress, so it takes no result.
-	InvalidJobState
-	// ActionTypeNotFound: PollForJobs found no such action type.
-	ActionTypeNotFound
-	// LimitExceeded: the account has as many action types as it may.
-	LimitExceeded
-	// Refused: CodePipeline will never take this request as it is
-	// (ValidationException and its like).
-	Refused
-)
-
-var kindNames = map[Kind]string{
-	Unclear: "unclear", Throttled: "throttled", AccessDenied: "access_denied", InvalidNonce: "invalid_nonce",
-	JobNotFound: "job_not_found", InvalidJobState: "invalid_job_state", ActionTypeNotFound: "action_type_not_found",
-	LimitExceeded: "limit_exceeded", Refused: "refused",
+// CallError is a call that failed: AWS said no, or its answer is not known.
+//
+// Its text is the same each time a call fails for the same reason, so that a
+// condition that shows it is not written again: it has no request ID.
+type CallError struct {
+	// Operation is the operation's name in the service's API.
+	Operation string
+	Kind      Kind
+	// Code is the error code of AWS. It is empty if AWS did not answer.
+	Code string
+	// Message is the message of AWS, or what happened instead of an answer.
+	Message string
+	// Err is the error of the SDK.
+	Err error
 }
 
-// String is the kind as metrics name it.
-func (k Kind) String() string { return kindNames[k] }
-
-// KindOf says what err means. An error that does not come from AWS's answer,
-// such as a broken connection, is Unclear.
-func KindOf(err error) Kind {
-	var notSent *NotSentError
-	if errors.As(err, &notSent) {
-		return notSent.Kind
+func (e *CallError) Error() string {
+	if e.Code == "" {
+		return e.Operation + ": " + e.Message
 	}
-	if isThrottle(err) {
-		return Throttled
-	}
-	var answer smithy.APIError
-	if errors.As(err, &answer) {
-		if kind, known := kinds[answer.ErrorCode()]; known {
-			return kind
-		}
-	}
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) {
-		return kindOfStatus(response.HTTPStatusCode())
-	}
-	return Unclear
+	return e.Operation + ": " + e.Code + ": " + e.Message
 }
 
-func kindOfStatus(status int) Kind {
-	switch {
-	case status >= 500:
-		return Unclear
-	case status == http.StatusTooManyRequests:
-		return Throttled
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return AccessDenied
-	case status >= 400:
-		return Refused
-	default:
-		return Unclear // an answer that could not be read
-	}
-}
-
-var kinds = map[string]Kind{
-	"InvalidNonceException":                InvalidNonce,
-	"JobNotFoundException":                 JobNotFound,
-	"InvalidJobStateException":             InvalidJobState,
-	"ActionTypeNotFoundException":          ActionTypeNotFound,
-	"LimitExceededException":               LimitExceeded,
-	"ValidationException":                  Refused,
-	"OutputVariablesSizeExceededException": Refused,
-	"InvalidTagsException":                 Refused,
-	"TooManyTagsException":                 Refused,
-	"InvalidArnException":                  Refused,
-	"ResourceNotFoundException":            Refused,
-	"SerializationException":               Refused,
-	"ConcurrentModificationException":      Throttled,
-	"AccessDeniedException":                AccessDenied,
-	"AccessDenied":                         AccessDenied,
-	"UnrecognizedClientException":          AccessDenied,
-	"InvalidClientTokenId":                 AccessDenied,
-	"ExpiredTokenException":                AccessDenied,
-	"ExpiredToken":                         AccessDenied,
-	"IncompleteSignature":                  AccessDenied,
-	"InvalidSignatureException":            AccessDenied,
-	"MissingAuthenticationToken":           AccessDenied,
-	"MissingAuthenticationTokenException":  AccessDenied,
-	"OptInRequired":                        AccessDenied,
-	"RequestExpired":                       AccessDenied,
-	"InternalFailure":                      Unclear,
-	"ServiceUnavailable":                   Unclear,
-}
-
-// isThrottle asks the SDK's own list of throttling codes, but for one, which
-// CodePipeline has for a quota (CreateCustomActionType).
-func isThrottle(err error) bool {
-	var answer smithy.APIError
-	if errors.As(err, &answer) && answer.ErrorCode() == "LimitExceededException" {
-		return false
-	}
-	return slices.ContainsFunc(retry.DefaultThrottles, func(check retry.IsErrorThrottle) bool {
-		return check.IsErrorThrottle(err).Bool()
-	})
-}
+// Unwrap returns the error of the SDK.
+func (e *CallError) Unwrap() error { return e.Err }
 
 // CredentialsError says that there are no credentials for an identity: the
 // environment has none, or its role can't be assumed.
@@ -138,9 +42,9 @@ type CredentialsError struct {
 
 func (e *CredentialsError) Error() string {
 	if e.Identity.RoleARN == "" {
-		return fmt.Sprintf("get AWS credentials from the operator's environment: %v", e.Err)
+		return "get AWS credentials from the operator's environment: " + describe(e.Err)
 	}
-	return fmt.Sprintf("assume the role %s with the external ID %q: %v", e.Identity.RoleARN, e.Identity.ExternalID, e.Err)
+	return fmt.Sprintf("assume the role %s with the external ID %q: %s", e.Identity.RoleARN, e.Identity.ExternalID, describe(e.Err))
 }
 
 // Unwrap gives the cause.
@@ -169,7 +73,7 @@ func UnknownHost(err error) (name string, unknown bool) {
 
 // IsRetiredVersion reports whether CreateCustomActionType was refused because the
 // version was deleted with another definition. The model has no error of its
-// own for that: it is told from the text.
+// own for that: the text tells.
 func IsRetiredVersion(err error) bool {
 	return KindOf(err) == Refused && strings.Contains(strings.ToLower(err.Error()), "deleted")
 }

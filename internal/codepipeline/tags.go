@@ -43,14 +43,14 @@ func ChangeTags(wanted, found map[string]string, ours []string) TagChanges {
 func (c *Client) Tags(ctx context.Context, arn string) (map[string]string, error) {
 	pages := sdk.NewListTagsForResourcePaginator(c.reader, &sdk.ListTagsForResourceInput{ResourceArn: &arn})
 	tags := map[string]string{}
-	for pages.HasMorePages() {
-		page, err := call(ctx, c, "ListTagsForResource", "list the tags of "+arn, func() (*sdk.ListTagsForResourceOutput, error) { return pages.NextPage(ctx) })
-		if err != nil {
-			return nil, err
-		}
+	err := eachPage(ctx, c, "ListTagsForResource", "list the tags of "+arn, pages, func(page *sdk.ListTagsForResourceOutput) bool {
 		for _, tag := range page.Tags {
 			tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 		}
+		return false
+	})
+	if err != nil {
+		return nil, err // a part of the tags would have others set again
 	}
 	return tags, nil
 }

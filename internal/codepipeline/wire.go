@@ -1,20 +1,37 @@
 package codepipeline
 
 import (
+	"context"
 	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// httpClient bounds each call: a connection that hangs must not hold up a
-// reconciler for ever.
-func httpClient() *awshttp.BuildableClient {
-	return awshttp.NewBuildableClient().WithTimeout(callTimeout).
-		WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 16 })
+// onlyFromAWS makes an error of each answer that does not come from AWS, whatever its
+// status: a captive portal may answer 200 to a result. All answers of AWS's JSON
+// services have a request ID, and its content type; one of the two is enough, since a
+// proxy may drop headers.
+func onlyFromAWS(stack *middleware.Stack) error {
+	check := func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		out, metadata, err := next.HandleDeserialize(ctx, in)
+		// Without an answer, the SDK has a response whose status is 0.
+		answer, ok := out.RawResponse.(*smithyhttp.Response)
+		if ok && answer.StatusCode != 0 && !fromAWS(answer.Header) {
+			err = &foreignAnswerError{status: answer.StatusCode, err: err}
+		}
+		return out, metadata, err
+	}
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("OnlyFromAWS", check), middleware.Before)
+}
+
+func fromAWS(header http.Header) bool {
+	return header.Get("X-Amzn-RequestId") != "" || strings.HasPrefix(header.Get("Content-Type"), "application/x-amz-json-")
 }
 
 func actionTypeID(id ActionTypeID) *types.ActionTypeId {

@@ -32,6 +32,20 @@ const eventLife = time.Hour
 
 // going is the outcome of a run whose Job has not ended.
 func (e Evidence) going() Outcome {
+	outcome := e.held()
+	if outcome.Ended() {
+		return outcome
+	}
+	at := e.standing()
+	outcome.Working, outcome.Waiting = at.working, at.waiting
+	if at.look > 0 && (outcome.Recheck == 0 || at.look < outcome.Recheck) {
+		outcome.Recheck = at.look
+	}
+	return outcome
+}
+
+// held is the outcome of a run that may be held up by a blocker.
+func (e Evidence) held() Outcome {
 	held := e.blocker()
 	if held == nil {
 		return Outcome{}
@@ -144,7 +158,7 @@ func (e Evidence) notEnding(pod corev1.Pod) *blocker {
 // to end, or being deleted. The condition of a Job that was resumed a moment ago
 // changes only after the Job controller has seen it.
 func noPodExpected(job *batchv1.Job) bool {
-	if job.DeletionTimestamp != nil || (job.Spec.Suspend != nil && *job.Spec.Suspend) {
+	if job.DeletionTimestamp != nil || suspended(job) {
 		return true
 	}
 	for _, kind := range []batchv1.JobConditionType{batchv1.JobSuspended, batchv1.JobFailureTarget, batchv1.JobSuccessCriteriaMet} {
@@ -163,24 +177,39 @@ func terminal(pod corev1.Pod) bool {
 func (e Evidence) noPod() *blocker {
 	object := "Job/" + e.Job.Name
 	held := &blocker{since: e.podDue(), grace: e.GracePeriods.Admission, object: object, reasons: []string{"FailedCreate"}}
-	denied := e.newestEvent(object, "FailedCreate")
-	if denied == nil || denied.Last.Before(held.since) {
+	denied := e.denied()
+	if denied == nil {
 		return held
 	}
 	if created := e.newestEvent(object, "SuccessfulCreate"); created != nil {
-		if !denied.Last.After(created.Last) {
-			return held // it has passed
-		}
 		held.since = latest(held.since, created.Last)
 	}
-	message := strings.TrimPrefix(denied.Message, "(combined from similar events): ")
-	message = strings.TrimPrefix(message, "Error creating: ")
+	message := denialMessage(denied)
 	rule := denialOf(message)
 	if rule.waits {
 		held.grace = e.GracePeriods.Schedule
 	}
 	held.failure = fail(rule.kind, rule.wayOut, "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
 	return held
+}
+
+// denied is the event with which the API server refused the pod last: nil if it has
+// not, or if that has passed.
+func (e Evidence) denied() *Event {
+	object := "Job/" + e.Job.Name
+	denied := e.newestEvent(object, "FailedCreate")
+	if denied == nil || denied.Last.Before(e.podDue()) {
+		return nil
+	}
+	if created := e.newestEvent(object, "SuccessfulCreate"); created != nil && !denied.Last.After(created.Last) {
+		return nil
+	}
+	return denied
+}
+
+func denialMessage(denied *Event) string {
+	message := strings.TrimPrefix(denied.Message, "(combined from similar events): ")
+	return strings.TrimPrefix(message, "Error creating: ")
 }
 
 // podDue is since when the Job could have had a new pod.
@@ -216,9 +245,12 @@ type denial struct {
 	wayOut string
 }
 
+// exceededQuota is in the message of the API server when a quota is used up.
+const exceededQuota = "exceeded quota"
+
 // denials are tried in order: the later ones are the more general.
 var denials = []denial{
-	{[]string{"exceeded quota"}, v1alpha1.FailureSystemUnavailable, true,
+	{[]string{exceededQuota}, v1alpha1.FailureSystemUnavailable, true,
 		"Retry the action when others have ended, have the quota raised, or lower resources.requests and limits " + inTemplate},
 	{[]string{"failed quota"}, v1alpha1.FailureConfigurationError, false,
 		"Set the resources that the quota asks for on each step and sidecar " + inTemplate},
@@ -252,6 +284,11 @@ func (e Evidence) podBlocker(pod corev1.Pod) *blocker {
 	if !scheduled(pod) {
 		return e.unscheduled(pod)
 	}
+	if failed := badEnd(pod); failed != nil && failed.State.Terminated.ExitCode == 0 {
+		// The kubelet starts nothing after it and does not end the pod either,
+		// because it goes by exit codes there: the Job would never end.
+		return &blocker{failure: explained(pod)}
+	}
 	var soonest *blocker
 	started := false
 	for i, status := range statusesOf(pod) {
@@ -261,10 +298,86 @@ func (e Evidence) podBlocker(pod corev1.Pod) *blocker {
 			soonest = held
 		}
 	}
-	if soonest != nil || started {
+	switch {
+	case soonest != nil:
 		return soonest
+	case started:
+		return e.idle(pod)
+	default:
+		return e.notStarted(pod)
 	}
-	return e.notStarted(pod)
+}
+
+// idle is the blocker of a pod that has started and in which no container runs, while
+// the next one is to start: nil if one runs, however quiet it is, or if a sidecar's
+// startup probe decides. A pull of an image shows in events alone, which live for an
+// hour: a longer one counts as idle.
+func (e Evidence) idle(pod corev1.Pod) *blocker {
+	next := nextContainer(pod)
+	if next == nil {
+		return nil
+	}
+	held := &blocker{since: lastChange(pod), grace: e.GracePeriods.Idle}
+	said := e.newestEvent("Pod/"+pod.Name, pulling, "Pulled", "Created", "Started", "Failed", "BackOff", "Killing")
+	if said != nil && !said.Last.Before(held.since) {
+		held.since = said.Last
+		if said.Reason == pulling {
+			return held // it is looked at again
+		}
+	}
+	if held.failure = explained(pod); held.failure == nil {
+		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, have the node looked at",
+			"node %s has not started %s for %s after the containers before it: in the pod %s no container runs, and its status tells no reason",
+			pod.Spec.NodeName, displayName(pod.Spec, next.Name), shortDuration(held.grace), pod.Name)
+	}
+	return held
+}
+
+// pulling is the reason of the kubelet's event when it begins to pull an image.
+const pulling = "Pulling"
+
+// nextContainer is the first container that waits to be started while none runs; nil
+// if one runs, or none waits. Sidecars don't count, unless one is about to start.
+func nextContainer(pod corev1.Pod) *corev1.ContainerStatus {
+	var next *corev1.ContainerStatus
+	for _, status := range statusesOf(pod) {
+		running := status.State.Running != nil
+		if isSidecar(pod.Spec, status.Name) {
+			if running && status.Started != nil && !*status.Started {
+				return nil
+			}
+			continue
+		}
+		if running {
+			return nil
+		}
+		if next == nil && status.State.Waiting != nil {
+			next = &status
+		}
+	}
+	return next
+}
+
+// lastChange is when the status of a pod changed last, as far as it tells. What
+// sidecars do while steps run is not counted: one may crash again and again.
+func lastChange(pod corev1.Pod) time.Time {
+	last := scheduledAt(pod)
+	for _, condition := range pod.Status.Conditions {
+		last = latest(last, condition.LastTransitionTime.Time)
+	}
+	sidecarsCount := !anyStepStarted(pod, statusesOf(pod))
+	for _, status := range statusesOf(pod) {
+		if isSidecar(pod.Spec, status.Name) && !sidecarsCount {
+			continue
+		}
+		if running := status.State.Running; running != nil {
+			last = latest(last, running.StartedAt.Time)
+		}
+		if ended := status.State.Terminated; ended != nil {
+			last = latest(last, ended.FinishedAt.Time)
+		}
+	}
+	return last
 }
 
 func scheduled(pod corev1.Pod) bool {
@@ -295,7 +408,7 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	}
 	condition := podCondition(pod, corev1.PodScheduled)
 	switch {
-	case len(pod.Spec.SchedulingGates) > 0 || (condition != nil && condition.Reason == corev1.PodReasonSchedulingGated):
+	case gated(pod):
 		return nil
 	case condition == nil:
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or have the scheduler looked at",
@@ -309,6 +422,18 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	return held
 }
 
+// gated reports whether a pod is behind scheduling gates.
+func gated(pod corev1.Pod) bool {
+	condition := podCondition(pod, corev1.PodScheduled)
+	return len(pod.Spec.SchedulingGates) > 0 || (condition != nil && condition.Reason == corev1.PodReasonSchedulingGated)
+}
+
+// startEvents are the reasons of events about a pod whose containers are to be started.
+var startEvents = []string{
+	"FailedMount", "FailedAttachVolume", "FailedMapVolume", "SuccessfulAttachVolume",
+	"FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources", pulling, "Pulled", "Failed",
+}
+
 // notStarted is the blocker of a pod whose node starts none of its
 // containers: its volumes, network or sandbox are not there, or the node is
 // not well.
@@ -317,8 +442,7 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	held := &blocker{since: scheduledAt(pod), grace: e.GracePeriods.Schedule, object: object}
 	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, shortDuration(held.grace))
 	lookAtNode := "Retry the action; if it happens again, have the node looked at"
-	said := e.newestEvent(object, "FailedMount", "FailedAttachVolume", "FailedMapVolume", "SuccessfulAttachVolume",
-		"FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources", "Pulling", "Pulled", "Failed")
+	said := e.newestEvent(object, startEvents...)
 	if said == nil {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
 		return held
@@ -346,21 +470,28 @@ func (e Evidence) waiting(pod corev1.Pod, i int) *blocker {
 		return nil
 	}
 	held := &blocker{since: dueAt(pod, all[:i]), object: "Pod/" + pod.Name, reasons: []string{"Failed", "BackOff", "InspectFailed"}}
+	if isImageFault(waits.Reason) {
+		held.grace, held.failure = e.GracePeriods.Image, imageFailure(pod, status)
+		return held
+	}
 	switch waits.Reason {
 	case "InvalidImageName", "ErrImageNeverPull":
 		held.failure = imageFailure(pod, status)
-	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError":
-		held.grace, held.failure = e.GracePeriods.Image, imageFailure(pod, status)
-	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", reasonStartError, reasonContainerCannotRun,
+	case "CreateContainerConfigError", v1alpha1.ReasonCreateContainerError, "RunContainerError", reasonStartError, reasonContainerCannotRun,
 		"PreStartHookError", "PostStartHookError":
 		held.grace, held.failure = e.GracePeriods.Start, startFailure(pod, status)
-	case "CrashLoopBackOff":
+	case v1alpha1.ReasonCrashLoopBackOff:
 		held.grace, held.failure = e.GracePeriods.Start, crashFailure(pod, status)
 	default:
 		return nil
 	}
 	return held
 }
+
+// imageFaults are the kubelet's reasons of a container whose image can't be used now.
+var imageFaults = []string{"ErrImagePull", v1alpha1.ReasonImagePullBackOff, "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError"}
+
+func isImageFault(reason string) bool { return slices.Contains(imageFaults, reason) }
 
 // anyStepStarted reports whether one of the containers that are no sidecars has
 // started.

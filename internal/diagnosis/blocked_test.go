@@ -136,7 +136,7 @@ func TestBlocked(t *testing.T) {
 		"a sidecar crashes before its steps could start": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, withSidecar(), endedAt(podcontract.ContainerFetch, 0, age),
-					crashing("db", 1, "Error", "no such user\n"), waiting("unit", "PodInitializing")))
+					crashing(1, "Error", "no such user\n"), waiting("unit", "PodInitializing")))
 			},
 			grace: 2 * time.Minute, kind: misset,
 			says: []string{`sidecar "db" crashes again and again (CrashLoopBackOff), the last time with exit code 1`, "correct the sidecar", "kubectl logs pod-1 -c db --previous", "\nno such user"},
@@ -144,7 +144,7 @@ func TestBlocked(t *testing.T) {
 		"a sidecar crashes between the steps": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, withSidecar(), endedAt("prepare", 0, age),
-					crashing("db", 137, "OOMKilled", ""), waiting("unit", "PodInitializing")))
+					crashing(137, "OOMKilled", ""), waiting("unit", "PodInitializing")))
 			},
 			grace: 2 * time.Minute, kind: misset, says: []string{`sidecar "db"`, "OOMKilled", "memory"},
 		},
@@ -204,6 +204,41 @@ func TestBlocked(t *testing.T) {
 				return evidence(jobWith(""), since(-time.Hour, scheduledOn("node-a", age)))
 			},
 			grace: 10 * time.Minute, kind: unavailable, says: []string{"node node-a started none of the containers of the pod pod-1", "have the node looked at"},
+		},
+
+		// Pods in which nothing runs.
+		"the kubelet does not go on": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, scheduledOn("node-a", -time.Hour), endedAt("first", 0, age), waiting("unit", "PodInitializing")))
+			},
+			grace: 10 * time.Minute, kind: unavailable,
+			says: []string{`node node-a has not started step "unit" for 10m`, "pod-1", "no container runs", "Retry the action", "have the node looked at"},
+		},
+		"the kubelet does not go on after a sidecar": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, withSidecar(), running("db", age), waiting("unit", "PodInitializing")))
+			},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{`has not started step "unit"`},
+		},
+		"the kubelet does not go on while a sidecar crashes": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, withSidecar(), running("db", 0), endedAt("first", 0, age), waiting("unit", "PodInitializing")))
+			},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{`has not started step "unit"`},
+		},
+		"the kubelet does not go on after it pulled the image": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, endedAt("first", 0, -time.Hour), waiting("unit", "PodInitializing")),
+					Event{Object: "Pod/pod-1", Reason: "Pulling", Last: now.Add(age - time.Second)},
+					Event{Object: "Pod/pod-1", Reason: "Pulled", Last: now.Add(age)})
+			},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{`has not started step "unit"`},
+		},
+		"the kubelet does not end a pod whose step failed": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(-time.Hour, endedAt("unit", 3, age), waiting(podcontract.ContainerReport, "PodInitializing")))
+			},
+			grace: 10 * time.Minute, kind: v1alpha1.FailureJobFailed, says: []string{`step "unit" failed: exit code 3`},
 		},
 
 		// No pod.
@@ -298,7 +333,9 @@ func TestBlocked(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(Observe(c.at(-c.grace+time.Second))).To(Equal(Outcome{Recheck: time.Second}), "just before the grace period is over")
+			before := Observe(c.at(-c.grace + time.Second))
+			g.Expect(before.Ended()).To(BeFalse(), "just before the grace period is over")
+			g.Expect(before.Recheck).To(Equal(time.Second))
 			got := Observe(c.at(-c.grace))
 			g.Expect(got.Failure).NotTo(BeNil(), "after the grace period")
 			g.Expect(got.Failure.Type).To(Equal(c.kind), got.Failure.Message)
@@ -331,6 +368,36 @@ func TestGivenUpAtOnce(t *testing.T) {
 	}
 }
 
+// TestOutOfMemoryWithExitCode0: the kubelet starts no container after such a step and
+// does not end the pod, so that the Job would never end.
+func TestOutOfMemoryWithExitCode0(t *testing.T) {
+	g := NewWithT(t)
+	e := evidence(jobWith(""), since(-time.Minute, limited("unit", "32Mi"), terminated("unit", 0, "OOMKilled", "0\n"), waiting(podcontract.ContainerReport, "PodInitializing")))
+	got := Observe(e)
+	g.Expect(got.Failure).NotTo(BeNil())
+	g.Expect(got.Failure.Type).To(Equal(v1alpha1.FailureJobFailed))
+	expectParts(g, got.Failure.Message, []string{`step "unit" failed: exit code 0 (OOMKilled)`, "its limit, 32Mi", "Raise its resources.limits.memory"})
+	g.Expect(NeedsEvents(e)).To(BeFalse(), "the pod tells all")
+
+	completed := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, terminated("unit", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.Result{}})))
+	g.Expect(Observe(completed).Failure).NotTo(BeNil(), "a kubelet that went on")
+	sidecar := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, withSidecar(), terminated("db", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.Result{}})))
+	g.Expect(Observe(sidecar).Result).NotTo(BeNil(), "a sidecar's end does not count")
+}
+
+// TestPullOfALargeImage: no status shows that an image is being pulled, but an event.
+func TestPullOfALargeImage(t *testing.T) {
+	g := NewWithT(t)
+	begun := -50 * time.Minute
+	e := evidence(jobMade(begun), since(begun, endedAt(podcontract.ContainerFetch, 0, begun), waiting("unit", "PodInitializing")),
+		Event{Object: "Pod/pod-1", Reason: "Pulled", Last: now.Add(begun)},
+		Event{Object: "Pod/pod-1", Reason: "Pulling", Last: now.Add(begun + time.Second)})
+	g.Expect(NeedsEvents(e)).To(BeTrue())
+	got := Observe(e)
+	g.Expect(got.Ended()).To(BeFalse())
+	g.Expect(got.Recheck).NotTo(BeZero(), "the kubelet may not go on after the pull")
+}
+
 // TestGoesOn has what looks like a blocker, but is none, however long it lasts.
 func TestGoesOn(t *testing.T) {
 	day := -24 * time.Hour
@@ -350,7 +417,9 @@ func TestGoesOn(t *testing.T) {
 
 	cases := map[string]Evidence{
 		"a step runs":                           evidence(jobMade(day), since(day, endedAt(podcontract.ContainerFetch, 0, day), running("unit", day))),
-		"a step's large image is being pulled":  evidence(jobMade(day), since(day, endedAt(podcontract.ContainerFetch, 0, day), waiting("unit", "PodInitializing"))),
+		"a quiet step runs behind a sidecar":    evidence(jobMade(day), since(day, withSidecar(), running("db", day), running("unit", day), waiting(podcontract.ContainerReport, "PodInitializing"))),
+		"a sidecar's startup probe decides":     evidence(jobMade(day), since(day, withSidecar(), notReady("db", day), waiting("unit", "PodInitializing"))),
+		"all containers have ended":             evidence(jobMade(day), since(day, endedAt("unit", 0, day), endedAt(podcontract.ContainerReport, 0, day))),
 		"a suspended Job":                       evidence(suspended, nil, refused),
 		"a Job that was resumed a moment ago":   evidence(resumed, nil, refused),
 		"a Job that is being deleted":           evidence(leaving, since(day, waiting("unit", "ImagePullBackOff"))),
@@ -360,9 +429,9 @@ func TestGoesOn(t *testing.T) {
 		"a pod behind gates, by its spec alone": evidence(jobMade(day), since(day, func(pod *corev1.Pod) { pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "g"}} })),
 		"a pod that is being drained":           evidence(jobMade(day), since(day, disruption(0, "EvictionByEvictionAPI", ""), waiting("unit", "ImagePullBackOff"))),
 		"a sidecar crashes while steps run": evidence(jobMade(day), since(day, withSidecar(), endedAt(podcontract.ContainerFetch, 0, day),
-			crashing("db", 1, "Error", ""), running("unit", day))),
+			crashing(1, "Error", ""), running("unit", day))),
 		"a sidecar can't be pulled again while steps run": evidence(jobMade(day), since(day, withSidecar(),
-			waiting("db", "ImagePullBackOff"), endedAt("first", 0, day), waiting("unit", "PodInitializing"))),
+			waiting("db", "ImagePullBackOff"), endedAt("first", 0, day), running("unit", day))),
 		"a drained pod was replaced": evidence(jobMade(day), []corev1.Pod{
 			made(day, failedPhase, disruption(-time.Minute, "EvictionByEvictionAPI", ""), terminated("unit", 143, "Error", "")),
 			made(-time.Minute, named("pod-2"), scheduledOn("node-b", 0), running("unit", 0)),
@@ -371,7 +440,8 @@ func TestGoesOn(t *testing.T) {
 	for name, e := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(Observe(e)).To(Equal(Outcome{}))
+			g.Expect(Observe(e).Ended()).To(BeFalse())
+			g.Expect(Observe(e).Recheck).To(BeZero())
 			g.Expect(NeedsEvents(e)).To(BeFalse())
 		})
 	}
@@ -390,8 +460,8 @@ func TestNoPodYet(t *testing.T) {
 		recheck time.Duration
 		needs   bool
 	}{
-		"a new Job":            {0, nil, nil, time.Minute, false},
-		"a Job of a while":     {-45 * time.Second, nil, nil, 15 * time.Second, false},
+		"a new Job":            {0, nil, nil, 5 * time.Second, false},
+		"a Job of a while":     {-45 * time.Second, nil, nil, 15 * time.Second, true},
 		"without any event":    {-time.Hour, nil, nil, time.Minute, true},
 		"events of other Jobs": {-time.Hour, nil, []Event{{Object: "Job/other", Reason: "FailedCreate", Last: now}}, time.Minute, true},
 		"a refusal that passed, and the pod is gone": {
@@ -401,18 +471,19 @@ func TestNoPodYet(t *testing.T) {
 		},
 		"a refusal from before the pod that failed": {
 			-time.Hour, []corev1.Pod{made(-40*time.Minute, failedPhase, endedAt("unit", 1, -20*time.Second))},
-			[]Event{refused(-50 * time.Minute)}, 40 * time.Second, false,
+			[]Event{refused(-50 * time.Minute)}, 20 * time.Second, true,
 		},
 		"a quota, of which the events tell": {
 			-5 * time.Minute, nil, []Event{{Object: "Job/build-1-1", Reason: "FailedCreate", Message: "exceeded quota", First: now.Add(-4 * time.Minute), Last: now, Count: 7}},
-			6 * time.Minute, true,
+			2 * time.Minute, true,
 		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			e := evidence(jobMade(c.age), c.pods, c.events...)
-			g.Expect(Observe(e)).To(Equal(Outcome{Recheck: c.recheck}))
+			g.Expect(Observe(e).Ended()).To(BeFalse())
+			g.Expect(Observe(e).Recheck).To(Equal(c.recheck))
 			g.Expect(NeedsEvents(e)).To(Equal(c.needs))
 		})
 	}
@@ -456,7 +527,8 @@ func TestSoonestBlockerCounts(t *testing.T) {
 	g := NewWithT(t)
 	e := evidence(jobWith(""), since(-time.Minute, withSidecar(), waiting("db", "CreateContainerError"), waiting("unit", "ErrImagePull")))
 	e.GracePeriods.Image = 90 * time.Second
-	g.Expect(Observe(e)).To(Equal(Outcome{Recheck: 30 * time.Second}))
+	g.Expect(Observe(e).Ended()).To(BeFalse())
+	g.Expect(Observe(e).Recheck).To(Equal(30 * time.Second))
 	e.Now = now.Add(30 * time.Second)
 	g.Expect(Observe(e).Failure.Message).To(ContainSubstring(`step "unit"`))
 }
@@ -488,9 +560,18 @@ func noPodFor(grace time.Duration, kind v1alpha1.FailureType, message string, sa
 	}
 }
 
-func crashing(name string, code int32, reason, printed string) podChange {
+// notReady is a sidecar that runs and whose startup probe has not succeeded.
+func notReady(name string, age time.Duration) podChange {
 	return func(pod *corev1.Pod) {
-		waiting(name, "CrashLoopBackOff")(pod)
+		running(name, age)(pod)
+		pod.Status.InitContainerStatuses[len(pod.Status.InitContainerStatuses)-1].Started = ptr.To(false)
+	}
+}
+
+// crashing has the sidecar db crash.
+func crashing(code int32, reason, printed string) podChange {
+	return func(pod *corev1.Pod) {
+		waiting("db", "CrashLoopBackOff")(pod)
 		status := &pod.Status.InitContainerStatuses[len(pod.Status.InitContainerStatuses)-1]
 		status.RestartCount = 4
 		status.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: printed}

@@ -140,7 +140,7 @@ func atWork(pod corev1.Pod) *corev1.ContainerStatus {
 			return &status
 		}
 	}
-	return nil
+	return outOfMemoryStep(pod)
 }
 
 // waitReason returns what a pod waits for while none of its steps runs; empty if
@@ -198,8 +198,24 @@ func endedBefore(ended *corev1.ContainerStateTerminated, since time.Time) bool {
 // badEnd is the first container that ended badly: the kubelet starts none
 // after it.
 func badEnd(pod corev1.Pod) *corev1.ContainerStatus {
+	if step := outOfMemoryStep(pod); step != nil {
+		return step
+	}
 	for _, status := range statusesOf(pod) {
 		if ended := status.State.Terminated; ended != nil && ended.ExitCode != 0 && !isSidecar(pod.Spec, status.Name) {
+			return &status
+		}
+	}
+	return nil
+}
+
+// outOfMemoryStep is the init container that ended because its memory ran out,
+// whatever its exit code: a shell may exit with 0 after the process that needed the
+// memory was killed. The kubelet starts no container after it. Of regular containers
+// the exit code alone counts, as for the kubelet.
+func outOfMemoryStep(pod corev1.Pod) *corev1.ContainerStatus {
+	for _, status := range pod.Status.InitContainerStatuses {
+		if ended := status.State.Terminated; ended != nil && ended.Reason == reasonOOMKilled && !isSidecar(pod.Spec, status.Name) {
 			return &status
 		}
 	}

@@ -59,6 +59,9 @@ type GracePeriods struct {
 	// Admission: the API server refuses the pod. Policies are rolled out in
 	// steps, and a service account may be made a moment later.
 	Admission time.Duration
+	// Idle: no container runs in a pod that has started, its status does not
+	// change, and nothing tells what it waits for. The kubelet may be restarted.
+	Idle time.Duration
 }
 
 // DefaultGracePeriods are the grace periods of every run.
@@ -68,6 +71,7 @@ var DefaultGracePeriods = GracePeriods{
 	Start:     2 * time.Minute,
 	Node:      10 * time.Minute,
 	Admission: time.Minute,
+	Idle:      10 * time.Minute,
 }
 
 // Outcome is what became of a run. At most one of Result, Log and Failure is
@@ -79,6 +83,13 @@ type Outcome struct {
 	Log *LogResult
 	// Failure is why the run failed.
 	Failure *Failure
+	// Waiting is what a run that goes on waits for; nil while it works, and while
+	// nothing takes longer than usual.
+	Waiting *Waiting
+	// Working is set while a step or a wrapper container runs. While neither Waiting
+	// nor Working is set, the run is between two states, and what was said before is
+	// still the best that is known.
+	Working bool
 	// Recheck is when to look again although nothing has changed: when a grace
 	// period ends. Zero: wait for a change.
 	Recheck time.Duration
@@ -135,16 +146,18 @@ func observe(e Evidence) Outcome {
 }
 
 // NeedsEvents reports whether the Job and its pods alone don't explain what
-// became of the run, or since when it is held up, so that Observe wants the
-// events too. They are not read all the time: that is one more call for each
-// look at each run.
+// became of the run, what it waits for, or since when it is held up, so that Observe
+// wants the events too. They are not read all the time: that is one more call for
+// each look at each run.
 func NeedsEvents(e Evidence) bool {
 	e.Events, e.Pods = nil, newestFirst(e.Pods)
 	if end := endOf(e.Job); end != nil {
 		return end.Reason == batchv1.JobReasonDeadlineExceeded && !anyAtWork(e.Pods)
 	}
-	held := e.blocker()
-	return held != nil && held.grace > 0 && !e.Now.Before(held.since.Add(held.grace))
+	if held := e.blocker(); held != nil && !e.Now.Before(held.since.Add(held.grace)) {
+		return held.grace > 0 // else the run ends at once
+	}
+	return e.standing().events
 }
 
 // Finished reports whether a Job has ended, so that none of its pods works.
@@ -178,12 +191,17 @@ func newestFirst(pods []corev1.Pod) []corev1.Pod {
 	return pods
 }
 
-// completed reads the result from the report container's termination message.
+// completed reads the result from the report container's termination message. A
+// kubelet may have started it after a step that ran out of memory and exited with 0:
+// that step has failed all the same.
 func completed(pods []corev1.Pod) Outcome {
 	for _, pod := range pods {
 		for _, status := range pod.Status.ContainerStatuses {
 			if status.Name != podcontract.ContainerReport || status.State.Terminated == nil || status.State.Terminated.ExitCode != 0 {
 				continue
+			}
+			if outOfMemoryStep(pod) != nil {
+				return Outcome{Failure: explained(pod)}
 			}
 			envelope, err := podcontract.ParseEnvelope(status.State.Terminated.Message)
 			switch {

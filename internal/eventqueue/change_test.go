@@ -103,7 +103,7 @@ func TestRegionOfAQueue(t *testing.T) {
 		t.Run(url, func(t *testing.T) {
 			t.Setenv("AWS_REGION", "ap-south-2")
 			g := NewWithT(t)
-			queue, err := New(t.Context(), Options{URL: url})
+			queue, err := New(t.Context(), Options{URL: url}, codepipeline.NewClients(codepipeline.ClientsOptions{}))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(queue.client.Options().Region).To(Equal(want))
 		})
@@ -112,7 +112,7 @@ func TestRegionOfAQueue(t *testing.T) {
 		t.Setenv("AWS_REGION", "")
 		t.Setenv("AWS_DEFAULT_REGION", "")
 		t.Setenv("AWS_CONFIG_FILE", "/nowhere")
-		_, err := New(t.Context(), Options{URL: "http://127.0.0.1/1/q"})
+		_, err := New(t.Context(), Options{URL: "http://127.0.0.1/1/q"}, codepipeline.NewClients(codepipeline.ClientsOptions{}))
 		NewWithT(t).Expect(err).To(MatchError(ContainSubstring("set AWS_REGION")))
 	})
 }

@@ -1,6 +1,7 @@
 package eventqueue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/go-logr/logr"
@@ -22,6 +22,8 @@ const (
 	longPoll = 20 * time.Second
 	// batch is the most that it gives or deletes at a time.
 	batch = 10
+	// margin is how long after the long poll an answer may take.
+	margin = 10 * time.Second
 	// firstWait and lastWait bound the wait after an error.
 	firstWait = time.Second
 	lastWait  = time.Minute
@@ -55,6 +57,8 @@ type Options struct {
 	Handler Handler
 	Clock   clock.Clock
 	Log     logr.Logger
+	// Timeout bounds a call. Default: the long poll and ten seconds.
+	Timeout time.Duration
 	// Observe is told of each call, Count of each message that was done with.
 	Observe func(operation string, took time.Duration, err error)
 	Count   func(result string)
@@ -70,13 +74,16 @@ type Queue struct {
 // regionInURL finds the region of a queue's URL, of either form that SQS has.
 var regionInURL = regexp.MustCompile(`^https://(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.amazonaws\.`)
 
-// New returns a Queue. Its region is that of the URL if the URL has one; load
-// configures the client, besides the environment. It makes no call.
-func New(ctx context.Context, o Options, load ...codepipeline.LoadOption) (*Queue, error) {
+// New returns a Queue. Its region is that of the URL if the URL has one; clients
+// have the configuration. It makes no call.
+func New(ctx context.Context, o Options, clients *codepipeline.Clients) (*Queue, error) {
+	region := ""
 	if match := regionInURL.FindStringSubmatch(o.URL); match != nil {
-		load = append(load, config.WithRegion(match[1]+match[2]))
+		region = match[1] + match[2]
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, load...)
+	o.Timeout = cmp.Or(o.Timeout, longPoll+margin)
+	// A try takes all of the time: Start tries again.
+	cfg, err := clients.Config(ctx, region, codepipeline.Timeouts{Attempt: o.Timeout, Call: o.Timeout})
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration for queue %s: %w", o.URL, err)
 	}
@@ -113,6 +120,7 @@ func (q *Queue) round(ctx context.Context) error {
 	received, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &q.URL, MaxNumberOfMessages: batch, WaitTimeSeconds: int32(longPoll / time.Second),
 	})
+	err = codepipeline.Classify("ReceiveMessage", err)
 	if ctx.Err() == nil {
 		q.Observe("ReceiveMessage", q.Clock.Since(began), err)
 	}
@@ -166,6 +174,7 @@ func (q *Queue) remove(ctx context.Context, done []types.DeleteMessageBatchReque
 	defer cancel()
 	began := q.Clock.Now()
 	out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: done})
+	err = codepipeline.Classify("DeleteMessageBatch", err)
 	q.Observe("DeleteMessageBatch", q.Clock.Since(began), err)
 	if err != nil {
 		return fmt.Errorf("delete messages: %w", err)

@@ -41,6 +41,10 @@ var (
 		Help:    "Time from the poll that handed out a job to the creation of the Kubernetes Job that it started.",
 		Buckets: []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300},
 	})
+	deletedUnreported = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "pipelinejob_deleted_unreported_total",
+		Help: "PipelineJobs that were deleted without CodePipeline being told, because AWS could not be reached.",
+	})
 	wakeUps = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_event_messages_total",
 		Help: "Messages of the event queue by result: woke, cancelled, ignored or invalid.",
@@ -48,7 +52,7 @@ var (
 )
 
 func init() {
-	ctrlmetrics.Registry.MustRegister(requests, latency, polls, polled, claims, reports, start, wakeUps)
+	ctrlmetrics.Registry.MustRegister(requests, latency, polls, polled, claims, reports, start, wakeUps, deletedUnreported)
 }
 
 // Request counts a call to AWS; result is ok or the kind of its error.
@@ -82,6 +86,10 @@ func Report(action types.NamespacedName, result string) {
 
 // Start observes the time from a poll to the Kubernetes Job.
 func Start(took time.Duration) { start.Observe(took.Seconds()) }
+
+// DeletedUnreported counts a PipelineJob that was deleted without CodePipeline being
+// told. It has no labels: the CustomAction may be gone.
+func DeletedUnreported() { deletedUnreported.Inc() }
 
 // Message counts a message of the event queue.
 func Message(result string) { wakeUps.WithLabelValues(result).Inc() }

@@ -1,6 +1,7 @@
 package naming
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -27,6 +28,22 @@ func TestLabelValue(t *testing.T) {
 			g.Expect(LabelValue(c.name)).To(Equal(c.want))
 			g.Expect(validation.IsValidLabelValue(LabelValue(c.name))).To(BeEmpty())
 		})
+	}
+}
+
+// TestDigestIsThePages: docs/protocol.md says how to compute the digest of a name that
+// can't be a label. The digests are what its command printed.
+func TestDigestIsThePages(t *testing.T) {
+	g := NewWithT(t)
+	page, err := os.ReadFile("../../docs/protocol.md")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(page)).To(ContainSubstring("`printf %s NAME | sha256sum | cut -c1-36`"))
+	for name, want := range map[string]string{
+		"web@prod":               "356de18aa131b9e4f9da231e5ca92b4af1b3",
+		"web-":                   "9161755adc7d8df0c9d09c787cac0e9c5ac0",
+		strings.Repeat("a", 100): "2816597888e4a0d3a36b82b83316ab32680e",
+	} {
+		g.Expect(LabelValue(name)).To(Equal(want), name)
 	}
 }
 

@@ -39,7 +39,7 @@ import (
 // Options are what the operator needs beside a manager.
 type Options struct {
 	Clock clock.Clock
-	// Workload says how Jobs are made.
+	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
@@ -60,6 +60,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Logs are those of pods; nil for the cluster's.
 	Logs pipelinejob.PodLogs
+	// Self is the operator's own pod; nil if it runs in none.
+	Self *corev1.ObjectReference
 	// AWSConfig configures the clients of AWS, besides the environment.
 	AWSConfig []codepipeline.LoadOption
 }
@@ -125,7 +127,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := actions.SetupWithManager(ctx, mgr, controllerOptions()); err != nil {
 		return fmt.Errorf("set up the CustomAction controller: %w", err)
 	}
-	jobs := &pipelinejob.Reconciler{
+	jobs := pipelinejob.New(pipelinejob.Options{
 		Client:     mgr.GetClient(),
 		Live:       mgr.GetAPIReader(),
 		AWS:        aws,
@@ -135,15 +137,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		ClusterID:  o.ClusterID,
 		Logs:       o.Logs,
 		Renewal:    o.CredentialsRenewal,
+		Self:       o.Self,
 		Executions: pipelinejob.NewExecutions(aws, o.ExecutionInterval, o.Clock),
-	}
+	})
 	if err := jobs.SetupWithManager(mgr, controllerOptions()); err != nil {
 		return fmt.Errorf("set up the PipelineJob controller: %w", err)
 	}
 	if err := addCollector(mgr, o); err != nil {
 		return err
 	}
-	return addEventQueue(ctx, mgr, o, polls)
+	return addEventQueue(ctx, mgr, aws, o, polls)
 }
 
 // Retries after errors: from a second to a minute, without end. An action stays
@@ -217,7 +220,7 @@ func addCollector(mgr ctrl.Manager, o Options) error {
 	return nil
 }
 
-func addEventQueue(ctx context.Context, mgr ctrl.Manager, o Options, polls *poller.Poller) error {
+func addEventQueue(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients, o Options, polls *poller.Poller) error {
 	if o.EventQueueURL == "" {
 		return nil
 	}
@@ -225,7 +228,7 @@ func addEventQueue(ctx context.Context, mgr ctrl.Manager, o Options, polls *poll
 	queue, err := eventqueue.New(ctx, eventqueue.Options{
 		URL: o.EventQueueURL, Clock: o.Clock, Log: log, Observe: observeCall, Count: metrics.Message,
 		Handler: &eventHandler{Client: mgr.GetClient(), poller: polls, log: log},
-	}, o.AWSConfig...)
+	}, aws)
 	if err != nil {
 		return err
 	}

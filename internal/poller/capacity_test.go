@@ -48,7 +48,7 @@ func flying(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
 // settled is one that is reported.
 func settled(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
 	job := flying(action, name)
-	job.Status.ReportedAt, job.Status.ObservedGeneration = &metav1.Time{Time: time.Now()}, 1
+	job.Settle(metav1.Now())
 	return job
 }
 

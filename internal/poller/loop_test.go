@@ -211,7 +211,7 @@ func TestWhatAJobIsToAPipelineJob(t *testing.T) {
 // drops neither the others nor, though CodePipeline hands it out only once, that one.
 func TestOneJobThatCantBeRecorded(t *testing.T) {
 	const jobs = 40
-	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = -1 })
+	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = emulator.RedispatchNever })
 	refused := ""
 	var mu sync.Mutex
 	s.onCreate(func(_ context.Context, job *v1alpha1.PipelineJob) error {

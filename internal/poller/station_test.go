@@ -198,7 +198,7 @@ func (s *station) status(name string, change func(*v1alpha1.PipelineJob)) {
 // settle records that a PipelineJob has ended.
 func (s *station) settle(name string) {
 	s.status(name, func(job *v1alpha1.PipelineJob) {
-		job.Status.ReportedAt, job.Status.ObservedGeneration = &metav1.Time{Time: s.clock.Now()}, job.Generation
+		job.Settle(metav1.NewTime(s.clock.Now()))
 	})
 }
 
@@ -245,7 +245,7 @@ func (s *station) atRest() {
 // redispatches are times to the next hand-out of a job that nobody claimed: the
 // service's is not known.
 func redispatches() map[string]time.Duration {
-	return map[string]time.Duration{"1ms": time.Millisecond, "500ms": 500 * time.Millisecond, "1m": time.Minute, "never": -1}
+	return map[string]time.Duration{"1ms": time.Millisecond, "500ms": 500 * time.Millisecond, "1m": time.Minute, "never": emulator.RedispatchNever}
 }
 
 // eachRedispatch runs a test at each of redispatches.

@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
-// Fetch makes the folders that steps use, installs the helper for them and
-// unpacks the input artifacts.
+// Fetch makes the folders that steps use, installs the helper and unpacks the input
+// artifacts.
 func Fetch(ctx context.Context, o Options) error {
 	return o.conclude(o.fetch(ctx))
 }

@@ -148,7 +148,7 @@ func TestFetchTellsWhyItFailed(t *testing.T) {
 		"too many entries": {func(p *pod) {
 			p.options.Limits.Entries = 0
 			p.put("pipe/src/k.zip", zipped(p.g, "x", "1"))
-		}, revisionUnavailable, []string{`entry "x"`, "after the 0 entries", "the operator's --artifact-max-entries"}},
+		}, revisionUnavailable, []string{`entry "x"`, "the archive has more than 0 entries", "the operator's --artifact-max-entries"}},
 		"too many bytes": {func(p *pod) {
 			p.options.Limits.Bytes = 9
 			p.put("pipe/src/k.zip", zipped(p.g, "x", "0123456789"))

@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// install puts the helper where steps find it.
+// install installs the helper for steps.
 func (o Options) install() error {
 	if o.Helper == "" {
 		return nil
@@ -19,14 +19,14 @@ func (o Options) install() error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return fmt.Errorf("make the folder of the helper for steps: %w", err)
 	}
-	// The umask has no say: steps of every user run it.
+	// Steps of every user run it, whatever the umask is.
 	if err := errors.Join(os.Chmod(filepath.Dir(to), 0o755), copyProgram(o.Helper, to)); err != nil {
 		return fmt.Errorf("install the helper for steps: %w", err)
 	}
 	return nil
 }
 
-// copyProgram replaces what is there at once: a sidecar may run it.
+// copyProgram replaces a file atomically: a sidecar may be running it.
 func copyProgram(from, to string) error {
 	source, err := os.Open(from)
 	if err != nil {

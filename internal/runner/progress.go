@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// lookEvery is how often the result files are looked at.
-	lookEvery = 500 * time.Millisecond
-	// lineEvery is the shortest time between two lines, whatever steps do: it
-	// bounds the log, of which the operator reads the last line now and then.
-	lineEvery = time.Second
+	// checkInterval is how often the result files are checked.
+	checkInterval = 500 * time.Millisecond
+	// lineInterval is the shortest time between two lines. It bounds the log, of
+	// which the operator reads the last line from time to time.
+	lineInterval = time.Second
 )
 
-// Progress follows the result files while steps run, until the context ends.
-// Whenever what they say has changed it writes a line to Stdout, which tells
-// the operator (see result.LastProgress).
+// Progress follows the result files while steps run, until the context ends. Each
+// time their content has changed it writes a line to Stdout for the operator (see
+// podcontract.LastProgress).
 //
-// It is best effort: what can't be read now is read later, and what steps do
-// wrong is told at the end, by Report.
+// It is best effort: files that can't be read are read later, and Report reports
+// the errors of steps at the end.
 func Progress(ctx context.Context, o Options) error {
-	ticker := o.Clock.NewTicker(lookEvery)
+	ticker := o.Clock.NewTicker(checkInterval)
 	defer ticker.Stop()
 	f := follower{options: o}
-	defer f.watch.release()
+	defer f.watcher.close()
 	for {
-		if err := f.look(); err != nil {
+		if err := f.check(); err != nil {
 			return err
 		}
 		select {
@@ -41,41 +41,41 @@ func Progress(ctx context.Context, o Options) error {
 	}
 }
 
-// follower knows what the result files said, and what of it was told.
+// follower writes a line when the content of the result files has changed.
 type follower struct {
 	options Options
-	watch   watch
-	// again has the files read once more though nothing has changed: because
-	// not all could be read, or because they have just changed. File systems
-	// give the same time to writes that are a few milliseconds apart, so that
-	// another one could go unseen.
-	again  bool
+	watcher watcher
+	// reread makes the next check read the files though nothing has changed:
+	// because not all could be read, or because they have just changed. Two writes
+	// within a few milliseconds leave the same time on a file, so that the second
+	// could be missed.
+	reread bool
 	warned bool
-	said   podcontract.Progress
-	told   podcontract.Progress
-	toldAt time.Time
+	// latest is what was read last, and written what was written last.
+	latest, written podcontract.Progress
+	writtenAt       time.Time
 }
 
-func (f *follower) look() error {
-	if moved := f.watch.moved(); moved || f.again {
+func (f *follower) check() error {
+	if changed := f.watcher.changed(); changed || f.reread {
 		err := f.read()
-		f.again = moved || err != nil
+		f.reread = changed || err != nil
 		f.warn(err)
 	}
 	now := f.options.Clock.Now()
-	if f.said.Equal(f.told) || now.Sub(f.toldAt) < lineEvery {
+	if f.latest.Equal(f.written) || now.Sub(f.writtenAt) < lineInterval {
 		return nil
 	}
-	if _, err := f.options.Stdout.Write(podcontract.ProgressLine(f.said)); err != nil {
+	if _, err := f.options.Stdout.Write(podcontract.ProgressLine(f.latest)); err != nil {
 		return fmt.Errorf("write the progress: %w", err)
 	}
-	f.told, f.toldAt = f.said, now
+	f.written, f.writtenAt = f.latest, now
 	return nil
 }
 
-// read reads the result files anew. A folder that is not there says nothing.
+// read reads the result files. A missing folder has none.
 func (f *follower) read() error {
-	f.watch.release()
+	f.watcher.close()
 	folder, err := f.options.open(podcontract.ResultDir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -83,29 +83,29 @@ func (f *follower) read() error {
 	if err != nil {
 		return err
 	}
-	f.watch.hold(folder) // before they are read: what is written in between is seen as a change
+	f.watcher.open(folder) // before they are read: a write in between is seen as a change
 	read, err := podcontract.ParseProgress(podcontract.NewResultFolder(folder))
-	f.said = newer(f.said, read)
+	f.latest = merge(f.latest, read)
 	return errors.Join(err, folder.Close())
 }
 
-// newer is what was said before, with what is said now in its place. A file
-// that says nothing may be one that a shell has just emptied to write it anew.
-func newer(before, now podcontract.Progress) podcontract.Progress {
-	if now.PercentComplete == nil {
-		now.PercentComplete = before.PercentComplete
+// merge returns next, with values of previous for those that are missing: a shell
+// empties a file before it writes it again.
+func merge(previous, next podcontract.Progress) podcontract.Progress {
+	if next.PercentComplete == nil {
+		next.PercentComplete = previous.PercentComplete
 	}
-	if now.Summary == "" {
-		now.Summary = before.Summary
+	if next.Summary == "" {
+		next.Summary = previous.Summary
 	}
-	if now.ExternalExecutionID == "" {
-		now.ExternalExecutionID = before.ExternalExecutionID
+	if next.ExternalExecutionID == "" {
+		next.ExternalExecutionID = previous.ExternalExecutionID
 	}
-	return now
+	return next
 }
 
-// warn tells the first problem, and no other: the operator reads the last
-// lines of this log, and has to find the progress there.
+// warn logs the first problem only: the operator reads the last lines of this log,
+// and must find the progress there.
 func (f *follower) warn(err error) {
 	if err == nil || f.warned {
 		return

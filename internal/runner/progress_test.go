@@ -40,7 +40,7 @@ func newFollowing(t testing.TB) *following {
 	f.follower = &follower{options: Options{
 		Root: f.root, Stdout: f.stdout, Clock: f.clock, Log: slog.New(slog.NewTextHandler(f.log, nil)),
 	}}
-	t.Cleanup(f.follower.watch.release)
+	t.Cleanup(f.follower.watcher.close)
 	return f
 }
 
@@ -79,8 +79,8 @@ func (f *following) makeFolder() {
 func (f *following) look() []string {
 	f.t.Helper()
 	f.stdout.Reset()
-	f.clock.Step(lookEvery)
-	f.g.Expect(f.follower.look()).To(Succeed())
+	f.clock.Step(checkInterval)
+	f.g.Expect(f.follower.check()).To(Succeed())
 	return linesIn(f.stdout.String())
 }
 
@@ -150,8 +150,8 @@ func TestProgressSeesAWriteThatLeavesNoTrace(t *testing.T) {
 	// As if size and times were those of before: the write came within the
 	// same tick of the kernel's clock.
 	f.shell("echo 42 > percent-complete")
-	for i := range f.follower.watch.held {
-		h := &f.follower.watch.held[i]
+	for i := range f.follower.watcher.files {
+		h := &f.follower.watcher.files[i]
 		h.stamp = stampOf(h.file)
 	}
 	f.g.Expect(append(f.look(), f.look()...)).To(ConsistOf(said(`{"percentComplete":42}`)))
@@ -167,7 +167,7 @@ func TestProgressWritesAtMostALineASecond(t *testing.T) {
 		last = fmt.Sprintf("step %d", i)
 		f.shell("echo " + last + " > summary")
 		lines = append(lines, f.look()...)
-		f.g.Expect(f.follower.look()).To(Succeed()) // a look too many
+		f.g.Expect(f.follower.check()).To(Succeed()) // a look too many
 	}
 	f.g.Expect(lines).To(HaveLen(seconds))
 	f.g.Expect(f.look()).To(ConsistOf(said(`{"summary":%q}`, last)), "the last change is told, though late")
@@ -181,13 +181,13 @@ func TestProgressDoesNothingWhileNothingChanges(t *testing.T) {
 	f.g.Expect(f.looks()).To(HaveLen(1))
 	// Neither opening nor reading a file can be done without.
 	allocations := testing.AllocsPerRun(100, func() {
-		f.clock.Step(lookEvery)
-		if err := f.follower.look(); err != nil {
+		f.clock.Step(checkInterval)
+		if err := f.follower.check(); err != nil {
 			t.Fatal(err)
 		}
 	})
 	f.g.Expect(allocations).To(BeZero())
-	f.g.Expect(f.follower.watch.held).To(HaveLen(5), "the folder and its files")
+	f.g.Expect(f.follower.watcher.files).To(HaveLen(5), "the folder and its files")
 }
 
 func BenchmarkProgressWhileNothingChanges(b *testing.B) {
@@ -197,7 +197,7 @@ func BenchmarkProgressWhileNothingChanges(b *testing.B) {
 	f.looks()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := f.follower.look(); err != nil {
+		if err := f.follower.check(); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -287,7 +287,7 @@ func TestProgressEndsWhenNobodyCanBeTold(t *testing.T) {
 	f.makeFolder()
 	f.shell("echo 40 > percent-complete")
 	f.follower.options.Stdout = brokenPipe{}
-	f.g.Expect(f.follower.look()).To(MatchError(ContainSubstring("write the progress: broken pipe")))
+	f.g.Expect(f.follower.check()).To(MatchError(ContainSubstring("write the progress: broken pipe")))
 	f.g.Expect(Progress(context.Background(), f.follower.options)).To(HaveOccurred())
 }
 
@@ -308,7 +308,7 @@ func TestProgressFollowsUntilTheContextEnds(t *testing.T) {
 	expectLast := func(want string) {
 		t.Helper()
 		f.g.Eventually(func() (*podcontract.Progress, error) {
-			f.clock.Step(lookEvery)
+			f.clock.Step(checkInterval)
 			return podcontract.LastProgress(strings.NewReader(stdout.String()))
 		}, patient, time.Millisecond).Should(HaveValue(HaveField("Summary", want)))
 	}

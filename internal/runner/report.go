@@ -12,9 +12,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
-// Report uploads the output artifacts and gives the result of the steps. A
-// result with a continuation token is one of work that goes on: its output
-// artifacts may be missing, and those that are there are uploaded.
+// Report uploads the output artifacts and reports the result of the steps. A result
+// with a continuation token is that of work that goes on: output artifacts may be
+// missing then.
 func Report(ctx context.Context, o Options) error {
 	return o.conclude(o.report(ctx))
 }
@@ -42,7 +42,7 @@ func (o Options) report(ctx context.Context) error {
 	return o.terminate(envelope)
 }
 
-// result reads the result files. A folder that a step has removed holds none.
+// result reads the result files. A removed folder has none.
 func (o Options) result() (podcontract.Result, error) {
 	folder, err := o.open(podcontract.ResultDir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -58,8 +58,8 @@ func (o Options) result() (podcontract.Result, error) {
 	return given, nil
 }
 
-// open opens a folder of the shared volume, and no symbolic link in its place:
-// steps could make one to the job's credentials.
+// open opens a folder of the shared volume. It refuses a symbolic link in its place,
+// which steps could point at the job's credentials.
 func (o Options) open(inPod string) (*os.Root, error) {
 	shared, err := os.OpenRoot(o.Root)
 	if err != nil {
@@ -72,12 +72,12 @@ func (o Options) open(inPod string) (*os.Root, error) {
 	return folder, err
 }
 
-// openFolder follows no link out of shared, also when one is made meanwhile.
+// openFolder follows no link out of shared, even if one is made meanwhile.
 func openFolder(shared *os.Root, name string) (*os.Root, error) {
 	if info, err := shared.Lstat(name); err == nil && info.Mode()&os.ModeSymlink != 0 {
 		return nil, errLink
 	}
-	return shared.OpenRoot(name + "/.") // as a folder: a FIFO would never be open
+	return shared.OpenRoot(name + "/.") // as a folder: opening a FIFO would block
 }
 
 var errLink = errors.New("it is a symbolic link")

@@ -26,8 +26,8 @@ func TestDemo(t *testing.T) {
 	s.Expect(output).To(MatchRegexp(`(?m)^build +Succeeded +packed \d+ files with \d+ lines +pipelines/build-[0-9a-f-]+-1$`))
 	s.Expect(output).To(MatchRegexp(`(?m)^test +Succeeded +\d+ files intact, \d+ lines as expected +pipelines/test-[0-9a-f-]+-1$`))
 	s.Expect(output).To(MatchRegexp(`(?m)^#\{build\.LINES\} = \d+$`))
-	s.Expect(output).To(MatchRegexp(`(?m)^NAME +ACTION +PIPELINE +STAGE +PHASE +PERCENT +AGE *$`))
-	s.Expect(output).To(MatchRegexp(`(?m)^build-[0-9a-f-]+ +build +demo +Build +Succeeded +100 `))
+	s.Expect(output).To(MatchRegexp(`(?m)^NAME +PIPELINE +STAGE +PHASE +REASON +PERCENT +AGE *$`))
+	s.Expect(output).To(MatchRegexp(`(?m)^build-[0-9a-f-]+ +demo +Build +Succeeded +JobFinished +100 `))
 	s.connect()
 	s.checkArtifacts("demo")
 }
@@ -59,7 +59,7 @@ func (s *suite) checkArtifacts(pipeline string) {
 	for _, entry := range archive.File {
 		names = append(names, entry.Name)
 	}
-	s.Expect(names).To(ContainElements("SHA256SUMS", "controllers/setup.go"))
+	s.Expect(names).To(ContainElements("SHA256SUMS", "controllers/pipelinejob/decide.go"))
 }
 
 func TestStepThatFails(t *testing.T) {

@@ -72,7 +72,7 @@ func sharings() []sharing {
 		{Name: "private-file",
 			Root:    `umask 077; mkdir /codepipeline/output/private-file/sub; echo root > /codepipeline/output/private-file/sub/file`,
 			User:    "true",
-			message: `/codepipeline/output/private-file/sub can't be read by the user of codepipeline-report: .*chmod a\+rx`},
+			message: `/codepipeline/output/private-file/sub can't be read by user ID 65532: .*chmod a\+rx`},
 		{Name: "private-result",
 			Root:    "true",
 			User:    `umask 077; echo mine > "$CODEPIPELINE_RESULT/summary"`,

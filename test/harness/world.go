@@ -32,6 +32,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -130,24 +131,37 @@ func New(t *testing.T, adjust ...func(*emulator.Options)) *World {
 // Clock is a clock that tests move ahead. Waits take their time.
 type Clock struct {
 	clock.RealClock
-	ahead atomic.Int64 // time.Duration
+	ahead  atomic.Int64 // time.Duration
+	frozen atomic.Pointer[time.Time]
+}
+
+// Freeze stops the clock, but for Step.
+func (c *Clock) Freeze() {
+	now := time.Now()
+	c.frozen.Store(&now)
 }
 
 // Step moves the clock ahead.
 func (c *Clock) Step(by time.Duration) { c.ahead.Add(int64(by)) }
 
 // Now is the time of this clock.
-func (c *Clock) Now() time.Time { return c.RealClock.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *Clock) Now() time.Time {
+	now := c.RealClock.Now()
+	if frozen := c.frozen.Load(); frozen != nil {
+		now = *frozen
+	}
+	return now.Add(time.Duration(c.ahead.Load()))
+}
 
 // Since is the time since t by this clock.
 func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
 // Redispatch is when a job that was polled and is not acknowledged comes again,
 // in tests that wait for it.
-const Redispatch = 500 * time.Millisecond
+const Redispatch = 3 * time.Second
 
 // Timeout is how long a test waits for anything.
-const Timeout = 30 * time.Second
+const Timeout = 2 * time.Minute
 
 // Cloud configures clients of the emulated AWS.
 func (w *World) Cloud() []func(*config.LoadOptions) error {
@@ -276,6 +290,7 @@ func (w *World) AddPod(job *batchv1.Job, status corev1.PodStatus) {
 		ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Namespace: job.Namespace, Labels: map[string]string{batchv1.JobNameLabel: job.Name}},
 		Spec:       job.Spec.Template.Spec,
 	}
+	w.Expect(controllerutil.SetControllerReference(job, pod, w.Kube.Scheme())).To(Succeed())
 	for key, value := range job.Spec.Template.Labels {
 		pod.Labels[key] = value
 	}

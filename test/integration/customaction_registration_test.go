@@ -216,9 +216,7 @@ func TestRegistrationThatFails(t *testing.T) {
 
 func TestRoleIsAssumedForItsNamespace(t *testing.T) {
 	const role = "arn:aws:iam::444455556666:role/ci"
-	roles := map[string]string{}
-	w := newWorld(t, func(o *emulator.Options) { o.Roles = roles })
-	roles[role] = "here/" + w.Namespace
+	w := newWorld(t)
 	w.allowRoles("arn:aws:iam::4444????6666:role/*")
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(func(a *v1alpha1.CustomAction) { a.Spec.AWS.RoleARN = role }))).To(Succeed())
@@ -226,6 +224,11 @@ func TestRoleIsAssumedForItsNamespace(t *testing.T) {
 	action := &v1alpha1.CustomAction{}
 	w.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Namespace: w.Namespace, Name: "work"}, action)).To(Succeed())
 	w.Expect(action.Status.ActionTypeARN).To(Equal("arn:aws:codepipeline:us-east-1:444455556666:actiontype:Custom/Test/work/1"))
+	assumed := w.AWS.Journal("AssumeRole")
+	w.Expect(assumed).NotTo(BeEmpty())
+	for _, call := range assumed {
+		w.Expect(call.Request).To(ContainSubstring(`"ExternalId":"here/%s"`, w.Namespace))
+	}
 }
 
 func TestTemplateThatTheAPIServerRefuses(t *testing.T) {

@@ -2,7 +2,9 @@ package integration
 
 import (
 	"maps"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
@@ -14,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
@@ -188,5 +191,72 @@ func TestPipelineJobIsFoundByThePipelinesNames(t *testing.T) {
 	for key := range maps.Keys(labels) {
 		w.Expect(job.Labels).To(HaveKeyWithValue(key, labels[key]))
 		w.Expect(job.Spec.Template.Labels).To(HaveKeyWithValue(key, labels[key]))
+	}
+}
+
+// TestDeletionOfAReportedJobTellsNobody: it changes the generation, but not what
+// CodePipeline waits for.
+func TestDeletionOfAReportedJobTellsNobody(t *testing.T) {
+	w, _ := begin(t)
+	w.Succeed(w.RunningJob(1), podcontract.Result{})
+	w.Await(func(g Gomega) {
+		job := w.PipelineJob(g)
+		g.Expect(job.Settled()).To(BeTrue())
+		g.Expect(job.Status.Protocol.Secret).To(BeNil())
+	})
+	job := w.PipelineJob(w)
+	calls := len(w.putCalls())
+	w.Expect(w.Kube.Delete(w.Ctx, job)).To(Succeed())
+	w.Await(func(g Gomega) {
+		g.Expect(apierrors.IsNotFound(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(job), job))).To(BeTrue())
+	})
+	w.Expect(w.putCalls()).To(HaveLen(calls), "no result is reported again")
+	for _, event := range w.events(w, job.Name) {
+		w.Expect(event.Reason).NotTo(Equal(v1alpha1.ReasonJobNoLongerOpen))
+	}
+}
+
+// putCalls are all reports that CodePipeline got, refused ones too.
+func (w *world) putCalls() (calls []string) {
+	for _, call := range w.AWS.Journal("PutJobSuccessResult", "PutJobFailureResult") {
+		calls = append(calls, call.Operation)
+	}
+	return calls
+}
+
+// TestAFailingStepBacksOff: each try changes the status, which brings the object back at
+// once, but not the next try.
+func TestAFailingStepBacksOff(t *testing.T) {
+	w := newWorld(t)
+	w.Clock.Freeze()
+	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "PutJobSuccessResult", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
+	w.work()
+	w.Succeed(w.RunningJob(1), podcontract.Result{})
+	retrying := func(g Gomega) *metav1.Condition {
+		reported := meta.FindStatusCondition(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionReported)
+		g.Expect(reported).NotTo(BeNil())
+		g.Expect(reported.Reason).To(Equal(v1alpha1.ReasonRetrying))
+		return reported
+	}
+	w.Await(func(g Gomega) { retrying(g) })
+	w.annotate(50)
+	w.Expect(w.putCalls()).To(HaveLen(1), "the clock stands still")
+	w.Clock.Step(time.Second)
+	w.Await(func(g Gomega) {
+		w.annotate(1)
+		g.Expect(w.putCalls()).To(HaveLen(2))
+	})
+	w.annotate(50)
+	w.Expect(w.putCalls()).To(HaveLen(2))
+}
+
+// annotate changes the one PipelineJob so many times, each of which has it reconciled.
+func (w *world) annotate(times int) {
+	w.T.Helper()
+	for n := range times {
+		job := w.PipelineJob(w)
+		before := job.DeepCopy()
+		job.Annotations = map[string]string{"touched": time.Now().String() + strconv.Itoa(n)}
+		w.Expect(w.Kube.Patch(w.Ctx, job, client.MergeFrom(before))).To(Succeed())
 	}
 }

@@ -96,6 +96,18 @@ func TestProgressOfARunThatGoesOn(t *testing.T) {
 	w.Expect(w.Calls("AcknowledgeJob")).To(Equal(2))
 }
 
+// TestSuccessIsComplete has a step leave a percentage of 90 behind.
+func TestSuccessIsComplete(t *testing.T) {
+	w, _ := begin(t)
+	w.Succeed(w.RunningJob(1), podcontract.Result{PercentComplete: ptr.To[int32](90)})
+	w.Await(func(g Gomega) {
+		state := w.WorkState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusSucceeded))
+		g.Expect(aws.ToInt32(state.PercentComplete)).To(BeEquivalentTo(100))
+		g.Expect(w.PipelineJob(g).Status.ExecutionDetails.PercentComplete).To(HaveValue(BeEquivalentTo(100)))
+	})
+}
+
 // TestResultThatIsReadyBeforeTheContinuedJob ends a run while the job that is to
 // take it over has not come back.
 func TestResultThatIsReadyBeforeTheContinuedJob(t *testing.T) {
@@ -109,7 +121,7 @@ func TestResultThatIsReadyBeforeTheContinuedJob(t *testing.T) {
 	w.endPod(job, corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{harness.Terminated("work", 3, "broken")}})
 	w.EndJob(job, batchv1.JobFailureTarget, batchv1.JobFailed)
 	w.Await(func(g Gomega) {
-		g.Expect(meta.IsStatusConditionTrue(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionComplete)).To(BeTrue())
+		g.Expect(meta.IsStatusConditionTrue(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionFailed)).To(BeTrue())
 	})
 	w.Expect(w.Calls("PutJobFailureResult")).To(BeZero())
 	w.Expect(w.WorkState(w).Status).To(Equal(types.ActionExecutionStatusInProgress))

@@ -34,7 +34,7 @@ func oneSlot(a *v1alpha1.CustomAction) {
 
 // redispatches are times to the next hand-out of a job that nobody claimed: the
 // service's is not known.
-var redispatches = map[string]time.Duration{"1ms": time.Millisecond, "500ms": 500 * time.Millisecond, "1m": time.Minute, "never": -1}
+var redispatches = map[string]time.Duration{"1ms": time.Millisecond, "500ms": 500 * time.Millisecond, "1m": time.Minute, "never": emulator.RedispatchNever}
 
 // TestQueuedJobIsPolledWhenASlotComesFree has jobs of an action with one slot end one
 // after another.
@@ -273,7 +273,9 @@ func TestOneRecordThatFailsOrHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const jobs = 30
-			w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter, o.MaxConcurrentExecutions = -1, jobs })
+			w := newWorld(t, func(o *emulator.Options) {
+				o.RedispatchAfter, o.MaxConcurrentExecutions = emulator.RedispatchNever, jobs
+			})
 			var mu sync.Mutex
 			victim := ""
 			w.wrap = func(next http.RoundTripper) http.RoundTripper {

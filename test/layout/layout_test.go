@@ -1,14 +1,18 @@
-// Package layout holds the import graph and the Dockerfile to their rules.
+// Package layout checks the import graph and the Dockerfile against their rules.
 package layout
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,59 +21,95 @@ import (
 
 const module = "github.com/pipelinejob/pipelinejob-operator/"
 
-// room is a package, or all below a folder ("cmd/..."), and what it may import of
-// this module.
+// room is a package, or all packages below a folder ("hack/..."), and what it may
+// import of this module. Its tests may import testMayImport in addition.
 type room struct {
-	name      string
-	mayImport []string
+	name          string
+	mayImport     []string
+	testMayImport []string
 }
 
-// anyBelow lets a room import every room that is below it in the table.
-const anyBelow = "any below"
+// operatorSide are the packages of the operator and what it shares with the pods:
+// all but the programs that run in a pod.
+var operatorSide = []string{
+	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/lanes", "internal/identity",
+	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/codepipeline", "internal/naming", "internal/logs",
+	"internal/metrics", "internal/staleness", "internal/podcontract", "internal/limits", "api/v1alpha1",
+}
 
-// rooms are the layers, from the top to the bottom: imports point down only. A new
-// package gets a line here, in the highest place that does.
-var rooms = []room{
-	// Programs: flags and wiring.
-	{"cmd/manager", []string{anyBelow}},
-	{"cmd/runner", []string{"internal/runner", "internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}},
-	{"cmd/step", []string{"internal/helper", "internal/podcontract"}},
-	{"cmd/codepipeline-emulator", []string{"emulator"}},
+// forTests is what the tests of the operator and of the pods' programs use;
+// emulatorTests is the same for the emulator, which knows nothing of the operator.
+var (
+	forTests      = []string{"test/harness", "emulator", "emulator/pipeline"}
+	emulatorTests = []string{"emulator", "emulator/pipeline", "emulator/internal/..."}
+)
 
-	// The operator.
-	{"internal/operator", []string{anyBelow}},
-	{"controllers/customaction", []string{anyBelow}},
-	{"controllers/pipelinejob", []string{anyBelow}},
-	{"internal/poller", []string{anyBelow}},
-	{"internal/identity", []string{"internal/codepipeline", "api/v1alpha1"}},
-	{"internal/eventqueue", []string{"internal/codepipeline"}},
-	{"internal/codepipeline", []string{"internal/limits"}},
-	{"internal/jobspec", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}},
-	{"internal/diagnosis", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}},
-	{"internal/naming", []string{"internal/limits", "api/v1alpha1"}},
-	{"internal/logs", nil},
-	{"internal/metrics", nil},
-	{"internal/staleness", nil},
-
-	// The programs in a pod.
-	{"internal/runner", []string{"internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}},
-	{"internal/helper", []string{"internal/podcontract", "internal/limits"}},
-	{"internal/archive", nil},
-	{"internal/s3store", nil},
-
-	// What operator and pod agree on.
-	{"internal/podcontract", []string{"internal/limits"}},
-	{"internal/limits", nil},
-	{"api/v1alpha1", nil},
-
-	// The emulator, which is for tests and for others. It knows nothing of the operator.
-	{"emulator", []string{"emulator/internal/..."}},
-	{"emulator/pipeline", nil},
-	{"emulator/internal/...", []string{"emulator/internal/..."}},
-
-	// Tools of this repository.
-	{"hack/...", []string{"emulator/pipeline"}},
-	{"test/...", []string{anyBelow, "api/v1alpha1", "emulator", "emulator/pipeline", "internal/podcontract"}},
+// layers are the packages from the top to the bottom. A package may import what it
+// lists, which must be in a lower layer. A new package gets a row in the highest
+// layer that is below all its importers.
+var layers = [][]room{
+	{ // Programs: flags and wiring.
+		{"cmd/manager", []string{"internal/operator", "controllers/pipelinejob", "internal/jobspec"}, forTests},
+		{"cmd/runner", []string{"internal/runner", "internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
+		{"cmd/step", []string{"internal/helper", "internal/podcontract"}, forTests},
+		{"cmd/codepipeline-emulator", []string{"emulator"}, emulatorTests},
+		// Tools of this repository, and tests of all of it.
+		{"hack/...", []string{"emulator/pipeline"}, emulatorTests[:2]},
+		{"test/integration", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
+		{"test/scale", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
+		{"test/e2e", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
+		{"test/layout", nil, nil},
+	},
+	{
+		{"test/harness", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
+		{"internal/operator", operatorSide, forTests},
+	},
+	{ // One reconciler each.
+		{"controllers/customaction", []string{
+			"internal/poller", "internal/lanes", "internal/identity", "internal/jobspec", "internal/codepipeline", "internal/naming",
+			"internal/metrics", "internal/staleness", "internal/limits", "api/v1alpha1",
+		}, forTests},
+		{"controllers/pipelinejob", []string{
+			"internal/lanes", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/codepipeline", "internal/naming",
+			"internal/metrics", "internal/staleness", "internal/podcontract", "internal/limits", "api/v1alpha1",
+		}, forTests},
+		// The programs in a pod.
+		{"internal/runner", []string{"internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
+		{"internal/helper", []string{"internal/podcontract", "internal/limits"}, forTests},
+	},
+	{
+		{"internal/poller", []string{
+			"internal/lanes", "internal/jobspec", "internal/codepipeline", "internal/naming", "internal/metrics", "internal/limits", "api/v1alpha1",
+		}, forTests},
+	},
+	{
+		{"internal/lanes", []string{"internal/codepipeline"}, forTests},
+		{"internal/identity", []string{"internal/codepipeline", "api/v1alpha1"}, forTests},
+		{"internal/eventqueue", []string{"internal/codepipeline"}, forTests},
+		{"internal/jobspec", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},
+		{"internal/diagnosis", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},
+	},
+	{
+		{"internal/codepipeline", []string{"internal/limits"}, forTests},
+		{"internal/naming", []string{"internal/limits", "api/v1alpha1"}, forTests},
+		{"internal/logs", nil, forTests},
+		{"internal/metrics", nil, forTests},
+		{"internal/staleness", nil, forTests},
+		{"internal/archive", nil, forTests},
+		{"internal/s3store", nil, forTests},
+		// What operator and pod agree on.
+		{"internal/podcontract", []string{"internal/limits"}, forTests},
+	},
+	{
+		{"internal/limits", nil, forTests},
+		{"api/v1alpha1", nil, forTests},
+		// The emulator, which is for tests and for others.
+		{"emulator", []string{"emulator/internal/..."}, emulatorTests},
+		{"emulator/pipeline", nil, emulatorTests},
+	},
+	{
+		{"emulator/internal/...", nil, emulatorTests},
+	},
 }
 
 // sdkRooms are the packages that may use AWS' SDK: its types stay inside them.
@@ -82,34 +122,68 @@ var withoutKubernetes = []string{
 	"internal/limits", "internal/runner", "internal/helper", "cmd/runner", "cmd/step", "emulator", "emulator/...",
 }
 
-// goPackage is what go list tells of a package.
-type goPackage struct {
-	ImportPath string
-	Imports    []string
+// source is a Go file of this module.
+type source struct {
+	file    string // from the root of the module
+	imports []string
 }
 
-func packages(t *testing.T) []goPackage {
+func (s source) pkg() string  { return path.Dir(s.file) }
+func (s source) isTest() bool { return strings.HasSuffix(s.file, "_test.go") }
+
+// sources reads every Go file below a root, whatever its build constraints: go list
+// would leave out files, and whole packages, that the current build ignores.
+func sources(t *testing.T, root string) []source {
 	t.Helper()
-	list := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...")
-	list.Dir = "../.."
-	list.Stderr = os.Stderr
-	output, err := list.Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	var found []goPackage
-	decoder := json.NewDecoder(strings.NewReader(string(output)))
-	for {
-		var p goPackage
-		err := decoder.Decode(&p)
-		if errors.Is(err, io.EOF) {
-			return found
-		}
+	var found []source
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		found = append(found, p)
+		if entry.IsDir() {
+			return skipped(root, name)
+		}
+		if path.Ext(name) != ".go" {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		s := source{file: filepath.ToSlash(relative)}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			s.imports = append(s.imports, imported)
+		}
+		found = append(found, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("read the sources: %v", err)
 	}
+	return found
+}
+
+// skipped returns fs.SkipDir for a folder that has no packages of this module.
+func skipped(root, folder string) error {
+	if folder == root {
+		return nil
+	}
+	base := filepath.Base(folder)
+	if base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") {
+		return fs.SkipDir
+	}
+	if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
+		return fs.SkipDir
+	}
+	return nil
 }
 
 // covers reports whether a name in a table stands for a package.
@@ -118,65 +192,133 @@ func covers(name, pkg string) bool {
 	return pkg == name || below && strings.HasPrefix(pkg, folder+"/")
 }
 
-func roomOf(pkg string) int {
-	return slices.IndexFunc(rooms, func(r room) bool { return covers(r.name, pkg) })
+func anyCovers(names []string, pkg string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return covers(name, pkg) })
 }
 
-func TestImportsPointDown(t *testing.T) {
-	for _, p := range packages(t) {
-		name := strings.TrimPrefix(p.ImportPath, module)
-		at := roomOf(name)
-		if at < 0 {
-			t.Errorf("package %s is in no room: add it to the table in %s", name, t.Name())
+func roomOf(pkg string) (room, bool) {
+	for _, layer := range layers {
+		if at := slices.IndexFunc(layer, func(r room) bool { return covers(r.name, pkg) }); at >= 0 {
+			return layer[at], true
+		}
+	}
+	return room{}, false
+}
+
+// violations returns what is wrong with the imports of files, each once.
+func violations(files []source) []string {
+	found := map[string]bool{}
+	for _, s := range files {
+		r, known := roomOf(s.pkg())
+		if !known {
+			found[fmt.Sprintf("package %s has no row in the table: add it to the layers", s.pkg())] = true
 			continue
 		}
-		for _, imported := range p.Imports {
-			other, ours := strings.CutPrefix(imported, module)
-			if ours && !mayImport(at, other) {
-				t.Errorf("%s must not import %s", name, other)
+		for _, imported := range s.imports {
+			if problem := violation(s, r, imported); problem != "" {
+				found[s.file+" must not import "+problem] = true
 			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+func violation(s source, r room, imported string) string {
+	if ours, ok := strings.CutPrefix(imported, module); ok {
+		allowed := anyCovers(r.mayImport, ours) || s.isTest() && (ours == s.pkg() || anyCovers(r.testMayImport, ours))
+		if !allowed {
+			return ours
+		}
+	}
+	if strings.HasPrefix(imported, "github.com/aws/") && !s.isTest() && !anyCovers(sdkRooms, s.pkg()) {
+		return imported + ": the SDK's types stay inside " + strings.Join(sdkRooms, ", ")
+	}
+	kubernetes := strings.HasPrefix(imported, "k8s.io/") && !strings.HasPrefix(imported, "k8s.io/utils/") || strings.HasPrefix(imported, "sigs.k8s.io/")
+	if kubernetes && anyCovers(withoutKubernetes, s.pkg()) {
+		return imported + ": Kubernetes' types stay out of the package"
+	}
+	return ""
+}
+
+func TestImportsKeepToTheTable(t *testing.T) {
+	NewWithT(t).Expect(violations(sources(t, "../.."))).To(BeEmpty())
+}
+
+// TestForbiddenImportsAreFound writes one file each and reads it as the sources of
+// a module.
+func TestForbiddenImportsAreFound(t *testing.T) {
+	cases := map[string]struct{ file, content, message string }{
+		"a sibling": {
+			"controllers/customaction/a.go", `import _ "` + module + `controllers/pipelinejob"`, "must not import controllers/pipelinejob",
+		},
+		"a sibling of a lower layer": {
+			"internal/jobspec/a.go", `import _ "` + module + `internal/diagnosis"`, "must not import internal/diagnosis",
+		},
+		"a package above": {
+			"internal/naming/a.go", `import _ "` + module + `internal/jobspec"`, "must not import internal/jobspec",
+		},
+		"a pod's program from the operator": {
+			"internal/poller/a.go", `import _ "` + module + `internal/runner"`, "must not import internal/runner",
+		},
+		"a pod's package from the operator": {
+			"internal/operator/a.go", `import _ "` + module + `internal/s3store"`, "must not import internal/s3store",
+		},
+		"a test helper outside tests": {
+			"internal/poller/a.go", `import _ "` + module + `emulator"`, "must not import emulator",
+		},
+		"a test of the emulator": {
+			"emulator/a_test.go", `import _ "` + module + `api/v1alpha1"`, "must not import api/v1alpha1",
+		},
+		"the operator's harness in a test of the emulator": {
+			"emulator/pipeline/a_test.go", `import _ "` + module + `test/harness"`, "must not import test/harness",
+		},
+		"a test of a package below": {
+			"internal/limits/a_test.go", `import _ "` + module + `internal/operator"`, "must not import internal/operator",
+		},
+		"the operator in a test on the cluster": {
+			"test/e2e/a_test.go", `import _ "` + module + `internal/operator"`, "must not import internal/operator",
+		},
+		"a file for another system": {
+			"internal/archive/a_plan9.go", `import _ "` + module + `internal/runner"`, "must not import internal/runner",
+		},
+		"the harness may not use the operator": {
+			"test/harness/a.go", `import _ "` + module + `internal/operator"`, "must not import internal/operator",
+		},
+		"the SDK": {
+			"internal/poller/a.go", `import _ "github.com/aws/aws-sdk-go-v2/aws"`, "the SDK's types stay inside",
+		},
+		"Kubernetes in a pod's test": {
+			"internal/runner/a_test.go", `import _ "k8s.io/api/core/v1"`, "Kubernetes' types stay out",
+		},
+		"a package without a row": {
+			"internal/unheard/a.go", "", "package internal/unheard has no row",
+		},
+	}
+	for name, c := range cases {
+		for constraint, line := range map[string]string{"": "", " with a tag": "//go:build e2e\n\n", " that is ignored": "//go:build ignore\n\n"} {
+			t.Run(name+constraint, func(t *testing.T) {
+				g := NewWithT(t)
+				file := filepath.Join(t.TempDir(), "module", c.file)
+				g.Expect(os.MkdirAll(filepath.Dir(file), 0o750)).To(Succeed())
+				g.Expect(os.WriteFile(file, []byte(line+"package a\n\n"+c.content+"\n"), 0o600)).To(Succeed())
+				root := strings.TrimSuffix(filepath.ToSlash(file), "/"+c.file)
+				g.Expect(violations(sources(t, root))).To(ConsistOf(ContainSubstring(c.message)))
+			})
 		}
 	}
 }
 
-func mayImport(at int, imported string) bool {
-	return slices.ContainsFunc(rooms[at].mayImport, func(allowed string) bool {
-		if allowed == anyBelow {
-			below := roomOf(imported)
-			return below > at && !covers("emulator/...", imported) && imported != "emulator"
-		}
-		return covers(allowed, imported)
-	})
-}
-
-// TestTheTableIsInOrder: what a room lists must stand below it.
+// TestTheTableIsInOrder: what a room lists must be a row of a lower layer.
 func TestTheTableIsInOrder(t *testing.T) {
-	for at, r := range rooms {
-		for _, allowed := range r.mayImport {
-			if allowed == anyBelow || strings.HasPrefix(r.name, "test/") || strings.HasPrefix(r.name, "hack/") || allowed == r.name {
-				continue
-			}
-			below := slices.IndexFunc(rooms, func(other room) bool { return other.name == allowed })
-			if below <= at {
-				t.Errorf("%s may import %s, which is not below it", r.name, allowed)
-			}
-		}
-	}
-}
-
-func TestTypesOfOthersStayInTheirRooms(t *testing.T) {
-	in := func(names []string, pkg string) bool {
-		return slices.ContainsFunc(names, func(name string) bool { return covers(name, pkg) })
-	}
-	for _, p := range packages(t) {
-		name := strings.TrimPrefix(p.ImportPath, module)
-		for _, imported := range p.Imports {
-			if strings.HasPrefix(imported, "github.com/aws/") && !in(sdkRooms, name) {
-				t.Errorf("%s must not import %s: the SDK's types stay inside %s", name, imported, strings.Join(sdkRooms, ", "))
-			}
-			kubernetes := strings.HasPrefix(imported, "k8s.io/") && !strings.HasPrefix(imported, "k8s.io/utils/") || strings.HasPrefix(imported, "sigs.k8s.io/")
-			if kubernetes && in(withoutKubernetes, name) {
-				t.Errorf("%s must not import %s: Kubernetes' types stay out of it", name, imported)
+	for at, layer := range layers {
+		for _, r := range layer {
+			for _, allowed := range r.mayImport {
+				below := slices.IndexFunc(layers, func(other []room) bool {
+					return slices.ContainsFunc(other, func(row room) bool { return row.name == allowed })
+				})
+				if below <= at {
+					t.Errorf("%s may import %s, which is not in a lower layer", r.name, allowed)
+				}
 			}
 		}
 	}

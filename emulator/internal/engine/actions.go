@@ -12,7 +12,7 @@ import (
 
 // actionRun is one execution of an action.
 type actionRun struct {
-	declared  actionDeclaration
+	declared  ActionDeclaration
 	execution *execution
 	stage     string
 
@@ -21,15 +21,15 @@ type actionRun struct {
 	started  time.Time
 	updated  time.Time
 	resolved map[string]string
-	inputs   []artifact
-	outputs  []artifact
+	inputs   []Artifact
+	outputs  []Artifact
 
 	summary    string
 	externalID string
 	percent    *int
-	failure    *failureDetails
+	failure    *FailureDetails
 	variables  map[string]string
-	revision   *currentRevision
+	revision   *CurrentRevision
 	// approval is the token of a manual approval that waits for its result.
 	approval string
 	// job is the newest one of a custom action.
@@ -41,7 +41,7 @@ type actionRun struct {
 	waits    int
 }
 
-func newActionRun(x *execution, stage string, declared actionDeclaration) *actionRun {
+func newActionRun(x *execution, stage string, declared ActionDeclaration) *actionRun {
 	return &actionRun{declared: declared, execution: x, stage: stage, waits: notWaiting}
 }
 
@@ -77,11 +77,11 @@ func (e *Engine) startAction(a *actionRun) {
 }
 
 // place allots an output artifact's place, as the service names them.
-func (e *Engine) place(a *actionRun, name string) artifact {
+func (e *Engine) place(a *actionRun, name string) Artifact {
 	suffix := make([]byte, 5)
 	_, _ = rand.Read(suffix) // it never fails
 	key := fmt.Sprintf("%.20s/%.10s/%.7s", a.execution.declared.Name, name, base32.StdEncoding.EncodeToString(suffix))
-	return artifact{Name: name, Location: artifactLocation{Type: "S3", S3Location: s3Location{e.store(a.execution.declared).Location, key}}}
+	return Artifact{Name: name, Location: ArtifactLocation{Type: "S3", S3Location: S3Location{e.store(a.execution.declared).Location, key}}}
 }
 
 // runS3Source copies the source object into the artifact bucket.
@@ -106,7 +106,7 @@ func (e *Engine) runS3Source(a *actionRun) {
 	}
 	version = cmp.Or(version, etag) // the service demands a bucket with versioning
 	a.outputs[0].Revision = version
-	a.revision = &currentRevision{Revision: version, ChangeIdentifier: version, Created: epoch(e.now()), RevisionSummary: "Amazon S3 version id: " + version}
+	a.revision = &CurrentRevision{Revision: version, ChangeIdentifier: version, Created: epoch(e.now()), RevisionSummary: "Amazon S3 version id: " + version}
 	a.summary = a.revision.RevisionSummary
 	a.variables = map[string]string{"BucketName": bucket, "ObjectKey": key, "ETag": etag, "VersionId": version}
 	a.succeed(e)
@@ -174,7 +174,7 @@ func (a *actionRun) succeed(e *Engine) {
 }
 
 func (a *actionRun) fail(e *Engine, kind, message string) {
-	a.failure = &failureDetails{Type: kind, Message: message}
+	a.failure = &FailureDetails{Type: kind, Message: message}
 	a.end(e, failed)
 }
 

@@ -16,16 +16,16 @@ const maxActionTypes = 50
 
 // The built-in action types that the engine runs.
 var (
-	s3SourceType = &actionType{
-		ID:         typeID{"Source", "AWS", "S3", "1"},
-		Properties: []property{{Name: "S3Bucket", Required: true, Key: true}, {Name: "S3ObjectKey", Required: true, Key: true}, {Name: "PollForSourceChanges"}, {Name: "AllowOverrideForS3ObjectKey"}},
-		Outputs:    artifactDetails{1, 1},
+	s3SourceType = &ActionType{
+		ID:         TypeID{"Source", "AWS", "S3", "1"},
+		Properties: []Property{{Name: "S3Bucket", Required: true, Key: true}, {Name: "S3ObjectKey", Required: true, Key: true}, {Name: "PollForSourceChanges"}, {Name: "AllowOverrideForS3ObjectKey"}},
+		Outputs:    ArtifactDetails{1, 1},
 	}
-	approvalType = &actionType{
-		ID:         typeID{"Approval", "AWS", "Manual", "1"},
-		Properties: []property{{Name: "NotificationArn"}, {Name: "ExternalEntityLink"}, {Name: "CustomData"}},
+	approvalType = &ActionType{
+		ID:         TypeID{"Approval", "AWS", "Manual", "1"},
+		Properties: []Property{{Name: "NotificationArn"}, {Name: "ExternalEntityLink"}, {Name: "CustomData"}},
 	}
-	builtIn = []*actionType{s3SourceType, approvalType}
+	builtIn = []*ActionType{s3SourceType, approvalType}
 )
 
 // CreateActionTypeRequest is that of CreateCustomActionType.
@@ -33,25 +33,25 @@ type CreateActionTypeRequest struct {
 	Category   string          `json:"category"`
 	Provider   string          `json:"provider"`
 	Version    string          `json:"version"`
-	Settings   *settings       `json:"settings"`
-	Properties []property      `json:"configurationProperties"`
-	Inputs     artifactDetails `json:"inputArtifactDetails"`
-	Outputs    artifactDetails `json:"outputArtifactDetails"`
-	Tags       []tag           `json:"tags"`
+	Settings   *Settings       `json:"settings"`
+	Properties []Property      `json:"configurationProperties"`
+	Inputs     ArtifactDetails `json:"inputArtifactDetails"`
+	Outputs    ArtifactDetails `json:"outputArtifactDetails"`
+	Tags       []Tag           `json:"tags"`
 }
 
 // CreateActionTypeResponse is that of CreateCustomActionType.
 type CreateActionTypeResponse struct {
-	ActionType *actionType `json:"actionType"`
-	Tags       []tag       `json:"tags,omitempty"`
+	ActionType *ActionType `json:"actionType"`
+	Tags       []Tag       `json:"tags,omitempty"`
 }
 
 // CreateActionType makes a custom action type, or restores a deleted one of
 // the identical definition.
 func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeResponse, error) {
 	defer e.enter()()
-	made := &actionType{
-		ID:         typeID{r.Category, "Custom", r.Provider, r.Version},
+	made := &ActionType{
+		ID:         TypeID{r.Category, "Custom", r.Provider, r.Version},
 		Settings:   r.Settings,
 		Properties: r.Properties,
 		Inputs:     r.Inputs,
@@ -60,7 +60,7 @@ func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeR
 	if len(made.Properties) == 0 {
 		made.Properties = nil // an empty list defines the same type as none
 	}
-	if made.Settings != nil && *made.Settings == (settings{}) {
+	if made.Settings != nil && *made.Settings == (Settings{}) {
 		made.Settings = nil
 	}
 	if err := made.check(); err != nil {
@@ -86,8 +86,8 @@ func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeR
 	return &CreateActionTypeResponse{ActionType: made, Tags: listed(tags)}, nil
 }
 
-// same says whether two types have the identical definition.
-func (t *actionType) same(other *actionType) bool {
+// same reports whether two types have the identical definition.
+func (t *ActionType) same(other *ActionType) bool {
 	return reflect.DeepEqual(t.Settings, other.Settings) && slices.Equal(t.Properties, other.Properties) &&
 		t.Inputs == other.Inputs && t.Outputs == other.Outputs
 }
@@ -103,7 +103,7 @@ func (e *Engine) countActionTypes() int {
 	return count
 }
 
-func (t *actionType) check() error {
+func (t *ActionType) check() error {
 	queryable, names := 0, map[string]bool{}
 	for _, p := range t.Properties {
 		if names[p.Name] {
@@ -121,7 +121,7 @@ func (t *actionType) check() error {
 	if queryable > 1 {
 		return fail("ValidationException", "An action type may have one queryable property only")
 	}
-	for _, bounds := range []artifactDetails{t.Inputs, t.Outputs} {
+	for _, bounds := range []ArtifactDetails{t.Inputs, t.Outputs} {
 		if bounds.MinimumCount > bounds.MaximumCount {
 			return fail("ValidationException", "minimumCount must not be over maximumCount")
 		}
@@ -129,7 +129,7 @@ func (t *actionType) check() error {
 	return nil
 }
 
-func (t *actionType) queryable() string {
+func (t *ActionType) queryable() string {
 	for _, p := range t.Properties {
 		if p.Queryable {
 			return p.Name
@@ -149,7 +149,7 @@ type DeleteActionTypeRequest struct {
 // there is no error: the model has none for it.
 func (e *Engine) DeleteActionType(r DeleteActionTypeRequest) (*struct{}, error) {
 	defer e.enter()()
-	if known, ok := e.actionTypes[typeID{r.Category, "Custom", r.Provider, r.Version}]; ok {
+	if known, ok := e.actionTypes[TypeID{r.Category, "Custom", r.Provider, r.Version}]; ok {
 		known.deleted = true
 	}
 	return nil, nil
@@ -164,7 +164,7 @@ type ListActionTypesRequest struct {
 
 // ListActionTypesResponse is that of ListActionTypes.
 type ListActionTypesResponse struct {
-	ActionTypes []*actionType `json:"actionTypes"`
+	ActionTypes []*ActionType `json:"actionTypes"`
 	NextToken   string        `json:"nextToken,omitempty"`
 }
 
@@ -172,13 +172,13 @@ type ListActionTypesResponse struct {
 // engine runs.
 func (e *Engine) ListActionTypes(r ListActionTypesRequest) (*ListActionTypesResponse, error) {
 	defer e.enter()()
-	found := []*actionType{}
+	found := []*ActionType{}
 	for _, t := range append(slices.Collect(maps.Values(e.actionTypes)), builtIn...) {
 		if !t.deleted && cmp.Or(r.Owner, t.ID.Owner) == t.ID.Owner && cmp.Or(r.Region, e.options.Region) == e.options.Region {
 			found = append(found, t)
 		}
 	}
-	slices.SortFunc(found, func(a, b *actionType) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
+	slices.SortFunc(found, func(a, b *ActionType) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
 	found, next, err := paged(page{NextToken: r.NextToken}, found, actionTypesPage)
 	if err != nil {
 		return nil, err

@@ -15,14 +15,14 @@ func (w *world) deleteType(provider string) {
 func TestActionTypesAreChecked(t *testing.T) {
 	cases := map[string]func(*CreateActionTypeRequest){
 		"two queryable properties": func(r *CreateActionTypeRequest) {
-			r.Properties = []property{{Name: "a", Required: true, Queryable: true}, {Name: "b", Required: true, Queryable: true}}
+			r.Properties = []Property{{Name: "a", Required: true, Queryable: true}, {Name: "b", Required: true, Queryable: true}}
 		},
-		"optional queryable": func(r *CreateActionTypeRequest) { r.Properties = []property{{Name: "a", Queryable: true}} },
+		"optional queryable": func(r *CreateActionTypeRequest) { r.Properties = []Property{{Name: "a", Queryable: true}} },
 		"secret queryable": func(r *CreateActionTypeRequest) {
-			r.Properties = []property{{Name: "a", Required: true, Queryable: true, Secret: true}}
+			r.Properties = []Property{{Name: "a", Required: true, Queryable: true, Secret: true}}
 		},
-		"two properties of a name":  func(r *CreateActionTypeRequest) { r.Properties = []property{{Name: "a"}, {Name: "a"}} },
-		"more inputs than the most": func(r *CreateActionTypeRequest) { r.Inputs = artifactDetails{2, 1} },
+		"two properties of a name":  func(r *CreateActionTypeRequest) { r.Properties = []Property{{Name: "a"}, {Name: "a"}} },
+		"more inputs than the most": func(r *CreateActionTypeRequest) { r.Inputs = ArtifactDetails{2, 1} },
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -37,8 +37,8 @@ func TestActionTypesAreChecked(t *testing.T) {
 
 func TestDeletedActionTypeIsRestoredByTheIdenticalDefinitionOnly(t *testing.T) {
 	w := newWorld(t)
-	same := typeRequest("Build", "worker", property{Name: "a"})
-	same.Settings = &settings{EntityURLTemplate: "https://ci"}
+	same := typeRequest("Build", "worker", Property{Name: "a"})
+	same.Settings = &Settings{EntityURLTemplate: "https://ci"}
 	_, err := w.CreateActionType(same)
 	w.Expect(err).NotTo(HaveOccurred())
 	_, err = w.CreateActionType(same)
@@ -69,13 +69,13 @@ func TestEmptyMembersDefineTheSameTypeAsMissingOnes(t *testing.T) {
 	w.declareType("Build", "worker")
 	w.deleteType("worker")
 	request := typeRequest("Build", "worker")
-	request.Properties, request.Settings = []property{}, &settings{}
+	request.Properties, request.Settings = []Property{}, &Settings{}
 	_, err := w.CreateActionType(request)
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-func (w *world) customTypes() []*actionType {
-	var all []*actionType
+func (w *world) customTypes() []*ActionType {
+	var all []*ActionType
 	request := ListActionTypesRequest{Owner: "Custom"}
 	for {
 		response, err := w.ListActionTypes(request)
@@ -115,25 +115,25 @@ func TestTags(t *testing.T) {
 	w := newWorld(t)
 	w.begin(custom("b"))
 	for _, arn := range []string{w.pipelineARN("p"), w.pipelineARN("actiontype:Custom/Build/worker/1")} {
-		tags := func() []tag {
+		tags := func() []Tag {
 			response, err := w.ListTagsForResource(ListTagsRequest{ResourceARN: arn})
 			w.Expect(err).NotTo(HaveOccurred())
 			return response.Tags
 		}
 		w.Expect(tags()).To(BeEmpty())
-		_, err := w.TagResource(TagRequest{arn, []tag{{"b", "1"}, {"a", "1"}}})
+		_, err := w.TagResource(TagRequest{arn, []Tag{{"b", "1"}, {"a", "1"}}})
 		w.Expect(err).NotTo(HaveOccurred())
-		_, err = w.TagResource(TagRequest{arn, []tag{{"b", "2"}}})
+		_, err = w.TagResource(TagRequest{arn, []Tag{{"b", "2"}}})
 		w.Expect(err).NotTo(HaveOccurred())
-		w.Expect(tags()).To(Equal([]tag{{"a", "1"}, {"b", "2"}}))
+		w.Expect(tags()).To(Equal([]Tag{{"a", "1"}, {"b", "2"}}))
 		_, err = w.UntagResource(UntagRequest{arn, []string{"a", "none"}})
 		w.Expect(err).NotTo(HaveOccurred())
-		w.Expect(tags()).To(Equal([]tag{{"b", "2"}}))
-		_, err = w.TagResource(TagRequest{arn, []tag{{"aws:x", "1"}}})
+		w.Expect(tags()).To(Equal([]Tag{{"b", "2"}}))
+		_, err = w.TagResource(TagRequest{arn, []Tag{{"aws:x", "1"}}})
 		w.expectCode(err, "InvalidTagsException")
-		var many []tag
+		var many []Tag
 		for i := range 50 {
-			many = append(many, tag{fmt.Sprint(i), ""})
+			many = append(many, Tag{fmt.Sprint(i), ""})
 		}
 		_, err = w.TagResource(TagRequest{arn, many})
 		w.expectCode(err, "TooManyTagsException")

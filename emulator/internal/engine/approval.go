@@ -70,7 +70,7 @@ func (e *Engine) approval(r ApprovalRequest) (*actionRun, error) {
 	return nil, fail("InvalidApprovalTokenException", "The approval token is not valid for action '%s'", r.ActionName)
 }
 
-func (d *declaration) stage(name string) *stageDeclaration {
+func (d *Declaration) stage(name string) *StageDeclaration {
 	for i := range d.Stages {
 		if d.Stages[i].Name == name {
 			return &d.Stages[i]
@@ -79,7 +79,7 @@ func (d *declaration) stage(name string) *stageDeclaration {
 	return nil
 }
 
-func (s *stageDeclaration) hasAction(name string) bool {
+func (s *StageDeclaration) hasAction(name string) bool {
 	for _, a := range s.Actions {
 		if a.Name == name {
 			return true

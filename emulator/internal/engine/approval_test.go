@@ -7,8 +7,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func approval() actionDeclaration {
-	return actionDeclaration{Name: "ok", ActionTypeID: approvalType.ID}
+func approval() ActionDeclaration {
+	return ActionDeclaration{Name: "ok", ActionTypeID: approvalType.ID}
 }
 
 // approvalToken is what GetPipelineState shows of the approval in the stage Build.

@@ -6,56 +6,62 @@ import (
 	"time"
 )
 
-type sessionCredentials struct {
+// SessionCredentials are the temporary AWS credentials of a job.
+type SessionCredentials struct {
 	AccessKeyID     string `json:"accessKeyId"`
 	SecretAccessKey string `json:"secretAccessKey"`
 	SessionToken    string `json:"sessionToken"`
 }
 
-type jobData struct {
-	ActionTypeID        typeID              `json:"actionTypeId"`
-	ActionConfiguration actionConfiguration `json:"actionConfiguration"`
-	PipelineContext     pipelineContext     `json:"pipelineContext"`
-	InputArtifacts      []artifact          `json:"inputArtifacts"`
-	OutputArtifacts     []artifact          `json:"outputArtifacts"`
-	ArtifactCredentials sessionCredentials  `json:"artifactCredentials"`
+// JobData is what a worker gets to know of a job.
+type JobData struct {
+	ActionTypeID        TypeID              `json:"actionTypeId"`
+	ActionConfiguration ActionConfiguration `json:"actionConfiguration"`
+	PipelineContext     PipelineContext     `json:"pipelineContext"`
+	InputArtifacts      []Artifact          `json:"inputArtifacts"`
+	OutputArtifacts     []Artifact          `json:"outputArtifacts"`
+	ArtifactCredentials SessionCredentials  `json:"artifactCredentials"`
 	ContinuationToken   string              `json:"continuationToken,omitempty"`
-	EncryptionKey       *encryptionKey      `json:"encryptionKey,omitempty"`
+	EncryptionKey       *EncryptionKey      `json:"encryptionKey,omitempty"`
 }
 
-type actionConfiguration struct {
+// ActionConfiguration has the resolved configuration of an action.
+type ActionConfiguration struct {
 	Configuration map[string]string `json:"configuration"`
 }
 
-type pipelineContext struct {
+// PipelineContext says where in a pipeline a job belongs.
+type PipelineContext struct {
 	PipelineName        string        `json:"pipelineName"`
 	PipelineARN         string        `json:"pipelineArn"`
 	PipelineExecutionID string        `json:"pipelineExecutionId"`
-	Stage               stageContext  `json:"stage"`
-	Action              actionContext `json:"action"`
+	Stage               StageContext  `json:"stage"`
+	Action              ActionContext `json:"action"`
 }
 
-type stageContext struct {
+// StageContext names the stage of a job.
+type StageContext struct {
 	Name string `json:"name"`
 }
 
-type actionContext struct {
+// ActionContext names the action of a job and its execution.
+type ActionContext struct {
 	Name              string `json:"name"`
 	ActionExecutionID string `json:"actionExecutionId"`
 }
 
-// dataOf is what a worker is told of a job, with new credentials.
-func (e *Engine) dataOf(j *job) jobData {
+// dataOf returns the data of a job, with new credentials.
+func (e *Engine) dataOf(j *job) JobData {
 	a := j.action
-	return jobData{
+	return JobData{
 		ActionTypeID:        a.declared.ActionTypeID,
-		ActionConfiguration: actionConfiguration{a.resolved},
-		PipelineContext: pipelineContext{
+		ActionConfiguration: ActionConfiguration{a.resolved},
+		PipelineContext: PipelineContext{
 			PipelineName:        a.execution.declared.Name,
 			PipelineARN:         e.pipelineARN(a.execution.declared.Name),
 			PipelineExecutionID: a.execution.id,
-			Stage:               stageContext{a.stage},
-			Action:              actionContext{a.declared.Name, a.id},
+			Stage:               StageContext{a.stage},
+			Action:              ActionContext{a.declared.Name, a.id},
 		},
 		InputArtifacts:      a.inputs,
 		OutputArtifacts:     a.outputs,
@@ -77,12 +83,12 @@ type Grant struct {
 }
 
 // jobKeyPrefix begins the access keys of jobs, so that one that was forgotten
-// is still told from an ordinary caller's.
+// can still be told from an ordinary caller's.
 const jobKeyPrefix = "ASIAJOB"
 
 // grant makes credentials for a job's artifacts.
-func (e *Engine) grant(j *job) sessionCredentials {
-	made := sessionCredentials{
+func (e *Engine) grant(j *job) SessionCredentials {
+	made := SessionCredentials{
 		AccessKeyID:     jobKeyPrefix + rand.Text()[:13],
 		SecretAccessKey: rand.Text() + rand.Text()[:14],
 		SessionToken:    rand.Text() + rand.Text(),
@@ -103,7 +109,7 @@ func (e *Engine) grant(j *job) sessionCredentials {
 }
 
 // String is bucket/key.
-func (l s3Location) String() string { return l.BucketName + "/" + l.ObjectKey }
+func (l S3Location) String() string { return l.BucketName + "/" + l.ObjectKey }
 
 // GrantOf is what an access key of a job allows; ok is false for a key that is
 // no job's, or that has expired and is forgotten. Like any session's, the
@@ -117,5 +123,5 @@ func (e *Engine) GrantOf(accessKeyID string) (grant Grant, ok bool) {
 	return Grant{}, false
 }
 
-// IsJobKey says whether an access key was some job's.
+// IsJobKey reports whether an access key is, or was, a job's.
 func IsJobKey(accessKeyID string) bool { return strings.HasPrefix(accessKeyID, jobKeyPrefix) }

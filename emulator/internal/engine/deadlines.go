@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// deadlines are the actions that wait for somebody, the first to time out
-// first (container/heap).
-type deadlines []*actionRun
+// deadlineHeap has the actions that can time out, the first to do so first
+// (container/heap).
+type deadlineHeap []*actionRun
 
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, k int) bool { return d[i].deadline.Before(d[k].deadline) }
-func (d deadlines) Swap(i, k int) {
+func (d deadlineHeap) Len() int           { return len(d) }
+func (d deadlineHeap) Less(i, k int) bool { return d[i].deadline.Before(d[k].deadline) }
+func (d deadlineHeap) Swap(i, k int) {
 	d[i], d[k] = d[k], d[i]
 	d[i].waits, d[k].waits = i, k
 }
 
-func (d *deadlines) Push(a any) {
+func (d *deadlineHeap) Push(a any) {
 	run := a.(*actionRun)
 	run.waits = len(*d)
 	*d = append(*d, run)
 }
 
-func (d *deadlines) Pop() any {
+func (d *deadlineHeap) Pop() any {
 	last := len(*d) - 1
 	run := (*d)[last]
 	(*d)[last] = nil

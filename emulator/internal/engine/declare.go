@@ -14,7 +14,7 @@ const (
 )
 
 // complete checks a declaration and fills in what it leaves out.
-func (e *Engine) complete(d declaration) (declaration, error) {
+func (e *Engine) complete(d Declaration) (Declaration, error) {
 	d.PipelineType = cmp.Or(d.PipelineType, "V1")
 	d.ExecutionMode = cmp.Or(d.ExecutionMode, "SUPERSEDED")
 	if err := e.checkStructure(d); err != nil {
@@ -32,7 +32,7 @@ func (e *Engine) complete(d declaration) (declaration, error) {
 }
 
 // checkStructure checks a declaration from its stages up.
-func (e *Engine) checkStructure(d declaration) error {
+func (e *Engine) checkStructure(d Declaration) error {
 	actions := 0
 	for _, stage := range d.Stages {
 		actions += len(stage.Actions)
@@ -57,7 +57,7 @@ func (e *Engine) checkStructure(d declaration) error {
 }
 
 // store is the artifact store of the pipeline's region.
-func (e *Engine) store(d declaration) *artifactStore {
+func (e *Engine) store(d Declaration) *ArtifactStore {
 	if d.ArtifactStore != nil {
 		return d.ArtifactStore
 	}
@@ -71,7 +71,7 @@ func (e *Engine) store(d declaration) *artifactStore {
 type names struct{ stages, namespaces, artifacts map[string]bool }
 
 // checkStage checks a stage; seen are the names of the stages before it.
-func (e *Engine) checkStage(stage *stageDeclaration, first bool, seen names) error {
+func (e *Engine) checkStage(stage *StageDeclaration, first bool, seen names) error {
 	if seen.stages[stage.Name] {
 		return fail("InvalidStageDeclarationException", "Two stages have the name %s", stage.Name)
 	}
@@ -97,7 +97,7 @@ func (e *Engine) checkStage(stage *stageDeclaration, first bool, seen names) err
 	return checkFlow(stage.Actions, seen.artifacts)
 }
 
-func (e *Engine) checkAction(a *actionDeclaration, first bool, seen names) error {
+func (e *Engine) checkAction(a *ActionDeclaration, first bool, seen names) error {
 	if first != (a.ActionTypeID.Category == "Source") {
 		return fail("InvalidStructureException", "Action %s: the first stage must have source actions, and only source actions", a.Name)
 	}
@@ -126,9 +126,9 @@ func (e *Engine) checkAction(a *actionDeclaration, first bool, seen names) error
 // checkFlow checks that each input artifact of a stage's actions is made in a
 // stage before or by an action of a lower runOrder, and that each output
 // artifact is made once. made are the artifacts so far.
-func checkFlow(actions []actionDeclaration, made map[string]bool) error {
+func checkFlow(actions []ActionDeclaration, made map[string]bool) error {
 	inOrder := slices.Clone(actions)
-	slices.SortStableFunc(inOrder, func(a, b actionDeclaration) int { return cmp.Compare(a.RunOrder, b.RunOrder) })
+	slices.SortStableFunc(inOrder, func(a, b ActionDeclaration) int { return cmp.Compare(a.RunOrder, b.RunOrder) })
 	for i := 0; i < len(inOrder); {
 		end := i
 		for ; end < len(inOrder) && inOrder[end].RunOrder == inOrder[i].RunOrder; end++ {
@@ -145,7 +145,7 @@ func checkFlow(actions []actionDeclaration, made map[string]bool) error {
 	return nil
 }
 
-func checkInputs(a actionDeclaration, made map[string]bool) error {
+func checkInputs(a ActionDeclaration, made map[string]bool) error {
 	for _, input := range a.InputArtifacts {
 		if !made[input.Name] {
 			return fail("InvalidActionDeclarationException", "Action %s: input artifact %s is made by no action before it", a.Name, input.Name)
@@ -154,7 +154,7 @@ func checkInputs(a actionDeclaration, made map[string]bool) error {
 	return nil
 }
 
-func addOutputs(a actionDeclaration, made map[string]bool) error {
+func addOutputs(a ActionDeclaration, made map[string]bool) error {
 	for _, output := range a.OutputArtifacts {
 		if made[output.Name] {
 			return fail("InvalidActionDeclarationException", "Action %s: output artifact %s is made by another action", a.Name, output.Name)
@@ -165,7 +165,7 @@ func addOutputs(a actionDeclaration, made map[string]bool) error {
 }
 
 // checkAction holds an action against its type.
-func (t *actionType) checkAction(a *actionDeclaration) error {
+func (t *ActionType) checkAction(a *ActionDeclaration) error {
 	if n := len(a.InputArtifacts); n < t.Inputs.MinimumCount || n > t.Inputs.MaximumCount {
 		return fail("InvalidActionDeclarationException", "Action %s has %d input artifacts: its type takes %d to %d", a.Name, n, t.Inputs.MinimumCount, t.Inputs.MaximumCount)
 	}

@@ -1,4 +1,4 @@
-// Package engine is what CodePipeline does behind its API: pipelines,
+// Package engine does what CodePipeline does behind its API: pipelines,
 // executions, actions and jobs. It knows no HTTP. Time is its clock's: whatever
 // is due is done at the start of the next call, so that nothing runs in the
 // background.
@@ -7,6 +7,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -35,6 +36,12 @@ type Options struct {
 	CreateOnly              bool
 }
 
+// Values of Options.RedispatchAfter.
+const (
+	RedispatchAtOnce time.Duration = time.Nanosecond
+	RedispatchNever  time.Duration = math.MaxInt64
+)
+
 // complete returns the options with defaults in place of zero values.
 func (o Options) complete() Options {
 	o.ContinuationDelay = cmp.Or(o.ContinuationDelay, 5*time.Second)
@@ -56,7 +63,7 @@ type Objects interface {
 	// returns its entity tag, without quotes, and its version, empty when the
 	// bucket has no versioning.
 	Copy(fromBucket, fromKey, wanted, toBucket, toKey string) (etag, version string, err error)
-	// Exists says whether there is such an object.
+	// Exists reports whether there is such an object.
 	Exists(bucket, key string) bool
 }
 
@@ -77,11 +84,11 @@ type Engine struct {
 	options Options
 
 	mu          sync.Mutex
-	actionTypes map[typeID]*actionType
+	actionTypes map[TypeID]*ActionType
 	pipelines   map[string]*pipeline
 	jobs        map[string]*job
 	queues      map[queueID]*queue
-	deadlines   deadlines
+	deadlines   deadlineHeap
 	// touched are pipelines in which something happened that may let others go on.
 	touched []*pipeline
 	// ended jobs, the first to end first: they are forgotten in this order.
@@ -96,7 +103,7 @@ type Engine struct {
 func New(options Options) *Engine {
 	return &Engine{
 		options:     options.complete(),
-		actionTypes: map[typeID]*actionType{},
+		actionTypes: map[TypeID]*ActionType{},
 		pipelines:   map[string]*pipeline{},
 		jobs:        map[string]*job{},
 		queues:      map[queueID]*queue{},

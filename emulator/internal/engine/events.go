@@ -23,7 +23,7 @@ type Event struct {
 // states are the statuses of actions as events have them.
 var states = map[string]string{inProgress: "STARTED", succeeded: "SUCCEEDED", failed: "FAILED", abandoned: "ABANDONED"}
 
-// notify tells of an action's new status.
+// notify reports an action's new status to Options.Notify.
 func (e *Engine) notify(a *actionRun) {
 	if e.options.Notify == nil {
 		return

@@ -20,17 +20,17 @@ const (
 type execution struct {
 	id        string
 	pipeline  *pipeline
-	declared  declaration
+	declared  Declaration
 	status    string
 	started   time.Time
 	updated   time.Time
 	stages    []*stageRun
 	variables map[string]string
-	artifacts map[string]artifact
+	artifacts map[string]Artifact
 	reason    string // of a stop
 	// requestToken makes a repeated StartPipelineExecution start nothing.
 	requestToken string
-	trigger      trigger
+	trigger      Trigger
 	// overrides are the revisions that a start demanded, by source action.
 	overrides map[string]SourceOverride
 }
@@ -39,7 +39,7 @@ type execution struct {
 func (x *execution) live() bool { return x.status == inProgress || x.status == stopping }
 
 type stageRun struct {
-	declared stageDeclaration
+	declared StageDeclaration
 	status   string // empty: not reached
 	actions  []*actionRun
 	// past are the runs that a retry replaced, oldest first.
@@ -222,7 +222,7 @@ func (x *execution) settle(e *Engine, status string) {
 	x.status, x.updated = status, e.now()
 }
 
-// stageTaken says whether another execution is in the stage, or waits for it
+// stageTaken reports whether another execution is in the stage, or waits for it
 // and is older.
 func (x *execution) stageTaken(stage string) bool {
 	if x.declared.ExecutionMode == "PARALLEL" {

@@ -9,16 +9,16 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func order(n int) func(*actionDeclaration) { return func(a *actionDeclaration) { a.RunOrder = n } }
+func order(n int) func(*ActionDeclaration) { return func(a *ActionDeclaration) { a.RunOrder = n } }
 
-func configured(key, value string) func(*actionDeclaration) {
-	return func(a *actionDeclaration) {
+func configured(key, value string) func(*ActionDeclaration) {
+	return func(a *ActionDeclaration) {
 		a.Configuration = map[string]string{key: value}
 	}
 }
 
 // actionsOf are the sorted names of the actions that have jobs.
-func actionsOf(jobs map[string]jobResponse) []string { return slices.Sorted(maps.Keys(jobs)) }
+func actionsOf(jobs map[string]JobResponse) []string { return slices.Sorted(maps.Keys(jobs)) }
 
 func TestActionsOfOneRunOrderRunTogetherAndTheNextAfterAll(t *testing.T) {
 	w := newWorld(t)
@@ -39,8 +39,8 @@ func TestStagesRunOneAfterAnother(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
 	w.create(declared(
-		stageDeclaration{Name: "One", Actions: []actionDeclaration{custom("one")}},
-		stageDeclaration{Name: "Two", Actions: []actionDeclaration{custom("two")}},
+		StageDeclaration{Name: "One", Actions: []ActionDeclaration{custom("one")}},
+		StageDeclaration{Name: "Two", Actions: []ActionDeclaration{custom("two")}},
 	))
 	id := w.start()
 	w.Expect(w.stageStatus("Source")).To(Equal(succeeded))
@@ -60,8 +60,8 @@ func TestStagesRunOneAfterAnother(t *testing.T) {
 func TestConsumerGetsTheArtifactPlaceOfItsProducer(t *testing.T) {
 	w := newWorld(t)
 	w.begin(
-		custom("make", func(a *actionDeclaration) { a.InputArtifacts, a.OutputArtifacts = named("code"), named("out") }),
-		custom("use", order(2), func(a *actionDeclaration) { a.InputArtifacts = named("out", "code") }),
+		custom("make", func(a *ActionDeclaration) { a.InputArtifacts, a.OutputArtifacts = named("code"), named("out") }),
+		custom("use", order(2), func(a *ActionDeclaration) { a.InputArtifacts = named("out", "code") }),
 	)
 	maker := w.claim()
 	w.Expect(maker.Data.InputArtifacts).To(HaveLen(1))
@@ -70,12 +70,12 @@ func TestConsumerGetsTheArtifactPlaceOfItsProducer(t *testing.T) {
 	w.upload(maker)
 	w.succeedWith(maker, nil)
 	user := w.claim()
-	w.Expect(user.Data.InputArtifacts).To(Equal([]artifact{maker.Data.OutputArtifacts[0], maker.Data.InputArtifacts[0]}))
+	w.Expect(user.Data.InputArtifacts).To(Equal([]Artifact{maker.Data.OutputArtifacts[0], maker.Data.InputArtifacts[0]}))
 }
 
 func TestMissingOutputObjectFailsTheAction(t *testing.T) {
 	w := newWorld(t)
-	id := w.begin(custom("make", func(a *actionDeclaration) { a.OutputArtifacts = named("out") }))
+	id := w.begin(custom("make", func(a *ActionDeclaration) { a.OutputArtifacts = named("out") }))
 	w.succeedWith(w.claim(), nil)
 	w.Expect(w.status(id)).To(Equal(failed))
 	w.Expect(w.action("make").Output.ExecutionResult.ErrorDetails.Message).To(ContainSubstring("output artifact out was not uploaded"))
@@ -91,12 +91,12 @@ func TestMissingSourceObjectFailsTheExecution(t *testing.T) {
 
 func TestReferencesAreResolved(t *testing.T) {
 	w := newWorld(t)
-	w.declareType("Build", "worker", property{Name: "Text"})
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{
-		custom("first", func(a *actionDeclaration) { a.Namespace = "made" }),
+	w.declareType("Build", "worker", Property{Name: "Text"})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{
+		custom("first", func(a *ActionDeclaration) { a.Namespace = "made" }),
 		custom("second", order(2), configured("Text", "#{made.tag}/#{src.ObjectKey}/#{codepipeline.PipelineExecutionId}/#{variables.color}/#{variables.size}")),
 	}})
-	d.Variables = []variable{{Name: "color", DefaultValue: "red"}, {Name: "size"}}
+	d.Variables = []Variable{{Name: "color", DefaultValue: "red"}, {Name: "size"}}
 	w.create(d)
 	request := StartRequest{Name: "p"}
 	_, err := w.StartPipelineExecution(request)
@@ -117,7 +117,7 @@ func TestReferencesAreResolved(t *testing.T) {
 	w.Expect(w.action("first").Output.OutputVariables).To(HaveKeyWithValue("tag", "v1"))
 	response, err := w.GetPipelineExecution(ExecutionRequest{"p", started.PipelineExecutionID})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(response.PipelineExecution.Variables).To(Equal([]resolvedVariable{{"color", "red"}, {"size", "big"}}))
+	w.Expect(response.PipelineExecution.Variables).To(Equal([]ResolvedVariable{{"color", "red"}, {"size", "big"}}))
 	w.Expect(response.PipelineExecution.ArtifactRevisions).To(HaveLen(1))
 	w.Expect(response.PipelineExecution.ArtifactRevisions[0].Name).To(Equal("code"))
 	w.Expect(response.PipelineExecution.ArtifactRevisions[0].RevisionID).To(Equal("etag-of-app.zip"))
@@ -127,8 +127,8 @@ func TestUnresolvableReferenceFailsTheAction(t *testing.T) {
 	for _, text := range []string{"#{made.tag}", "#{src.Nope}", "#{variables.nope}", "#{codepipeline.Nope}", "#{x}"} {
 		t.Run(text, func(t *testing.T) {
 			w := newWorld(t)
-			w.declareType("Build", "worker", property{Name: "Text"})
-			w.create(declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", configured("Text", text))}}))
+			w.declareType("Build", "worker", Property{Name: "Text"})
+			w.create(declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b", configured("Text", text))}}))
 			id := w.start()
 			w.Expect(w.status(id)).To(Equal(failed))
 			w.Expect(w.poll()).To(BeEmpty())
@@ -140,7 +140,7 @@ func TestUnresolvableReferenceFailsTheAction(t *testing.T) {
 func TestStartWithAnUndeclaredVariableStartsNothing(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
-	w.create(declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}}))
+	w.create(declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}}))
 	request := StartRequest{Name: "p"}
 	request.Variables = append(request.Variables, struct {
 		Name  string `json:"name"`
@@ -154,7 +154,7 @@ func TestStartWithAnUndeclaredVariableStartsNothing(t *testing.T) {
 func TestRepeatedStartWithOneTokenStartsOnce(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
-	w.create(declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}}))
+	w.create(declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}}))
 	first, err := w.StartPipelineExecution(StartRequest{Name: "p", ClientRequestToken: "t"})
 	w.Expect(err).NotTo(HaveOccurred())
 	again, err := w.StartPipelineExecution(StartRequest{Name: "p", ClientRequestToken: "t"})
@@ -177,7 +177,7 @@ func TestFailedActionFailsStageAndExecution(t *testing.T) {
 	w.succeedWith(jobs["b"], nil)
 	w.Expect(w.status(id)).To(Equal(failed))
 	w.Expect(w.stageStatus("Build")).To(Equal(failed))
-	w.Expect(w.action("a").Output.ExecutionResult.ErrorDetails).To(Equal(&errorDetails{"JobFailed", "broken"}))
+	w.Expect(w.action("a").Output.ExecutionResult.ErrorDetails).To(Equal(&ErrorDetails{"JobFailed", "broken"}))
 	w.Expect(w.poll()).To(BeEmpty())
 }
 
@@ -245,7 +245,7 @@ func TestDeletedPipelineAbandonsItsJobs(t *testing.T) {
 
 func beginTwice(w *world, mode string) (older, newer string) {
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 	d.ExecutionMode = mode
 	w.create(d)
 	return w.start(), w.start()
@@ -260,7 +260,7 @@ func TestExecutionsDoNotShareAStage(t *testing.T) {
 			w.Expect(j.Data.PipelineContext.PipelineExecutionID).To(Equal(older))
 			state, err := w.GetPipelineState(NameRequest{"p"})
 			w.Expect(err).NotTo(HaveOccurred())
-			w.Expect(state.StageStates[1].InboundExecutions).To(Equal([]stageExecution{{newer, inProgress, "STANDARD"}}))
+			w.Expect(state.StageStates[1].InboundExecutions).To(Equal([]StageExecution{{newer, inProgress, "STANDARD"}}))
 			w.succeedWith(j, nil)
 			j = w.claim()
 			w.Expect(j.Data.PipelineContext.PipelineExecutionID).To(Equal(newer))
@@ -312,7 +312,7 @@ func TestWaitingExecutionStopsAtOnce(t *testing.T) {
 func TestOldSettledExecutionsAreForgotten(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.KeepExecutions = 2 })
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 	d.ExecutionMode = "PARALLEL"
 	w.create(d)
 	open := w.start()

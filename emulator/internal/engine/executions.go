@@ -10,23 +10,25 @@ type ExecutionRequest struct {
 
 // ExecutionResponse is that of GetPipelineExecution.
 type ExecutionResponse struct {
-	PipelineExecution pipelineExecution `json:"pipelineExecution"`
+	PipelineExecution PipelineExecution `json:"pipelineExecution"`
 }
 
-type pipelineExecution struct {
+// PipelineExecution is an execution as GetPipelineExecution returns it.
+type PipelineExecution struct {
 	PipelineName        string             `json:"pipelineName"`
 	PipelineVersion     int                `json:"pipelineVersion"`
 	PipelineExecutionID string             `json:"pipelineExecutionId"`
 	Status              string             `json:"status"`
 	StatusSummary       string             `json:"statusSummary,omitempty"`
-	ArtifactRevisions   []artifactRevision `json:"artifactRevisions"`
-	Variables           []resolvedVariable `json:"variables"`
-	Trigger             trigger            `json:"trigger"`
+	ArtifactRevisions   []ArtifactRevision `json:"artifactRevisions"`
+	Variables           []ResolvedVariable `json:"variables"`
+	Trigger             Trigger            `json:"trigger"`
 	ExecutionMode       string             `json:"executionMode"`
 	ExecutionType       string             `json:"executionType"`
 }
 
-type artifactRevision struct {
+// ArtifactRevision is the revision of an artifact that a source action made.
+type ArtifactRevision struct {
 	Name                     string  `json:"name"`
 	RevisionID               string  `json:"revisionId"`
 	RevisionChangeIdentifier string  `json:"revisionChangeIdentifier"`
@@ -35,38 +37,40 @@ type artifactRevision struct {
 	RevisionURL              string  `json:"revisionUrl,omitempty"`
 }
 
-// trigger is what started an execution.
-type trigger struct {
+// Trigger is what started an execution.
+type Trigger struct {
 	Type   string `json:"triggerType"`
 	Detail string `json:"triggerDetail"`
 }
 
-type sourceRevision struct {
+// SourceRevision is the revision that a source action used.
+type SourceRevision struct {
 	ActionName      string `json:"actionName"`
 	RevisionID      string `json:"revisionId"`
 	RevisionSummary string `json:"revisionSummary,omitempty"`
 	RevisionURL     string `json:"revisionUrl,omitempty"`
 }
 
-type resolvedVariable struct {
+// ResolvedVariable is a variable of a pipeline with its value in an execution.
+type ResolvedVariable struct {
 	Name          string `json:"name"`
 	ResolvedValue string `json:"resolvedValue"`
 }
 
-// GetPipelineExecution tells how an execution goes.
+// GetPipelineExecution returns the status of an execution.
 func (e *Engine) GetPipelineExecution(r ExecutionRequest) (*ExecutionResponse, error) {
 	defer e.enter()()
 	x, err := e.execution(r.PipelineName, r.PipelineExecutionID)
 	if err != nil {
 		return nil, err
 	}
-	shown := pipelineExecution{
+	shown := PipelineExecution{
 		PipelineName: r.PipelineName, PipelineVersion: x.declared.Version, PipelineExecutionID: x.id,
 		Status: x.status, StatusSummary: x.reason, ExecutionMode: x.declared.ExecutionMode, ExecutionType: "STANDARD",
-		Trigger: x.trigger, ArtifactRevisions: e.artifactRevisions(x), Variables: []resolvedVariable{},
+		Trigger: x.trigger, ArtifactRevisions: e.artifactRevisions(x), Variables: []ResolvedVariable{},
 	}
 	for _, v := range x.declared.Variables {
-		shown.Variables = append(shown.Variables, resolvedVariable{v.Name, x.variables[v.Name]})
+		shown.Variables = append(shown.Variables, ResolvedVariable{v.Name, x.variables[v.Name]})
 	}
 	return &ExecutionResponse{shown}, nil
 }
@@ -84,24 +88,26 @@ type ListExecutionsRequest struct {
 
 // ListExecutionsResponse is that of ListPipelineExecutions.
 type ListExecutionsResponse struct {
-	Summaries []executionSummary `json:"pipelineExecutionSummaries"`
+	Summaries []ExecutionSummary `json:"pipelineExecutionSummaries"`
 	NextToken string             `json:"nextToken,omitempty"`
 }
 
-type executionSummary struct {
+// ExecutionSummary is an execution as ListPipelineExecutions returns it.
+type ExecutionSummary struct {
 	PipelineExecutionID string           `json:"pipelineExecutionId"`
 	Status              string           `json:"status"`
 	StartTime           float64          `json:"startTime"`
 	LastUpdateTime      float64          `json:"lastUpdateTime"`
-	SourceRevisions     []sourceRevision `json:"sourceRevisions"`
-	Trigger             trigger          `json:"trigger"`
+	SourceRevisions     []SourceRevision `json:"sourceRevisions"`
+	Trigger             Trigger          `json:"trigger"`
 	ExecutionMode       string           `json:"executionMode"`
 	ExecutionType       string           `json:"executionType"`
 	StatusSummary       string           `json:"statusSummary,omitempty"`
-	StopTrigger         *stopTrigger     `json:"stopTrigger,omitempty"`
+	StopTrigger         *StopTrigger     `json:"stopTrigger,omitempty"`
 }
 
-type stopTrigger struct {
+// StopTrigger is why an execution was stopped.
+type StopTrigger struct {
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -112,7 +118,7 @@ func (e *Engine) ListPipelineExecutions(r ListExecutionsRequest) (*ListExecution
 	if err != nil {
 		return nil, err
 	}
-	list := []executionSummary{}
+	list := []ExecutionSummary{}
 	wanted := r.Filter.SucceededInStage.StageName
 	for _, x := range slices.Backward(p.executions) {
 		if run := x.stage(wanted); wanted != "" && (run == nil || run.status != succeeded) {
@@ -127,45 +133,45 @@ func (e *Engine) ListPipelineExecutions(r ListExecutionsRequest) (*ListExecution
 	return &ListExecutionsResponse{list, next}, nil
 }
 
-func (e *Engine) summary(x *execution) executionSummary {
-	summary := executionSummary{
+func (e *Engine) summary(x *execution) ExecutionSummary {
+	summary := ExecutionSummary{
 		PipelineExecutionID: x.id, Status: x.status, StatusSummary: x.reason,
 		StartTime: epoch(x.started), LastUpdateTime: epoch(x.updated),
 		SourceRevisions: e.sourceRevisions(x), Trigger: x.trigger,
 		ExecutionMode: x.declared.ExecutionMode, ExecutionType: "STANDARD",
 	}
 	if x.status == stopping || x.status == stopped {
-		summary.StopTrigger = &stopTrigger{x.reason}
+		summary.StopTrigger = &StopTrigger{x.reason}
 	}
 	return summary
 }
 
-func (e *Engine) triggered(by string) trigger {
-	return trigger{by, "arn:aws:iam::" + e.options.AccountID + ":user/emulator"}
+func (e *Engine) triggered(by string) Trigger {
+	return Trigger{by, "arn:aws:iam::" + e.options.AccountID + ":user/emulator"}
 }
 
 // artifactRevisions are the revisions that the source actions found, for each
 // of their artifacts.
-func (e *Engine) artifactRevisions(x *execution) []artifactRevision {
-	list := []artifactRevision{}
+func (e *Engine) artifactRevisions(x *execution) []ArtifactRevision {
+	list := []ArtifactRevision{}
 	for _, action := range x.stages[0].actions {
 		if action.revision == nil {
 			continue
 		}
 		r, link := action.revision, e.revisionURL(action)
 		for _, output := range action.outputs {
-			list = append(list, artifactRevision{output.Name, r.Revision, r.ChangeIdentifier, r.RevisionSummary, r.Created, link})
+			list = append(list, ArtifactRevision{output.Name, r.Revision, r.ChangeIdentifier, r.RevisionSummary, r.Created, link})
 		}
 	}
 	return list
 }
 
 // sourceRevisions are the same, for each source action.
-func (e *Engine) sourceRevisions(x *execution) []sourceRevision {
-	list := []sourceRevision{}
+func (e *Engine) sourceRevisions(x *execution) []SourceRevision {
+	list := []SourceRevision{}
 	for _, action := range x.stages[0].actions {
 		if r := action.revision; r != nil {
-			list = append(list, sourceRevision{action.declared.Name, r.Revision, r.RevisionSummary, e.revisionURL(action)})
+			list = append(list, SourceRevision{action.declared.Name, r.Revision, r.RevisionSummary, e.revisionURL(action)})
 		}
 	}
 	return list

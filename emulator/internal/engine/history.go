@@ -20,11 +20,12 @@ type ListActionsRequest struct {
 
 // ListActionsResponse is that of ListActionExecutions.
 type ListActionsResponse struct {
-	Details   []actionExecutionDetail `json:"actionExecutionDetails"`
+	Details   []ActionExecutionDetail `json:"actionExecutionDetails"`
 	NextToken string                  `json:"nextToken,omitempty"`
 }
 
-type actionExecutionDetail struct {
+// ActionExecutionDetail is an action execution as ListActionExecutions returns it.
+type ActionExecutionDetail struct {
 	PipelineExecutionID string       `json:"pipelineExecutionId"`
 	ActionExecutionID   string       `json:"actionExecutionId"`
 	PipelineVersion     int          `json:"pipelineVersion"`
@@ -33,39 +34,44 @@ type actionExecutionDetail struct {
 	StartTime           float64      `json:"startTime"`
 	LastUpdateTime      float64      `json:"lastUpdateTime"`
 	Status              string       `json:"status"`
-	Input               actionInput  `json:"input"`
-	Output              actionOutput `json:"output"`
+	Input               ActionInput  `json:"input"`
+	Output              ActionOutput `json:"output"`
 }
 
-type actionInput struct {
-	ActionTypeID          typeID            `json:"actionTypeId"`
+// ActionInput is what an action execution started with.
+type ActionInput struct {
+	ActionTypeID          TypeID            `json:"actionTypeId"`
 	Configuration         map[string]string `json:"configuration,omitempty"`
 	ResolvedConfiguration map[string]string `json:"resolvedConfiguration,omitempty"`
 	RoleARN               string            `json:"roleArn,omitempty"`
 	Region                string            `json:"region"`
-	InputArtifacts        []artifactDetail  `json:"inputArtifacts"`
+	InputArtifacts        []ArtifactDetail  `json:"inputArtifacts"`
 	Namespace             string            `json:"namespace,omitempty"`
 }
 
-type actionOutput struct {
-	OutputArtifacts []artifactDetail  `json:"outputArtifacts"`
-	ExecutionResult executionResult   `json:"executionResult"`
+// ActionOutput is what an action execution produced.
+type ActionOutput struct {
+	OutputArtifacts []ArtifactDetail  `json:"outputArtifacts"`
+	ExecutionResult ExecutionResult   `json:"executionResult"`
 	OutputVariables map[string]string `json:"outputVariables,omitempty"`
 }
 
-type executionResult struct {
+// ExecutionResult is what the worker reported of an action execution.
+type ExecutionResult struct {
 	ExternalExecutionID      string        `json:"externalExecutionId,omitempty"`
 	ExternalExecutionSummary string        `json:"externalExecutionSummary,omitempty"`
 	ExternalExecutionURL     string        `json:"externalExecutionUrl,omitempty"`
-	ErrorDetails             *errorDetails `json:"errorDetails,omitempty"`
+	ErrorDetails             *ErrorDetails `json:"errorDetails,omitempty"`
 }
 
-type artifactDetail struct {
+// ArtifactDetail is an artifact of an action execution.
+type ArtifactDetail struct {
 	Name       string   `json:"name"`
-	S3Location s3Detail `json:"s3location"`
+	S3Location S3Detail `json:"s3location"`
 }
 
-type s3Detail struct {
+// S3Detail is the S3 location of an ArtifactDetail.
+type S3Detail struct {
 	Bucket string `json:"bucket"`
 	Key    string `json:"key"`
 }
@@ -79,7 +85,7 @@ func (e *Engine) ListActionExecutions(r ListActionsRequest) (*ListActionsRespons
 	}
 	latest := r.Filter.LatestInPipelineExecution
 	wanted := cmp.Or(r.Filter.PipelineExecutionID, latest.PipelineExecutionID)
-	list := []actionExecutionDetail{}
+	list := []ActionExecutionDetail{}
 	for _, x := range slices.Backward(p.executions) {
 		if wanted != "" && x.id != wanted {
 			continue
@@ -108,9 +114,9 @@ func (e *Engine) ListActionExecutions(r ListActionsRequest) (*ListActionsRespons
 	return &ListActionsResponse{list, next}, nil
 }
 
-func (e *Engine) detail(stage string, a *actionRun) actionExecutionDetail {
+func (e *Engine) detail(stage string, a *actionRun) ActionExecutionDetail {
 	state := e.actionState(a).LatestExecution
-	return actionExecutionDetail{
+	return ActionExecutionDetail{
 		PipelineExecutionID: a.execution.id,
 		ActionExecutionID:   a.id,
 		PipelineVersion:     a.execution.declared.Version,
@@ -119,7 +125,7 @@ func (e *Engine) detail(stage string, a *actionRun) actionExecutionDetail {
 		StartTime:           epoch(a.started),
 		LastUpdateTime:      epoch(a.updated),
 		Status:              a.status,
-		Input: actionInput{
+		Input: ActionInput{
 			ActionTypeID:          a.declared.ActionTypeID,
 			Configuration:         e.maskedConfiguration(a.declared.ActionTypeID, a.declared.Configuration),
 			ResolvedConfiguration: e.maskedConfiguration(a.declared.ActionTypeID, a.resolved),
@@ -128,18 +134,18 @@ func (e *Engine) detail(stage string, a *actionRun) actionExecutionDetail {
 			InputArtifacts:        details(a.inputs),
 			Namespace:             a.declared.Namespace,
 		},
-		Output: actionOutput{
+		Output: ActionOutput{
 			OutputArtifacts: details(a.outputs),
-			ExecutionResult: executionResult{state.ExternalExecutionID, state.Summary, state.ExternalExecutionURL, state.ErrorDetails},
+			ExecutionResult: ExecutionResult{state.ExternalExecutionID, state.Summary, state.ExternalExecutionURL, state.ErrorDetails},
 			OutputVariables: a.variables,
 		},
 	}
 }
 
-func details(artifacts []artifact) []artifactDetail {
-	list := []artifactDetail{}
+func details(artifacts []Artifact) []ArtifactDetail {
+	list := []ArtifactDetail{}
 	for _, a := range artifacts {
-		list = append(list, artifactDetail{a.Name, s3Detail{a.Location.S3Location.BucketName, a.Location.S3Location.ObjectKey}})
+		list = append(list, ArtifactDetail{a.Name, S3Detail{a.Location.S3Location.BucketName, a.Location.S3Location.ObjectKey}})
 	}
 	return list
 }

@@ -43,7 +43,7 @@ func (e *Engine) closeJob(j *job, status string) {
 	}
 	j.status, j.ended = status, e.now()
 	e.ended = append(e.ended, j)
-	e.delist(j)
+	e.dequeue(j)
 }
 
 // forget drops jobs that ended long ago (a completed job's ID soon stops
@@ -71,31 +71,32 @@ func rest[T any](list []T) []T {
 
 // PollRequest is that of PollForJobs.
 type PollRequest struct {
-	ActionTypeID typeID            `json:"actionTypeId"`
+	ActionTypeID TypeID            `json:"actionTypeId"`
 	MaxBatchSize int               `json:"maxBatchSize"`
 	QueryParam   map[string]string `json:"queryParam"`
 }
 
 // PollResponse is that of PollForJobs.
 type PollResponse struct {
-	Jobs []jobResponse `json:"jobs"`
+	Jobs []JobResponse `json:"jobs"`
 }
 
-type jobResponse struct {
+// JobResponse is a job as PollForJobs and GetJobDetails return it.
+type JobResponse struct {
 	ID        string  `json:"id"`
 	Nonce     string  `json:"nonce,omitempty"`
 	AccountID string  `json:"accountId"`
-	Data      jobData `json:"data"`
+	Data      JobData `json:"data"`
 }
 
-// PollForJobs hands out jobs that nobody has claimed, each with a new nonce.
+// PollForJobs hands out jobs that no worker has claimed, each with a new nonce.
 func (e *Engine) PollForJobs(r PollRequest) (*PollResponse, error) {
 	defer e.enter()()
 	q, err := e.polled(r)
 	if err != nil || q == nil {
-		return &PollResponse{Jobs: []jobResponse{}}, err
+		return &PollResponse{Jobs: []JobResponse{}}, err
 	}
-	return &PollResponse{e.hand(q, max(r.MaxBatchSize, 1))}, nil
+	return &PollResponse{e.handOut(q, max(r.MaxBatchSize, 1))}, nil
 }
 
 // PollAgain is a PollForJobs that hands out, after what is due, what other
@@ -105,7 +106,7 @@ func (e *Engine) PollAgain(r PollRequest) (*PollResponse, error) {
 	defer e.enter()()
 	q, err := e.polled(r)
 	if err != nil || q == nil {
-		return &PollResponse{Jobs: []jobResponse{}}, err
+		return &PollResponse{Jobs: []JobResponse{}}, err
 	}
 	batch := max(r.MaxBatchSize, 1)
 	var held []*job
@@ -114,9 +115,9 @@ func (e *Engine) PollAgain(r PollRequest) (*PollResponse, error) {
 			held = append(held, at.Value.(*job))
 		}
 	}
-	response := &PollResponse{e.hand(q, batch)}
+	response := &PollResponse{e.handOut(q, batch)}
 	for _, j := range held[:min(len(held), batch-len(response.Jobs))] {
-		response.Jobs = append(response.Jobs, e.handed(j))
+		response.Jobs = append(response.Jobs, e.jobResponse(j))
 	}
 	return response, nil
 }
@@ -133,7 +134,7 @@ func (e *Engine) polled(r PollRequest) (*queue, error) {
 	return e.queues[queueID{r.ActionTypeID, r.QueryParam[t.queryable()]}], nil
 }
 
-func (t *actionType) checkQuery(query map[string]string) error {
+func (t *ActionType) checkQuery(query map[string]string) error {
 	queryable := t.queryable()
 	_, given := query[queryable]
 	switch {
@@ -168,7 +169,7 @@ func (e *Engine) AcknowledgeJob(r AcknowledgeRequest) (*AcknowledgeResponse, err
 	}
 	if j.status == jobDispatched {
 		j.status = jobInProgress
-		j.enlist(e.queues[j.queue].claimed)
+		j.moveTo(e.queues[j.queue].claimed)
 	}
 	return &AcknowledgeResponse{j.status}, nil
 }
@@ -180,7 +181,7 @@ type JobRequest struct {
 
 // DetailsResponse is that of GetJobDetails.
 type DetailsResponse struct {
-	JobDetails jobResponse `json:"jobDetails"`
+	JobDetails JobResponse `json:"jobDetails"`
 }
 
 // GetJobDetails reads an open job, with new credentials.
@@ -193,7 +194,7 @@ func (e *Engine) GetJobDetails(r JobRequest) (*DetailsResponse, error) {
 	if j.status != jobDispatched && j.status != jobInProgress {
 		return nil, fail("JobNotFoundException", "Job %s is not open", r.JobID)
 	}
-	return &DetailsResponse{jobResponse{ID: j.id, AccountID: e.options.AccountID, Data: e.dataOf(j)}}, nil
+	return &DetailsResponse{JobResponse{ID: j.id, AccountID: e.options.AccountID, Data: e.dataOf(j)}}, nil
 }
 
 func (e *Engine) job(id string) (*job, error) {
@@ -219,9 +220,9 @@ func (e *Engine) openJob(id string) (*job, error) {
 type SuccessRequest struct {
 	JobID             string            `json:"jobId"`
 	ContinuationToken string            `json:"continuationToken"`
-	ExecutionDetails  *executionDetails `json:"executionDetails"`
+	ExecutionDetails  *ExecutionDetails `json:"executionDetails"`
 	OutputVariables   map[string]string `json:"outputVariables"`
-	CurrentRevision   *currentRevision  `json:"currentRevision"`
+	CurrentRevision   *CurrentRevision  `json:"currentRevision"`
 }
 
 // PutJobSuccessResult ends a job well. With a continuation token the action
@@ -283,7 +284,7 @@ func (a *actionRun) take(r SuccessRequest, now time.Time) {
 // FailureRequest is that of PutJobFailureResult.
 type FailureRequest struct {
 	JobID          string         `json:"jobId"`
-	FailureDetails failureDetails `json:"failureDetails"`
+	FailureDetails FailureDetails `json:"failureDetails"`
 }
 
 // PutJobFailureResult ends a job, and its action, as failed.

@@ -25,7 +25,7 @@ func TestPollGivesAJobOnceUntilRedispatch(t *testing.T) {
 }
 
 func TestUnclaimedJobIsNeverHandedOutAgain(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.RedispatchAfter = -1 })
+	w := newWorld(t, func(o *Options) { o.RedispatchAfter = RedispatchNever })
 	w.begin(custom("b"))
 	job := w.poll()["b"]
 	w.clock.Step(time.Hour)
@@ -119,12 +119,12 @@ func TestResultsAreTakenFromClaimedJobsOnly(t *testing.T) {
 
 func TestContinuationIsANewJobOfTheSameActionExecution(t *testing.T) {
 	w := newWorld(t)
-	id := w.begin(custom("b", func(a *actionDeclaration) { a.OutputArtifacts = named("out") }))
+	id := w.begin(custom("b", func(a *ActionDeclaration) { a.OutputArtifacts = named("out") }))
 	first := w.claim()
 	percent := 40
 	_, err := w.PutJobSuccessResult(SuccessRequest{
 		JobID: first.ID, ContinuationToken: "token-1",
-		ExecutionDetails: &executionDetails{Summary: "going", ExternalExecutionID: "ext", PercentComplete: &percent},
+		ExecutionDetails: &ExecutionDetails{Summary: "going", ExternalExecutionID: "ext", PercentComplete: &percent},
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	state, err := w.GetPipelineState(NameRequest{"p"})
@@ -171,15 +171,15 @@ func TestOutputVariablesMayHave122880Bytes(t *testing.T) {
 
 func TestQueryParam(t *testing.T) {
 	w := newWorld(t)
-	w.declareType("Build", "worker", property{Name: "Pool", Required: true, Queryable: true}, property{Name: "Other"})
+	w.declareType("Build", "worker", Property{Name: "Pool", Required: true, Queryable: true}, Property{Name: "Other"})
 	w.declareType("Test", "plain")
-	in := func(pool string) func(*actionDeclaration) {
-		return func(a *actionDeclaration) { a.Configuration = map[string]string{"Pool": pool} }
+	in := func(pool string) func(*ActionDeclaration) {
+		return func(a *ActionDeclaration) { a.Configuration = map[string]string{"Pool": pool} }
 	}
-	w.create(declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("a", in("red")), custom("b", in("blue"))}}))
+	w.create(declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("a", in("red")), custom("b", in("blue"))}}))
 	w.start()
 	cases := map[string]struct {
-		id    typeID
+		id    TypeID
 		query map[string]string
 		code  string
 		jobs  int
@@ -263,10 +263,10 @@ func TestOpenJobIsNotForgotten(t *testing.T) {
 func TestGrantIsForTheJobsArtifactsUntilItExpires(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", func(a *actionDeclaration) {
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b", func(a *ActionDeclaration) {
 		a.InputArtifacts, a.OutputArtifacts = named("code"), named("out")
 	})}})
-	d.ArtifactStore.EncryptionKey = &encryptionKey{"key-1", "KMS"}
+	d.ArtifactStore.EncryptionKey = &EncryptionKey{"key-1", "KMS"}
 	w.create(d)
 	w.start()
 	j := w.claim()

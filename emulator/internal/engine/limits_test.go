@@ -73,9 +73,9 @@ func tryTypes(w *world, count int) (err error) {
 	return err
 }
 
-func tags(count int) (list []tag) {
+func tags(count int) (list []Tag) {
 	for i := range count {
-		list = append(list, tag{fmt.Sprintf("key%d", i), "v"})
+		list = append(list, Tag{fmt.Sprintf("key%d", i), "v"})
 	}
 	return list
 }
@@ -88,7 +88,7 @@ func tryTags(w *world, count int) error {
 
 func tryPipelineTags(w *world, count int) error {
 	w.declareType("Build", "worker")
-	_, err := w.CreatePipeline(PipelineRequest{declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}}), tags(count)})
+	_, err := w.CreatePipeline(PipelineRequest{declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}}), tags(count)})
 	return err
 }
 
@@ -96,7 +96,7 @@ func tryStages(w *world, count int) error {
 	w.declareType("Build", "worker")
 	d := declared()
 	for i := range count - 1 {
-		d.Stages = append(d.Stages, stageDeclaration{Name: fmt.Sprintf("S%d", i), Actions: []actionDeclaration{custom("b")}})
+		d.Stages = append(d.Stages, StageDeclaration{Name: fmt.Sprintf("S%d", i), Actions: []ActionDeclaration{custom("b")}})
 	}
 	_, err := w.CreatePipeline(PipelineRequest{Pipeline: d})
 	return err
@@ -104,17 +104,17 @@ func tryStages(w *world, count int) error {
 
 func tryActions(w *world, count int) error {
 	w.declareType("Build", "worker")
-	var actions []actionDeclaration
+	var actions []ActionDeclaration
 	for i := range count - 1 { // one is the source's
 		actions = append(actions, custom(fmt.Sprintf("a%d", i)))
 	}
-	_, err := w.CreatePipeline(PipelineRequest{Pipeline: declared(stageDeclaration{Name: "Build", Actions: actions})})
+	_, err := w.CreatePipeline(PipelineRequest{Pipeline: declared(StageDeclaration{Name: "Build", Actions: actions})})
 	return err
 }
 
 func tryPipelines(w *world, count int) (err error) {
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 	for i := 0; i < count && err == nil; i++ {
 		d.Name = fmt.Sprintf("p%d", i)
 		_, err = w.CreatePipeline(PipelineRequest{Pipeline: d})
@@ -124,7 +124,7 @@ func tryPipelines(w *world, count int) (err error) {
 
 func tryExecutions(w *world, count int) (err error) {
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 	d.ExecutionMode = "QUEUED"
 	w.create(d)
 	for i := 0; i < count && err == nil; i++ {
@@ -142,20 +142,20 @@ func (w *world) withArtifacts(change func(*CreateActionTypeRequest)) {
 }
 
 func tryInputs(w *world, count int) error {
-	w.withArtifacts(func(r *CreateActionTypeRequest) { r.Inputs = artifactDetails{1, 3} })
-	_, err := w.CreatePipeline(PipelineRequest{Pipeline: declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", func(a *actionDeclaration) {
+	w.withArtifacts(func(r *CreateActionTypeRequest) { r.Inputs = ArtifactDetails{1, 3} })
+	_, err := w.CreatePipeline(PipelineRequest{Pipeline: declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b", func(a *ActionDeclaration) {
 		for range count {
-			a.InputArtifacts = append(a.InputArtifacts, artifactName{Name: "code"})
+			a.InputArtifacts = append(a.InputArtifacts, ArtifactName{Name: "code"})
 		}
 	})}})})
 	return err
 }
 
 func tryOutputs(w *world, count int) error {
-	w.withArtifacts(func(r *CreateActionTypeRequest) { r.Outputs = artifactDetails{1, 3} })
-	_, err := w.CreatePipeline(PipelineRequest{Pipeline: declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", func(a *actionDeclaration) {
+	w.withArtifacts(func(r *CreateActionTypeRequest) { r.Outputs = ArtifactDetails{1, 3} })
+	_, err := w.CreatePipeline(PipelineRequest{Pipeline: declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b", func(a *ActionDeclaration) {
 		for i := range count {
-			a.OutputArtifacts = append(a.OutputArtifacts, artifactName{Name: fmt.Sprintf("out%d", i)})
+			a.OutputArtifacts = append(a.OutputArtifacts, ArtifactName{Name: fmt.Sprintf("out%d", i)})
 		}
 	})}})})
 	return err
@@ -164,7 +164,7 @@ func tryOutputs(w *world, count int) error {
 func tryQueryable(w *world, count int) error {
 	request := typeRequest("Build", "worker")
 	for i := range count {
-		request.Properties = append(request.Properties, property{Name: fmt.Sprintf("P%d", i), Required: true, Queryable: true})
+		request.Properties = append(request.Properties, Property{Name: fmt.Sprintf("P%d", i), Required: true, Queryable: true})
 	}
 	_, err := w.CreateActionType(request)
 	return err
@@ -172,13 +172,13 @@ func tryQueryable(w *world, count int) error {
 
 func tryMinimum(w *world, count int) error {
 	request := typeRequest("Build", "worker")
-	request.Inputs = artifactDetails{count, 2}
+	request.Inputs = ArtifactDetails{count, 2}
 	_, err := w.CreateActionType(request)
 	return err
 }
 
 func tryApproval(w *world, minutes int) error {
-	w.create(declared(stageDeclaration{Name: "Approve", Actions: []actionDeclaration{{Name: "ask", ActionTypeID: approvalType.ID, TimeoutInMinutes: 60}}}))
+	w.create(declared(StageDeclaration{Name: "Approve", Actions: []ActionDeclaration{{Name: "ask", ActionTypeID: approvalType.ID, TimeoutInMinutes: 60}}}))
 	w.start()
 	state, err := w.GetPipelineState(NameRequest{"p"})
 	w.Expect(err).NotTo(HaveOccurred())

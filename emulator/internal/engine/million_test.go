@@ -21,7 +21,7 @@ func TestMemoryIsFreedWhenJobsHaveExpired(t *testing.T) {
 	const rounds, pipelines = 10, 10
 	w := newWorld(t, func(o *Options) { o.KeepExecutions, o.MaxConcurrentExecutions = 100, 1000 })
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 	d.ExecutionMode = "PARALLEL"
 	for i := range pipelines {
 		d.Name = "p" + strconv.Itoa(i)

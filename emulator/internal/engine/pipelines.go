@@ -8,11 +8,11 @@ import (
 
 // pipeline is a declaration and its executions.
 type pipeline struct {
-	declaration declaration
+	declaration Declaration
 	created     time.Time
 	updated     time.Time
 	// versions before the declaration, oldest first.
-	versions []declaration
+	versions []Declaration
 	tags     map[string]string
 	// executions, oldest first; live are those of them that have not settled.
 	executions, live []*execution
@@ -25,18 +25,19 @@ const maxVersions = 100
 
 // PipelineRequest is that of CreatePipeline and UpdatePipeline.
 type PipelineRequest struct {
-	Pipeline declaration `json:"pipeline"`
-	Tags     []tag       `json:"tags"`
+	Pipeline Declaration `json:"pipeline"`
+	Tags     []Tag       `json:"tags"`
 }
 
 // PipelineResponse is that of CreatePipeline, UpdatePipeline and GetPipeline.
 type PipelineResponse struct {
-	Pipeline declaration       `json:"pipeline"`
-	Metadata *pipelineMetadata `json:"metadata,omitempty"`
-	Tags     []tag             `json:"tags,omitempty"`
+	Pipeline Declaration       `json:"pipeline"`
+	Metadata *PipelineMetadata `json:"metadata,omitempty"`
+	Tags     []Tag             `json:"tags,omitempty"`
 }
 
-type pipelineMetadata struct {
+// PipelineMetadata has the ARN and the times of a pipeline.
+type PipelineMetadata struct {
 	ARN     string  `json:"pipelineArn"`
 	Created float64 `json:"created"`
 	Updated float64 `json:"updated"`
@@ -111,12 +112,12 @@ func (e *Engine) GetPipeline(r GetPipelineRequest) (*PipelineResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &PipelineResponse{Pipeline: e.masked(declared), Metadata: &pipelineMetadata{
+	return &PipelineResponse{Pipeline: e.masked(declared), Metadata: &PipelineMetadata{
 		ARN: e.pipelineARN(r.Name), Created: epoch(known.created), Updated: epoch(known.updated),
 	}}, nil
 }
 
-func (p *pipeline) version(number int) (declaration, error) {
+func (p *pipeline) version(number int) (Declaration, error) {
 	if number == 0 || number == p.declaration.Version {
 		return p.declaration, nil
 	}
@@ -125,7 +126,7 @@ func (p *pipeline) version(number int) (declaration, error) {
 			return earlier, nil
 		}
 	}
-	return declaration{}, fail("PipelineVersionNotFoundException", "Pipeline '%s' does not have a version %d", p.declaration.Name, number)
+	return Declaration{}, fail("PipelineVersionNotFoundException", "Pipeline '%s' does not have a version %d", p.declaration.Name, number)
 }
 
 // DeletePipeline deletes a pipeline. One that is not there is no error.
@@ -145,11 +146,12 @@ type ListPipelinesRequest struct{ page }
 
 // ListPipelinesResponse is that of ListPipelines.
 type ListPipelinesResponse struct {
-	Pipelines []pipelineSummary `json:"pipelines"`
+	Pipelines []PipelineSummary `json:"pipelines"`
 	NextToken string            `json:"nextToken,omitempty"`
 }
 
-type pipelineSummary struct {
+// PipelineSummary is a pipeline as ListPipelines returns it.
+type PipelineSummary struct {
 	Name          string  `json:"name"`
 	Version       int     `json:"version"`
 	PipelineType  string  `json:"pipelineType"`
@@ -161,12 +163,12 @@ type pipelineSummary struct {
 // ListPipelines lists all pipelines.
 func (e *Engine) ListPipelines(r ListPipelinesRequest) (*ListPipelinesResponse, error) {
 	defer e.enter()()
-	list := []pipelineSummary{}
+	list := []PipelineSummary{}
 	for _, p := range e.pipelines {
 		d := p.declaration
-		list = append(list, pipelineSummary{d.Name, d.Version, d.PipelineType, d.ExecutionMode, epoch(p.created), epoch(p.updated)})
+		list = append(list, PipelineSummary{d.Name, d.Version, d.PipelineType, d.ExecutionMode, epoch(p.created), epoch(p.updated)})
 	}
-	slices.SortFunc(list, func(a, b pipelineSummary) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b PipelineSummary) int { return cmp.Compare(a.Name, b.Name) })
 	list, next, err := paged(r.page, list, 1000)
 	if err != nil {
 		return nil, err

@@ -8,36 +8,36 @@ import (
 )
 
 func TestDeclarationsAreChecked(t *testing.T) {
-	stages := func(actions ...actionDeclaration) func(*declaration) {
-		return func(d *declaration) { d.Stages = []stageDeclaration{sourceStage(), {Name: "Build", Actions: actions}} }
+	stages := func(actions ...ActionDeclaration) func(*Declaration) {
+		return func(d *Declaration) { d.Stages = []StageDeclaration{sourceStage(), {Name: "Build", Actions: actions}} }
 	}
-	makes := func(a *actionDeclaration) { a.OutputArtifacts = named("out") }
-	takes := func(a *actionDeclaration) { a.InputArtifacts = named("out") }
-	space := func(a *actionDeclaration) { a.Namespace = "src" }
-	stores := func(region string) func(*declaration) {
-		return func(d *declaration) {
-			d.ArtifactStore, d.ArtifactStores = nil, map[string]artifactStore{region: *d.ArtifactStore}
+	makes := func(a *ActionDeclaration) { a.OutputArtifacts = named("out") }
+	takes := func(a *ActionDeclaration) { a.InputArtifacts = named("out") }
+	space := func(a *ActionDeclaration) { a.Namespace = "src" }
+	stores := func(region string) func(*Declaration) {
+		return func(d *Declaration) {
+			d.ArtifactStore, d.ArtifactStores = nil, map[string]ArtifactStore{region: *d.ArtifactStore}
 		}
 	}
 	cases := map[string]struct {
-		change func(*declaration)
+		change func(*Declaration)
 		code   string // empty: it is good
 	}{
-		"one stage":                       {func(d *declaration) { d.Stages = d.Stages[:1] }, "InvalidStructureException"},
-		"no artifact store":               {func(d *declaration) { d.ArtifactStore = nil }, "InvalidStructureException"},
-		"two kinds of artifact stores":    {func(d *declaration) { d.ArtifactStores = map[string]artifactStore{"us-east-1": *d.ArtifactStore} }, "InvalidStructureException"},
+		"one stage":                       {func(d *Declaration) { d.Stages = d.Stages[:1] }, "InvalidStructureException"},
+		"no artifact store":               {func(d *Declaration) { d.ArtifactStore = nil }, "InvalidStructureException"},
+		"two kinds of artifact stores":    {func(d *Declaration) { d.ArtifactStores = map[string]ArtifactStore{"us-east-1": *d.ArtifactStore} }, "InvalidStructureException"},
 		"artifact store elsewhere":        {stores("eu-west-1"), "InvalidStructureException"},
 		"artifact stores":                 {stores("us-east-1"), ""},
-		"V1, and parallel":                {func(d *declaration) { d.PipelineType, d.ExecutionMode = "", "PARALLEL" }, "InvalidStructureException"},
-		"V1, with variables":              {func(d *declaration) { d.PipelineType, d.Variables = "V1", []variable{{Name: "v"}} }, "InvalidStructureException"},
-		"V1, with triggers":               {func(d *declaration) { d.PipelineType, d.Triggers = "V1", []json.RawMessage{json.RawMessage("{}")} }, "InvalidStructureException"},
-		"blockers":                        {func(d *declaration) { d.Stages[1].Blockers = []json.RawMessage{json.RawMessage("{}")} }, "InvalidBlockerDeclarationException"},
-		"custom action elsewhere":         {stages(custom("b", func(a *actionDeclaration) { a.Region = "eu-west-1" })), "InvalidActionDeclarationException"},
-		"S3 source without a key":         {func(d *declaration) { delete(d.Stages[0].Actions[0].Configuration, "S3ObjectKey") }, "InvalidActionDeclarationException"},
+		"V1, and parallel":                {func(d *Declaration) { d.PipelineType, d.ExecutionMode = "", "PARALLEL" }, "InvalidStructureException"},
+		"V1, with variables":              {func(d *Declaration) { d.PipelineType, d.Variables = "V1", []Variable{{Name: "v"}} }, "InvalidStructureException"},
+		"V1, with triggers":               {func(d *Declaration) { d.PipelineType, d.Triggers = "V1", []json.RawMessage{json.RawMessage("{}")} }, "InvalidStructureException"},
+		"blockers":                        {func(d *Declaration) { d.Stages[1].Blockers = []json.RawMessage{json.RawMessage("{}")} }, "InvalidBlockerDeclarationException"},
+		"custom action elsewhere":         {stages(custom("b", func(a *ActionDeclaration) { a.Region = "eu-west-1" })), "InvalidActionDeclarationException"},
+		"S3 source without a key":         {func(d *Declaration) { delete(d.Stages[0].Actions[0].Configuration, "S3ObjectKey") }, "InvalidActionDeclarationException"},
 		"no action":                       {stages(), "InvalidStageDeclarationException"},
 		"source later":                    {stages(sourceStage().Actions[0]), "InvalidStructureException"},
-		"no source first":                 {func(d *declaration) { d.Stages[0].Actions = []actionDeclaration{custom("b")} }, "InvalidStructureException"},
-		"two stages of one name":          {func(d *declaration) { d.Stages[1].Name = "Source" }, "InvalidStageDeclarationException"},
+		"no source first":                 {func(d *Declaration) { d.Stages[0].Actions = []ActionDeclaration{custom("b")} }, "InvalidStructureException"},
+		"two stages of one name":          {func(d *Declaration) { d.Stages[1].Name = "Source" }, "InvalidStageDeclarationException"},
 		"two actions of one name":         {stages(custom("b"), custom("b")), "InvalidActionDeclarationException"},
 		"two namespaces of one name":      {stages(custom("b", space)), "InvalidActionDeclarationException"},
 		"input that nobody makes":         {stages(custom("b", takes)), "InvalidActionDeclarationException"},
@@ -45,24 +45,24 @@ func TestDeclarationsAreChecked(t *testing.T) {
 		"input made later":                {stages(custom("a", makes, order(2)), custom("b", takes)), "InvalidActionDeclarationException"},
 		"input made before, listed later": {stages(custom("b", takes, order(2)), custom("a", makes)), ""},
 		"output made twice":               {stages(custom("a", makes), custom("b", makes)), "InvalidActionDeclarationException"},
-		"unknown type":                    {stages(custom("b", func(a *actionDeclaration) { a.ActionTypeID.Version = "2" })), "InvalidActionDeclarationException"},
+		"unknown type":                    {stages(custom("b", func(a *ActionDeclaration) { a.ActionTypeID.Version = "2" })), "InvalidActionDeclarationException"},
 		"unknown property":                {stages(custom("b", configured("Nope", "x"))), "InvalidActionDeclarationException"},
-		"missing property":                {stages(custom("b", func(a *actionDeclaration) { a.ActionTypeID.Provider = "strict" })), "InvalidActionDeclarationException"},
-		"too many inputs": {stages(custom("b", configured("Must", "x"), func(a *actionDeclaration) {
+		"missing property":                {stages(custom("b", func(a *ActionDeclaration) { a.ActionTypeID.Provider = "strict" })), "InvalidActionDeclarationException"},
+		"too many inputs": {stages(custom("b", configured("Must", "x"), func(a *ActionDeclaration) {
 			a.ActionTypeID.Provider, a.InputArtifacts = "strict", named("code")
 		})), "InvalidActionDeclarationException"},
-		"too few outputs": {stages(custom("b", configured("Must", "x"), func(a *actionDeclaration) { a.ActionTypeID.Provider = "strict" })), "InvalidActionDeclarationException"},
-		"good":            {stages(custom("b", makes, configured("Must", "x"), func(a *actionDeclaration) { a.ActionTypeID.Provider = "strict" })), ""},
+		"too few outputs": {stages(custom("b", configured("Must", "x"), func(a *ActionDeclaration) { a.ActionTypeID.Provider = "strict" })), "InvalidActionDeclarationException"},
+		"good":            {stages(custom("b", makes, configured("Must", "x"), func(a *ActionDeclaration) { a.ActionTypeID.Provider = "strict" })), ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.declareType("Build", "worker")
-			strict := typeRequest("Build", "strict", property{Name: "Must", Required: true})
-			strict.Inputs, strict.Outputs = artifactDetails{}, artifactDetails{1, 1}
+			strict := typeRequest("Build", "strict", Property{Name: "Must", Required: true})
+			strict.Inputs, strict.Outputs = ArtifactDetails{}, ArtifactDetails{1, 1}
 			_, err := w.CreateActionType(strict)
 			w.Expect(err).NotTo(HaveOccurred())
-			d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+			d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 			c.change(&d)
 			_, err = w.CreatePipeline(PipelineRequest{Pipeline: d})
 			if c.code == "" {
@@ -79,7 +79,7 @@ func TestDeclarationsAreChecked(t *testing.T) {
 func TestPipelineVersions(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 	_, err := w.UpdatePipeline(PipelineRequest{Pipeline: d})
 	w.expectCode(err, "PipelineNotFoundException")
 	w.create(d)
@@ -107,11 +107,11 @@ func TestPipelineVersions(t *testing.T) {
 func TestSecretsAreShownToWorkersOnly(t *testing.T) {
 	const secret = "hunter-two"
 	w := newWorld(t)
-	request := typeRequest("Build", "worker", property{Name: "Token", Secret: true}, property{Name: "Plain"})
-	request.Settings = &settings{ExecutionURLTemplate: "https://ci/{ExternalExecutionId}?t={Config:Token}&p={Config:Plain}"}
+	request := typeRequest("Build", "worker", Property{Name: "Token", Secret: true}, Property{Name: "Plain"})
+	request.Settings = &Settings{ExecutionURLTemplate: "https://ci/{ExternalExecutionId}?t={Config:Token}&p={Config:Plain}"}
 	_, err := w.CreateActionType(request)
 	w.Expect(err).NotTo(HaveOccurred())
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", func(a *actionDeclaration) {
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b", func(a *ActionDeclaration) {
 		a.Configuration = map[string]string{"Token": secret, "Plain": "seen"}
 	})}})
 	created, err := w.CreatePipeline(PipelineRequest{Pipeline: d})
@@ -124,7 +124,7 @@ func TestSecretsAreShownToWorkersOnly(t *testing.T) {
 	details, err := w.GetJobDetails(JobRequest{j.ID})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(details.JobDetails.Data.ActionConfiguration.Configuration).To(HaveKeyWithValue("Token", secret))
-	_, err = w.PutJobSuccessResult(SuccessRequest{JobID: j.ID, ExecutionDetails: &executionDetails{ExternalExecutionID: "7"}})
+	_, err = w.PutJobSuccessResult(SuccessRequest{JobID: j.ID, ExecutionDetails: &ExecutionDetails{ExternalExecutionID: "7"}})
 	w.Expect(err).NotTo(HaveOccurred())
 	_, err = w.DeleteActionType(DeleteActionTypeRequest{"Build", "worker", "1"})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -146,17 +146,17 @@ func TestSecretsAreShownToWorkersOnly(t *testing.T) {
 
 func TestExecutionURLComesFromItsTemplate(t *testing.T) {
 	w := newWorld(t)
-	request := typeRequest("Build", "worker", property{Name: "Project"})
-	request.Settings = &settings{
+	request := typeRequest("Build", "worker", Property{Name: "Project"})
+	request.Settings = &Settings{
 		EntityURLTemplate:    "https://ci/{Config:Project}",
 		ExecutionURLTemplate: "https://ci/{Config:Project}/{ExternalExecutionId}",
 		RevisionURLTemplate:  "https://ci/fixed",
 	}
 	_, err := w.CreateActionType(request)
 	w.Expect(err).NotTo(HaveOccurred())
-	w.create(declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", configured("Project", "one two"))}}))
+	w.create(declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b", configured("Project", "one two"))}}))
 	w.start()
-	state := func() actionState {
+	state := func() ActionState {
 		response, err := w.GetPipelineState(NameRequest{"p"})
 		w.Expect(err).NotTo(HaveOccurred())
 		return response.StageStates[1].ActionStates[0]
@@ -165,8 +165,8 @@ func TestExecutionURLComesFromItsTemplate(t *testing.T) {
 	w.Expect(state().EntityURL).To(Equal("https://ci/one%20two"))
 	w.Expect(state().RevisionURL).To(Equal("https://ci/fixed"))
 	_, err = w.PutJobSuccessResult(SuccessRequest{
-		JobID: w.claim().ID, ExecutionDetails: &executionDetails{ExternalExecutionID: "run 7"},
-		CurrentRevision: &currentRevision{Revision: "r1", ChangeIdentifier: "c1"},
+		JobID: w.claim().ID, ExecutionDetails: &ExecutionDetails{ExternalExecutionID: "run 7"},
+		CurrentRevision: &CurrentRevision{Revision: "r1", ChangeIdentifier: "c1"},
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(state().LatestExecution.ExternalExecutionURL).To(Equal("https://ci/one%20two/run%207"))
@@ -178,8 +178,8 @@ func TestCustomSourceGivesItsRevision(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Source", "worker")
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b", func(a *actionDeclaration) { a.InputArtifacts = named("code") })}})
-	d.Stages[0].Actions = []actionDeclaration{{Name: "fetch", ActionTypeID: customID("Source", "worker"), OutputArtifacts: named("code")}}
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b", func(a *ActionDeclaration) { a.InputArtifacts = named("code") })}})
+	d.Stages[0].Actions = []ActionDeclaration{{Name: "fetch", ActionTypeID: customID("Source", "worker"), OutputArtifacts: named("code")}}
 	w.create(d)
 	w.start()
 	response, err := w.PollForJobs(PollRequest{ActionTypeID: customID("Source", "worker")})
@@ -187,7 +187,7 @@ func TestCustomSourceGivesItsRevision(t *testing.T) {
 	j := response.Jobs[0]
 	w.acknowledge(j)
 	w.upload(j)
-	_, err = w.PutJobSuccessResult(SuccessRequest{JobID: j.ID, CurrentRevision: &currentRevision{Revision: "commit", ChangeIdentifier: "c"}})
+	_, err = w.PutJobSuccessResult(SuccessRequest{JobID: j.ID, CurrentRevision: &CurrentRevision{Revision: "commit", ChangeIdentifier: "c"}})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.claim().Data.InputArtifacts[0].Revision).To(Equal("commit"))
 	w.Expect(j.Data.OutputArtifacts[0].Revision).To(BeEmpty(), "what was handed out does not change")

@@ -9,7 +9,7 @@ import (
 // queueID names a queue: jobs of an action type, and of a value where the type
 // has a queryable property.
 type queueID struct {
-	actionType typeID
+	actionType TypeID
 	value      string
 }
 
@@ -49,12 +49,12 @@ func (e *Engine) newJob(a *actionRun, token string, available time.Time) *job {
 	if available.After(e.now()) {
 		into = q.waiting
 	}
-	made.enlist(into)
+	made.moveTo(into)
 	return made
 }
 
-// enlist moves a job to the end of a list; nil takes it off its list.
-func (j *job) enlist(into *list.List) {
+// moveTo moves a job to the end of a list; nil takes it off its list.
+func (j *job) moveTo(into *list.List) {
 	if j.list != nil {
 		j.list.Remove(j.element)
 	}
@@ -64,17 +64,17 @@ func (j *job) enlist(into *list.List) {
 	}
 }
 
-// delist takes a job that has ended off its queue.
-func (e *Engine) delist(j *job) {
-	j.enlist(nil)
+// dequeue removes a job that has ended from its queue.
+func (e *Engine) dequeue(j *job) {
+	j.moveTo(nil)
 	if q, ok := e.queues[j.queue]; ok && q.empty() {
 		delete(e.queues, j.queue)
 	}
 }
 
-// hand gives out up to count jobs, the longest waiting first: those that nobody
+// handOut hands out up to count jobs, the longest waiting first: those that were not
 // acknowledged in time, then those that became ready.
-func (e *Engine) hand(q *queue, count int) []jobResponse {
+func (e *Engine) handOut(q *queue, count int) []JobResponse {
 	now := e.now()
 	due := func(l *list.List, at func(*job) time.Time) *job {
 		if first := l.Front(); first != nil && !now.Before(at(first.Value.(*job))) {
@@ -83,13 +83,21 @@ func (e *Engine) hand(q *queue, count int) []jobResponse {
 		return nil
 	}
 	for j := due(q.waiting, availableAt); j != nil; j = due(q.waiting, availableAt) {
-		j.enlist(q.ready)
+		j.moveTo(q.ready)
 	}
-	again := func(j *job) time.Time { return j.dispatched.Add(e.options.RedispatchAfter) }
-	handed := []jobResponse{}
-	for len(handed) < count {
+	after := e.options.RedispatchAfter
+	if after == RedispatchAtOnce {
+		after = 0 // even if the clock stands still
+	}
+	again := func(j *job) time.Time { return j.dispatched.Add(after) }
+	handed := []JobResponse{}
+	before := q.dispatched.Len() // so that one poll hands a job out once, whatever the time
+	if after == RedispatchNever {
+		before = 0
+	}
+	for ; len(handed) < count; before-- {
 		var j *job
-		if e.options.RedispatchAfter > 0 {
+		if before > 0 {
 			j = due(q.dispatched, again)
 		}
 		if j == nil {
@@ -106,14 +114,14 @@ func (e *Engine) hand(q *queue, count int) []jobResponse {
 func availableAt(j *job) time.Time { return j.available }
 
 // dispatch hands a job out, with a new nonce.
-func (e *Engine) dispatch(j *job, q *queue) jobResponse {
+func (e *Engine) dispatch(j *job, q *queue) JobResponse {
 	e.nonce++
 	j.status, j.nonce, j.dispatched = jobDispatched, strconv.Itoa(e.nonce), e.now()
-	j.enlist(q.dispatched)
-	return e.handed(j)
+	j.moveTo(q.dispatched)
+	return e.jobResponse(j)
 }
 
-// handed is a job as a poll gives it.
-func (e *Engine) handed(j *job) jobResponse {
-	return jobResponse{ID: j.id, Nonce: j.nonce, AccountID: e.options.AccountID, Data: e.dataOf(j)}
+// jobResponse returns a job as PollForJobs answers it.
+func (e *Engine) jobResponse(j *job) JobResponse {
+	return JobResponse{ID: j.id, Nonce: j.nonce, AccountID: e.options.AccountID, Data: e.dataOf(j)}
 }

@@ -40,13 +40,13 @@ func (e *Engine) RetryStageExecution(r RetryRequest) (*ExecutionIDResponse, erro
 	}
 	stage.again(x, r.RetryMode == "ALL_ACTIONS")
 	x.status, x.reason, x.updated = inProgress, "", e.now()
-	p.relive()
+	p.collectLive()
 	e.touch(p)
 	e.advance()
 	return &ExecutionIDResponse{x.id}, nil
 }
 
-// reachedAfter says whether an execution newer than x has entered the stage.
+// reachedAfter reports whether an execution newer than x has entered the stage.
 func (p *pipeline) reachedAfter(x *execution, stage string) bool {
 	newer := false
 	for _, other := range p.executions {
@@ -72,8 +72,8 @@ func (s *stageRun) again(x *execution, all bool) {
 	}
 }
 
-// relive finds the live executions anew, in their order.
-func (p *pipeline) relive() {
+// collectLive lists the live executions again, in their order.
+func (p *pipeline) collectLive() {
 	p.live = nil
 	for _, x := range p.executions {
 		if x.live() {

@@ -6,7 +6,7 @@ import "slices"
 const mask = "****"
 
 // masked is a declaration as it is shown: without secret values.
-func (e *Engine) masked(d declaration) declaration {
+func (e *Engine) masked(d Declaration) Declaration {
 	d.Stages = slices.Clone(d.Stages)
 	for i := range d.Stages {
 		d.Stages[i].Actions = slices.Clone(d.Stages[i].Actions)
@@ -18,7 +18,7 @@ func (e *Engine) masked(d declaration) declaration {
 	return d
 }
 
-func (e *Engine) maskedConfiguration(id typeID, configuration map[string]string) map[string]string {
+func (e *Engine) maskedConfiguration(id TypeID, configuration map[string]string) map[string]string {
 	t, ok := e.actionTypes[id]
 	if !ok || configuration == nil {
 		return configuration

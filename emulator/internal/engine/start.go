@@ -70,7 +70,7 @@ func (e *Engine) checkConcurrency(p *pipeline) error {
 func (e *Engine) begin(p *pipeline, x *execution) {
 	now := e.now()
 	x.id, x.pipeline, x.declared, x.status = newID(), p, p.declaration, inProgress
-	x.started, x.updated, x.artifacts = now, now, map[string]artifact{}
+	x.started, x.updated, x.artifacts = now, now, map[string]Artifact{}
 	for _, stage := range p.declaration.Stages {
 		run := &stageRun{declared: stage}
 		for _, action := range stage.Actions {
@@ -84,10 +84,10 @@ func (e *Engine) begin(p *pipeline, x *execution) {
 }
 
 // overrides are the revisions of a start, by their actions.
-func (d *declaration) overrides(list []SourceOverride) (map[string]SourceOverride, error) {
+func (d *Declaration) overrides(list []SourceOverride) (map[string]SourceOverride, error) {
 	overrides := map[string]SourceOverride{}
 	for _, o := range list {
-		source := slices.IndexFunc(d.Stages[0].Actions, func(a actionDeclaration) bool { return a.Name == o.ActionName })
+		source := slices.IndexFunc(d.Stages[0].Actions, func(a ActionDeclaration) bool { return a.Name == o.ActionName })
 		if source < 0 {
 			return nil, fail("ValidationException", "Pipeline '%s' does not have a source action '%s'", d.Name, o.ActionName)
 		}
@@ -104,7 +104,7 @@ func (d *declaration) overrides(list []SourceOverride) (map[string]SourceOverrid
 }
 
 // variables are the pipeline's, with the values of a start.
-func (d *declaration) variables(r StartRequest) (map[string]string, error) {
+func (d *Declaration) variables(r StartRequest) (map[string]string, error) {
 	values, declared := map[string]string{}, map[string]bool{}
 	for _, v := range d.Variables {
 		declared[v.Name] = true

@@ -11,7 +11,7 @@ import (
 func TestCreatePipelineStartsIt(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.CreateOnly = false })
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 	w.create(d)
 	w.Expect(w.poll()).To(HaveLen(1))
 	list, err := w.ListPipelineExecutions(ListExecutionsRequest{PipelineName: "p"})
@@ -19,7 +19,7 @@ func TestCreatePipelineStartsIt(t *testing.T) {
 	w.Expect(list.Summaries).To(HaveLen(1))
 	w.Expect(list.Summaries[0].Trigger.Type).To(Equal("CreatePipeline"))
 
-	d.Name, d.Variables = "needs", []variable{{Name: "level"}}
+	d.Name, d.Variables = "needs", []Variable{{Name: "level"}}
 	w.create(d)
 	w.Expect(w.poll()).To(BeEmpty(), "nobody gave the variable a value")
 }
@@ -29,7 +29,7 @@ func TestStartSaysWhatStartedIt(t *testing.T) {
 	id := w.begin(custom("b"))
 	shown, err := w.GetPipelineExecution(ExecutionRequest{"p", id})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(shown.PipelineExecution.Trigger).To(Equal(trigger{"StartPipelineExecution", "arn:aws:iam::111122223333:user/emulator"}))
+	w.Expect(shown.PipelineExecution.Trigger).To(Equal(Trigger{"StartPipelineExecution", "arn:aws:iam::111122223333:user/emulator"}))
 }
 
 func TestSourceRevisions(t *testing.T) {
@@ -49,7 +49,7 @@ func TestSourceRevisions(t *testing.T) {
 			w := newWorld(t)
 			w.objects["sources/other.zip"] = true
 			w.declareType("Build", "worker")
-			d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+			d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 			d.Stages[0].Actions[0].Configuration["AllowOverrideForS3ObjectKey"] = "true"
 			w.create(d)
 			_, err := w.StartPipelineExecution(StartRequest{Name: "p", SourceRevisions: []SourceOverride{c.override}})
@@ -103,7 +103,7 @@ func TestCustomActionsOfEachCategory(t *testing.T) {
 	d.Stages = nil
 	for _, category := range categories {
 		w.declareType(category, "worker")
-		d.Stages = append(d.Stages, stageDeclaration{Name: category, Actions: []actionDeclaration{{Name: "a", ActionTypeID: customID(category, "worker")}}})
+		d.Stages = append(d.Stages, StageDeclaration{Name: category, Actions: []ActionDeclaration{{Name: "a", ActionTypeID: customID(category, "worker")}}})
 	}
 	w.create(d)
 	id := w.start()
@@ -121,7 +121,7 @@ func TestApprovalIsOfTheDeclarationThatItBeganWith(t *testing.T) {
 	w := newWorld(t)
 	id := w.begin(approval())
 	token := w.approvalToken()
-	d := declared(stageDeclaration{Name: "Renamed", Actions: []actionDeclaration{approval()}})
+	d := declared(StageDeclaration{Name: "Renamed", Actions: []ActionDeclaration{approval()}})
 	_, err := w.UpdatePipeline(PipelineRequest{Pipeline: d})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.approve("Approved", token)).To(Succeed())
@@ -132,7 +132,7 @@ func TestChangedStructureIsNotRetried(t *testing.T) {
 	w := newWorld(t)
 	id := w.begin(custom("b"))
 	w.failJob(w.claim())
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b"), custom("c")}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b"), custom("c")}})
 	_, err := w.UpdatePipeline(PipelineRequest{Pipeline: d})
 	w.Expect(err).NotTo(HaveOccurred())
 	_, err = w.RetryStageExecution(RetryRequest{"p", "Build", id, "FAILED_ACTIONS"})
@@ -142,7 +142,7 @@ func TestChangedStructureIsNotRetried(t *testing.T) {
 func TestParallelExecutionIsRetriedThoughANewerOneRuns(t *testing.T) {
 	w := newWorld(t)
 	w.declareType("Build", "worker")
-	d := declared(stageDeclaration{Name: "Build", Actions: []actionDeclaration{custom("b")}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{custom("b")}})
 	d.ExecutionMode = "PARALLEL"
 	w.create(d)
 	id := w.start()
@@ -180,6 +180,6 @@ func TestJobsAreHandedOutOldestFirst(t *testing.T) {
 func TestTagKeyTwiceIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.begin(custom("b"))
-	_, err := w.TagResource(TagRequest{w.pipelineARN("p"), []tag{{"k", "1"}, {"k", "2"}}})
+	_, err := w.TagResource(TagRequest{w.pipelineARN("p"), []Tag{{"k", "1"}, {"k", "2"}}})
 	w.expectCode(err, "InvalidTagsException")
 }

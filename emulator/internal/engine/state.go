@@ -9,47 +9,53 @@ import (
 type StateResponse struct {
 	PipelineName    string       `json:"pipelineName"`
 	PipelineVersion int          `json:"pipelineVersion"`
-	StageStates     []stageState `json:"stageStates"`
+	StageStates     []StageState `json:"stageStates"`
 	Created         float64      `json:"created"`
 	Updated         float64      `json:"updated"`
 }
 
-type stageState struct {
+// StageState is the state of a stage.
+type StageState struct {
 	StageName              string          `json:"stageName"`
-	InboundTransitionState transitionState `json:"inboundTransitionState"`
-	ActionStates           []actionState   `json:"actionStates"`
-	LatestExecution        *stageExecution `json:"latestExecution,omitempty"`
+	InboundTransitionState TransitionState `json:"inboundTransitionState"`
+	ActionStates           []ActionState   `json:"actionStates"`
+	LatestExecution        *StageExecution `json:"latestExecution,omitempty"`
 	// InboundExecutions wait to enter the stage, oldest first; InboundExecution is
 	// the first of them.
-	InboundExecution  *stageExecution  `json:"inboundExecution,omitempty"`
-	InboundExecutions []stageExecution `json:"inboundExecutions,omitempty"`
+	InboundExecution  *StageExecution  `json:"inboundExecution,omitempty"`
+	InboundExecutions []StageExecution `json:"inboundExecutions,omitempty"`
 }
 
-type transitionState struct {
+// TransitionState says whether executions may enter a stage.
+type TransitionState struct {
 	Enabled bool `json:"enabled"`
 }
 
-type stageExecution struct {
+// StageExecution is an execution in a stage.
+type StageExecution struct {
 	PipelineExecutionID string `json:"pipelineExecutionId"`
 	Status              string `json:"status"`
 	Type                string `json:"type"`
 }
 
-type actionState struct {
+// ActionState is the state of an action.
+type ActionState struct {
 	ActionName      string           `json:"actionName"`
-	CurrentRevision *actionRevision  `json:"currentRevision,omitempty"`
-	LatestExecution *actionExecution `json:"latestExecution,omitempty"`
+	CurrentRevision *ActionRevision  `json:"currentRevision,omitempty"`
+	LatestExecution *ActionExecution `json:"latestExecution,omitempty"`
 	EntityURL       string           `json:"entityUrl,omitempty"`
 	RevisionURL     string           `json:"revisionUrl,omitempty"`
 }
 
-type actionRevision struct {
+// ActionRevision is the revision that an action used last.
+type ActionRevision struct {
 	RevisionID       string  `json:"revisionId"`
 	RevisionChangeID string  `json:"revisionChangeId"`
 	Created          float64 `json:"created"`
 }
 
-type actionExecution struct {
+// ActionExecution is the latest execution of an action.
+type ActionExecution struct {
 	ActionExecutionID    string        `json:"actionExecutionId"`
 	Status               string        `json:"status"`
 	Summary              string        `json:"summary,omitempty"`
@@ -58,15 +64,16 @@ type actionExecution struct {
 	ExternalExecutionID  string        `json:"externalExecutionId,omitempty"`
 	ExternalExecutionURL string        `json:"externalExecutionUrl,omitempty"`
 	PercentComplete      *int          `json:"percentComplete,omitempty"`
-	ErrorDetails         *errorDetails `json:"errorDetails,omitempty"`
+	ErrorDetails         *ErrorDetails `json:"errorDetails,omitempty"`
 }
 
-type errorDetails struct {
+// ErrorDetails is why an action failed.
+type ErrorDetails struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// GetPipelineState tells the latest execution of each stage and action.
+// GetPipelineState returns the latest execution of each stage and action.
 func (e *Engine) GetPipelineState(r NameRequest) (*StateResponse, error) {
 	defer e.enter()()
 	p, err := e.pipeline(r.Name)
@@ -80,24 +87,24 @@ func (e *Engine) GetPipelineState(r NameRequest) (*StateResponse, error) {
 	return state, nil
 }
 
-func (e *Engine) stageState(p *pipeline, declared stageDeclaration) stageState {
-	state := stageState{StageName: declared.Name, InboundTransitionState: transitionState{true}}
+func (e *Engine) stageState(p *pipeline, declared StageDeclaration) StageState {
+	state := StageState{StageName: declared.Name, InboundTransitionState: TransitionState{true}}
 	var latest *stageRun
 	for _, x := range p.executions {
 		run := x.stage(declared.Name)
 		if x.awaited() == declared.Name {
-			state.InboundExecutions = append(state.InboundExecutions, stageExecution{x.id, inProgress, "STANDARD"})
+			state.InboundExecutions = append(state.InboundExecutions, StageExecution{x.id, inProgress, "STANDARD"})
 		}
 		if run != nil && run.status != "" {
 			latest = run
-			state.LatestExecution = &stageExecution{x.id, latest.status, "STANDARD"}
+			state.LatestExecution = &StageExecution{x.id, latest.status, "STANDARD"}
 		}
 	}
 	if len(state.InboundExecutions) > 0 {
 		state.InboundExecution = &state.InboundExecutions[0]
 	}
 	for _, action := range declared.Actions {
-		shown := actionState{ActionName: action.Name}
+		shown := ActionState{ActionName: action.Name}
 		if latest != nil {
 			for _, run := range latest.actions {
 				if run.declared.Name == action.Name && run.status != "" {
@@ -110,41 +117,41 @@ func (e *Engine) stageState(p *pipeline, declared stageDeclaration) stageState {
 	return state
 }
 
-func (e *Engine) actionState(a *actionRun) actionState {
-	state := actionState{ActionName: a.declared.Name, LatestExecution: &actionExecution{
+func (e *Engine) actionState(a *actionRun) ActionState {
+	state := ActionState{ActionName: a.declared.Name, LatestExecution: &ActionExecution{
 		ActionExecutionID:    a.id,
 		Status:               a.status,
 		Summary:              a.summary,
 		LastStatusChange:     epoch(a.updated),
 		ExternalExecutionID:  a.externalID,
-		ExternalExecutionURL: e.link(a, func(s *settings) string { return s.ExecutionURLTemplate }),
+		ExternalExecutionURL: e.link(a, func(s *Settings) string { return s.ExecutionURLTemplate }),
 		PercentComplete:      a.percent,
 		ErrorDetails:         a.errorDetails(),
 	}}
-	state.EntityURL = e.link(a, func(s *settings) string { return s.EntityURLTemplate })
+	state.EntityURL = e.link(a, func(s *Settings) string { return s.EntityURLTemplate })
 	state.RevisionURL = e.revisionURL(a)
 	if a.status == inProgress {
 		state.LatestExecution.Token = a.approval
 	}
 	if a.revision != nil {
-		state.CurrentRevision = &actionRevision{a.revision.Revision, a.revision.ChangeIdentifier, a.revision.Created}
+		state.CurrentRevision = &ActionRevision{a.revision.Revision, a.revision.ChangeIdentifier, a.revision.Created}
 	}
 	return state
 }
 
-func (a *actionRun) errorDetails() *errorDetails {
+func (a *actionRun) errorDetails() *ErrorDetails {
 	if a.failure == nil {
 		return nil
 	}
-	return &errorDetails{a.failure.Type, a.failure.Message}
+	return &ErrorDetails{a.failure.Type, a.failure.Message}
 }
 
 func (e *Engine) revisionURL(a *actionRun) string {
-	return e.link(a, func(s *settings) string { return s.RevisionURLTemplate })
+	return e.link(a, func(s *Settings) string { return s.RevisionURLTemplate })
 }
 
 // link fills in a URL template of the action's type.
-func (e *Engine) link(a *actionRun, template func(*settings) string) string {
+func (e *Engine) link(a *actionRun, template func(*Settings) string) string {
 	t, ok := e.actionTypes[a.declared.ActionTypeID]
 	if !ok || t.Settings == nil {
 		return ""

@@ -12,7 +12,7 @@ const maxTags = 50
 // TagRequest is that of TagResource.
 type TagRequest struct {
 	ResourceARN string `json:"resourceArn"`
-	Tags        []tag  `json:"tags"`
+	Tags        []Tag  `json:"tags"`
 }
 
 // TagResource adds tags to a pipeline or a custom action type.
@@ -58,7 +58,7 @@ type ListTagsRequest struct {
 
 // ListTagsResponse is that of ListTagsForResource.
 type ListTagsResponse struct {
-	Tags      []tag  `json:"tags"`
+	Tags      []Tag  `json:"tags"`
 	NextToken string `json:"nextToken,omitempty"`
 }
 
@@ -88,7 +88,7 @@ func (e *Engine) tagsOf(arn string) (*map[string]string, error) {
 	}
 	parts := strings.Split(strings.TrimPrefix(name, "actiontype:"), "/")
 	if len(parts) == 4 {
-		t, ok := e.actionTypes[typeID{Category: parts[1], Owner: parts[0], Provider: parts[2], Version: parts[3]}]
+		t, ok := e.actionTypes[TypeID{Category: parts[1], Owner: parts[0], Provider: parts[2], Version: parts[3]}]
 		if ok && !t.deleted {
 			return &t.tags, nil
 		}
@@ -97,7 +97,7 @@ func (e *Engine) tagsOf(arn string) (*map[string]string, error) {
 }
 
 // tagged is known with more tags; known stays as it is.
-func tagged(known map[string]string, more []tag) (map[string]string, error) {
+func tagged(known map[string]string, more []Tag) (map[string]string, error) {
 	all := map[string]string{}
 	maps.Copy(all, known)
 	seen := map[string]bool{}
@@ -125,10 +125,10 @@ func checkTagKey(key string) error {
 }
 
 // listed are tags in the order of their keys.
-func listed(tags map[string]string) []tag {
-	list := []tag{}
+func listed(tags map[string]string) []Tag {
+	list := []Tag{}
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		list = append(list, tag{key, tags[key]})
+		list = append(list, Tag{key, tags[key]})
 	}
 	return list
 }

@@ -5,18 +5,20 @@ import "encoding/json"
 // The types here are the wire's: AWS's field names, and only the members that
 // the engine reads or writes.
 
-type typeID struct {
+// TypeID names an action type.
+type TypeID struct {
 	Category string `json:"category"`
 	Owner    string `json:"owner"`
 	Provider string `json:"provider"`
 	Version  string `json:"version"`
 }
 
-func (id typeID) String() string {
+func (id TypeID) String() string {
 	return id.Category + "/" + id.Owner + "/" + id.Provider + "/" + id.Version
 }
 
-type property struct {
+// Property is a configuration property of an action type.
+type Property struct {
 	Name        string `json:"name"`
 	Required    bool   `json:"required"`
 	Key         bool   `json:"key"`
@@ -26,59 +28,66 @@ type property struct {
 	Type        string `json:"type,omitempty"`
 }
 
-type artifactDetails struct {
+// ArtifactDetails limits the number of artifacts of an action.
+type ArtifactDetails struct {
 	MinimumCount int `json:"minimumCount"`
 	MaximumCount int `json:"maximumCount"`
 }
 
-type settings struct {
+// Settings has the URLs of an action type.
+type Settings struct {
 	ThirdPartyConfigurationURL string `json:"thirdPartyConfigurationUrl,omitempty"`
 	EntityURLTemplate          string `json:"entityUrlTemplate,omitempty"`
 	ExecutionURLTemplate       string `json:"executionUrlTemplate,omitempty"`
 	RevisionURLTemplate        string `json:"revisionUrlTemplate,omitempty"`
 }
 
-type tag struct {
+// Tag is a tag of a pipeline or action type.
+type Tag struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
 }
 
-// actionType is CodePipeline's ActionType.
-type actionType struct {
-	ID         typeID          `json:"id"`
-	Settings   *settings       `json:"settings,omitempty"`
-	Properties []property      `json:"actionConfigurationProperties,omitempty"`
-	Inputs     artifactDetails `json:"inputArtifactDetails"`
-	Outputs    artifactDetails `json:"outputArtifactDetails"`
+// ActionType is an action type.
+type ActionType struct {
+	ID         TypeID          `json:"id"`
+	Settings   *Settings       `json:"settings,omitempty"`
+	Properties []Property      `json:"actionConfigurationProperties,omitempty"`
+	Inputs     ArtifactDetails `json:"inputArtifactDetails"`
+	Outputs    ArtifactDetails `json:"outputArtifactDetails"`
 
 	deleted bool
 	tags    map[string]string
 }
 
-type artifactStore struct {
+// ArtifactStore is the bucket in which a pipeline keeps its artifacts.
+type ArtifactStore struct {
 	Type          string         `json:"type"`
 	Location      string         `json:"location"`
-	EncryptionKey *encryptionKey `json:"encryptionKey,omitempty"`
+	EncryptionKey *EncryptionKey `json:"encryptionKey,omitempty"`
 }
 
-type encryptionKey struct {
+// EncryptionKey is the KMS key of an ArtifactStore.
+type EncryptionKey struct {
 	ID   string `json:"id"`
 	Type string `json:"type"`
 }
 
-type artifactName struct {
+// ArtifactName names an artifact of an action.
+type ArtifactName struct {
 	Name string `json:"name"`
 	// Files is kept and shown only.
 	Files []string `json:"files,omitempty"`
 }
 
-type actionDeclaration struct {
+// ActionDeclaration declares an action of a stage.
+type ActionDeclaration struct {
 	Name            string            `json:"name"`
-	ActionTypeID    typeID            `json:"actionTypeId"`
+	ActionTypeID    TypeID            `json:"actionTypeId"`
 	RunOrder        int               `json:"runOrder,omitempty"`
 	Configuration   map[string]string `json:"configuration,omitempty"`
-	InputArtifacts  []artifactName    `json:"inputArtifacts,omitempty"`
-	OutputArtifacts []artifactName    `json:"outputArtifacts,omitempty"`
+	InputArtifacts  []ArtifactName    `json:"inputArtifacts,omitempty"`
+	OutputArtifacts []ArtifactName    `json:"outputArtifacts,omitempty"`
 	Namespace       string            `json:"namespace,omitempty"`
 	RoleARN         string            `json:"roleArn,omitempty"`
 	Region          string            `json:"region,omitempty"`
@@ -91,68 +100,76 @@ type actionDeclaration struct {
 	EnvironmentVariables []json.RawMessage `json:"environmentVariables,omitempty"`
 }
 
-type stageDeclaration struct {
+// StageDeclaration declares a stage of a pipeline.
+type StageDeclaration struct {
 	Name     string              `json:"name"`
 	Blockers []json.RawMessage   `json:"blockers,omitempty"`
-	Actions  []actionDeclaration `json:"actions"`
+	Actions  []ActionDeclaration `json:"actions"`
 	// Conditions are kept and shown only.
 	OnFailure   json.RawMessage `json:"onFailure,omitempty"`
 	OnSuccess   json.RawMessage `json:"onSuccess,omitempty"`
 	BeforeEntry json.RawMessage `json:"beforeEntry,omitempty"`
 }
 
-type variable struct {
+// Variable declares a variable of a pipeline.
+type Variable struct {
 	Name         string `json:"name"`
 	DefaultValue string `json:"defaultValue,omitempty"`
 	Description  string `json:"description,omitempty"`
 }
 
-type declaration struct {
+// Declaration declares a pipeline.
+type Declaration struct {
 	Name          string         `json:"name"`
 	RoleARN       string         `json:"roleArn"`
-	ArtifactStore *artifactStore `json:"artifactStore,omitempty"`
+	ArtifactStore *ArtifactStore `json:"artifactStore,omitempty"`
 	// ArtifactStores are by region. The pipeline's own is the one that is used.
-	ArtifactStores map[string]artifactStore `json:"artifactStores,omitempty"`
-	Stages         []stageDeclaration       `json:"stages"`
+	ArtifactStores map[string]ArtifactStore `json:"artifactStores,omitempty"`
+	Stages         []StageDeclaration       `json:"stages"`
 	Version        int                      `json:"version,omitempty"`
 	ExecutionMode  string                   `json:"executionMode,omitempty"`
 	PipelineType   string                   `json:"pipelineType,omitempty"`
-	Variables      []variable               `json:"variables,omitempty"`
+	Variables      []Variable               `json:"variables,omitempty"`
 	// Triggers are of git sources: they are kept and shown only.
 	Triggers []json.RawMessage `json:"triggers,omitempty"`
 }
 
-type s3Location struct {
+// S3Location is an object of S3.
+type S3Location struct {
 	BucketName string `json:"bucketName"`
 	ObjectKey  string `json:"objectKey"`
 }
 
-type artifactLocation struct {
+// ArtifactLocation says where an artifact is.
+type ArtifactLocation struct {
 	Type       string     `json:"type"`
-	S3Location s3Location `json:"s3Location"`
+	S3Location S3Location `json:"s3Location"`
 }
 
-// artifact is an artifact as a job gets it.
-type artifact struct {
+// Artifact is an artifact as a job gets it.
+type Artifact struct {
 	Name     string           `json:"name"`
 	Revision string           `json:"revision,omitempty"`
-	Location artifactLocation `json:"location"`
+	Location ArtifactLocation `json:"location"`
 }
 
-type executionDetails struct {
+// ExecutionDetails is what a worker says of its work.
+type ExecutionDetails struct {
 	Summary             string `json:"summary"`
 	ExternalExecutionID string `json:"externalExecutionId"`
 	PercentComplete     *int   `json:"percentComplete"`
 }
 
-type currentRevision struct {
+// CurrentRevision is the revision that a worker reports.
+type CurrentRevision struct {
 	Revision         string  `json:"revision"`
 	ChangeIdentifier string  `json:"changeIdentifier"`
 	Created          float64 `json:"created"`
 	RevisionSummary  string  `json:"revisionSummary"`
 }
 
-type failureDetails struct {
+// FailureDetails is why a worker failed.
+type FailureDetails struct {
 	Type                string `json:"type"`
 	Message             string `json:"message"`
 	ExternalExecutionID string `json:"externalExecutionId"`

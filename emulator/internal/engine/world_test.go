@@ -46,53 +46,53 @@ func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 	return w
 }
 
-func customID(category, provider string) typeID { return typeID{category, "Custom", provider, "1"} }
+func customID(category, provider string) TypeID { return TypeID{category, "Custom", provider, "1"} }
 
 // declareType makes a custom action type that takes and gives up to five artifacts.
-func (w *world) declareType(category, provider string, properties ...property) {
+func (w *world) declareType(category, provider string, properties ...Property) {
 	_, err := w.CreateActionType(typeRequest(category, provider, properties...))
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-func typeRequest(category, provider string, properties ...property) CreateActionTypeRequest {
+func typeRequest(category, provider string, properties ...Property) CreateActionTypeRequest {
 	return CreateActionTypeRequest{
 		Category: category, Provider: provider, Version: "1", Properties: properties,
-		Inputs: artifactDetails{0, 5}, Outputs: artifactDetails{0, 5},
+		Inputs: ArtifactDetails{0, 5}, Outputs: ArtifactDetails{0, 5},
 	}
 }
 
-func named(list ...string) []artifactName {
-	var artifacts []artifactName
+func named(list ...string) []ArtifactName {
+	var artifacts []ArtifactName
 	for _, name := range list {
-		artifacts = append(artifacts, artifactName{Name: name})
+		artifacts = append(artifacts, ArtifactName{Name: name})
 	}
 	return artifacts
 }
 
-func sourceStage() stageDeclaration {
-	return stageDeclaration{Name: "Source", Actions: []actionDeclaration{{
+func sourceStage() StageDeclaration {
+	return StageDeclaration{Name: "Source", Actions: []ActionDeclaration{{
 		Name: "fetch", ActionTypeID: s3SourceType.ID, Namespace: "src", OutputArtifacts: named("code"),
 		Configuration: map[string]string{"S3Bucket": "sources", "S3ObjectKey": "app.zip"},
 	}}}
 }
 
 // custom is a custom Build action of the provider "worker".
-func custom(name string, adjust ...func(*actionDeclaration)) actionDeclaration {
-	a := actionDeclaration{Name: name, ActionTypeID: customID("Build", "worker")}
+func custom(name string, adjust ...func(*ActionDeclaration)) ActionDeclaration {
+	a := ActionDeclaration{Name: name, ActionTypeID: customID("Build", "worker")}
 	for _, change := range adjust {
 		change(&a)
 	}
 	return a
 }
 
-func declared(stages ...stageDeclaration) declaration {
-	return declaration{
-		Name: "p", PipelineType: "V2", RoleARN: "arn:aws:iam::111122223333:role/r", ArtifactStore: &artifactStore{Type: "S3", Location: "artifacts"},
-		Stages: append([]stageDeclaration{sourceStage()}, stages...),
+func declared(stages ...StageDeclaration) Declaration {
+	return Declaration{
+		Name: "p", PipelineType: "V2", RoleARN: "arn:aws:iam::111122223333:role/r", ArtifactStore: &ArtifactStore{Type: "S3", Location: "artifacts"},
+		Stages: append([]StageDeclaration{sourceStage()}, stages...),
 	}
 }
 
-func (w *world) create(d declaration) {
+func (w *world) create(d Declaration) {
 	_, err := w.CreatePipeline(PipelineRequest{Pipeline: d})
 	w.Expect(err).NotTo(HaveOccurred())
 }
@@ -104,17 +104,17 @@ func (w *world) start() string {
 }
 
 // begin makes a pipeline of one custom stage with these actions and starts it.
-func (w *world) begin(actions ...actionDeclaration) string {
+func (w *world) begin(actions ...ActionDeclaration) string {
 	w.declareType("Build", "worker")
-	w.create(declared(stageDeclaration{Name: "Build", Actions: actions}))
+	w.create(declared(StageDeclaration{Name: "Build", Actions: actions}))
 	return w.start()
 }
 
 // poll gives the names of the actions that have jobs, and the jobs by these names.
-func (w *world) poll() map[string]jobResponse {
+func (w *world) poll() map[string]JobResponse {
 	response, err := w.PollForJobs(PollRequest{ActionTypeID: customID("Build", "worker"), MaxBatchSize: 100})
 	w.Expect(err).NotTo(HaveOccurred())
-	jobs := map[string]jobResponse{}
+	jobs := map[string]JobResponse{}
 	for _, j := range response.Jobs {
 		jobs[j.Data.PipelineContext.Action.Name] = j
 	}
@@ -123,7 +123,7 @@ func (w *world) poll() map[string]jobResponse {
 }
 
 // claim polls and acknowledges the one job that there must be.
-func (w *world) claim() jobResponse {
+func (w *world) claim() JobResponse {
 	jobs := w.poll()
 	w.Expect(jobs).To(HaveLen(1))
 	for _, j := range jobs {
@@ -133,24 +133,24 @@ func (w *world) claim() jobResponse {
 	panic("unreachable")
 }
 
-func (w *world) acknowledge(j jobResponse) {
+func (w *world) acknowledge(j JobResponse) {
 	answer, err := w.AcknowledgeJob(AcknowledgeRequest{j.ID, j.Nonce})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(answer.Status).To(Equal(jobInProgress))
 }
 
-func (w *world) succeedWith(j jobResponse, variables map[string]string) {
+func (w *world) succeedWith(j JobResponse, variables map[string]string) {
 	_, err := w.PutJobSuccessResult(SuccessRequest{JobID: j.ID, OutputVariables: variables})
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-func (w *world) failJob(j jobResponse) {
-	_, err := w.PutJobFailureResult(FailureRequest{j.ID, failureDetails{Type: "JobFailed", Message: "broken"}})
+func (w *world) failJob(j JobResponse) {
+	_, err := w.PutJobFailureResult(FailureRequest{j.ID, FailureDetails{Type: "JobFailed", Message: "broken"}})
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
 // upload makes the output objects of a job.
-func (w *world) upload(j jobResponse) {
+func (w *world) upload(j JobResponse) {
 	for _, output := range j.Data.OutputArtifacts {
 		w.objects[output.Location.S3Location.String()] = true
 	}
@@ -163,7 +163,7 @@ func (w *world) status(id string) string {
 }
 
 // action is what ListActionExecutions says of an action's newest execution.
-func (w *world) action(name string) actionExecutionDetail {
+func (w *world) action(name string) ActionExecutionDetail {
 	response, err := w.ListActionExecutions(ListActionsRequest{PipelineName: "p"})
 	w.Expect(err).NotTo(HaveOccurred())
 	for _, detail := range response.Details {

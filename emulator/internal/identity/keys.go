@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// Caller is somebody of an account.
+// Caller is an identity of an account.
 type Caller struct {
 	Account string
-	// ARN and UserID are as GetCallerIdentity tells them.
+	// ARN and UserID are as GetCallerIdentity returns them.
 	ARN, UserID string
 }
 
 // Key is what belongs to an access key ID.
 type Key struct {
-	// Secret is empty for a caller who is taken at his word: his signature can't
+	// Secret is empty for a caller that is accepted without it: the signature can't
 	// be checked.
 	Secret string
 	// SessionToken must come with each request, unless it is empty.
@@ -28,14 +28,14 @@ type Key struct {
 	Caller  Caller
 }
 
-// Keys are those that are known. It is safe for concurrent use.
+// Keys stores the known access keys. It is safe for concurrent use.
 type Keys struct {
 	mu    sync.Mutex
 	known map[string]Key
 }
 
-// sessionPrefix begins the access keys of sessions, so that one that was
-// forgotten is still told from an unknown one.
+// sessionPrefix begins the access keys of sessions, so that a forgotten
+// one can be told from an unknown one.
 const sessionPrefix = "ASIAROLE"
 
 // Add makes a key known.

@@ -40,7 +40,7 @@ const (
 	Missing Reason = iota + 1
 	// Malformed: the signature can't be read.
 	Malformed
-	// Unknown: nobody has this access key.
+	// Unknown: the access key does not exist.
 	Unknown
 	// Expired: the session is over.
 	Expired

@@ -15,7 +15,7 @@ import (
 //go:embed codepipeline.model
 var source string
 
-// Operation is what is known of an operation.
+// Operation describes an operation of the service.
 type Operation struct {
 	Name     string
 	Request  []Member

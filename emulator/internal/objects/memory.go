@@ -33,8 +33,8 @@ func (m memory) PutObject(bucket, key string, headers map[string]string, content
 	return m.Backend.PutObject(bucket, key, kept, content, size, conditions)
 }
 
-// HeadObject tells of an object. Its version is for buckets with versioning:
-// s3mem tells one, that no one can read, of the others too.
+// HeadObject describes an object. Only buckets with versioning have a version: s3mem
+// returns one, which can't be read, for others too.
 func (m memory) HeadObject(bucket, key string) (*gofakes3.Object, error) {
 	object, err := m.Backend.HeadObject(bucket, key)
 	if err != nil {
@@ -51,8 +51,8 @@ func (m memory) CopyObject(fromBucket, fromKey, toBucket, toKey string, headers 
 	return gofakes3.CopyObject(m, fromBucket, fromKey, toBucket, toKey, headers)
 }
 
-// belongs tells the headers of an object from those of the request. Encryption
-// is not among them: the store keeps that itself.
+// belongs reports whether a header is the object's rather than the request's. Those
+// of encryption are not: the store keeps them itself.
 func belongs(name string) bool {
 	name = strings.ToLower(name)
 	switch name {

@@ -76,7 +76,7 @@ func (s *Store) Copy(fromBucket, fromKey, wanted, toBucket, toKey string) (etag,
 	return hex.EncodeToString(object.Hash), string(object.VersionID), nil
 }
 
-// Exists says whether there is such an object.
+// Exists reports whether there is such an object.
 func (s *Store) Exists(bucket, key string) bool {
 	_, err := s.backend.HeadObject(bucket, key)
 	return err == nil
@@ -136,7 +136,8 @@ func (s *Store) remember(r *http.Request, place string, asked encryption) {
 	}
 }
 
-// describe tells how an object is encrypted, as S3 does in each answer.
+// describe sets the headers that say how an object is encrypted, as in each answer
+// of S3.
 func (s *Store) describe(w http.ResponseWriter, place string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Operations are the names that Operation tells.
+// Operations are the names that Operation returns.
 var Operations = []string{
 	"PutObject", "GetObject", "HeadObject", "DeleteObject", "CopyObject", "ListObjects",
 	"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",

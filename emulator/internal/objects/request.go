@@ -41,7 +41,7 @@ func copySource(r *http.Request) string {
 }
 
 // unchunk takes the aws-chunked encoding off a body, in which SDKs send
-// checksums behind the content. It is HTTP's chunked encoding with a signature
+// checksums after the content. It is HTTP's chunked encoding with a signature
 // in each chunk's extension.
 func unchunk(r *http.Request) error {
 	if !strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {

@@ -19,9 +19,9 @@ const (
 	DefaultVisibility = 30 * time.Second
 	// retention is how long a message is kept (MessageRetentionPeriod's default).
 	retention = 4 * 24 * time.Hour
-	// most is how many messages a queue keeps: the oldest make room. The service
+	// maxMessages is how many messages a queue keeps: the oldest are dropped. The service
 	// has no such limit.
-	most = 100_000
+	maxMessages = 100_000
 )
 
 // Name tells queues apart.
@@ -39,7 +39,7 @@ type Message struct {
 
 type message struct {
 	Message
-	visible time.Time // when it may be given to somebody (again)
+	visible time.Time // when it can be received (again)
 }
 
 // Clock tells the time.
@@ -52,7 +52,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	queues map[Name][]*message
-	// changed is closed, and made anew, when a message comes.
+	// changed is closed and replaced when a message arrives.
 	changed chan struct{}
 	closed  bool
 }
@@ -62,21 +62,21 @@ func New(clock Clock) *Store {
 	return &Store{clock: clock, queues: map[Name][]*message{}, changed: make(chan struct{})}
 }
 
-// Close ends all that wait for messages.
+// Close wakes all receivers that wait for messages.
 func (s *Store) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.announce()
+	s.wakeReceivers()
 }
 
-// announce wakes those that wait. The caller holds the lock.
-func (s *Store) announce() {
+// wakeReceivers wakes the receivers that wait. The caller holds the lock.
+func (s *Store) wakeReceivers() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// Create makes a queue, unless it is there.
+// Create creates a queue, unless it exists.
 func (s *Store) Create(name Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *Store) Create(name Name) {
 	}
 }
 
-// Exists says whether there is such a queue.
+// Exists reports whether there is such a queue.
 func (s *Store) Exists(name Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,26 +93,27 @@ func (s *Store) Exists(name Name) bool {
 	return ok
 }
 
-// Send puts a message into a queue, which is made when it is not there.
+// Send puts a message into a queue, which it creates if it does not exist.
 func (s *Store) Send(name Name, body string) Message {
 	sum := md5.Sum([]byte(body)) //nolint:gosec // as above
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.Now()
 	sent := &message{Message: Message{ID: uuid.NewString(), Body: body, MD5: hex.EncodeToString(sum[:]), Sent: now}, visible: now}
-	kept := append(s.fresh(name), sent)
-	s.queues[name] = kept[max(0, len(kept)-most):]
-	s.announce()
+	kept := append(s.unexpired(name), sent)
+	s.queues[name] = kept[max(0, len(kept)-maxMessages):]
+	s.wakeReceivers()
 	return sent.Message
 }
 
-// fresh are the messages of a queue that are not too old. The caller holds the lock.
-func (s *Store) fresh(name Name) []*message {
+// unexpired returns the messages of a queue within the retention. The caller holds
+// the lock.
+func (s *Store) unexpired(name Name) []*message {
 	return slices.DeleteFunc(s.queues[name], func(m *message) bool { return s.clock.Now().Sub(m.Sent) > retention })
 }
 
-// Receive takes up to count messages, and waits for the first one as long as it
-// is told to, in real time. Each is hidden from others for as long as visibility says.
+// Receive takes up to count messages. It waits for the first one at most as long as
+// wait, in real time. Each is hidden from other receivers for the time visibility.
 func (s *Store) Receive(ctx context.Context, name Name, count int, visibility, wait time.Duration) []Message {
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
@@ -135,7 +136,7 @@ func (s *Store) take(name Name, count int, visibility time.Duration) ([]Message,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.Now()
-	s.queues[name] = s.fresh(name)
+	s.queues[name] = s.unexpired(name)
 	var received []Message
 	for _, m := range s.queues[name] {
 		if len(received) == count {
@@ -170,7 +171,7 @@ func (s *Store) Hide(name Name, receipt string, d time.Duration) error {
 	for _, m := range s.queues[name] {
 		if m.Receipt == receipt && receipt != "" {
 			m.visible = s.clock.Now().Add(d)
-			s.announce()
+			s.wakeReceivers()
 			return nil
 		}
 	}
@@ -189,7 +190,7 @@ func (s *Store) Count(name Name) (visible, hidden int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.Now()
-	for _, m := range s.fresh(name) {
+	for _, m := range s.unexpired(name) {
 		if now.Before(m.visible) {
 			hidden++
 			continue

@@ -1,0 +1,103 @@
+package pipelinejob
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+)
+
+// Bounds of what is read of a run's events: a Job that fails for long, or that has many
+// pods, has thousands.
+const (
+	eventsPerPage  = 100
+	eventPages     = 5
+	podsWithEvents = 5
+)
+
+// eventsOfRun lists the events of a run's Job and of its newest pods, those that are
+// gone included.
+func (r *Reconciler) eventsOfRun(ctx context.Context, run *batchv1.Job, pods []corev1.Pod) ([]diagnosis.Event, error) {
+	found, err := r.eventsOf(ctx, run.Namespace, "Job", run.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, pod := range podNames(pods, found) {
+		of, err := r.eventsOf(ctx, run.Namespace, "Pod", pod)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, of...)
+	}
+	return found, nil
+}
+
+// eventsOf lists the events of an object.
+func (r *Reconciler) eventsOf(ctx context.Context, namespace, kind, name string) ([]diagnosis.Event, error) {
+	var found []diagnosis.Event
+	next := ""
+	for range eventPages {
+		var page corev1.EventList
+		err := r.Live.List(ctx, &page, client.InNamespace(namespace), client.Limit(eventsPerPage), client.Continue(next),
+			client.MatchingFields{"involvedObject.kind": kind, "involvedObject.name": name})
+		if err != nil {
+			return nil, fmt.Errorf("list the events of %s %s: %w", kind, name, err)
+		}
+		for i := range page.Items {
+			found = append(found, eventOf(&page.Items[i]))
+		}
+		if next = page.Continue; next == "" {
+			break
+		}
+	}
+	return found, nil
+}
+
+// podNames are the newest pods of a run: those that are there, and those of which only
+// the Job controller's events tell.
+func podNames(pods []corev1.Pod, ofJob []diagnosis.Event) []string {
+	pods, ofJob = slices.Clone(pods), slices.Clone(ofJob)
+	slices.SortFunc(pods, func(a, b corev1.Pod) int {
+		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortStableFunc(ofJob, func(a, b diagnosis.Event) int { return b.Last.Compare(a.Last) })
+	var names []string
+	add := func(name string) {
+		if len(names) < podsWithEvents && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for i := range pods {
+		add(pods[i].Name)
+	}
+	for _, event := range ofJob {
+		what, name, found := strings.Cut(event.Message, " pod: ")
+		if found && (what == "Created" || what == "Deleted") {
+			add(name)
+		}
+	}
+	return names
+}
+
+// eventOf reads an event of either API: the older one has no series.
+func eventOf(event *corev1.Event) diagnosis.Event {
+	read := diagnosis.Event{
+		Object: event.InvolvedObject.Kind + "/" + event.InvolvedObject.Name,
+		Reason: event.Reason, Message: event.Message,
+		First: event.FirstTimestamp.Time, Last: event.LastTimestamp.Time, Count: max(event.Count, 1),
+	}
+	if read.First.IsZero() {
+		read.First, read.Last = event.EventTime.Time, event.EventTime.Time
+	}
+	if series := event.Series; series != nil {
+		read.Last, read.Count = series.LastObservedTime.Time, series.Count
+	}
+	return read
+}

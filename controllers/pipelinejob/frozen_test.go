@@ -1,0 +1,262 @@
+package pipelinejob
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
+)
+
+// frozen is an operator that stands still in a call to CodePipeline until it is thawed.
+type frozen struct {
+	*Reconciler
+	// entered is closed when the call is under way.
+	entered chan struct{}
+	thawed  chan struct{}
+	thaw    func()
+}
+
+// thaw is what becomes of a call in which an operator was frozen.
+type thaw string
+
+const (
+	thawsBefore thaw = "CodePipeline gets the call when it is thawed"
+	thawsAfter  thaw = "CodePipeline got the call when it froze"
+	thawsFault  thaw = "the answer is a fault"
+)
+
+// freeze returns an operator that freezes in the first call of an operation.
+func (p *play) freeze(t *testing.T, operation string, at thaw) *frozen {
+	f := &frozen{entered: make(chan struct{}), thawed: make(chan struct{})}
+	f.thaw = sync.OnceFunc(func() { close(f.thawed) })
+	to, err := url.Parse(p.aws.URL())
+	p.Expect(err).NotTo(HaveOccurred())
+	pass := httputil.NewSingleHostReverseProxy(to)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), "."+operation) {
+			pass.ServeHTTP(w, r)
+			return
+		}
+		hold := func() {
+			close(f.entered)
+			<-f.thawed
+		}
+		switch at {
+		case thawsBefore:
+			hold()
+			pass.ServeHTTP(w, r)
+		case thawsAfter:
+			pass.ServeHTTP(w, r) // the answer is kept back until the handler returns
+			hold()
+		case thawsFault:
+			hold()
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(f.thaw)
+	f.Reconciler = p.newOperator(append(p.cloud(), config.WithBaseEndpoint(server.URL))...)
+	return f
+}
+
+// reconcile lets the operator go into its call, does something meanwhile, and thaws it.
+func (f *frozen) reconcile(p *play, name string, meanwhile func()) error {
+	ended := make(chan error, 1)
+	go func() {
+		_, err := f.Reconcile(p.ctx, requestFor(name))
+		ended <- err
+	}()
+	<-f.entered
+	meanwhile()
+	f.thaw()
+	return <-ended
+}
+
+// pipelineJob is the one that there is.
+func (p *play) pipelineJob() *v1alpha1.PipelineJob {
+	jobs := p.pipelineJobs()
+	p.Expect(jobs).To(HaveLen(1))
+	return &jobs[0]
+}
+
+// until takes steps until the PipelineJob is as wanted.
+func (p *play) until(is func(*v1alpha1.PipelineJob) bool) {
+	for range 30 {
+		if is(p.pipelineJob()) {
+			return
+		}
+		p.step(p.pipelineJob().Name)
+		if is(p.pipelineJob()) {
+			return
+		}
+		p.clock.Step(10 * time.Second) // a continuation takes its time
+		p.poll(nil)
+	}
+	p.Expect(p.pipelineJob().Status).To(BeNil(), "it did not get there")
+}
+
+func runs1(job *v1alpha1.PipelineJob) bool { return runsAs(job, 1) }
+func runs2(job *v1alpha1.PipelineJob) bool { return runsAs(job, 2) }
+
+func runsAs(job *v1alpha1.PipelineJob, number int32) bool {
+	return job.Status.Phase == v1alpha1.PhaseRunning && job.Status.Run.Number == number
+}
+
+func reporting(job *v1alpha1.PipelineJob) bool { return job.Status.Phase == v1alpha1.PhaseReporting }
+
+// TestFrozenOperatorOverwritesNothing freezes an operator in a call, has another take
+// over and go on with the job, and thaws it: whatever it is answered, what the other
+// has recorded stays.
+func TestFrozenOperatorOverwritesNothing(t *testing.T) {
+	const done, later = `{"result":{"summary":"done"}}`, `{"result":{"continuationToken":"later"}}`
+	claims := map[string]struct {
+		result string // of run 1; empty: it goes on
+		is     func(*v1alpha1.PipelineJob) bool
+	}{
+		"the job runs":             {"", runs1},
+		"the job is reported":      {done, (*v1alpha1.PipelineJob).Settled},
+		"the job's next part runs": {later, runs2},
+	}
+	reports := map[string]struct {
+		result string
+		is     func(*v1alpha1.PipelineJob) bool
+	}{
+		"the job is reported":      {done, (*v1alpha1.PipelineJob).Settled},
+		"the job's next part runs": {later, runs2},
+	}
+	for _, at := range []thaw{thawsBefore, thawsAfter, thawsFault} {
+		for name, c := range claims {
+			t.Run("claim: "+name+", "+string(at), func(t *testing.T) {
+				p := newPlay(t)
+				defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+				p.start(nil)
+				p.poll(nil)
+				p.thawOver(p.freeze(t, operationAcknowledge, at), func() {
+					p.until(runs1)
+					if c.result != "" {
+						p.end(&p.running()[0], c.result)
+					}
+					p.until(c.is)
+				})
+			})
+		}
+		for name, c := range reports {
+			t.Run("report: "+name+", "+string(at), func(t *testing.T) {
+				p := newPlay(t)
+				defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+				p.start(nil)
+				p.poll(nil)
+				p.until(runs1)
+				p.end(&p.running()[0], c.result)
+				p.until(reporting)
+				p.thawOver(p.freeze(t, operationSuccess, at), func() { p.until(c.is) })
+			})
+		}
+	}
+}
+
+// TestFrozenOperatorWritesNoSecret freezes an operator while it asks for credentials,
+// and thaws it when the job has ended and its Secret is gone.
+func TestFrozenOperatorWritesNoSecret(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	p.until(func(job *v1alpha1.PipelineJob) bool { return job.Status.Run != nil })
+	p.thawOver(p.freeze(t, operationDetails, thawsAfter), func() {
+		p.until(runs1)
+		p.Expect(p.secrets).NotTo(BeEmpty())
+		p.end(&p.running()[0], `{"result":{"summary":"done"}}`)
+		p.until(func(job *v1alpha1.PipelineJob) bool { return job.Settled() && job.Status.Protocol.Secret == nil })
+	})
+	p.Expect(p.secrets).To(BeEmpty())
+}
+
+// thawOver expects that an operator that is thawed after something was done writes
+// nothing over it.
+func (p *play) thawOver(f *frozen, meanwhile func()) {
+	var recorded *v1alpha1.PipelineJob
+	_ = f.reconcile(p, p.pipelineJob().Name, func() { // it may be told that it is late
+		meanwhile()
+		recorded = p.pipelineJob()
+	})
+	p.Expect(p.pipelineJob().Status).To(Equal(recorded.Status))
+	p.Expect(p.pipelineJob().ResourceVersion).To(Equal(recorded.ResourceVersion))
+}
+
+// TestAnswerIsNotLostToThePoller has the poller move spec.codePipelineJob on while the
+// claim's answer is on its way: it is recorded, and the new nonce is not.
+func TestAnswerIsNotLostToThePoller(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	first := p.pipelineJob()
+	p.Expect(p.freeze(t, operationAcknowledge, thawsBefore).reconcile(p, first.Name, func() {
+		moved := p.pipelineJob()
+		before := moved.DeepCopy()
+		moved.Spec.CodePipelineJob.Nonce = "another"
+		moved.Generation++ // as the API server does it
+		p.Expect(p.kube.Patch(p.ctx, moved, client.MergeFrom(before))).To(Succeed())
+	})).To(Succeed())
+	got := p.pipelineJob()
+	p.Expect(got.Status.Protocol.AcknowledgedJobID).To(Equal(first.Spec.CodePipelineJob.ID))
+	p.Expect(got.Status.Protocol.AcknowledgedNonce).To(Equal(first.Spec.CodePipelineJob.Nonce))
+	p.Expect(got.Status.Protocol.Call).To(BeNil())
+	p.Expect(got.Status.ObservedGeneration).To(Equal(first.Generation), "the new nonce is to be claimed")
+	p.Expect(got.Spec.CodePipelineJob.Nonce).To(Equal("another"))
+}
+
+// TestNonceOfAContinuationIsOutdated hands a continuation out again before it is
+// claimed: the claim meets InvalidNonce, and the work must not end by that.
+func TestNonceOfAContinuationIsOutdated(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	p.until(runs1)
+	p.end(&p.running()[0], `{"result":{"continuationToken":"later"}}`)
+	p.until(func(job *v1alpha1.PipelineJob) bool {
+		return job.Spec.CodePipelineJob.ID != job.Status.Protocol.AcknowledgedJobID
+	})
+	p.clock.Step(time.Minute) // it is handed out again, and that is not recorded yet
+	polled, err := p.pipelines.PollForJobs(p.ctx, &sdk.PollForJobsInput{ActionTypeId: harness.WorkType()})
+	p.Expect(err).NotTo(HaveOccurred())
+	p.Expect(polled.Jobs).To(HaveLen(1))
+	p.step(p.pipelineJob().Name)
+	p.Expect(p.pipelineJob().Settled()).To(BeFalse())
+
+	moved := p.pipelineJob()
+	before := moved.DeepCopy()
+	moved.Spec.CodePipelineJob.Nonce = *polled.Jobs[0].Nonce
+	moved.Generation++ // as the API server does it
+	p.Expect(p.kube.Patch(p.ctx, moved, client.MergeFrom(before))).To(Succeed())
+	p.until(runs2)
+}
+
+// TestContinuationIsClaimedElsewhere has no other nonce come: the work ends.
+func TestContinuationIsClaimedElsewhere(t *testing.T) {
+	g := NewWithT(t)
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	job := &v1alpha1.PipelineJob{}
+	job.Spec.CodePipelineJob.PolledAt = &metav1.Time{Time: p.clock.Now()}
+	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeFalse(), "a first claim")
+	job.Status.Protocol.AcknowledgedJobID = "earlier"
+	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeTrue())
+	p.clock.Step(lostPatience)
+	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeFalse())
+}

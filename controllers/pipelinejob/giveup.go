@@ -1,0 +1,67 @@
+package pipelinejob
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
+)
+
+// giveUp settles a PipelineJob that is being deleted, and says what CodePipeline was
+// not told: on the object, in an event about it and, since a namespace that is being
+// deleted takes no new events and keeps no objects, in the log, a metric and an event
+// about the operator's own pod.
+func (r *Reconciler) giveUp(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	message := notTold(job)
+	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+		status.Protocol.Call = nil
+		if status.Protocol.AcknowledgedJobID != "" {
+			r.endCancelled(job, message)
+		}
+		job.Settle(metav1.NewTime(r.Clock.Now()))
+		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonNotReported, message)
+	})
+	if err != nil {
+		return err
+	}
+	metrics.DeletedUnreported()
+	logf.FromContext(ctx).Info("A PipelineJob is deleted without CodePipeline being told", "message", message)
+	r.event(job, corev1.EventTypeWarning, v1alpha1.ReasonNotReported, "Delete", message)
+	if r.Self != nil {
+		note := fmt.Sprintf("PipelineJob %s/%s: %s", job.Namespace, job.Name, message)
+		r.Events.Eventf(r.Self, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotReported, "Delete", "%s", limits.CutBytes(note, limits.EventNote))
+	}
+	return nil
+}
+
+// notTold says what CodePipeline does not know of a PipelineJob that is let go.
+func notTold(job *v1alpha1.PipelineJob) string {
+	const untilItEnds = "The action stays in progress in CodePipeline until its execution is stopped or it times out"
+	id := job.Spec.CodePipelineJob.ID
+	what := ""
+	switch {
+	case job.AwaitsContinuation():
+		return "The PipelineJob was deleted, and CodePipeline has not handed the action out again after a continuation token: it was not told that the work is cancelled. " + untilItEnds
+	case job.Status.Protocol.AcknowledgedJobID != id:
+		what = fmt.Sprintf("may have taken the claim of job %s and was not told that the work is cancelled", id)
+	case job.Status.FailureDetails != nil:
+		first, _, _ := strings.Cut(job.Status.FailureDetails.Message, "\n")
+		what = fmt.Sprintf("was not told the failure of job %s (%s)", id, first)
+	default:
+		what = fmt.Sprintf("was not told the result of job %s", id)
+	}
+	message := fmt.Sprintf("The PipelineJob was deleted, and AWS could not be reached for %s: CodePipeline %s. %s", deletionPatience, what, untilItEnds)
+	for _, condition := range job.Status.Conditions {
+		if condition.Reason == v1alpha1.ReasonRetrying {
+			message += ". The last error: " + condition.Message
+		}
+	}
+	return message
+}

@@ -1,0 +1,119 @@
+package pipelinejob
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+)
+
+// TestDeletionEndsWithoutAWS deletes PipelineJobs in each state in which CodePipeline is
+// to be told something, while AWS can't be reached: they go within minutes, and it is
+// said what CodePipeline was not told.
+func TestDeletionEndsWithoutAWS(t *testing.T) {
+	const later = `{"result":{"continuationToken":"later"}}`
+	cases := map[string]struct {
+		// before is what happens while AWS can be reached.
+		before func(*play)
+		within time.Duration
+		says   string
+	}{
+		"the claim's answer is lost": {func(*play) {}, 7 * time.Minute, "may have taken the claim of job"},
+		"the work runs":              {func(p *play) { p.until(runs1) }, 7 * time.Minute, "was not told the failure of job"},
+		"the work has succeeded": {func(p *play) {
+			p.until(runs1)
+			p.end(&p.running()[0], `{"result":{"summary":"done"}}`)
+			p.until(reporting)
+		}, 7 * time.Minute, "was not told the result of job"},
+		"a continuation is to come": {func(p *play) {
+			p.until(runs1)
+			p.end(&p.running()[0], later)
+			p.until((*v1alpha1.PipelineJob).AwaitsContinuation)
+		}, 17 * time.Minute, "has not handed the action out again"},
+		"a continuation can't be claimed": {func(p *play) {
+			p.until(runs1)
+			p.end(&p.running()[0], later)
+			p.until(func(job *v1alpha1.PipelineJob) bool {
+				return job.Spec.CodePipelineJob.ID != job.Status.Protocol.AcknowledgedJobID
+			})
+		}, 7 * time.Minute, "may have taken the claim of job"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			p := newPlay(t)
+			defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+			told := events.NewFakeRecorder(100)
+			p.operator.Events = told
+			p.operator.Self = &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "pipelinejob-system", Name: "manager-1"}
+			p.start(nil)
+			p.poll(nil)
+			c.before(p)
+			for _, operation := range []string{operationAcknowledge, operationSuccess, operationFailure, operationDetails, "PollForJobs"} {
+				p.Expect(p.aws.Inject(emulator.Fault{Operation: operation, Kind: emulator.ResetBefore, Probability: 1})).To(Succeed())
+			}
+			job := p.pipelineJob()
+			p.step(job.Name)
+			p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
+			last, deleted := p.letGo(job)
+			p.Expect(p.clock.Now().Sub(deleted)).To(BeNumerically("<=", c.within))
+
+			said := meta.FindStatusCondition(last.Status.Conditions, v1alpha1.ConditionReported)
+			p.Expect(said).NotTo(BeNil())
+			p.Expect(said.Reason).To(Equal(v1alpha1.ReasonNotReported))
+			p.Expect(said.Message).To(ContainSubstring(c.says))
+			p.Expect(p.running()).To(BeEmpty())
+			p.Expect(p.secrets).To(BeEmpty())
+			close(told.Events)
+			var ofIt []string
+			for event := range told.Events {
+				ofIt = append(ofIt, event)
+			}
+			p.Expect(ofIt).To(ContainElement(And(ContainSubstring("NotReported"), ContainSubstring(c.says))))
+			p.Expect(ofIt).To(ContainElement(ContainSubstring("NotReported PipelineJob team/"+job.Name+": ")), "the event about the operator's pod")
+		})
+	}
+}
+
+// letGo takes steps until a PipelineJob is gone. It returns its last state, and when it
+// was deleted.
+func (p *play) letGo(job *v1alpha1.PipelineJob) (last *v1alpha1.PipelineJob, deleted time.Time) {
+	deleted = p.clock.Now()
+	for range 300 {
+		known := &v1alpha1.PipelineJob{}
+		err := p.kube.Get(p.ctx, client.ObjectKeyFromObject(job), known)
+		if client.IgnoreNotFound(err) == nil && err != nil {
+			return last, deleted
+		}
+		p.Expect(err).NotTo(HaveOccurred())
+		last = known
+		_, _ = p.operator.Reconcile(p.ctx, requestFor(job.Name)) // it comes again
+		p.clock.Step(5 * time.Second)
+	}
+	p.Expect(last.Status).To(BeNil(), "it was not let go")
+	return nil, deleted
+}
+
+// TestClaimIsGivenUp has no answer to a claim for longer than an action may take: the
+// job is dropped, deleted or not.
+func TestClaimIsGivenUp(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.Expect(p.aws.Inject(emulator.Fault{Operation: operationAcknowledge, Kind: emulator.ResetBefore, Probability: 1})).To(Succeed())
+	p.start(nil)
+	p.poll(nil)
+	p.step(p.pipelineJob().Name)
+	p.clock.Step(longestAction)
+	p.step(p.pipelineJob().Name)
+	job := p.pipelineJob()
+	p.Expect(job.Settled()).To(BeTrue())
+	p.Expect(job.Status.Phase).To(Equal(v1alpha1.PhaseDropped))
+	said := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionAcknowledged)
+	p.Expect(said.Reason).To(Equal(v1alpha1.ReasonJobNoLongerOpen))
+}

@@ -1,0 +1,28 @@
+package codepipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// identityCredentials are the credentials of an identity. An error of them means that a
+// call was not sent.
+type identityCredentials struct {
+	identity Identity
+	provider aws.CredentialsProvider
+	// within bounds the wait for a retrieval, which another caller may have begun.
+	within time.Duration
+}
+
+// Retrieve returns the credentials, or a *NotSentError with a *CredentialsError.
+func (c identityCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.within)
+	defer cancel()
+	found, err := c.provider.Retrieve(ctx)
+	if err != nil {
+		return aws.Credentials{}, &NotSentError{Kind: AccessDenied, Err: &CredentialsError{c.identity, err}}
+	}
+	return found, nil
+}

@@ -1,0 +1,236 @@
+package codepipeline
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/aws/smithy-go"
+)
+
+// Kind says what an error means for the caller.
+type Kind int
+
+const (
+	// Unclear: the call may have had its effect. The answer was lost (a time-out, a
+	// broken connection), is a server fault (5xx), is not AWS's (a proxy's page), or
+	// has a code that the model does not have for the operation.
+	Unclear Kind = iota
+	// Throttled: the call had no effect; the same call later may succeed.
+	Throttled
+	// AccessDenied: the call had no effect; credentials or permissions are
+	// missing, wrong or expired. It may succeed after they were corrected.
+	AccessDenied
+	// InvalidNonce: AcknowledgeJob found another nonce than ours to be current.
+	InvalidNonce
+	// JobNotFound: the job ID is not, or no longer, known.
+	JobNotFound
+	// InvalidJobState: the job is not in progress, so it takes no result.
+	InvalidJobState
+	// ActionTypeNotFound: PollForJobs found no such action type.
+	ActionTypeNotFound
+	// LimitExceeded: the account has as many action types as it may.
+	LimitExceeded
+	// Refused: CodePipeline will never take this request as it is
+	// (ValidationException and its like).
+	Refused
+)
+
+var kindNames = map[Kind]string{
+	Unclear: "unclear", Throttled: "throttled", AccessDenied: "access_denied", InvalidNonce: "invalid_nonce",
+	JobNotFound: "job_not_found", InvalidJobState: "invalid_job_state", ActionTypeNotFound: "action_type_not_found",
+	LimitExceeded: "limit_exceeded", Refused: "refused",
+}
+
+// String returns the kind as metrics name it.
+func (k Kind) String() string { return kindNames[k] }
+
+// KindOf returns the kind of an error of a Client. Any other error, such as a
+// context's, is Unclear.
+func KindOf(err error) Kind {
+	var notSent *NotSentError
+	if errors.As(err, &notSent) {
+		return notSent.Kind
+	}
+	var failed *CallError
+	if errors.As(err, &failed) {
+		return failed.Kind
+	}
+	return Unclear
+}
+
+// modelled has the errors by which the model lets each operation say no, and
+// nothing else does: a code that is not here, or comes from another operation,
+// tells nothing about the call. What all operations have is in commonKind.
+var modelled = map[string]map[string]Kind{
+	"PollForJobs": {
+		"ValidationException":         Refused,
+		"ActionTypeNotFoundException": ActionTypeNotFound,
+	},
+	"AcknowledgeJob": {
+		"ValidationException":   Refused,
+		"InvalidNonceException": InvalidNonce,
+		"JobNotFoundException":  JobNotFound,
+	},
+	"GetJobDetails": {
+		"ValidationException":  Refused,
+		"JobNotFoundException": JobNotFound,
+	},
+	"PutJobSuccessResult": {
+		"ValidationException":                  Refused,
+		"JobNotFoundException":                 JobNotFound,
+		"InvalidJobStateException":             InvalidJobState,
+		"OutputVariablesSizeExceededException": Refused,
+	},
+	"PutJobFailureResult": {
+		"ValidationException":      Refused,
+		"JobNotFoundException":     JobNotFound,
+		"InvalidJobStateException": InvalidJobState,
+	},
+	"CreateCustomActionType": {
+		"ValidationException":             Refused,
+		"LimitExceededException":          LimitExceeded,
+		"TooManyTagsException":            Refused,
+		"InvalidTagsException":            Refused,
+		"ConcurrentModificationException": Throttled,
+	},
+	"DeleteCustomActionType": {
+		"ValidationException":             Refused,
+		"ConcurrentModificationException": Throttled,
+	},
+	"ListActionTypes": {
+		"ValidationException": Refused,
+		// The list is read again from its first page.
+		"InvalidNextTokenException": Unclear,
+	},
+	"ListActionExecutions": {
+		"ValidationException":                Refused,
+		"PipelineNotFoundException":          Refused,
+		"PipelineExecutionNotFoundException": Refused,
+		"InvalidNextTokenException":          Unclear,
+	},
+	"TagResource": {
+		"ValidationException":             Refused,
+		"ResourceNotFoundException":       Refused,
+		"InvalidArnException":             Refused,
+		"TooManyTagsException":            Refused,
+		"InvalidTagsException":            Refused,
+		"ConcurrentModificationException": Throttled,
+	},
+	"UntagResource": {
+		"ValidationException":             Refused,
+		"ResourceNotFoundException":       Refused,
+		"InvalidArnException":             Refused,
+		"InvalidTagsException":            Refused,
+		"ConcurrentModificationException": Throttled,
+	},
+	"ListTagsForResource": {
+		"ValidationException":       Refused,
+		"ResourceNotFoundException": Refused,
+		"InvalidArnException":       Refused,
+		"InvalidNextTokenException": Unclear,
+	},
+}
+
+// throttlingCodes and credentialCodes are those of AWS's common errors, without the
+// ending "Exception" that the JSON protocols have and the query protocol has not.
+var (
+	throttlingCodes = codes("Throttling", "Throttled", "RequestThrottled", "EC2Throttled", "TooManyRequests",
+		"RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown", "PriorRequestNotComplete")
+	credentialCodes = codes("AccessDenied", "NotAuthorized", "OptInRequired", "AuthFailure",
+		"UnrecognizedClient", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidToken",
+		"ExpiredToken", "RequestExpired", "TokenRefreshRequired",
+		"MissingAuthenticationToken", "IncompleteSignature", "InvalidSignature", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
+)
+
+func codes(list ...string) map[string]bool {
+	set := map[string]bool{}
+	for _, code := range list {
+		set[code] = true
+	}
+	return set
+}
+
+// Classify returns what the SDK's error of an operation means, as a *CallError. It
+// returns nil for nil, and a NotSentError as it is.
+func Classify(operation string, err error) error {
+	var notSent *NotSentError
+	if err == nil || errors.As(err, &notSent) {
+		return err
+	}
+	code, message := answerOf(err)
+	if code == "" {
+		return &CallError{Operation: operation, Kind: Unclear, Message: describeCause(err), Err: err}
+	}
+	return &CallError{Operation: operation, Kind: kindOfCode(operation, code, statusOf(err)), Code: code, Message: stable(message), Err: err}
+}
+
+// answerOf returns code and message of an error that AWS answered. The code is
+// empty if AWS did not answer: a body that is not in its form is a proxy's,
+// whatever its status.
+func answerOf(err error) (code, message string) {
+	var foreign *foreignAnswerError
+	var unreadable *smithy.DeserializationError
+	var answer smithy.APIError
+	switch {
+	case errors.As(err, &foreign), errors.As(err, &unreadable), !errors.As(err, &answer):
+		return "", ""
+	case answer.ErrorCode() == sdkUnknownCode:
+		return "", ""
+	default:
+		return answer.ErrorCode(), answer.ErrorMessage()
+	}
+}
+
+// sdkUnknownCode is what the SDK has for an error in JSON that names no code.
+const sdkUnknownCode = "UnknownError"
+
+// statusOf returns the HTTP status of an answer, or zero.
+func statusOf(err error) int {
+	var answer interface{ HTTPStatusCode() int }
+	if !errors.As(err, &answer) {
+		return 0
+	}
+	return answer.HTTPStatusCode()
+}
+
+func kindOfCode(operation, code string, status int) Kind {
+	if isThrottlingCode(code) {
+		return Throttled // S3 and others say so with a 503
+	}
+	if status >= http.StatusInternalServerError {
+		return Unclear
+	}
+	if kind, known := modelled[operation][code]; known {
+		return kind
+	}
+	if credentialCodes[strings.TrimSuffix(code, "Exception")] {
+		return AccessDenied
+	}
+	return Unclear
+}
+
+func isThrottlingCode(code string) bool {
+	return throttlingCodes[strings.TrimSuffix(code, "Exception")]
+}
+
+// isThrottle reports whether AWS throttled a call. A ConcurrentModificationException
+// is Throttled to its caller, and no reason to slow down.
+func isThrottle(err error) bool {
+	var failed *CallError
+	return errors.As(err, &failed) && isThrottlingCode(failed.Code)
+}
+
+// foreignAnswerError is an answer that is not AWS's.
+type foreignAnswerError struct {
+	status int
+	err    error // of the SDK, or nil
+}
+
+func (e *foreignAnswerError) Error() string { return foreignAnswer(e.status) }
+
+// Unwrap returns the SDK's error.
+func (e *foreignAnswerError) Unwrap() error { return e.err }
+
+// HTTPStatusCode lets the SDK's retries treat the answer as they treat any other.
+func (e *foreignAnswerError) HTTPStatusCode() int { return e.status }

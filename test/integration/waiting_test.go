@@ -1,0 +1,225 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+)
+
+// waits is the status of a container that waits.
+func waits(name, reason, message string) corev1.ContainerStatus {
+	return corev1.ContainerStatus{Name: name, Image: "work:1", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}
+}
+
+// endedNow is the status of a container that has just ended, with exit code 0.
+func endedNow(name, reason string) corev1.ContainerStatus {
+	return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		Reason: reason, FinishedAt: metav1.Now(),
+	}}}
+}
+
+// touch has the operator look at a Job's pod again.
+func (w *world) touch(job *batchv1.Job) {
+	w.T.Helper()
+	pod := w.podOf(job)
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "test/touched", w.Clock.Now().String())
+	w.Expect(w.Kube.Update(w.Ctx, pod)).To(Succeed())
+}
+
+// failsStopped expects that an action fails although its Job has not ended, and that
+// the Job is stopped.
+func (w *world) failsStopped(code string, message ...string) {
+	w.T.Helper()
+	w.Await(func(g Gomega) {
+		state := w.WorkState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
+		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal(code))
+		for _, part := range message {
+			g.Expect(aws.ToString(state.ErrorDetails.Message)).To(ContainSubstring(part))
+		}
+		g.Expect(w.Jobs(g)).To(BeEmpty(), "the Job is stopped")
+	})
+}
+
+// TestStepOutOfMemoryWithExitCode0 has a step whose shell exits with 0 after its
+// memory ran out: the kubelet leaves such a pod at PodInitializing for ever.
+func TestStepOutOfMemoryWithExitCode0(t *testing.T) {
+	w, _ := begin(t)
+	w.AddPod(w.RunningJob(1), corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+		endedNow("work", "OOMKilled"), waits(podcontract.ContainerReport, "PodInitializing", ""),
+	}})
+	w.failsStopped("JobFailed", `step "work" failed: exit code 0 (OOMKilled)`)
+}
+
+// TestPodInWhichNothingRuns has a kubelet that does not go on after a container, and
+// no word of what it waits for.
+func TestPodInWhichNothingRuns(t *testing.T) {
+	w, _ := begin(t)
+	job := w.RunningJob(1)
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+		endedNow(podcontract.ContainerFetch, "Completed"), waits("work", "PodInitializing", ""),
+	}})
+	w.Clock.Step(diagnosis.DefaultGracePeriods.Idle + time.Second)
+	w.touch(job)
+	w.failsStopped("SystemUnavailable", `has not started step "work" for 10m`, "no container runs")
+}
+
+// TestQuietStepIsNotTouched has a step that says nothing for a day.
+func TestQuietStepIsNotTouched(t *testing.T) {
+	w, _ := begin(t)
+	job := w.RunningJob(1)
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+		endedNow(podcontract.ContainerFetch, "Completed"),
+		{Name: "work", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}},
+	}})
+	w.Clock.Step(24 * time.Hour)
+	w.touch(job)
+	w.Consistently(func(g Gomega) {
+		g.Expect(w.PipelineJob(g).Status.FinishedAt).To(BeNil())
+		g.Expect(w.Jobs(g)).To(HaveLen(1))
+	}).WithTimeout(time.Second).Should(Succeed())
+}
+
+// isRunning expects a status and reason of condition Running, and parts of its message.
+func (w *world) isRunning(is metav1.ConditionStatus, reason string, message ...string) {
+	w.T.Helper()
+	w.Await(func(g Gomega) {
+		pj := w.PipelineJob(g)
+		condition := meta.FindStatusCondition(pj.Status.Conditions, v1alpha1.ConditionRunning)
+		g.Expect(condition).NotTo(BeNil())
+		g.Expect(condition.Status).To(Equal(is))
+		g.Expect(condition.Reason).To(Equal(reason))
+		for _, part := range message {
+			g.Expect(condition.Message).To(ContainSubstring(part))
+		}
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+	})
+}
+
+// table is what "kubectl get cpjob" shows, line by line.
+func (w *world) table(g Gomega) []string {
+	httpClient, err := rest.HTTPClientFor(w.Config)
+	g.Expect(err).NotTo(HaveOccurred())
+	request, err := http.NewRequestWithContext(w.Ctx, http.MethodGet,
+		strings.TrimSuffix(w.Config.Host, "/")+"/apis/codepipeline.pipelinejob.dev/v1alpha1/namespaces/"+w.Namespace+"/pipelinejobs", nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	request.Header.Set("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+	response, err := httpClient.Do(request)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = response.Body.Close() }() // it was only read from
+	var table metav1.Table
+	g.Expect(json.NewDecoder(response.Body).Decode(&table)).To(Succeed())
+	return lines(table)
+}
+
+// lines are those of a table, as kubectl prints them.
+func lines(table metav1.Table) []string {
+	rows := make([]strings.Builder, len(table.Rows)+1)
+	for i, column := range table.ColumnDefinitions {
+		if column.Priority > 0 {
+			continue
+		}
+		cells := []string{strings.ToUpper(column.Name)}
+		for _, row := range table.Rows {
+			cells = append(cells, fmt.Sprint(row.Cells[i]))
+		}
+		width := 0
+		for _, cell := range cells {
+			width = max(width, len(cell))
+		}
+		for j, cell := range cells {
+			fmt.Fprintf(&rows[j], "%-*s", width+3, cell)
+		}
+	}
+	var printed []string
+	for i := range rows {
+		printed = append(printed, strings.TrimRight(rows[i].String(), " "))
+	}
+	return printed
+}
+
+// TestWaitingIsShown has a run wait for a node and then for an image: the condition
+// Running says so at once, is not written again while nothing changes, and is True
+// again when the pod runs.
+func TestWaitingIsShown(t *testing.T) {
+	w, _ := begin(t)
+	job := w.RunningJob(1)
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/3 nodes are available: 3 Insufficient cpu.",
+	}}})
+	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonUnschedulable, job.Name+"-pod", "3 Insufficient cpu")
+
+	pulls := func(reason, message string) {
+		w.endPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+			endedNow(podcontract.ContainerFetch, "Completed"), waits("work", reason, message),
+		}})
+	}
+	pulls("ErrImagePull", "not found")
+	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonImagePullBackOff, `image "work:1" of step "work" can't be pulled: ErrImagePull: not found`)
+	shown := w.table(w)
+	w.Expect(shown).To(HaveLen(2))
+	w.Expect(shown[0]).To(MatchRegexp(`^NAME +PIPELINE +STAGE +PHASE +REASON +PERCENT +AGE$`))
+	w.Expect(shown[1]).To(MatchRegexp(`^work-[0-9a-f-]{36} +p +Work +Running +ImagePullBackOff +`))
+	for _, line := range shown {
+		w.Expect(len(line)).To(BeNumerically("<=", 120), line)
+	}
+
+	written := w.PipelineJob(w).ResourceVersion
+	pulls("ImagePullBackOff", "Back-off pulling image")
+	w.Consistently(func(g Gomega) { g.Expect(w.PipelineJob(g).ResourceVersion).To(Equal(written)) }).WithTimeout(time.Second).
+		Should(Succeed(), "the kubelet alternates between two reasons")
+
+	w.endPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+		endedNow(podcontract.ContainerFetch, "Completed"),
+		{Name: "work", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}},
+	}})
+	w.isRunning(metav1.ConditionTrue, v1alpha1.ReasonJobStarted)
+}
+
+// TestSuspendedJobIsShown has Kueue hold a Job back.
+func TestSuspendedJobIsShown(t *testing.T) {
+	w, _ := begin(t)
+	job := w.RunningJob(1)
+	job.Labels["kueue.x-k8s.io/queue-name"] = "team-a"
+	job.Spec.Suspend = ptr.To(true)
+	w.Expect(w.Kube.Update(w.Ctx, job)).To(Succeed())
+	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonSuspended, "Kueue", "team-a")
+	job.Spec.Suspend = ptr.To(false)
+	w.Expect(w.Kube.Update(w.Ctx, job)).To(Succeed())
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+		{Name: "work", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}},
+	}})
+	w.isRunning(metav1.ConditionTrue, v1alpha1.ReasonJobStarted)
+}
+
+// TestQuotaIsShown has a quota refuse the pod of a Job: nothing about the Job changes
+// then, and only an event tells.
+func TestQuotaIsShown(t *testing.T) {
+	w, _ := begin(t)
+	job := w.RunningJob(1)
+	now := metav1.Now()
+	w.Expect(w.Kube.Create(w.Ctx, &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Name: "refused", Namespace: w.Namespace},
+		InvolvedObject: corev1.ObjectReference{Kind: "Job", Namespace: w.Namespace, Name: job.Name},
+		Reason:         "FailedCreate", Message: `Error creating: pods "` + job.Name + `-x7k2p" is forbidden: exceeded quota: team, requested: cpu=4`,
+		FirstTimestamp: now, LastTimestamp: now, Count: 3, Type: corev1.EventTypeWarning,
+	})).To(Succeed())
+	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonQuotaExceeded, "exceeded quota: team")
+}
