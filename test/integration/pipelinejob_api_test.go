@@ -228,10 +228,11 @@ func (w *world) putCalls() (calls []string) {
 // once, but not the next try.
 func TestAFailingStepBacksOff(t *testing.T) {
 	w := newWorld(t)
-	w.Clock.Freeze()
 	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "PutJobSuccessResult", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
 	w.work()
-	w.Succeed(w.RunningJob(1), podcontract.Result{})
+	job := w.RunningJob(1)
+	w.Clock.Freeze()
+	w.Succeed(job, podcontract.Result{})
 	retrying := func(g Gomega) *metav1.Condition {
 		reported := meta.FindStatusCondition(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionReported)
 		g.Expect(reported).NotTo(BeNil())
