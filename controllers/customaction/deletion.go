@@ -45,7 +45,7 @@ func (r *Reconciler) release(ctx context.Context, action *v1alpha1.CustomAction)
 	return nil
 }
 
-// deregister deletes the action type, unless somebody else has it too. It says
+// deregister deletes the action type, unless another object uses it. It says
 // whether the object may go.
 func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomAction) (bool, error) {
 	// From a stale reading the type may be another object's by now.

@@ -162,7 +162,7 @@ func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 	}
 }
 
-// TestForgedPod has somebody make pods with the label of a run's Job: what they say
+// TestForgedPod has a tenant make pods with the label of a run's Job: what they say
 // does not count, neither from the cache nor past it.
 func TestForgedPod(t *testing.T) {
 	w := newWorld(t)
