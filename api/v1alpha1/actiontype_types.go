@@ -17,7 +17,7 @@ package v1alpha1
 //     reserved, in upper and lower case, by the tag restrictions that AWS's
 //     services share (API references of ECS and Batch, Tag).
 //   - names of properties that don't meet in one environment variable: ours
-//     (contract.EnvConfig).
+//     (podcontract.EnvConfig).
 //
 // Rules are in the comments of types and fields, beside what they guard. Their
 // cost is bounded by the lengths: a rule on a field without a MaxLength or
@@ -93,7 +93,7 @@ type ActionType struct {
 	OutputArtifactDetails ArtifactDetails `json:"outputArtifactDetails"`
 
 	// tags of the action type: 50 at most, told apart by their keys, whose case
-	// counts. They can be changed: the operator keeps them in step (registration
+	// counts. They can be changed: the operator keeps them in sync (registration
 	// Managed), and leaves alone the tags that others have set.
 	// +optional
 	// +kubebuilder:validation:MaxItems=50

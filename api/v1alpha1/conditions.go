@@ -2,13 +2,15 @@ package v1alpha1
 
 // Condition types of a CustomAction.
 const (
-	// ConditionReady is True when the action type is registered and jobs of
-	// it are polled for; it sums up the other conditions (kstatus).
+	// ConditionReady is True when the action type is registered and jobs of it are
+	// polled for, or spec.suspend is true (reason Suspended). It sums up the other
+	// conditions (kstatus).
 	ConditionReady = "Ready"
 	// ConditionRegistered is True when CodePipeline has the action type as
 	// spec.actionType defines it.
 	ConditionRegistered = "Registered"
-	// ConditionPolling is True while jobs are polled for.
+	// ConditionPolling is True while the operator polls for jobs, or pauses because all
+	// slots are taken (AtCapacity). A brief outage of AWS does not change it.
 	ConditionPolling = "Polling"
 	// ConditionReconciling is True, and else absent, while the operator is still
 	// at work on the object, or tries again (kstatus: InProgress).
@@ -18,7 +20,8 @@ const (
 	ConditionStalled = "Stalled"
 )
 
-// Reasons of a CustomAction's conditions.
+// Reasons of a CustomAction's conditions and, TagsOutOfSync and Deregistered, of its
+// events.
 const (
 	// ReasonReady: registered and polling.
 	ReasonReady = "Ready"

@@ -23,7 +23,8 @@ const (
 	PhaseContinuing Phase = "Continuing"
 	// PhaseSucceeded: CodePipeline took the success.
 	PhaseSucceeded Phase = "Succeeded"
-	// PhaseFailed: CodePipeline took the failure.
+	// PhaseFailed: the work failed, and CodePipeline took the failure or refused it for
+	// good (Reported=False, ReportRefused).
 	PhaseFailed Phase = "Failed"
 	// PhaseCancelled: the PipelineJob was deleted, or CodePipeline no longer waited for
 	// the result.

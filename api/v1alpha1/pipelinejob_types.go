@@ -9,7 +9,8 @@ import (
 // one cancels its work and fails the action in the pipeline.
 //
 // The labels codepipeline.pipelinejob.dev/pipeline, stage and action have the names of
-// the pipeline, its stage and its action, and custom-action that of the CustomAction.
+// the pipeline, its stage and its action, custom-action that of the CustomAction, and
+// pipeline-job that of the PipelineJob.
 // A name that can't be the value of a label is replaced by its digest; field selectors
 // on spec.pipeline.name, spec.pipeline.stage, spec.pipeline.action,
 // spec.actionRef.name and status.phase take every name as it is.

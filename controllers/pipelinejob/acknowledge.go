@@ -54,16 +54,16 @@ func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob)
 	}
 }
 
-// lostPatience is how long after its poll a continuation that seems to be claimed
+// claimGracePeriod is how long after its poll a continuation that seems to be claimed
 // elsewhere is waited for.
-const lostPatience = 2 * time.Minute
+const claimGracePeriod = 2 * time.Minute
 
 // maybeHandedOutAgain reports whether a continuation that another worker seems to have
 // claimed may have been handed out to this operator again, with a nonce that is not
 // recorded yet. To drop it would end the work.
 func (r *Reconciler) maybeHandedOutAgain(job *v1alpha1.PipelineJob) bool {
 	polled := job.Spec.CodePipelineJob.PolledAt
-	return job.Status.Protocol.AcknowledgedJobID != "" && polled != nil && r.Clock.Since(polled.Time) < lostPatience
+	return job.Status.Protocol.AcknowledgedJobID != "" && polled != nil && r.Clock.Since(polled.Time) < claimGracePeriod
 }
 
 // acknowledged records the claim. A job that carries the token with which the

@@ -72,9 +72,9 @@ const (
 	longestAction = 25 * time.Hour
 	// overdueAfter is when a continuation that has not come is talked about.
 	overdueAfter = 15 * time.Minute
-	// deletionPatience is how long calls to AWS may fail before an object that is being
+	// deletionGracePeriod is how long calls to AWS may fail before an object that is being
 	// deleted is let go: its namespace waits for it.
-	deletionPatience = 5 * time.Minute
+	deletionGracePeriod = 5 * time.Minute
 )
 
 // state is all that a decision about a PipelineJob is made from.
@@ -126,11 +126,11 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 	switch next {
 	case stepAcknowledge, stepReport, stepReportProgress, stepRecordResult:
 		since := latest(s.job.DeletionTimestamp.Time, s.failingSince)
-		if s.failed == next && s.now.Sub(since) >= deletionPatience {
+		if s.failed == next && s.now.Sub(since) >= deletionGracePeriod {
 			return stepGiveUp, 0
 		}
 	case stepWait, stepNoteOverdue: // a continuation is to come
-		left := s.continuationPatience().Sub(s.now)
+		left := s.continuationDeadline().Sub(s.now)
 		if left <= 0 {
 			return stepGiveUp, 0
 		}
@@ -141,11 +141,11 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 	return next, wait
 }
 
-// continuationPatience is until when an object that is being deleted waits for a
+// continuationDeadline is until when an object that is being deleted waits for a
 // continuation. If it came later it would start the work again, so that it is waited
 // for until it is overdue.
-func (s state) continuationPatience() time.Time {
-	until := latest(s.job.DeletionTimestamp.Time, s.leadingSince).Add(deletionPatience)
+func (s state) continuationDeadline() time.Time {
+	until := latest(s.job.DeletionTimestamp.Time, s.leadingSince).Add(deletionGracePeriod)
 	if since := s.job.Status.Protocol.ContinuedAt; since != nil {
 		until = latest(until, since.Add(overdueAfter))
 	}

@@ -257,6 +257,6 @@ func TestContinuationIsClaimedElsewhere(t *testing.T) {
 	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeFalse(), "a first claim")
 	job.Status.Protocol.AcknowledgedJobID = "earlier"
 	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeTrue())
-	p.clock.Step(lostPatience)
+	p.clock.Step(claimGracePeriod)
 	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeFalse())
 }

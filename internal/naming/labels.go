@@ -16,15 +16,15 @@ func Labels(job *v1alpha1.PipelineJob) map[string]string {
 		v1alpha1.LabelAction:       job.Spec.Pipeline.Action,
 	} {
 		if name != "" {
-			labels[key] = LabelValue(name)
+			labels[key] = labelValue(name)
 		}
 	}
 	return labels
 }
 
-// LabelValue returns a name as the value of a label: the name itself, or its digest
+// labelValue returns a name as the value of a label: the name itself, or its digest
 // if it is too long or has a character that a label can't have.
-func LabelValue(name string) string {
+func labelValue(name string) string {
 	if len(validation.IsValidLabelValue(name)) > 0 {
 		return digest(name)
 	}

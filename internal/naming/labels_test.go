@@ -25,8 +25,8 @@ func TestLabelValue(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(LabelValue(c.name)).To(Equal(c.want))
-			g.Expect(validation.IsValidLabelValue(LabelValue(c.name))).To(BeEmpty())
+			g.Expect(labelValue(c.name)).To(Equal(c.want))
+			g.Expect(validation.IsValidLabelValue(labelValue(c.name))).To(BeEmpty())
 		})
 	}
 }
@@ -43,7 +43,7 @@ func TestDigestIsThePages(t *testing.T) {
 		"web-":                   "9161755adc7d8df0c9d09c787cac0e9c5ac0",
 		strings.Repeat("a", 100): "2816597888e4a0d3a36b82b83316ab32680e",
 	} {
-		g.Expect(LabelValue(name)).To(Equal(want), name)
+		g.Expect(labelValue(name)).To(Equal(want), name)
 	}
 }
 

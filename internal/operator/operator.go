@@ -52,7 +52,7 @@ type Options struct {
 	// MaxConcurrentJobs bounds the jobs in flight of all actions together; zero: no
 	// bound but their own.
 	MaxConcurrentJobs int32
-	// AllowedRoles are as in codepipeline.Clients.AllowRoles.
+	// AllowedRoles are as in codepipeline.ClientsOptions.AllowRoles.
 	AllowedRoles []string
 	// EventQueueURL is that of an SQS queue with CodePipeline's events; empty: none.
 	EventQueueURL string

@@ -32,7 +32,7 @@ type room struct {
 // operatorSide are the packages of the operator and what it shares with the pods:
 // all but the programs that run in a pod.
 var operatorSide = []string{
-	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/lanes", "internal/identity",
+	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/codepipeline", "internal/naming", "internal/logs",
 	"internal/metrics", "internal/staleness", "internal/podcontract", "internal/limits", "api/v1alpha1",
 }
@@ -66,11 +66,11 @@ var layers = [][]room{
 	},
 	{ // One reconciler each.
 		{"controllers/customaction", []string{
-			"internal/poller", "internal/lanes", "internal/identity", "internal/jobspec", "internal/codepipeline", "internal/naming",
+			"internal/poller", "internal/identity", "internal/jobspec", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		{"controllers/pipelinejob", []string{
-			"internal/lanes", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/codepipeline", "internal/naming",
+			"internal/identity", "internal/jobspec", "internal/diagnosis", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/podcontract", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		// The programs in a pod.
@@ -79,11 +79,10 @@ var layers = [][]room{
 	},
 	{
 		{"internal/poller", []string{
-			"internal/lanes", "internal/jobspec", "internal/codepipeline", "internal/naming", "internal/metrics", "internal/limits", "api/v1alpha1",
+			"internal/jobspec", "internal/codepipeline", "internal/naming", "internal/metrics", "internal/limits", "api/v1alpha1",
 		}, forTests},
 	},
 	{
-		{"internal/lanes", []string{"internal/codepipeline"}, forTests},
 		{"internal/identity", []string{"internal/codepipeline", "api/v1alpha1"}, forTests},
 		{"internal/eventqueue", []string{"internal/codepipeline"}, forTests},
 		{"internal/jobspec", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},
