@@ -67,7 +67,7 @@ func TestStepThatFails(t *testing.T) {
 	output, err := s.demo("--break")
 	s.Expect(err).To(HaveOccurred(), "the demo says by its exit code that the pipeline failed")
 	s.Expect(output).To(MatchRegexp(`(?m)^test failed: JobFailed: step "lines" failed: exit code 1[^\n]*\n +found \d+ lines, expected 1$`))
-	s.Expect(output).To(MatchRegexp(`(?m)^test-[0-9a-f-]+ +test +demo +Test +Failed `))
+	s.Expect(output).To(MatchRegexp(`(?m)^test-[0-9a-f-]+ +demo +Test +Failed +JobFinished `))
 }
 
 // TestAWSCommandLine makes, starts and reads a pipeline with the real AWS CLI.
