@@ -162,7 +162,14 @@ func TestEndings(t *testing.T) {
 	s.Expect(jobs["hand-off"].Status.PreviousRuns).To(HaveLen(2))
 	s.Expect(jobs["progress"].Status.Run.Number).To(BeEquivalentTo(1), "progress starts no second run")
 	s.Expect(jobs["progress"].Status.Protocol.Progress.Updates).To(BeNumerically(">=", 3))
-	s.kubectl("-n", namespace, "wait", "--for=condition=Complete", "--timeout=1s", "cpjob/"+jobs["well"].Name)
+	for job, succeeded := range map[string]bool{"well": true, "oom": false} { // as docs/protocol.md shows it
+		name := "cpjob/" + jobs[job].Name
+		s.kubectl("-n", namespace, "wait", "--for=jsonpath={.status.finishedAt}", "--timeout=1m", name)
+		_, err := s.tryKubectl("", "-n", namespace, "wait", "--for=condition=Complete", "--timeout=0s", name)
+		s.Expect(err == nil).To(Equal(succeeded), job)
+	}
+	s.Expect(s.kubectl("-n", namespace, "get", "cpjob", "--field-selector", "spec.pipeline.name=endings,status.phase=Failed", "-o", "name")).
+		To(And(ContainSubstring(jobs["oom"].Name), Not(ContainSubstring(jobs["well"].Name))))
 	for _, left := range []string{jobs["well"].Name, jobs["oom"].Name} {
 		s.Expect(s.kubectl("-n", namespace, "get", "secrets", "-o", "name")).NotTo(ContainSubstring(left))
 	}
