@@ -157,6 +157,9 @@ func (p *Poller) Start(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	<-ctx.Done()
+	p.mu.Lock()
+	p.running = nil // Ensure launches nothing that nobody waits for
+	p.mu.Unlock()
 	p.done.Wait()
 	return nil
 }
