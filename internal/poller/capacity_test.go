@@ -17,15 +17,15 @@ import (
 
 var a, b, c = types.NamespacedName{Namespace: "team", Name: "a"}, types.NamespacedName{Namespace: "team", Name: "b"}, types.NamespacedName{Namespace: "other", Name: "c"}
 
-// ledger is a capacity for tests.
-type ledger struct {
+// slots is a capacity for tests.
+type slots struct {
 	*capacity
 	clock *clocktesting.FakePassiveClock
 }
 
-func newLedger(limit int32, actions map[types.NamespacedName]int32) ledger {
+func newSlots(limit int32, actions map[types.NamespacedName]int32) slots {
 	clock := clocktesting.NewFakePassiveClock(time.Now())
-	l := ledger{newCapacity(limit, clock), clock}
+	l := slots{newCapacity(limit, clock), clock}
 	for action, own := range actions {
 		l.limitTo(action, own)
 	}
@@ -33,7 +33,7 @@ func newLedger(limit int32, actions map[types.NamespacedName]int32) ledger {
 }
 
 // free takes the free slots, and gives them back.
-func (l ledger) free(action types.NamespacedName) int32 {
+func (l slots) free(action types.NamespacedName) int32 {
 	defer l.give(action)
 	return l.take(action).free
 }
@@ -63,7 +63,7 @@ func awaited(action types.NamespacedName, name string, goesOn bool) *v1alpha1.Pi
 }
 
 // fly shows jobs of an action.
-func (l ledger) fly(action types.NamespacedName, jobs int) {
+func (l slots) fly(action types.NamespacedName, jobs int) {
 	for i := range jobs {
 		l.observe(flying(action, fmt.Sprintf("%s-%d", action.Name, i)))
 	}
@@ -71,7 +71,7 @@ func (l ledger) fly(action types.NamespacedName, jobs int) {
 
 func TestSlotsFollowTheInformer(t *testing.T) {
 	g := NewWithT(t)
-	l := newLedger(0, map[types.NamespacedName]int32{a: 3})
+	l := newSlots(0, map[types.NamespacedName]int32{a: 3})
 	g.Expect(l.free(a)).To(BeEquivalentTo(3))
 	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(2))
@@ -96,7 +96,7 @@ func TestSlotsFollowTheInformer(t *testing.T) {
 
 func TestAwaitedJobs(t *testing.T) {
 	g := NewWithT(t)
-	l := newLedger(0, map[types.NamespacedName]int32{a: 1})
+	l := newSlots(0, map[types.NamespacedName]int32{a: 1})
 	l.observe(flying(a, "1"))
 	g.Expect(l.observe(awaited(a, "1", true))).To(Equal(change{awaited: true}))
 	g.Expect(l.take(a)).To(roomFor(0, 1), "progress: its run goes on")
@@ -116,7 +116,7 @@ func roomFor(free, awaited int32) gomegatypes.GomegaMatcher {
 // TestReservations has jobs that the informer has not shown.
 func TestReservations(t *testing.T) {
 	g := NewWithT(t)
-	l := newLedger(0, map[types.NamespacedName]int32{a: 2})
+	l := newSlots(0, map[types.NamespacedName]int32{a: 2})
 	g.Expect(l.reserve(a, "1")).To(BeFalse(), "nothing was taken")
 	l.take(a)
 	g.Expect(l.reserve(a, "1")).To(BeTrue())
@@ -150,7 +150,7 @@ func TestReservations(t *testing.T) {
 
 func TestSlotsOfAllActions(t *testing.T) {
 	g := NewWithT(t)
-	l := newLedger(4, map[types.NamespacedName]int32{a: 3, b: 3, c: 3})
+	l := newSlots(4, map[types.NamespacedName]int32{a: 3, b: 3, c: 3})
 	g.Expect(l.take(a)).To(roomFor(3, 0))
 	g.Expect(l.take(b)).To(roomFor(1, 0), "a may fill three")
 	g.Expect(l.take(c)).To(roomFor(0, 0))
@@ -180,15 +180,15 @@ func TestSlotsOfAllActions(t *testing.T) {
 // TestASlotIsNotHeldForWhoCantUseIt has an action wait for a slot that it then has no
 // use for.
 func TestASlotIsNotHeldForWhoCantUseIt(t *testing.T) {
-	for name, end := range map[string]func(ledger){
-		"suspended":        func(l ledger) { l.limitTo(c, 0) },
-		"removed":          func(l ledger) { l.forget(c) },
-		"its polls fail":   func(l ledger) { l.standBack(c) },
-		"at its own limit": func(l ledger) { l.limitTo(c, 1); l.observe(flying(c, "continued")); l.observe(settled(a, "a-1")) },
+	for name, end := range map[string]func(slots){
+		"suspended":        func(l slots) { l.limitTo(c, 0) },
+		"removed":          func(l slots) { l.forget(c) },
+		"its polls fail":   func(l slots) { l.standBack(c) },
+		"at its own limit": func(l slots) { l.limitTo(c, 1); l.observe(flying(c, "continued")); l.observe(settled(a, "a-1")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			l := newLedger(2, map[types.NamespacedName]int32{a: 2, c: 2})
+			l := newSlots(2, map[types.NamespacedName]int32{a: 2, c: 2})
 			l.fly(a, 2)
 			g.Expect(l.free(c)).To(BeZero())
 			l.observe(settled(a, "a-0"))
@@ -207,7 +207,7 @@ func TestNobodyStarves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.Int32Range(1, 5).Draw(t, "limit")
 		actions := []types.NamespacedName{a, b, c, {Namespace: "other", Name: "d"}}[:rapid.IntRange(1, 4).Draw(t, "actions")]
-		l := newLedger(limit, nil)
+		l := newSlots(limit, nil)
 		for _, action := range actions {
 			l.limitTo(action, 3)
 		}
