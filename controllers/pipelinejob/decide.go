@@ -126,7 +126,8 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 	switch next {
 	case stepAcknowledge, stepReport, stepReportProgress, stepRecordResult:
 		since := latest(s.job.DeletionTimestamp.Time, s.failingSince)
-		if s.failed == next && s.now.Sub(since) >= deletionGracePeriod {
+		timeIsUp := s.failed == next && s.now.Sub(since) >= deletionGracePeriod
+		if timeIsUp || s.failed == stepGiveUp {
 			return stepGiveUp, 0
 		}
 	case stepWait, stepNoteOverdue: // a continuation is to come

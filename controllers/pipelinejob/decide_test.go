@@ -136,6 +136,7 @@ func TestDecide(t *testing.T) {
 		"deleted long ago, the claim has just failed":    {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), failing(stepAcknowledge, time.Minute)}, want: stepAcknowledge},
 		"deleted, another step had failed":               {history: []change{working, ended, complete, deletedAgo(time.Hour), failing(stepStopRun, time.Hour)}, want: stepReport},
 		"deleted, the report fails for long":             {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, and giving up failed":                  {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepGiveUp, time.Second)}, want: stepGiveUp},
 		"deleted, the report of progress fails for long": {history: []change{working, update(0), tellingProgress, deletedAgo(time.Hour), failing(stepReportProgress, 5*time.Minute)}, want: stepGiveUp},
 		"not deleted, the report fails for long":         {history: []change{working, ended, complete, failing(stepReport, time.Hour)}, want: stepReport},
 		"deleted, a continuation is to come":             {history: []change{working, ended, token, delivered, continuedAgo(time.Minute), deletedAgo(time.Minute)}, want: stepWait, wait: 14 * time.Minute},

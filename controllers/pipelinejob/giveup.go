@@ -6,7 +6,10 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -14,13 +17,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 )
 
-// giveUp settles a PipelineJob that is being deleted, and says what CodePipeline was
-// not told: on the object, in an event about it and, since a namespace that is being
-// deleted takes no new events and keeps no objects, in the log, a metric and an event
-// about the operator's own pod.
+// giveUp settles a PipelineJob that is being deleted, and records what CodePipeline was
+// not told.
 func (r *Reconciler) giveUp(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	message := notTold(job)
-	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.Call = nil
 		if status.Protocol.AcknowledgedJobID != "" {
 			r.endCancelled(job, message)
@@ -28,17 +29,39 @@ func (r *Reconciler) giveUp(ctx context.Context, job *v1alpha1.PipelineJob) erro
 		job.Settle(metav1.NewTime(r.Clock.Now()))
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonNotReported, message)
 	})
-	if err != nil {
-		return err
+}
+
+// release removes the finalizer: CodePipeline waits for nothing more, or was given up.
+// That is told before, more than once if need be: afterwards nothing says it any more.
+func (r *Reconciler) release(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	before := job.DeepCopy()
+	if !controllerutil.RemoveFinalizer(job, v1alpha1.FinalizerPipelineJob) {
+		return nil
 	}
-	metrics.DeletedUnreported()
+	said := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionReported)
+	unreported := said != nil && said.Reason == v1alpha1.ReasonNotReported
+	if unreported {
+		r.tellUnreported(ctx, job, said.Message)
+	}
+	if err := r.Patch(ctx, job, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("release PipelineJob %s: %w", job.Name, err))
+	}
+	if unreported {
+		metrics.DeletedUnreported()
+	}
+	return nil
+}
+
+// tellUnreported says what CodePipeline was not told in an event about the PipelineJob
+// and, since a namespace that is being deleted takes no new events, in the log and in an
+// event about the operator's own pod.
+func (r *Reconciler) tellUnreported(ctx context.Context, job *v1alpha1.PipelineJob, message string) {
 	logf.FromContext(ctx).Info("A PipelineJob is deleted without CodePipeline being told", "message", message)
 	r.event(job, corev1.EventTypeWarning, v1alpha1.ReasonNotReported, "Delete", message)
 	if r.Self != nil {
 		note := fmt.Sprintf("PipelineJob %s/%s: %s", job.Namespace, job.Name, message)
 		r.Events.Eventf(r.Self, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotReported, "Delete", "%s", limits.CutBytes(note, limits.EventNote))
 	}
-	return nil
 }
 
 // notTold says what CodePipeline does not know of a PipelineJob that is let go.

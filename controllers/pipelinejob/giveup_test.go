@@ -81,6 +81,32 @@ func TestDeletionEndsWithoutAWS(t *testing.T) {
 	}
 }
 
+// TestGivingUpIsToldThoughAWriteFails loses the answer of each write with which a
+// PipelineJob is given up, in turn: it is told all the same, before the object goes.
+func TestGivingUpIsToldThoughAWriteFails(t *testing.T) {
+	for _, fault := range []writeFault{notWritten, answerLost} {
+		t.Run(string(fault), func(t *testing.T) {
+			p := newPlay(t)
+			defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+			p.start(nil)
+			p.poll(nil)
+			p.until(runs1)
+			p.Expect(p.aws.Inject(emulator.Fault{Operation: operationFailure, Kind: emulator.ResetBefore, Probability: 1})).To(Succeed())
+			job := p.pipelineJob()
+			p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
+			for round := 0; round < 300 && len(p.pipelineJobs()) > 0; round++ {
+				if p.failing = ""; round%2 == 0 {
+					p.failing = fault
+				}
+				_, _ = p.operator.Reconcile(p.ctx, requestFor(job.Name)) // it comes again
+				p.clock.Step(lastRetry)
+			}
+			p.Expect(p.pipelineJobs()).To(BeEmpty())
+			p.Expect(p.givenUp).To(HaveKey(job.Spec.Pipeline.ActionExecutionID))
+		})
+	}
+}
+
 // letGo takes steps until a PipelineJob is gone. It returns its last state, and when it
 // was deleted.
 func (p *play) letGo(job *v1alpha1.PipelineJob) (last *v1alpha1.PipelineJob, deleted time.Time) {

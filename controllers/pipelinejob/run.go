@@ -143,15 +143,3 @@ func (r *Reconciler) cancel(ctx context.Context, job *v1alpha1.PipelineJob) erro
 		Message: fmt.Sprintf("cancelled: the PipelineJob %s/%s was deleted", job.Namespace, job.Name),
 	})
 }
-
-// release removes the finalizer: CodePipeline waits for nothing more.
-func (r *Reconciler) release(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	before := job.DeepCopy()
-	if !controllerutil.RemoveFinalizer(job, v1alpha1.FinalizerPipelineJob) {
-		return nil
-	}
-	if err := r.Patch(ctx, job, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
-		return client.IgnoreNotFound(fmt.Errorf("release PipelineJob %s: %w", job.Name, err))
-	}
-	return nil
-}
