@@ -63,7 +63,7 @@ type CustomActionSpec struct {
 	// registration says whether the operator may create the action type.
 	// Managed, the default: a missing one is created, an identical one is
 	// adopted, and one that differs is left alone (condition Registered=False,
-	// reason DefinitionConflict). External: somebody else registers it; it must
+	// reason DefinitionConflict). External: it is registered by other means; it must
 	// exist and be identical, and is only polled.
 	// +optional
 	// +kubebuilder:default=Managed
@@ -151,7 +151,7 @@ type RegistrationPolicy string
 const (
 	// RegistrationManaged creates a missing action type and adopts an identical one.
 	RegistrationManaged RegistrationPolicy = "Managed"
-	// RegistrationExternal only polls an action type that somebody else registered.
+	// RegistrationExternal only polls an action type that was registered by other means.
 	RegistrationExternal RegistrationPolicy = "External"
 )
 
@@ -181,7 +181,7 @@ type AWS struct {
 	// roleARN is a role that the operator assumes for all calls, such as
 	// arn:aws:iam::111122223333:role/pipelines in another account: 1024
 	// characters at most. It is assumed with the external ID
-	// CLUSTER/NAMESPACE, of this object's namespace, which the role's trust
+	// CLUSTER-ID/NAMESPACE, of this object's namespace, which the role's trust
 	// policy should demand. Without it the operator calls as itself.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -243,7 +243,7 @@ type CustomActionStatus struct {
 	ActionTypeARN string `json:"actionTypeARN,omitempty"`
 
 	// tagKeys are the tags of the action type that the operator has set. One that
-	// leaves the spec is taken off; others are somebody else's and stay.
+	// leaves the spec is taken off; others stay.
 	// +optional
 	// +listType=set
 	TagKeys []string `json:"tagKeys,omitempty"`

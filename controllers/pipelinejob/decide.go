@@ -40,7 +40,7 @@ const (
 	stepNoteOverdue step = "NoteOverdue"
 	// stepRecordResult writes the end of the run to the status.
 	stepRecordResult step = "RecordResult"
-	// stepRecordLost records that the Kubernetes Job was deleted by somebody else.
+	// stepRecordLost records that the Kubernetes Job was deleted, and not by the operator.
 	stepRecordLost step = "RecordLost"
 	// stepCancel records the work as cancelled: the object is being deleted.
 	stepCancel step = "Cancel"

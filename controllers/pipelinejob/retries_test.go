@@ -79,7 +79,7 @@ func TestRefusedRoleIsShown(t *testing.T) {
 			w := newWorld(t)
 			job := w.recorded(c.record, func(job *v1alpha1.PipelineJob) { job.Spec.AWS.RoleARN = "arn:aws:iam::111122223333:role/other" })
 			r := w.reconciler()
-			r.AWS = codepipeline.NewClients(codepipeline.ClientsOptions{AllowRoles: []string{"arn:aws:iam::111122223333:role/ours"}}, w.Cloud()...)
+			r.AWS = codepipeline.NewClients(codepipeline.ClientsOptions{AllowedRoles: []string{"arn:aws:iam::111122223333:role/ours"}}, w.Cloud()...)
 			w.Expect(r.take(w.Ctx, c.step, state{job: job}, nil)).NotTo(Succeed())
 			said := meta.FindStatusCondition(w.PipelineJob(w).Status.Conditions, c.condition)
 			w.Expect(said).NotTo(BeNil())

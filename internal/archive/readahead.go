@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// ReadAheadPartSize and readAheadParts bound the memory for reading ahead to
+// ReadAheadPartSize, in bytes, and readAheadParts bound the memory for reading ahead to
 // about their product, and read as many ranges at once: one connection to S3
-// gives some 50 MB/s.
+// gives some 50 MB/s. A source should have its first part at hand.
 const (
 	ReadAheadPartSize = 4 << 20
 	readAheadParts    = 4

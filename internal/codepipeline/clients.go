@@ -48,13 +48,13 @@ type LoadOption = func(*config.LoadOptions) error
 
 // ClientsOptions are the same for all clients.
 type ClientsOptions struct {
-	// AllowRoles are patterns of the roles that may be assumed, * for any
+	// AllowedRoles are patterns of the roles that may be assumed, * for any
 	// characters and ? for any one; empty: all roles.
-	AllowRoles []string
+	AllowedRoles []string
 	// Observe is told of each call that was sent: its operation, its time to the
 	// answer, retries included, and its error. Nil: nobody is told.
 	Observe func(operation string, took time.Duration, err error)
-	// Timeouts bound the calls. Zero values stand for DefaultTimeouts.
+	// Timeouts bound the calls. Zero values stand for defaultTimeouts.
 	Timeouts Timeouts
 }
 
@@ -86,7 +86,7 @@ func (c *Clients) Config(ctx context.Context, region string, t Timeouts) (aws.Co
 // show at the first one. A role that may not be assumed is a *RoleNotAllowedError.
 func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	if id.RoleARN != "" && !c.mayAssume(id.RoleARN) {
-		return nil, &NotSentError{Kind: AccessDenied, Err: &RoleNotAllowedError{id.RoleARN, c.options.AllowRoles}}
+		return nil, &NotSentError{Kind: AccessDenied, Err: &RoleNotAllowedError{id.RoleARN, c.options.AllowedRoles}}
 	}
 	if client, ok := c.known(id); ok {
 		return client, nil
@@ -120,7 +120,7 @@ func (c *Clients) observed(operation string, took time.Duration, err error) {
 }
 
 func (c *Clients) mayAssume(role string) bool {
-	return len(c.options.AllowRoles) == 0 || slices.ContainsFunc(c.options.AllowRoles, func(pattern string) bool { return matches(pattern, role) })
+	return len(c.options.AllowedRoles) == 0 || slices.ContainsFunc(c.options.AllowedRoles, func(pattern string) bool { return matches(pattern, role) })
 }
 
 // matches knows * and ? as IAM does: any characters, slashes too, and any one.

@@ -18,7 +18,7 @@ import (
 )
 
 // Timeouts bound calls to AWS, those for credentials included. Zero values stand for
-// DefaultTimeouts.
+// defaultTimeouts.
 type Timeouts struct {
 	// Attempt bounds a try, from connecting to the end of the answer.
 	Attempt time.Duration
@@ -28,15 +28,15 @@ type Timeouts struct {
 	Listing time.Duration
 }
 
-// DefaultTimeouts leave room for a retry within a call. Of CodePipeline's calls none
+// defaultTimeouts leave room for a retry within a call. Of CodePipeline's calls none
 // waits for anything.
-var DefaultTimeouts = Timeouts{Attempt: 15 * time.Second, Call: 30 * time.Second, Listing: 2 * time.Minute}
+var defaultTimeouts = Timeouts{Attempt: 15 * time.Second, Call: 30 * time.Second, Listing: 2 * time.Minute}
 
 func (t Timeouts) complete() Timeouts {
 	return Timeouts{
-		Attempt: cmp.Or(t.Attempt, DefaultTimeouts.Attempt),
-		Call:    cmp.Or(t.Call, DefaultTimeouts.Call),
-		Listing: cmp.Or(t.Listing, DefaultTimeouts.Listing),
+		Attempt: cmp.Or(t.Attempt, defaultTimeouts.Attempt),
+		Call:    cmp.Or(t.Call, defaultTimeouts.Call),
+		Listing: cmp.Or(t.Listing, defaultTimeouts.Listing),
 	}
 }
 

@@ -53,7 +53,7 @@ func (e *CredentialsError) Unwrap() error { return e.Err }
 // RoleNotAllowedError says that the operator is not to assume a role.
 type RoleNotAllowedError struct {
 	RoleARN string
-	// Allowed are the patterns of ClientsOptions.AllowRoles.
+	// Allowed are the patterns of ClientsOptions.AllowedRoles.
 	Allowed []string
 }
 

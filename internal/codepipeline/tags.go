@@ -19,9 +19,8 @@ type TagChanges struct {
 // None says that nothing is to change.
 func (c TagChanges) None() bool { return len(c.Set) == 0 && len(c.Remove) == 0 }
 
-// ChangeTags is what brings the tags that there are in step with those that are
-// wanted. Of those that are not wanted only the ones that we have set are taken
-// off: others may be somebody else's.
+// ChangeTags returns the changes that turn the tags found into those wanted. Of the
+// tags that are not wanted only ours are removed: others belong to someone else.
 func ChangeTags(wanted, found map[string]string, ours []string) TagChanges {
 	changes := TagChanges{Set: map[string]string{}}
 	for key, value := range wanted {

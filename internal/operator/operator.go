@@ -52,7 +52,7 @@ type Options struct {
 	// MaxConcurrentJobs bounds the jobs in flight of all actions together; zero: no
 	// bound but their own.
 	MaxConcurrentJobs int32
-	// AllowedRoles are as in codepipeline.ClientsOptions.AllowRoles.
+	// AllowedRoles are as in codepipeline.ClientsOptions.AllowedRoles.
 	AllowedRoles []string
 	// EventQueueURL is that of an SQS queue with CodePipeline's events; empty: none.
 	EventQueueURL string
@@ -106,7 +106,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}
 		o.Logs = logs.NewCluster(pods)
 	}
-	aws := codepipeline.NewClients(codepipeline.ClientsOptions{AllowRoles: o.AllowedRoles, Observe: observeCall}, o.AWSConfig...)
+	aws := codepipeline.NewClients(codepipeline.ClientsOptions{AllowedRoles: o.AllowedRoles, Observe: observeCall}, o.AWSConfig...)
 	changed := make(chan event.TypedGenericEvent[types.NamespacedName], pollChanges)
 	polls, err := addPoller(ctx, mgr, aws, o, changed)
 	if err != nil {

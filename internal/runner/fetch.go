@@ -58,7 +58,7 @@ func (o Options) fetchOne(ctx context.Context, input podcontract.Artifact) error
 }
 
 func (o Options) unpack(ctx context.Context, store *s3store.Store, input podcontract.Artifact, folder string) error {
-	object, err := store.Open(ctx, locationOf(input))
+	object, err := store.Open(ctx, locationOf(input), archive.ReadAheadPartSize)
 	if err != nil {
 		return err
 	}

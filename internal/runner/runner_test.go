@@ -310,7 +310,7 @@ func TestAnUploadWhoseEndIsUnclearStartsAnew(t *testing.T) {
 // busy machine may exceed it too: that costs an attempt, of which there are
 // plenty, and the artifact is small, so that the next one may well succeed.
 func TestAnOutageIsOutlasted(t *testing.T) {
-	const large, small = s3store.FirstRangeSize*2 + 1<<20, 10_000 // in several parts, and in one
+	const large, small = archive.ReadAheadPartSize*2 + 1<<20, 10_000 // in several parts, and in one
 	prompt := retryAtOnce(5)
 	silent := retryAtOnce(50)
 	silent.IdleTimeout = 500 * time.Millisecond

@@ -14,10 +14,6 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
-func TestTheFirstPartThatIsReadAheadIsThere(t *testing.T) {
-	NewWithT(t).Expect(s3store.FirstRangeSize).To(Equal(archive.ReadAheadPartSize), "or it is downloaded twice")
-}
-
 func TestCredentialsAreThoseOfTheHandoverWhileItExists(t *testing.T) {
 	p := newPod(t)
 	p.hand("NEW", nil, nil)
@@ -31,7 +27,7 @@ func TestCredentialsAreThoseOfTheHandoverWhileItExists(t *testing.T) {
 // TestAClosedConnectionIsNotTheEndOfAnArtifact has a connection that is closed
 // each time something after the first range is read.
 func TestAClosedConnectionIsNotTheEndOfAnArtifact(t *testing.T) {
-	noise := noiseOf(s3store.FirstRangeSize + 1000)
+	noise := noiseOf(archive.ReadAheadPartSize + 1000)
 	for name, content := range map[string][]byte{"zip": zipped(NewWithT(t), "f", string(noise)), "a file": noise} {
 		t.Run(name, func(t *testing.T) {
 			p := newPod(t)

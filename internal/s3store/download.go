@@ -13,10 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// FirstRangeSize is the number of bytes that Open reads. ReadRange returns
-// ranges within them without another request.
-const FirstRangeSize = 4 << 20
-
 // Object is one version of an object, open for reading. Any of its ranges can
 // be read, several at once, unless the server does not support ranges: then
 // Stream returns the content.
@@ -30,11 +26,12 @@ type Object struct {
 	stream io.ReadCloser
 }
 
-// Open opens an object.
-func (s *Store) Open(ctx context.Context, from Location) (*Object, error) {
+// Open opens an object and reads its first bytes, as many as first: ReadRange returns
+// ranges within them without another request.
+func (s *Store) Open(ctx context.Context, from Location, first int64) (*Object, error) {
 	var object *Object
 	err := s.retryBroken(ctx, func() (broken bool, err error) {
-		object, broken, err = s.open(ctx, from)
+		object, broken, err = s.open(ctx, from, first)
 		return broken, err
 	})
 	if err != nil {
@@ -61,8 +58,8 @@ func (s *Store) retryBroken(ctx context.Context, try func() (broken bool, err er
 }
 
 // open also reports whether the connection broke.
-func (s *Store) open(ctx context.Context, from Location) (object *Object, broken bool, err error) {
-	out, err := s.getRange(ctx, from, 0, FirstRangeSize, nil)
+func (s *Store) open(ctx context.Context, from Location, length int64) (object *Object, broken bool, err error) {
+	out, err := s.getRange(ctx, from, 0, length, nil)
 	if hasStatus(err, http.StatusRequestedRangeNotSatisfiable) { // the object is empty
 		out, err = s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &from.Bucket, Key: &from.Key})
 	}
@@ -74,7 +71,7 @@ func (s *Store) open(ctx context.Context, from Location) (object *Object, broken
 		return &Object{store: s, from: from, stream: streamBody{out.Body}}, false, nil
 	}
 	defer func() { _ = out.Body.Close() }() // all of it was read, or another error says why not
-	first := make([]byte, min(size, FirstRangeSize))
+	first := make([]byte, min(size, length))
 	if _, err := io.ReadFull(out.Body, first); err != nil {
 		return nil, true, err
 	}
@@ -125,7 +122,7 @@ func (o *Object) ReadRange(ctx context.Context, p []byte, offset int64) error {
 	}
 	err := o.store.retryBroken(ctx, func() (bool, error) { return o.tryRange(ctx, p, offset) })
 	if err != nil {
-		return fmt.Errorf("%w: bytes %d to %d of %s: %w", ErrInterrupted, offset, offset+int64(len(p))-1, o.from, hideEOF(markExpired(err)))
+		return fmt.Errorf("%w: bytes %d to %d of %s: %w", errInterrupted, offset, offset+int64(len(p))-1, o.from, hideEOF(markExpired(err)))
 	}
 	return nil
 }
@@ -169,7 +166,7 @@ func (b streamBody) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if errors.Is(err, io.EOF) {
-		return n, fmt.Errorf("%w: %s", ErrInterrupted, err.Error())
+		return n, fmt.Errorf("%w: %s", errInterrupted, err.Error())
 	}
-	return n, fmt.Errorf("%w: %w", ErrInterrupted, err)
+	return n, fmt.Errorf("%w: %w", errInterrupted, err)
 }

@@ -13,8 +13,8 @@ import (
 var (
 	// ErrExpired reports that the credentials have expired.
 	ErrExpired = errors.New("the S3 credentials have expired")
-	// ErrInterrupted reports that the connection of a download broke.
-	ErrInterrupted = errors.New("the download broke off")
+	// errInterrupted reports that the connection of a download broke.
+	errInterrupted = errors.New("the download broke off")
 
 	// errReplaced reports that the ranges of two objects would be mixed.
 	errReplaced = errors.New("the object was replaced while it was read")
@@ -74,7 +74,7 @@ func ShouldRestart(err error) bool {
 	case errors.Is(err, errExhausted), errors.As(err, &request):
 		return false
 	}
-	return errors.Is(err, ErrInterrupted)
+	return errors.Is(err, errInterrupted)
 }
 
 func hasStatus(err error, status int) bool {

@@ -249,7 +249,7 @@ func TestOpenReadsASmallObjectAtOnce(t *testing.T) {
 	fake := newFakeS3(t)
 	_, err := fake.backend.PutObject("bucket", object.Key, nil, bytes.NewReader([]byte("content")), 7, nil)
 	g.Expect(err).NotTo(HaveOccurred())
-	body, err := newTestStore(t, "").Open(context.Background(), object)
+	body, err := newTestStore(t, "").Open(context.Background(), object, firstRange)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(readAll(g, body)).To(Equal([]byte("content")))
 	g.Expect(fake.asked(func(*http.Request) bool { return true })).To(HaveLen(1))
@@ -277,7 +277,7 @@ func TestErrorsOfS3AreToldApart(t *testing.T) {
 			fake := newFakeS3(t)
 			fake.answer = func(w http.ResponseWriter, _ *http.Request) bool { return refuseWith(w, c.status, c.code) }
 			store := newTestStore(t, "")
-			_, openErr := store.Open(context.Background(), object)
+			_, openErr := store.Open(context.Background(), object, firstRange)
 			uploadErr := upload(context.Background(), store, strings.NewReader("x"))
 			largeErr := upload(context.Background(), store, strings.NewReader(strings.Repeat("x", uploadPartSize+1)))
 			for _, err := range []error{openErr, uploadErr, largeErr} {
@@ -291,12 +291,16 @@ func TestErrorsOfS3AreToldApart(t *testing.T) {
 	}
 }
 
-// rest is what an object of a test has after the first range.
-const rest = 12345
+// firstRange is the length of the range with which objects are opened, and rest what a
+// large one has after it.
+const (
+	firstRange = 4 << 20
+	rest       = 12345
+)
 
 // storeLarge stores an object of which Open reads only the first range.
 func (f *fakeS3) storeLarge(g Gomega) []byte {
-	content := make([]byte, FirstRangeSize+rest)
+	content := make([]byte, firstRange+rest)
 	for i := range content {
 		content[i] = byte(i * i >> 7)
 	}
@@ -309,12 +313,12 @@ func TestReadRangeReadsAnyRange(t *testing.T) {
 	g := NewWithT(t)
 	fake := newFakeS3(t)
 	content := fake.storeLarge(g)
-	body, err := newTestStore(t, "").Open(context.Background(), object)
+	body, err := newTestStore(t, "").Open(context.Background(), object, firstRange)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(body.Stream()).To(BeNil())
 	g.Expect(body.Size()).To(Equal(int64(len(content))))
 	var group sync.WaitGroup
-	for _, offset := range []int{0, 1000, FirstRangeSize - 1000, FirstRangeSize - 1, FirstRangeSize, FirstRangeSize + 5, len(content) - 1000} {
+	for _, offset := range []int{0, 1000, firstRange - 1000, firstRange - 1, firstRange, firstRange + 5, len(content) - 1000} {
 		group.Go(func() {
 			p := make([]byte, 1000)
 			g.Expect(body.ReadRange(context.Background(), p, int64(offset))).To(Succeed())
@@ -337,7 +341,7 @@ func TestOpenAcceptsAServerWithoutRanges(t *testing.T) {
 		r.Header.Del("Range")
 		return false
 	}
-	body, err := newTestStore(t, "").Open(context.Background(), object)
+	body, err := newTestStore(t, "").Open(context.Background(), object, firstRange)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(body.Stream()).NotTo(BeNil())
 	g.Expect(bytes.Equal(readAll(g, body), content)).To(BeTrue())
@@ -349,7 +353,7 @@ func TestOpenAcceptsAnEmptyObject(t *testing.T) {
 	fake := newFakeS3(t)
 	_, err := fake.backend.PutObject("bucket", object.Key, nil, bytes.NewReader(nil), 0, nil)
 	g.Expect(err).NotTo(HaveOccurred())
-	body, err := newTestStore(t, "").Open(context.Background(), object)
+	body, err := newTestStore(t, "").Open(context.Background(), object, firstRange)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(readAll(g, body)).To(BeEmpty())
 }
@@ -406,11 +410,11 @@ func TestReadRangeTellsWhyItFailed(t *testing.T) {
 			fake.storeLarge(g)
 			etag := fake.etag(g)
 			fake.answer = func(w http.ResponseWriter, r *http.Request) bool { return laterRange(r) && c.answer(w, r, etag) }
-			body, err := newTestStore(t, "").Open(context.Background(), object)
+			body, err := newTestStore(t, "").Open(context.Background(), object, firstRange)
 			g.Expect(err).NotTo(HaveOccurred())
-			err = body.ReadRange(context.Background(), make([]byte, 10), FirstRangeSize)
+			err = body.ReadRange(context.Background(), make([]byte, 10), firstRange)
 			g.Expect(err).To(MatchError(c.is))
-			g.Expect(err).To(MatchError(ErrInterrupted))
+			g.Expect(err).To(MatchError(errInterrupted))
 			g.Expect(err).To(MatchError(ContainSubstring("s3://bucket/pipe/app/k1")))
 			g.Expect(errors.Is(err, io.EOF)).To(BeFalse(), "it is not the end of the content")
 			g.Expect(ShouldRestart(err)).To(Equal(c.restart))
@@ -424,10 +428,10 @@ func TestAStreamThatBreaksIsNotTheEnd(t *testing.T) {
 	fake.answer = func(w http.ResponseWriter, _ *http.Request) bool { // without a length that tells
 		return hangUp(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nfew\r\n")
 	}
-	body, err := newTestStore(t, "").Open(context.Background(), object)
+	body, err := newTestStore(t, "").Open(context.Background(), object, firstRange)
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = io.ReadAll(body.Stream())
-	g.Expect(err).To(MatchError(ErrInterrupted))
+	g.Expect(err).To(MatchError(errInterrupted))
 	g.Expect(errors.Is(err, io.EOF)).To(BeFalse())
 	g.Expect(ShouldRestart(err)).To(BeTrue())
 	g.Expect(body.Close()).To(Succeed())
@@ -446,7 +450,7 @@ func TestARangeThatBreaksIsReadAgain(t *testing.T) {
 		}
 		return broke
 	}
-	body, err := newTestStore(t, "").Open(context.Background(), object)
+	body, err := newTestStore(t, "").Open(context.Background(), object, firstRange)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(bytes.Equal(readAll(g, body), content)).To(BeTrue())
 	g.Expect(fake.asked(laterRange)).To(HaveLen(2))

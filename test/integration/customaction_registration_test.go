@@ -68,7 +68,7 @@ func TestTagsAreKeptInStep(t *testing.T) {
 
 	w.change(tagged("team", "mobile", "stage", "test"))
 	w.Await(func(g Gomega) {
-		g.Expect(w.tags(g)).To(Equal(map[string]string{"team": "mobile", "stage": "test", "audit": "theirs"}), "somebody else's stays")
+		g.Expect(w.tags(g)).To(Equal(map[string]string{"team": "mobile", "stage": "test", "audit": "theirs"}), "that of others stays")
 	})
 	w.change(tagged())
 	w.Await(func(g Gomega) { g.Expect(w.tags(g)).To(Equal(map[string]string{"audit": "theirs"})) })

@@ -243,6 +243,18 @@ func TestImportsKeepToTheTable(t *testing.T) {
 	NewWithT(t).Expect(violations(sources(t, "../.."))).To(BeEmpty())
 }
 
+// TestEveryRowHasAPackage finds rows of packages that are gone.
+func TestEveryRowHasAPackage(t *testing.T) {
+	files := sources(t, "../..")
+	for _, layer := range layers {
+		for _, r := range layer {
+			if !slices.ContainsFunc(files, func(s source) bool { return covers(r.name, s.pkg()) }) {
+				t.Errorf("the table has a row for %s, where there is no package: take it out", r.name)
+			}
+		}
+	}
+}
+
 // TestForbiddenImportsAreFound writes one file each and reads it as the sources of
 // a module.
 func TestForbiddenImportsAreFound(t *testing.T) {
