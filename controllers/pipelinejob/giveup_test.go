@@ -81,30 +81,39 @@ func TestDeletionEndsWithoutAWS(t *testing.T) {
 	}
 }
 
-// TestGivingUpIsToldThoughAWriteFails loses the answer of each write with which a
-// PipelineJob is given up, in turn: it is told all the same, before the object goes.
+// TestGivingUpIsToldThoughAWriteFails has the first write fail of each step in turn with
+// which a PipelineJob is given up: it is told all the same, before the object goes.
 func TestGivingUpIsToldThoughAWriteFails(t *testing.T) {
 	for _, fault := range []writeFault{notWritten, answerLost} {
 		t.Run(string(fault), func(t *testing.T) {
-			p := newPlay(t)
-			defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
-			p.start(nil)
-			p.poll(nil)
-			p.until(runs1)
-			p.Expect(p.aws.Inject(emulator.Fault{Operation: operationFailure, Kind: emulator.ResetBefore, Probability: 1})).To(Succeed())
-			job := p.pipelineJob()
-			p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
-			for round := 0; round < 300 && len(p.pipelineJobs()) > 0; round++ {
-				if p.failing = ""; round%2 == 0 {
-					p.failing = fault
-				}
-				_, _ = p.operator.Reconcile(p.ctx, requestFor(job.Name)) // it comes again
-				p.clock.Step(lastRetry)
+			for failing, steps := 0, 1; failing < steps; failing++ {
+				steps = giveUpWith(t, fault, failing)
 			}
-			p.Expect(p.pipelineJobs()).To(BeEmpty())
-			p.Expect(p.givenUp).To(HaveKey(job.Spec.Pipeline.ActionExecutionID))
 		})
 	}
+}
+
+// giveUpWith gives a PipelineJob up, and has a write fail in the step of this number. It
+// returns how many steps that took.
+func giveUpWith(t *testing.T, fault writeFault, failing int) (steps int) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	p.until(runs1)
+	p.Expect(p.aws.Inject(emulator.Fault{Operation: operationFailure, Kind: emulator.ResetBefore, Probability: 1})).To(Succeed())
+	job := p.pipelineJob()
+	p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
+	for ; len(p.pipelineJobs()) > 0; steps++ {
+		p.Expect(steps).To(BeNumerically("<", 100), "it is not let go")
+		if p.failing = ""; steps == failing {
+			p.failing = fault
+		}
+		_, _ = p.operator.Reconcile(p.ctx, requestFor(job.Name)) // it comes again
+		p.clock.Step(lastRetry)
+	}
+	p.Expect(p.givenUp).To(HaveKey(job.Spec.Pipeline.ActionExecutionID), "a write failed in step %d", failing)
+	return steps
 }
 
 // letGo takes steps until a PipelineJob is gone. It returns its last state, and when it
