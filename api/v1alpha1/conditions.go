@@ -25,6 +25,9 @@ const (
 const (
 	// ReasonReady: registered and polling.
 	ReasonReady = "Ready"
+	// ReasonRegistering: CodePipeline is being asked for the action type of a new
+	// object.
+	ReasonRegistering = "Registering"
 	// ReasonRegistered: the action type exists as defined.
 	ReasonRegistered = "Registered"
 	// ReasonDefinitionConflict: an action type of this category, provider and

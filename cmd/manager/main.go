@@ -59,6 +59,7 @@ func run(ctx context.Context, o options) error {
 		ExecutionInterval:  o.executionInterval,
 		CredentialsRenewal: o.renewal,
 		MaxConcurrentJobs:  int32(o.maxConcurrentJobs), //nolint:gosec // parse has checked it
+		LaneOptions:        o.lanes,
 		AllowedRoles:       o.allowedRoles,
 		EventQueueURL:      o.eventQueueURL,
 		Metrics:            metrics.Registry,

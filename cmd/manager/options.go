@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
 type options struct {
@@ -26,6 +27,7 @@ type options struct {
 	// renewal is operator.Options.CredentialsRenewal.
 	renewal           time.Duration
 	maxConcurrentJobs int
+	lanes             lanes.Options
 	allowedRoles      roles
 	eventQueueURL     string
 	artifacts         artifactLimits
@@ -85,6 +87,12 @@ func (r *roles) Set(list string) error {
 	return nil
 }
 
+// The most that the flags of lanes take: what is more is a typo.
+const (
+	maxInFlight = 1000
+	maxRate     = 10_000
+)
+
 func parse() (options, error) {
 	var o options
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Address that serves /metrics; 0 turns it off.")
@@ -100,6 +108,10 @@ func parse() (options, error) {
 		"Age at which the credentials of a running job's artifacts are renewed, from 5s to 10m; CodePipeline's last for about 15 minutes.")
 	flag.IntVar(&o.maxConcurrentJobs, "max-concurrent-jobs", 0,
 		"How many jobs of all CustomActions may be in flight at a time; 0: no bound but each one's polling.maxConcurrentJobs.")
+	flag.IntVar(&o.lanes.InFlight, "aws-max-in-flight", lanes.DefaultInFlight,
+		"How many calls to one AWS account in one region may be in flight at a time.")
+	flag.Float64Var(&o.lanes.Ceiling, "aws-max-rate", lanes.DefaultCeiling,
+		"How many calls a second of one operation one AWS account in one region gets at most; throttling lowers the rate by itself.")
 	flag.Var(&o.allowedRoles, "allowed-roles",
 		"Roles that spec.aws.roleARN may name, separated by commas, * for any characters and ? for any one (default: all).")
 	flag.StringVar(&o.eventQueueURL, "event-queue-url", "",
@@ -112,6 +124,12 @@ func parse() (options, error) {
 	}
 	if o.maxConcurrentJobs < 0 || o.maxConcurrentJobs > math.MaxInt32 {
 		return o, fmt.Errorf("--max-concurrent-jobs is %d: it must be 0 or more", o.maxConcurrentJobs)
+	}
+	if o.lanes.InFlight < 1 || o.lanes.InFlight > maxInFlight {
+		return o, fmt.Errorf("--aws-max-in-flight is %d: it must be from 1 to %d", o.lanes.InFlight, maxInFlight)
+	}
+	if o.lanes.Ceiling < 1 || o.lanes.Ceiling > maxRate {
+		return o, fmt.Errorf("--aws-max-rate is %g: it must be from 1 to %d", o.lanes.Ceiling, maxRate)
 	}
 	if o.runnerImage == "" {
 		return o, errors.New("--runner-image is missing: set it, or $RUNNER_IMAGE, to the image that this program runs from")

@@ -15,6 +15,8 @@ import (
 // observation is all that the conditions of a CustomAction are made from.
 type observation struct {
 	now time.Time
+	// pending: it is not known yet; CodePipeline is being asked.
+	pending bool
 	// taken is in order unless an older object takes the same jobs.
 	taken finding
 	// examined is the zero value when taken is not in order.

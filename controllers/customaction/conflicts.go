@@ -22,15 +22,22 @@ func actionTypeKey(action *v1alpha1.CustomAction) string {
 	return action.Spec.AWS.Region + "/" + actionTypeID(action).String()
 }
 
-// sharing lists the other CustomActions of the same action type in the same
-// account and region, from the oldest to the newest.
-func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction) ([]v1alpha1.CustomAction, error) {
+// sharing lists the other CustomActions of the same action type in the same account and
+// region, from the oldest to the newest, of those that matter. known is false while AWS
+// is being asked for accounts.
+func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(*v1alpha1.CustomAction) bool) (others []v1alpha1.CustomAction, known bool, err error) {
 	var list v1alpha1.CustomActionList
 	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeKey(action)}); err != nil {
-		return nil, fmt.Errorf("list CustomActions of the same action type: %w", err)
+		return nil, false, fmt.Errorf("list CustomActions of the same action type: %w", err)
 	}
-	others := slices.DeleteFunc(list.Items, func(other v1alpha1.CustomAction) bool {
-		return other.UID == action.UID || !r.sameAccount(ctx, action, &other)
+	known = true
+	others = slices.DeleteFunc(list.Items, func(other v1alpha1.CustomAction) bool {
+		if other.UID == action.UID || !matters(&other) {
+			return true
+		}
+		same, told := r.sameAccount(ctx, action, &other)
+		known = known && told
+		return !same
 	})
 	slices.SortFunc(others, func(a, b v1alpha1.CustomAction) int {
 		if isOlder(&a, &b) {
@@ -38,32 +45,7 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction)
 		}
 		return 1
 	})
-	return others, nil
-}
-
-// sameAccount asks AWS whose account each is, but for two of one identity. When
-// it does not say, they count as different: neither can be polled then.
-func (r *Reconciler) sameAccount(ctx context.Context, one, other *v1alpha1.CustomAction) bool {
-	if one.Spec.AWS.RoleARN == other.Spec.AWS.RoleARN {
-		return true
-	}
-	a, b := r.accountOf(ctx, one), r.accountOf(ctx, other)
-	return a != "" && a == b
-}
-
-func (r *Reconciler) accountOf(ctx context.Context, action *v1alpha1.CustomAction) string {
-	if account := r.identity(action).Account(); account != "" {
-		return account
-	}
-	api, err := r.AWS.For(ctx, r.identity(action))
-	if err != nil {
-		return ""
-	}
-	_, account, err := api.Account(ctx)
-	if err != nil {
-		return ""
-	}
-	return account
+	return others, known, nil
 }
 
 // isOlder orders objects by their age; of two of one second the UID decides.
@@ -76,18 +58,15 @@ func isOlder(one, other *v1alpha1.CustomAction) bool {
 
 // precedence finds out whether an older object takes the same jobs: two that
 // poll for the same would each get some of them, and one the continuations of
-// the other's.
-func (r *Reconciler) precedence(ctx context.Context, action *v1alpha1.CustomAction) (finding, error) {
-	others, err := r.sharing(ctx, action)
-	if err != nil {
-		return finding{}, err
+// the other's. known is false while AWS is being asked for accounts.
+func (r *Reconciler) precedence(ctx context.Context, action *v1alpha1.CustomAction) (taken finding, known bool, err error) {
+	older, known, err := r.sharing(ctx, action, func(other *v1alpha1.CustomAction) bool {
+		return isOlder(other, action) && query(other) == query(action)
+	})
+	if err != nil || len(older) == 0 {
+		return finding{}, known, err
 	}
-	for i := range others {
-		if isOlder(&others[i], action) && query(&others[i]) == query(action) {
-			return takenBy(&others[i], action), nil
-		}
-	}
-	return finding{}, nil
+	return takenBy(&older[0], action), true, nil
 }
 
 // query is spec.polling.queryParam as a text.

@@ -32,6 +32,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
@@ -50,8 +51,10 @@ const countEvery = time.Minute
 type Reconciler struct {
 	client.Client
 	// Live reads past the cache.
-	Live   client.Reader
-	AWS    *codepipeline.Clients
+	Live client.Reader
+	AWS  *codepipeline.Clients
+	// Lanes do what calls AWS.
+	Lanes  *lanes.Lanes
 	Poller *poller.Poller
 	// PollChanged brings the names of CustomActions whose polling changed.
 	PollChanged <-chan event.TypedGenericEvent[types.NamespacedName]
@@ -63,8 +66,13 @@ type Reconciler struct {
 	JobOptions jobspec.Options
 
 	examinations examinations
+	accounts     accounts
 	counts       counts
+	queue        queue // nil before the controller is started
 }
+
+// queue is where a CustomAction is put to be reconciled.
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // SetupWithManager registers the reconciler and the index of the cache that it
 // needs.
@@ -73,9 +81,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		return fmt.Errorf("index CustomActions by %s: %w", indexActionType, err)
 	}
 	polls := handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
-		GenericFunc: func(_ context.Context, e event.TypedGenericEvent[types.NamespacedName],
-			queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			queue.Add(reconcile.Request{NamespacedName: e.Object})
+		GenericFunc: func(_ context.Context, e event.TypedGenericEvent[types.NamespacedName], q queue) {
+			q.Add(reconcile.Request{NamespacedName: e.Object})
 		},
 	}
 	return ctrl.NewControllerManagedBy(mgr).
@@ -84,6 +91,10 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		Watches(&v1alpha1.CustomAction{}, handler.EnqueueRequestsFromMapFunc(r.sameActionType),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.TypedChannel(r.PollChanged, polls)).
+		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
+			r.queue = q
+			return nil
+		})).
 		WithOptions(options).
 		Complete(r)
 }
@@ -134,9 +145,12 @@ func (r *Reconciler) addFinalizer(ctx context.Context, action *v1alpha1.CustomAc
 
 // keep registers the action type, polls for it, and says so in the status.
 func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (ctrl.Result, error) {
-	seen, err := r.observe(ctx, action)
+	seen, wait, err := r.observe(ctx, action)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if seen.pending {
+		return ctrl.Result{}, r.sayPending(ctx, action, inFlight)
 	}
 	r.Poller.Ensure(r.target(action, seen.mayPoll(action)))
 	if seen.mayPoll(action) {
@@ -151,29 +165,48 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 		return ctrl.Result{}, err
 	}
 	r.eventOnReadiness(action, before)
-	if wrong, is := seen.wrong(); is && wrong.retry {
-		return ctrl.Result{}, wrong.err
-	}
-	if passing := seen.examined.passing; passing.err != nil {
-		return ctrl.Result{}, passing.err
+	if wait > 0 {
+		again = min(again, wait)
 	}
 	return ctrl.Result{RequeueAfter: again}, nil
 }
 
-// observe finds out whether the action may be polled for, and makes it so where
-// it can.
-func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction) (observation, error) {
+// observe finds out whether the action may be polled for, as far as that is known, and
+// how long it is until it is to be examined again: zero while it is being examined.
+func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction) (observation, time.Duration, error) {
 	now, name := r.Clock.Now(), client.ObjectKeyFromObject(action)
 	seen := observation{now: now, examined: examined{arn: action.Status.ActionTypeARN, tagKeys: action.Status.TagKeys}}
-	var err error
-	if seen.taken, err = r.precedence(ctx, action); err != nil || seen.taken.err != nil {
-		return seen, err
+	taken, known, err := r.precedence(ctx, action)
+	if seen.taken, seen.pending = taken, !known; err != nil || taken.err != nil || !known {
+		return seen, 0, err
 	}
-	if codepipeline.KindOf(r.Poller.Health(name).Err) == codepipeline.ActionTypeNotFound {
-		r.examinations.recheck(name) // the type was deleted
+	if health := r.Poller.Health(name); codepipeline.KindOf(health.Err) == codepipeline.ActionTypeNotFound {
+		r.examinations.recheck(name, health.FailingSince, now) // the type was deleted
 	}
-	seen.examined = r.examinations.of(action, now, func() examined { return r.examine(ctx, action) })
-	return seen, nil
+	found, known, wait := r.examinations.of(action, now)
+	if wait <= 0 {
+		r.examineInLane(ctx, action)
+		wait = 0
+	}
+	if seen.pending = !known; known {
+		seen.examined = found
+	}
+	return seen, wait, nil
+}
+
+// sayPending says what a new object waits for. One whose definition has changed is
+// polled for as it was until the answer is there.
+func (r *Reconciler) sayPending(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) error {
+	if readiness(action).Type != "" {
+		return nil
+	}
+	_, err := r.writeStatus(ctx, action, tally{inFlight: inFlight}, func(status *v1alpha1.CustomActionStatus) {
+		for _, kind := range []string{v1alpha1.ConditionRegistered, v1alpha1.ConditionPolling, v1alpha1.ConditionReady} {
+			setActionCondition(status, metav1.Condition{Type: kind, Status: metav1.ConditionUnknown,
+				Reason: v1alpha1.ReasonRegistering, Message: "CodePipeline is being asked for the action type"})
+		}
+	})
+	return err
 }
 
 func readiness(action *v1alpha1.CustomAction) metav1.Condition {

@@ -11,6 +11,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
@@ -27,16 +28,25 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 		return ctrl.Result{RequeueAfter: again}, err
 	}
 	r.Poller.Remove(client.ObjectKeyFromObject(action))
-	return ctrl.Result{}, r.release(ctx, action)
+	decided, others, known, err := r.decideRelease(ctx, action)
+	switch {
+	case err != nil || !known:
+		return ctrl.Result{}, err
+	case decided == keepActionType:
+		return ctrl.Result{}, r.release(ctx, action)
+	case decided == awaitOthers:
+		return ctrl.Result{}, r.sayDeleting(ctx, action, fmt.Sprintf("being deleted: waiting for CustomAction %s/%s, which has the same action type and is being deleted too",
+			others[0].Namespace, others[0].Name))
+	}
+	if _, _, wait := r.examinations.of(action, r.Clock.Now()); wait > 0 { // it failed before
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	r.inLane(ctx, action, "DeleteCustomActionType", r.takeBack)
+	return ctrl.Result{}, nil
 }
 
-// release takes the action type back, if the object says so, and lets the object go.
+// release lets the object go.
 func (r *Reconciler) release(ctx context.Context, action *v1alpha1.CustomAction) error {
-	if action.Spec.DeletionPolicy == v1alpha1.DeletionDelete && action.Spec.Registration == v1alpha1.RegistrationManaged {
-		if gone, err := r.deregister(ctx, action); err != nil || !gone {
-			return err
-		}
-	}
 	before := action.DeepCopy()
 	controllerutil.RemoveFinalizer(action, v1alpha1.FinalizerCustomAction)
 	if err := r.Patch(ctx, action, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
@@ -45,23 +55,37 @@ func (r *Reconciler) release(ctx context.Context, action *v1alpha1.CustomAction)
 	return nil
 }
 
-// deregister deletes the action type, unless another object uses it. It says
-// whether the object may go.
-func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomAction) (bool, error) {
+// decideRelease decides what happens to the action type. known is false while AWS is
+// being asked for accounts.
+func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomAction) (_ deletionDecision, others []v1alpha1.CustomAction, known bool, err error) {
+	if action.Spec.DeletionPolicy != v1alpha1.DeletionDelete || action.Spec.Registration != v1alpha1.RegistrationManaged {
+		return keepActionType, nil, true, nil
+	}
+	others, known, err = r.sharing(ctx, action, func(*v1alpha1.CustomAction) bool { return true })
+	return decideDeletion(action, others), others, known, err
+}
+
+// takeBack deletes the action type and lets the object go. What fails is tried again.
+func (r *Reconciler) takeBack(ctx context.Context, action *v1alpha1.CustomAction) {
+	began := r.Clock.Now()
+	err := r.deregister(ctx, action)
+	if err == nil {
+		return
+	}
+	logf.FromContext(ctx).Error(err, "A CustomAction can't be deleted yet")
+	r.examinations.record(action, began, r.Clock.Now(), examined{registration: finding{err: err, retry: true}})
+}
+
+// deregister deletes the action type, unless another object uses it by now, and lets the
+// object go.
+func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomAction) error {
 	// From a stale reading the type may be another object's by now.
 	if err := staleness.Check(ctx, r.Live, action, &v1alpha1.CustomAction{}); err != nil {
-		return false, client.IgnoreNotFound(err)
+		return client.IgnoreNotFound(err)
 	}
-	others, err := r.sharing(ctx, action)
-	if err != nil {
-		return false, err
-	}
-	switch decideDeletion(action, others) {
-	case keepActionType:
-		return true, nil
-	case awaitOthers:
-		return false, r.sayDeleting(ctx, action, fmt.Sprintf("being deleted: waiting for CustomAction %s/%s, which has the same action type and is being deleted too",
-			others[0].Namespace, others[0].Name))
+	decided, _, known, err := r.decideRelease(ctx, action)
+	if err != nil || !known || decided != deleteActionType {
+		return err
 	}
 	id := actionTypeID(action)
 	api, err := r.AWS.For(ctx, r.identity(action))
@@ -69,11 +93,11 @@ func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomActi
 		err = api.DeleteActionType(ctx, id)
 	}
 	if err != nil {
-		return false, errors.Join(err, r.sayDeleting(ctx, action, "being deleted, but action type "+id.String()+
+		return errors.Join(err, r.sayDeleting(ctx, action, "being deleted, but action type "+id.String()+
 			" can't be: "+explain(action, err)+" (to leave it in CodePipeline, set spec.deletionPolicy to Retain)"))
 	}
 	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonDeregistered, "Deregister", fmt.Sprintf("deleted action type %s in %s", id, action.Spec.AWS.Region))
-	return true, nil
+	return r.release(ctx, action)
 }
 
 // drain says that the object waits for its jobs. It takes no new ones; those that

@@ -32,30 +32,70 @@ func TestGoodExaminationOutlastsWhatPasses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			var e examinations
-			now, calls := time.Now(), 0
+			now := time.Now()
 			action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "work", UID: "1", Generation: 1}}
-			g.Expect(e.of(action, now, func() examined { return fine })).To(Equal(fine))
-			action.Generation = c.generation
-			now = now.Add(DriftInterval)
-			again := func() examined {
-				return e.of(action, now, func() examined { calls++; return examined{registration: c.found} })
+			examine := func(result examined) examined {
+				e.record(action, now, now, result)
+				found, known, wait := e.of(action, now)
+				g.Expect(known).To(BeTrue())
+				g.Expect(wait).To(BeNumerically(">", 0), "not at once")
+				return found
 			}
+			g.Expect(examine(fine)).To(Equal(fine))
+			action.Generation = c.generation
 			for range 2 {
-				found := again()
+				found := examine(examined{registration: c.found})
 				_, wrong := found.wrong()
 				g.Expect(wrong).To(Equal(!c.kept))
 				if c.kept {
-					g.Expect(found.passing).To(Equal(c.found), "it is tried again")
+					g.Expect(found.passing).To(Equal(c.found))
 					g.Expect(found.arn).To(Equal("arn"))
 				}
 			}
-			g.Expect(calls).To(Equal(2), "what failed is not remembered")
-			g.Expect(e.of(action, now, func() examined { return fine })).To(Equal(fine))
-			e.recheck(client.ObjectKeyFromObject(action))
-			again()
-			g.Expect(calls).To(Equal(3))
+			g.Expect(examine(fine)).To(Equal(fine))
 		})
 	}
+}
+
+func TestWhenToExamine(t *testing.T) {
+	g := NewWithT(t)
+	var e examinations
+	now := time.Now()
+	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "work", UID: "1", Generation: 1}}
+	name := client.ObjectKeyFromObject(action)
+	due := func() time.Duration {
+		_, _, wait := e.of(action, now)
+		return wait
+	}
+	_, known, wait := e.of(action, now)
+	g.Expect(known).To(BeFalse())
+	g.Expect(wait).To(BeZero())
+
+	throttled := examined{registration: finding{reason: v1alpha1.ReasonAWSUnavailable, err: errors.New("throttled"), retry: true}}
+	for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		e.record(action, now, now, throttled)
+		g.Expect(due()).To(Equal(wait * time.Second))
+	}
+	e.recheck(name, now.Add(time.Second), now)
+	g.Expect(due()).To(Equal(time.Minute), "it is tried again anyway")
+
+	e.record(action, now, now, examined{})
+	g.Expect(due()).To(Equal(DriftInterval))
+	e.recheck(name, now.Add(-time.Second), now)
+	g.Expect(due()).To(Equal(DriftInterval), "it was examined after polls began to fail")
+	e.recheck(name, now.Add(time.Second), now)
+	g.Expect(due()).To(BeZero())
+	e.record(action, now, now, examined{})
+	now = now.Add(lastRetry + 1)
+	e.recheck(name, now.Add(-time.Hour), now)
+	g.Expect(due()).To(BeZero(), "polls still fail")
+
+	e.record(action, now, now, examined{registration: finding{err: errors.New("another definition")}})
+	g.Expect(due()).To(Equal(DriftInterval), "only a change helps")
+	action.Generation = 2
+	_, known, wait = e.of(action, now)
+	g.Expect(known).To(BeFalse())
+	g.Expect(wait).To(BeZero())
 }
 
 func TestCountsAreWrittenOnceAMinute(t *testing.T) {

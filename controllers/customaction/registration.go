@@ -7,12 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
@@ -57,73 +53,6 @@ func (e examined) wrong() (finding, bool) {
 		}
 	}
 	return finding{}, false
-}
-
-// examinations remembers which definitions were found to be in order, so that
-// neither CodePipeline nor the API server is asked again before one changes, or
-// may have drifted: a CustomAction is reconciled with each step of each of its
-// jobs. The zero value is ready for use.
-type examinations struct {
-	mu    sync.Mutex
-	known map[types.NamespacedName]examination
-}
-
-// examination is one that found all in order.
-type examination struct {
-	uid        types.UID
-	generation int64
-	at         time.Time
-	found      examined
-	// stale: it is to be made again.
-	stale bool
-}
-
-// of is what is known of an action: as remembered, or as examine finds it. A failure
-// that will pass does not change what was found in order for the same definition: a
-// throttled call must not stop polling. It is examined again at the next call.
-func (e *examinations) of(action *v1alpha1.CustomAction, now time.Time, examine func() examined) examined {
-	name := client.ObjectKeyFromObject(action)
-	e.mu.Lock()
-	last, ok := e.known[name]
-	e.mu.Unlock()
-	ok = ok && last.uid == action.UID && last.generation == action.Generation
-	if ok && !last.stale && now.Sub(last.at) < DriftInterval {
-		return last.found
-	}
-	found := examine()
-	if wrong, is := found.wrong(); is {
-		if !ok || !wrong.passes() {
-			e.forget(name)
-			return found
-		}
-		last.found.passing = wrong
-		return last.found
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.known == nil {
-		e.known = map[types.NamespacedName]examination{}
-	}
-	e.known[name] = examination{uid: action.UID, generation: action.Generation, at: now, found: found}
-	return found
-}
-
-// recheck has the action examined at its next reconciliation. What was found before
-// counts until that gives an answer.
-func (e *examinations) recheck(name types.NamespacedName) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if last, ok := e.known[name]; ok {
-		last.stale = true
-		e.known[name] = last
-	}
-}
-
-// forget drops what is known of an action.
-func (e *examinations) forget(name types.NamespacedName) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.known, name)
 }
 
 // examine checks the template, and makes sure that CodePipeline has the action

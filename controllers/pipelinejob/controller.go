@@ -25,13 +25,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
-	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
 // fieldOwner owns the fields that the operator applies.
@@ -46,6 +47,8 @@ type Reconciler struct {
 
 	reads        reads
 	retries      retries
+	busy         busy
+	queue        queue // nil before the controller is started
 	leading      sync.Once
 	leadingSince time.Time
 }
@@ -60,8 +63,10 @@ type Options struct {
 	Live client.Reader
 	// Logs are read for progress, and for results too large for a termination
 	// message.
-	Logs   PodLogs
-	AWS    *codepipeline.Clients
+	Logs PodLogs
+	AWS  *codepipeline.Clients
+	// Lanes take the steps that call AWS.
+	Lanes  *lanes.Lanes
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
 	// JobOptions are what every Kubernetes Job is made with.
@@ -88,6 +93,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		For(&v1alpha1.PipelineJob{}).
 		Owns(&batchv1.Job{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(jobOfPod)).
+		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
+			r.queue = q
+			return nil
+		})).
 		WithOptions(options).
 		Complete(r)
 }
@@ -113,42 +122,69 @@ func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=pipelinejob-system,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups="",namespace=pipelinejob-system,resources=events,verbs=create;patch
 
-// Reconcile gathers what is recorded, decides on one step and takes it.
+// Reconcile gathers what is recorded, decides on one step and takes it, or has it taken
+// by the account's lane if it calls AWS.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	var job v1alpha1.PipelineJob
-	if err := r.Get(ctx, req.NamespacedName, &job); err != nil {
-		if apierrors.IsNotFound(err) {
-			r.retries.forget(req.NamespacedName)
-		}
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	if !r.busy.enter(req.NamespacedName) {
+		return ctrl.Result{}, nil // see land
 	}
-	log := logf.FromContext(ctx).WithValues("pipelineJob", req.NamespacedName, "jobID", job.Spec.CodePipelineJob.ID,
+	result, handOver, err := r.advance(ctx, req.NamespacedName, false)
+	r.busy.leave(req.NamespacedName)
+	if handOver != nil {
+		handOver() // only now: the lane may begin at once
+	}
+	return result, err
+}
+
+// advance takes one step. A step that calls AWS is taken in its lane alone: elsewhere,
+// handOver has the lane take it.
+func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, inLane bool) (_ ctrl.Result, handOver func(), _ error) {
+	var job v1alpha1.PipelineJob
+	if err := r.Get(ctx, key, &job); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.retries.forget(key)
+		}
+		return ctrl.Result{}, nil, client.IgnoreNotFound(err)
+	}
+	outer := ctx
+	log := logf.FromContext(ctx).WithValues("pipelineJob", key, "jobID", job.Spec.CodePipelineJob.ID,
 		"action", types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name})
 	ctx = logf.IntoContext(ctx, log)
 
 	s, action, err := r.gather(ctx, &job)
 	if err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, nil, err
 	}
 	next, wait := decide(s)
-	if next == stepWait {
-		return ctrl.Result{RequeueAfter: wait}, nil
-	}
 	this := attempt{next, job.Generation}
-	if wait := r.retries.wait(req.NamespacedName, this, s.now); wait > 0 {
-		return ctrl.Result{RequeueAfter: wait}, nil
+	if next != stepWait {
+		wait = r.retries.wait(key, this, s.now)
 	}
+	operation := operationOf(next, s)
+	switch {
+	case next == stepWait, wait > 0:
+		r.takeBack(key, s)
+		return ctrl.Result{RequeueAfter: wait}, nil, nil
+	case operation != "" && !inLane:
+		return ctrl.Result{}, func() { r.handOver(outer, key, s, operation) }, nil
+	}
+	r.takeBack(key, s)
 	log.V(1).Info("Next step", "step", next)
-	err = r.take(ctx, next, s, action)
+	result, err := r.settle(key, this, s, r.take(ctx, next, s, action))
+	return result, nil, err
+}
+
+// settle remembers how a step went.
+func (r *Reconciler) settle(key types.NamespacedName, this attempt, s state, err error) (ctrl.Result, error) {
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale
 	case err != nil:
-		r.retries.fail(req.NamespacedName, this, r.Clock.Now())
+		r.retries.fail(key, this, r.Clock.Now())
 		return ctrl.Result{}, err
 	}
-	r.retries.forget(req.NamespacedName)
-	if next == stepReadProgress {
+	r.retries.forget(key)
+	if this.step == stepReadProgress {
 		return ctrl.Result{RequeueAfter: s.progressEvery}, nil // there may have been no news
 	}
 	return ctrl.Result{}, nil
@@ -170,7 +206,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	default:
 		s.follow(action)
 	}
-	r.watchExecution(ctx, &s, action)
+	s.closed = r.closed(s)
 	if job.Status.Run == nil {
 		return s, action, nil
 	}
@@ -204,26 +240,16 @@ func (s *state) follow(action *v1alpha1.CustomAction) {
 	}
 }
 
-// watchExecution finds out whether CodePipeline still waits for the job. When it
-// does not say, the work goes on.
-func (r *Reconciler) watchExecution(ctx context.Context, s *state, action *v1alpha1.CustomAction) {
-	if s.job.Settled() || s.mustAcknowledge() {
-		return
-	}
-	if s.job.Annotations[v1alpha1.AnnotationAbandoned] == "true" {
-		s.closed = closedByAbandon
-		return
-	}
-	id := identity.Of(s.job.Spec.AWS, r.ClusterID, s.job.Namespace)
-	why, again, denied := r.Executions.closed(ctx, id, s.job)
-	s.closed, s.recheck = why, soonest(s.recheck, again)
-	if denied == nil {
-		return
-	}
-	logf.FromContext(ctx).Info("Stopped executions can't be noticed", "error", denied)
-	if action != nil {
-		r.Events.Eventf(action, nil, corev1.EventTypeWarning, v1alpha1.ReasonAccessDenied, "WatchExecutions", "%s", limits.CutBytes(
-			"Stopped executions are not noticed before their jobs end: codepipeline:ListActionExecutions is not allowed: "+denied.Error(), limits.EventNote))
+// closed is why CodePipeline no longer waits for the job; empty when it does, and when
+// that is not known: then the work goes on.
+func (r *Reconciler) closed(s state) string {
+	switch {
+	case s.job.Settled() || s.mustAcknowledge():
+		return ""
+	case s.job.Annotations[v1alpha1.AnnotationAbandoned] == "true":
+		return closedByAbandon
+	default:
+		return r.Executions.closed(s.job)
 	}
 }
 

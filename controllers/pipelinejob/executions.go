@@ -1,38 +1,85 @@
 package pipelinejob
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// Executions asks CodePipeline, at an interval, for the state of the actions of
-// pipeline executions: a stopped execution, or an action that timed out, shows
-// nowhere else. One call serves all jobs of an execution. It is safe for concurrent
-// use.
-type Executions struct {
-	aws *codepipeline.Clients
-	// interval is the time between two calls for an execution; zero: none is made.
-	interval time.Duration
-	clock    clock.PassiveClock
+const (
+	// deniedFor is how long an identity without the permission is not tried again.
+	deniedFor = 30 * time.Minute
+	// byIDs is how many executions that are not among the latest of their pipeline an
+	// identity asks for in a round.
+	byIDs = 60
+	// roundTimeout bounds what a round does for an identity.
+	roundTimeout = 10 * time.Minute
+)
 
-	mu     sync.Mutex
-	known  map[executionID]*executionState
+// Executions asks CodePipeline, in rounds, what became of the actions that jobs work
+// for: a stopped execution, or an action that timed out, shows nowhere else. It is a
+// manager.Runnable. A round has one call for each pipeline, which brings its latest
+// actions, and a bounded number of calls for those that are not among them: the ones
+// that were asked for longest ago. That an action is not among the answers says
+// nothing.
+type Executions struct {
+	ExecutionsOptions
+
+	mu sync.Mutex
+	// over has why CodePipeline no longer waits for a job, by the UIDs of the
+	// PipelineJobs that were looked at in the last round.
+	over map[types.UID]string
+	// askedAt is when an execution was asked for by its ID.
+	askedAt map[executionID]time.Time
+	// denied is since when identities lack the permission, or are being asked.
 	denied map[codepipeline.Identity]time.Time
+	asking map[codepipeline.Identity]bool
+	rounds sync.WaitGroup
 }
 
-// NewExecutions returns Executions that asks for each pipeline execution at most
-// once per interval. With an interval of zero it never asks.
-func NewExecutions(aws *codepipeline.Clients, interval time.Duration, clock clock.PassiveClock) *Executions {
+// ExecutionsOptions are what Executions need.
+type ExecutionsOptions struct {
+	// Jobs are read from the cache, by Unsettled.
+	Reader client.Reader
+	// Unsettled selects the PipelineJobs that are not settled.
+	Unsettled client.ListOption
+	AWS       *codepipeline.Clients
+	Lanes     *lanes.Lanes
+	// Interval is the time between two rounds; zero: there is none.
+	Interval  time.Duration
+	Clock     clock.Clock
+	ClusterID string
+	Events    events.EventRecorder
+	Log       logr.Logger
+	// Over is called for a PipelineJob that CodePipeline no longer waits for.
+	Over func(types.NamespacedName)
+}
+
+// NewExecutions returns Executions of which nothing is known yet.
+func NewExecutions(o ExecutionsOptions) *Executions {
 	return &Executions{
-		aws: aws, interval: interval, clock: clock,
-		known: map[executionID]*executionState{}, denied: map[codepipeline.Identity]time.Time{},
+		ExecutionsOptions: o,
+		over:              map[types.UID]string{}, askedAt: map[executionID]time.Time{},
+		denied: map[codepipeline.Identity]time.Time{}, asking: map[codepipeline.Identity]bool{},
 	}
 }
 
@@ -41,55 +88,156 @@ type executionID struct {
 	pipeline, execution string
 }
 
-// executionState is what is known of an execution.
-type executionState struct {
-	mu sync.Mutex // held while CodePipeline is asked
-	// askedAt is when it was asked last; of a new one, when it became known: an
-	// action that has just been claimed is in progress.
-	askedAt time.Time
-	actions map[string]string // statuses by action execution ID
+// NeedLeaderElection makes the manager start the rounds on the leader alone.
+func (e *Executions) NeedLeaderElection() bool { return true }
+
+// Start begins a round at each interval, with jitter, until ctx ends.
+func (e *Executions) Start(ctx context.Context) error {
+	defer e.rounds.Wait()
+	if e.Interval <= 0 {
+		return nil
+	}
+	for {
+		timer := e.Clock.NewTimer(e.Interval*9/10 + rand.N(e.Interval/5+1))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C():
+		}
+		if err := e.round(ctx); err != nil {
+			e.Log.Error(err, "Stopped executions are not looked for in this round")
+		}
+	}
 }
 
-// deniedFor is how long an identity without the permission is not tried again.
-const deniedFor = 30 * time.Minute
-
-// closed says why CodePipeline no longer waits for a job, empty when it does or
-// when that is not known, and when to ask again (zero: never). first is an error
-// to tell, once: the permission is missing.
-func (e *Executions) closed(ctx context.Context, id codepipeline.Identity, job *v1alpha1.PipelineJob) (why string, again time.Duration, first error) {
-	action := job.Spec.Pipeline.ActionExecutionID
-	if e.interval <= 0 || action == "" || job.Spec.Pipeline.ExecutionID == "" || e.isDenied(id) {
-		return "", 0, nil
+// round looks at all jobs that are worked on. Identities do not wait for each other: one
+// whose last round has not ended is left out.
+func (e *Executions) round(ctx context.Context) error {
+	var list v1alpha1.PipelineJobList
+	if err := e.Reader.List(ctx, &list, e.Unsettled, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list the PipelineJobs: %w", err)
 	}
-	state := e.state(executionID{id, job.Spec.Pipeline.Name, job.Spec.Pipeline.ExecutionID})
-	state.mu.Lock()
-	defer state.mu.Unlock()
-	if left := state.askedAt.Add(e.interval).Sub(e.clock.Now()); left > 0 {
-		return state.why(action), left, nil
+	e.forget(list.Items)
+	for id, pipelines := range e.group(list.Items) {
+		if !e.begin(id) {
+			continue
+		}
+		e.rounds.Go(func() {
+			defer e.end(id)
+			ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+			defer cancel()
+			e.lookAll(ctx, id, pipelines)
+		})
 	}
-	actions, err := e.ask(ctx, id, job)
-	state.askedAt = e.clock.Now()
-	if err != nil {
-		return "", e.interval, e.deny(id, err)
-	}
-	state.actions = actions
-	return state.why(action), e.interval, nil
+	return nil
 }
 
-func (e *Executions) ask(ctx context.Context, id codepipeline.Identity, job *v1alpha1.PipelineJob) (map[string]string, error) {
-	api, err := e.aws.For(ctx, id)
-	if err != nil {
-		return nil, err
+// watched is a PipelineJob that is worked on.
+type watched struct {
+	uid               types.UID
+	key, action       types.NamespacedName
+	execution, itself string // IDs of the pipeline execution and the action execution
+}
+
+// group has the jobs to ask for by identity and pipeline. An action that was claimed
+// less than an interval ago is in progress, or its report tells.
+func (e *Executions) group(jobs []v1alpha1.PipelineJob) map[codepipeline.Identity]map[string][]watched {
+	groups := map[codepipeline.Identity]map[string][]watched{}
+	for i := range jobs {
+		job := &jobs[i]
+		since, of := job.Status.AcknowledgedAt, job.Spec.Pipeline
+		if since == nil || e.Clock.Since(since.Time) < e.Interval || of.ActionExecutionID == "" || of.ExecutionID == "" {
+			continue
+		}
+		id := identity.Of(job.Spec.AWS, e.ClusterID, job.Namespace)
+		if groups[id] == nil {
+			groups[id] = map[string][]watched{}
+		}
+		groups[id][of.Name] = append(groups[id][of.Name], watched{
+			uid: job.UID, key: client.ObjectKeyFromObject(job), action: naming.ActionOf(job),
+			execution: of.ExecutionID, itself: of.ActionExecutionID,
+		})
 	}
-	return api.ListActionExecutions(ctx, job.Spec.Pipeline.Name, job.Spec.Pipeline.ExecutionID)
+	return groups
+}
+
+// lookAll is the round of one identity.
+func (e *Executions) lookAll(ctx context.Context, id codepipeline.Identity, pipelines map[string][]watched) {
+	var left []executionID
+	jobs := map[executionID][]watched{}
+	for pipeline, all := range pipelines {
+		found, err := e.ask(ctx, id, func(ctx context.Context, api *codepipeline.Client) (map[string]string, error) {
+			return api.LatestActionExecutions(ctx, pipeline)
+		})
+		if err != nil {
+			e.failed(ctx, id, err, all)
+			if ctx.Err() != nil || codepipeline.KindOf(err) == codepipeline.AccessDenied {
+				return
+			}
+			continue
+		}
+		for _, job := range e.judge(found, all) {
+			execution := executionID{id, pipeline, job.execution}
+			jobs[execution] = append(jobs[execution], job)
+		}
+	}
+	left = e.longestAgo(slices.Collect(maps.Keys(jobs)))
+	for _, execution := range left[:min(byIDs, len(left))] {
+		found, err := e.ask(ctx, id, func(ctx context.Context, api *codepipeline.Client) (map[string]string, error) {
+			return api.ListActionExecutions(ctx, execution.pipeline, execution.execution)
+		})
+		e.mark(execution)
+		if err != nil {
+			e.failed(ctx, id, err, jobs[execution])
+			if ctx.Err() != nil {
+				return
+			}
+			continue
+		}
+		e.judge(found, jobs[execution])
+	}
+}
+
+// ask makes a call in the identity's lane, and waits for it.
+func (e *Executions) ask(ctx context.Context, id codepipeline.Identity, call func(context.Context, *codepipeline.Client) (map[string]string, error)) (found map[string]string, err error) {
+	waited := e.Lanes.Do(ctx, lanes.Of(id), "ListActionExecutions", func(ctx context.Context) {
+		var api *codepipeline.Client
+		if api, err = e.AWS.For(ctx, id); err == nil {
+			found, err = call(ctx, api)
+		}
+	})
+	if waited != nil {
+		return nil, waited
+	}
+	return found, err
+}
+
+// judge takes over what CodePipeline says of jobs. It returns those of which it says
+// nothing.
+func (e *Executions) judge(found map[string]string, jobs []watched) (unknown []watched) {
+	for _, job := range jobs {
+		status, known := found[job.itself]
+		if !known {
+			unknown = append(unknown, job)
+			continue
+		}
+		if why := overBecause(status); why != "" {
+			e.mu.Lock()
+			e.over[job.uid] = why
+			e.mu.Unlock()
+			e.Over(job.key)
+		}
+	}
+	return unknown
 }
 
 // closedByAbandon is why an abandoned action is over.
 const closedByAbandon = "the pipeline execution was stopped and its actions were abandoned"
 
-// why an action is over, as CodePipeline sees it.
-func (s *executionState) why(action string) string {
-	switch status := s.actions[action]; status {
+// overBecause says why an action of this status is over; empty if it is not.
+func overBecause(status string) string {
+	switch status {
 	case "", codepipeline.ActionInProgress:
 		return ""
 	case codepipeline.ActionAbandoned:
@@ -99,46 +247,78 @@ func (s *executionState) why(action string) string {
 	}
 }
 
-// state is that of an execution; those that nobody asked for in a while are
-// forgotten.
-func (e *Executions) state(id executionID) *executionState {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.clock.Now()
-	if known, ok := e.known[id]; ok {
-		return known
+// failed takes note of a call that failed. That the permission is missing is told, once
+// in a while; anything else is tried again in the next round.
+func (e *Executions) failed(ctx context.Context, id codepipeline.Identity, cause error, jobs []watched) {
+	if ctx.Err() != nil {
+		return
 	}
-	for other, state := range e.known {
-		if state.mu.TryLock() {
-			if now.Sub(state.askedAt) > 10*e.interval {
-				delete(e.known, other)
-			}
-			state.mu.Unlock()
-		}
-	}
-	e.known[id] = &executionState{askedAt: now}
-	return e.known[id]
-}
-
-func (e *Executions) isDenied(id codepipeline.Identity) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	since, ok := e.denied[id]
-	return ok && e.clock.Since(since) < deniedFor
-}
-
-// deny remembers that the permission is missing. It returns the error when that
-// was not known.
-func (e *Executions) deny(id codepipeline.Identity, cause error) error {
+	e.Log.Info("Stopped executions can't be noticed", "action", jobs[0].action, "error", cause.Error())
 	if codepipeline.KindOf(cause) != codepipeline.AccessDenied {
-		return nil // it is tried again
+		return
+	}
+	e.mu.Lock()
+	e.denied[id] = e.Clock.Now()
+	e.mu.Unlock()
+	action := &v1alpha1.CustomAction{}
+	if err := e.Reader.Get(ctx, jobs[0].action, action); err != nil {
+		return // it is gone
+	}
+	e.Events.Eventf(action, nil, corev1.EventTypeWarning, v1alpha1.ReasonAccessDenied, "WatchExecutions", "%s", limits.CutBytes(
+		"Stopped executions are not noticed before their jobs end: codepipeline:ListActionExecutions is not allowed: "+cause.Error(), limits.EventNote))
+}
+
+// closed is why CodePipeline no longer waits for a job; empty when it does, and when
+// that is not known.
+func (e *Executions) closed(job *v1alpha1.PipelineJob) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.over[job.UID]
+}
+
+// begin reports whether a round of an identity may begin.
+func (e *Executions) begin(id codepipeline.Identity) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if since, denied := e.denied[id]; denied && e.Clock.Since(since) < deniedFor || e.asking[id] {
+		return false
+	}
+	e.asking[id] = true
+	return true
+}
+
+func (e *Executions) end(id codepipeline.Identity) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.asking, id)
+}
+
+// longestAgo sorts executions by when they were asked for by ID, never first.
+func (e *Executions) longestAgo(executions []executionID) []executionID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	slices.SortFunc(executions, func(a, b executionID) int {
+		return cmp.Or(e.askedAt[a].Compare(e.askedAt[b]), cmp.Compare(a.execution, b.execution))
+	})
+	return executions
+}
+
+func (e *Executions) mark(execution executionID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.askedAt[execution] = e.Clock.Now()
+}
+
+// forget drops what is known of jobs that are settled or gone.
+func (e *Executions) forget(unsettled []v1alpha1.PipelineJob) {
+	jobs, executions := map[types.UID]bool{}, map[string]bool{}
+	for i := range unsettled {
+		jobs[unsettled[i].UID] = true
+		executions[unsettled[i].Spec.Pipeline.ExecutionID] = true
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, told := e.denied[id]
-	e.denied[id] = e.clock.Now()
-	if told {
-		return nil
-	}
-	return cause
+	maps.DeleteFunc(e.over, func(uid types.UID, _ string) bool { return !jobs[uid] })
+	maps.DeleteFunc(e.askedAt, func(of executionID, _ time.Time) bool { return !executions[of.execution] })
+	maps.DeleteFunc(e.denied, func(_ codepipeline.Identity, since time.Time) bool { return e.Clock.Since(since) >= deniedFor })
 }

@@ -109,7 +109,7 @@ func giveUpWith(t *testing.T, fault writeFault, failing int) (steps int) {
 		if p.failing = ""; steps == failing {
 			p.failing = fault
 		}
-		_, _ = p.operator.Reconcile(p.ctx, requestFor(job.Name)) // it comes again
+		_, _ = advance(p, p.operator, job.Name) // it comes again
 		p.clock.Step(lastRetry)
 	}
 	p.Expect(p.givenUp).To(HaveKey(job.Spec.Pipeline.ActionExecutionID), "a write failed in step %d", failing)
@@ -128,7 +128,7 @@ func (p *play) letGo(job *v1alpha1.PipelineJob) (last *v1alpha1.PipelineJob, del
 		}
 		p.Expect(err).NotTo(HaveOccurred())
 		last = known
-		_, _ = p.operator.Reconcile(p.ctx, requestFor(job.Name)) // it comes again
+		_, _ = advance(p, p.operator, job.Name) // it comes again
 		p.clock.Step(5 * time.Second)
 	}
 	p.Expect(last.Status).To(BeNil(), "it was not let go")

@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	k8stypes "k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -37,6 +38,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
@@ -180,11 +182,15 @@ func (p *play) restart() { p.operator = p.newOperator(p.cloud()...) }
 
 func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
 	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, cloud...)
-	return New(Options{
+	o := Options{
 		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{givenUp: p.givenUp},
-		Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"},
-		Executions: NewExecutions(clients, time.Minute, p.clock),
+		Lanes: lanes.New(lanes.Options{Clock: clock.RealClock{}}), Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"},
+	}
+	o.Executions = NewExecutions(ExecutionsOptions{
+		Reader: p.kube, Unsettled: client.InNamespace("team"), AWS: clients, Lanes: o.Lanes, Interval: time.Minute, Clock: p.clock,
+		Events: o.Events, Over: func(k8stypes.NamespacedName) {},
 	})
+	return New(o)
 }
 
 // noEvents keeps no event, but remembers what was given up.
@@ -266,10 +272,15 @@ func (p *play) names() (names []string) {
 
 // step is one reconciliation; its error means that it comes again, a minute later.
 func (p *play) step(name string) {
-	_, err := p.operator.Reconcile(p.ctx, requestFor(name))
+	_, err := advance(p, p.operator, name)
 	if err != nil {
 		p.clock.Step(lastRetry)
 	}
+}
+
+// advance takes the next step as a goroutine of a lane does: it may call AWS.
+func advance(p *play, operator *Reconciler, name string) (ctrl.Result, error) {
+	return operator.advanceInLane(p.ctx, requestFor(name).NamespacedName)
 }
 
 func requestFor(name string) ctrl.Request {
@@ -359,6 +370,14 @@ func (p *play) abandon(t *rapid.T) {
 
 func (p *play) wait(t *rapid.T) {
 	p.clock.Step(time.Duration(rapid.IntRange(1, 600).Draw(t, "seconds")) * time.Second)
+	p.look()
+}
+
+// look has the operator look for stopped executions.
+func (p *play) look() {
+	defer p.withoutFaults()() // they are for other calls
+	p.Expect(p.operator.Executions.round(p.ctx)).To(Succeed())
+	p.operator.Executions.rounds.Wait()
 }
 
 // otherWorker polls, and claims what it gets or forgets it.
@@ -412,6 +431,7 @@ func (p *play) settle() {
 	p.restart()
 	for round := range 40 {
 		p.clock.Step(2 * time.Minute)
+		p.look()
 		p.poll(nil)
 		for range 12 {
 			for _, job := range p.pipelineJobs() {

@@ -30,10 +30,7 @@ func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) erro
 	if err != nil {
 		return r.callFailed(ctx, job, v1alpha1.ConditionReported, err)
 	}
-	operation := operationSuccess
-	if job.Status.FailureDetails != nil {
-		operation = operationFailure
-	}
+	operation := reportOf(job)
 	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operation, ContinuationToken: job.Status.ContinuationToken})
 	if err != nil {
 		return err
@@ -56,6 +53,14 @@ func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) erro
 	default:
 		return r.answerFailed(ctx, job, v1alpha1.ConditionReported, false, err)
 	}
+}
+
+// reportOf is the operation that gives the recorded result to CodePipeline.
+func reportOf(job *v1alpha1.PipelineJob) string {
+	if job.Status.FailureDetails != nil {
+		return operationFailure
+	}
+	return operationSuccess
 }
 
 // reported records the delivery. A continuation leaves the job open: it comes

@@ -46,11 +46,11 @@ func TestFailedCallIsNotRepeatedAtOnce(t *testing.T) {
 	p.poll(nil)
 	request := requestFor(p.pipelineJob().Name)
 	for _, wait := range []time.Duration{time.Second, 2 * time.Second} {
-		_, err := p.operator.Reconcile(p.ctx, request)
+		_, err := p.operator.advanceInLane(p.ctx, request.NamespacedName)
 		p.Expect(err).To(HaveOccurred())
 		tries := p.pipelineJob().Status.Protocol.Call.Tries
 		for range 3 {
-			p.Expect(p.operator.Reconcile(p.ctx, request)).To(Equal(ctrl.Result{RequeueAfter: wait}))
+			p.Expect(p.operator.advanceInLane(p.ctx, request.NamespacedName)).To(Equal(ctrl.Result{RequeueAfter: wait}))
 		}
 		p.Expect(p.pipelineJob().Status.Protocol.Call.Tries).To(Equal(tries))
 		p.clock.Step(wait)

@@ -11,7 +11,7 @@ import (
 
 // FindActionType reads a custom action type, or nil when there is none.
 func (c *Client) FindActionType(ctx context.Context, id ActionTypeID) (*ActionType, error) {
-	pages := sdk.NewListActionTypesPaginator(c.reader, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
+	pages := sdk.NewListActionTypesPaginator(c.api, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
 	var wanted *ActionType
 	err := eachPage(ctx, c, "ListActionTypes", "list custom action types", pages, func(page *sdk.ListActionTypesOutput) bool {
 		for _, found := range page.ActionTypes {

@@ -3,6 +3,7 @@ package codepipeline
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,22 +13,19 @@ import (
 
 // Client calls CodePipeline in one region as one identity.
 //
-// It never retries by itself: whether a call may be repeated depends on what
-// its first try may have done, and only the caller has that on record. The
-// exception are calls that only read. Each call ends within Timeouts.Call of the moment
-// when the rate limit lets it go.
+// It never retries by itself: whether a call may be repeated depends on what its first
+// try may have done, which only the caller has on record, and when, on the rate at which
+// AWS takes calls. Each call ends within Timeouts.Call.
 type Client struct {
-	api         *sdk.Client // one try a call
-	reader      *sdk.Client // the SDK's retries
+	api         *sdk.Client
 	credentials identityCredentials
 	identity    Identity
 	timeouts    Timeouts
 	account     account
-	pace        *pacer
-	observe     func(operation string, took time.Duration, err error)
+	observe     func(id Identity, operation string, took time.Duration, err error)
 }
 
-// call makes one call: with credentials, within the rate limit, and observed.
+// call makes one call, with credentials, and has it observed.
 // doing is for the error.
 func call[Out any](ctx context.Context, c *Client, operation, doing string, do func() (Out, error)) (Out, error) {
 	if err := c.ready(ctx); err != nil {
@@ -37,8 +35,7 @@ func call[Out any](ctx context.Context, c *Client, operation, doing string, do f
 	began := time.Now()
 	out, err := do()
 	err = Classify(operation, err)
-	c.pace.learn(err)
-	c.observe(operation, time.Since(began), err)
+	c.observe(c.identity, operation, time.Since(began), err)
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -84,7 +81,7 @@ func (c *Client) AcknowledgeJob(ctx context.Context, jobID, nonce string) (strin
 // GetJobDetails reads an open job again, with fresh artifact credentials.
 func (c *Client) GetJobDetails(ctx context.Context, jobID string) (Job, error) {
 	out, err := call(ctx, c, "GetJobDetails", "get details of job "+jobID, func() (*sdk.GetJobDetailsOutput, error) {
-		return c.reader.GetJobDetails(ctx, &sdk.GetJobDetailsInput{JobId: &jobID})
+		return c.api.GetJobDetails(ctx, &sdk.GetJobDetailsInput{JobId: &jobID})
 	})
 	if err != nil {
 		return Job{}, err
@@ -129,14 +126,12 @@ const (
 // ListActionExecutions tells the status of each action execution of a pipeline
 // execution, by its ID: ActionInProgress, ActionAbandoned, Succeeded or Failed.
 func (c *Client) ListActionExecutions(ctx context.Context, pipeline, execution string) (map[string]string, error) {
-	pages := sdk.NewListActionExecutionsPaginator(c.reader, &sdk.ListActionExecutionsInput{
+	pages := sdk.NewListActionExecutionsPaginator(c.api, &sdk.ListActionExecutionsInput{
 		PipelineName: &pipeline, Filter: &types.ActionExecutionFilter{PipelineExecutionId: &execution},
 	})
 	statuses := map[string]string{}
 	err := eachPage(ctx, c, "ListActionExecutions", "list action executions of pipeline "+pipeline, pages, func(page *sdk.ListActionExecutionsOutput) bool {
-		for _, action := range page.ActionExecutionDetails {
-			statuses[aws.ToString(action.ActionExecutionId)] = string(action.Status)
-		}
+		maps.Copy(statuses, statusesOf(page))
 		return false
 	})
 	if err != nil {
@@ -145,11 +140,35 @@ func (c *Client) ListActionExecutions(ctx context.Context, pipeline, execution s
 	return statuses, nil
 }
 
-// ready waits for the rate limit and makes sure of credentials, so that an
-// error after it means that the call may have been sent.
+// latestExecutions is the most that ListActionExecutions has on a page.
+const latestExecutions = 100
+
+// LatestActionExecutions is ListActionExecutions for one page of a pipeline, whatever
+// the execution. AWS does not document which actions are on the first page: that one is
+// not there says nothing.
+func (c *Client) LatestActionExecutions(ctx context.Context, pipeline string) (map[string]string, error) {
+	page, err := call(ctx, c, "ListActionExecutions", "list the latest action executions of pipeline "+pipeline, func() (*sdk.ListActionExecutionsOutput, error) {
+		return c.api.ListActionExecutions(ctx, &sdk.ListActionExecutionsInput{PipelineName: &pipeline, MaxResults: aws.Int32(latestExecutions)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return statusesOf(page), nil
+}
+
+func statusesOf(page *sdk.ListActionExecutionsOutput) map[string]string {
+	statuses := map[string]string{}
+	for _, action := range page.ActionExecutionDetails {
+		statuses[aws.ToString(action.ActionExecutionId)] = string(action.Status)
+	}
+	return statuses
+}
+
+// ready makes sure of time and credentials, so that an error after it means that the
+// call may have been sent.
 func (c *Client) ready(ctx context.Context) error {
-	if err := c.pace.limiter.Wait(ctx); err != nil {
-		return &NotSentError{Kind: Throttled, Err: fmt.Errorf("wait for the rate limit of AWS calls: %w", err)}
+	if err := ctx.Err(); err != nil {
+		return &NotSentError{Kind: Throttled, Err: fmt.Errorf("no time is left for the call: %w", err)}
 	}
 	_, err := c.credentials.Retrieve(ctx)
 	return err

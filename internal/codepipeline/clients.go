@@ -38,9 +38,8 @@ type Clients struct {
 	options     ClientsOptions
 	environment environment
 
-	mu    sync.Mutex
-	kept  map[Identity]*Client
-	paces map[place]*pacer
+	mu   sync.Mutex
+	kept map[Identity]*Client
 }
 
 // LoadOption configures a client of AWS, besides the environment and shared files.
@@ -52,17 +51,10 @@ type ClientsOptions struct {
 	// characters and ? for any one; empty: all roles.
 	AllowedRoles []string
 	// Observe is told of each call that was sent: its operation, its time to the
-	// answer, retries included, and its error. Nil: nobody is told.
-	Observe func(operation string, took time.Duration, err error)
+	// answer, and its error. Nil: nobody is told.
+	Observe func(id Identity, operation string, took time.Duration, err error)
 	// Timeouts bound the calls. Zero values stand for defaultTimeouts.
 	Timeouts Timeouts
-}
-
-// place is what CodePipeline throttles together.
-type place struct {
-	region string
-	// account is as in Identity.Account.
-	account string
 }
 
 // NewClients returns Clients that are configured as the SDK documents, by the
@@ -71,7 +63,7 @@ func NewClients(o ClientsOptions, load ...LoadOption) *Clients {
 	o.Timeouts = o.Timeouts.complete()
 	return &Clients{
 		options: o, environment: environment{load: load, timeouts: o.Timeouts},
-		kept: map[Identity]*Client{}, paces: map[place]*pacer{},
+		kept: map[Identity]*Client{},
 	}
 }
 
@@ -113,9 +105,9 @@ func (c *Clients) known(id Identity) (*Client, bool) {
 	return client, ok
 }
 
-func (c *Clients) observed(operation string, took time.Duration, err error) {
+func (c *Clients) observed(id Identity, operation string, took time.Duration, err error) {
 	if c.options.Observe != nil {
-		c.options.Observe(operation, took, err)
+		c.options.Observe(id, operation, took, err)
 	}
 }
 
@@ -144,22 +136,10 @@ func (c *Clients) newClient(cfg aws.Config, id Identity) *Client {
 	once.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	return &Client{
 		api:         sdk.NewFromConfig(once, sdk.WithAPIOptions(onlyFromAWS)),
-		reader:      sdk.NewFromConfig(cfg, sdk.WithAPIOptions(onlyFromAWS)),
 		credentials: own,
 		timeouts:    c.options.Timeouts,
 		identity:    id,
 		account:     account{callers: sts.NewFromConfig(cfg)},
-		pace:        c.paceOf(id),
 		observe:     c.observed,
 	}
-}
-
-// paceOf is shared by all identities of an account in a region. The caller
-// holds the lock.
-func (c *Clients) paceOf(id Identity) *pacer {
-	at := place{region: id.Region, account: id.Account()}
-	if _, ok := c.paces[at]; !ok {
-		c.paces[at] = newPacer()
-	}
-	return c.paces[at]
 }

@@ -323,7 +323,7 @@ func TestClientsShareConnections(t *testing.T) {
 	for _, id := range []Identity{{Region: "us-east-1"}, {Region: "us-east-1", RoleARN: "arn:aws:iam::111122223333:role/worker"}, {Region: "eu-west-1"}} {
 		client, err := clients.For(t.Context(), id)
 		g.Expect(err).NotTo(HaveOccurred())
-		for _, used := range []any{client.api.Options().HTTPClient, client.reader.Options().HTTPClient, client.account.callers.Options().HTTPClient} {
+		for _, used := range []any{client.api.Options().HTTPClient, client.account.callers.Options().HTTPClient} {
 			g.Expect(used.(*http.Client).Transport).To(BeIdenticalTo(transport))
 		}
 	}

@@ -80,8 +80,8 @@ func IsRetiredVersion(err error) bool {
 
 // NotSentError says that a call never left: it can't have had an effect.
 type NotSentError struct {
-	// Kind is Throttled (our own rate limit, or a cancelled context) or
-	// AccessDenied (no credentials could be had).
+	// Kind is Throttled (its context had ended) or AccessDenied (no credentials could be
+	// had).
 	Kind Kind
 	Err  error
 }

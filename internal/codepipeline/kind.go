@@ -214,9 +214,9 @@ func isThrottlingCode(code string) bool {
 	return throttlingCodes[strings.TrimSuffix(code, "Exception")]
 }
 
-// isThrottle reports whether AWS throttled a call. A ConcurrentModificationException
+// IsThrottle reports whether AWS throttled a call. A ConcurrentModificationException
 // is Throttled to its caller, and no reason to slow down.
-func isThrottle(err error) bool {
+func IsThrottle(err error) bool {
 	var failed *CallError
 	return errors.As(err, &failed) && isThrottlingCode(failed.Code)
 }

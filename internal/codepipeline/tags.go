@@ -40,7 +40,7 @@ func ChangeTags(wanted, found map[string]string, ours []string) TagChanges {
 
 // Tags lists the tags of a resource.
 func (c *Client) Tags(ctx context.Context, arn string) (map[string]string, error) {
-	pages := sdk.NewListTagsForResourcePaginator(c.reader, &sdk.ListTagsForResourceInput{ResourceArn: &arn})
+	pages := sdk.NewListTagsForResourcePaginator(c.api, &sdk.ListTagsForResourceInput{ResourceArn: &arn})
 	tags := map[string]string{}
 	err := eachPage(ctx, c, "ListTagsForResource", "list the tags of "+arn, pages, func(page *sdk.ListTagsForResourceOutput) bool {
 		for _, tag := range page.Tags {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
@@ -108,6 +109,14 @@ func ready(action *v1alpha1.CustomAction) float64 {
 		return 1
 	}
 	return 0
+}
+
+// observer counts the calls of CodePipeline's clients, and tells their lane.
+func observer(calls *lanes.Lanes) func(codepipeline.Identity, string, time.Duration, error) {
+	return func(id codepipeline.Identity, operation string, took time.Duration, err error) {
+		observeCall(operation, took, err)
+		calls.Answered(lanes.Of(id), operation, codepipeline.IsThrottle(err))
+	}
 }
 
 // observeCall counts a call to AWS.

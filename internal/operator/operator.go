@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -31,6 +32,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/logs"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
@@ -52,6 +54,11 @@ type Options struct {
 	// MaxConcurrentJobs bounds the jobs in flight of all actions together; zero: no
 	// bound but their own.
 	MaxConcurrentJobs int32
+	// AWSTimeouts bound each call to CodePipeline; zero values stand for the defaults.
+	AWSTimeouts codepipeline.Timeouts
+	// LaneOptions bound the calls to each account and region; the clock and the log are
+	// set by Setup.
+	LaneOptions lanes.Options
 	// AllowedRoles are as in codepipeline.ClientsOptions.AllowedRoles.
 	AllowedRoles []string
 	// EventQueueURL is that of an SQS queue with CodePipeline's events; empty: none.
@@ -106,9 +113,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}
 		o.Logs = logs.NewCluster(pods)
 	}
-	aws := codepipeline.NewClients(codepipeline.ClientsOptions{AllowedRoles: o.AllowedRoles, Observe: observeCall}, o.AWSConfig...)
+	calls, err := addLanes(mgr, o)
+	if err != nil {
+		return err
+	}
+	aws := codepipeline.NewClients(codepipeline.ClientsOptions{
+		AllowedRoles: o.AllowedRoles, Observe: observer(calls), Timeouts: o.AWSTimeouts,
+	}, o.AWSConfig...)
 	changed := make(chan event.TypedGenericEvent[types.NamespacedName], pollChanges)
-	polls, err := addPoller(ctx, mgr, aws, o, changed)
+	polls, err := addPoller(ctx, mgr, aws, calls, o, changed)
 	if err != nil {
 		return err
 	}
@@ -117,6 +130,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Client:      mgr.GetClient(),
 		Live:        mgr.GetAPIReader(),
 		AWS:         aws,
+		Lanes:       calls,
 		Poller:      polls,
 		PollChanged: changed,
 		ClusterID:   o.ClusterID,
@@ -127,10 +141,33 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := actions.SetupWithManager(ctx, mgr, controllerOptions()); err != nil {
 		return fmt.Errorf("set up the CustomAction controller: %w", err)
 	}
+	if err := addJobs(mgr, aws, calls, o, recorder); err != nil {
+		return err
+	}
+	if err := addCollector(mgr, o); err != nil {
+		return err
+	}
+	return addEventQueue(ctx, mgr, aws, o, polls)
+}
+
+// addLanes adds the lanes of all calls to AWS.
+func addLanes(mgr ctrl.Manager, o Options) (*lanes.Lanes, error) {
+	// What AWS takes goes by the time of day, whatever a test does to o.Clock.
+	o.LaneOptions.Clock, o.LaneOptions.Log = clock.RealClock{}, mgr.GetLogger().WithName("lanes")
+	calls := lanes.New(o.LaneOptions)
+	if err := mgr.Add(calls); err != nil {
+		return nil, fmt.Errorf("add the lanes: %w", err)
+	}
+	return calls, nil
+}
+
+// addJobs adds the controller of PipelineJobs, and what looks for stopped executions.
+func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o Options, recorder events.EventRecorder) error {
 	jobs := pipelinejob.New(pipelinejob.Options{
 		Client:     mgr.GetClient(),
 		Live:       mgr.GetAPIReader(),
 		AWS:        aws,
+		Lanes:      calls,
 		Clock:      o.Clock,
 		Events:     recorder,
 		JobOptions: o.JobOptions,
@@ -138,15 +175,37 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Logs:       o.Logs,
 		Renewal:    o.CredentialsRenewal,
 		Self:       o.Self,
-		Executions: pipelinejob.NewExecutions(aws, o.ExecutionInterval, o.Clock),
 	})
+	jobs.Executions = pipelinejob.NewExecutions(pipelinejob.ExecutionsOptions{
+		Reader:    mgr.GetClient(),
+		Unsettled: client.MatchingFields{poller.IndexInFlight: poller.OfAnyAction},
+		AWS:       aws,
+		Lanes:     calls,
+		Interval:  executionInterval(o),
+		Clock:     o.Clock,
+		ClusterID: o.ClusterID,
+		Events:    recorder,
+		Log:       mgr.GetLogger().WithName("executions"),
+		Over:      jobs.Again,
+	})
+	if err := mgr.Add(jobs.Executions); err != nil {
+		return fmt.Errorf("add what looks for stopped executions: %w", err)
+	}
 	if err := jobs.SetupWithManager(mgr, controllerOptions()); err != nil {
 		return fmt.Errorf("set up the PipelineJob controller: %w", err)
 	}
-	if err := addCollector(mgr, o); err != nil {
-		return err
+	return nil
+}
+
+// withEvents is how many times longer the interval between two looks at executions is if
+// events tell of those that were stopped.
+const withEvents = 10
+
+func executionInterval(o Options) time.Duration {
+	if o.EventQueueURL != "" {
+		return withEvents * o.ExecutionInterval
 	}
-	return addEventQueue(ctx, mgr, aws, o, polls)
+	return o.ExecutionInterval
 }
 
 // Retries after errors: from a second to a minute, without end. An action stays
@@ -180,11 +239,12 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-func addPoller(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients, o Options, changed chan<- event.TypedGenericEvent[types.NamespacedName]) (*poller.Poller, error) {
+func addPoller(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o Options, changed chan<- event.TypedGenericEvent[types.NamespacedName]) (*poller.Poller, error) {
 	polls := &poller.Poller{
 		Client:        mgr.GetClient(),
 		Live:          mgr.GetAPIReader(),
 		AWS:           aws,
+		Lanes:         calls,
 		Clock:         o.Clock,
 		MaxConcurrent: o.MaxConcurrentJobs,
 		Polled:        metrics.Poll,

@@ -10,10 +10,12 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
 const (
-	// pollTimeout bounds one call of PollForJobs.
+	operationPoll = "PollForJobs"
+	// pollTimeout bounds one call of it.
 	pollTimeout = 15 * time.Second
 	// startEvery spreads the first polls of many actions, and startWithin bounds
 	// how long the last of them waits.
@@ -175,44 +177,74 @@ func (l *loop) timer(wait time.Duration) (<-chan time.Time, func() bool) {
 // ends, also when ctx ends: a job that was polled and not recorded is lost until
 // CodePipeline hands it out again.
 func (l *loop) turn(ctx context.Context) pause {
-	ctx = context.WithoutCancel(ctx)
 	target := l.aimed()
 	open := l.poller.capacity.take(target.Action)
+	l.poller.capacity.give(target.Action) // not held while the lane has no room
 	did := outcome{}
 	if open.free+open.awaited > 0 || len(l.kept) > 0 {
-		did = l.work(ctx, target, open)
+		did = l.work(ctx, target, &open)
 	}
 	l.poller.gaveBack(target.Action, did.err != nil)
 	l.report(target, open, did)
 	return l.backoff.after(did, open, target.Interval, l.poller.Clock.Now())
 }
 
-// work records what was kept, and then polls for as much as there is room for.
-func (l *loop) work(ctx context.Context, target Target, open room) (did outcome) {
+// work records what was kept, and then polls for as much as there is room for. It
+// leaves in open what the room was.
+func (l *loop) work(ctx context.Context, target Target, open *room) (did outcome) {
+	lasting := context.WithoutCancel(ctx)
 	var action v1alpha1.CustomAction
-	if err := l.poller.Client.Get(ctx, target.Action, &action); err != nil {
+	if err := l.poller.Client.Get(lasting, target.Action, &action); err != nil {
 		return outcome{err: fmt.Errorf("read the CustomAction: %w", err)}
 	}
 	if len(l.kept) > 0 {
-		did.tally = l.recordKept(ctx, target, &action)
+		*open = l.poller.capacity.take(target.Action)
+		did.tally = l.recordKept(lasting, target, &action)
 		if did.renewed > 0 {
 			return did // a poll may make the nonces useless that were just recorded
 		}
 	}
-	free := min(open.free-did.created, l.speed.bound())
-	did.asked = l.backoff.ask(free, open.awaited-did.continued)
-	if did.asked == 0 {
+	var jobs []codepipeline.Job
+	err := l.poller.Lanes.Do(ctx, lanes.Of(target.Identity), operationPoll, func(context.Context) {
+		jobs = l.poll(lasting, target, open, &did)
+	})
+	if err != nil || did.err != nil || did.asked == 0 {
 		return did
+	}
+	did.handed = len(jobs)
+	did.add(l.recordNew(lasting, target, &action, jobs))
+	return did
+}
+
+// poll asks for as much as there is room for now.
+func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome) []codepipeline.Job {
+	l.seen()
+	awaited := open.awaited - did.continued
+	*open = l.poller.capacity.take(target.Action)
+	if did.continued > 0 { // the informer may not have shown what was kept until now
+		open.awaited = min(open.awaited, awaited) + did.continued
+	}
+	did.asked = l.backoff.ask(min(open.free, l.speed.bound()), open.awaited-did.continued)
+	if did.asked == 0 {
+		return nil
 	}
 	jobs, err := l.ask(ctx, target, did.asked)
 	if err != nil {
 		l.poller.Log.Error(err, "Poll failed", "action", target.Action)
 		did.err = err
-		return did
 	}
-	did.handed = len(jobs)
-	did.add(l.recordNew(ctx, target, &action, jobs))
-	return did
+	return jobs
+}
+
+// seen takes back a wake-up: what it was for shows in the room that is taken after it.
+func (l *loop) seen() {
+	select {
+	case <-l.wake:
+		if l.soon.Swap(false) {
+			l.backoff.idle = 0
+		}
+	default:
+	}
 }
 
 func (l *loop) ask(ctx context.Context, target Target, batch int32) ([]codepipeline.Job, error) {

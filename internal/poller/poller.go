@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
@@ -62,6 +63,8 @@ type Poller struct {
 	// Live reads past the cache.
 	Live client.Reader
 	AWS  *codepipeline.Clients
+	// Lanes say when CodePipeline may be asked.
+	Lanes *lanes.Lanes
 	// Clock is the source of all waits.
 	Clock clock.Clock
 	// MaxConcurrent bounds the jobs in flight of all actions together; zero: no

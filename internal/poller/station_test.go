@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -33,6 +34,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
 // station is a poller with an emulated AWS and a clock, of both, that the test moves.
@@ -83,6 +85,7 @@ func newStation(t *testing.T, adjust ...func(*emulator.Options)) *station {
 	s.Expect(s.kube.Create(s.ctx, &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: action.Namespace, Name: action.Name, UID: "action"}})).To(Succeed())
 	s.poller = &Poller{
 		Client: s.kube, Live: s.kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, load...), Clock: s.clock, Log: logr.Discard(),
+		Lanes:  lanes.New(lanes.Options{Clock: clock.RealClock{}}),
 		Polled: func(types.NamespacedName, int, error) {}, Changed: s.changed,
 	}
 	s.target = Target{

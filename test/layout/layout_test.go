@@ -33,7 +33,7 @@ type room struct {
 // all but the programs that run in a pod.
 var operatorSide = []string{
 	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity",
-	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/codepipeline", "internal/naming", "internal/logs",
+	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
 	"internal/metrics", "internal/staleness", "internal/podcontract", "internal/limits", "api/v1alpha1",
 }
 
@@ -49,7 +49,7 @@ var (
 // layer that is below all its importers.
 var layers = [][]room{
 	{ // Programs: flags and wiring.
-		{"cmd/manager", []string{"internal/operator", "controllers/pipelinejob", "internal/jobspec"}, forTests},
+		{"cmd/manager", []string{"internal/operator", "controllers/pipelinejob", "internal/jobspec", "internal/lanes"}, forTests},
 		{"cmd/runner", []string{"internal/runner", "internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
 		{"cmd/step", []string{"internal/helper", "internal/podcontract"}, forTests},
 		{"cmd/codepipeline-emulator", []string{"emulator"}, emulatorTests},
@@ -66,11 +66,11 @@ var layers = [][]room{
 	},
 	{ // One reconciler each.
 		{"controllers/customaction", []string{
-			"internal/poller", "internal/identity", "internal/jobspec", "internal/codepipeline", "internal/naming",
+			"internal/poller", "internal/identity", "internal/jobspec", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		{"controllers/pipelinejob", []string{
-			"internal/identity", "internal/jobspec", "internal/diagnosis", "internal/codepipeline", "internal/naming",
+			"internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/podcontract", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		// The programs in a pod.
@@ -79,11 +79,12 @@ var layers = [][]room{
 	},
 	{
 		{"internal/poller", []string{
-			"internal/jobspec", "internal/codepipeline", "internal/naming", "internal/metrics", "internal/limits", "api/v1alpha1",
+			"internal/jobspec", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/metrics", "internal/limits", "api/v1alpha1",
 		}, forTests},
 	},
 	{
 		{"internal/identity", []string{"internal/codepipeline", "api/v1alpha1"}, forTests},
+		{"internal/lanes", []string{"internal/codepipeline"}, forTests},
 		{"internal/eventqueue", []string{"internal/codepipeline"}, forTests},
 		{"internal/jobspec", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},
 		{"internal/diagnosis", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},

@@ -1,0 +1,127 @@
+package pipelinejob
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
+)
+
+// A step that calls AWS is taken by a goroutine of the account's lane, when that has
+// room: a worker would wait for the answer, and the workers are there for all accounts.
+// Meanwhile the PipelineJob may change, so that the step is decided on anew then.
+
+// queue is where a PipelineJob is put to be reconciled.
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// busy has the PipelineJobs for which a worker, or a goroutine of a lane, is at work:
+// one at a time.
+type busy struct {
+	mu   sync.Mutex
+	with map[types.NamespacedName]struct{}
+}
+
+// enter reports whether nobody is at work for a PipelineJob; then the caller is.
+func (b *busy) enter(job types.NamespacedName) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, taken := b.with[job]; taken {
+		return false
+	}
+	if b.with == nil {
+		b.with = map[types.NamespacedName]struct{}{}
+	}
+	b.with[job] = struct{}{}
+	return true
+}
+
+func (b *busy) leave(job types.NamespacedName) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.with, job)
+}
+
+// flight names what a lane does for a PipelineJob.
+type flight types.NamespacedName
+
+// operationOf is the call to AWS that a step makes, or may make; empty if it makes none.
+func operationOf(next step, s state) string {
+	switch next {
+	case stepAcknowledge:
+		return operationAcknowledge
+	case stepRenewSecret:
+		return operationDetails
+	case stepReportProgress:
+		return operationSuccess
+	case stepReport:
+		return reportOf(s.job)
+	case stepRecordResult:
+		if s.outcome.Failure != nil && len(s.job.Spec.SecretConfiguration) > 0 {
+			return operationDetails // the secrets are taken out of what is told
+		}
+	}
+	return ""
+}
+
+// handOver has a lane take the step that calls AWS.
+func (r *Reconciler) handOver(ctx context.Context, key types.NamespacedName, s state, operation string) {
+	log := logf.FromContext(ctx)
+	r.Lanes.Submit(r.laneOf(s), lanes.Call{ID: flight(key), Operation: operation, Do: func(ctx context.Context) {
+		r.fly(logf.IntoContext(ctx, log), key)
+	}})
+}
+
+// takeBack has no lane take a step that was decided on before.
+func (r *Reconciler) takeBack(key types.NamespacedName, s state) {
+	r.Lanes.Cancel(r.laneOf(s), flight(key))
+}
+
+func (r *Reconciler) laneOf(s state) lanes.Key {
+	return lanes.Of(identity.Of(s.job.Spec.AWS, r.ClusterID, s.job.Namespace))
+}
+
+// fly takes the next step of a PipelineJob in a goroutine of a lane, and has it
+// reconciled afterwards. If a worker is at it, it is reconciled after that.
+func (r *Reconciler) fly(ctx context.Context, key types.NamespacedName) {
+	if !r.busy.enter(key) {
+		r.land(key, 0)
+		return
+	}
+	result, err := r.advanceInLane(ctx, key)
+	r.busy.leave(key)
+	if err != nil {
+		logf.FromContext(ctx).Error(err, "A step failed, and is tried again", "pipelineJob", key)
+	}
+	r.land(key, result.RequeueAfter)
+}
+
+// advanceInLane makes an error of a panic, as controller-runtime does for workers: one
+// job must not end the operator.
+func (r *Reconciler) advanceInLane(ctx context.Context, key types.NamespacedName) (result reconcile.Result, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
+		}
+	}()
+	result, _, err = r.advance(ctx, key, true)
+	return result, err
+}
+
+// Again has a PipelineJob reconciled.
+func (r *Reconciler) Again(key types.NamespacedName) { r.land(key, 0) }
+
+// land has a PipelineJob reconciled: events of it may have come while it was in flight.
+func (r *Reconciler) land(key types.NamespacedName, after time.Duration) {
+	if r.queue != nil {
+		r.queue.AddAfter(reconcile.Request{NamespacedName: key}, after)
+	}
+}
