@@ -79,13 +79,17 @@ const (
 
 var workerType = codepipeline.ActionTypeID{Category: "Test", Provider: "work", Version: "1"}
 
-func newPlay(t *testing.T) *play {
+func newPlay(t *testing.T, adjust ...func(*emulator.Options)) *play {
 	p := &play{
 		WithT: NewWithT(t), ctx: t.Context(), clock: clocktesting.NewFakeClock(time.Now()),
 		theirs: map[string]bool{}, made: map[string]int{}, secrets: map[string]bool{}, givenUp: map[string]bool{},
 	}
 	var err error
-	p.aws, err = emulator.Start("127.0.0.1:0", emulator.Options{Clock: p.clock, Buckets: []string{"source", "artifacts"}, CreateOnly: true})
+	options := emulator.Options{Clock: p.clock, Buckets: []string{"source", "artifacts"}, CreateOnly: true}
+	for _, change := range adjust {
+		change(&options)
+	}
+	p.aws, err = emulator.Start("127.0.0.1:0", options)
 	p.Expect(err).NotTo(HaveOccurred())
 	scheme := harness.NewScheme(p)
 	p.kube = fake.NewClientBuilder().WithScheme(scheme).
@@ -453,11 +457,14 @@ func (p *play) settle() {
 // actions are the work actions of all executions, by their IDs.
 func (p *play) actions() map[string]types.ActionExecutionDetail {
 	actions := map[string]types.ActionExecutionDetail{}
-	list, err := p.pipelines.ListActionExecutions(p.ctx, &sdk.ListActionExecutionsInput{PipelineName: aws.String("p")})
-	p.Expect(err).NotTo(HaveOccurred())
-	for _, action := range list.ActionExecutionDetails {
-		if *action.ActionName == "work" {
-			actions[*action.ActionExecutionId] = action
+	pages := sdk.NewListActionExecutionsPaginator(p.pipelines, &sdk.ListActionExecutionsInput{PipelineName: aws.String("p")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(p.ctx)
+		p.Expect(err).NotTo(HaveOccurred())
+		for _, action := range page.ActionExecutionDetails {
+			if *action.ActionName == "work" {
+				actions[*action.ActionExecutionId] = action
+			}
 		}
 	}
 	return actions

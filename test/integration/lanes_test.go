@@ -1,0 +1,67 @@
+package integration
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+)
+
+// TestBlackHoledLanesHoldUpNoOther has twenty regions in which claims are never
+// answered, far more of them than the operator has workers. A job of another region goes
+// from its registration to its result meanwhile.
+func TestBlackHoledLanesHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	const regions, each = 20, 3
+	w := newWorld(t)
+	w.adjust = append(w.adjust, func(o *operator.Options) {
+		o.AWSTimeouts = codepipeline.Timeouts{Attempt: time.Hour, Call: time.Hour, Listing: time.Hour}
+	})
+	for region := range regions {
+		name := fmt.Sprintf("xx-hole-%d", region)
+		w.Expect(w.AWS.Inject(emulator.Fault{Operation: emulator.AnyOperation, Region: name, Kind: emulator.BlackHole, Probability: 1})).To(Succeed())
+		for n := range each {
+			w.Expect(w.Kube.Create(w.Ctx, w.polledJob(name, region*each+n))).To(Succeed())
+		}
+	}
+	stop := w.operate()
+	w.Await(func(g Gomega) { g.Expect(w.hanging()).To(Equal(regions*each), "all hang at the same time") })
+
+	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
+	w.awaitRegistration()
+	w.StartPipeline(map[string]string{"Target": "all"})
+	w.Await(func(g Gomega) { g.Expect(w.Jobs(g)).To(HaveLen(1)) })
+	job := w.Jobs(w)[0]
+	w.Succeed(&job, podcontract.Result{})
+	w.Await(func(g Gomega) { g.Expect(w.Calls("PutJobSuccessResult")).To(Equal(1)) })
+	w.Expect(w.hanging()).To(Equal(regions*each), "none was given up and tried again")
+	w.Expect(w.AWS.Close()).To(Succeed())
+	stop()
+}
+
+// polledJob is a PipelineJob as the poller records it.
+func (w *world) polledJob(region string, number int) *v1alpha1.PipelineJob {
+	now := metav1.Now()
+	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: fmt.Sprintf("hole-%d", number)}}
+	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "hole", region
+	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", number), Nonce: "1", PolledAt: &now}
+	return job
+}
+
+// hanging counts the claims that the black holes took.
+func (w *world) hanging() (count int) {
+	for _, call := range w.AWS.Journal("AcknowledgeJob") {
+		if call.Fault == emulator.BlackHole {
+			count++
+		}
+	}
+	return count
+}
