@@ -218,7 +218,9 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 		return s, nil, err
 	}
 	s.pods, s.progressRead = pods, r.reads.of(job.UID)
-	evidence := diagnosis.Evidence{Job: s.run, Pods: pods, Now: s.now, GracePeriods: diagnosis.DefaultGracePeriods}
+	evidence := diagnosis.Evidence{
+		Job: s.run, Pods: pods, Now: s.now, GracePeriods: diagnosis.DefaultGracePeriods, Secrets: len(job.Spec.SecretConfiguration) > 0,
+	}
 	// Of work whose end is decided they would tell nothing, and hold it up if they can't be read.
 	if !s.deleting() && !job.Status.HasResult() && diagnosis.NeedsEvents(evidence) {
 		if evidence.Events, err = r.eventsOfRun(ctx, s.run, pods); err != nil {

@@ -303,13 +303,17 @@ func (s state) isClosed() bool {
 
 // givenUp reports whether the action has taken longer than CodePipeline allows, since
 // it was first claimed or, if it never was, since it was last polled. Then it is not
-// claimed any more either.
+// claimed any more either. The time of the poll is in the spec: if it is not there, or
+// can't be right, the object's own counts.
 func (s state) givenUp() bool {
-	since := s.job.Status.AcknowledgedAt
-	if since == nil {
-		since = s.job.Spec.CodePipelineJob.PolledAt
+	since, polled := s.job.CreationTimestamp.Time, s.job.Spec.CodePipelineJob.PolledAt
+	switch {
+	case s.job.Status.AcknowledgedAt != nil:
+		since = s.job.Status.AcknowledgedAt.Time
+	case polled != nil && !polled.After(s.now):
+		since = polled.Time
 	}
-	return since != nil && s.now.Sub(since.Time) > longestAction
+	return !since.IsZero() && s.now.Sub(since) > longestAction
 }
 
 // settled cleans up behind a job that CodePipeline no longer waits for.

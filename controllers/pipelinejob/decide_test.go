@@ -332,3 +332,20 @@ func deleting(s *state) {
 }
 
 func dropped(s *state) { s.job.Settle(metav1.NewTime(noon)) }
+
+// TestClaimThatFailsIsGivenUp has claims fail for a year.
+func TestClaimThatFailsIsGivenUp(t *testing.T) {
+	now := time.Now()
+	for name, polled := range map[string]*metav1.Time{
+		"as the poller records it":     {Time: now.AddDate(-1, 0, 0)},
+		"without the time of the poll": nil,
+		"polled in the future":         {Time: now.AddDate(100, 0, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.AddDate(-1, 0, 0))}}
+			job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "x", Nonce: "x", PolledAt: polled}
+			next, _ := decide(state{job: job, now: now, failed: stepAcknowledge, failingSince: now.AddDate(-1, 0, 0)})
+			NewWithT(t).Expect(next).To(Equal(stepRecordClosed))
+		})
+	}
+}

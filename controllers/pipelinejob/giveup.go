@@ -80,7 +80,7 @@ func notTold(job *v1alpha1.PipelineJob) string {
 	default:
 		what = fmt.Sprintf("was not told the result of job %s", id)
 	}
-	message := fmt.Sprintf("The PipelineJob was deleted, and AWS could not be reached for %s: CodePipeline %s. %s", deletionGracePeriod, what, untilItEnds)
+	message := fmt.Sprintf("The PipelineJob was deleted, and calls to AWS failed for %s: CodePipeline %s. %s", deletionGracePeriod, what, untilItEnds)
 	for _, condition := range job.Status.Conditions {
 		if condition.Reason == v1alpha1.ReasonRetrying {
 			message += ". The last error: " + condition.Message

@@ -2,6 +2,7 @@ package codepipeline
 
 import (
 	"context"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ type Clients struct {
 	environment environment
 
 	mu   sync.Mutex
-	kept map[Identity]*Client
+	kept map[Identity]*keptClient
 }
 
 // LoadOption configures a client of AWS, besides the environment and shared files.
@@ -63,7 +64,7 @@ func NewClients(o ClientsOptions, load ...LoadOption) *Clients {
 	o.Timeouts = o.Timeouts.complete()
 	return &Clients{
 		options: o, environment: environment{load: load, timeouts: o.Timeouts},
-		kept: map[Identity]*Client{},
+		kept: map[Identity]*keptClient{},
 	}
 }
 
@@ -90,19 +91,52 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if client, ok := c.kept[id]; ok {
-		return client, nil
+	if known, ok := c.kept[id]; ok {
+		return known.Client, nil
 	}
+	c.evict(time.Now())
 	client := c.newClient(cfg, id)
-	c.kept[id] = client
+	c.kept[id] = &keptClient{client, time.Now()}
 	return client, nil
+}
+
+// keptClient is a Client, and when it was last asked for.
+type keptClient struct {
+	*Client
+	used time.Time
+}
+
+// Clients that nobody has asked for in idleLife are dropped, and the one that was not for
+// longest if there are mostKept: who may make objects can name any region and role.
+const (
+	idleLife = time.Hour
+	mostKept = 1000
+)
+
+// evict makes room for one more client. The caller holds the lock.
+func (c *Clients) evict(now time.Time) {
+	maps.DeleteFunc(c.kept, func(_ Identity, kept *keptClient) bool { return now.Sub(kept.used) > idleLife })
+	if len(c.kept) < mostKept {
+		return
+	}
+	oldest, first := Identity{}, time.Time{}
+	for id, kept := range c.kept {
+		if first.IsZero() || kept.used.Before(first) {
+			oldest, first = id, kept.used
+		}
+	}
+	delete(c.kept, oldest)
 }
 
 func (c *Clients) known(id Identity) (*Client, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	client, ok := c.kept[id]
-	return client, ok
+	known, ok := c.kept[id]
+	if !ok {
+		return nil, false
+	}
+	known.used = time.Now()
+	return known.Client, true
 }
 
 func (c *Clients) observed(id Identity, operation string, took time.Duration, err error) {

@@ -333,6 +333,21 @@ func (e Evidence) idle(pod corev1.Pod) *blocker {
 	return held
 }
 
+// startingUp is the sidecar for whose startup probe the next container waits; empty if
+// there is none.
+func startingUp(pod corev1.Pod) string {
+	for _, status := range statusesOf(pod) {
+		if isSidecar(pod.Spec, status.Name) && isStartingUp(status) {
+			return status.Name
+		}
+	}
+	return ""
+}
+
+func isStartingUp(status corev1.ContainerStatus) bool {
+	return status.State.Running != nil && status.Started != nil && !*status.Started
+}
+
 // pulling is the reason of the kubelet's event when it begins to pull an image.
 const pulling = "Pulling"
 
@@ -341,14 +356,13 @@ const pulling = "Pulling"
 func nextContainer(pod corev1.Pod) *corev1.ContainerStatus {
 	var next *corev1.ContainerStatus
 	for _, status := range statusesOf(pod) {
-		running := status.State.Running != nil
 		if isSidecar(pod.Spec, status.Name) {
-			if running && status.Started != nil && !*status.Started {
+			if isStartingUp(status) {
 				return nil
 			}
 			continue
 		}
-		if running {
+		if status.State.Running != nil {
 			return nil
 		}
 		if next == nil && status.State.Waiting != nil {

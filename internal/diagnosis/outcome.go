@@ -28,6 +28,8 @@ type Evidence struct {
 	Now    time.Time
 	// GracePeriods bound how long a run may be blocked.
 	GracePeriods GracePeriods
+	// Secrets says that the steps know secret values, which the kubelet may quote.
+	Secrets bool
 }
 
 // Event is what a component of the cluster said about an object.

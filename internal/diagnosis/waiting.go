@@ -25,10 +25,11 @@ type Waiting struct {
 
 // Message is what people read: that of a condition.
 func (w Waiting) Message() string {
-	if w.Detail == "" {
-		return w.Subject
+	message := w.Subject
+	if w.Detail != "" {
+		message += ": " + w.Detail
 	}
-	return limits.Cut(w.Subject+": "+w.Detail, limits.ConditionMessage)
+	return limits.Cut(message, limits.ConditionMessage)
 }
 
 // SaidBy reports whether a condition's reason and message say the same. Numbers in
@@ -36,7 +37,7 @@ func (w Waiting) Message() string {
 // does what the kubelet says of an image, which alternates between the registry's
 // answer and the wait for the next try.
 func (w Waiting) SaidBy(reason, message string) bool {
-	if reason != w.Reason || !strings.HasPrefix(message, w.Subject) {
+	if reason != w.Reason || message != w.Message() && !strings.HasPrefix(message, w.Subject) {
 		return false
 	}
 	return reason == v1alpha1.ReasonImagePullBackOff || withoutNumbers(message) == withoutNumbers(w.Message())
@@ -82,13 +83,23 @@ func (e Evidence) standing() standing {
 		switch {
 		case terminal(pod):
 			continue
-		case pod.DeletionTimestamp != nil, disrupted(pod) != nil:
+		case pod.DeletionTimestamp != nil:
+			return e.endingStanding(pod)
+		case disrupted(pod) != nil:
 			return standing{} // another takes its place
 		default:
 			return e.podStanding(pod)
 		}
 	}
 	return e.noPodStanding()
+}
+
+// endingStanding is that of a pod that was deleted: another takes its place once its node
+// says that it has ended. The timestamp includes the time that it was given for that.
+func (e Evidence) endingStanding(pod corev1.Pod) standing {
+	return e.late(pod.DeletionTimestamp.Time, slowStart, Waiting{
+		Reason: v1alpha1.ReasonPodPending, Subject: fmt.Sprintf("Pod %s was deleted, and node %s has not said that it has ended", pod.Name, pod.Spec.NodeName),
+	})
 }
 
 func suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
@@ -111,6 +122,14 @@ func (e Evidence) slow(since time.Time, usual time.Duration, waiting func() *Wai
 		return standing{look: usual - age}
 	}
 	return standing{waiting: waiting(), look: min(age, longestLook), events: true}
+}
+
+// late is slow for what changes with the pod's status alone: events tell nothing more.
+func (e Evidence) late(since time.Time, usual time.Duration, waiting Waiting) standing {
+	if age := e.Now.Sub(since); age < usual {
+		return standing{look: usual - age}
+	}
+	return standing{waiting: &waiting}
 }
 
 // noPodStanding is that of a Job without a pod to work in. Whether the API server
@@ -155,6 +174,11 @@ func (e Evidence) podStanding(pod corev1.Pod) standing {
 		}
 	}
 	next := nextContainer(pod)
+	if sidecar := startingUp(pod); next == nil && sidecar != "" {
+		return e.late(lastChange(pod), slowStart, Waiting{
+			Reason: v1alpha1.ReasonPodInitializing, Subject: fmt.Sprintf("In pod %s %s has not passed its startup probe", pod.Name, displayName(pod.Spec, sidecar)),
+		})
+	}
 	if next == nil && len(statusesOf(pod)) > 0 {
 		return standing{}
 	}
@@ -195,7 +219,7 @@ func (e Evidence) containerWaiting(pod corev1.Pod, i int) *Waiting {
 		}
 	default:
 		return &Waiting{
-			Reason: v1alpha1.ReasonCreateContainerError, Detail: colon(waits.Reason, waits.Message),
+			Reason: v1alpha1.ReasonCreateContainerError, Detail: colon(waits.Reason, e.quoted(waits.Message)),
 			Subject: fmt.Sprintf("In pod %s %s can't be started", pod.Name, name),
 		}
 	}
@@ -212,7 +236,16 @@ func (e Evidence) startWaiting(pod corev1.Pod, next *corev1.ContainerStatus) *Wa
 		}
 	}
 	if said := e.newestEvent("Pod/"+pod.Name, startEvents...); said != nil && !said.Last.Before(lastChange(pod)) {
-		waiting.Detail = colon(said.Reason, said.Message)
+		waiting.Detail = colon(said.Reason, e.quoted(said.Message))
 	}
 	return waiting
+}
+
+// quoted is what the kubelet says of a container. It may quote commands and paths, into
+// which Kubernetes has put the values of variables.
+func (e Evidence) quoted(message string) string {
+	if e.Secrets && message != "" {
+		return "(what the kubelet says is left out: it may hold secrets of the action; see the pod)"
+	}
+	return message
 }

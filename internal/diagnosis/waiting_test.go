@@ -117,8 +117,7 @@ func TestNothingToTell(t *testing.T) {
 			evidence(jobMade(-time.Hour), since(-time.Hour, endedAt("first", 0, -5*time.Second), waiting("unit", "PodInitializing"))), 10 * time.Second,
 		},
 		"a pod that has ended":          {evidence(jobWith(batchv1.JobSuccessCriteriaMet), pods(endedAt("unit", 0, 0))), 0},
-		"a sidecar that is not ready":   {evidence(jobMade(-time.Hour), since(-time.Hour, withSidecar(), notReady("db", -time.Hour), waiting("unit", "PodInitializing"))), 0},
-		"a pod that is about to go":     {evidence(jobMade(-time.Hour), since(-time.Hour, deleted(-time.Second))), 629 * time.Second},
+		"a pod that is about to go":     {evidence(jobMade(-time.Hour), since(-time.Hour, deleted(-time.Second))), 44 * time.Second},
 		"a pod that is being preempted": {evidence(jobMade(-time.Hour), since(-time.Hour, disruption(0, "PreemptionByScheduler", ""))), 0},
 	}
 	for name, c := range cases {

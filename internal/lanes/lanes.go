@@ -31,7 +31,7 @@ const (
 	idleLife = time.Hour
 )
 
-// priority says what goes first in a lane. DESIGN: a result is somebody's pipeline that
+// priority says what goes first in a lane: a result is somebody's pipeline that
 // waits, a poll only brings more work.
 type priority int
 

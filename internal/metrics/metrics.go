@@ -43,7 +43,7 @@ var (
 	})
 	deletedUnreported = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "pipelinejob_deleted_unreported_total",
-		Help: "PipelineJobs that were deleted without CodePipeline being told, because AWS could not be reached.",
+		Help: "PipelineJobs that were deleted without CodePipeline being told, because calls to AWS failed.",
 	})
 	wakeUps = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_event_messages_total",

@@ -28,6 +28,9 @@ const (
 	// recordWithin is how long the recording of a poll's jobs may take: CodePipeline
 	// does not say when it hands a job out again, which makes its nonce useless.
 	recordWithin = 10 * time.Second
+	// longestKept is how long a job is kept that can't be recorded: CodePipeline gives an
+	// action up after about 24 hours.
+	longestKept = 25 * time.Hour
 	// firstBound is the most new jobs of a poll before any were recorded.
 	firstBound = 100
 	// moveTries is how often an update is tried that meets newer versions.
@@ -91,7 +94,10 @@ func (l *loop) record(ctx context.Context, target Target, offers []*v1alpha1.Pip
 // recordKept records what was kept. Records of an object of this name that was there
 // before would be deleted with it.
 func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.CustomAction) tally {
-	offers := slices.DeleteFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool { return !metav1.IsControlledBy(kept, action) })
+	now := l.poller.Clock.Now()
+	offers := slices.DeleteFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool {
+		return !metav1.IsControlledBy(kept, action) || now.Sub(kept.Spec.CodePipelineJob.PolledAt.Time) > longestKept
+	})
 	l.kept = nil
 	return l.record(ctx, target, offers)
 }
