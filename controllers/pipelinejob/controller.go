@@ -87,6 +87,9 @@ type Options struct {
 // the cache needs a moment to show it.
 const conflictRetry = time.Second
 
+// atOnce is the wait of what is to be decided on again without a change.
+const atOnce = time.Millisecond
+
 // SetupWithManager registers the reconciler.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	return ctrl.NewControllerManagedBy(mgr).
@@ -170,12 +173,12 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, inLa
 	}
 	r.takeBack(key, s)
 	log.V(1).Info("Next step", "step", next)
-	result, err := r.settle(key, this, s, r.take(ctx, next, s, action))
+	result, err := r.settle(key, this, r.take(ctx, next, s, action))
 	return result, nil, err
 }
 
 // settle remembers how a step went.
-func (r *Reconciler) settle(key types.NamespacedName, this attempt, s state, err error) (ctrl.Result, error) {
+func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (ctrl.Result, error) {
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale
@@ -185,7 +188,7 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, s state, err
 	}
 	r.retries.forget(key)
 	if this.step == stepReadProgress {
-		return ctrl.Result{RequeueAfter: s.progressEvery}, nil // there may have been no news
+		return ctrl.Result{RequeueAfter: atOnce}, nil // there may have been no news, and no event
 	}
 	return ctrl.Result{}, nil
 }
@@ -326,7 +329,7 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepDropSecret:
 		return r.dropSecret(ctx, s.job)
 	case stepExpire:
-		return client.IgnoreNotFound(r.Delete(ctx, s.job))
+		return r.expire(ctx, s.job)
 	case stepGiveUp:
 		return r.giveUp(ctx, s.job)
 	case stepRelease:
@@ -334,6 +337,16 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	default:
 		return fmt.Errorf("step %s is not known", next)
 	}
+}
+
+// expire deletes a PipelineJob whose time to live is over, unless it has changed: the
+// action may have been handed out again.
+func (r *Reconciler) expire(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	err := r.Delete(ctx, job, client.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete PipelineJob %s: %w", job.Name, err)
+	}
+	return nil
 }
 
 // lost says what is known of a run whose Kubernetes Job is gone.

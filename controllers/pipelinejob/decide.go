@@ -126,7 +126,7 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 	switch next {
 	case stepAcknowledge, stepReport, stepReportProgress, stepRecordResult:
 		since := latest(s.job.DeletionTimestamp.Time, s.failingSince)
-		timeIsUp := s.failed == next && s.now.Sub(since) >= deletionGracePeriod
+		timeIsUp := s.failed == next && s.now.Sub(since) >= deletionGracePeriod && !s.continuationMayCome()
 		if timeIsUp || s.failed == stepGiveUp {
 			return stepGiveUp, 0
 		}
@@ -140,6 +140,11 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 		}
 	}
 	return next, wait
+}
+
+// continuationMayCome reports whether a continuation is to come, and is not overdue.
+func (s state) continuationMayCome() bool {
+	return s.job.AwaitsContinuation() && s.now.Before(s.continuationDeadline())
 }
 
 // continuationDeadline is until when an object that is being deleted waits for a

@@ -39,7 +39,7 @@ func (r *Reconciler) release(ctx context.Context, job *v1alpha1.PipelineJob) err
 		return nil
 	}
 	said := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionReported)
-	unreported := said != nil && said.Reason == v1alpha1.ReasonNotReported
+	unreported := said != nil && (said.Reason == v1alpha1.ReasonNotReported || said.Reason == v1alpha1.ReasonReportRefused && settledByDeletion(job))
 	if unreported {
 		r.tellUnreported(ctx, job, said.Message)
 	}
@@ -50,6 +50,12 @@ func (r *Reconciler) release(ctx context.Context, job *v1alpha1.PipelineJob) err
 		metrics.DeletedUnreported()
 	}
 	return nil
+}
+
+// settledByDeletion reports whether a PipelineJob was settled after it was deleted: what
+// came of one before was told then.
+func settledByDeletion(job *v1alpha1.PipelineJob) bool {
+	return job.Status.ReportedAt != nil && !job.Status.ReportedAt.Before(job.DeletionTimestamp)
 }
 
 // tellUnreported says what CodePipeline was not told in an event about the PipelineJob
@@ -73,7 +79,7 @@ func notTold(job *v1alpha1.PipelineJob) string {
 	case job.AwaitsContinuation():
 		return "The PipelineJob was deleted, and CodePipeline has not handed the action out again after a continuation token: it was not told that the work is cancelled. " + untilItEnds
 	case job.Status.Protocol.AcknowledgedJobID != id:
-		what = fmt.Sprintf("may have taken the claim of job %s and was not told that the work is cancelled", id)
+		what = fmt.Sprintf("may have taken the claim of job %s and was not told that the work is cancelled. If it has not, it hands the action out again, and the work starts anew: stop the execution to prevent that", id)
 	case job.Status.FailureDetails != nil:
 		first, _, _ := strings.Cut(job.Status.FailureDetails.Message, "\n")
 		what = fmt.Sprintf("was not told the failure of job %s (%s)", id, first)

@@ -148,12 +148,12 @@ func (p *play) interceptor() interceptor.Funcs {
 		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
 			return p.write(func() error { return c.Patch(ctx, object, patch, options...) })
 		},
-		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, _ ...client.DeleteOption) error {
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
 			if secret, ok := object.(*corev1.Secret); ok {
 				delete(p.secrets, secret.Name)
 				return nil
 			}
-			return c.Delete(ctx, object)
+			return c.Delete(ctx, object, options...)
 		},
 		Apply: func(_ context.Context, _ client.WithWatch, object runtime.ApplyConfiguration, _ ...client.ApplyOption) error {
 			named, ok := object.(interface{ GetName() *string })

@@ -43,6 +43,9 @@ type outcome struct {
 	handed int
 	// err is why the poll failed.
 	err error
+	// retry is how long it is until a job that could not be recorded is tried again; zero
+	// if there is none.
+	retry time.Duration
 }
 
 // tally counts what became of jobs that were handed out.
@@ -103,6 +106,14 @@ func (b *backoff) ask(free, awaited int32) int32 {
 
 // after returns the pause after a turn. opened is the room before it.
 func (b *backoff) after(did outcome, opened room, interval time.Duration, now time.Time) pause {
+	next := b.afterPoll(did, opened, interval, now)
+	if did.retry > 0 && (next.wait < 0 || did.retry < next.wait) {
+		next.wait = max(did.retry, next.floor)
+	}
+	return next
+}
+
+func (b *backoff) afterPoll(did outcome, opened room, interval time.Duration, now time.Time) pause {
 	missing := opened.awaited - did.continued
 	before := *b
 	if did.asked > 0 {

@@ -233,6 +233,17 @@ func (c *capacity) reserve(action types.NamespacedName, name string) bool {
 	return true
 }
 
+// hold reserves a slot for a PipelineJob that was moved on, until the informer shows it.
+func (c *capacity) hold(action types.NamespacedName, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.of(action)
+	if _, held := of.slots[name]; !held {
+		of.reserved[name] = c.clock.Now()
+	}
+	c.drop(action)
+}
+
 // release gives up the reservation of a PipelineJob that was not created.
 func (c *capacity) release(action types.NamespacedName, name string) {
 	c.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -95,20 +96,27 @@ func (l *loop) record(ctx context.Context, target Target, offers []*v1alpha1.Pip
 // before would be deleted with it.
 func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.CustomAction) tally {
 	now := l.poller.Clock.Now()
-	offers := slices.DeleteFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool {
-		return !metav1.IsControlledBy(kept, action) || now.Sub(kept.Spec.CodePipelineJob.PolledAt.Time) > longestKept
-	})
-	l.kept = nil
+	var offers, later []*v1alpha1.PipelineJob
+	for _, kept := range l.kept {
+		switch {
+		case !metav1.IsControlledBy(kept, action), now.Sub(kept.Spec.CodePipelineJob.PolledAt.Time) > longestKept:
+			l.poller.Log.Info("Dropped a job that was not recorded", "pipelineJob", client.ObjectKeyFromObject(kept), "jobID", kept.Spec.CodePipelineJob.ID, "action", target.Action)
+		case l.failures[kept.Name].again.After(now):
+			later = append(later, kept)
+		default:
+			offers = append(offers, kept)
+		}
+	}
+	l.kept = later
 	return l.record(ctx, target, offers)
 }
 
 // recordNew records jobs that were handed out now. A later hand-out of a job takes
 // the place of one that was kept.
-func (l *loop) recordNew(ctx context.Context, target Target, action *v1alpha1.CustomAction, jobs []codepipeline.Job) tally {
-	now := metav1.NewTime(l.poller.Clock.Now())
+func (l *loop) recordNew(ctx context.Context, target Target, action *v1alpha1.CustomAction, jobs []codepipeline.Job, polledAt time.Time) tally {
 	offers, latest := []*v1alpha1.PipelineJob{}, map[string]int{}
 	for _, job := range jobs {
-		record := newPipelineJob(action, job, now)
+		record := newPipelineJob(action, job, metav1.NewTime(polledAt))
 		if at, twice := latest[record.Name]; twice {
 			offers[at] = record
 			continue
@@ -119,6 +127,14 @@ func (l *loop) recordNew(ctx context.Context, target Target, action *v1alpha1.Cu
 	l.kept = slices.DeleteFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool {
 		_, again := latest[kept.Name]
 		return again
+	})
+	now := l.poller.Clock.Now()
+	offers = slices.DeleteFunc(offers, func(offer *v1alpha1.PipelineJob) bool {
+		later := l.failures[offer.Name].again.After(now)
+		if later { // it is handed out again and again
+			l.kept = append(l.kept, offer)
+		}
+		return later
 	})
 	return l.record(ctx, target, offers)
 }
@@ -144,7 +160,7 @@ func count(offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error)
 		if errs[i] != nil {
 			sum.failed++
 			if sum.cause == nil {
-				sum.cause = fmt.Errorf("record job %s: %w", offers[i].Spec.CodePipelineJob.ID, errs[i])
+				sum.cause = recordError(offers[i], errs[i])
 			}
 			continue
 		}
@@ -176,9 +192,52 @@ func (l *loop) keep(target Target, offers []*v1alpha1.PipelineJob, results []int
 		}
 		if errs[i] != nil {
 			log.Error(errs[i], "Could not record a job")
+			l.failed(offer, errs[i])
 		}
 		l.kept = append(l.kept, offer)
 	}
+	maps.DeleteFunc(l.failures, func(name string, _ failure) bool {
+		return !slices.ContainsFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool { return kept.Name == name })
+	})
+}
+
+// failure is that of a job that could not be recorded. Each is tried again at a time of
+// its own, so that it holds up no other.
+type failure struct {
+	wait  time.Duration
+	again time.Time
+	cause error
+}
+
+func (l *loop) failed(offer *v1alpha1.PipelineJob, cause error) {
+	if l.failures == nil {
+		l.failures = map[string]failure{}
+	}
+	wait := grow(l.failures[offer.Name].wait, maxErrorWait)
+	l.failures[offer.Name] = failure{wait, l.poller.Clock.Now().Add(wait), recordError(offer, cause)}
+}
+
+func recordError(offer *v1alpha1.PipelineJob, cause error) error {
+	return fmt.Errorf("record job %s: %w", offer.Spec.CodePipelineJob.ID, cause)
+}
+
+// unrecorded is why a job could not be recorded that is tried again later: of several,
+// that of the first name, so that it stays the same. Nil if there is none.
+func (l *loop) unrecorded() error {
+	if len(l.failures) == 0 {
+		return nil
+	}
+	return l.failures[slices.Min(slices.Collect(maps.Keys(l.failures)))].cause
+}
+
+// retryIn is how long it is until a job that could not be recorded is tried again; zero
+// if there is none.
+func (l *loop) retryIn() (wait time.Duration) {
+	now := l.poller.Clock.Now()
+	for _, failure := range l.failures {
+		wait = soonest(wait, max(failure.again.Sub(now), time.Millisecond))
+	}
+	return wait
 }
 
 // intake records one job. A job that is known already, because it was handed out
@@ -246,7 +305,8 @@ func (l *loop) advance(ctx context.Context, known, record *v1alpha1.PipelineJob)
 		if err == nil {
 			l.poller.Log.Info("Moved a PipelineJob on to a new job or nonce", "pipelineJob", client.ObjectKeyFromObject(known),
 				"jobID", known.Spec.CodePipelineJob.ID, "action", naming.ActionOf(known))
-			l.poller.jobChanged(known)
+			// Not observed: the informer may have shown a newer version by now.
+			l.poller.capacity.hold(naming.ActionOf(known), known.Name)
 			return became, nil
 		}
 		if apierrors.IsNotFound(err) {
@@ -278,6 +338,8 @@ func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 			known.Name, known.Spec.Pipeline.ActionExecutionID)
 	case protocol.ReportedJobID == is.ID:
 		return intakeKnown, nil // it has ended
+	case is.PolledAt != nil && was.PolledAt != nil && is.PolledAt.Before(was.PolledAt):
+		return intakeKnown, nil // an operator that was frozen has a poll's answer that is outdated
 	case was.ID != is.ID:
 		return intakeContinued, nil
 	case was.Nonce == is.Nonce:
@@ -292,7 +354,7 @@ func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 // newPipelineJob is the record of a polled job. The values of secret
 // properties and the credentials stay out of it. A property that the
 // definition does not declare counts as secret.
-func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, now metav1.Time) *v1alpha1.PipelineJob {
+func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, polledAt metav1.Time) *v1alpha1.PipelineJob {
 	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{
 		Name:            naming.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),
 		Namespace:       action.Namespace,
@@ -317,7 +379,7 @@ func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, now met
 			ID:                job.ID,
 			Nonce:             job.Nonce,
 			ContinuationToken: job.ContinuationToken,
-			PolledAt:          &now,
+			PolledAt:          &polledAt,
 		},
 	}
 	if job.EncryptionKey.ID != "" {

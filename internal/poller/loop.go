@@ -52,6 +52,8 @@ type loop struct {
 	// a claim was under way, or recording failed. CodePipeline may never hand them out
 	// again.
 	kept []*v1alpha1.PipelineJob
+	// failures are of those that could not be recorded, by the names of the PipelineJobs.
+	failures map[string]failure
 }
 
 func newLoop(p *Poller, target Target, before *loop) *loop {
@@ -184,6 +186,10 @@ func (l *loop) turn(ctx context.Context) pause {
 	if open.free+open.awaited > 0 || len(l.kept) > 0 {
 		did = l.work(ctx, target, &open)
 	}
+	did.retry = l.retryIn()
+	if did.cause == nil {
+		did.cause = l.unrecorded()
+	}
 	l.poller.gaveBack(target.Action, did.err != nil)
 	l.report(target, open, did)
 	return l.backoff.after(did, open, target.Interval, l.poller.Clock.Now())
@@ -200,19 +206,22 @@ func (l *loop) work(ctx context.Context, target Target, open *room) (did outcome
 	if len(l.kept) > 0 {
 		*open = l.poller.capacity.take(target.Action)
 		did.tally = l.recordKept(lasting, target, &action)
+		did.failed = 0 // each has a time of its own, and says nothing of new ones
 		if did.renewed > 0 {
 			return did // a poll may make the nonces useless that were just recorded
 		}
 	}
 	var jobs []codepipeline.Job
+	var polledAt time.Time // before the answer: whoever was frozen since then knows nothing newer
 	err := l.poller.Lanes.Do(ctx, lanes.Of(target.Identity), operationPoll, func(context.Context) {
+		polledAt = l.poller.Clock.Now()
 		jobs = l.poll(lasting, target, open, &did)
 	})
 	if err != nil || did.err != nil || did.asked == 0 {
 		return did
 	}
 	did.handed = len(jobs)
-	did.add(l.recordNew(lasting, target, &action, jobs))
+	did.add(l.recordNew(lasting, target, &action, jobs, polledAt))
 	return did
 }
 

@@ -1,0 +1,118 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+)
+
+// TestOldPollAnswerMovesNothingBack: the object is at job 2, whose progress was told; an
+// old poll's answer (of a leader that froze) hands out job 1.
+func TestOldPollAnswerMovesNothingBack(t *testing.T) {
+	g := NewWithT(t)
+	known := &v1alpha1.PipelineJob{}
+	known.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "2", Nonce: "n2", ContinuationToken: "progress/work-1/1", PolledAt: &metav1.Time{Time: time.Now()}}
+	known.Status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1"}
+	known.Status.Protocol.AcknowledgedJobID, known.Status.Protocol.AcknowledgedNonce = "2", "n2"
+	offered := &v1alpha1.PipelineJob{}
+	offered.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "1", Nonce: "n1", PolledAt: &metav1.Time{Time: time.Now().Add(-time.Hour)}}
+	became, err := meet(known, offered)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(became).NotTo(Equal(intakeContinued), "job 2 is claimed and at work, and awaits nothing: job 1 is no continuation")
+	known.Status.Protocol.ReportedJobID = "2"
+	known.Status.Protocol.Progress = &v1alpha1.ProgressReport{ContinuationToken: "progress/work-1/2"}
+	became, err = meet(known, offered)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(became).NotTo(Equal(intakeContinued), "the awaited job carries the token progress/work-1/2, this one none")
+}
+
+// TestLateAnswerLeaksNoSlot: the answer to the poller's patch comes after the informer
+// has shown that the object is gone.
+func TestLateAnswerLeaksNoSlot(t *testing.T) {
+	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = time.Second })
+	s.queue(1)
+	s.target.MaxConcurrent, s.target.Interval = 2, time.Second
+	s.poller.Ensure(s.target)
+	s.awaitJobs(1)
+	name := first(s.jobs(s))
+	slotsOf := func() int {
+		s.poller.capacity.mu.Lock()
+		defer s.poller.capacity.mu.Unlock()
+		if of := s.poller.capacity.actions[action]; of != nil {
+			return len(of.slots) + len(of.reserved)
+		}
+		return 0
+	}
+	s.await(func(g Gomega) { g.Expect(slotsOf()).To(Equal(1)) })
+
+	known := s.jobs(s)[name].DeepCopy()
+	record := known.DeepCopy()
+	record.Spec.CodePipelineJob.Nonce = "another"
+	l := s.poller.loops[action]
+	inner := s.poller.Client
+	s.poller.Client = interceptor.NewClient(s.kube, interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			err := c.Patch(ctx, o, patch, opts...) // taken; its answer is slow
+			s.Expect(err).NotTo(HaveOccurred())
+			gone := &v1alpha1.PipelineJob{}
+			s.Expect(c.Get(ctx, client.ObjectKeyFromObject(o), gone)).To(Succeed())
+			gone.Finalizers = nil
+			s.Expect(c.Update(ctx, gone)).To(Succeed())
+			s.Expect(c.Delete(ctx, gone)).To(Succeed())
+			s.await(func(g Gomega) { g.Expect(slotsOf()).To(Equal(0), "the informer has shown it") })
+			return nil
+		},
+	})
+	became, err := l.advance(s.ctx, known, record)
+	s.poller.Client = inner
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(became).To(Equal(intakeRenewed))
+	s.Expect(s.jobs(s)).To(BeEmpty())
+	s.clock.Step(48 * time.Hour)
+	s.await(func(g Gomega) { g.Expect(slotsOf()).To(Equal(0), "no PipelineJob is there; its slot is taken for ever") })
+}
+
+// TestJobThatCantBeRecordedHoldsUpNoOther: one job can't be recorded. Others come, and the event queue
+// says so; the interval is a second.
+func TestJobThatCantBeRecordedHoldsUpNoOther(t *testing.T) {
+	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = time.Second })
+	poison := ""
+	var mu sync.Mutex
+	s.onCreate(func(_ context.Context, job *v1alpha1.PipelineJob) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if poison == "" || poison == job.Name {
+			poison = job.Name
+			return apierrors.NewInternalError(errors.New("out of order"))
+		}
+		return nil
+	})
+	s.queue(1)
+	s.target.MaxConcurrent, s.target.Interval = 10, time.Second
+	s.poller.Ensure(s.target)
+	s.pass(5 * time.Minute)
+	longest := time.Duration(0)
+	for n := range 3 {
+		s.queue(1)
+		began := s.clock.Now()
+		for len(s.jobs(s)) <= n {
+			s.poller.WakeType("us-east-1", "", s.target.Type)
+			s.pass(time.Second)
+			s.Expect(s.clock.Since(began)).To(BeNumerically("<", 5*time.Minute))
+		}
+		longest = max(longest, s.clock.Since(began))
+		s.pass(90 * time.Second)
+	}
+	s.Expect(longest).To(BeNumerically("<=", 5*time.Second), "a job waited this long to be recorded because another can't be")
+}
