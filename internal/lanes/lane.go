@@ -246,6 +246,20 @@ func (l *lane) drop() {
 	}
 }
 
+func (l *lane) load() Load {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := Load{Rates: map[string]float64{}}
+	for _, running := range l.inFlight {
+		of.InFlight += running
+	}
+	of.Waiting = len(l.byID) - of.InFlight
+	for operation, p := range l.paces {
+		of.Rates[operation] = p.rate
+	}
+	return of
+}
+
 // idleSince reports whether nothing has been asked of the lane since t.
 func (l *lane) idleSince(t time.Time) bool {
 	l.mu.Lock()

@@ -179,6 +179,24 @@ func (l *Lanes) Answered(key Key, operation string, throttled bool) {
 	of.answered(operation, throttled)
 }
 
+// Load is what goes on in a lane.
+type Load struct {
+	Waiting, InFlight int
+	// Rates are how many calls a second each operation gets now.
+	Rates map[string]float64
+}
+
+// Loads tells what goes on in each lane.
+func (l *Lanes) Loads() map[Key]Load {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	loads := map[Key]Load{}
+	for key, known := range l.lanes {
+		loads[key] = known.load()
+	}
+	return loads
+}
+
 // of is the lane of a key. The caller holds the lock.
 func (l *Lanes) of(key Key) *lane {
 	if known, ok := l.lanes[key]; ok {

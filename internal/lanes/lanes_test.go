@@ -104,6 +104,7 @@ func TestCallsInFlightAreBounded(t *testing.T) {
 		f.clock.Step(time.Second) // there is a token for each
 	}
 	f.expectBegun("0", "1")
+	f.Expect(f.Loads()).To(Equal(map[Key]Load{here: {Waiting: 3, InFlight: 2, Rates: map[string]float64{"AcknowledgeJob": startRate}}}))
 	f.endOf("0")
 	f.expectBegun("0", "1", "2")
 }

@@ -111,6 +111,37 @@ func ready(action *v1alpha1.CustomAction) float64 {
 	return 0
 }
 
+var (
+	waitingGauge = prometheus.NewDesc("pipelinejob_aws_calls_waiting",
+		"Calls to AWS that wait for room in the lane of an account and region.", []string{"account", "region"}, nil)
+	inFlightCallsGauge = prometheus.NewDesc("pipelinejob_aws_calls_in_flight",
+		"Calls to AWS in flight in the lane of an account and region.", []string{"account", "region"}, nil)
+	rateGauge = prometheus.NewDesc("pipelinejob_aws_call_rate",
+		"Calls a second that an operation gets at most in the lane of an account and region, as throttling has it.", []string{"account", "region", "operation"}, nil)
+)
+
+// laneCollector makes metrics of what goes on in the lanes. The account is empty for the
+// operator's own identity.
+type laneCollector struct{ lanes *lanes.Lanes }
+
+// Describe implements prometheus.Collector.
+func (laneCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{waitingGauge, inFlightCallsGauge, rateGauge} {
+		descs <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c laneCollector) Collect(found chan<- prometheus.Metric) {
+	for of, load := range c.lanes.Loads() {
+		found <- prometheus.MustNewConstMetric(waitingGauge, prometheus.GaugeValue, float64(load.Waiting), of.Account, of.Region)
+		found <- prometheus.MustNewConstMetric(inFlightCallsGauge, prometheus.GaugeValue, float64(load.InFlight), of.Account, of.Region)
+		for operation, rate := range load.Rates {
+			found <- prometheus.MustNewConstMetric(rateGauge, prometheus.GaugeValue, rate, of.Account, of.Region, operation)
+		}
+	}
+}
+
 // observer counts the calls of CodePipeline's clients, and tells their lane.
 func observer(calls *lanes.Lanes) func(codepipeline.Identity, string, time.Duration, error) {
 	return func(id codepipeline.Identity, operation string, took time.Duration, err error) {

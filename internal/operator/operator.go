@@ -144,7 +144,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := addJobs(mgr, aws, calls, o, recorder); err != nil {
 		return err
 	}
-	if err := addCollector(mgr, o); err != nil {
+	if err := addCollector(mgr, calls, o); err != nil {
 		return err
 	}
 	return addEventQueue(ctx, mgr, aws, o, polls)
@@ -269,13 +269,16 @@ func addPoller(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients,
 	return polls, nil
 }
 
-func addCollector(mgr ctrl.Manager, o Options) error {
+func addCollector(mgr ctrl.Manager, calls *lanes.Lanes, o Options) error {
 	if o.Metrics == nil {
 		return nil
 	}
 	err := o.Metrics.Register(collector{reader: mgr.GetClient(), clock: o.Clock, elected: mgr.Elected(), log: mgr.GetLogger().WithName("metrics")})
 	if err != nil {
 		return fmt.Errorf("register the metrics of jobs: %w", err)
+	}
+	if err := o.Metrics.Register(laneCollector{calls}); err != nil {
+		return fmt.Errorf("register the metrics of lanes: %w", err)
 	}
 	return nil
 }

@@ -80,7 +80,9 @@ func TestLateAnswerLeaksNoSlot(t *testing.T) {
 	s.Expect(became).To(Equal(intakeRenewed))
 	s.Expect(s.jobs(s)).To(BeEmpty())
 	s.clock.Step(48 * time.Hour)
-	s.await(func(g Gomega) { g.Expect(slotsOf()).To(Equal(0), "no PipelineJob is there; its slot is taken for ever") })
+	s.await(func(g Gomega) {
+		g.Expect(slotsOf()).To(Equal(0), "no PipelineJob is there; its slot is taken for ever")
+	})
 }
 
 // TestJobThatCantBeRecordedHoldsUpNoOther: one job can't be recorded. Others come, and the event queue
