@@ -173,7 +173,7 @@ func TestStaleReadingDoesNotExpire(t *testing.T) {
 	p.clock.Step(3 * time.Minute)
 	p.otherPoll()
 	name := p.pipelineJob().Name
-	p.until(func(job *v1alpha1.PipelineJob) bool { p.tryStep(name); return p.pipelineJob().Settled() })
+	p.until(func(*v1alpha1.PipelineJob) bool { p.tryStep(name); return p.pipelineJob().Settled() })
 	for p.pipelineJob().Status.Protocol.Secret != nil {
 		p.tryStep(name)
 	}
@@ -235,7 +235,7 @@ type selfEvents struct {
 	self, all []string
 }
 
-func (e *selfEvents) Eventf(about, _ runtime.Object, kind, reason, act, note string, args ...any) {
+func (e *selfEvents) Eventf(about, _ runtime.Object, kind, reason, _, note string, args ...any) {
 	text := fmt.Sprintf("%T %s: ", about, reason) + fmt.Sprintf(note, args...)
 	if _, ok := about.(*corev1.ObjectReference); ok {
 		e.self = append(e.self, text)
