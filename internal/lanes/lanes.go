@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -145,30 +146,28 @@ func (l *Lanes) Cancel(key Key, id any) bool {
 }
 
 // Do is Submit for a goroutine of its own, which waits until do has returned. If ctx
-// ends while there is no room, its error is returned and do is not called.
+// ends before do is called, its error is returned and do is not called any more; once
+// do was called, Do returns after it, even when the lanes have stopped meanwhile.
 func (l *Lanes) Do(ctx context.Context, key Key, operation string, do func(ctx context.Context)) error {
-	type ticket struct{ _ byte } // each has an address of its own
+	type ticket struct{ settled atomic.Bool } // do was called, or will not be
 	id, done := &ticket{}, make(chan struct{})
 	l.Submit(key, Call{ID: id, Operation: operation, Do: func(ctx context.Context) {
-		defer close(done)
-		do(ctx)
+		if id.settled.CompareAndSwap(false, true) {
+			defer close(done)
+			do(ctx)
+		}
 	}})
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
 	}
-	if l.Cancel(key, id) || l.stopped() {
+	if id.settled.CompareAndSwap(false, true) {
+		l.Cancel(key, id)
 		return ctx.Err()
 	}
 	<-done
 	return nil
-}
-
-func (l *Lanes) stopped() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.closed
 }
 
 // Answered tells of a call that was made, whether or not it was asked for by Submit.

@@ -69,6 +69,15 @@ func (f *field) expectBegun(ids ...string) {
 	f.Eventually(f.begun).WithTimeout(deadline).Should(ConsistOf(ids))
 }
 
+// expectClosed waits until the lanes take no more calls.
+func (f *field) expectClosed() {
+	f.Eventually(func() bool {
+		f.Lanes.mu.Lock()
+		defer f.Lanes.mu.Unlock()
+		return f.closed
+	}).WithTimeout(deadline).Should(BeTrue())
+}
+
 // endAll ends all calls.
 func (f *field) endAll() {
 	f.mu.Lock()
@@ -282,13 +291,39 @@ func TestStopEndsWhatIsInFlightAndDropsTheRest(t *testing.T) {
 	f.submit(here, "waiting", "AcknowledgeJob")
 	f.expectBegun("running")
 	stop()
-	f.Eventually(f.stopped).WithTimeout(deadline).Should(BeTrue())
+	f.expectClosed()
 	f.Consistently(stopped, 50*time.Millisecond).ShouldNot(Receive())
 	f.submit(here, "late", "AcknowledgeJob")
 	f.Expect(f.Do(ctx, here, "PollForJobs", func(context.Context) { panic("it is late") })).To(MatchError(context.Canceled))
 	f.endOf("running")
 	f.Eventually(stopped).WithTimeout(deadline).Should(Receive(BeNil()))
 	f.expectBegun("running")
+}
+
+// A poll whose answer nobody took would lose its jobs until CodePipeline hands them out
+// again.
+func TestDoWaitsForWhatItBeganWhenTheLanesStop(t *testing.T) {
+	f := newField(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	lasting, stop := context.WithCancel(t.Context())
+	go func() { _ = f.Start(lasting) }()
+	began, end, did := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	answer := ""
+	go func() {
+		did <- f.Do(ctx, here, "PollForJobs", func(context.Context) {
+			close(began)
+			<-end
+			answer = "jobs"
+		})
+	}()
+	f.Eventually(began).WithTimeout(deadline).Should(BeClosed())
+	stop()
+	f.expectClosed()
+	cancel()
+	f.Consistently(did, 50*time.Millisecond).ShouldNot(Receive())
+	close(end)
+	f.Eventually(did).WithTimeout(deadline).Should(Receive(BeNil()))
+	f.Expect(answer).To(Equal("jobs"))
 }
 
 func TestIdleLanesAreForgotten(t *testing.T) {
