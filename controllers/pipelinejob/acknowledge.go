@@ -19,7 +19,8 @@ const operationAcknowledge = "AcknowledgeJob"
 // acknowledge claims the job. The claim is written down before it is made:
 // when its answer is lost, the next try meets InvalidNonce, and only the
 // record tells our own claim from another worker's.
-func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob) error {
+func (r *Reconciler) acknowledge(ctx context.Context, s state) error {
+	job := s.job
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
 		return r.callFailed(ctx, job, v1alpha1.ConditionAcknowledged, err)
@@ -37,7 +38,7 @@ func (r *Reconciler) acknowledge(ctx context.Context, job *v1alpha1.PipelineJob)
 			return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonNotInProgress,
 				fmt.Sprintf("CodePipeline answered the claim of the job with status %s: it is no longer to be worked on", status))
 		}
-		return r.acknowledged(ctx, job)
+		return r.acknowledged(ctx, s)
 	case verdictLost:
 		if r.maybeHandedOutAgain(job) {
 			return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, true, err)
@@ -66,9 +67,11 @@ func (r *Reconciler) maybeHandedOutAgain(job *v1alpha1.PipelineJob) bool {
 	return job.Status.Protocol.AcknowledgedJobID != "" && polled != nil && r.Clock.Since(polled.Time) < claimGracePeriod
 }
 
-// acknowledged records the claim. A job that carries the token with which the
-// last run ended proves that the token was delivered: it is used up.
-func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob) error {
+// acknowledged records the claim and, if a run is next, that in the same write. A job
+// that carries the token with which the last run ended proves that the token was
+// delivered: it is used up.
+func (r *Reconciler) acknowledged(ctx context.Context, s state) error {
+	job := s.job
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce
@@ -85,14 +88,14 @@ func (r *Reconciler) acknowledged(ctx context.Context, job *v1alpha1.PipelineJob
 		}
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged,
 			"CodePipeline took the claim of job "+job.Spec.CodePipelineJob.ID)
+		if next, _ := decide(s); next == stepPlanRun {
+			planNext(job)
+		}
 	})
 	if err != nil {
 		return err
 	}
 	metrics.Claim(naming.ActionOf(job), v1alpha1.ReasonAcknowledged)
-	if !job.Status.RunGoesOn() { // not for each update of the progress
-		r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, operationAcknowledge, "Claimed job "+job.Spec.CodePipelineJob.ID)
-	}
 	return nil
 }
 

@@ -47,6 +47,7 @@ type Reconciler struct {
 
 	reads        reads
 	retries      retries
+	wrote        wrote
 	busy         busy
 	queue        queue // nil before the controller is started
 	leading      sync.Once
@@ -146,6 +147,7 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, inLa
 	if err := r.Get(ctx, key, &job); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.retries.forget(key)
+			r.wrote.forget(key)
 		}
 		return ctrl.Result{}, nil, client.IgnoreNotFound(err)
 	}
@@ -258,14 +260,35 @@ func (r *Reconciler) closed(s state) string {
 	}
 }
 
-// podsOfRun lists the pods that a run's Job controls. When the Job has ended they are read
-// past the cache, once: the cache may show the Job's end before the pods', and
-// the result is in a pod.
+// podsOfRun lists the pods that a run's Job controls. If the Job has ended they are read
+// past the cache, unless it shows as many ended pods as the Job's controller has counted:
+// it may show the Job's end before the pods', and the result is in a pod.
 func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
-	var reader client.Reader = r.Client
-	if diagnosis.Finished(run) && job.Status.Run.FinishedAt == nil {
-		reader = r.Live
+	pods, err := r.listPods(ctx, r.Client, job, run)
+	resultIsDue := diagnosis.Finished(run) && job.Status.Run.FinishedAt == nil
+	if err != nil || !resultIsDue || showsEnd(run, pods) {
+		return pods, err
 	}
+	return r.listPods(ctx, r.Live, job, run)
+}
+
+// showsEnd reports whether pods are as the Job's controller saw them when it ended a Job.
+func showsEnd(run *batchv1.Job, pods []corev1.Pod) bool {
+	var succeeded, failed int32
+	for i := range pods {
+		switch pods[i].Status.Phase {
+		case corev1.PodSucceeded:
+			succeeded++
+		case corev1.PodFailed:
+			failed++
+		default:
+			return false
+		}
+	}
+	return len(pods) > 0 && succeeded >= run.Status.Succeeded && failed >= run.Status.Failed
+}
+
+func (r *Reconciler) listPods(ctx context.Context, reader client.Reader, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
 	var pods corev1.PodList
 	err := reader.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: run.Name})
 	if err != nil {
@@ -299,13 +322,13 @@ func (r *Reconciler) jobOfRun(ctx context.Context, job *v1alpha1.PipelineJob) (*
 func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alpha1.CustomAction) error {
 	switch next {
 	case stepAcknowledge:
-		return r.acknowledge(ctx, s.job)
+		return r.acknowledge(ctx, s)
 	case stepPlanRun:
 		return r.planRun(ctx, s.job)
 	case stepRenewSecret:
 		return r.renewSecret(ctx, s.job)
 	case stepCreateJob:
-		return r.createJob(ctx, s.job, action)
+		return r.createJob(ctx, s, action)
 	case stepNoteRunning:
 		return r.noteRunning(ctx, s.job, s.outcome)
 	case stepReadProgress:
@@ -317,15 +340,15 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepNoteOverdue:
 		return r.noteOverdue(ctx, s.job)
 	case stepRecordResult:
-		return r.recordResult(ctx, s.job, s.outcome)
+		return r.recordResult(ctx, s)
 	case stepRecordLost:
-		return r.recordFailure(ctx, s.job, v1alpha1.FailureSystemUnavailable, lost(s.job))
+		return r.recordFailure(ctx, s, v1alpha1.FailureSystemUnavailable, lost(s.job))
 	case stepCancel:
-		return r.cancel(ctx, s.job)
+		return r.cancel(ctx, s)
 	case stepStopRun:
 		return r.stopRun(ctx, s.run)
 	case stepReport:
-		return r.report(ctx, s.job)
+		return r.report(ctx, s)
 	case stepDropSecret:
 		return r.dropSecret(ctx, s.job)
 	case stepExpire:

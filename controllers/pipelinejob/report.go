@@ -25,13 +25,15 @@ const (
 // before it is made: when its answer is lost, the next try finds the job no
 // longer open, and only the record tells a delivered result from a job that
 // was stopped.
-func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) error {
+func (r *Reconciler) report(ctx context.Context, s state) error {
+	job := s.job
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
 		return r.callFailed(ctx, job, v1alpha1.ConditionReported, err)
 	}
-	operation := reportOf(job)
-	earlier, err := r.recordCall(ctx, job, v1alpha1.Call{Operation: operation, ContinuationToken: job.Status.ContinuationToken})
+	call := reportCall(job)
+	operation := call.Operation
+	earlier, err := r.recordCall(ctx, job, call)
 	if err != nil {
 		return err
 	}
@@ -47,7 +49,7 @@ func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) erro
 		return r.unreported(ctx, job, r.writeAnswer, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer waited for the result: the execution was stopped, or the action timed out")
 	case verdictRefused:
-		return r.refused(ctx, job, operation, err)
+		return r.refused(ctx, s, operation, err)
 	case verdictAgain:
 		return r.answerFailed(ctx, job, v1alpha1.ConditionReported, !earlier, err)
 	default:
@@ -55,7 +57,12 @@ func (r *Reconciler) report(ctx context.Context, job *v1alpha1.PipelineJob) erro
 	}
 }
 
-// reportOf is the operation that gives the recorded result to CodePipeline.
+// reportCall is the call that gives the recorded result to CodePipeline.
+func reportCall(job *v1alpha1.PipelineJob) v1alpha1.Call {
+	return v1alpha1.Call{Operation: reportOf(job), JobID: job.Spec.CodePipelineJob.ID, ContinuationToken: job.Status.ContinuationToken}
+}
+
+// reportOf is the operation of that call.
 func reportOf(job *v1alpha1.PipelineJob) string {
 	if job.Status.FailureDetails != nil {
 		return operationFailure
@@ -88,8 +95,27 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) er
 		result = "Continued"
 	}
 	metrics.Report(naming.ActionOf(job), result)
-	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonReported, "Report", "CodePipeline took the result of job "+job.Spec.CodePipelineJob.ID)
+	if !continues {
+		r.tellEnd(job)
+	}
 	return nil
+}
+
+// tellEnd tells, in the one event that a PipelineJob gets if all went as it should, how
+// the work ended. The conditions tell the rest: thousands of jobs must not fill the
+// cluster's events.
+func (r *Reconciler) tellEnd(job *v1alpha1.PipelineJob) {
+	took := "CodePipeline took the result of job " + job.Spec.CodePipelineJob.ID
+	failure := job.Status.FailureDetails
+	if failure == nil {
+		r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "Report", "The work succeeded; "+took)
+		return
+	}
+	reason := v1alpha1.ReasonFailed
+	if job.Status.Phase == v1alpha1.PhaseCancelled {
+		reason = v1alpha1.ReasonCancelled
+	}
+	r.event(job, corev1.EventTypeWarning, reason, "Report", fmt.Sprintf("%s; %s: %s", took, failure.Type, failure.Message))
 }
 
 // unreported settles a job whose result nobody takes. If the answer to a recorded call
@@ -136,7 +162,8 @@ func (r *Reconciler) noteOverdue(ctx context.Context, job *v1alpha1.PipelineJob)
 
 // refused turns a success that CodePipeline will never take into a failure
 // that says so: an action without a result would hang until it times out.
-func (r *Reconciler) refused(ctx context.Context, job *v1alpha1.PipelineJob, operation string, cause error) error {
+func (r *Reconciler) refused(ctx context.Context, s state, operation string, cause error) error {
+	job := s.job
 	if operation == operationFailure {
 		return r.unreported(ctx, job, r.writeAnswer, v1alpha1.ReasonReportRefused, cause.Error())
 	}
@@ -144,7 +171,7 @@ func (r *Reconciler) refused(ctx context.Context, job *v1alpha1.PipelineJob, ope
 	if job.Status.ContinuationToken != "" {
 		what = "the work asked to be continued, but CodePipeline refused its continuation token"
 	}
-	return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, fmt.Sprintf("%s: %v", what, cause))
+	return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, fmt.Sprintf("%s: %v", what, cause))
 }
 
 // successOf is the request made from the status.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,40 +20,43 @@ import (
 
 // recordResult writes what became of the run to the status, before anything is
 // reported: from then on, no report depends on a pod.
-func (r *Reconciler) recordResult(ctx context.Context, job *v1alpha1.PipelineJob, outcome diagnosis.Outcome) error {
+func (r *Reconciler) recordResult(ctx context.Context, s state) error {
+	job, outcome := s.job, s.outcome
 	if outcome.Failure != nil {
 		message, err := r.explain(ctx, job, outcome.Failure)
 		if err != nil {
 			return err
 		}
-		return r.recordFailure(ctx, job, outcome.Failure.Type, message)
+		return r.recordFailure(ctx, s, outcome.Failure.Type, message)
 	}
 	given := outcome.Result
 	if outcome.Log != nil {
 		read, err := r.readLog(ctx, job.Namespace, *outcome.Log)
 		if errors.Is(err, podcontract.ErrLogLost) {
-			return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable, "the result of the work was lost: "+err.Error())
+			return r.recordFailure(ctx, s, v1alpha1.FailureSystemUnavailable, "the result of the work was lost: "+err.Error())
 		}
 		if err != nil {
-			return r.resultUnread(ctx, job, err)
+			return r.resultUnread(ctx, s, err)
 		}
 		given = read
 	}
 	if err := given.Validate(); err != nil {
-		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, "the result of the work breaks a rule: "+err.Error())
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, "the result of the work breaks a rule: "+err.Error())
 	}
-	err := r.recordGiven(ctx, job.DeepCopy(), given)
+	tried := s
+	tried.job = job.DeepCopy()
+	err := r.recordGiven(ctx, tried, given)
 	if apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) { // it would be for ever
-		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError, "Kubernetes can't hold the result of the work: "+err.Error())
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, "Kubernetes can't hold the result of the work: "+err.Error())
 	}
 	return err
 }
 
-func (r *Reconciler) recordGiven(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
+func (r *Reconciler) recordGiven(ctx context.Context, s state, given *podcontract.Result) error {
 	if given.ContinuationToken != "" {
-		return r.recordContinuation(ctx, job, given)
+		return r.recordContinuation(ctx, s, given)
 	}
-	return r.recordSuccess(ctx, job, given)
+	return r.recordSuccess(ctx, s, given)
 }
 
 // readLog reads a result from the log of a pod's report container.
@@ -73,9 +75,10 @@ const ReadGrace = 10 * time.Minute
 
 // resultUnread leaves word of a result that can't be read, since when the
 // condition tells, until ReadGrace is over.
-func (r *Reconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
+func (r *Reconciler) resultUnread(ctx context.Context, s state, cause error) error {
+	job := s.job
 	if r.pastReadGrace(job) {
-		return r.recordFailure(ctx, job, v1alpha1.FailureSystemUnavailable,
+		return r.recordFailure(ctx, s, v1alpha1.FailureSystemUnavailable,
 			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, tell those who run the cluster", ReadGrace, cause))
 	}
 	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
@@ -88,37 +91,26 @@ func (r *Reconciler) resultUnread(ctx context.Context, job *v1alpha1.PipelineJob
 	return errors.Join(cause, err)
 }
 
-func (r *Reconciler) recordSuccess(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
-	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
-		r.endRun(job, given)
+func (r *Reconciler) recordSuccess(ctx context.Context, s state, given *podcontract.Result) error {
+	return r.writeResult(ctx, s, func(status *v1alpha1.PipelineJobStatus) {
+		r.endRun(s.job, given)
 		// Whatever a step said last of its progress: what has succeeded is done.
 		status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
 		status.OutputVariables = given.OutputVariables
 		status.FinishedAt = status.Run.FinishedAt
 		setEnd(status, v1alpha1.ConditionComplete, v1alpha1.ReasonSucceeded, status.ExecutionDetails.Summary)
 	})
-	if err != nil {
-		return err
-	}
-	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "RecordResult", "The work succeeded")
-	return nil
 }
 
 // recordContinuation ends a run that asked, with a token, to be run again.
-func (r *Reconciler) recordContinuation(ctx context.Context, job *v1alpha1.PipelineJob, given *podcontract.Result) error {
-	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
-		r.endRun(job, given)
+func (r *Reconciler) recordContinuation(ctx context.Context, s state, given *podcontract.Result) error {
+	return r.writeResult(ctx, s, func(status *v1alpha1.PipelineJobStatus) {
+		r.endRun(s.job, given)
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete) // of a log that could not be read at first
 		status.ContinuationToken = given.ContinuationToken
 		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
 			fmt.Sprintf("run %d ended with a continuation token; the next run starts when CodePipeline hands the action out again", status.Run.Number))
 	})
-	if err != nil {
-		return err
-	}
-	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonContinuing, "RecordResult",
-		fmt.Sprintf("Run %d ended with a continuation token", job.Status.Run.Number))
-	return nil
 }
 
 // endRun takes over what a run gave back, with defaults for what it left out.
@@ -168,19 +160,31 @@ func defaultSummary(run *v1alpha1.Run) string {
 	return fmt.Sprintf("Job %s took %s", run.JobName, run.FinishedAt.Sub(run.StartedAt.Time).Round(time.Second))
 }
 
-func (r *Reconciler) recordFailure(ctx context.Context, job *v1alpha1.PipelineJob, kind v1alpha1.FailureType, message string) error {
-	return r.recordEnd(ctx, job, v1alpha1.ReasonFailed, &v1alpha1.FailureDetails{Type: kind, Message: message})
+func (r *Reconciler) recordFailure(ctx context.Context, s state, kind v1alpha1.FailureType, message string) error {
+	return r.recordEnd(ctx, s, v1alpha1.ReasonFailed, &v1alpha1.FailureDetails{Type: kind, Message: message})
 }
 
 // recordEnd writes a failure, which is final, to the status.
-func (r *Reconciler) recordEnd(ctx context.Context, job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) error {
+func (r *Reconciler) recordEnd(ctx context.Context, s state, reason string, failure *v1alpha1.FailureDetails) error {
 	failure.Message = limits.Cut(failure.Message, limits.FailureMessage) // the status shows what is sent
-	err := r.writeStatus(ctx, job, func(*v1alpha1.PipelineJobStatus) { r.endInFailure(job, reason, failure) })
-	if err != nil {
-		return err
+	return r.writeResult(ctx, s, func(*v1alpha1.PipelineJobStatus) { r.endInFailure(s.job, reason, failure) })
+}
+
+// writeResult is writeStatus for a result. If its report is next, the same write records
+// that it is about to be tried.
+func (r *Reconciler) writeResult(ctx context.Context, s state, change func(*v1alpha1.PipelineJobStatus)) error {
+	begun := false
+	err := r.writeStatus(ctx, s.job, func(status *v1alpha1.PipelineJobStatus) {
+		change(status)
+		next, _ := decide(s)
+		if begun = next == stepReport; begun {
+			r.begin(status, reportCall(s.job))
+		}
+	})
+	if err == nil && begun {
+		r.wrote.begun(s.job)
 	}
-	r.event(job, corev1.EventTypeWarning, reason, "RecordResult", fmt.Sprintf("%s: %s", failure.Type, failure.Message))
-	return nil
+	return err
 }
 
 // endCancelled says that the work has ended without a result, because CodePipeline takes

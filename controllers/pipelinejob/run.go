@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,34 +25,38 @@ const MaxPreviousRuns = 10
 // planRun records the next run, and that it gets a Secret, before they are made:
 // whatever becomes of the job, it is then known what may be there to delete.
 func (r *Reconciler) planRun(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
-		number := int32(1)
-		if status.Run != nil {
-			number = status.Run.Number + 1
-			status.PreviousRuns = append(status.PreviousRuns, *status.Run)
-			status.PreviousRuns = status.PreviousRuns[max(0, len(status.PreviousRuns)-MaxPreviousRuns):]
-		}
-		status.Run = &v1alpha1.Run{
-			Number:            number,
-			JobName:           naming.JobName(job, number),
-			ContinuationToken: job.Spec.CodePipelineJob.ContinuationToken,
-		}
-		if status.Protocol.Secret == nil && jobspec.NeedsSecret(job) {
-			status.Protocol.Secret = &v1alpha1.SecretState{JobID: job.Spec.CodePipelineJob.ID}
-		}
-	})
+	return r.writeStatus(ctx, job, func(*v1alpha1.PipelineJobStatus) { planNext(job) })
+}
+
+// planNext is the change of the status of planRun.
+func planNext(job *v1alpha1.PipelineJob) {
+	status, number := &job.Status, int32(1)
+	if status.Run != nil {
+		number = status.Run.Number + 1
+		status.PreviousRuns = append(status.PreviousRuns, *status.Run)
+		status.PreviousRuns = status.PreviousRuns[max(0, len(status.PreviousRuns)-MaxPreviousRuns):]
+	}
+	status.Run = &v1alpha1.Run{
+		Number:            number,
+		JobName:           naming.JobName(job, number),
+		ContinuationToken: job.Spec.CodePipelineJob.ContinuationToken,
+	}
+	if status.Protocol.Secret == nil && jobspec.NeedsSecret(job) {
+		status.Protocol.Secret = &v1alpha1.SecretState{JobID: job.Spec.CodePipelineJob.ID}
+	}
 }
 
 // createJob makes the Kubernetes Job of the planned run. One that is there
 // already is taken over when it is ours: an earlier try made it.
-func (r *Reconciler) createJob(ctx context.Context, job *v1alpha1.PipelineJob, action *v1alpha1.CustomAction) error {
+func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.CustomAction) error {
+	job := s.job
 	if action == nil {
-		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("the CustomAction %q is gone: there is no jobTemplate to run", job.Spec.ActionRef.Name))
 	}
 	built, err := jobspec.Build(action, job, *job.Status.Run, r.JobOptions)
 	if invalid := (*jobspec.FieldError)(nil); errors.As(err, &invalid) {
-		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("CustomAction %s: %v", action.Name, err))
 	}
 	if err != nil {
@@ -64,7 +67,7 @@ func (r *Reconciler) createJob(ctx context.Context, job *v1alpha1.PipelineJob, a
 	}
 	// From a stale reading it may have been made already, and deleted by somebody:
 	// made again, the work would be done twice.
-	if err := staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
+	if err := r.checkNewest(ctx, job); err != nil {
 		return err
 	}
 	err = r.Create(ctx, built)
@@ -74,10 +77,10 @@ func (r *Reconciler) createJob(ctx context.Context, job *v1alpha1.PipelineJob, a
 	case apierrors.IsAlreadyExists(err):
 		return r.adoptJob(ctx, job, built.Name)
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return r.recordFailure(ctx, job, v1alpha1.FailureConfigurationError,
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("Kubernetes refused the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
 	case apierrors.IsForbidden(err):
-		return r.recordFailure(ctx, job, v1alpha1.FailurePermissionError,
+		return r.recordFailure(ctx, s, v1alpha1.FailurePermissionError,
 			fmt.Sprintf("Kubernetes did not admit the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
 	default:
 		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, fmt.Errorf("create Job %s: %w", built.Name, err))
@@ -110,7 +113,6 @@ func (r *Reconciler) jobStarted(ctx context.Context, job *v1alpha1.PipelineJob, 
 	if polled := job.Spec.CodePipelineJob.PolledAt; polled != nil {
 		metrics.Start(job.Status.Run.StartedAt.Sub(polled.Time))
 	}
-	r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonJobStarted, "CreateJob", "Created Job "+run.Name)
 	return nil
 }
 
@@ -126,6 +128,14 @@ func (r *Reconciler) noteRunning(ctx context.Context, job *v1alpha1.PipelineJob,
 	})
 }
 
+// checkNewest returns a conflict error if job is not its newest version.
+func (r *Reconciler) checkNewest(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	if r.wrote.isNewest(job, r.Clock.Now()) {
+		return nil
+	}
+	return staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{})
+}
+
 // stopRun deletes the Kubernetes Job and, with it, its pods.
 func (r *Reconciler) stopRun(ctx context.Context, run *batchv1.Job) error {
 	err := r.Delete(ctx, run, client.PropagationPolicy(metav1.DeletePropagationBackground),
@@ -137,8 +147,9 @@ func (r *Reconciler) stopRun(ctx context.Context, run *batchv1.Job) error {
 }
 
 // cancel records, as the result, that the object was deleted.
-func (r *Reconciler) cancel(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	return r.recordEnd(ctx, job, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{
+func (r *Reconciler) cancel(ctx context.Context, s state) error {
+	job := s.job
+	return r.recordEnd(ctx, s, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{
 		Type:    v1alpha1.FailureJobFailed,
 		Message: fmt.Sprintf("cancelled: the PipelineJob %s/%s was deleted", job.Namespace, job.Name),
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,10 +19,6 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
-// slowCall is how long a call may take before what was read before it may be outdated:
-// less than another operator needs to take over (the leader's lease, 15 seconds).
-const slowCall = 5 * time.Second
-
 // renewSecret writes the job's Secret from what CodePipeline says now, and
 // records of when it is. It is applied, never read.
 func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
@@ -32,7 +27,7 @@ func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob)
 		return r.detailsFailed(ctx, job, err)
 	}
 	// A stale reading may want what has just been written.
-	if err := staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
+	if err := r.checkNewest(ctx, job); err != nil {
 		return err
 	}
 	now := metav1.NewTime(r.Clock.Now())
@@ -41,7 +36,7 @@ func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob)
 		return r.detailsFailed(ctx, job, err)
 	}
 	// An operator that was frozen in the call may have been replaced meanwhile.
-	if r.Clock.Since(now.Time) > slowCall {
+	if r.Clock.Since(now.Time) > takeover {
 		if err := staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
 			return err
 		}

@@ -63,11 +63,7 @@ func (w *world) passOn(reading *v1alpha1.PipelineJob) {
 // way when a newer version of the object is there: taken for a repeat, the
 // claim of another worker's job would count as ours.
 func TestStaleReadingMakesNoCall(t *testing.T) {
-	steps := map[string]func(*Reconciler, context.Context, *v1alpha1.PipelineJob) error{
-		operationAcknowledge: (*Reconciler).acknowledge,
-		operationSuccess:     (*Reconciler).report,
-		operationDetails:     (*Reconciler).renewSecret,
-	}
+	steps := map[string]step{operationAcknowledge: stepAcknowledge, operationSuccess: stepReport, operationDetails: stepRenewSecret}
 	for operation, step := range steps {
 		t.Run(operation, func(t *testing.T) {
 			w := newWorld(t)
@@ -78,7 +74,7 @@ func TestStaleReadingMakesNoCall(t *testing.T) {
 				}
 			})
 			w.passOn(stale)
-			w.Expect(apierrors.IsConflict(step(w.reconciler(), w.Ctx, stale))).To(BeTrue())
+			w.Expect(apierrors.IsConflict(w.reconciler().take(w.Ctx, step, state{job: stale}, nil))).To(BeTrue())
 			w.Expect(w.AWS.Journal()).To(BeEmpty(), "CodePipeline was not called")
 		})
 	}
@@ -91,7 +87,7 @@ func TestStaleReadingMakesNoJob(t *testing.T) {
 		status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1"}
 	})
 	w.passOn(stale)
-	w.Expect(apierrors.IsConflict(w.reconciler().createJob(w.Ctx, stale, action))).To(BeTrue())
+	w.Expect(apierrors.IsConflict(w.reconciler().createJob(w.Ctx, state{job: stale}, action))).To(BeTrue())
 	w.Expect(w.Jobs(w)).To(BeEmpty())
 }
 
@@ -103,7 +99,7 @@ func TestEndIsSeenBeforeThePods(t *testing.T) {
 	pj := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
 		status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1"}
 	})
-	w.Expect(r.createJob(w.Ctx, pj, w.Action())).To(Succeed())
+	w.Expect(r.createJob(w.Ctx, state{job: pj}, w.Action())).To(Succeed())
 	w.Succeed(&w.Jobs(w)[0], podcontract.Result{Summary: "done"})
 
 	cache, err := client.NewWithWatch(w.Config, client.Options{Scheme: w.Kube.Scheme()})
@@ -152,12 +148,13 @@ func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 			w.Expect(next).To(Equal(stepAcknowledge))
 			_, err := r.recordCall(w.Ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: "2"})
 			w.Expect(err).NotTo(HaveOccurred())
-			w.Expect(r.acknowledged(w.Ctx, job)).To(Succeed())
+			w.Expect(r.acknowledged(w.Ctx, state{job: job, now: time.Now()})).To(Succeed())
 			w.Expect(meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionFailed)).To(BeNil())
 			w.Expect(job.Status.FailureDetails).To(BeNil())
 			w.Expect(job.Status.FinishedAt).To(BeNil())
 			next, _ = decide(state{job: job, now: time.Now()})
-			w.Expect(next).To(Equal(stepPlanRun), "the next run, not a report")
+			w.Expect(next).To(Equal(stepCreateJob), "the next run, not a report")
+			w.Expect(job.Status.Run.Number).To(BeEquivalentTo(2))
 		})
 	}
 }
@@ -170,7 +167,7 @@ func TestForgedPod(t *testing.T) {
 	pj := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
 		status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1"}
 	})
-	w.Expect(r.createJob(w.Ctx, pj, w.Action())).To(Succeed())
+	w.Expect(r.createJob(w.Ctx, state{job: pj}, w.Action())).To(Succeed())
 	job := &w.Jobs(w)[0]
 	forge := func(name string, owners ...metav1.OwnerReference) {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{

@@ -77,6 +77,7 @@ func (r *Reconciler) patchStatus(ctx context.Context, job, before *v1alpha1.Pipe
 	if err := r.Status().Patch(ctx, job, patch); err != nil {
 		return fmt.Errorf("write the status of PipelineJob %s: %w", job.Name, err)
 	}
+	r.wrote.note(job, r.Clock.Now())
 	return nil
 }
 
@@ -142,15 +143,26 @@ func setEnd(status *v1alpha1.PipelineJobStatus, kind, reason, message string) {
 func (r *Reconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, call v1alpha1.Call) (earlier bool, err error) {
 	call.JobID = job.Spec.CodePipelineJob.ID
 	earlier = underWay(job, call)
-	return earlier, r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+	untried := earlier && r.wrote.isUntried(job)
+	if untried && r.wrote.isNewest(job, r.Clock.Now()) {
+		r.wrote.tried(job)
+		return false, nil
+	}
+	err = r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		if earlier {
 			status.Protocol.Call.Tries++
 			return
 		}
-		status.ReportedAt = nil
-		call.Since, call.Tries = metav1.NewTime(r.Clock.Now()), 1
-		status.Protocol.Call = &call
+		r.begin(status, call)
 	})
+	return earlier && !untried, err
+}
+
+// begin records that a call is about to be tried for the first time.
+func (r *Reconciler) begin(status *v1alpha1.PipelineJobStatus, call v1alpha1.Call) {
+	status.ReportedAt = nil
+	call.Since, call.Tries = metav1.NewTime(r.Clock.Now()), 1
+	status.Protocol.Call = &call
 }
 
 // underWay reports whether a call was tried and its answer is not known.

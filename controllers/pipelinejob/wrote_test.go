@@ -1,0 +1,90 @@
+package pipelinejob
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+func TestOwnWriteIsNewestUntilAnotherCanTakeOver(t *testing.T) {
+	written := time.Now()
+	for name, c := range map[string]struct {
+		change func(*v1alpha1.PipelineJob)
+		after  time.Duration
+		newest bool
+	}{
+		"just now":                 {after: time.Second, newest: true},
+		"too long ago":             {after: takeover},
+		"another version":          {change: func(job *v1alpha1.PipelineJob) { job.ResourceVersion = "2" }},
+		"another object":           {change: func(job *v1alpha1.PipelineJob) { job.UID = "another" }},
+		"in another namespace":     {change: func(job *v1alpha1.PipelineJob) { job.Namespace = "another" }},
+		"the clock was set back":   {after: -time.Hour, newest: true},
+		"one that nobody wrote to": {change: func(job *v1alpha1.PipelineJob) { job.Name = "another" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w wrote
+			job := version1()
+			w.note(job, written)
+			reading := job.DeepCopy()
+			if c.change != nil {
+				c.change(reading)
+			}
+			NewWithT(t).Expect(w.isNewest(reading, written.Add(c.after))).To(Equal(c.newest))
+		})
+	}
+}
+
+func TestCallIsUntriedUntilSomebodyTriesIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		then    func(*wrote, *v1alpha1.PipelineJob)
+		untried bool
+	}{
+		"as recorded":      {then: func(*wrote, *v1alpha1.PipelineJob) {}, untried: true},
+		"tried":            {then: func(w *wrote, job *v1alpha1.PipelineJob) { w.tried(job) }},
+		"tried by another": {then: func(_ *wrote, job *v1alpha1.PipelineJob) { job.Status.Protocol.Call.Tries++ }},
+		"written since": {untried: true, then: func(w *wrote, job *v1alpha1.PipelineJob) {
+			job.ResourceVersion = "2"
+			w.note(job, time.Now())
+		}},
+		"changed by somebody": {untried: true, then: func(_ *wrote, job *v1alpha1.PipelineJob) { job.ResourceVersion = "2" }},
+		"answered":            {then: func(_ *wrote, job *v1alpha1.PipelineJob) { job.Status.Protocol.Call = nil }},
+		"gone":                {then: func(w *wrote, _ *v1alpha1.PipelineJob) { w.forget(client.ObjectKeyFromObject(version1())) }},
+		"of a new object of the name": {then: func(w *wrote, job *v1alpha1.PipelineJob) {
+			job.UID = "another"
+			w.note(job, time.Now())
+		}},
+		"of another operator": {then: func(w *wrote, _ *v1alpha1.PipelineJob) { *w = wrote{} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w wrote
+			job := version1()
+			w.note(job, time.Now())
+			w.begun(job)
+			c.then(&w, job)
+			NewWithT(t).Expect(w.isUntried(job)).To(Equal(c.untried))
+		})
+	}
+}
+
+func TestSettledJobsAreNotRemembered(t *testing.T) {
+	g := NewWithT(t)
+	var w wrote
+	job := version1()
+	w.note(job, time.Now())
+	job.Settle(metav1.Now())
+	w.note(job, time.Now())
+	g.Expect(w.last).To(BeEmpty())
+	w.begun(job) // of an object that is not known
+	g.Expect(w.last).To(BeEmpty())
+}
+
+func version1() *v1alpha1.PipelineJob {
+	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "work", UID: "1", ResourceVersion: "1"}}
+	job.Status.Protocol.Call = &v1alpha1.Call{Operation: operationSuccess, JobID: "1", Since: metav1.Now(), Tries: 1}
+	return job
+}
