@@ -151,6 +151,9 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, inLa
 		}
 		return ctrl.Result{}, nil, client.IgnoreNotFound(err)
 	}
+	if r.wrote.isOutdated(&job, r.Clock.Now()) {
+		return ctrl.Result{RequeueAfter: takeover}, nil, nil // the newer version comes before that
+	}
 	outer := ctx
 	log := logf.FromContext(ctx).WithValues("pipelineJob", key, "jobID", job.Spec.CodePipelineJob.ID,
 		"action", types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name})

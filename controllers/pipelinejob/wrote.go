@@ -1,11 +1,13 @@
 package pipelinejob
 
 import (
+	"maps"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -15,11 +17,12 @@ import (
 // the leader's lease of 15 seconds was renewed at most 10 seconds before.
 const takeover = 5 * time.Second
 
-// wrote remembers what this operator wrote last to each PipelineJob that is not settled:
-// what it knows of itself it need not read or write once more.
+// wrote remembers what this operator wrote last to each PipelineJob, for as long as that
+// matters: what it knows of itself it need not read or write once more.
 type wrote struct {
-	mu   sync.Mutex
-	last map[types.NamespacedName]version
+	mu    sync.Mutex
+	last  map[types.NamespacedName]version
+	swept time.Time
 }
 
 type version struct {
@@ -35,19 +38,26 @@ type version struct {
 func (w *wrote) note(job *v1alpha1.PipelineJob, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.sweep(at)
 	key := client.ObjectKeyFromObject(job)
-	if job.Settled() {
-		delete(w.last, key)
-		return
-	}
-	if w.last == nil {
-		w.last = map[types.NamespacedName]version{}
-	}
 	written := version{uid: job.UID, resourceVersion: job.ResourceVersion, at: at}
-	if known := w.last[key]; known.uid == job.UID {
+	if known := w.last[key]; known.uid == job.UID && !job.Settled() {
 		written.untried = known.untried
 	}
 	w.last[key] = written
+}
+
+// sweep forgets, once in a while, what does not matter any more. The caller holds the
+// lock.
+func (w *wrote) sweep(now time.Time) {
+	if w.last == nil {
+		w.last = map[types.NamespacedName]version{}
+	}
+	if now.Sub(w.swept) < takeover {
+		return
+	}
+	w.swept = now
+	maps.DeleteFunc(w.last, func(_ types.NamespacedName, v version) bool { return v.untried == nil && now.Sub(v.at) >= takeover })
 }
 
 // forget is for a job that is gone.
@@ -64,6 +74,19 @@ func (w *wrote) isNewest(job *v1alpha1.PipelineJob, now time.Time) bool {
 	defer w.mu.Unlock()
 	known, ok := w.last[client.ObjectKeyFromObject(job)]
 	return ok && known.uid == job.UID && known.resourceVersion == job.ResourceVersion && now.Sub(known.at) < takeover
+}
+
+// isOutdated reports whether a reading is of before what this operator wrote a moment ago.
+// The cache will show that at once.
+func (w *wrote) isOutdated(job *v1alpha1.PipelineJob, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known, ok := w.last[client.ObjectKeyFromObject(job)]
+	if !ok || known.uid != job.UID || now.Sub(known.at) >= takeover {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(job.ResourceVersion, known.resourceVersion)
+	return err == nil && order < 0 // an API server whose versions can't be compared refuses what is outdated
 }
 
 // begun remembers that the call which job records as under way was not tried yet.

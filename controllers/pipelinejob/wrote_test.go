@@ -71,16 +71,49 @@ func TestCallIsUntriedUntilSomebodyTriesIt(t *testing.T) {
 	}
 }
 
-func TestSettledJobsAreNotRemembered(t *testing.T) {
+func TestReadingIsOutdated(t *testing.T) {
+	for name, c := range map[string]struct {
+		read, wrote string
+		after       time.Duration
+		outdated    bool
+	}{
+		"older":                  {read: "99", wrote: "100", outdated: true},
+		"what was written":       {read: "100", wrote: "100"},
+		"newer":                  {read: "1000", wrote: "999"},
+		"written long ago":       {read: "99", wrote: "100", after: takeover},
+		"versions without order": {read: "a", wrote: "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w wrote
+			job, now := version1(), time.Now()
+			job.ResourceVersion = c.wrote
+			w.note(job, now)
+			job.ResourceVersion = c.read
+			NewWithT(t).Expect(w.isOutdated(job, now.Add(c.after))).To(Equal(c.outdated))
+			job.UID = "another"
+			NewWithT(t).Expect(w.isOutdated(job, now)).To(BeFalse())
+		})
+	}
+}
+
+func TestWhatWasWrittenIsForgotten(t *testing.T) {
 	g := NewWithT(t)
 	var w wrote
-	job := version1()
-	w.note(job, time.Now())
-	job.Settle(metav1.Now())
-	w.note(job, time.Now())
-	g.Expect(w.last).To(BeEmpty())
-	w.begun(job) // of an object that is not known
-	g.Expect(w.last).To(BeEmpty())
+	now := time.Now()
+	waits, tried, settled := version1(), version1(), version1()
+	for name, job := range map[string]*v1alpha1.PipelineJob{"waits": waits, "tried": tried, "settled": settled} {
+		job.Name = name
+		w.note(job, now)
+		w.begun(job)
+	}
+	w.tried(tried)
+	settled.Settle(metav1.NewTime(now))
+	w.note(settled, now)
+	later := version1()
+	w.note(later, now.Add(takeover))
+	g.Expect(w.last).To(And(HaveLen(2), HaveKey(client.ObjectKeyFromObject(waits)), HaveKey(client.ObjectKeyFromObject(later))))
+	w.begun(tried) // which is not known any more
+	g.Expect(w.last).To(HaveLen(2))
 }
 
 func version1() *v1alpha1.PipelineJob {

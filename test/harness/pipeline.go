@@ -19,6 +19,10 @@ func pipelineOf(configuration map[string]string) pipeline.Pipeline {
 	for _, property := range slices.Sorted(maps.Keys(configuration)) {
 		work = work.Configure(property, configuration[property])
 	}
+	return pipelineWith(work)
+}
+
+func pipelineWith(work pipeline.Action) pipeline.Pipeline {
 	return pipeline.New("p", "artifacts").
 		Stage("Source", pipeline.S3Source("source", "source", "s.zip").Outputs("source")).
 		Stage("Work", work)

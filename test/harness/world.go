@@ -38,6 +38,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
@@ -196,10 +197,18 @@ func NewAction(namespace string, changes ...func(*v1alpha1.CustomAction)) *v1alp
 
 // StartPipeline makes a pipeline source → work, whose action is that of the
 // CustomAction "work", and starts it.
-func (w *World) StartPipeline(configuration map[string]string) {
+func (w *World) StartPipeline(configuration map[string]string) { w.start(pipelineOf(configuration)) }
+
+// StartPipelineWithoutArtifacts is StartPipeline, but the action "work" takes none.
+func (w *World) StartPipelineWithoutArtifacts() {
+	w.start(pipelineWith(pipeline.NewAction("work", WorkType())))
+}
+
+// start makes a pipeline "p" and starts it.
+func (w *World) start(p pipeline.Pipeline) {
 	_, err := w.Objects.PutObject(w.Ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
 	w.Expect(err).NotTo(HaveOccurred())
-	_, err = w.Pipelines.CreatePipeline(w.Ctx, pipelineOf(configuration).CreateInput())
+	_, err = w.Pipelines.CreatePipeline(w.Ctx, p.CreateInput())
 	w.Expect(err).NotTo(HaveOccurred())
 	_, err = w.Pipelines.StartPipelineExecution(w.Ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
 	w.Expect(err).NotTo(HaveOccurred())
