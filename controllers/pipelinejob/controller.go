@@ -218,7 +218,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	if job.Status.Run == nil {
 		return s, action, nil
 	}
-	if s.run, err = r.jobOfRun(ctx, job); err != nil || s.run == nil {
+	if s.run, err = r.jobOfRun(ctx, job); err != nil || s.run == nil || job.Settled() {
 		return s, action, err
 	}
 	pods, err := r.podsOfRun(ctx, job, s.run)
@@ -267,12 +267,12 @@ func (r *Reconciler) closed(s state) string {
 // past the cache, unless it shows as many ended pods as the Job's controller has counted:
 // it may show the Job's end before the pods', and the result is in a pod.
 func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
-	pods, err := r.listPods(ctx, r.Client, job, run)
+	pods, err := r.listPods(ctx, r.Client, run, client.MatchingFields{IndexJob: string(run.UID)})
 	resultIsDue := diagnosis.Finished(run) && job.Status.Run.FinishedAt == nil
 	if err != nil || !resultIsDue || showsEnd(run, pods) {
 		return pods, err
 	}
-	return r.listPods(ctx, r.Live, job, run)
+	return r.listPods(ctx, r.Live, run, client.MatchingLabels{batchv1.JobNameLabel: run.Name})
 }
 
 // showsEnd reports whether pods are as the Job's controller saw them when it ended a Job.
@@ -291,9 +291,21 @@ func showsEnd(run *batchv1.Job, pods []corev1.Pod) bool {
 	return len(pods) > 0 && succeeded >= run.Status.Succeeded && failed >= run.Status.Failed
 }
 
-func (r *Reconciler) listPods(ctx context.Context, reader client.Reader, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
+// IndexJob is the field by which pods are looked up in the cache: the UID of the Job that
+// controls them.
+const IndexJob = "controller.job"
+
+// ByJob gives the value of IndexJob.
+func ByJob(pod client.Object) []string {
+	if owner := metav1.GetControllerOf(pod); owner != nil && owner.Kind == "Job" {
+		return []string{string(owner.UID)}
+	}
+	return nil
+}
+
+func (r *Reconciler) listPods(ctx context.Context, reader client.Reader, run *batchv1.Job, which client.ListOption) ([]corev1.Pod, error) {
 	var pods corev1.PodList
-	err := reader.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: run.Name})
+	err := reader.List(ctx, &pods, client.InNamespace(run.Namespace), which)
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of Job %s: %w", run.Name, err)
 	}

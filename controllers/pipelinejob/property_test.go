@@ -20,6 +20,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	k8stypes "k8s.io/apimachinery/pkg/types"
@@ -52,7 +53,7 @@ type play struct {
 	clock     *clocktesting.FakeClock
 	aws       *emulator.Server
 	pipelines *sdk.Client
-	kube      client.Client
+	kube      client.WithWatch
 	operator  *Reconciler
 
 	executions []string
@@ -92,7 +93,7 @@ func newPlay(t *testing.T, adjust ...func(*emulator.Options)) *play {
 	p.aws, err = emulator.Start("127.0.0.1:0", options)
 	p.Expect(err).NotTo(HaveOccurred())
 	scheme := harness.NewScheme(p)
-	p.kube = fake.NewClientBuilder().WithScheme(scheme).
+	p.kube = fake.NewClientBuilder().WithScheme(scheme).WithIndex(&corev1.Pod{}, IndexJob, ByJob).
 		WithIndex(&corev1.Event{}, "involvedObject.kind", func(o client.Object) []string { return []string{o.(*corev1.Event).InvolvedObject.Kind} }).
 		WithIndex(&corev1.Event{}, "involvedObject.name", func(o client.Object) []string { return []string{o.(*corev1.Event).InvolvedObject.Name} }).
 		WithStatusSubresource(&v1alpha1.PipelineJob{}, &batchv1.Job{}, &corev1.Pod{}).WithInterceptorFuncs(p.interceptor()).Build()
@@ -187,7 +188,7 @@ func (p *play) restart() { p.operator = p.newOperator(p.cloud()...) }
 func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
 	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, cloud...)
 	o := Options{
-		Client: p.kube, Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{givenUp: p.givenUp},
+		Client: p.cached(), Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{givenUp: p.givenUp},
 		Lanes: lanes.New(lanes.Options{Clock: clock.RealClock{}}), Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"},
 	}
 	o.Executions = NewExecutions(ExecutionsOptions{
@@ -195,6 +196,27 @@ func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
 		Events: o.Events, Over: func(k8stypes.NamespacedName) {},
 	})
 	return New(o)
+}
+
+// cached reads as a cache shows it: trimmed.
+func (p *play) cached() client.Client {
+	return interceptor.NewClient(p.kube, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			defer func() { trim(object) }()
+			return c.Get(ctx, key, object, options...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			defer func() {
+				p.Expect(meta.EachListItem(list, func(o runtime.Object) error { trim(o); return nil })).To(Succeed())
+			}()
+			return c.List(ctx, list, options...)
+		},
+	})
+}
+
+func trim(object any) {
+	Trim(object)
+	diagnosis.Trim(object)
 }
 
 // noEvents keeps no event, but remembers what was given up.

@@ -26,7 +26,11 @@ const (
 // longer open, and only the record tells a delivered result from a job that
 // was stopped.
 func (r *Reconciler) report(ctx context.Context, s state) error {
-	job := s.job
+	job, err := r.complete(ctx, s.job)
+	if err != nil {
+		return err
+	}
+	s.job = job
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
 		return r.callFailed(ctx, job, v1alpha1.ConditionReported, err)

@@ -2,6 +2,7 @@ package pipelinejob
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,8 +34,27 @@ func newWorld(t *testing.T) *world { return &world{harness.New(t)} }
 // own choice.
 func (w *world) reconciler() *Reconciler {
 	return New(Options{
-		Client: w.Kube, Live: w.Kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, w.Cloud()...), Clock: clock.RealClock{},
+		Client: w.indexed(), Live: w.Kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, w.Cloud()...), Clock: clock.RealClock{},
 		Events: events.NewFakeRecorder(100), JobOptions: jobspec.Options{RunnerImage: "operator:test"},
+	})
+}
+
+// indexed is a client that looks pods up by IndexJob, as a cache does.
+func (w *world) indexed() client.Client {
+	kube, err := client.NewWithWatch(w.Config, client.Options{Scheme: w.Kube.Scheme()})
+	w.Expect(err).NotTo(HaveOccurred())
+	return interceptor.NewClient(kube, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			given := (&client.ListOptions{}).ApplyOptions(opts)
+			pods, ok := list.(*corev1.PodList)
+			if !ok || given.FieldSelector == nil {
+				return c.List(ctx, list, opts...)
+			}
+			uid, _ := given.FieldSelector.RequiresExactMatch(IndexJob)
+			err := c.List(ctx, pods, client.InNamespace(given.Namespace))
+			pods.Items = slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return !slices.Contains(ByJob(&pod), uid) })
+			return err
+		},
 	})
 }
 

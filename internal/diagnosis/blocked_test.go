@@ -333,10 +333,10 @@ func TestBlocked(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			before := Observe(c.at(-c.grace + time.Second))
+			before := observeTrimmed(c.at(-c.grace + time.Second))
 			g.Expect(before.Ended()).To(BeFalse(), "just before the grace period is over")
 			g.Expect(before.Recheck).To(Equal(time.Second))
-			got := Observe(c.at(-c.grace))
+			got := observeTrimmed(c.at(-c.grace))
 			g.Expect(got.Failure).NotTo(BeNil(), "after the grace period")
 			g.Expect(got.Failure.Type).To(Equal(c.kind), got.Failure.Message)
 			g.Expect(got.Recheck).To(BeZero())
@@ -359,7 +359,7 @@ func TestGivenUpAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			e := evidence(jobWith(""), since(0, waiting("unit", c.reason)))
-			got := Observe(e)
+			got := observeTrimmed(e)
 			g.Expect(got.Failure).NotTo(BeNil())
 			g.Expect(got.Failure.Type).To(Equal(misset))
 			expectParts(g, got.Failure.Message, c.says)
@@ -373,16 +373,16 @@ func TestGivenUpAtOnce(t *testing.T) {
 func TestOutOfMemoryWithExitCode0(t *testing.T) {
 	g := NewWithT(t)
 	e := evidence(jobWith(""), since(-time.Minute, limited("unit", "32Mi"), terminated("unit", 0, "OOMKilled", "0\n"), waiting(podcontract.ContainerReport, "PodInitializing")))
-	got := Observe(e)
+	got := observeTrimmed(e)
 	g.Expect(got.Failure).NotTo(BeNil())
 	g.Expect(got.Failure.Type).To(Equal(v1alpha1.FailureJobFailed))
 	expectParts(g, got.Failure.Message, []string{`step "unit" failed: exit code 0 (OOMKilled)`, "its limit, 32Mi", "Raise its resources.limits.memory"})
 	g.Expect(NeedsEvents(e)).To(BeFalse(), "the pod tells all")
 
 	completed := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, terminated("unit", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.Result{}})))
-	g.Expect(Observe(completed).Failure).NotTo(BeNil(), "a kubelet that went on")
+	g.Expect(observeTrimmed(completed).Failure).NotTo(BeNil(), "a kubelet that went on")
 	sidecar := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, withSidecar(), terminated("db", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.Result{}})))
-	g.Expect(Observe(sidecar).Result).NotTo(BeNil(), "a sidecar's end does not count")
+	g.Expect(observeTrimmed(sidecar).Result).NotTo(BeNil(), "a sidecar's end does not count")
 }
 
 // TestPullOfALargeImage: no status shows that an image is being pulled, but an event.
@@ -393,7 +393,7 @@ func TestPullOfALargeImage(t *testing.T) {
 		Event{Object: "Pod/pod-1", Reason: "Pulled", Last: now.Add(begun)},
 		Event{Object: "Pod/pod-1", Reason: "Pulling", Last: now.Add(begun + time.Second)})
 	g.Expect(NeedsEvents(e)).To(BeTrue())
-	got := Observe(e)
+	got := observeTrimmed(e)
 	g.Expect(got.Ended()).To(BeFalse())
 	g.Expect(got.Recheck).NotTo(BeZero(), "the kubelet may not go on after the pull")
 }
@@ -440,8 +440,8 @@ func TestGoesOn(t *testing.T) {
 	for name, e := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(Observe(e).Ended()).To(BeFalse())
-			g.Expect(Observe(e).Recheck).To(BeZero())
+			g.Expect(observeTrimmed(e).Ended()).To(BeFalse())
+			g.Expect(observeTrimmed(e).Recheck).To(BeZero())
 			g.Expect(NeedsEvents(e)).To(BeFalse())
 		})
 	}
@@ -482,8 +482,8 @@ func TestNoPodYet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			e := evidence(jobMade(c.age), c.pods, c.events...)
-			g.Expect(Observe(e).Ended()).To(BeFalse())
-			g.Expect(Observe(e).Recheck).To(Equal(c.recheck))
+			g.Expect(observeTrimmed(e).Ended()).To(BeFalse())
+			g.Expect(observeTrimmed(e).Recheck).To(Equal(c.recheck))
 			g.Expect(NeedsEvents(e)).To(Equal(c.needs))
 		})
 	}
@@ -510,14 +510,14 @@ func TestBeganByEvents(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(Observe(c.e).Ended()).To(Equal(c.ends))
+			NewWithT(t).Expect(observeTrimmed(c.e).Ended()).To(Equal(c.ends))
 		})
 	}
 	t.Run("a grace period that is longer than events live", func(t *testing.T) {
 		g := NewWithT(t)
 		e := evidence(jobWith(""), since(-2*time.Hour, unschedulable(-2*time.Hour)), said("Pod/pod-1", "FailedScheduling", "0/3"))
 		e.GracePeriods.Schedule = 2 * time.Hour
-		g.Expect(Observe(e).Ended()).To(BeTrue())
+		g.Expect(observeTrimmed(e).Ended()).To(BeTrue())
 	})
 }
 
@@ -527,10 +527,10 @@ func TestSoonestBlockerCounts(t *testing.T) {
 	g := NewWithT(t)
 	e := evidence(jobWith(""), since(-time.Minute, withSidecar(), waiting("db", "CreateContainerError"), waiting("unit", "ErrImagePull")))
 	e.GracePeriods.Image = 90 * time.Second
-	g.Expect(Observe(e).Ended()).To(BeFalse())
-	g.Expect(Observe(e).Recheck).To(Equal(30 * time.Second))
+	g.Expect(observeTrimmed(e).Ended()).To(BeFalse())
+	g.Expect(observeTrimmed(e).Recheck).To(Equal(30 * time.Second))
 	e.Now = now.Add(30 * time.Second)
-	g.Expect(Observe(e).Failure.Message).To(ContainSubstring(`step "unit"`))
+	g.Expect(observeTrimmed(e).Failure.Message).To(ContainSubstring(`step "unit"`))
 }
 
 // since is a pod that was created at now plus age.

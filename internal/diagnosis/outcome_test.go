@@ -44,7 +44,7 @@ func TestResults(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(Observe(evidence(jobWith(batchv1.JobComplete), c.pods))).To(Equal(c.want))
+			NewWithT(t).Expect(observeTrimmed(evidence(jobWith(batchv1.JobComplete), c.pods))).To(Equal(c.want))
 		})
 	}
 }
@@ -293,7 +293,7 @@ func TestEndings(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			got := Observe(evidence(c.job, c.pods, c.events...))
+			got := observeTrimmed(evidence(c.job, c.pods, c.events...))
 			g.Expect(got.Failure).NotTo(BeNil())
 			g.Expect(got.Recheck).To(BeZero())
 			g.Expect(got.Failure.Type).To(Equal(c.kind), got.Failure.Message)
@@ -321,7 +321,7 @@ func TestStepsWhoseStatusDoesNotTell(t *testing.T) {
 		"a step of which nobody knows why": {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(Observe(evidence(backoff, c.pods)).Failure.Log).To(Equal(c.want))
+			NewWithT(t).Expect(observeTrimmed(evidence(backoff, c.pods)).Failure.Log).To(Equal(c.want))
 		})
 	}
 }
@@ -361,7 +361,7 @@ func TestFinished(t *testing.T) {
 func TestObserveLeavesItsEvidenceAlone(t *testing.T) {
 	g := NewWithT(t)
 	e := evidence(jobWith(""), []corev1.Pod{made(-time.Hour, named("old")), made(0, named("new"))})
-	Observe(e)
+	observeTrimmed(e)
 	g.Expect(e.Pods[0].Name).To(Equal("old"))
 }
 

@@ -35,7 +35,7 @@ func TestWaitForAStartupProbeIsSaid(t *testing.T) {
 					pod.Status.InitContainerStatuses = append(pod.Status.InitContainerStatuses, other)
 				}
 			}
-			o := Observe(e)
+			o := observeTrimmed(e)
 			if c.said == "" {
 				g.Expect(o.Waiting).To(BeNil())
 				g.Expect(o.Recheck).To(BeNumerically(">", 0))
@@ -51,7 +51,7 @@ func TestPodThatDoesNotEndIsSaid(t *testing.T) {
 	g := NewWithT(t)
 	e := evidence(jobMade(-time.Hour), since(-time.Hour, scheduledOn("node-a", -time.Hour)))
 	e.Pods[0].DeletionTimestamp = ptr.To(metav1.NewTime(now.Add(-9 * time.Minute)))
-	o := Observe(e)
+	o := observeTrimmed(e)
 	g.Expect(o.Waiting).NotTo(BeNil())
 	g.Expect(o.Waiting.Message()).To(ContainSubstring("node node-a has not said that it has ended"))
 }
@@ -73,7 +73,7 @@ func TestWhatTheKubeletQuotesIsLeftOut(t *testing.T) {
 			g := NewWithT(t)
 			e := evidence(jobMade(-time.Minute), since(-time.Minute, scheduledOn("node-a", -time.Minute), waitingFor("unit", "CreateContainerConfigError", message)))
 			e.Secrets = secrets
-			o := Observe(e)
+			o := observeTrimmed(e)
 			g.Expect(o.Waiting).NotTo(BeNil())
 			g.Expect(o.Waiting.Message()).To(ContainSubstring("CreateContainerConfigError"))
 			g.Expect(strings.Contains(o.Waiting.Message(), secret)).To(Equal(!secrets))

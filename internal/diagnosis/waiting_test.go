@@ -90,7 +90,7 @@ func TestWaiting(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			got := Observe(c.e)
+			got := observeTrimmed(c.e)
 			g.Expect(got.Ended()).To(BeFalse())
 			g.Expect(got.Working).To(BeFalse())
 			g.Expect(got.Waiting).NotTo(BeNil())
@@ -123,7 +123,7 @@ func TestNothingToTell(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(Observe(c.e)).To(Equal(Outcome{Recheck: c.look}))
+			g.Expect(observeTrimmed(c.e)).To(Equal(Outcome{Recheck: c.look}))
 			g.Expect(NeedsEvents(c.e)).To(BeFalse())
 		})
 	}
@@ -131,9 +131,9 @@ func TestNothingToTell(t *testing.T) {
 
 func TestWorking(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(Observe(evidence(jobMade(-time.Hour), since(-time.Hour, endedAt("first", 0, -time.Minute), running("unit", -time.Minute))))).
+	g.Expect(observeTrimmed(evidence(jobMade(-time.Hour), since(-time.Hour, endedAt("first", 0, -time.Minute), running("unit", -time.Minute))))).
 		To(Equal(Outcome{Working: true}))
-	g.Expect(Observe(evidence(jobMade(0), since(0, withSidecar(), running("db", 0)))).Working).To(BeFalse(), "a sidecar does no work")
+	g.Expect(observeTrimmed(evidence(jobMade(0), since(0, withSidecar(), running("db", 0)))).Working).To(BeFalse(), "a sidecar does no work")
 }
 
 // TestWaitingIsSaidOnce has what a condition may say when the same is to be said: it is

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -30,6 +31,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/controllers/customaction"
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
@@ -82,18 +84,25 @@ func NewScheme() (*runtime.Scheme, error) {
 	return scheme, v1alpha1.AddToScheme(scheme)
 }
 
-// CacheOptions keep only the Jobs and Pods of PipelineJobs in memory, and of
-// no object who manages which field.
+// CacheOptions keep only the Jobs and Pods of PipelineJobs in memory, and of each object
+// only what is read.
 func CacheOptions() (cache.Options, error) {
 	ours, err := labels.NewRequirement(v1alpha1.LabelPipelineJob, selection.Exists, nil)
 	if err != nil {
 		return cache.Options{}, err
 	}
-	selected := cache.ByObject{Label: labels.NewSelector().Add(*ours)}
+	selected := cache.ByObject{Label: labels.NewSelector().Add(*ours), Transform: trimmedBy(diagnosis.Trim)}
 	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform: trimmedBy(pipelinejob.Trim),
 		ByObject:         map[client.Object]cache.ByObject{&batchv1.Job{}: selected, &corev1.Pod{}: selected},
 	}, nil
+}
+
+func trimmedBy(trim func(any)) toolscache.TransformFunc {
+	return func(object any) (any, error) {
+		trim(object)
+		return object, nil
+	}
 }
 
 // pollChanges is room for as many changes of polling as may come up before the
@@ -231,6 +240,7 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	}{
 		{&v1alpha1.PipelineJob{}, poller.IndexInFlight, poller.IndexByAction},
 		{&v1alpha1.PipelineJob{}, indexActionExecution, indexByActionExecution},
+		{&corev1.Pod{}, pipelinejob.IndexJob, pipelinejob.ByJob},
 	} {
 		if err := indexer.IndexField(ctx, index.object, index.field, index.extract); err != nil {
 			return fmt.Errorf("index %T by %s: %w", index.object, index.field, err)

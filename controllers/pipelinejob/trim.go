@@ -1,0 +1,79 @@
+package pipelinejob
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
+)
+
+const (
+	// annotationLeftOut is on PipelineJobs of the cache alone: their status.outputVariables
+	// were left out.
+	annotationLeftOut = "codepipeline.pipelinejob.dev/output-variables-left-out"
+	// keptVariables is the size of status.outputVariables, in bytes, up to which a cache has
+	// them. CodePipeline takes 122,880 of them, which only the report reads, once.
+	keptVariables = 1 << 10
+	// annotationApplied repeats, for kubectl, what was applied.
+	annotationApplied = corev1.LastAppliedConfigAnnotation
+)
+
+// Trim leaves of a PipelineJob or CustomAction what the operator reads from its cache.
+// No write may be based on what was left out: a settled job of which nothing is to be
+// cleaned up gets none.
+func Trim(object any) {
+	switch object := object.(type) {
+	case *v1alpha1.CustomAction:
+		object.ManagedFields = nil
+		delete(object.Annotations, annotationApplied)
+	case *v1alpha1.PipelineJob:
+		object.ManagedFields = nil
+		delete(object.Annotations, annotationApplied)
+		if object.Settled() && object.Status.Protocol.Secret == nil && object.DeletionTimestamp.IsZero() {
+			trimSettled(object)
+		} else {
+			leaveOutVariables(object)
+		}
+	}
+}
+
+func trimSettled(job *v1alpha1.PipelineJob) {
+	spec, status := &job.Spec, &job.Status
+	spec.Configuration, spec.SecretConfiguration = nil, nil
+	spec.InputArtifacts, spec.OutputArtifacts, spec.EncryptionKey = nil, nil, nil
+	status.OutputVariables, status.CurrentRevision, status.ExecutionDetails, status.FailureDetails = nil, nil, nil, nil
+	status.PreviousRuns = nil
+	for i := range status.Conditions {
+		status.Conditions[i].Message = ""
+	}
+}
+
+func leaveOutVariables(job *v1alpha1.PipelineJob) {
+	size := 0
+	for name, value := range job.Status.OutputVariables {
+		size += len(name) + len(value)
+	}
+	if size <= keptVariables {
+		return
+	}
+	job.Status.OutputVariables = nil
+	if job.Annotations == nil {
+		job.Annotations = map[string]string{}
+	}
+	job.Annotations[annotationLeftOut] = "true"
+}
+
+// complete returns a PipelineJob with what the cache leaves out. The error is a conflict
+// if there is a newer version.
+func (r *Reconciler) complete(ctx context.Context, job *v1alpha1.PipelineJob) (*v1alpha1.PipelineJob, error) {
+	if job.Annotations[annotationLeftOut] == "" {
+		return job, nil
+	}
+	newest := &v1alpha1.PipelineJob{}
+	if err := staleness.Check(ctx, r.Live, job, newest); err != nil {
+		return nil, err
+	}
+	return newest, nil
+}
