@@ -118,6 +118,7 @@ func TestWhatWasWrittenIsForgotten(t *testing.T) {
 
 func version1() *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "work", UID: "1", ResourceVersion: "1"}}
+	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "1", Nonce: "1"}
 	job.Status.Protocol.Call = &v1alpha1.Call{Operation: operationSuccess, JobID: "1", Since: metav1.Now(), Tries: 1}
 	return job
 }
