@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -31,12 +32,29 @@ func main() {
 	o, err := parse()
 	if err == nil {
 		ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+		limitMemory()
 		err = run(ctrl.SetupSignalHandler(), o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "manager:", err)
 		os.Exit(1)
 	}
+}
+
+// memoryShare is the part of the container's memory limit at which the garbage collector
+// does all it can: the kernel would kill the operator at the limit itself.
+const memoryShare = 0.9
+
+// limitMemory sets the memory limit of the Go runtime, unless $GOMEMLIMIT does, or there
+// is none of the container.
+func limitMemory() {
+	log := ctrl.Log.WithName("setup")
+	limit, err := memlimit.SetGoMemLimitWithOpts(memlimit.WithRatio(memoryShare), memlimit.WithProvider(memlimit.FromCgroup))
+	if err != nil {
+		log.Info("Memory is not limited", "reason", err.Error())
+		return
+	}
+	log.Info("Memory limit", "bytes", limit)
 }
 
 func run(ctx context.Context, o options) error {
@@ -60,6 +78,7 @@ func run(ctx context.Context, o options) error {
 		CredentialsRenewal: o.renewal,
 		MaxConcurrentJobs:  int32(o.maxConcurrentJobs), //nolint:gosec // parse has checked it
 		LaneOptions:        o.lanes,
+		Workers:            o.workers,
 		AllowedRoles:       o.allowedRoles,
 		EventQueueURL:      o.eventQueueURL,
 		Metrics:            metrics.Registry,

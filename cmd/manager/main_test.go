@@ -2,8 +2,12 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
 func TestLimitsOfArtifactsBecomeArgumentsOfTheRunner(t *testing.T) {
@@ -32,6 +36,31 @@ func TestLimitsOfArtifactsBecomeArgumentsOfTheRunner(t *testing.T) {
 			}
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(args).To(Equal(c.want))
+		})
+	}
+}
+
+func TestFlagsThatBreakARule(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*options)
+		err    string
+	}{
+		"a renewal that is too seldom": {func(o *options) { o.renewal = time.Hour }, "--credentials-renewal is 1h0m0s: it must be from 5s to 10m"},
+		"less than no jobs":            {func(o *options) { o.maxConcurrentJobs = -1 }, "--max-concurrent-jobs is -1: it must be 0 or more"},
+		"no call in flight":            {func(o *options) { o.lanes.InFlight = 0 }, "--aws-max-in-flight is 0: it must be from 1 to 1000"},
+		"no rate":                      {func(o *options) { o.lanes.Ceiling = 0 }, "--aws-max-rate is 0: it must be from 1 to 10000"},
+		"no worker":                    {func(o *options) { o.workers = 0 }, "--concurrent-reconciles is 0: it must be from 1 to 1000"},
+		"too many workers":             {func(o *options) { o.workers = 1001 }, "--concurrent-reconciles is 1001: it must be from 1 to 1000"},
+		"no image":                     {func(o *options) { o.runnerImage = "" }, "--runner-image is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			o := options{
+				renewal: pipelinejob.DefaultRenewal, lanes: lanes.Options{InFlight: 1, Ceiling: 1}, workers: 1, runnerImage: "operator:1",
+			}
+			g.Expect(o.check()).To(Succeed())
+			c.change(&o)
+			g.Expect(o.check()).To(MatchError(HavePrefix(c.err)))
 		})
 	}
 }

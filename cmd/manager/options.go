@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
+	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
 type options struct {
@@ -28,6 +29,7 @@ type options struct {
 	renewal           time.Duration
 	maxConcurrentJobs int
 	lanes             lanes.Options
+	workers           int
 	allowedRoles      roles
 	eventQueueURL     string
 	artifacts         artifactLimits
@@ -93,6 +95,9 @@ const (
 	maxRate     = 10_000
 )
 
+// maxWorkers is the most that --concurrent-reconciles takes.
+const maxWorkers = 1000
+
 func parse() (options, error) {
 	var o options
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Address that serves /metrics; 0 turns it off.")
@@ -112,6 +117,8 @@ func parse() (options, error) {
 		"How many calls to one AWS account in one region may be in flight at a time.")
 	flag.Float64Var(&o.lanes.Ceiling, "aws-max-rate", lanes.DefaultCeiling,
 		"How many calls a second of one operation one AWS account in one region gets at most; throttling lowers the rate by itself.")
+	flag.IntVar(&o.workers, "concurrent-reconciles", operator.DefaultWorkers,
+		"How many PipelineJobs, and how many CustomActions, are worked on at a time; a worker mostly waits for the API server, and never for AWS.")
 	flag.Var(&o.allowedRoles, "allowed-roles",
 		"Roles that spec.aws.roleARN may name, separated by commas, * for any characters and ? for any one (default: all).")
 	flag.StringVar(&o.eventQueueURL, "event-queue-url", "",
@@ -119,20 +126,28 @@ func parse() (options, error) {
 	o.artifacts.bind()
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
+	return o, o.check()
+}
+
+// check returns an error that names the first flag that breaks a rule.
+func (o *options) check() error {
 	if o.renewal < 5*time.Second || o.renewal > 10*time.Minute {
-		return o, fmt.Errorf("--credentials-renewal is %s: it must be from 5s to 10m", o.renewal)
+		return fmt.Errorf("--credentials-renewal is %s: it must be from 5s to 10m", o.renewal)
 	}
 	if o.maxConcurrentJobs < 0 || o.maxConcurrentJobs > math.MaxInt32 {
-		return o, fmt.Errorf("--max-concurrent-jobs is %d: it must be 0 or more", o.maxConcurrentJobs)
+		return fmt.Errorf("--max-concurrent-jobs is %d: it must be 0 or more", o.maxConcurrentJobs)
 	}
 	if o.lanes.InFlight < 1 || o.lanes.InFlight > maxInFlight {
-		return o, fmt.Errorf("--aws-max-in-flight is %d: it must be from 1 to %d", o.lanes.InFlight, maxInFlight)
+		return fmt.Errorf("--aws-max-in-flight is %d: it must be from 1 to %d", o.lanes.InFlight, maxInFlight)
 	}
 	if o.lanes.Ceiling < 1 || o.lanes.Ceiling > maxRate {
-		return o, fmt.Errorf("--aws-max-rate is %g: it must be from 1 to %d", o.lanes.Ceiling, maxRate)
+		return fmt.Errorf("--aws-max-rate is %g: it must be from 1 to %d", o.lanes.Ceiling, maxRate)
+	}
+	if o.workers < 1 || o.workers > maxWorkers {
+		return fmt.Errorf("--concurrent-reconciles is %d: it must be from 1 to %d", o.workers, maxWorkers)
 	}
 	if o.runnerImage == "" {
-		return o, errors.New("--runner-image is missing: set it, or $RUNNER_IMAGE, to the image that this program runs from")
+		return errors.New("--runner-image is missing: set it, or $RUNNER_IMAGE, to the image that this program runs from")
 	}
-	return o, nil
+	return nil
 }

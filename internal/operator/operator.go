@@ -3,6 +3,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -56,6 +57,9 @@ type Options struct {
 	// MaxConcurrentJobs bounds the jobs in flight of all actions together; zero: no
 	// bound but their own.
 	MaxConcurrentJobs int32
+	// Workers is how many objects of a kind are reconciled at a time; zero:
+	// DefaultWorkers.
+	Workers int
 	// AWSTimeouts bound each call to CodePipeline; zero values stand for the defaults.
 	AWSTimeouts codepipeline.Timeouts
 	// LaneOptions bound the calls to each account and region; the clock and the log are
@@ -147,7 +151,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Events:      recorder,
 		JobOptions:  o.JobOptions,
 	}
-	if err := actions.SetupWithManager(ctx, mgr, controllerOptions()); err != nil {
+	if err := actions.SetupWithManager(ctx, mgr, controllerOptions(o.Workers)); err != nil {
 		return fmt.Errorf("set up the CustomAction controller: %w", err)
 	}
 	if err := addJobs(mgr, aws, calls, o, recorder); err != nil {
@@ -200,7 +204,7 @@ func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o 
 	if err := mgr.Add(jobs.Executions); err != nil {
 		return fmt.Errorf("add what looks for stopped executions: %w", err)
 	}
-	if err := jobs.SetupWithManager(mgr, controllerOptions()); err != nil {
+	if err := jobs.SetupWithManager(mgr, controllerOptions(o.Workers)); err != nil {
 		return fmt.Errorf("set up the PipelineJob controller: %w", err)
 	}
 	return nil
@@ -222,12 +226,15 @@ func executionInterval(o Options) time.Duration {
 const (
 	retryFirst = time.Second
 	retryLast  = time.Minute
-	workers    = 10
 )
 
-func controllerOptions() controller.Options {
+// DefaultWorkers is how many objects of a kind are reconciled at a time. Workers wait for
+// the API server only, which waits for etcd.
+const DefaultWorkers = 50
+
+func controllerOptions(workers int) controller.Options {
 	return controller.Options{
-		MaxConcurrentReconciles: workers,
+		MaxConcurrentReconciles: cmp.Or(workers, DefaultWorkers),
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryLast),
 	}
 }
