@@ -84,13 +84,14 @@ bench-artifacts: ## Measure fetch and report against aws s3 cp, zip and unzip (s
 	@hack/debian-packages.sh awscli:aws zip:zip unzip:unzip python3:python3
 	go test -tags=bench -count=1 -timeout=60m -run=TestSpeedOfArtifacts -v ./internal/runner
 
-# How many CustomActions to measure.
+# How many CustomActions, and live jobs, to measure.
 ACTIONS ?= 500
+JOBS ?= 10000
 
 .PHONY: scale
-scale: kube ## Measure what many CustomActions cost the operator (a few minutes)
+scale: kube ## Measure what many CustomActions and jobs cost the operator (about 20 minutes)
 	@go build -o $(BIN)/manager ./cmd/manager
-	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager ACTIONS=$(ACTIONS) go test -tags=scale -count=1 -v ./test/scale
+	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager ACTIONS=$(ACTIONS) JOBS=$(JOBS) go test -tags=scale -count=1 -timeout=60m -v ./test/scale
 
 # On the cluster of CLUSTER, which is started and stays.
 .PHONY: test-e2e
