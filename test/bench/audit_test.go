@@ -5,8 +5,10 @@ package bench
 import (
 	"bufio"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,8 +38,9 @@ func newAuditLog(t *testing.T) auditLog {
 
 // request is an entry of the log.
 type request struct {
-	Verb string `json:"verb"`
-	User struct {
+	Verb       string `json:"verb"`
+	RequestURI string `json:"requestURI"`
+	User       struct {
 		Username string `json:"username"`
 	} `json:"user"`
 	ObjectRef struct {
@@ -57,6 +60,9 @@ func (r request) kind() string {
 	kind := r.Verb + " " + r.ObjectRef.Resource
 	if r.ObjectRef.Subresource != "" {
 		kind += "/" + r.ObjectRef.Subresource
+	}
+	if strings.Contains(r.RequestURI, "dryRun=") {
+		kind += " (dry run)"
 	}
 	return kind
 }
@@ -80,13 +86,13 @@ func (l auditLog) requests(g *WithT, user string, from, to time.Time) []request 
 	return found
 }
 
-// created returns when each Job was created, by its name.
-func created(requests []request) map[string]time.Time {
-	at := map[string]time.Time{}
+// answered returns when the requests of a kind that succeeded were answered.
+func answered(requests []request, kind string) []time.Time {
+	var times []time.Time
 	for _, r := range requests {
-		if r.kind() == "create jobs" && r.ResponseStatus.Code == 201 {
-			at[r.ObjectRef.Name] = r.Answered
+		if r.kind() == kind && r.ResponseStatus.Code < http.StatusBadRequest {
+			times = append(times, r.Answered)
 		}
 	}
-	return at
+	return times
 }

@@ -21,7 +21,7 @@ import (
 // the machine meets each kind. It fails on no figure.
 func TestOperator(t *testing.T) {
 	logf.SetLogger(logr.Discard())
-	jobs, rounds := number(t, "JOBS", 300), number(t, "ROUNDS", 3)
+	jobs, rounds, single := number(t, "JOBS", 300), number(t, "ROUNDS", 3), number(t, "IDLE_JOBS", 100)
 	var r report
 	var same *batchv1.Job
 	for round := range rounds {
@@ -29,9 +29,13 @@ func TestOperator(t *testing.T) {
 			f, same = operate(t, jobs)
 			return f
 		})
-		run(t, &r, round, kindBareSame, func(t *testing.T) figures { return bare(t, jobs, same) })
+		if same != nil { // -run may leave the operator out
+			run(t, &r, round, kindBareSame, func(t *testing.T) figures { return bare(t, jobs, same) })
+		}
+		run(t, &r, round, kindKueue, func(t *testing.T) figures { return admitted(t, jobs) })
 		run(t, &r, round, kindBareOne, func(t *testing.T) figures { return bare(t, jobs, oneContainer()) })
 	}
+	t.Run("idle", func(t *testing.T) { r.idle = idle(t, single) })
 	t.Log("\n" + r.String())
 }
 

@@ -24,7 +24,7 @@ var kinds = []string{kindOperator, kindBareSame, kindKueue, kindBareOne}
 // report gathers the figures of all runs, by kind.
 type report struct {
 	runs map[string][]figures
-	idle []time.Duration
+	idle steps
 }
 
 func (r *report) add(kind string, f figures) {
@@ -60,12 +60,15 @@ func perJob(count func(figures) float64) func(figures) float64 {
 	return func(f figures) float64 { return count(f) / float64(f.jobs) }
 }
 
-// String is the report as the tables of docs/performance.md.
+// String is the report as the tables of docs/performance.md, as far as what they are about
+// was run: -run may choose.
 func (r *report) String() string {
 	var b strings.Builder
-	r.writeRates(&b)
-	r.writeProcessors(&b)
-	r.writeMemory(&b)
+	if len(r.runs) > 0 {
+		r.writeRates(&b)
+		r.writeProcessors(&b)
+		r.writeMemory(&b)
+	}
 	r.writeKinds(&b, "API requests", func(f figures) map[string]int { return f.requests })
 	r.writeKinds(&b, "AWS calls", func(f figures) map[string]int { return f.calls })
 	r.writeWaits(&b)
@@ -73,19 +76,26 @@ func (r *report) String() string {
 	return b.String()
 }
 
+// ran returns the kinds that were run.
+func (r *report) ran() []string {
+	return slices.DeleteFunc(slices.Clone(kinds), func(kind string) bool { return len(r.runs[kind]) == 0 })
+}
+
 func (r *report) writeRates(b *strings.Builder) {
+	first := r.runs[r.ran()[0]]
 	fmt.Fprintf(b, "| %d jobs, %d runs of each | jobs/s, median | lowest and highest | of bare Jobs with the same pods | API requests a job | AWS calls a job |\n| --- | --- | --- | --- | --- | --- |\n",
-		r.runs[kindOperator][0].jobs, len(r.runs[kindOperator]))
-	for _, kind := range kinds {
-		if len(r.runs[kind]) == 0 {
-			continue
-		}
+		first[0].jobs, len(first))
+	for _, kind := range r.ran() {
 		rates := r.values(kind, figures.rate)
 		aws := ""
 		if kind == kindOperator {
 			aws = fmt.Sprintf("%.2f", r.median(kind, perJob(func(f figures) float64 { return float64(total(f.calls)) })))
 		}
-		fmt.Fprintf(b, "| %s | %.1f | %.1f to %.1f | %.2f | %.2f | %s |\n", kind, r.rate(kind), rates[0], rates[len(rates)-1], r.rate(kind)/r.rate(yardstick(kind)),
+		share := ""
+		if bare := r.rate(yardstick(kind)); bare > 0 {
+			share = fmt.Sprintf("%.2f", r.rate(kind)/bare)
+		}
+		fmt.Fprintf(b, "| %s | %.1f | %.1f to %.1f | %s | %.2f | %s |\n", kind, r.rate(kind), rates[0], rates[len(rates)-1], share,
 			r.median(kind, perJob(func(f figures) float64 { return float64(total(f.requests)) })), aws)
 	}
 }
@@ -111,10 +121,7 @@ var processes = []string{processOperator, processKueue, processAPIServer, proces
 
 func (r *report) writeProcessors(b *strings.Builder) {
 	fmt.Fprintf(b, "\n| processor time a job, ms | %s | all |\n|%s\n", strings.Join(processes, " | "), strings.Repeat(" --- |", len(processes)+2))
-	for _, kind := range kinds {
-		if len(r.runs[kind]) == 0 {
-			continue
-		}
+	for _, kind := range r.ran() {
 		fmt.Fprintf(b, "| %s |", kind)
 		for _, process := range processes {
 			b.WriteString(cell(r.median(kind, perJob(func(f figures) float64 { return milliseconds(f.cpu[process]) }))))
@@ -131,10 +138,7 @@ func (r *report) writeProcessors(b *strings.Builder) {
 
 func (r *report) writeMemory(b *strings.Builder) {
 	fmt.Fprintf(b, "\n| resident memory at the end (highest), MiB | %s |\n|%s\n", strings.Join(processes, " | "), strings.Repeat(" --- |", len(processes)+1))
-	for _, kind := range kinds {
-		if len(r.runs[kind]) == 0 {
-			continue
-		}
+	for _, kind := range r.ran() {
 		fmt.Fprintf(b, "| %s |", kind)
 		for _, process := range processes {
 			if peak := r.median(kind, func(f figures) float64 { return f.peak[process] }); peak > 0 {
@@ -176,14 +180,18 @@ func (r *report) writeKinds(b *strings.Builder, title string, counts func(figure
 
 func (r *report) writeWaits(b *strings.Builder) {
 	fmt.Fprint(b, "\n| from available to Job | jobs | p50 | p99 | longest |\n| --- | --- | --- | --- | --- |\n")
-	if len(r.idle) > 0 {
-		writeWait(b, "idle, with a wake-up", r.idle)
+	if len(r.idle.created) > 0 {
+		writeWait(b, "idle, with a wake-up", r.idle.created)
+		writeWait(b, "idle: to the PipelineJob", r.idle.recorded)
+		writeWait(b, "idle: to the claim", r.idle.claimed)
 	}
 	var loaded []time.Duration
 	for _, f := range r.runs[kindOperator] {
 		loaded = append(loaded, f.waits...)
 	}
-	writeWait(b, fmt.Sprintf("%d jobs at once", r.runs[kindOperator][0].jobs), loaded)
+	if len(loaded) > 0 {
+		writeWait(b, fmt.Sprintf("%d jobs at once", r.runs[kindOperator][0].jobs), loaded)
+	}
 }
 
 func writeWait(b *strings.Builder, name string, waits []time.Duration) {
