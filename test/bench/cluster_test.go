@@ -5,7 +5,9 @@ package bench
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -60,6 +62,8 @@ type cluster struct {
 	kube client.Client
 	// pids are the processes that are measured, by name.
 	pids map[string]int
+	// programs are those among them that this package has launched.
+	programs []*process
 }
 
 // newCluster starts a cluster with the CRDs of folders, and runs a Job on it.
@@ -69,8 +73,9 @@ func newCluster(t *testing.T, crds ...string) *cluster {
 	c.env.ControlPlane.GetAPIServer().Configure().
 		Append("audit-policy-file", c.audit.policy).Append("audit-log-path", c.audit.file).Append("audit-log-maxsize", "10000")
 	config, err := c.env.Start()
-	c.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { c.Expect(c.env.Stop()).To(Succeed()) })
+	c.Expect(err).NotTo(HaveOccurred())
+	c.stopOnSignal()
 	scheme, err := operator.NewScheme()
 	c.Expect(err).NotTo(HaveOccurred())
 	c.kube, err = client.New(config, client.Options{Scheme: scheme})
@@ -83,6 +88,25 @@ func newCluster(t *testing.T, crds ...string) *cluster {
 	c.startKubelet()
 	c.warmUp()
 	return c
+}
+
+// stopOnSignal stops etcd and the API server also when the test is interrupted: unlike the
+// other programs they would live on.
+func (c *cluster) stopOnSignal() {
+	signals, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			_ = c.env.Stop()
+			os.Exit(1)
+		case <-done:
+		}
+	}()
+	c.t.Cleanup(func() {
+		signal.Stop(signals)
+		close(done)
+	})
 }
 
 // permit makes the namespaces, and lets the users of the group do everything.
@@ -126,11 +150,26 @@ func (c *cluster) kubeconfig(name string) string {
 // startJobController starts the controller manager with the Job controller alone, and with
 // rates that leave the API server to be the limit.
 func (c *cluster) startJobController() {
-	manager := launch(c.t, processJobs, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager"), nil,
+	c.launch(processJobs, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager"), nil,
 		"--controllers=job-controller", "--concurrent-job-syncs=20", "--kube-api-qps=1000", "--kube-api-burst=2000",
 		"--kubeconfig="+c.kubeconfig(userControllerManager), "--leader-elect=false", "--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", freePort(c.WithT)), "--cert-dir="+c.t.TempDir())
-	c.pids[processJobs] = manager.pid
+}
+
+// launch starts a program that is measured.
+func (c *cluster) launch(name, path string, environment []string, arguments ...string) {
+	program := launch(c.t, name, path, environment, arguments...)
+	c.programs, c.pids[name] = append(c.programs, program), program.pid
+}
+
+// check ends the test if a program has ended: nothing would come of waiting.
+func (c *cluster) check() {
+	c.t.Helper()
+	for _, program := range c.programs {
+		if err := program.running(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
 }
 
 // patience is how long anything may take before the test gives up.
@@ -139,7 +178,10 @@ const patience = 15 * time.Minute
 // await polls until check holds.
 func (c *cluster) await(check func(g Gomega)) {
 	c.t.Helper()
-	c.Eventually(check).WithTimeout(patience).WithPolling(100 * time.Millisecond).Should(Succeed())
+	c.Eventually(func(g Gomega) {
+		c.check()
+		check(g)
+	}).WithTimeout(patience).WithPolling(100 * time.Millisecond).Should(Succeed())
 }
 
 // warmUp runs a Job to its end: Job controller and kubelet are there, and connected.

@@ -56,6 +56,7 @@ func (c *cluster) awaitAll(jobs int, began time.Time, count func() int) time.Tim
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	for {
+		c.check()
 		done, now := count(), time.Now()
 		if done >= jobs {
 			return now

@@ -20,6 +20,9 @@ const (
 
 // writeGoals tells which goals are met.
 func (r *report) writeGoals(b *strings.Builder) {
+	if len(r.runs[kindOperator])+len(r.idle.created) == 0 {
+		return
+	}
 	fmt.Fprint(b, "\n| goal | measured | met |\n| --- | --- | --- |\n")
 	if len(r.runs[kindOperator]) > 0 {
 		r.writeGoalsUnderLoad(b)

@@ -19,7 +19,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kueueConfiguration is Kueue's own, with the ports of its probes and its webhooks. There are
+// kueueConfiguration is Kueue's own: its blanks are the ports of its probes and its webhooks, and the
+// folder with their certificate. There are
 // no webhooks: Jobs are created as the webhook would leave them. Rates and concurrency are
 // high enough not to be the limit.
 const kueueConfiguration = `apiVersion: config.kueue.x-k8s.io/v1beta2
@@ -32,6 +33,7 @@ metrics:
 webhook:
   host: 127.0.0.1
   port: %d
+  certDir: %s
 leaderElection:
   leaderElect: false
 internalCertManagement:
@@ -92,13 +94,12 @@ func admitted(t *testing.T, jobs int) figures {
 // startKueue starts Kueue and waits until its queue is open.
 func (c *cluster) startKueue() {
 	c.Expect(c.kube.Create(c.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: kueueNamespace}})).To(Succeed())
-	probes, temporary, configuration := freePort(c.WithT), c.t.TempDir(), filepath.Join(c.t.TempDir(), "kueue.yaml")
-	c.Expect(os.WriteFile(configuration, fmt.Appendf(nil, kueueConfiguration, probes, freePort(c.WithT)), 0o600)).To(Succeed())
-	writeCertificate(c.t, filepath.Join(temporary, "k8s-webhook-server", "serving-certs"))
+	probes, certificates, configuration := freePort(c.WithT), c.t.TempDir(), filepath.Join(c.t.TempDir(), "kueue.yaml")
+	c.Expect(os.WriteFile(configuration, fmt.Appendf(nil, kueueConfiguration, probes, freePort(c.WithT), certificates), 0o600)).To(Succeed())
+	writeCertificate(c.t, certificates)
 	writeCertificate(c.t, "/etc/kueue/metrics/certs") // Kueue knows no other place
-	program := launch(c.t, processKueue, os.Getenv("KUEUE"), []string{"TMPDIR=" + temporary, "KUBECONFIG=" + c.kubeconfig(userKueue)},
+	c.launch(processKueue, os.Getenv("KUEUE"), []string{"KUBECONFIG=" + c.kubeconfig(userKueue)},
 		"--config="+configuration, "--feature-gates=VisibilityOnDemand=false", "--zap-log-level=error")
-	c.pids[processKueue] = program.pid
 	c.await(func(g Gomega) {
 		response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", probes)) //nolint:noctx // the test ends before it hangs
 		g.Expect(err).NotTo(HaveOccurred())

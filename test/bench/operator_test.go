@@ -50,10 +50,9 @@ func newWorld(t *testing.T, interval time.Duration, wakeUp bool) *world {
 	if wakeUp {
 		flags = append(flags, "--event-queue-url="+w.aws.URL()+"/111122223333/"+queue)
 	}
-	program := launch(t, processOperator, os.Getenv("MANAGER"), []string{
+	w.launch(processOperator, os.Getenv("MANAGER"), []string{
 		"AWS_ENDPOINT_URL=" + w.aws.URL(), "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1",
 	}, flags...)
-	w.pids[processOperator] = program.pid
 
 	w.action = suspended(interval)
 	w.Expect(w.kube.Create(t.Context(), w.action)).To(Succeed())

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -45,7 +46,9 @@ func launch(t *testing.T, name, path string, environment []string, arguments ...
 	g.Expect(command.Start()).To(Succeed())
 	p.pid = command.Process.Pid
 	go func() {
-		p.err = command.Wait()
+		if p.err = command.Wait(); p.err == nil {
+			p.err = errors.New("without an error")
+		}
 		_ = log.Close()
 		close(p.ended)
 	}()
@@ -53,12 +56,20 @@ func launch(t *testing.T, name, path string, environment []string, arguments ...
 	return p
 }
 
-func (p *process) stop(t *testing.T) {
+// running returns an error when the program has ended.
+func (p *process) running() error {
 	select {
 	case <-p.ended:
-		t.Errorf("%s ended by itself: %v\n%s", p.name, p.err, p.tail())
-		return
+		return fmt.Errorf("%s ended by itself: %w\n%s", p.name, p.err, p.tail())
 	default:
+		return nil
+	}
+}
+
+func (p *process) stop(t *testing.T) {
+	if err := p.running(); err != nil {
+		t.Error(err)
+		return
 	}
 	_ = syscall.Kill(-p.pid, syscall.SIGTERM)
 	select {

@@ -120,29 +120,25 @@ func total(counts map[string]int) int {
 var processes = []string{processOperator, processKueue, processAPIServer, processEtcd, processJobs, processRig}
 
 func (r *report) writeProcessors(b *strings.Builder) {
-	fmt.Fprintf(b, "\n| processor time a job, ms | %s | all |\n|%s\n", strings.Join(processes, " | "), strings.Repeat(" --- |", len(processes)+2))
+	fmt.Fprintf(b, "\n| processor time a job, ms | %s | all | cores busy |\n|%s\n", strings.Join(processes, " | "), strings.Repeat(" --- |", len(processes)+3))
 	for _, kind := range r.ran() {
 		fmt.Fprintf(b, "| %s |", kind)
 		for _, process := range processes {
 			b.WriteString(cell(r.median(kind, perJob(func(f figures) float64 { return milliseconds(f.cpu[process]) }))))
 		}
-		b.WriteString(cell(r.median(kind, perJob(func(f figures) float64 {
-			var sum time.Duration
-			for _, used := range f.cpu {
-				sum += used
-			}
-			return milliseconds(sum)
-		}))) + "\n")
+		b.WriteString(cell(r.median(kind, perJob(func(f figures) float64 { return milliseconds(f.processor()) }))))
+		b.WriteString(cell(r.median(kind, figures.cores)) + "\n")
 	}
 }
 
 func (r *report) writeMemory(b *strings.Builder) {
-	fmt.Fprintf(b, "\n| resident memory at the end (highest), MiB | %s |\n|%s\n", strings.Join(processes, " | "), strings.Repeat(" --- |", len(processes)+1))
+	fmt.Fprintf(b, "\n| resident memory before and after (highest), MiB | %s |\n|%s\n", strings.Join(processes, " | "), strings.Repeat(" --- |", len(processes)+1))
 	for _, kind := range r.ran() {
 		fmt.Fprintf(b, "| %s |", kind)
 		for _, process := range processes {
 			if peak := r.median(kind, func(f figures) float64 { return f.peak[process] }); peak > 0 {
-				fmt.Fprintf(b, " %.0f (%.0f) |", r.median(kind, func(f figures) float64 { return f.resident[process] }), peak)
+				fmt.Fprintf(b, " %.0f, %.0f (%.0f) |", r.median(kind, func(f figures) float64 { return f.before[process] }),
+					r.median(kind, func(f figures) float64 { return f.after[process] }), peak)
 			} else {
 				b.WriteString(" |")
 			}
@@ -179,15 +175,18 @@ func (r *report) writeKinds(b *strings.Builder, title string, counts func(figure
 }
 
 func (r *report) writeWaits(b *strings.Builder) {
+	var loaded []time.Duration
+	for _, f := range r.runs[kindOperator] {
+		loaded = append(loaded, f.waits...)
+	}
+	if len(loaded)+len(r.idle.created) == 0 {
+		return
+	}
 	fmt.Fprint(b, "\n| from available to Job | jobs | p50 | p99 | longest |\n| --- | --- | --- | --- | --- |\n")
 	if len(r.idle.created) > 0 {
 		writeWait(b, "idle, with a wake-up", r.idle.created)
 		writeWait(b, "idle: to the PipelineJob", r.idle.recorded)
 		writeWait(b, "idle: to the claim", r.idle.claimed)
-	}
-	var loaded []time.Duration
-	for _, f := range r.runs[kindOperator] {
-		loaded = append(loaded, f.waits...)
 	}
 	if len(loaded) > 0 {
 		writeWait(b, fmt.Sprintf("%d jobs at once", r.runs[kindOperator][0].jobs), loaded)
