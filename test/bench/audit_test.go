@@ -5,6 +5,7 @@ package bench
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -55,14 +56,17 @@ type request struct {
 	Answered time.Time `json:"stageTimestamp"`
 }
 
-// kind is the verb and the resource.
+// kind is the verb and the resource, and the code of an answer that is an error.
 func (r request) kind() string {
 	kind := r.Verb + " " + r.ObjectRef.Resource
 	if r.ObjectRef.Subresource != "" {
 		kind += "/" + r.ObjectRef.Subresource
 	}
 	if strings.Contains(r.RequestURI, "dryRun=") {
-		kind += " (dry run)"
+		kind += ", dry run"
+	}
+	if r.ResponseStatus.Code >= http.StatusBadRequest {
+		kind += fmt.Sprintf(": %d", r.ResponseStatus.Code)
 	}
 	return kind
 }
@@ -86,11 +90,11 @@ func (l auditLog) requests(g *WithT, user string, from, to time.Time) []request 
 	return found
 }
 
-// answered returns when the requests of a kind that succeeded were answered.
+// answered returns when the requests of a kind were answered.
 func answered(requests []request, kind string) []time.Time {
 	var times []time.Time
 	for _, r := range requests {
-		if r.kind() == kind && r.ResponseStatus.Code < http.StatusBadRequest {
+		if r.kind() == kind {
 			times = append(times, r.Answered)
 		}
 	}

@@ -35,7 +35,9 @@ func TestOperator(t *testing.T) {
 		run(t, &r, round, kindKueue, func(t *testing.T) figures { return admitted(t, jobs) })
 		run(t, &r, round, kindBareOne, func(t *testing.T) figures { return bare(t, jobs, oneContainer()) })
 	}
-	t.Run("idle", func(t *testing.T) { r.idle = idle(t, single) })
+	if !t.Run("idle", func(t *testing.T) { r.idle = idle(t, single) }) {
+		t.FailNow()
+	}
 	t.Log("\n" + r.String())
 }
 

@@ -185,6 +185,7 @@ func (r *report) writeWaits(b *strings.Builder) {
 	fmt.Fprint(b, "\n| from available to Job | jobs | p50 | p99 | longest |\n| --- | --- | --- | --- | --- |\n")
 	if len(r.idle.created) > 0 {
 		writeWait(b, "idle, with a wake-up", r.idle.created)
+		writeWait(b, "idle: to the poll", r.idle.polled)
 		writeWait(b, "idle: to the PipelineJob", r.idle.recorded)
 		writeWait(b, "idle: to the claim", r.idle.claimed)
 	}
