@@ -50,11 +50,11 @@ func trimmedSpec(spec corev1.PodSpec) corev1.PodSpec {
 }
 
 func trimmedContainers(containers []corev1.Container) []corev1.Container {
-	var trimmed []corev1.Container
+	trimmed := make([]corev1.Container, len(containers)) // one is large: none too many
 	for i := range containers {
-		trimmed = append(trimmed, corev1.Container{
+		trimmed[i] = corev1.Container{
 			Name: containers[i].Name, RestartPolicy: containers[i].RestartPolicy, Resources: onlyMemory(containers[i].Resources),
-		})
+		}
 	}
 	return trimmed
 }
