@@ -111,6 +111,12 @@ type ProtocolStatus struct {
 	// +optional
 	AcknowledgedNonce string `json:"acknowledgedNonce,omitempty"`
 
+	// claimUnconfirmed says that CodePipeline did not confirm the claim, nor a result
+	// after it: an earlier try of the claim may have had its effect, or none. If the same
+	// job is handed out again, neither the claim nor a result was taken.
+	// +optional
+	ClaimUnconfirmed bool `json:"claimUnconfirmed,omitempty"`
+
 	// reportedJobID is the last CodePipeline job that was given a result.
 	// +optional
 	ReportedJobID string `json:"reportedJobID,omitempty"`
@@ -291,7 +297,7 @@ func (j *PipelineJob) Settled() bool {
 		return false
 	}
 	delivered := status.Protocol.ReportedJobID == job.ID && !j.AwaitsContinuation()
-	return delivered || status.Protocol.SettledNonce == job.Nonce
+	return delivered && !status.Protocol.ClaimUnconfirmed || status.Protocol.SettledNonce == job.Nonce
 }
 
 // Settle records that CodePipeline waits for nothing more from this object.
