@@ -47,4 +47,3 @@ func TestOperatorFrozenInAWriteMakesNoSecondJob(t *testing.T) {
 	_, _ = advance(p, frozen, job.Name)
 	p.Expect(p.made).To(HaveKeyWithValue(planned.Status.Run.JobName, 1))
 }
-
