@@ -75,6 +75,7 @@ func applyChange(job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobSta
 func (r *Reconciler) patchStatus(ctx context.Context, job, before *v1alpha1.PipelineJob) error {
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Status().Patch(ctx, job, patch); err != nil {
+		r.wrote.doubt(client.ObjectKeyFromObject(job))
 		return fmt.Errorf("write the status of PipelineJob %s: %w", job.Name, err)
 	}
 	r.wrote.note(job, r.Clock.Now())

@@ -47,6 +47,17 @@ func (w *wrote) note(job *v1alpha1.PipelineJob, at time.Time) {
 	w.last[key] = written
 }
 
+// doubt is for a write that failed: there may be a newer version, by that write itself if
+// only its answer was lost.
+func (w *wrote) doubt(key types.NamespacedName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known, ok := w.last[key]; ok {
+		known.at = time.Time{}
+		w.last[key] = known
+	}
+}
+
 // sweep forgets, once in a while, what does not matter any more. The caller holds the
 // lock.
 func (w *wrote) sweep(now time.Time) {
