@@ -34,7 +34,7 @@ type version struct {
 	untried *v1alpha1.Call
 }
 
-// note remembers a status that was written just now.
+// note remembers a status that was written. The write began at the time.
 func (w *wrote) note(job *v1alpha1.PipelineJob, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
