@@ -157,6 +157,9 @@ func (r *Reconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, 
 		}
 		r.begin(status, call)
 	})
+	if err == nil {
+		r.wrote.tried(job)
+	}
 	return earlier && !untried, err
 }
 
