@@ -132,12 +132,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !r.busy.enter(req.NamespacedName) {
 		return ctrl.Result{}, nil // see land
 	}
-	result, handOver, err := r.advance(ctx, req.NamespacedName, false)
-	r.busy.leave(req.NamespacedName)
+	result, handOver, err := r.advanceInWorker(ctx, req.NamespacedName)
 	if handOver != nil {
 		handOver() // only now: the lane may begin at once
 	}
 	return result, err
+}
+
+// advanceInWorker leaves the PipelineJob even after a panic, of which controller-runtime
+// makes an error.
+func (r *Reconciler) advanceInWorker(ctx context.Context, key types.NamespacedName) (ctrl.Result, func(), error) {
+	defer r.busy.leave(key)
+	return r.advance(ctx, key, false)
 }
 
 // advance takes one step. A step that calls AWS is taken in its lane alone: elsewhere,
