@@ -76,6 +76,9 @@ func (r *Reconciler) acknowledged(ctx context.Context, s state) error {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce
 		status.Protocol.Call = nil
+		if status.Protocol.ReportedJobID == job.Spec.CodePipelineJob.ID {
+			status.Protocol.ReportedJobID = "" // it was handed out again: no result was taken
+		}
 		resume(status, !job.DeletionTimestamp.IsZero())
 		if status.AcknowledgedAt == nil {
 			status.AcknowledgedAt = &now

@@ -336,7 +336,7 @@ func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 	case known.Spec.Pipeline.ActionExecutionID != polled.Spec.Pipeline.ActionExecutionID:
 		return intakeLeft, fmt.Errorf("PipelineJob %s belongs to another action execution (%s): delete it",
 			known.Name, known.Spec.Pipeline.ActionExecutionID)
-	case protocol.ReportedJobID == is.ID:
+	case protocol.ReportedJobID == is.ID && !known.Undelivered(&is):
 		return intakeKnown, nil // it has ended
 	case is.PolledAt != nil && was.PolledAt != nil && is.PolledAt.Before(was.PolledAt):
 		return intakeKnown, nil // an operator that was frozen has a poll's answer that is outdated
