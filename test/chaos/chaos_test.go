@@ -56,16 +56,28 @@ func TestSeed(t *testing.T) {
 	play(t, seed, jobs)
 }
 
-// deadline is generous: it ends a test that has come to a stand-still.
-func deadline(jobs int) time.Duration { return 15*time.Minute + time.Duration(jobs)*time.Second }
+// deadline is generous: it ends a test that has come to a stand-still. DEADLINE says
+// otherwise, for those who break the operator on purpose.
+func deadline(t *testing.T, jobs int) time.Duration {
+	text := os.Getenv("DEADLINE")
+	if text == "" {
+		return 15*time.Minute + time.Duration(jobs)*time.Second
+	}
+	given, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("DEADLINE: %v", err)
+	}
+	return given
+}
 
-// cleanWithin is how long it may take, without faults, until nothing is left behind.
+// cleanWithin is how long it may take at most, without faults, until nothing is left
+// behind.
 const cleanWithin = 5 * time.Minute
 
 func play(t *testing.T, seed uint64, jobs int) {
 	t.Logf("again: make chaos SEED=%d JOBS=%d", seed, jobs)
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), deadline(jobs))
+	ctx, cancel := context.WithTimeout(t.Context(), deadline(t, jobs))
 	defer cancel()
 	w, err := newWorld(ctx, t, seed, jobs)
 	if err != nil {
@@ -76,21 +88,7 @@ func play(t *testing.T, seed uint64, jobs int) {
 	}
 	took := time.Since(began)
 	w.calm()
-	after, cancelAfter := context.WithTimeout(t.Context(), 2*cleanWithin)
-	defer cancelAfter()
-	cleaning, cancelCleaning := context.WithTimeout(after, cleanWithin)
-	defer cancelCleaning()
-	if err := w.clean(cleaning); err != nil {
-		t.Error(err)
-	}
-	if !t.Failed() {
-		if err := w.fill(after); err != nil {
-			t.Error(err)
-		}
-		if err := w.clean(after); err != nil {
-			t.Error(err)
-		}
-	}
+	w.aftermath(ctx)
 	broken, sum, err := w.judge(t.Context())
 	if err != nil {
 		t.Error(err)
@@ -98,5 +96,19 @@ func play(t *testing.T, seed uint64, jobs int) {
 	t.Log(w.report(sum, took))
 	for _, story := range broken {
 		t.Error(story)
+	}
+}
+
+// aftermath looks at what is left when all is calm: nothing, and all slots are free.
+func (w *world) aftermath(ctx context.Context) {
+	limit := min(cleanWithin, deadline(w.t, w.jobs)/2)
+	for _, step := range []func(context.Context) error{w.clean, w.fill, w.clean} {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+		err := step(bounded)
+		cancel()
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
 	}
 }
