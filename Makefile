@@ -49,7 +49,7 @@ demo-build:
 	@go build -o $(BIN)/demo ./hack/demo
 
 .PHONY: test
-test: verify lint test-unit test-e2e ## Everything: what CI runs
+test: verify lint test-unit test-chaos test-e2e ## Everything: what CI runs
 
 # Packages with tests of the build constraint "!race": with the race detector their
 # large artifacts would take minutes.
@@ -105,6 +105,24 @@ bench-operator: kube $(BIN)/kueue ## Measure jobs, requests and CPU beside bare 
 	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager KUEUE=$(BIN)/kueue KUEUE_CRDS="$$(cd hack/kueue && go list -m -f '{{.Dir}}' sigs.k8s.io/kueue)/config/components/crd/bases" \
 		JOBS=$(JOBS) ROUNDS=$(ROUNDS) IDLE_JOBS=$(IDLE_JOBS) go test -tags=bench -count=1 -timeout=2h -v ./test/bench
 
+# Two operators as processes, which are killed and frozen, while calls fail.
+CHAOS = KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager go test -tags=chaos -count=1 -timeout=12h -v
+CHAOS_PACKAGE = ./test/chaos
+
+.PHONY: chaos
+chaos: export JOBS ?= 10000
+chaos: export SEED ?=
+chaos: kube chaos-build ## Kill, freeze and restart all, and hold JOBS jobs against a model (hours; SEED repeats a test)
+	$(CHAOS) -run='^TestSeed$$' $(CHAOS_PACKAGE)
+
+.PHONY: test-chaos
+test-chaos: kube chaos-build ## The same for a hundred jobs with a fixed seed, and a hundred with a random one
+	$(CHAOS) $(CHAOS_PACKAGE)
+
+.PHONY: chaos-build
+chaos-build:
+	@go build -o $(BIN)/manager ./cmd/manager
+
 # On the cluster of CLUSTER, which is started and stays.
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-load demo-build $(BIN)/gotestsum ## The demo and more, end to end on the local cluster
@@ -133,7 +151,7 @@ fmt: $(BIN)/golangci-lint ## Format the code
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## Run golangci-lint
 	@$(BIN)/golangci-lint run --timeout=20m ./...
-	@$(BIN)/golangci-lint run --timeout=20m --build-tags=bench,e2e,scale ./test/...
+	@$(BIN)/golangci-lint run --timeout=20m --build-tags=bench,chaos,e2e,scale ./test/...
 
 .PHONY: verify
 verify: $(BIN)/controller-gen ## Fail when a generated file or a module file is stale

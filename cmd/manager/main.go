@@ -22,9 +22,6 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// leaderElectionID names the lease that one replica holds.
-const leaderElectionID = "pipelinejob-operator.codepipeline.pipelinejob.dev"
-
 // gracePeriod is how long work under way may take to end on a stop.
 const gracePeriod = 30 * time.Second
 
@@ -103,17 +100,16 @@ func newManager(o options) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        scheme,
-		Cache:                         cached,
-		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:        o.healthAddress,
-		PprofBindAddress:              o.pprofAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              leaderElectionID,
-		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       ptr.To(gracePeriod),
-	})
+	managed := ctrl.Options{
+		Scheme:                  scheme,
+		Cache:                   cached,
+		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress:  o.healthAddress,
+		PprofBindAddress:        o.pprofAddress,
+		GracefulShutdownTimeout: ptr.To(gracePeriod),
+	}
+	o.leader.apply(&managed)
+	mgr, err := ctrl.NewManager(config, managed)
 	if err != nil {
 		return nil, fmt.Errorf("make the manager: %w", err)
 	}

@@ -21,7 +21,7 @@ type options struct {
 	metricsAddress string
 	healthAddress  string
 	pprofAddress   string
-	leaderElect    bool
+	leader         leaderElection
 	runnerImage    string
 	clusterID      string
 	// executionInterval is as in operator.Options.
@@ -104,7 +104,7 @@ func parse() (options, error) {
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Address that serves /metrics; 0 turns it off.")
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address that serves /healthz and /readyz.")
 	flag.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "Address that serves Go's profiles at /debug/pprof/, such as 127.0.0.1:6060; 0 turns it off.")
-	flag.BoolVar(&o.leaderElect, "leader-elect", false, "Let one of several replicas work at a time.")
+	o.leader.bind(flag.CommandLine)
 	flag.StringVar(&o.runnerImage, "runner-image", os.Getenv("RUNNER_IMAGE"),
 		"Image with /runner for the pods of jobs: this program's own image (default $RUNNER_IMAGE).")
 	flag.StringVar(&o.clusterID, "cluster-id", "",
@@ -128,6 +128,9 @@ func parse() (options, error) {
 	o.artifacts.bind()
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
+	if err := o.leader.check(); err != nil {
+		return o, err
+	}
 	return o, o.check()
 }
 

@@ -17,6 +17,10 @@ import (
 // the leader's lease of 15 seconds was renewed at most 10 seconds before.
 const takeover = 5 * time.Second
 
+// Takeover is how much longer than its renew deadline the leader's lease must be: for
+// that long after a write, an operator relies on no other having taken over.
+const Takeover = takeover
+
 // wrote remembers what this operator wrote last to each PipelineJob, for as long as that
 // matters: what it knows of itself it need not read or write once more.
 type wrote struct {

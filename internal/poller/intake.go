@@ -357,8 +357,9 @@ func mayBeOpen(known *v1alpha1.PipelineJob, polled v1alpha1.CodePipelineJob) boo
 	if !known.Status.Protocol.ClaimUnconfirmed || polled.PolledAt == nil {
 		return false
 	}
+	// The API server keeps whole seconds.
 	for _, reported := range []*metav1.Time{known.Status.ReportedAt, known.Status.Protocol.ContinuedAt} {
-		if reported != nil && !polled.PolledAt.After(reported.Time) {
+		if reported != nil && !polled.PolledAt.Truncate(time.Second).After(reported.Time) {
 			return false
 		}
 	}

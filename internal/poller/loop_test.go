@@ -14,6 +14,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -214,6 +215,41 @@ func TestWhatAJobIsToAPipelineJob(t *testing.T) {
 	stranger := known(func(job *v1alpha1.PipelineJob) { job.Spec.Pipeline.ActionExecutionID = "another" })
 	_, err := meet(stranger, known(same))
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("belongs to another action execution")))
+}
+
+// TestMeetsAJobWhoseResultSeemedToBeTaken: a newer nonce says that it was not.
+func TestMeetsAJobWhoseResultSeemedToBeTaken(t *testing.T) {
+	reported := metav1.NewTime(time.Date(2026, time.January, 1, 12, 0, 7, 0, time.UTC)) // the API server keeps whole seconds
+	for name, c := range map[string]struct {
+		nonce string
+		after time.Duration
+		want  intakeResult
+	}{
+		"handed out again":            {"n2", 20 * time.Second, intakeRenewed},
+		"in the same second":          {"n2", 900 * time.Millisecond, intakeKnown},
+		"by a poll before the report": {"n2", -time.Second, intakeKnown},
+		"a duplicate, long after":     {"n1", time.Hour, intakeKnown},
+	} {
+		for _, token := range []string{"", "later"} {
+			t.Run(name+" "+token, func(t *testing.T) {
+				known, offered := &v1alpha1.PipelineJob{}, &v1alpha1.PipelineJob{}
+				known.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "1", Nonce: "n1"}
+				known.Status.Protocol = v1alpha1.ProtocolStatus{AcknowledgedJobID: "1", AcknowledgedNonce: "n1", ReportedJobID: "1", ClaimUnconfirmed: true}
+				known.Status.ContinuationToken = token
+				if token == "" {
+					known.Settle(reported)
+				} else {
+					known.Status.Protocol.ContinuedAt = &reported
+				}
+				offered.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "1", Nonce: c.nonce, PolledAt: &metav1.Time{Time: reported.Add(c.after)}}
+				g := NewWithT(t)
+				g.Expect(meet(known, offered)).To(Equal(c.want))
+				g.Expect(known.Settled()).To(Equal(token == ""))
+				known.Spec = offered.Spec
+				g.Expect(known.Settled()).To(Equal(token == "" && c.nonce == "n1"))
+			})
+		}
+	}
 }
 
 // TestOneJobThatCantBeRecorded has the API server fail for one job of a batch. It
