@@ -75,7 +75,6 @@ func newCluster(t *testing.T, crds ...string) *cluster {
 	config, err := c.env.Start()
 	t.Cleanup(func() { c.Expect(c.env.Stop()).To(Succeed()) })
 	c.Expect(err).NotTo(HaveOccurred())
-	c.stopOnSignal()
 	scheme, err := operator.NewScheme()
 	c.Expect(err).NotTo(HaveOccurred())
 	c.kube, err = client.New(config, client.Options{Scheme: scheme})
@@ -90,20 +89,24 @@ func newCluster(t *testing.T, crds ...string) *cluster {
 	return c
 }
 
-// stopOnSignal stops etcd and the API server also when the test is interrupted: unlike the
-// other programs they would live on.
-func (c *cluster) stopOnSignal() {
+// killOnSignal kills all programs when the test is interrupted, also while they start: etcd
+// and the API server would live on.
+func killOnSignal(t *testing.T) {
 	signals, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		select {
 		case <-signals:
-			_ = c.env.Stop()
+			for _, pids := range children() {
+				for _, pid := range pids {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
 			os.Exit(1)
 		case <-done:
 		}
 	}()
-	c.t.Cleanup(func() {
+	t.Cleanup(func() {
 		signal.Stop(signals)
 		close(done)
 	})

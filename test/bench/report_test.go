@@ -73,6 +73,7 @@ func (r *report) String() string {
 	r.writeKinds(&b, "AWS calls", func(f figures) map[string]int { return f.calls })
 	r.writeWaits(&b)
 	r.writeGoals(&b)
+	r.writeCapacity(&b)
 	return b.String()
 }
 
@@ -155,6 +156,9 @@ func cell(value float64) string {
 	return fmt.Sprintf(" %.1f |", value)
 }
 
+// rarely is what is left out: less than once in 200 jobs.
+const rarely = 0.005
+
 // writeKinds writes counts of runs by what was counted, a job.
 func (r *report) writeKinds(b *strings.Builder, title string, counts func(figures) map[string]int) {
 	for _, kind := range []string{kindOperator, kindKueue} {
@@ -169,7 +173,9 @@ func (r *report) writeKinds(b *strings.Builder, title string, counts func(figure
 		}
 		fmt.Fprintf(b, "\n| %s a job: %s | |\n| --- | --- |\n", title, kind)
 		for _, name := range slices.Sorted(maps.Keys(names)) {
-			fmt.Fprintf(b, "| %s | %.2f |\n", name, r.median(kind, perJob(func(f figures) float64 { return float64(counts(f)[name]) })))
+			if count := r.median(kind, perJob(func(f figures) float64 { return float64(counts(f)[name]) })); count >= rarely {
+				fmt.Fprintf(b, "| %s | %.2f |\n", name, count)
+			}
 		}
 	}
 }
