@@ -26,7 +26,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // busy has the PipelineJobs for which a worker, or a goroutine of a lane, is at work:
 // one at a time.
 type busy struct {
-	mu   sync.Mutex
+	mu sync.Mutex
 	// with tells whether somebody came meanwhile, and was turned away.
 	with map[types.NamespacedName]bool
 }
