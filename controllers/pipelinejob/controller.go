@@ -6,6 +6,7 @@ package pipelinejob
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -184,7 +185,7 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, inLa
 	}
 	r.takeBack(key, s)
 	log.V(1).Info("Next step", "step", next)
-	result, err := r.settle(key, this, r.take(ctx, next, s, action))
+	result, err := r.settle(key, this, r.takeSafely(ctx, next, s, action))
 	return result, nil, err
 }
 
@@ -339,6 +340,16 @@ func (r *Reconciler) jobOfRun(ctx context.Context, job *v1alpha1.PipelineJob) (*
 		return nil, nil
 	}
 	return run, nil
+}
+
+// takeSafely makes an error of a panic: as after any other, the step is tried again later.
+func (r *Reconciler) takeSafely(ctx context.Context, next step, s state, action *v1alpha1.CustomAction) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
+		}
+	}()
+	return r.take(ctx, next, s, action)
 }
 
 func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alpha1.CustomAction) error {
