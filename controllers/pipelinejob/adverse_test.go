@@ -182,7 +182,7 @@ func TestStaleReadingDoesNotExpire(t *testing.T) {
 	p.poll(nil) // it is handed out again, and recorded; the cache is behind
 	p.Expect(p.pipelineJob().Settled()).To(BeFalse())
 	inner := p.operator.Client
-	p.operator.Client = interceptor.NewClient(p.kube.(client.WithWatch), interceptor.Funcs{
+	p.operator.Client = interceptor.NewClient(p.kube, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			if job, ok := o.(*v1alpha1.PipelineJob); ok {
 				stale.DeepCopyInto(job)
