@@ -59,9 +59,7 @@ func TestLateAnswerLeaksNoSlot(t *testing.T) {
 	known := s.jobs(s)[name].DeepCopy()
 	record := known.DeepCopy()
 	record.Spec.CodePipelineJob.Nonce = "another"
-	l := s.poller.loops[action]
-	inner := s.poller.Client
-	s.poller.Client = interceptor.NewClient(s.kube, interceptor.Funcs{
+	slow := interceptor.NewClient(s.kube, interceptor.Funcs{
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
 			err := c.Patch(ctx, o, patch, opts...) // taken; its answer is slow
 			s.Expect(err).NotTo(HaveOccurred())
@@ -74,8 +72,8 @@ func TestLateAnswerLeaksNoSlot(t *testing.T) {
 			return nil
 		},
 	})
+	l := &loop{poller: &Poller{Client: slow, Live: s.poller.Live, Log: s.poller.Log, capacity: s.poller.capacity}}
 	became, err := l.advance(s.ctx, known, record)
-	s.poller.Client = inner
 	s.Expect(err).NotTo(HaveOccurred())
 	s.Expect(became).To(Equal(intakeRenewed))
 	s.Expect(s.jobs(s)).To(BeEmpty())
