@@ -95,7 +95,12 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 	if found == nil {
 		return r.registerMissing(ctx, api, action, wanted)
 	}
-	if fields := codepipeline.Differences(wanted, *found); len(fields) > 0 {
+	return compared(action, wanted, *found)
+}
+
+// compared is what is found of an action type that exists.
+func compared(action *v1alpha1.CustomAction, wanted, found codepipeline.ActionType) finding {
+	if fields := codepipeline.Differences(wanted, found); len(fields) > 0 {
 		err := fmt.Errorf("action type %s exists in %s with another definition; it differs in %s: use the next version, or make the definitions equal",
 			wanted.ID, action.Spec.AWS.Region, strings.Join(fields, ", "))
 		return finding{reason: v1alpha1.ReasonDefinitionConflict, message: err.Error(), err: err}
@@ -110,6 +115,10 @@ func (r *Reconciler) registerMissing(ctx context.Context, api *codepipeline.Clie
 		return finding{reason: v1alpha1.ReasonActionTypeNotFound, message: err.Error(), err: err, retry: true}
 	}
 	if err := api.CreateActionType(ctx, wanted, tagsOf(action)); err != nil {
+		// Another object of this type may have registered it at the same time.
+		if found, _ := api.FindActionType(ctx, wanted.ID); found != nil {
+			return compared(action, wanted, *found)
+		}
 		return registrationFailed(action, err)
 	}
 	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonRegistered, "Register",
