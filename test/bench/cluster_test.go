@@ -66,16 +66,20 @@ type cluster struct {
 	programs []*process
 }
 
+// startWithin is how long etcd and the API server may take to start and to stop, also on a busy
+// machine.
+const startWithin = 3 * time.Minute
+
 // newCluster starts a cluster with the CRDs of folders, and runs a Job on it.
 func newCluster(t *testing.T, crds ...string) *cluster {
 	c := &cluster{WithT: NewWithT(t), t: t, audit: newAuditLog(t)}
-	c.env = &envtest.Environment{CRDDirectoryPaths: crds, ErrorIfCRDPathMissing: true}
+	c.env = &envtest.Environment{CRDDirectoryPaths: crds, ErrorIfCRDPathMissing: true,
+		ControlPlaneStartTimeout: startWithin, ControlPlaneStopTimeout: startWithin}
 	c.env.ControlPlane.GetAPIServer().Configure().
 		Append("audit-policy-file", c.audit.policy).Append("audit-log-path", c.audit.file).Append("audit-log-maxsize", "10000")
 	config, err := c.env.Start()
 	t.Cleanup(func() { c.Expect(c.env.Stop()).To(Succeed()) })
 	c.Expect(err).NotTo(HaveOccurred())
-	c.stopOnSignal()
 	scheme, err := operator.NewScheme()
 	c.Expect(err).NotTo(HaveOccurred())
 	c.kube, err = client.New(config, client.Options{Scheme: scheme})
@@ -90,23 +94,33 @@ func newCluster(t *testing.T, crds ...string) *cluster {
 	return c
 }
 
-// stopOnSignal stops etcd and the API server also when the test is interrupted: unlike the
-// other programs they would live on.
-func (c *cluster) stopOnSignal() {
+// leaveNothing kills all programs that are left at the end of a test, or when it is
+// interrupted: etcd and the API server would live on, also if they have failed to start.
+func leaveNothing(t *testing.T) {
 	signals, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		select {
-		case <-signals:
-			_ = c.env.Stop()
+		case received := <-signals:
+			fmt.Fprintln(os.Stderr, "interrupted:", received)
+			killChildren()
 			os.Exit(1)
 		case <-done:
 		}
 	}()
-	c.t.Cleanup(func() {
+	t.Cleanup(func() {
 		signal.Stop(signals)
 		close(done)
+		killChildren()
 	})
+}
+
+func killChildren() {
+	for _, pids := range children() {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // permit makes the namespaces, and lets the users of the group do everything.

@@ -96,20 +96,25 @@ func (p *process) tail() string {
 
 // childOf returns the process ID of the one child of this process with a name.
 func childOf(g *WithT, name string) int {
-	files, err := filepath.Glob("/proc/[0-9]*/stat")
-	g.Expect(err).NotTo(HaveOccurred())
-	var found []int
-	for _, file := range files {
-		command, fields, err := stat(file)
-		if err != nil || command != name || fields[1] != strconv.Itoa(os.Getpid()) {
-			continue // a process may end meanwhile
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		g.Expect(err).NotTo(HaveOccurred())
-		found = append(found, pid)
-	}
+	found := children()[name]
 	g.Expect(found).To(HaveLen(1), name)
 	return found[0]
+}
+
+// children returns the process IDs of the children of this process, by name.
+func children() map[string][]int {
+	found := map[string][]int{}
+	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is valid
+	for _, file := range files {
+		command, fields, err := stat(file)
+		if err != nil || fields[1] != strconv.Itoa(os.Getpid()) {
+			continue // a process may end meanwhile
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
+			found[command] = append(found[command], pid)
+		}
+	}
+	return found
 }
 
 // stat reads /proc/PID/stat: the name of the command, and the fields after it.
