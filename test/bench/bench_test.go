@@ -21,7 +21,7 @@ import (
 // the machine meets each kind. It fails on no figure.
 func TestOperator(t *testing.T) {
 	logf.SetLogger(logr.Discard())
-	killOnSignal(t)
+	leaveNothing(t)
 	jobs, rounds, single := number(t, "JOBS", 300), number(t, "ROUNDS", 3), number(t, "IDLE_JOBS", 100)
 	var r report
 	var same *batchv1.Job

@@ -66,10 +66,15 @@ type cluster struct {
 	programs []*process
 }
 
+// startWithin is how long etcd and the API server may take to start and to stop, also on a busy
+// machine.
+const startWithin = 3 * time.Minute
+
 // newCluster starts a cluster with the CRDs of folders, and runs a Job on it.
 func newCluster(t *testing.T, crds ...string) *cluster {
 	c := &cluster{WithT: NewWithT(t), t: t, audit: newAuditLog(t)}
-	c.env = &envtest.Environment{CRDDirectoryPaths: crds, ErrorIfCRDPathMissing: true}
+	c.env = &envtest.Environment{CRDDirectoryPaths: crds, ErrorIfCRDPathMissing: true,
+		ControlPlaneStartTimeout: startWithin, ControlPlaneStopTimeout: startWithin}
 	c.env.ControlPlane.GetAPIServer().Configure().
 		Append("audit-policy-file", c.audit.policy).Append("audit-log-path", c.audit.file).Append("audit-log-maxsize", "10000")
 	config, err := c.env.Start()
@@ -89,19 +94,16 @@ func newCluster(t *testing.T, crds ...string) *cluster {
 	return c
 }
 
-// killOnSignal kills all programs when the test is interrupted, also while they start: etcd
-// and the API server would live on.
-func killOnSignal(t *testing.T) {
+// leaveNothing kills all programs that are left at the end of a test, or when it is
+// interrupted: etcd and the API server would live on, also if they have failed to start.
+func leaveNothing(t *testing.T) {
 	signals, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		select {
-		case <-signals:
-			for _, pids := range children() {
-				for _, pid := range pids {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
-				}
-			}
+		case received := <-signals:
+			fmt.Fprintln(os.Stderr, "interrupted:", received)
+			killChildren()
 			os.Exit(1)
 		case <-done:
 		}
@@ -109,7 +111,16 @@ func killOnSignal(t *testing.T) {
 	t.Cleanup(func() {
 		signal.Stop(signals)
 		close(done)
+		killChildren()
 	})
+}
+
+func killChildren() {
+	for _, pids := range children() {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // permit makes the namespaces, and lets the users of the group do everything.
