@@ -97,7 +97,7 @@ func newWorld(ctx context.Context, t *testing.T, seed uint64, jobs int) (*world,
 		return nil, err
 	}
 	t.Cleanup(w.managers.stop)
-	return w, w.watch(ctx)
+	return w, w.watch(t.Context()) // also after the jobs
 }
 
 // prepare makes the objects that are there before the operators.
@@ -141,7 +141,7 @@ func (w *world) watch(ctx context.Context) error {
 		return err
 	}
 	w.t.Cleanup(w.kubelet.stop)
-	go func() { _ = objects.Start(ctx) }() // until ctx ends
+	go func() { _ = objects.Start(ctx) }() // until the test ends
 	if !objects.WaitForCacheSync(ctx) {
 		return errors.New("the cache did not fill")
 	}
