@@ -84,13 +84,26 @@ bench-artifacts: ## Measure fetch and report against aws s3 cp, zip and unzip (s
 	@hack/debian-packages.sh awscli:aws zip:zip unzip:unzip python3:python3
 	go test -tags=bench -count=1 -timeout=60m -run=TestSpeedOfArtifacts -v ./internal/runner
 
-# How many CustomActions to measure.
+# How many CustomActions, and live jobs, to measure.
 ACTIONS ?= 500
+JOBS ?= 10000
 
 .PHONY: scale
-scale: kube ## Measure what many CustomActions cost the operator (a few minutes)
+scale: kube ## Measure what many CustomActions and jobs cost the operator (about 20 minutes)
 	@go build -o $(BIN)/manager ./cmd/manager
-	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager ACTIONS=$(ACTIONS) go test -tags=scale -count=1 -v ./test/scale
+	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager ACTIONS=$(ACTIONS) JOBS=$(JOBS) go test -tags=scale -count=1 -timeout=60m -v ./test/scale
+
+# How many jobs a run of bench-operator has, how often each kind of run is made, and how
+# many single jobs are waited for when idle.
+JOBS ?= 300
+ROUNDS ?= 3
+IDLE_JOBS ?= 100
+
+.PHONY: bench-operator
+bench-operator: kube $(BIN)/kueue ## Measure jobs, requests and CPU beside bare Jobs and Kueue (about 15 minutes)
+	@go build -o $(BIN)/manager ./cmd/manager
+	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager KUEUE=$(BIN)/kueue KUEUE_CRDS="$$(cd hack/kueue && go list -m -f '{{.Dir}}' sigs.k8s.io/kueue)/config/components/crd/bases" \
+		JOBS=$(JOBS) ROUNDS=$(ROUNDS) IDLE_JOBS=$(IDLE_JOBS) go test -tags=bench -count=1 -timeout=2h -v ./test/bench
 
 # Two operators as processes, which are killed and frozen, while calls fail.
 CHAOS = KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager go test -tags=chaos -count=1 -timeout=12h -v
@@ -138,7 +151,7 @@ fmt: $(BIN)/golangci-lint ## Format the code
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## Run golangci-lint
 	@$(BIN)/golangci-lint run --timeout=20m ./...
-	@$(BIN)/golangci-lint run --timeout=20m --build-tags=e2e,scale,chaos ./test/...
+	@$(BIN)/golangci-lint run --timeout=20m --build-tags=bench,chaos,e2e,scale ./test/...
 
 .PHONY: verify
 verify: $(BIN)/controller-gen ## Fail when a generated file or a module file is stale
@@ -185,7 +198,7 @@ cluster-down: $(BIN)/cluster ## Stop the cluster and delete all that belongs to 
 
 ##@ Tools
 
-# Pinned by the modules in hack/tools and hack/lint.
+# Pinned by the modules in hack/tools, hack/lint and hack/kueue.
 $(BIN)/controller-gen: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen && touch $@
 
@@ -195,6 +208,11 @@ $(BIN)/gotestsum: hack/tools/go.mod
 $(BIN)/golangci-lint: hack/lint/go.mod
 	@echo "Building golangci-lint: a few minutes, the first time"
 	@cd hack/lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@
+
+# To compare with: see test/bench.
+$(BIN)/kueue: hack/kueue/go.mod
+	@echo "Building Kueue: about 5 minutes, the first time"
+	@cd hack/kueue && CGO_ENABLED=0 go build -ldflags='-s -w' -o $@ sigs.k8s.io/kueue/cmd/kueue && touch $@
 
 .PHONY: tools
 tools: $(BIN)/controller-gen $(BIN)/gotestsum $(BIN)/golangci-lint ## Build the pinned tools

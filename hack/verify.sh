@@ -11,7 +11,7 @@ git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' 
 	[ -e "$file" ] && printf '%s\0' "$file"
 done | tar --null -T - -cf - | tar -xf - -C "$copy"
 make -s -C "$copy" BIN="$PWD/bin" generate manifests
-for module in . hack/kube hack/images hack/tools hack/lint; do
+for module in . hack/kube hack/images hack/tools hack/lint hack/kueue; do
 	(cd "$copy/$module" && go mod tidy)
 done
 

@@ -1,8 +1,6 @@
 package v1alpha1
 
 import (
-	"time"
-
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -112,6 +110,12 @@ type ProtocolStatus struct {
 	// out with another nonce, the claim had no effect.
 	// +optional
 	AcknowledgedNonce string `json:"acknowledgedNonce,omitempty"`
+
+	// claimUnconfirmed says that CodePipeline did not confirm the claim, nor a result
+	// after it: an earlier try of the claim may have had its effect, or none. If the same
+	// job is handed out again, neither the claim nor a result was taken.
+	// +optional
+	ClaimUnconfirmed bool `json:"claimUnconfirmed,omitempty"`
 
 	// reportedJobID is the last CodePipeline job that was given a result.
 	// +optional
@@ -292,25 +296,8 @@ func (j *PipelineJob) Settled() bool {
 	if status.ReportedAt == nil || status.Protocol.SettledJobID != job.ID {
 		return false
 	}
-	delivered := status.Protocol.ReportedJobID == job.ID && !j.AwaitsContinuation() && !j.Undelivered(job)
-	return delivered || status.Protocol.SettledNonce == job.Nonce
-}
-
-// Undelivered reports whether a job that was polled shows that its result was not taken,
-// although it seemed to be: it was handed out with another nonce after that. Claim and
-// report may both have met an answer that an earlier try of ours would have explained,
-// had it reached CodePipeline.
-func (j *PipelineJob) Undelivered(polled *CodePipelineJob) bool {
-	protocol := &j.Status.Protocol
-	if protocol.ReportedJobID != polled.ID || protocol.AcknowledgedJobID != polled.ID || protocol.AcknowledgedNonce == polled.Nonce || polled.PolledAt == nil {
-		return false
-	}
-	taken := j.Status.ReportedAt
-	if j.AwaitsContinuation() {
-		taken = protocol.ContinuedAt
-	}
-	// The API server keeps whole seconds.
-	return taken != nil && polled.PolledAt.Truncate(time.Second).After(taken.Time)
+	delivered := status.Protocol.ReportedJobID == job.ID && !j.AwaitsContinuation()
+	return delivered && !status.Protocol.ClaimUnconfirmed || status.Protocol.SettledNonce == job.Nonce
 }
 
 // Settle records that CodePipeline waits for nothing more from this object.

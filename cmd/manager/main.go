@@ -105,6 +105,7 @@ func newManager(o options) (ctrl.Manager, error) {
 		Cache:                   cached,
 		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress:  o.healthAddress,
+		PprofBindAddress:        o.pprofAddress,
 		GracefulShutdownTimeout: ptr.To(gracePeriod),
 	}
 	o.leader.apply(&managed)

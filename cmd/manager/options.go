@@ -20,6 +20,7 @@ import (
 type options struct {
 	metricsAddress string
 	healthAddress  string
+	pprofAddress   string
 	leader         leaderElection
 	runnerImage    string
 	clusterID      string
@@ -102,6 +103,7 @@ func parse() (options, error) {
 	var o options
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Address that serves /metrics; 0 turns it off.")
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address that serves /healthz and /readyz.")
+	flag.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "Address that serves Go's profiles at /debug/pprof/, such as 127.0.0.1:6060; 0 turns it off.")
 	o.leader.bind(flag.CommandLine)
 	flag.StringVar(&o.runnerImage, "runner-image", os.Getenv("RUNNER_IMAGE"),
 		"Image with /runner for the pods of jobs: this program's own image (default $RUNNER_IMAGE).")

@@ -38,7 +38,7 @@ func (r *Reconciler) acknowledge(ctx context.Context, s state) error {
 			return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonNotInProgress,
 				fmt.Sprintf("CodePipeline answered the claim of the job with status %s: it is no longer to be worked on", status))
 		}
-		return r.acknowledged(ctx, s)
+		return r.acknowledged(ctx, s, err == nil)
 	case verdictLost:
 		if r.maybeHandedOutAgain(job) {
 			return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, true, err)
@@ -70,14 +70,17 @@ func (r *Reconciler) maybeHandedOutAgain(job *v1alpha1.PipelineJob) bool {
 // acknowledged records the claim and, if a run is next, that in the same write. A job
 // that carries the token with which the last run ended proves that the token was
 // delivered: it is used up.
-func (r *Reconciler) acknowledged(ctx context.Context, s state) error {
+//
+// If CodePipeline did not confirm it, it may hand the job out again, and then took nothing
+// since: neither the claim nor a result.
+func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) error {
 	job := s.job
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce
-		status.Protocol.Call = nil
+		status.Protocol.Call, status.Protocol.ClaimUnconfirmed = nil, !confirmed
 		if status.Protocol.ReportedJobID == job.Spec.CodePipelineJob.ID {
-			status.Protocol.ReportedJobID = "" // it was handed out again: no result was taken
+			status.Protocol.ReportedJobID = ""
 		}
 		resume(status, !job.DeletionTimestamp.IsZero())
 		if status.AcknowledgedAt == nil {

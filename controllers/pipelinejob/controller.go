@@ -6,6 +6,7 @@ package pipelinejob
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -132,12 +133,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !r.busy.enter(req.NamespacedName) {
 		return ctrl.Result{}, nil // see land
 	}
-	result, handOver, err := r.advance(ctx, req.NamespacedName, false)
-	r.busy.leave(req.NamespacedName)
+	result, handOver, err := r.advanceInWorker(ctx, req.NamespacedName)
 	if handOver != nil {
 		handOver() // only now: the lane may begin at once
 	}
 	return result, err
+}
+
+// advanceInWorker leaves the PipelineJob even after a panic, of which controller-runtime
+// makes an error.
+func (r *Reconciler) advanceInWorker(ctx context.Context, key types.NamespacedName) (ctrl.Result, func(), error) {
+	defer r.busy.leave(key)
+	return r.advance(ctx, key, false)
 }
 
 // advance takes one step. A step that calls AWS is taken in its lane alone: elsewhere,
@@ -178,7 +185,7 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, inLa
 	}
 	r.takeBack(key, s)
 	log.V(1).Info("Next step", "step", next)
-	result, err := r.settle(key, this, r.take(ctx, next, s, action))
+	result, err := r.settle(key, this, r.takeSafely(ctx, next, s, action))
 	return result, nil, err
 }
 
@@ -264,7 +271,7 @@ func (r *Reconciler) closed(s state) string {
 }
 
 // podsOfRun lists the pods that a run's Job controls. If the Job has ended they are read
-// past the cache, unless it shows as many ended pods as the Job's controller has counted:
+// past the cache, unless the Job has succeeded and the cache shows all the pods that did:
 // it may show the Job's end before the pods', and the result is in a pod.
 func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
 	pods, err := r.listPods(ctx, r.Client, run, client.MatchingFields{IndexJob: string(run.UID)})
@@ -275,7 +282,8 @@ func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, r
 	return r.listPods(ctx, r.Live, run, client.MatchingLabels{batchv1.JobNameLabel: run.Name})
 }
 
-// showsEnd reports whether pods are as the Job's controller saw them when it ended a Job.
+// showsEnd reports whether pods are as the Job's controller saw them when a Job succeeded.
+// Of one that failed they can't tell: pods that its podFailurePolicy ignores are not counted.
 func showsEnd(run *batchv1.Job, pods []corev1.Pod) bool {
 	var succeeded, failed int32
 	for i := range pods {
@@ -288,7 +296,7 @@ func showsEnd(run *batchv1.Job, pods []corev1.Pod) bool {
 			return false
 		}
 	}
-	return len(pods) > 0 && succeeded >= run.Status.Succeeded && failed >= run.Status.Failed
+	return succeeded > 0 && succeeded >= run.Status.Succeeded && failed >= run.Status.Failed
 }
 
 // IndexJob is the field by which pods are looked up in the cache: the UID of the Job that
@@ -332,6 +340,16 @@ func (r *Reconciler) jobOfRun(ctx context.Context, job *v1alpha1.PipelineJob) (*
 		return nil, nil
 	}
 	return run, nil
+}
+
+// takeSafely makes an error of a panic: as after any other, the step is tried again later.
+func (r *Reconciler) takeSafely(ctx context.Context, next step, s state, action *v1alpha1.CustomAction) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
+		}
+	}()
+	return r.take(ctx, next, s, action)
 }
 
 func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alpha1.CustomAction) error {

@@ -335,7 +335,11 @@ func (s state) settled() (step, time.Duration) {
 	if s.ttl == nil {
 		return stepWait, 0
 	}
-	left := s.job.Status.ReportedAt.Add(*s.ttl).Sub(s.now)
+	ttl := *s.ttl
+	if s.job.Status.Protocol.ClaimUnconfirmed { // else the work would be done again if the job came back
+		ttl = max(ttl, longestAction)
+	}
+	left := s.job.Status.ReportedAt.Add(ttl).Sub(s.now)
 	if left <= 0 {
 		return stepExpire, 0
 	}

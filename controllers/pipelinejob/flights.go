@@ -26,8 +26,9 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // busy has the PipelineJobs for which a worker, or a goroutine of a lane, is at work:
 // one at a time.
 type busy struct {
-	mu   sync.Mutex
-	with map[types.NamespacedName]struct{}
+	mu sync.Mutex
+	// with tells whether somebody came meanwhile, and was turned away.
+	with map[types.NamespacedName]bool
 }
 
 // enter reports whether nobody is at work for a PipelineJob; then the caller is.
@@ -35,19 +36,23 @@ func (b *busy) enter(job types.NamespacedName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, taken := b.with[job]; taken {
+		b.with[job] = true
 		return false
 	}
 	if b.with == nil {
-		b.with = map[types.NamespacedName]struct{}{}
+		b.with = map[types.NamespacedName]bool{}
 	}
-	b.with[job] = struct{}{}
+	b.with[job] = false
 	return true
 }
 
-func (b *busy) leave(job types.NamespacedName) {
+// leave reports whether somebody was turned away meanwhile.
+func (b *busy) leave(job types.NamespacedName) (turnedAway bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	turnedAway = b.with[job]
 	delete(b.with, job)
+	return turnedAway
 }
 
 // flight names what a lane does for a PipelineJob.
@@ -97,7 +102,9 @@ func (r *Reconciler) fly(ctx context.Context, key types.NamespacedName) {
 		return
 	}
 	result, err := r.advanceInLane(ctx, key)
-	r.busy.leave(key)
+	if r.busy.leave(key) {
+		result.RequeueAfter = 0 // what it came for may be newer than what was read
+	}
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "A step failed, and is tried again", "pipelineJob", key)
 	}

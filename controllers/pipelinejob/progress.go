@@ -116,7 +116,7 @@ func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJ
 	})
 	switch verdictOf(operationSuccess, err, earlier) {
 	case verdictTaken:
-		return r.progressReported(ctx, job)
+		return r.progressReported(ctx, job, err == nil)
 	case verdictGone:
 		return r.unreported(ctx, job, r.writeAnswer, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer waited for the progress: the execution was stopped, or the action timed out")
@@ -131,10 +131,11 @@ func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJ
 
 // progressReported records the delivery. There is no event: there would be one
 // in each interval.
-func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.PipelineJob) error {
+func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.PipelineJob, confirmed bool) error {
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.ReportedJobID = job.Spec.CodePipelineJob.ID
 		status.Protocol.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
+		status.Protocol.ClaimUnconfirmed = status.Protocol.ClaimUnconfirmed && !confirmed
 		status.Protocol.Call = nil
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
 			"CodePipeline was told of the progress; the run goes on")

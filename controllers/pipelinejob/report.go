@@ -48,7 +48,7 @@ func (r *Reconciler) report(ctx context.Context, s state) error {
 	}
 	switch verdictOf(operation, err, earlier) {
 	case verdictTaken:
-		return r.reported(ctx, job)
+		return r.reported(ctx, job, err == nil)
 	case verdictGone:
 		return r.unreported(ctx, job, r.writeAnswer, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer waited for the result: the execution was stopped, or the action timed out")
@@ -74,13 +74,14 @@ func reportOf(job *v1alpha1.PipelineJob) string {
 	return operationSuccess
 }
 
-// reported records the delivery. A continuation leaves the job open: it comes
+// reported records the delivery, which proves the claim if CodePipeline confirmed it. A continuation leaves the job open: it comes
 // back under another ID.
-func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob) error {
+func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob, confirmed bool) error {
 	continues := job.Status.ContinuationToken != ""
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.ReportedJobID = job.Spec.CodePipelineJob.ID
 		status.Protocol.Call = nil
+		status.Protocol.ClaimUnconfirmed = status.Protocol.ClaimUnconfirmed && !confirmed
 		if continues {
 			status.Protocol.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
 			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,

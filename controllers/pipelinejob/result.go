@@ -222,7 +222,9 @@ func (r *Reconciler) endInFailure(job *v1alpha1.PipelineJob, reason string, fail
 		if status.Run.FinishedAt == nil {
 			status.Run.FinishedAt = &now
 		}
-		failure.ExternalExecutionID = job.Namespace + "/" + status.Run.JobName
+		if status.Run.JobUID != "" { // else it was only planned
+			failure.ExternalExecutionID = job.Namespace + "/" + status.Run.JobName
+		}
 	}
 	forgetProgress(job)
 	status.FailureDetails = failure

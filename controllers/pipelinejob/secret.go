@@ -16,7 +16,6 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
-	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
 // renewSecret writes the job's Secret from what CodePipeline says now, and
@@ -35,11 +34,9 @@ func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob)
 	if err != nil {
 		return r.detailsFailed(ctx, job, err)
 	}
-	// An operator that was frozen in the call may have been replaced meanwhile.
-	if r.Clock.Since(now.Time) > takeover {
-		if err := staleness.Check(ctx, r.Live, job, &v1alpha1.PipelineJob{}); err != nil {
-			return err
-		}
+	// An operator that was frozen in the call, or soon before it, may have been replaced.
+	if err := r.checkNewest(ctx, job); err != nil {
+		return err
 	}
 	secret, err := secretOf(job, details)
 	if err != nil {

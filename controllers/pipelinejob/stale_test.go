@@ -168,7 +168,7 @@ func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 			w.Expect(next).To(Equal(stepAcknowledge))
 			_, err := r.recordCall(w.Ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: "2"})
 			w.Expect(err).NotTo(HaveOccurred())
-			w.Expect(r.acknowledged(w.Ctx, state{job: job, now: time.Now()})).To(Succeed())
+			w.Expect(r.acknowledged(w.Ctx, state{job: job, now: time.Now()}, true)).To(Succeed())
 			w.Expect(meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionFailed)).To(BeNil())
 			w.Expect(job.Status.FailureDetails).To(BeNil())
 			w.Expect(job.Status.FinishedAt).To(BeNil())

@@ -74,10 +74,12 @@ func applyChange(job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobSta
 // patchStatus writes what differs between before and job, to the version of before.
 func (r *Reconciler) patchStatus(ctx context.Context, job, before *v1alpha1.PipelineJob) error {
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	at := r.Clock.Now() // before: the operator may be frozen in the write
 	if err := r.Status().Patch(ctx, job, patch); err != nil {
+		r.wrote.doubt(client.ObjectKeyFromObject(job))
 		return fmt.Errorf("write the status of PipelineJob %s: %w", job.Name, err)
 	}
-	r.wrote.note(job, r.Clock.Now())
+	r.wrote.note(job, at)
 	return nil
 }
 
@@ -155,6 +157,9 @@ func (r *Reconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, 
 		}
 		r.begin(status, call)
 	})
+	if err == nil {
+		r.wrote.tried(job)
+	}
 	return earlier && !untried, err
 }
 

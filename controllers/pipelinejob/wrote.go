@@ -38,7 +38,7 @@ type version struct {
 	untried *v1alpha1.Call
 }
 
-// note remembers a status that was written just now.
+// note remembers a status that was written. The write began at the time.
 func (w *wrote) note(job *v1alpha1.PipelineJob, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -49,6 +49,17 @@ func (w *wrote) note(job *v1alpha1.PipelineJob, at time.Time) {
 		written.untried = known.untried
 	}
 	w.last[key] = written
+}
+
+// doubt is for a write that failed: there may be a newer version, by that write itself if
+// only its answer was lost.
+func (w *wrote) doubt(key types.NamespacedName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known, ok := w.last[key]; ok {
+		known.at = time.Time{}
+		w.last[key] = known
+	}
 }
 
 // sweep forgets, once in a while, what does not matter any more. The caller holds the

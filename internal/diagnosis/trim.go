@@ -1,6 +1,8 @@
 package diagnosis
 
 import (
+	"slices"
+
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +23,7 @@ func Trim(object any) {
 		trimMeta(&object.ObjectMeta)
 		object.Spec = batchv1.JobSpec{
 			Suspend: object.Spec.Suspend, ActiveDeadlineSeconds: object.Spec.ActiveDeadlineSeconds,
-			Template: corev1.PodTemplateSpec{Spec: trimmedSpec(object.Spec.Template.Spec)},
+			Template: corev1.PodTemplateSpec{Spec: onlySidecars(object.Spec.Template.Spec)},
 		}
 		object.Status.UncountedTerminatedPods = nil
 	}
@@ -49,14 +51,29 @@ func trimmedSpec(spec corev1.PodSpec) corev1.PodSpec {
 	return trimmed
 }
 
+// trimmedContainers are the sidecars and those with a memory limit. One takes as much room
+// as all the rest of a trimmed pod.
 func trimmedContainers(containers []corev1.Container) []corev1.Container {
-	var trimmed []corev1.Container
+	var kept []corev1.Container
 	for i := range containers {
-		trimmed = append(trimmed, corev1.Container{
-			Name: containers[i].Name, RestartPolicy: containers[i].RestartPolicy, Resources: onlyMemory(containers[i].Resources),
-		})
+		of := &containers[i]
+		if of.RestartPolicy != nil || !of.Resources.Limits.Memory().IsZero() {
+			kept = append(kept, corev1.Container{Name: of.Name, RestartPolicy: of.RestartPolicy, Resources: onlyMemory(of.Resources)})
+		}
 	}
-	return trimmed
+	return slices.Clone(kept) // without room for more
+}
+
+// onlySidecars is the spec of a Job's pods: their limits are read from the pods.
+func onlySidecars(spec corev1.PodSpec) corev1.PodSpec {
+	sidecars := slices.DeleteFunc(slices.Clone(spec.InitContainers), func(c corev1.Container) bool { return c.RestartPolicy == nil })
+	for i := range sidecars {
+		sidecars[i] = corev1.Container{Name: sidecars[i].Name, RestartPolicy: sidecars[i].RestartPolicy}
+	}
+	if len(sidecars) == 0 {
+		return corev1.PodSpec{}
+	}
+	return corev1.PodSpec{InitContainers: slices.Clone(sidecars)}
 }
 
 func onlyMemory(resources corev1.ResourceRequirements) corev1.ResourceRequirements {
@@ -64,6 +81,14 @@ func onlyMemory(resources corev1.ResourceRequirements) corev1.ResourceRequiremen
 		return corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: limit}}
 	}
 	return corev1.ResourceRequirements{}
+}
+
+// endedMemory is the memory limit that a container had, if it ended: it may be why.
+func endedMemory(of corev1.ContainerStatus) *corev1.ResourceRequirements {
+	if of.State.Terminated == nil && of.LastTerminationState.Terminated == nil {
+		return nil
+	}
+	return ptr.To(onlyMemory(*of.Resources))
 }
 
 func trimPodStatus(status *corev1.PodStatus) {
@@ -78,7 +103,7 @@ func trimPodStatus(status *corev1.PodStatus) {
 			of[i].AllocatedResources, of[i].AllocatedResourcesStatus = nil, nil
 			of[i].VolumeMounts, of[i].User = nil, nil
 			if of[i].Resources != nil {
-				of[i].Resources = ptr.To(onlyMemory(*of[i].Resources))
+				of[i].Resources = endedMemory(of[i])
 			}
 		}
 	}

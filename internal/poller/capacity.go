@@ -37,8 +37,8 @@ type usage struct {
 	limit int32
 	// slots are the names of the PipelineJobs that take a slot.
 	slots map[string]struct{}
-	// awaited are the names of those that CodePipeline is to hand out again, with
-	// the time since when.
+	// awaited are the names of those that CodePipeline is to hand out again, or may
+	// because it did not confirm their claim, with the time since when.
 	awaited map[string]time.Time
 	// reserved are the names of PipelineJobs that were created, or are about to be,
 	// and that the informer has not shown, with the time of the reservation.
@@ -80,7 +80,7 @@ func (c *capacity) observe(job *v1alpha1.PipelineJob) change {
 	}
 
 	_, known := of.awaited[job.Name]
-	awaits := !job.Settled() && job.AwaitsContinuation()
+	awaits := !job.Settled() && (job.AwaitsContinuation() || job.Status.Protocol.ClaimUnconfirmed)
 	switch {
 	case !awaits:
 		delete(of.awaited, job.Name)

@@ -336,7 +336,7 @@ func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 	case known.Spec.Pipeline.ActionExecutionID != polled.Spec.Pipeline.ActionExecutionID:
 		return intakeLeft, fmt.Errorf("PipelineJob %s belongs to another action execution (%s): delete it",
 			known.Name, known.Spec.Pipeline.ActionExecutionID)
-	case protocol.ReportedJobID == is.ID && !known.Undelivered(&is):
+	case protocol.ReportedJobID == is.ID && !mayBeOpen(known, is):
 		return intakeKnown, nil // it has ended
 	case is.PolledAt != nil && was.PolledAt != nil && is.PolledAt.Before(was.PolledAt):
 		return intakeKnown, nil // an operator that was frozen has a poll's answer that is outdated
@@ -349,6 +349,21 @@ func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 	default:
 		return intakeRenewed, nil
 	}
+}
+
+// mayBeOpen reports whether a job that was reported is not known to have ended: neither the
+// claim nor the report was confirmed, and it was handed out after that.
+func mayBeOpen(known *v1alpha1.PipelineJob, polled v1alpha1.CodePipelineJob) bool {
+	if !known.Status.Protocol.ClaimUnconfirmed || polled.PolledAt == nil {
+		return false
+	}
+	// The API server keeps whole seconds.
+	for _, reported := range []*metav1.Time{known.Status.ReportedAt, known.Status.Protocol.ContinuedAt} {
+		if reported != nil && !polled.PolledAt.Truncate(time.Second).After(reported.Time) {
+			return false
+		}
+	}
+	return true
 }
 
 // newPipelineJob is the record of a polled job. The values of secret

@@ -57,6 +57,7 @@ var layers = [][]room{
 		{"hack/...", []string{"emulator/pipeline"}, emulatorTests[:2]},
 		{"test/integration", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
 		{"test/scale", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
+		{"test/bench", []string{"internal/operator", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/chaos", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/e2e", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/layout", nil, nil},

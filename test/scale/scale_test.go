@@ -7,6 +7,7 @@ package scale
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -28,12 +29,10 @@ import (
 	"k8s.io/client-go/rest"
 	clientcmd "k8s.io/client-go/tools/clientcmd/api/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
-	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
 const (
@@ -60,12 +59,7 @@ type figures struct {
 
 // TestManyActions measures one action, and then as many as ACTIONS says.
 func TestManyActions(t *testing.T) {
-	many := 500
-	if text := os.Getenv("ACTIONS"); text != "" {
-		var err error
-		many, err = strconv.Atoi(text)
-		NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	}
+	many := number(t, "ACTIONS", 500)
 	var measured []figures
 	for _, actions := range []int{1, many} {
 		t.Run(strconv.Itoa(actions), func(t *testing.T) { measured = append(measured, measure(t, actions)) })
@@ -78,15 +72,8 @@ func TestManyActions(t *testing.T) {
 
 func measure(t *testing.T, actions int) figures {
 	g := NewWithT(t)
-	cluster := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
-	config, err := cluster.Start()
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { g.Expect(cluster.Stop()).To(Succeed()) })
-	aws := emulator.StartT(t, emulator.Options{})
-	scheme, err := operator.NewScheme()
-	g.Expect(err).NotTo(HaveOccurred())
-	kube, err := client.New(config, client.Options{Scheme: scheme})
-	g.Expect(err).NotTo(HaveOccurred())
+	s := newSite(t, emulator.Options{})
+	config, kube, aws := s.config, s.kube, s.aws
 	for i := range actions {
 		g.Expect(kube.Create(t.Context(), action(i))).To(Succeed())
 	}
@@ -163,7 +150,7 @@ func operate(t *testing.T, config *rest.Config, endpoint string) string {
 	g.Expect(listener.Close()).To(Succeed())
 	var log bytes.Buffer
 	operator := exec.Command(os.Getenv("MANAGER"), "--kubeconfig="+kubeconfig(t, config), "--metrics-bind-address="+address,
-		"--health-probe-bind-address=0", "--runner-image=operator:test", "--zap-log-level=error")
+		"--health-probe-bind-address=0", "--pprof-bind-address="+cmp.Or(os.Getenv("PPROF"), "0"), "--runner-image=operator:test", "--zap-log-level=error")
 	operator.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1")
 	operator.Stdout, operator.Stderr = &log, &log
 	g.Expect(operator.Start()).To(Succeed())
@@ -191,19 +178,24 @@ func kubeconfig(t *testing.T, config *rest.Config) string {
 }
 
 // scrape reads one metric that has no labels.
-func scrape(g *WithT, address, name string) float64 {
+func scrape(g *WithT, address, name string) float64 { return scrapeSum(g, address, name+" ") }
+
+// scrapeSum adds up the series of which a line begins with prefix.
+func scrapeSum(g *WithT, address, prefix string) (sum float64) {
 	response, err := http.Get(address) //nolint:gosec,noctx // it is the operator's own
 	g.Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = response.Body.Close() }()
+	found := false
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
-		if text, found := strings.CutPrefix(lines.Text(), name+" "); found {
-			value, err := strconv.ParseFloat(text, 64)
+		if strings.HasPrefix(lines.Text(), prefix) {
+			value, err := strconv.ParseFloat(lines.Text()[strings.LastIndex(lines.Text(), " ")+1:], 64)
 			g.Expect(err).NotTo(HaveOccurred())
-			return value
+			sum += value
+			found = true
 		}
 	}
 	g.Expect(lines.Err()).NotTo(HaveOccurred())
-	g.Expect(name).To(BeEmpty(), "there is no such metric")
-	return 0
+	g.Expect(found).To(BeTrue(), "there is no metric %s", prefix)
+	return sum
 }

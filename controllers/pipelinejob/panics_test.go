@@ -1,0 +1,34 @@
+package pipelinejob
+
+import (
+	"context"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+)
+
+// TestStepThatPanicsIsTriedAgainLater has a step that a lane takes panic: it is tried
+// again after a while, as a step that fails otherwise.
+func TestStepThatPanicsIsTriedAgainLater(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	panics, cached := 0, p.operator.Client
+	p.operator.Client = interceptor.NewClient(cached.(client.WithWatch), interceptor.Funcs{
+		SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+			panics++
+			panic("on purpose")
+		},
+	})
+	for range 5 {
+		p.fly()
+	}
+	p.Expect(panics).To(Equal(1))
+	p.operator.Client = cached
+	p.clock.Step(firstRetry)
+	p.fly()
+	p.Expect(p.pipelineJob().Status.Protocol.AcknowledgedJobID).NotTo(BeEmpty())
+}

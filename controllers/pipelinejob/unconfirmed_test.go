@@ -1,0 +1,91 @@
+package pipelinejob
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+)
+
+// steps takes steps, without polls, until the PipelineJob is as wanted.
+func (p *play) steps(is func(*v1alpha1.PipelineJob) bool) {
+	for range 30 {
+		if is(p.pipelineJob()) {
+			return
+		}
+		p.step(p.pipelineJob().Name)
+	}
+	p.Expect(p.pipelineJob().Status).To(BeNil(), "it did not get there")
+}
+
+// TestJobThatWasNeverClaimedComesBack has a claim fail before its effect, and the job
+// handed out again meanwhile, in an answer that was lost: InvalidNonce looks as if the
+// claim was ours. The report fails before its effect, and InvalidJobState looks as if
+// CodePipeline took it. When the job is handed out once more, that proves that it took
+// neither: the result is reported, and the work is not done again.
+func TestJobThatWasNeverClaimedComesBack(t *testing.T) {
+	for name, message := range map[string]string{
+		"success":      `{"result":{"summary":"done"}}`,
+		"failure":      "",
+		"continuation": `{"result":{"continuationToken":"later"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlay(t)
+			defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+			p.start(nil)
+			p.poll(nil)
+			p.Expect(p.aws.Inject(emulator.Fault{Operation: "AcknowledgeJob", Kind: emulator.ResetBefore})).To(Succeed())
+			p.tryStep(p.pipelineJob().Name)
+			p.clock.Step(10 * time.Minute)
+			p.otherPoll()
+			p.steps(func(job *v1alpha1.PipelineJob) bool { return job.Status.Phase == v1alpha1.PhaseRunning })
+			p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeTrue())
+			p.end(&p.running()[0], message)
+			for _, operation := range []string{operationSuccess, operationFailure} {
+				p.Expect(p.aws.Inject(emulator.Fault{Operation: operation, Kind: emulator.ResetBefore})).To(Succeed())
+			}
+			p.steps(func(job *v1alpha1.PipelineJob) bool {
+				return job.Status.Protocol.ReportedJobID != ""
+			})
+
+			p.withoutFaults()
+			p.until(func(job *v1alpha1.PipelineJob) bool {
+				return job.Settled() && !job.Status.Protocol.ClaimUnconfirmed || job.Status.Run.Number == 2
+			})
+			p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeFalse())
+			for _, made := range p.made {
+				p.Expect(made).To(Equal(1))
+			}
+			if name == "continuation" {
+				return
+			}
+			p.Expect(p.made).To(HaveLen(1))
+			p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo(p.pipelineJob().Status.Phase))))
+		})
+	}
+}
+
+// TestUnconfirmedClaimsAreKept: without its object, a job that comes back would be worked
+// on again.
+func TestUnconfirmedClaimsAreKept(t *testing.T) {
+	g := NewWithT(t)
+	job, now := version1(), time.Now()
+	job.Status.Protocol.AcknowledgedJobID, job.Status.Protocol.AcknowledgedNonce = "1", "1"
+	job.Status.Protocol.ReportedJobID = "1"
+	job.Settle(metav1.NewTime(now))
+	s := state{job: job, ttl: ptr.To(time.Minute), now: now.Add(time.Hour)}
+	next, _ := decide(s)
+	g.Expect(next).To(Equal(stepExpire))
+	job.Status.Protocol.ClaimUnconfirmed = true
+	next, wait := decide(s)
+	g.Expect(next).To(Equal(stepWait))
+	g.Expect(wait).To(Equal(longestAction - time.Hour))
+	job.Spec.CodePipelineJob.Nonce = "2"
+	next, _ = decide(s)
+	g.Expect(next).To(Equal(stepAcknowledge))
+}

@@ -1,0 +1,68 @@
+//go:build bench
+
+package bench
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// creators is how many Jobs the client creates at a time: as many as the operator records
+// of an action.
+const creators = 16
+
+// bare measures Jobs that a client creates one after another: what Kubernetes itself takes.
+func bare(t *testing.T, jobs int, job *batchv1.Job) figures {
+	c := newCluster(t)
+	f, _ := c.measure(jobs, userClient, c.creating(jobs, job), func() int { return c.completeJobs(namespace) })
+	return f
+}
+
+// creating creates Jobs in the namespace that is measured.
+func (c *cluster) creating(jobs int, job *batchv1.Job) func() {
+	jobClient := c.clientset(userClient).BatchV1().Jobs(namespace)
+	return func() {
+		all, ctx := errgroup.WithContext(c.t.Context())
+		all.SetLimit(creators)
+		for i := range jobs {
+			made := job.DeepCopy()
+			made.Name = fmt.Sprintf("job-%d", i)
+			all.Go(func() error {
+				_, err := jobClient.Create(ctx, made, metav1.CreateOptions{})
+				return err
+			})
+		}
+		c.Expect(all.Wait()).To(Succeed())
+	}
+}
+
+// oneContainer is a Job of one container.
+func oneContainer() *batchv1.Job {
+	job := &batchv1.Job{}
+	job.Spec.Template.Spec = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{
+		Name: "work", Image: "work:1",
+		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}},
+	}}}
+	return job
+}
+
+// copyOf is a Job like one that the operator has made, without what the API server and the
+// operator's own controller know it by.
+func copyOf(made batchv1.Job) *batchv1.Job {
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Labels: made.Labels, Annotations: made.Annotations}, Spec: made.Spec}
+	job.Spec.Selector, job.Spec.ManualSelector = nil, nil
+	for key := range job.Spec.Template.Labels {
+		if strings.HasPrefix(key, "batch.kubernetes.io/") || key == "controller-uid" || key == "job-name" {
+			delete(job.Spec.Template.Labels, key)
+		}
+	}
+	return job
+}

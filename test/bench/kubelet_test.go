@@ -1,0 +1,109 @@
+//go:build bench
+
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+)
+
+const (
+	// endings is how many pods end at a time.
+	endings = 20
+	// maxPods is how many pods may wait for their end.
+	maxPods = 100_000
+)
+
+// startKubelet plays the kubelet of all pods: each ends well as soon as it is there. There
+// is no scheduler, and a pod needs no node for it.
+func (c *cluster) startKubelet() {
+	clients := c.clientset(userKubelet)
+	ctx, cancel := context.WithCancel(context.Background())
+	pods := make(chan *corev1.Pod, maxPods)
+	informer := cache.NewSharedInformer(
+		cache.NewListWatchFromClient(clients.CoreV1().RESTClient(), "pods", metav1.NamespaceAll, fields.Everything()), &corev1.Pod{}, 0)
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(added any) { pods <- added.(*corev1.Pod) }})
+	c.Expect(err).NotTo(HaveOccurred())
+	var all sync.WaitGroup
+	all.Go(func() { informer.RunWithContext(ctx) })
+	for range endings {
+		all.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case pod := <-pods:
+					c.end(ctx, clients, pod)
+				}
+			}
+		})
+	}
+	c.t.Cleanup(func() {
+		cancel()
+		all.Wait()
+	})
+}
+
+// end writes the status of a pod whose containers have all exited with 0. It tries again
+// for a while: a pod without an end would keep its job for ever.
+func (c *cluster) end(ctx context.Context, clients kubernetes.Interface, pod *corev1.Pod) {
+	patch, err := json.Marshal(map[string]any{"status": succeeded(pod)})
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	var last error
+	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		_, last = clients.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+		return last == nil, nil
+	})
+	if err != nil && ctx.Err() == nil {
+		c.t.Errorf("pod %s did not end: %v", pod.Name, last)
+	}
+}
+
+// succeeded is the status that the kubelet writes last.
+func succeeded(pod *corev1.Pod) corev1.PodStatus {
+	now := metav1.Now()
+	status := corev1.PodStatus{Phase: corev1.PodSucceeded, StartTime: &now, Conditions: []corev1.PodCondition{
+		{Type: corev1.PodInitialized, Status: corev1.ConditionTrue, Reason: "PodCompleted", LastTransitionTime: now},
+		{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "PodCompleted", LastTransitionTime: now},
+	}}
+	for _, container := range pod.Spec.InitContainers {
+		status.InitContainerStatuses = append(status.InitContainerStatuses, exited(container, now))
+	}
+	for _, container := range pod.Spec.Containers {
+		status.ContainerStatuses = append(status.ContainerStatuses, exited(container, now))
+	}
+	return status
+}
+
+// result is what the report container of a pod says at its end.
+var result = func() string {
+	message, err := json.Marshal(podcontract.Envelope{Result: &podcontract.Result{}})
+	if err != nil {
+		panic(err)
+	}
+	return string(message)
+}()
+
+func exited(container corev1.Container, now metav1.Time) corev1.ContainerStatus {
+	ended := &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: now, FinishedAt: now}
+	if container.Name == podcontract.ContainerReport {
+		ended.Message = result
+	}
+	return corev1.ContainerStatus{Name: container.Name, Image: container.Image, State: corev1.ContainerState{Terminated: ended}}
+}

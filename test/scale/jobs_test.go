@@ -1,0 +1,230 @@
+//go:build scale
+
+package scale
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	k8stypes "k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
+)
+
+const (
+	// hands is how many requests the test makes at a time.
+	hands = 16
+	// longWork is how long all jobs may take to run.
+	longWork = 30 * time.Minute
+	// variables is what the output variables of the settled jobs have, in bytes.
+	variables = 120 << 10
+	// settledJobs is how many there are of them.
+	settledJobs = 1000
+)
+
+// site is a real API server and an emulator, without an operator.
+type site struct {
+	*WithT
+	t      *testing.T
+	config *rest.Config
+	kube   client.Client
+	aws    *emulator.Server
+}
+
+func newSite(t *testing.T, o emulator.Options) *site {
+	s := &site{WithT: NewWithT(t), t: t}
+	cluster := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	var err error
+	s.config, err = cluster.Start()
+	s.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { s.Expect(cluster.Stop()).To(Succeed()) })
+	s.config.QPS = -1
+	s.aws = emulator.StartT(t, o)
+	scheme, err := operator.NewScheme()
+	s.Expect(err).NotTo(HaveOccurred())
+	s.kube, err = client.New(s.config, client.Options{Scheme: scheme})
+	s.Expect(err).NotTo(HaveOccurred())
+	return s
+}
+
+// TestManyJobs has as many jobs as JOBS says work at the same time, each with a pod, in
+// as many CustomActions as ACTIONS says. Then there are settled ones with large output
+// variables, too.
+func TestManyJobs(t *testing.T) {
+	actions, jobs := number(t, "ACTIONS", 500), number(t, "JOBS", 10_000)
+	s := newSite(t, emulator.Options{Buckets: []string{"source", "artifacts"}})
+	each := (jobs + actions - 1) / actions
+	inParallel(actions, func(i int) {
+		a := action(i)
+		a.Spec.Polling.MaxConcurrentJobs = int32(each) //nolint:gosec // it is small
+		s.Expect(s.kube.Create(t.Context(), a)).To(Succeed())
+	})
+	metrics := operate(t, s.config, s.aws.URL())
+	s.Eventually(func() int { return ready(t.Context(), s.WithT, s.kube) }).WithTimeout(patience).WithPolling(time.Second).Should(Equal(actions))
+	idle := memory(s.WithT, metrics)
+
+	began := time.Now()
+	pods := &kubelet{site: s, seen: map[k8stypes.UID]bool{}}
+	inParallel(actions, func(i int) { s.startPipeline(i, each) })
+	s.Eventually(func() int { return pods.look(t.Context()) }).WithTimeout(longWork).WithPolling(5 * time.Second).Should(BeNumerically(">=", actions*each))
+	s.Eventually(func() float64 { return s.running(metrics) }).WithTimeout(patience).WithPolling(time.Second).Should(BeNumerically(">=", actions*each))
+	took := time.Since(began)
+	live := memory(s.WithT, metrics)
+
+	inParallel(settledJobs, s.settle)
+	withSettled := memory(s.WithT, metrics)
+	t.Logf("%d actions, idle: %s", actions, idle)
+	t.Logf("%d live jobs with their pods (after %s): %s", actions*each, took.Round(time.Second), live)
+	t.Logf("and %d settled jobs with output variables of %d KiB: %s", settledJobs, variables>>10, withSettled)
+}
+
+func number(t *testing.T, name string, otherwise int) int {
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	value, err := strconv.Atoi(text)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return value
+}
+
+func inParallel(n int, do func(int)) {
+	var group sync.WaitGroup
+	next := make(chan int)
+	for range hands {
+		group.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+}
+
+// memory is what the operator has in a minute in which nothing changes.
+func memory(g *WithT, metrics string) string {
+	var most, last, heap float64
+	began := time.Now()
+	g.Eventually(func() time.Duration {
+		last = scrape(g, metrics, "process_resident_memory_bytes") / (1 << 20)
+		heap = scrape(g, metrics, "go_memstats_heap_inuse_bytes") / (1 << 20)
+		most = max(most, last)
+		return time.Since(began)
+	}).WithTimeout(patience).WithPolling(time.Second).Should(BeNumerically(">=", time.Minute))
+	return fmt.Sprintf("%.0f MiB resident, at most %.0f within a minute; %.0f MiB heap in use", last, most, heap)
+}
+
+// running is how many jobs the operator counts as in flight.
+func (s *site) running(metrics string) float64 {
+	return scrapeSum(s.WithT, metrics, "pipelinejob_jobs_in_flight{")
+}
+
+// startPipeline starts executions of a pipeline that uses action i.
+func (s *site) startPipeline(i, executions int) {
+	made := action(i)
+	cfg, err := config.LoadDefaultConfig(s.t.Context(), config.WithBaseEndpoint(s.aws.URL()), config.WithRegion(made.Spec.AWS.Region),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
+	s.Expect(err).NotTo(HaveOccurred())
+	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+	_, err = objects.PutObject(s.t.Context(), &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip"), Body: strings.NewReader("s")})
+	s.Expect(err).NotTo(HaveOccurred())
+	client := sdk.NewFromConfig(cfg)
+	name := "p-" + made.Name
+	declared := pipeline.New(name, "artifacts").Mode(types.ExecutionModeParallel).
+		Stage("Source", pipeline.S3Source("source", "source", "s.zip").Outputs("source")).
+		Stage("Work", pipeline.NewAction("work", pipeline.CustomType("Test", made.Spec.ActionType.Provider, "1")))
+	_, err = client.CreatePipeline(s.t.Context(), declared.CreateInput())
+	s.Expect(err).NotTo(HaveOccurred())
+	for range executions {
+		_, err := client.StartPipelineExecution(s.t.Context(), &sdk.StartPipelineExecutionInput{Name: aws.String(name)})
+		s.Expect(err).NotTo(HaveOccurred())
+	}
+}
+
+// kubelet plays the Job controller and the kubelet: each Job gets a pod that runs.
+type kubelet struct {
+	*site
+	seen map[k8stypes.UID]bool
+}
+
+// look gives new Jobs their pods, and returns how many Jobs there are.
+func (k *kubelet) look(ctx context.Context) int {
+	var fresh []batchv1.Job
+	page := batchv1.JobList{}
+	for more := true; more; more = page.Continue != "" {
+		err := k.kube.List(ctx, &page, client.Limit(500), client.Continue(page.Continue))
+		if apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) {
+			break // the API server is busy: those that are missing are looked for again
+		}
+		k.Expect(err).NotTo(HaveOccurred())
+		for _, job := range page.Items {
+			if !k.seen[job.UID] {
+				k.seen[job.UID] = true
+				fresh = append(fresh, job)
+			}
+		}
+	}
+	inParallel(len(fresh), func(i int) { k.run(ctx, &fresh[i]) })
+	return len(k.seen)
+}
+
+func (k *kubelet) run(ctx context.Context, job *batchv1.Job) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: job.Namespace, GenerateName: job.Name + "-", Labels: maps.Clone(job.Spec.Template.Labels),
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
+	}, Spec: *job.Spec.Template.Spec.DeepCopy()}
+	pod.Spec.NodeName = "node-1"
+	k.Expect(k.kube.Create(ctx, pod)).To(Succeed())
+	before, now := pod.DeepCopy(), metav1.Now()
+	pod.Status.Phase, pod.Status.StartTime = corev1.PodRunning, &now
+	for i := range pod.Spec.Containers {
+		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{
+			Name: pod.Spec.Containers[i].Name, Image: pod.Spec.Containers[i].Image, ImageID: "sha256:" + strings.Repeat("0", 64), Ready: true,
+			ContainerID: "containerd://" + strings.Repeat("0", 64),
+			State:       corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
+		})
+	}
+	k.Expect(k.kube.Status().Patch(ctx, pod, client.MergeFrom(before))).To(Succeed())
+}
+
+// settle makes a PipelineJob that has long been reported.
+func (s *site) settle(i int) {
+	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("settled-%d", i)}}
+	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work-0", "us-east-1"
+	job.Spec.Pipeline.ActionExecutionID = fmt.Sprintf("settled-%d", i)
+	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: fmt.Sprintf("00000000-0000-0000-0000-%012d", i), Nonce: "1"}
+	s.Expect(s.kube.Create(s.t.Context(), job)).To(Succeed())
+	before := job.DeepCopy()
+	job.Status.OutputVariables = map[string]string{"A": strings.Repeat("v", variables)}
+	job.Settle(metav1.Now())
+	s.Expect(s.kube.Status().Patch(s.t.Context(), job, client.MergeFrom(before))).To(Succeed())
+}
