@@ -63,6 +63,11 @@ func newWorld(ctx context.Context, t *testing.T, seed uint64, jobs int) (*world,
 	if assets == "" || program == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS or MANAGER is not set: run 'make chaos'")
 	}
+	for _, needed := range []string{filepath.Join(assets, "etcd"), filepath.Join(assets, "kube-apiserver"), filepath.Join(assets, "kube-controller-manager"), program} {
+		if _, err := os.Stat(needed); err != nil {
+			return nil, fmt.Errorf("%w: run 'make chaos', which builds it", err)
+		}
+	}
 	dir, err := os.MkdirTemp("", "chaos-")
 	if err != nil {
 		return nil, err
