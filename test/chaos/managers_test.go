@@ -31,10 +31,11 @@ type managers struct {
 // leaseNamespace is that of the operators' lease.
 const leaseNamespace = "pipelinejob-system"
 
-// Lease times, shorter than the defaults: a hundred leaders are killed.
+// Lease times, shorter than the defaults: a hundred leaders are killed. A busy machine
+// must have the time to renew a lease all the same.
 const (
-	leaseDuration = 8 * time.Second
-	renewDeadline = 3 * time.Second
+	leaseDuration = 10 * time.Second
+	renewDeadline = 5 * time.Second
 	retryPeriod   = 500 * time.Millisecond
 )
 

@@ -63,6 +63,11 @@ func newWorld(ctx context.Context, t *testing.T, seed uint64, jobs int) (*world,
 	if assets == "" || program == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS or MANAGER is not set: run 'make chaos'")
 	}
+	for _, needed := range []string{filepath.Join(assets, "etcd"), filepath.Join(assets, "kube-apiserver"), filepath.Join(assets, "kube-controller-manager"), program} {
+		if _, err := os.Stat(needed); err != nil {
+			return nil, fmt.Errorf("%w: run 'make chaos', which builds it", err)
+		}
+	}
 	dir, err := os.MkdirTemp("", "chaos-")
 	if err != nil {
 		return nil, err
@@ -97,7 +102,7 @@ func newWorld(ctx context.Context, t *testing.T, seed uint64, jobs int) (*world,
 		return nil, err
 	}
 	t.Cleanup(w.managers.stop)
-	return w, w.watch(ctx)
+	return w, w.watch(t.Context()) // also after the jobs
 }
 
 // prepare makes the objects that are there before the operators.
@@ -141,7 +146,7 @@ func (w *world) watch(ctx context.Context) error {
 		return err
 	}
 	w.t.Cleanup(w.kubelet.stop)
-	go func() { _ = objects.Start(ctx) }() // until ctx ends
+	go func() { _ = objects.Start(ctx) }() // until the test ends
 	if !objects.WaitForCacheSync(ctx) {
 		return errors.New("the cache did not fill")
 	}
