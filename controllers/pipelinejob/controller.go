@@ -159,7 +159,7 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, inLa
 		return ctrl.Result{}, nil, client.IgnoreNotFound(err)
 	}
 	if r.wrote.isOutdated(&job, r.Clock.Now()) {
-		return ctrl.Result{RequeueAfter: takeover}, nil, nil // the newer version comes before that
+		return ctrl.Result{RequeueAfter: Takeover}, nil, nil // the newer version comes before that
 	}
 	outer := ctx
 	log := logf.FromContext(ctx).WithValues("pipelineJob", key, "jobID", job.Spec.CodePipelineJob.ID,

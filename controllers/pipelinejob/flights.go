@@ -27,7 +27,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // one at a time.
 type busy struct {
 	mu sync.Mutex
-	// with tells whether somebody came meanwhile, and was turned away.
+	// with tells, for each, whether another caller was turned away since it entered.
 	with map[types.NamespacedName]bool
 }
 
@@ -46,7 +46,7 @@ func (b *busy) enter(job types.NamespacedName) bool {
 	return true
 }
 
-// leave reports whether somebody was turned away meanwhile.
+// leave reports whether another caller was turned away since enter.
 func (b *busy) leave(job types.NamespacedName) (turnedAway bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 
 // TestOperatorFrozenInAWriteMakesNoSecondJob freezes an operator when what it wrote is
 // there and it has not read the answer. Another one takes over and makes the Job, which is
-// deleted by somebody. The first one, thawed, has a cache of before.
+// deleted by a user. The first one, thawed, has a cache of before.
 func TestOperatorFrozenInAWriteMakesNoSecondJob(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()

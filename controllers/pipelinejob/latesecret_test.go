@@ -13,7 +13,7 @@ import (
 // when its last write was not long ago, and get them not long after that: in both together
 // another one took over, and the job has ended and its Secret is gone.
 func TestOperatorThatWasReplacedMeanwhileWritesNoSecret(t *testing.T) {
-	const almost = takeover - time.Second/10
+	const almost = Takeover - time.Second/10
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	p.start(nil)

@@ -37,7 +37,7 @@ func (p *play) planned() *v1alpha1.PipelineJob {
 }
 
 // TestLostAnswerOfAWriteMakesNoSecondJob has the answer to the write that records a Job
-// lost, and the Job deleted by somebody before the cache shows either.
+// lost, and the Job deleted by a user before the cache shows either.
 func TestLostAnswerOfAWriteMakesNoSecondJob(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()

@@ -31,7 +31,7 @@ func TestReportThatWasNotTriedIsNoSecondTry(t *testing.T) {
 		phase  v1alpha1.Phase
 	}{
 		"at once":                {func(*play) {}, v1alpha1.PhaseCancelled},
-		"after a wait":           {func(p *play) { p.clock.Step(takeover) }, v1alpha1.PhaseCancelled},
+		"after a wait":           {func(p *play) { p.clock.Step(Takeover) }, v1alpha1.PhaseCancelled},
 		"after a status's write": {func(p *play) { p.note(p.pipelineJob()) }, v1alpha1.PhaseCancelled},
 		// Another operator can't know whether there was a try: what it can prove
 		// neither way counts as taken, see docs/protocol.md.
@@ -68,7 +68,7 @@ func TestOnlyAnOwnFreshRecordNeedsNoWrite(t *testing.T) {
 		calls  int
 	}{
 		"at once":             {func(*play) {}, 1},
-		"after a wait":        {func(p *play) { p.clock.Step(takeover) }, 0},
+		"after a wait":        {func(p *play) { p.clock.Step(Takeover) }, 0},
 		"by another operator": {(*play).restart, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,13 +13,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// takeover is less than another operator needs to take over after a write of this one:
-// the leader's lease of 15 seconds was renewed at most 10 seconds before.
-const takeover = 5 * time.Second
-
-// Takeover is how much longer than its renew deadline the leader's lease must be: for
-// that long after a write, an operator relies on no other having taken over.
-const Takeover = takeover
+// Takeover is how long after a write of this operator no other can have taken over: the
+// leader's lease must be that much longer than its renew deadline (15 and 10 seconds by
+// default).
+const Takeover = 5 * time.Second
 
 // wrote remembers what this operator wrote last to each PipelineJob, for as long as that
 // matters: what it knows of itself it need not read or write once more.
@@ -68,11 +65,11 @@ func (w *wrote) sweep(now time.Time) {
 	if w.last == nil {
 		w.last = map[types.NamespacedName]version{}
 	}
-	if now.Sub(w.swept) < takeover {
+	if now.Sub(w.swept) < Takeover {
 		return
 	}
 	w.swept = now
-	maps.DeleteFunc(w.last, func(_ types.NamespacedName, v version) bool { return v.untried == nil && now.Sub(v.at) >= takeover })
+	maps.DeleteFunc(w.last, func(_ types.NamespacedName, v version) bool { return v.untried == nil && now.Sub(v.at) >= Takeover })
 }
 
 // forget is for a job that is gone.
@@ -88,7 +85,7 @@ func (w *wrote) isNewest(job *v1alpha1.PipelineJob, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known, ok := w.last[client.ObjectKeyFromObject(job)]
-	return ok && known.uid == job.UID && known.resourceVersion == job.ResourceVersion && now.Sub(known.at) < takeover
+	return ok && known.uid == job.UID && known.resourceVersion == job.ResourceVersion && now.Sub(known.at) < Takeover
 }
 
 // isOutdated reports whether a reading is of before what this operator wrote a moment ago.
@@ -97,7 +94,7 @@ func (w *wrote) isOutdated(job *v1alpha1.PipelineJob, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known, ok := w.last[client.ObjectKeyFromObject(job)]
-	if !ok || known.uid != job.UID || now.Sub(known.at) >= takeover {
+	if !ok || known.uid != job.UID || now.Sub(known.at) >= Takeover {
 		return false
 	}
 	order, err := resourceversion.CompareResourceVersion(job.ResourceVersion, known.resourceVersion)

@@ -19,7 +19,7 @@ func TestOwnWriteIsNewestUntilAnotherCanTakeOver(t *testing.T) {
 		newest bool
 	}{
 		"just now":                 {after: time.Second, newest: true},
-		"too long ago":             {after: takeover},
+		"too long ago":             {after: Takeover},
 		"another version":          {change: func(job *v1alpha1.PipelineJob) { job.ResourceVersion = "2" }},
 		"another object":           {change: func(job *v1alpha1.PipelineJob) { job.UID = "another" }},
 		"in another namespace":     {change: func(job *v1alpha1.PipelineJob) { job.Namespace = "another" }},
@@ -39,7 +39,7 @@ func TestOwnWriteIsNewestUntilAnotherCanTakeOver(t *testing.T) {
 	}
 }
 
-func TestCallIsUntriedUntilSomebodyTriesIt(t *testing.T) {
+func TestCallIsUntriedUntilItIsTried(t *testing.T) {
 	for name, c := range map[string]struct {
 		then    func(*wrote, *v1alpha1.PipelineJob)
 		untried bool
@@ -51,9 +51,9 @@ func TestCallIsUntriedUntilSomebodyTriesIt(t *testing.T) {
 			job.ResourceVersion = "2"
 			w.note(job, time.Now())
 		}},
-		"changed by somebody": {untried: true, then: func(_ *wrote, job *v1alpha1.PipelineJob) { job.ResourceVersion = "2" }},
-		"answered":            {then: func(_ *wrote, job *v1alpha1.PipelineJob) { job.Status.Protocol.Call = nil }},
-		"gone":                {then: func(w *wrote, _ *v1alpha1.PipelineJob) { w.forget(client.ObjectKeyFromObject(version1())) }},
+		"changed by a user": {untried: true, then: func(_ *wrote, job *v1alpha1.PipelineJob) { job.ResourceVersion = "2" }},
+		"answered":          {then: func(_ *wrote, job *v1alpha1.PipelineJob) { job.Status.Protocol.Call = nil }},
+		"gone":              {then: func(w *wrote, _ *v1alpha1.PipelineJob) { w.forget(client.ObjectKeyFromObject(version1())) }},
 		"of a new object of the name": {then: func(w *wrote, job *v1alpha1.PipelineJob) {
 			job.UID = "another"
 			w.note(job, time.Now())
@@ -80,7 +80,7 @@ func TestReadingIsOutdated(t *testing.T) {
 		"older":                  {read: "99", wrote: "100", outdated: true},
 		"what was written":       {read: "100", wrote: "100"},
 		"newer":                  {read: "1000", wrote: "999"},
-		"written long ago":       {read: "99", wrote: "100", after: takeover},
+		"written long ago":       {read: "99", wrote: "100", after: Takeover},
 		"versions without order": {read: "a", wrote: "b"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestWhatWasWrittenIsForgotten(t *testing.T) {
 	settled.Settle(metav1.NewTime(now))
 	w.note(settled, now)
 	later := version1()
-	w.note(later, now.Add(takeover))
+	w.note(later, now.Add(Takeover))
 	g.Expect(w.last).To(And(HaveLen(2), HaveKey(client.ObjectKeyFromObject(waits)), HaveKey(client.ObjectKeyFromObject(later))))
 	w.begun(tried) // which is not known any more
 	g.Expect(w.last).To(HaveLen(2))

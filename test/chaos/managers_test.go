@@ -112,7 +112,7 @@ func (m *managers) leader() (*process, int) {
 	return m.leads, m.terms
 }
 
-// awaitLeader waits until somebody leads.
+// awaitLeader waits until there is a leader.
 func (m *managers) awaitLeader(ctx context.Context) (leader *process, term int, err error) {
 	err = until(ctx, 50*time.Millisecond, "wait for a leader", func() bool {
 		leader, term = m.leader()
