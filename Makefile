@@ -86,20 +86,20 @@ bench-artifacts: ## Measure fetch and report against aws s3 cp, zip and unzip (s
 
 # How many CustomActions, and live jobs, to measure.
 ACTIONS ?= 500
-JOBS ?= 10000
 
 .PHONY: scale
+scale: JOBS ?= 10000
 scale: kube ## Measure what many CustomActions and jobs cost the operator (about 20 minutes)
 	@go build -o $(BIN)/manager ./cmd/manager
 	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager ACTIONS=$(ACTIONS) JOBS=$(JOBS) go test -tags=scale -count=1 -timeout=60m -v ./test/scale
 
 # How many jobs a run of bench-operator has, how often each kind of run is made, and how
 # many single jobs are waited for when idle.
-JOBS ?= 300
 ROUNDS ?= 3
 IDLE_JOBS ?= 100
 
 .PHONY: bench-operator
+bench-operator: JOBS ?= 300
 bench-operator: kube $(BIN)/kueue ## Measure jobs, requests and CPU beside bare Jobs and Kueue (about 15 minutes)
 	@go build -o $(BIN)/manager ./cmd/manager
 	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager KUEUE=$(BIN)/kueue KUEUE_CRDS="$$(cd hack/kueue && go list -m -f '{{.Dir}}' sigs.k8s.io/kueue)/config/components/crd/bases" \
