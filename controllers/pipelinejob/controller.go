@@ -34,6 +34,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 // fieldOwner owns the fields that the operator applies.
@@ -274,7 +275,7 @@ func (r *Reconciler) closed(s state) string {
 // past the cache, unless the Job has succeeded and the cache shows all the pods that did:
 // it may show the Job's end before the pods', and the result is in a pod.
 func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
-	pods, err := r.listPods(ctx, r.Client, run, client.MatchingFields{IndexJob: string(run.UID)})
+	pods, err := r.listPods(ctx, r.Client, run, client.MatchingFields{IndexJob: naming.Group(string(run.UID))}, client.UnsafeDisableDeepCopy)
 	resultIsDue := diagnosis.Finished(run) && job.Status.Run.FinishedAt == nil
 	if err != nil || !resultIsDue || showsEnd(run, pods) {
 		return pods, err
@@ -299,21 +300,23 @@ func showsEnd(run *batchv1.Job, pods []corev1.Pod) bool {
 	return succeeded > 0 && succeeded >= run.Status.Succeeded && failed >= run.Status.Failed
 }
 
-// IndexJob is the field by which pods are looked up in the cache: the UID of the Job that
-// controls them.
+// IndexJob is the field by which pods are looked up in the cache: the group of the UID of
+// the Job that controls them.
 const IndexJob = "controller.job"
 
 // ByJob gives the value of IndexJob.
 func ByJob(pod client.Object) []string {
 	if owner := metav1.GetControllerOf(pod); owner != nil && owner.Kind == "Job" {
-		return []string{string(owner.UID)}
+		return []string{naming.Group(string(owner.UID))}
 	}
 	return nil
 }
 
-func (r *Reconciler) listPods(ctx context.Context, reader client.Reader, run *batchv1.Job, which client.ListOption) ([]corev1.Pod, error) {
+// listPods lists the pods that a run's Job controls, of those that the options select.
+// The caller must not change them.
+func (r *Reconciler) listPods(ctx context.Context, reader client.Reader, run *batchv1.Job, which ...client.ListOption) ([]corev1.Pod, error) {
 	var pods corev1.PodList
-	err := reader.List(ctx, &pods, client.InNamespace(run.Namespace), which)
+	err := reader.List(ctx, &pods, append(which, client.InNamespace(run.Namespace))...)
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of Job %s: %w", run.Name, err)
 	}

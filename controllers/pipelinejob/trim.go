@@ -29,7 +29,7 @@ func Trim(object any) {
 		object.ManagedFields = nil
 		delete(object.Annotations, annotationApplied)
 	case *v1alpha1.PipelineJob:
-		object.ManagedFields = nil
+		object.ManagedFields, object.Labels = nil, nil
 		delete(object.Annotations, annotationApplied)
 		if object.Settled() && object.Status.Protocol.Secret == nil && object.DeletionTimestamp.IsZero() {
 			trimSettled(object)

@@ -16,11 +16,11 @@ import (
 func Trim(object any) {
 	switch object := object.(type) {
 	case *corev1.Pod:
-		trimMeta(&object.ObjectMeta)
-		object.Spec = trimmedSpec(object.Spec)
+		trimMeta(&object.ObjectMeta, v1alpha1.LabelPipelineJob)
+		object.Spec = trimmedSpec(object.Spec, ended(object.Status))
 		trimPodStatus(&object.Status)
 	case *batchv1.Job:
-		trimMeta(&object.ObjectMeta)
+		trimMeta(&object.ObjectMeta, labelQueue)
 		object.Spec = batchv1.JobSpec{
 			Suspend: object.Spec.Suspend, ActiveDeadlineSeconds: object.Spec.ActiveDeadlineSeconds,
 			Template: corev1.PodTemplateSpec{Spec: onlySidecars(object.Spec.Template.Spec)},
@@ -29,21 +29,20 @@ func Trim(object any) {
 	}
 }
 
-func trimMeta(object *metav1.ObjectMeta) {
+// trimMeta leaves one of the labels: the only one that is read.
+func trimMeta(object *metav1.ObjectMeta, label string) {
 	object.ManagedFields, object.Annotations, object.Finalizers = nil, nil, nil
-	labels := map[string]string{}
-	for _, name := range []string{v1alpha1.LabelPipelineJob, batchv1.JobNameLabel, labelQueue} {
-		if value, ok := object.Labels[name]; ok {
-			labels[name] = value
-		}
+	value, ok := object.Labels[label]
+	object.Labels = nil
+	if ok {
+		object.Labels = map[string]string{label: value}
 	}
-	object.Labels = labels
 }
 
-func trimmedSpec(spec corev1.PodSpec) corev1.PodSpec {
+func trimmedSpec(spec corev1.PodSpec, ended map[string]bool) corev1.PodSpec {
 	trimmed := corev1.PodSpec{
 		NodeName: spec.NodeName, SchedulerName: spec.SchedulerName, SchedulingGates: spec.SchedulingGates,
-		InitContainers: trimmedContainers(spec.InitContainers), Containers: trimmedContainers(spec.Containers),
+		InitContainers: trimmedContainers(spec.InitContainers, ended), Containers: trimmedContainers(spec.Containers, ended),
 	}
 	if spec.Resources != nil {
 		trimmed.Resources = ptr.To(onlyMemory(*spec.Resources))
@@ -51,17 +50,36 @@ func trimmedSpec(spec corev1.PodSpec) corev1.PodSpec {
 	return trimmed
 }
 
-// trimmedContainers are the sidecars and those with a memory limit. One takes as much room
-// as all the rest of a trimmed pod.
-func trimmedContainers(containers []corev1.Container) []corev1.Container {
+// trimmedContainers are the sidecars, and those that ended and had a memory limit: it may
+// be why. One takes as much room as all the rest of a trimmed pod.
+func trimmedContainers(containers []corev1.Container, ended map[string]bool) []corev1.Container {
 	var kept []corev1.Container
 	for i := range containers {
 		of := &containers[i]
-		if of.RestartPolicy != nil || !of.Resources.Limits.Memory().IsZero() {
-			kept = append(kept, corev1.Container{Name: of.Name, RestartPolicy: of.RestartPolicy, Resources: onlyMemory(of.Resources)})
+		trimmed := corev1.Container{Name: of.Name, RestartPolicy: of.RestartPolicy}
+		if ended[of.Name] {
+			trimmed.Resources = onlyMemory(of.Resources)
+		}
+		if of.RestartPolicy != nil || trimmed.Resources.Limits != nil {
+			kept = append(kept, trimmed)
 		}
 	}
 	return slices.Clone(kept) // without room for more
+}
+
+// ended has the names of a pod's containers that ended, now or before they were started again.
+func ended(status corev1.PodStatus) map[string]bool {
+	names := map[string]bool{}
+	for _, of := range slices.Concat(status.InitContainerStatuses, status.ContainerStatuses) {
+		if hasEnded(of) {
+			names[of.Name] = true
+		}
+	}
+	return names
+}
+
+func hasEnded(of corev1.ContainerStatus) bool {
+	return of.State.Terminated != nil || of.LastTerminationState.Terminated != nil
 }
 
 // onlySidecars is the spec of a Job's pods: their limits are read from the pods.
@@ -83,14 +101,6 @@ func onlyMemory(resources corev1.ResourceRequirements) corev1.ResourceRequiremen
 	return corev1.ResourceRequirements{}
 }
 
-// endedMemory is the memory limit that a container had, if it ended: it may be why.
-func endedMemory(of corev1.ContainerStatus) *corev1.ResourceRequirements {
-	if of.State.Terminated == nil && of.LastTerminationState.Terminated == nil {
-		return nil
-	}
-	return ptr.To(onlyMemory(*of.Resources))
-}
-
 func trimPodStatus(status *corev1.PodStatus) {
 	status.PodIP, status.PodIPs, status.HostIP, status.HostIPs = "", nil, "", nil
 	status.AllocatedResources, status.ResourceClaimStatuses = nil, nil
@@ -102,9 +112,15 @@ func trimPodStatus(status *corev1.PodStatus) {
 			of[i].ImageID, of[i].ContainerID = "", ""
 			of[i].AllocatedResources, of[i].AllocatedResourcesStatus = nil, nil
 			of[i].VolumeMounts, of[i].User = nil, nil
-			if of[i].Resources != nil {
-				of[i].Resources = endedMemory(of[i])
-			}
+			of[i].Resources = memoryOfEnded(of[i])
 		}
 	}
+}
+
+// memoryOfEnded is the memory limit that a container had, if it ended.
+func memoryOfEnded(of corev1.ContainerStatus) *corev1.ResourceRequirements {
+	if of.Resources == nil || !hasEnded(of) {
+		return nil
+	}
+	return ptr.To(onlyMemory(*of.Resources))
 }

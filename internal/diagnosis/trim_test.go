@@ -9,6 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
@@ -45,7 +46,7 @@ func TestTrimLeavesOutTheBulk(t *testing.T) {
 		}},
 	}
 	pod := &corev1.Pod{Spec: spec}
-	pod.Annotations, pod.Labels = map[string]string{"a": bulk}, map[string]string{"a": bulk, v1alpha1.LabelPipelineJob: "work-1"}
+	pod.Annotations, pod.Labels = map[string]string{"a": bulk}, map[string]string{"a": bulk, v1alpha1.LabelPipelineJob: "work-1", labelQueue: "work-1"}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "work", ImageID: bulk, ContainerID: bulk}}
 	job := &batchv1.Job{ObjectMeta: *pod.ObjectMeta.DeepCopy()}
 	job.Spec.Template.Spec, job.Spec.Template.Annotations = *spec.DeepCopy(), pod.Annotations
@@ -53,4 +54,25 @@ func TestTrimLeavesOutTheBulk(t *testing.T) {
 		Trim(object)
 		NewWithT(t).Expect(fmt.Sprintf("%v", object)).To(And(ContainSubstring("work-1"), Not(ContainSubstring(bulk))))
 	}
+}
+
+// TestTrimKeepsLimitsOfWhatEnded has thousands of running pods in mind: of each container
+// that may still run out of memory nothing is kept.
+func TestTrimKeepsLimitsOfWhatEnded(t *testing.T) {
+	limited := corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}}
+	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}
+	pod := &corev1.Pod{Spec: corev1.PodSpec{InitContainers: []corev1.Container{
+		{Name: "ended", Resources: limited}, {Name: "started-again", Resources: limited}, {Name: "runs", Resources: limited},
+	}}}
+	pod.Status.InitContainerStatuses = []corev1.ContainerStatus{
+		{Name: "ended", State: ended}, {Name: "started-again", LastTerminationState: ended}, {Name: "runs", Resources: &limited},
+	}
+	Trim(pod)
+	var kept []string
+	for _, container := range pod.Spec.InitContainers {
+		kept = append(kept, container.Name)
+	}
+	g := NewWithT(t)
+	g.Expect(kept).To(Equal([]string{"ended", "started-again"}))
+	g.Expect(pod.Status.InitContainerStatuses[2].Resources).To(BeNil())
 }

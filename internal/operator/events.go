@@ -13,14 +13,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 )
 
-// indexActionExecution is the cache's index of unsettled PipelineJobs by their
-// action execution.
+// indexActionExecution is the cache's index of unsettled PipelineJobs by the group of
+// their action execution.
 const indexActionExecution = "spec.pipeline.actionExecutionID"
 
 func indexByActionExecution(object client.Object) []string {
 	job := object.(*v1alpha1.PipelineJob)
 	if id := job.Spec.Pipeline.ActionExecutionID; id != "" && !job.Settled() {
-		return []string{id}
+		return []string{naming.Group(id)}
 	}
 	return nil
 }
@@ -40,12 +40,11 @@ func (h *eventHandler) Started(change eventqueue.Change) bool {
 // Abandoned records on the PipelineJob that nobody waits for it any more: the
 // reconciler does the rest, whatever becomes of this process and the message.
 func (h *eventHandler) Abandoned(ctx context.Context, change eventqueue.Change) (bool, error) {
-	var jobs v1alpha1.PipelineJobList
-	if err := h.List(ctx, &jobs, client.MatchingFields{indexActionExecution: change.ActionExecutionID}); err != nil {
+	jobs, err := h.jobsOf(ctx, change.ActionExecutionID)
+	if err != nil {
 		return false, fmt.Errorf("find the PipelineJob of an abandoned action: %w", err)
 	}
-	for i := range jobs.Items {
-		job := &jobs.Items[i]
+	for _, job := range jobs {
 		before := job.DeepCopy()
 		if job.Annotations == nil {
 			job.Annotations = map[string]string{}
@@ -56,5 +55,21 @@ func (h *eventHandler) Abandoned(ctx context.Context, change eventqueue.Change) 
 		}
 		h.log.Info("An event says that the action was abandoned", "pipelineJob", client.ObjectKeyFromObject(job), "jobID", job.Spec.CodePipelineJob.ID, "action", naming.ActionOf(job))
 	}
-	return len(jobs.Items) > 0, nil
+	return len(jobs) > 0, nil
+}
+
+// jobsOf gives the unsettled PipelineJobs of an action execution.
+func (h *eventHandler) jobsOf(ctx context.Context, actionExecutionID string) ([]*v1alpha1.PipelineJob, error) {
+	var group v1alpha1.PipelineJobList
+	err := h.List(ctx, &group, client.MatchingFields{indexActionExecution: naming.Group(actionExecutionID)}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, err
+	}
+	var jobs []*v1alpha1.PipelineJob
+	for i := range group.Items {
+		if job := &group.Items[i]; job.Spec.Pipeline.ActionExecutionID == actionExecutionID {
+			jobs = append(jobs, job.DeepCopy()) // group is the cache's own
+		}
+	}
+	return jobs, nil
 }
