@@ -32,6 +32,9 @@ type pause struct {
 	wait time.Duration
 	// floor is how long not even a wake-up ends it.
 	floor time.Duration
+	// slotsLeft: the last poll left slots free, since there were no more jobs. One more
+	// that comes free does not end the pause.
+	slotsLeft bool
 }
 
 // outcome is what one turn of a loop did.
@@ -61,6 +64,12 @@ type tally struct {
 
 // full reports whether there may be more jobs than were handed out.
 func (o *outcome) full() bool { return o.asked > 0 && o.handed >= int(o.asked) }
+
+// leftSlots reports whether there were fewer jobs than slots. A job that is left for
+// want of a slot was handed out, too.
+func (o *outcome) leftSlots(opened room) bool {
+	return o.asked > 0 && o.err == nil && !o.full() && opened.free > o.created+o.failed
+}
 
 func (t *tally) add(more tally) {
 	t.created += more.created
@@ -110,6 +119,7 @@ func (b *backoff) after(did outcome, opened room, interval time.Duration, now ti
 	if did.retry > 0 && (next.wait < 0 || did.retry < next.wait) {
 		next.wait = max(did.retry, next.floor)
 	}
+	next.slotsLeft = did.leftSlots(opened)
 	return next
 }
 
@@ -126,7 +136,7 @@ func (b *backoff) afterPoll(did outcome, opened room, interval time.Duration, no
 	if did.err != nil || did.failed > 0 && !did.news() {
 		// What failed would fail again: a wake-up does not help.
 		b.failing = grow(b.failing, maxErrorWait)
-		return pause{b.failing, b.failing}
+		return pause{wait: b.failing, floor: b.failing}
 	}
 	b.failing = 0
 	if did.news() {
@@ -140,14 +150,14 @@ func (b *backoff) afterPoll(did outcome, opened room, interval time.Duration, no
 			b.idle = 0
 		}
 		b.idle = grow(b.idle, longest)
-		return pause{b.idle, min(b.idle, firstWait)}
+		return pause{wait: b.idle, floor: min(b.idle, firstWait)}
 	case did.news(), b.batch > before.batch && b.batch < limits.PollBatch:
-		return pause{0, gatherFor}
+		return pause{wait: 0, floor: gatherFor}
 	case did.asked == 0:
-		return pause{asleep(opened), gatherFor}
+		return pause{wait: asleep(opened), floor: gatherFor}
 	}
 	b.idle = grow(b.idle, longest)
-	return pause{b.idle, gatherFor}
+	return pause{wait: b.idle, floor: gatherFor}
 }
 
 // asleep is the wait of a loop that has nothing to ask for: until it is woken, or

@@ -34,7 +34,8 @@ func TestPauses(t *testing.T) {
 	const interval = time.Hour
 	now := time.Now()
 	broken := errors.New("broken")
-	atOnce, asleepUntilWoken := Equal(pause{0, gatherFor}), Equal(pause{-1, gatherFor})
+	atOnceWithSlots := Equal(pause{wait: 0, floor: gatherFor, slotsLeft: true})
+	atOnce, asleepUntilWoken := Equal(pause{wait: 0, floor: gatherFor}), Equal(pause{wait: -1, floor: gatherFor})
 	waits := func(least, most, floor time.Duration) gomegatypes.GomegaMatcher {
 		return WithTransform(func(p pause) []time.Duration { return []time.Duration{p.wait, p.floor} }, And(
 			HaveExactElements(And(BeNumerically(">=", least), BeNumerically("<=", most)), Equal(floor))))
@@ -53,10 +54,10 @@ func TestPauses(t *testing.T) {
 	}{
 		"nothing came, after news":                     {backoff{}, polled(3, 0, tally{}), free, first, backoff{}},
 		"nothing came, as before":                      {backoff{idle: interval}, polled(3, 0, tally{}), free, whole, backoff{}},
-		"news":                                         {backoff{idle: interval}, polled(3, 2, tally{created: 2}), free, atOnce, backoff{}},
+		"news":                                         {backoff{idle: interval}, polled(3, 2, tally{created: 2}), free, atOnceWithSlots, backoff{}},
 		"a continued job is news":                      {backoff{idle: interval}, polled(1, 1, tally{continued: 1}), since(1, 0), atOnce, backoff{}},
 		"all slots are taken":                          {backoff{}, outcome{}, full, asleepUntilWoken, backoff{}},
-		"a slot is held for a job that is not there":   {backoff{}, outcome{}, room{recheck: time.Minute}, Equal(pause{time.Minute, gatherFor}), backoff{}},
+		"a slot is held for a job that is not there":   {backoff{}, outcome{}, room{recheck: time.Minute}, Equal(pause{wait: time.Minute, floor: gatherFor}), backoff{}},
 		"known jobs are no news":                       {backoff{idle: interval}, polled(3, 3, tally{}), free, whole, backoff{}},
 		"nor are new nonces":                           {backoff{idle: interval}, polled(3, 2, tally{renewed: 2}), free, waits(interval, interval, firstWait), backoff{}},
 		"there may be new jobs behind those":           {backoff{idle: interval}, polled(3, 3, tally{renewed: 3}), free, waits(firstWait, 2*firstWait, firstWait), backoff{}},
@@ -66,7 +67,7 @@ func TestPauses(t *testing.T) {
 		"a nonce is held back":                         {backoff{idle: interval}, polled(3, 1, tally{held: 1}), free, waits(heldWait, heldWait, firstWait), backoff{}},
 		"the poll failed":                              {backoff{failing: 10 * time.Second}, outcome{asked: 3, err: broken}, free, waits(20*time.Second, 25*time.Second, 0), backoff{}},
 		"a job could not be recorded":                  {backoff{}, polled(3, 1, tally{failed: 1, cause: broken}), free, waits(firstWait, 2*firstWait, 0), backoff{}},
-		"one could not be recorded, another was":       {backoff{}, polled(3, 2, tally{created: 1, failed: 1, cause: broken}), free, atOnce, backoff{}},
+		"one could not be recorded, another was":       {backoff{}, polled(3, 2, tally{created: 1, failed: 1, cause: broken}), free, atOnceWithSlots, backoff{}},
 		"awaited just now":                             {backoff{idle: interval}, polled(1, 0, tally{}), since(1, 0), waits(awaitedWait, awaitedWait, gatherFor), backoff{}},
 		"awaited for two minutes":                      {backoff{idle: interval}, polled(1, 0, tally{}), since(1, 2*time.Minute), waits(30*time.Second, 30*time.Second, gatherFor), backoff{}},
 		"awaited for long":                             {backoff{idle: interval}, polled(1, 0, tally{}), since(1, time.Hour), waits(maxAwaitedWait, maxAwaitedWait, gatherFor), backoff{}},
@@ -85,6 +86,28 @@ func TestPauses(t *testing.T) {
 			}
 			g.Expect(got).To(c.want)
 			g.Expect(b.batch).To(Equal(c.after.batch))
+		})
+	}
+}
+
+func TestSlotsLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		did  outcome
+		free int32
+		want bool
+	}{
+		"fewer jobs than slots":     {polled(3, 2, tally{created: 2}), 3, true},
+		"none":                      {polled(3, 0, tally{}), 3, true},
+		"as many as were asked for": {polled(3, 3, tally{created: 1}), 5, false},
+		"the answer was not full, but all slots are taken": {polled(3, 2, tally{created: 1}), 1, false},
+		"those that could not be recorded wait for slots":  {polled(3, 2, tally{created: 1, failed: 1}), 2, false},
+		"only the awaited were asked for":                  {polled(2, 1, tally{continued: 1}), 0, false},
+		"not polled":                                       {outcome{}, 3, false},
+		"the poll failed":                                  {outcome{asked: 3, err: errors.New("broken")}, 3, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b backoff
+			NewWithT(t).Expect(b.after(c.did, room{free: c.free}, time.Hour, time.Now()).slotsLeft).To(Equal(c.want))
 		})
 	}
 }

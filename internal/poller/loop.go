@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -34,9 +33,8 @@ type loop struct {
 	cancel  context.CancelFunc // set when launched
 	done    chan struct{}      // closed when run has returned
 	wake    chan struct{}
+	freed   chan struct{}
 	changed chan struct{}
-	// soon is set with wake when a job is soon to come.
-	soon atomic.Bool
 
 	mu         sync.Mutex
 	target     Target
@@ -63,6 +61,7 @@ func newLoop(p *Poller, target Target, before *loop) *loop {
 		before:  before,
 		done:    make(chan struct{}),
 		wake:    make(chan struct{}, 1),
+		freed:   make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		others:  len(p.loops),
 		backoff: backoff{idle: target.Interval}, // nothing says that jobs are about to come
@@ -89,13 +88,11 @@ func (l *loop) aimed() Target {
 	return l.target
 }
 
-// awaken ends the current wait. soon: a job is soon to come, so look often.
-func (l *loop) awaken(soon bool) {
-	if soon {
-		l.soon.Store(true)
-	}
-	signal(l.wake)
-}
+// awaken ends the current wait: a job is soon to come, so look often.
+func (l *loop) awaken() { signal(l.wake) }
+
+// slotFreed ends the current wait, unless slots were free before.
+func (l *loop) slotFreed() { signal(l.freed) }
 
 func signal(to chan<- struct{}) {
 	select {
@@ -132,9 +129,12 @@ func (l *loop) rest(ctx context.Context, p pause) bool {
 		if p.wait >= 0 && gone >= p.wait {
 			return true
 		}
-		wake := l.wake
+		wake, freed := l.wake, l.freed
 		if gone < p.floor {
-			wake = nil
+			wake, freed = nil, nil
+		}
+		if p.slotsLeft {
+			freed = nil
 		}
 		expired, stop := l.timer(soonest(p.wait-gone, p.floor-gone, l.tell()))
 		select {
@@ -144,11 +144,12 @@ func (l *loop) rest(ctx context.Context, p pause) bool {
 			stop()
 			l.backoff.failing = 0
 			return true
+		case <-freed:
+			stop()
+			return true
 		case <-wake:
 			stop()
-			if l.soon.Swap(false) {
-				l.backoff.idle = 0
-			}
+			l.backoff.idle = 0
 			return true
 		}
 		stop()
@@ -245,13 +246,15 @@ func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome
 	return jobs
 }
 
-// seen takes back a wake-up: what it was for shows in the room that is taken after it.
+// seen takes back what would wake the loop up: it shows in the room that is taken after it.
 func (l *loop) seen() {
 	select {
+	case <-l.freed:
+	default:
+	}
+	select {
 	case <-l.wake:
-		if l.soon.Swap(false) {
-			l.backoff.idle = 0
-		}
+		l.backoff.idle = 0
 	default:
 	}
 }

@@ -138,7 +138,12 @@ func (p *Poller) react(job *v1alpha1.PipelineJob, changed change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l, ok := p.loops[naming.ActionOf(job)]; ok {
-		l.awaken(changed.awaited)
+		if changed.awaited {
+			l.awaken()
+		}
+		if changed.freed {
+			l.slotFreed()
+		}
 	}
 	p.wakeNext()
 }
@@ -215,7 +220,7 @@ func (p *Poller) WakeType(region, account string, id codepipeline.ActionTypeID) 
 		if target.Type != id || of.Region != region || of.Account() != "" && of.Account() != account {
 			continue
 		}
-		l.awaken(true)
+		l.awaken()
 		woken++
 	}
 	return woken
@@ -238,7 +243,7 @@ func (p *Poller) gaveBack(action types.NamespacedName, failed bool) {
 func (p *Poller) wakeNext() {
 	for _, action := range p.capacity.next() {
 		if l, polled := p.loops[action]; polled {
-			l.awaken(false)
+			l.slotFreed()
 		}
 	}
 }
