@@ -26,7 +26,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	k8stypes "k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -182,7 +184,7 @@ func (k *kubelet) look(ctx context.Context) int {
 	page := batchv1.JobList{}
 	for more := true; more; more = page.Continue != "" {
 		err := k.kube.List(ctx, &page, client.Limit(500), client.Continue(page.Continue))
-		if apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) {
+		if busy(err) {
 			break // the API server is busy: those that are missing are looked for again
 		}
 		k.Expect(err).NotTo(HaveOccurred())
@@ -199,11 +201,11 @@ func (k *kubelet) look(ctx context.Context) int {
 
 func (k *kubelet) run(ctx context.Context, job *batchv1.Job) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: job.Namespace, GenerateName: job.Name + "-", Labels: maps.Clone(job.Spec.Template.Labels),
+		Namespace: job.Namespace, Name: job.Name + "-0", Labels: maps.Clone(job.Spec.Template.Labels),
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
 	}, Spec: *job.Spec.Template.Spec.DeepCopy()}
 	pod.Spec.NodeName = "node-1"
-	k.Expect(k.kube.Create(ctx, pod)).To(Succeed())
+	k.insist(func() error { return client.IgnoreAlreadyExists(k.kube.Create(ctx, pod.DeepCopy())) })
 	before, now := pod.DeepCopy(), metav1.Now()
 	pod.Status.Phase, pod.Status.StartTime = corev1.PodRunning, &now
 	for i := range pod.Spec.Containers {
@@ -213,7 +215,17 @@ func (k *kubelet) run(ctx context.Context, job *batchv1.Job) {
 			State:       corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
 		})
 	}
-	k.Expect(k.kube.Status().Patch(ctx, pod, client.MergeFrom(before))).To(Succeed())
+	k.insist(func() error { return k.kube.Status().Patch(ctx, pod.DeepCopy(), client.MergeFrom(before)) })
+}
+
+// insist repeats a request while the API server is busy.
+func (s *site) insist(request func() error) {
+	s.Expect(retry.OnError(wait.Backoff{Steps: 20, Duration: time.Second, Jitter: 1}, busy, request)).To(Succeed())
+}
+
+// busy reports whether a request failed because of the API server's load.
+func busy(err error) bool {
+	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)
 }
 
 // settle makes a PipelineJob that has long been reported.
@@ -222,9 +234,9 @@ func (s *site) settle(i int) {
 	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work-0", "us-east-1"
 	job.Spec.Pipeline.ActionExecutionID = fmt.Sprintf("settled-%d", i)
 	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: fmt.Sprintf("00000000-0000-0000-0000-%012d", i), Nonce: "1"}
-	s.Expect(s.kube.Create(s.t.Context(), job)).To(Succeed())
+	s.insist(func() error { return s.kube.Create(s.t.Context(), job) })
 	before := job.DeepCopy()
 	job.Status.OutputVariables = map[string]string{"A": strings.Repeat("v", variables)}
 	job.Settle(metav1.Now())
-	s.Expect(s.kube.Status().Patch(s.t.Context(), job, client.MergeFrom(before))).To(Succeed())
+	s.insist(func() error { return s.kube.Status().Patch(s.t.Context(), job, client.MergeFrom(before)) })
 }
