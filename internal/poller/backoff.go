@@ -16,6 +16,9 @@ const (
 	// gatherFor is the shortest time between a poll and the next one that a wake-up
 	// brings: slots that come free together are filled by one poll.
 	gatherFor = 100 * time.Millisecond
+	// gatherSpareFor is the same for slots that come free beside free ones: there were no
+	// more jobs, but the end of one may bring the next action of its pipeline.
+	gatherSpareFor = 500 * time.Millisecond
 	// heldWait bounds the wait while a new nonce is held back for the end of a claim.
 	heldWait = 5 * time.Second
 	// awaitedWait bounds the wait while a job is awaited, however long the interval
@@ -32,9 +35,8 @@ type pause struct {
 	wait time.Duration
 	// floor is how long not even a wake-up ends it.
 	floor time.Duration
-	// slotsLeft: the last poll left slots free, since there were no more jobs. One more
-	// that comes free does not end the pause.
-	slotsLeft bool
+	// slotFloor is how long not even a slot that comes free ends it.
+	slotFloor time.Duration
 }
 
 // outcome is what one turn of a loop did.
@@ -119,7 +121,10 @@ func (b *backoff) after(did outcome, opened room, interval time.Duration, now ti
 	if did.retry > 0 && (next.wait < 0 || did.retry < next.wait) {
 		next.wait = max(did.retry, next.floor)
 	}
-	next.slotsLeft = did.leftSlots(opened)
+	next.slotFloor = next.floor
+	if did.leftSlots(opened) {
+		next.slotFloor = max(next.floor, gatherSpareFor)
+	}
 	return next
 }
 

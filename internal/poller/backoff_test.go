@@ -34,8 +34,8 @@ func TestPauses(t *testing.T) {
 	const interval = time.Hour
 	now := time.Now()
 	broken := errors.New("broken")
-	atOnceWithSlots := Equal(pause{wait: 0, floor: gatherFor, slotsLeft: true})
-	atOnce, asleepUntilWoken := Equal(pause{wait: 0, floor: gatherFor}), Equal(pause{wait: -1, floor: gatherFor})
+	atOnceWithSlots := Equal(pause{wait: 0, floor: gatherFor, slotFloor: gatherSpareFor})
+	atOnce, asleepUntilWoken := Equal(pause{wait: 0, floor: gatherFor, slotFloor: gatherFor}), Equal(pause{wait: -1, floor: gatherFor, slotFloor: gatherFor})
 	waits := func(least, most, floor time.Duration) gomegatypes.GomegaMatcher {
 		return WithTransform(func(p pause) []time.Duration { return []time.Duration{p.wait, p.floor} }, And(
 			HaveExactElements(And(BeNumerically(">=", least), BeNumerically("<=", most)), Equal(floor))))
@@ -57,7 +57,7 @@ func TestPauses(t *testing.T) {
 		"news":                                         {backoff{idle: interval}, polled(3, 2, tally{created: 2}), free, atOnceWithSlots, backoff{}},
 		"a continued job is news":                      {backoff{idle: interval}, polled(1, 1, tally{continued: 1}), since(1, 0), atOnce, backoff{}},
 		"all slots are taken":                          {backoff{}, outcome{}, full, asleepUntilWoken, backoff{}},
-		"a slot is held for a job that is not there":   {backoff{}, outcome{}, room{recheck: time.Minute}, Equal(pause{wait: time.Minute, floor: gatherFor}), backoff{}},
+		"a slot is held for a job that is not there":   {backoff{}, outcome{}, room{recheck: time.Minute}, Equal(pause{wait: time.Minute, floor: gatherFor, slotFloor: gatherFor}), backoff{}},
 		"known jobs are no news":                       {backoff{idle: interval}, polled(3, 3, tally{}), free, whole, backoff{}},
 		"nor are new nonces":                           {backoff{idle: interval}, polled(3, 2, tally{renewed: 2}), free, waits(interval, interval, firstWait), backoff{}},
 		"there may be new jobs behind those":           {backoff{idle: interval}, polled(3, 3, tally{renewed: 3}), free, waits(firstWait, 2*firstWait, firstWait), backoff{}},
@@ -107,7 +107,7 @@ func TestSlotsLeft(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b backoff
-			NewWithT(t).Expect(b.after(c.did, room{free: c.free}, time.Hour, time.Now()).slotsLeft).To(Equal(c.want))
+			NewWithT(t).Expect(b.after(c.did, room{free: c.free}, time.Hour, time.Now()).slotFloor == gatherSpareFor).To(Equal(c.want))
 		})
 	}
 }

@@ -17,6 +17,11 @@ import (
 // creation did not happen.
 const reservationLife = time.Minute
 
+// pollLife is how long a poll that is not answered holds slots: CodePipeline answers within
+// a second, and a region that hangs must not keep them from others. Jobs of an answer that
+// comes later are kept until there are slots.
+const pollLife = 2 * time.Second
+
 // capacity keeps the jobs in flight within the limits, that of each action and
 // that of all of them, and shares what is free among the actions that ask. The
 // informer of PipelineJobs keeps it current: see observe.
@@ -43,8 +48,10 @@ type usage struct {
 	// reserved are the names of PipelineJobs that were created, or are about to be,
 	// and that the informer has not shown, with the time of the reservation.
 	reserved map[string]time.Time
-	// polled is how many slots the poll under way may still fill.
-	polled int32
+	// polled is how many slots the poll under way may still fill, and polledAt since when
+	// they are held for it.
+	polled   int32
+	polledAt time.Time
 }
 
 func newCapacity(limit int32, clock clock.PassiveClock) *capacity {
@@ -79,22 +86,24 @@ func (c *capacity) observe(job *v1alpha1.PipelineJob) change {
 		delete(of.slots, job.Name)
 	}
 
-	_, known := of.awaited[job.Name]
+	before, known := of.awaited[job.Name]
 	awaits := !job.Settled() && (job.AwaitsContinuation() || job.Status.Protocol.ClaimUnconfirmed)
 	switch {
 	case !awaits:
 		delete(of.awaited, job.Name)
-	case !known:
-		of.awaited[job.Name] = c.awaitedSince(job)
+	case !known, awaitedSince(job, before).After(before):
+		known = false // or again: the informer may have left out that it was handed out
+		of.awaited[job.Name] = awaitedSince(job, c.clock.Now())
 	}
 	return change{freed: (held || reserved) && !takes, awaited: awaits && !known}
 }
 
-func (c *capacity) awaitedSince(job *v1alpha1.PipelineJob) time.Time {
+// awaitedSince is since when a job is awaited, as far as it says; otherwise as given.
+func awaitedSince(job *v1alpha1.PipelineJob, otherwise time.Time) time.Time {
 	if since := job.Status.Protocol.ContinuedAt; since != nil {
 		return since.Time
 	}
-	return c.clock.Now()
+	return otherwise
 }
 
 // gone takes note of a PipelineJob that was deleted. A reservation under its name
@@ -142,7 +151,7 @@ func (c *capacity) take(action types.NamespacedName) room {
 	defer c.drop(action)
 	recheck := c.expire()
 	of.polled = 0
-	of.polled = c.share(action, of)
+	of.polled, of.polledAt = c.share(action, of), c.clock.Now()
 	open := room{free: of.polled, awaited: size(of.awaited), recheck: recheck}
 	for _, since := range of.awaited {
 		if since.After(open.since) {
@@ -185,7 +194,10 @@ func (u *usage) free() int32 { return max(0, u.limit-size(u.slots)-size(u.reserv
 // used counts the slots of all actions, those that polls may still fill included.
 func (c *capacity) used() (used int32) {
 	for _, of := range c.actions {
-		used += size(of.slots) + size(of.reserved) + of.polled
+		used += size(of.slots) + size(of.reserved)
+		if c.clock.Since(of.polledAt) < pollLife {
+			used += of.polled
+		}
 	}
 	return used
 }
@@ -198,16 +210,18 @@ func (c *capacity) canUse(action types.NamespacedName) bool {
 }
 
 // expire drops reservations that have lasted too long, and returns how long it is
-// until the next one does.
+// until the next one, or the hold of a poll, does.
 func (c *capacity) expire() (next time.Duration) {
 	for _, of := range c.actions {
+		if of.polled > 0 {
+			next = soonest(next, pollLife-c.clock.Since(of.polledAt))
+		}
 		for name, at := range of.reserved {
 			left := reservationLife - c.clock.Since(at)
 			if left <= 0 {
 				delete(of.reserved, name)
-			} else if next == 0 || left < next {
-				next = left
 			}
+			next = soonest(next, left)
 		}
 	}
 	return next
@@ -225,7 +239,8 @@ func (c *capacity) reserve(action types.NamespacedName, name string) bool {
 	if held || reserved {
 		return true
 	}
-	if of.polled == 0 {
+	late := c.clock.Since(of.polledAt) >= pollLife
+	if of.polled == 0 || late && c.limit > 0 && c.used() >= c.limit {
 		return false
 	}
 	of.polled--

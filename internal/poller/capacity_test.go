@@ -263,3 +263,33 @@ func TestNobodyStarves(t *testing.T) {
 		}
 	})
 }
+
+// TestHoldOfAPollEnds has a poll that is not answered for long.
+func TestHoldOfAPollEnds(t *testing.T) {
+	g := NewWithT(t)
+	l := newSlots(2, map[types.NamespacedName]int32{a: 2, b: 2})
+	g.Expect(l.take(a).free).To(BeEquivalentTo(2))
+	g.Expect(l.take(b)).To(Equal(room{recheck: pollLife}))
+	l.clock.SetTime(l.clock.Now().Add(pollLife))
+	g.Expect(l.take(b).free).To(BeEquivalentTo(2))
+	g.Expect(l.reserve(b, "1")).To(BeTrue())
+	l.give(b)
+	g.Expect(l.reserve(a, "2")).To(BeTrue(), "the answer came late, and there is a slot")
+	g.Expect(l.reserve(a, "3")).To(BeFalse(), "the other slot is taken")
+}
+
+// TestAwaitedAgain has the informer not show that an awaited job was handed out, before it
+// continued again.
+func TestAwaitedAgain(t *testing.T) {
+	g := NewWithT(t)
+	l := newSlots(0, map[types.NamespacedName]int32{a: 1})
+	since := metav1.NewTime(l.clock.Now())
+	job := awaited(a, "1", true)
+	job.Status.Protocol.ContinuedAt = &since
+	g.Expect(l.observe(job).awaited).To(BeTrue())
+	g.Expect(l.observe(job).awaited).To(BeFalse())
+	later := metav1.NewTime(since.Add(10 * time.Minute))
+	job.Status.Protocol.ContinuedAt = &later
+	g.Expect(l.observe(job).awaited).To(BeTrue())
+	g.Expect(l.take(a).since).To(Equal(later.Time))
+}

@@ -91,7 +91,7 @@ func (l *loop) aimed() Target {
 // awaken ends the current wait: a job is soon to come, so look often.
 func (l *loop) awaken() { signal(l.wake) }
 
-// slotFreed ends the current wait, unless slots were free before.
+// slotFreed ends the current wait: there is a slot that was not there before.
 func (l *loop) slotFreed() { signal(l.freed) }
 
 func signal(to chan<- struct{}) {
@@ -131,12 +131,12 @@ func (l *loop) rest(ctx context.Context, p pause) bool {
 		}
 		wake, freed := l.wake, l.freed
 		if gone < p.floor {
-			wake, freed = nil, nil
+			wake = nil
 		}
-		if p.slotsLeft {
+		if gone < p.slotFloor {
 			freed = nil
 		}
-		expired, stop := l.timer(soonest(p.wait-gone, p.floor-gone, l.tell()))
+		expired, stop := l.timer(soonest(p.wait-gone, p.floor-gone, p.slotFloor-gone, l.tell()))
 		select {
 		case <-ctx.Done():
 		case <-expired:
@@ -182,9 +182,9 @@ func (l *loop) timer(wait time.Duration) (<-chan time.Time, func() bool) {
 func (l *loop) turn(ctx context.Context) pause {
 	target := l.aimed()
 	open := l.poller.capacity.take(target.Action)
-	l.poller.capacity.give(target.Action) // not held while the lane has no room
 	did := outcome{}
 	if open.free+open.awaited > 0 || len(l.kept) > 0 {
+		l.poller.gaveBack(target.Action, true) // nothing is held for it while the lane has no room
 		did = l.work(ctx, target, &open)
 	}
 	did.retry = l.retryIn()
@@ -234,6 +234,11 @@ func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome
 	if did.continued > 0 { // the informer may not have shown what was kept until now
 		open.awaited = min(open.awaited, awaited) + did.continued
 	}
+	probes := l.backoff.failing > 0
+	if probes { // like the last one it may not be answered: it holds no slots
+		open.free = min(open.free, 1)
+		l.poller.gaveBack(target.Action, true)
+	}
 	did.asked = l.backoff.ask(min(open.free, l.speed.bound()), open.awaited-did.continued)
 	if did.asked == 0 {
 		return nil
@@ -242,6 +247,9 @@ func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome
 	if err != nil {
 		l.poller.Log.Error(err, "Poll failed", "action", target.Action)
 		did.err = err
+	}
+	if probes && len(jobs) > 0 {
+		l.poller.capacity.take(target.Action)
 	}
 	return jobs
 }

@@ -81,28 +81,6 @@ func TestNothingToAskForCostsNoPoll(t *testing.T) {
 	s.awaitJobs(2)
 }
 
-// TestSlotThatComesFreeBesideFreeOnesCostsNoPoll has an action with slots to spare, of
-// which CodePipeline has no more jobs.
-func TestSlotThatComesFreeBesideFreeOnesCostsNoPoll(t *testing.T) {
-	const jobs = 3
-	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = emulator.RedispatchNever })
-	s.queue(jobs)
-	s.target.MaxConcurrent, s.target.Interval = jobs+1, time.Hour
-	s.poller.Ensure(s.target)
-	s.awaitJobs(jobs)
-	s.pass(time.Minute)
-	for before := s.polls(); s.polls() == before; {
-		s.pass(time.Second)
-	}
-	before := s.polls() // the next one comes in half a minute, or later
-	for name := range s.jobs(s) {
-		s.finish(name)
-		s.atRest()
-		s.clock.Step(gatherFor)
-	}
-	s.Consistently(s.polls).WithTimeout(200 * time.Millisecond).Should(Equal(before))
-}
-
 func first(jobs map[string]*v1alpha1.PipelineJob) string {
 	names := []string{}
 	for name := range jobs {
