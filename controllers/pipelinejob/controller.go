@@ -199,7 +199,7 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (
 		r.retries.fail(key, this, r.Clock.Now())
 		return ctrl.Result{}, err
 	}
-	r.retries.forget(key)
+	r.retries.succeed(key, this.step)
 	if this.step == stepReadProgress {
 		return ctrl.Result{RequeueAfter: atOnce}, nil // there may have been no news, and no event
 	}
@@ -211,7 +211,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal}
 	r.leading.Do(func() { r.leadingSince = s.now })
 	s.leadingSince = r.leadingSince
-	s.failed, s.failingSince = r.retries.last(client.ObjectKeyFromObject(job))
+	s.failing = r.retries.failing(client.ObjectKeyFromObject(job))
 	action := &v1alpha1.CustomAction{}
 	err := r.Get(ctx, types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)
 	switch {
@@ -382,7 +382,7 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepCancel:
 		return r.cancel(ctx, s)
 	case stepStopRun:
-		return r.stopRun(ctx, s.run)
+		return r.stopRun(ctx, s)
 	case stepReport:
 		return r.report(ctx, s)
 	case stepDropSecret:

@@ -98,10 +98,9 @@ type state struct {
 	progressEvery time.Duration
 	// progressRead is when the progress was last read.
 	progressRead time.Time
-	// failed is the step that failed last, and failingSince when it first did; empty
-	// and zero if the last step succeeded, and for an operator that has just started.
-	failed       step
-	failingSince time.Time
+	// failing has the steps that failed when they were last taken, and since when they
+	// do. It is empty for an operator that has just started.
+	failing map[step]time.Time
 	// leadingSince is when this operator began to take steps.
 	leadingSince time.Time
 	now          time.Time
@@ -125,9 +124,9 @@ func decide(s state) (step, time.Duration) {
 func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 	switch next {
 	case stepAcknowledge, stepReport, stepReportProgress, stepRecordResult:
-		since := latest(s.job.DeletionTimestamp.Time, s.failingSince)
-		timeIsUp := s.failed == next && s.now.Sub(since) >= deletionGracePeriod && !s.continuationMayCome()
-		if timeIsUp || s.failed == stepGiveUp {
+		since := latest(s.job.DeletionTimestamp.Time, s.failing[next])
+		timeIsUp := s.fails(next) && s.now.Sub(since) >= deletionGracePeriod && !s.continuationMayCome()
+		if timeIsUp || s.fails(stepGiveUp) {
 			return stepGiveUp, 0
 		}
 	case stepWait, stepNoteOverdue: // a continuation is to come
@@ -140,6 +139,12 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 		}
 	}
 	return next, wait
+}
+
+// fails reports whether a step failed when it was last taken.
+func (s state) fails(taken step) bool {
+	_, fails := s.failing[taken]
+	return fails
 }
 
 // continuationMayCome reports whether a continuation is to come, and is not overdue.
@@ -185,7 +190,7 @@ func (s state) unsettled() (step, time.Duration) {
 		return stepReportProgress, 0
 	}
 	if s.hasResult() {
-		if s.runStillWorks() {
+		if s.mustStopRun() {
 			return stepStopRun, 0
 		}
 		return stepReport, 0
@@ -323,10 +328,10 @@ func (s state) givenUp() bool {
 
 // settled cleans up behind a job that CodePipeline no longer waits for.
 func (s state) settled() (step, time.Duration) {
-	if s.runStillWorks() {
+	if s.mustStopRun() {
 		return stepStopRun, 0
 	}
-	if s.job.Status.Protocol.Secret != nil {
+	if s.mustDropSecret() {
 		return stepDropSecret, 0
 	}
 	if s.deleting() {
@@ -361,10 +366,10 @@ func (s state) awaitingContinuation() (step, time.Duration) {
 			return stepNoteRunning, 0
 		}
 	} else {
-		if s.runStillWorks() {
+		if s.mustStopRun() {
 			return stepStopRun, 0
 		}
-		if s.job.Status.Protocol.Secret != nil {
+		if s.mustDropSecret() {
 			return stepDropSecret, 0
 		}
 	}
@@ -419,6 +424,20 @@ func (s state) hasResult() bool {
 // that works, or that tries to.
 func (s state) runStillWorks() bool {
 	return s.run != nil && s.run.DeletionTimestamp.IsZero() && !diagnosis.Finished(s.run)
+}
+
+// mustStopRun reports whether the Kubernetes Job is to be deleted.
+func (s state) mustStopRun() bool { return s.runStillWorks() && !s.isLeft(stepStopRun) }
+
+// mustDropSecret reports whether the Secret is to be deleted.
+func (s state) mustDropSecret() bool {
+	return s.job.Status.Protocol.Secret != nil && !s.isLeft(stepDropSecret)
+}
+
+// isLeft reports whether a deletion that fails is left to the garbage collector, which goes
+// on to try when the object is gone: a webhook may refuse it for ever.
+func (s state) isLeft(deletion step) bool {
+	return s.deleting() && s.fails(deletion) && s.now.Sub(s.job.DeletionTimestamp.Time) >= deletionGracePeriod
 }
 
 // secretDue reports whether the job needs a Secret, and when it is to be renewed.

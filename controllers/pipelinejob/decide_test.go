@@ -138,6 +138,12 @@ func TestDecide(t *testing.T) {
 		"deleted, the report fails for long":             {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
 		"deleted, and giving up failed":                  {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepGiveUp, time.Second)}, want: stepGiveUp},
 		"deleted, the report of progress fails for long": {history: []change{working, update(0), tellingProgress, deletedAgo(time.Hour), failing(stepReportProgress, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, the Job can't be deleted":              {history: []change{working, deletedAgo(4 * time.Minute), failed, failing(stepStopRun, time.Hour)}, want: stepStopRun},
+		"deleted, the Job can't be deleted for long":     {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Second)}, want: stepReport},
+		"reported, the Job can't be deleted for long":    {history: []change{working, deletedAgo(time.Hour), failed, reported, failing(stepStopRun, 5*time.Minute)}, want: stepRelease},
+		"the Job can't be deleted, nor be reported":      {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Hour), failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, the Secret can't be deleted for long":  {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, deletedAgo(time.Hour), failing(stepDropSecret, 5*time.Minute)}, want: stepRelease},
+		"not deleted, the Secret can't be deleted":       {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, failing(stepDropSecret, time.Hour)}, want: stepDropSecret},
 		"not deleted, the report fails for long":         {history: []change{working, ended, complete, failing(stepReport, time.Hour)}, want: stepReport},
 		"deleted, a continuation is to come":             {history: []change{working, ended, token, delivered, continuedAgo(time.Minute), deletedAgo(time.Minute)}, want: stepWait, wait: 14 * time.Minute},
 		"deleted, a continuation is overdue":             {history: []change{working, ended, token, delivered, continuedAgo(15 * time.Minute), deletedAgo(5 * time.Minute)}, want: stepGiveUp},
@@ -316,8 +322,13 @@ func deletedAgo(ago time.Duration) change {
 }
 
 // failing has a step fail since a while ago.
-func failing(step step, ago time.Duration) change {
-	return func(s *state) { s.failed, s.failingSince = step, noon.Add(-ago) }
+func failing(taken step, ago time.Duration) change {
+	return func(s *state) {
+		if s.failing == nil {
+			s.failing = map[step]time.Time{}
+		}
+		s.failing[taken] = noon.Add(-ago)
+	}
 }
 
 func leadingFor(d time.Duration) change { return func(s *state) { s.leadingSince = noon.Add(-d) } }
@@ -344,7 +355,7 @@ func TestClaimThatFailsIsGivenUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.AddDate(-1, 0, 0))}}
 			job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "x", Nonce: "x", PolledAt: polled}
-			next, _ := decide(state{job: job, now: now, failed: stepAcknowledge, failingSince: now.AddDate(-1, 0, 0)})
+			next, _ := decide(state{job: job, now: now, failing: map[step]time.Time{stepAcknowledge: now.AddDate(-1, 0, 0)}})
 			NewWithT(t).Expect(next).To(Equal(stepRecordClosed))
 		})
 	}

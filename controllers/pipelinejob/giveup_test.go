@@ -1,14 +1,19 @@
 package pipelinejob
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -151,4 +156,39 @@ func TestClaimIsGivenUp(t *testing.T) {
 	p.Expect(job.Status.Phase).To(Equal(v1alpha1.PhaseDropped))
 	said := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionAcknowledged)
 	p.Expect(said.Reason).To(Equal(v1alpha1.ReasonJobNoLongerOpen))
+}
+
+// TestDeletionEndsThoughAWebhookRefuses has something refuse to delete the Job of a
+// PipelineJob that is being deleted, and its Secret: CodePipeline is told all the same, and
+// the PipelineJob goes within minutes. The garbage collector goes on to try.
+func TestDeletionEndsThoughAWebhookRefuses(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	told := events.NewFakeRecorder(1000)
+	p.operator.Events = told
+	p.start(nil)
+	p.poll(nil)
+	p.until(runs1)
+	p.Expect(p.secrets).NotTo(BeEmpty())
+	p.operator.Client = interceptor.NewClient(p.kube, interceptor.Funcs{
+		Delete: func(_ context.Context, _ client.WithWatch, object client.Object, _ ...client.DeleteOption) error {
+			return apierrors.NewForbidden(schema.GroupResource{}, object.GetName(), errors.New("denied by a webhook"))
+		},
+	})
+	job := p.pipelineJob()
+	p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
+	last, deleted := p.letGo(job)
+	p.Expect(p.clock.Now().Sub(deleted)).To(BeNumerically("<=", 7*time.Minute))
+	p.Expect(last.Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
+	p.Expect(p.aws.Journal(operationFailure)).To(HaveLen(1))
+	p.Expect(p.running()).To(HaveLen(1))
+	close(told.Events)
+	var said []string
+	for event := range told.Events {
+		said = append(said, event)
+	}
+	p.Expect(said).To(ContainElements(
+		And(ContainSubstring("delete Job "+last.Status.Run.JobName), ContainSubstring("denied by a webhook")),
+		And(ContainSubstring("delete Secret "), ContainSubstring("denied by a webhook")),
+	))
 }

@@ -12,6 +12,9 @@ import (
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
+	// forgetFailure is how long after it might have been tried again a step that was not
+	// needed meanwhile fails for the first time again.
+	forgetFailure = 5 * time.Minute
 )
 
 // attempt is a step for a version of the spec. Another step, or a change of the spec,
@@ -26,13 +29,13 @@ type attempt struct {
 // object, which has it reconciled at once.
 type retries struct {
 	mu     sync.Mutex
-	failed map[types.NamespacedName]failedAttempt
+	failed map[types.NamespacedName]map[step]failedAttempt
 }
 
 type failedAttempt struct {
-	attempt
-	times int
-	again time.Time
+	generation int64
+	times      int
+	again      time.Time
 	// since is when the step first failed, for whichever version of the spec.
 	since time.Time
 }
@@ -41,8 +44,8 @@ type failedAttempt struct {
 func (r *retries) wait(job types.NamespacedName, a attempt, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, ok := r.failed[job]
-	if !ok || known.attempt != a {
+	known, ok := r.failed[job][a.step]
+	if !ok || known.generation != a.generation {
 		return 0
 	}
 	return max(0, known.again.Sub(now))
@@ -53,30 +56,50 @@ func (r *retries) fail(job types.NamespacedName, a attempt, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failed == nil {
-		r.failed = map[types.NamespacedName]failedAttempt{}
+		r.failed = map[types.NamespacedName]map[step]failedAttempt{}
 	}
-	known := r.failed[job]
-	if known.step != a.step {
-		known = failedAttempt{since: now}
+	if r.failed[job] == nil {
+		r.failed[job] = map[step]failedAttempt{}
 	}
-	if known.attempt != a {
-		known = failedAttempt{attempt: a, since: known.since}
+	known, ok := r.failed[job][a.step]
+	if !ok || now.Sub(known.again) > forgetFailure {
+		known = failedAttempt{generation: a.generation, since: now}
+	}
+	if known.generation != a.generation {
+		known = failedAttempt{generation: a.generation, since: known.since}
 	}
 	known.again = now.Add(min(firstRetry<<min(known.times, 10), lastRetry))
 	known.times++
-	r.failed[job] = known
+	r.failed[job][a.step] = known
 }
 
-// forget is for a step that succeeded, and for a job that is gone.
+// succeed is for a step that succeeded.
+func (r *retries) succeed(job types.NamespacedName, done step) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.failed[job], done)
+	if len(r.failed[job]) == 0 {
+		delete(r.failed, job)
+	}
+}
+
+// forget is for a job that is gone.
 func (r *retries) forget(job types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.failed, job)
 }
 
-// last is the step that failed last, and since when it fails.
-func (r *retries) last(job types.NamespacedName) (step, time.Time) {
+// failing is since when steps fail: those that failed when they were last taken.
+func (r *retries) failing(job types.NamespacedName) map[step]time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.failed[job].step, r.failed[job].since
+	if len(r.failed[job]) == 0 {
+		return nil
+	}
+	since := map[step]time.Time{}
+	for step, known := range r.failed[job] {
+		since[step] = known.since
+	}
+	return since
 }

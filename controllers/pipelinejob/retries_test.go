@@ -32,8 +32,30 @@ func TestRetries(t *testing.T) {
 	g.Expect(r.wait(job, attempt{stepAcknowledge, 2}, noon)).To(BeZero(), "a new nonce")
 	g.Expect(r.wait(job, attempt{stepCancel, 1}, noon)).To(BeZero(), "another step")
 	g.Expect(r.wait(k8stypes.NamespacedName{Name: "work-2"}, claim, noon)).To(BeZero(), "another job")
-	r.forget(job)
+	r.succeed(job, stepCancel)
+	g.Expect(r.wait(job, claim, noon)).To(Equal(time.Minute), "another step succeeded")
+	r.succeed(job, stepAcknowledge)
 	g.Expect(r.wait(job, claim, noon)).To(BeZero())
+	g.Expect(r.failed).To(BeEmpty())
+	r.fail(job, claim, noon)
+	r.forget(job)
+	g.Expect(r.failed).To(BeEmpty())
+}
+
+// TestSinceWhenAStepFails has a step fail for a while, and again much later.
+func TestSinceWhenAStepFails(t *testing.T) {
+	g := NewWithT(t)
+	var r retries
+	job, claim := k8stypes.NamespacedName{Name: "work-1"}, attempt{stepAcknowledge, 1}
+	g.Expect(r.failing(job)).To(BeEmpty())
+	r.fail(job, claim, noon)
+	r.fail(job, attempt{stepReport, 1}, noon.Add(time.Second))
+	r.fail(job, attempt{stepAcknowledge, 2}, noon.Add(time.Minute))
+	g.Expect(r.failing(job)).To(Equal(map[step]time.Time{stepAcknowledge: noon, stepReport: noon.Add(time.Second)}))
+	later := noon.Add(time.Hour)
+	r.fail(job, claim, later)
+	g.Expect(r.failing(job)).To(HaveKeyWithValue(stepAcknowledge, later))
+	g.Expect(r.wait(job, claim, later)).To(Equal(time.Second))
 }
 
 // TestFailedCallIsNotRepeatedAtOnce: the record of a failed call is a change of the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -137,13 +138,23 @@ func (r *Reconciler) checkNewest(ctx context.Context, job *v1alpha1.PipelineJob)
 }
 
 // stopRun deletes the Kubernetes Job and, with it, its pods.
-func (r *Reconciler) stopRun(ctx context.Context, run *batchv1.Job) error {
-	err := r.Delete(ctx, run, client.PropagationPolicy(metav1.DeletePropagationBackground),
-		client.Preconditions{UID: &run.UID})
-	if err != nil {
-		return client.IgnoreNotFound(fmt.Errorf("delete Job %s: %w", run.Name, err))
+func (r *Reconciler) stopRun(ctx context.Context, s state) error {
+	err := r.Delete(ctx, s.run, client.PropagationPolicy(metav1.DeletePropagationBackground),
+		client.Preconditions{UID: &s.run.UID})
+	return r.notDeleted(s.job, "Job "+s.run.Name, err)
+}
+
+// notDeleted says in an event what can't be deleted. It returns nil for what was, and for
+// what is not there.
+func (r *Reconciler) notDeleted(job *v1alpha1.PipelineJob, what string, err error) error {
+	if client.IgnoreNotFound(err) == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("delete %s: %w", what, err)
+	if !apierrors.IsConflict(err) {
+		r.event(job, corev1.EventTypeWarning, v1alpha1.ReasonRetrying, "Delete", err.Error())
+	}
+	return err
 }
 
 // cancel records, as the result, that the object was deleted.

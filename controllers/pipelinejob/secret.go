@@ -117,8 +117,8 @@ func handedOver(artifacts []codepipeline.Artifact) []podcontract.Artifact {
 // dropSecret deletes the Secret of a job that no longer needs it.
 func (r *Reconciler) dropSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: naming.SecretName(job)}}
-	if err := r.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete Secret %s: %w", secret.Name, err)
+	if err := r.notDeleted(job, "Secret "+secret.Name, r.Delete(ctx, secret)); err != nil {
+		return err
 	}
 	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) { status.Protocol.Secret = nil })
 }
