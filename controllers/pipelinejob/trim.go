@@ -2,10 +2,12 @@ package pipelinejob
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/compact"
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
@@ -35,6 +37,38 @@ func Trim(object any) {
 			trimSettled(object)
 		} else {
 			leaveOutVariables(object)
+		}
+		share(object)
+	}
+}
+
+// share has texts that PipelineJobs, or members of one, have in common be in memory once,
+// and lists without room for more.
+func share(job *v1alpha1.PipelineJob) {
+	spec, status := &job.Spec, &job.Status
+	pipeline := &spec.Pipeline
+	compact.Share(&job.APIVersion, &job.Kind, &job.Namespace, &spec.ActionRef.Name, &spec.AWS.Region, &spec.AWS.RoleARN, &spec.AccountID,
+		&pipeline.Name, &pipeline.ARN, &pipeline.Stage, &pipeline.Action)
+	compact.Share(&status.Phase)
+	job.Finalizers = slices.Clone(job.Finalizers)
+	for i := range job.Finalizers {
+		compact.Share(&job.Finalizers[i])
+	}
+	job.OwnerReferences = slices.Clone(job.OwnerReferences)
+	for i := range job.OwnerReferences {
+		owner := &job.OwnerReferences[i]
+		compact.Share(&owner.APIVersion, &owner.Kind, &owner.Name)
+		compact.Share(&owner.UID)
+	}
+	status.Conditions = slices.Clone(status.Conditions)
+	for i := range status.Conditions {
+		condition := &status.Conditions[i]
+		compact.Share(&condition.Type, &condition.Reason)
+		compact.Share(&condition.Status)
+	}
+	for _, id := range []*string{&status.Protocol.AcknowledgedJobID, &status.Protocol.ReportedJobID, &status.Protocol.SettledJobID} {
+		if *id == spec.CodePipelineJob.ID {
+			*id = spec.CodePipelineJob.ID
 		}
 	}
 }

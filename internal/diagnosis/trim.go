@@ -18,7 +18,7 @@ func Trim(object any) {
 	case *corev1.Pod:
 		trimMeta(&object.ObjectMeta, v1alpha1.LabelPipelineJob)
 		object.Spec = trimmedSpec(object.Spec, ended(object.Status))
-		trimPodStatus(&object.Status)
+		object.Status = trimmedPodStatus(object.Status)
 	case *batchv1.Job:
 		trimMeta(&object.ObjectMeta, labelQueue)
 		object.Spec = batchv1.JobSpec{
@@ -31,6 +31,7 @@ func Trim(object any) {
 
 // trimMeta leaves one of the labels: the only one that is read.
 func trimMeta(object *metav1.ObjectMeta, label string) {
+	object.GenerateName = ""
 	object.ManagedFields, object.Annotations, object.Finalizers = nil, nil, nil
 	value, ok := object.Labels[label]
 	object.Labels = nil
@@ -101,20 +102,34 @@ func onlyMemory(resources corev1.ResourceRequirements) corev1.ResourceRequiremen
 	return corev1.ResourceRequirements{}
 }
 
-func trimPodStatus(status *corev1.PodStatus) {
-	status.PodIP, status.PodIPs, status.HostIP, status.HostIPs = "", nil, "", nil
-	status.AllocatedResources, status.ResourceClaimStatuses = nil, nil
+func trimmedPodStatus(status corev1.PodStatus) corev1.PodStatus {
+	trimmed := corev1.PodStatus{
+		Phase: status.Phase, Message: status.Message, Reason: status.Reason, Conditions: status.Conditions,
+		InitContainerStatuses: trimmedStatuses(status.InitContainerStatuses), ContainerStatuses: trimmedStatuses(status.ContainerStatuses),
+	}
 	if status.Resources != nil {
-		status.Resources = ptr.To(onlyMemory(*status.Resources))
+		trimmed.Resources = ptr.To(onlyMemory(*status.Resources))
 	}
-	for _, of := range [][]corev1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses, status.EphemeralContainerStatuses} {
-		for i := range of {
-			of[i].ImageID, of[i].ContainerID = "", ""
-			of[i].AllocatedResources, of[i].AllocatedResourcesStatus = nil, nil
-			of[i].VolumeMounts, of[i].User = nil, nil
-			of[i].Resources = memoryOfEnded(of[i])
-		}
+	return trimmed
+}
+
+func trimmedStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
+	var trimmed []corev1.ContainerStatus
+	for _, of := range statuses {
+		trimmed = append(trimmed, corev1.ContainerStatus{
+			Name: of.Name, Image: of.Image, Started: of.Started,
+			State: withoutID(of.State), LastTerminationState: withoutID(of.LastTerminationState), Resources: memoryOfEnded(of),
+		})
 	}
+	return trimmed
+}
+
+// withoutID leaves out the ID of a container that ended.
+func withoutID(state corev1.ContainerState) corev1.ContainerState {
+	if state.Terminated != nil {
+		state.Terminated.ContainerID = ""
+	}
+	return state
 }
 
 // memoryOfEnded is the memory limit that a container had, if it ended.

@@ -32,6 +32,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/controllers/customaction"
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/compact"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
@@ -97,6 +98,7 @@ func CacheOptions() (cache.Options, error) {
 	}
 	selected := cache.ByObject{Label: labels.NewSelector().Add(*ours), Transform: trimmedBy(diagnosis.Trim)}
 	return cache.Options{
+		NewInformer:      compact.NewInformer,
 		DefaultTransform: trimmedBy(pipelinejob.Trim),
 		ByObject:         map[client.Object]cache.ByObject{&batchv1.Job{}: selected, &corev1.Pod{}: selected},
 	}, nil
@@ -105,7 +107,7 @@ func CacheOptions() (cache.Options, error) {
 func trimmedBy(trim func(any)) toolscache.TransformFunc {
 	return func(object any) (any, error) {
 		trim(object)
-		return object, nil
+		return compact.Of(object), nil
 	}
 }
 

@@ -34,7 +34,7 @@ type room struct {
 var operatorSide = []string{
 	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
-	"internal/metrics", "internal/staleness", "internal/podcontract", "internal/limits", "api/v1alpha1",
+	"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/limits", "api/v1alpha1",
 }
 
 // forTests is what the tests of the operator and of the pods' programs use;
@@ -73,7 +73,7 @@ var layers = [][]room{
 		}, forTests},
 		{"controllers/pipelinejob", []string{
 			"internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
-			"internal/metrics", "internal/staleness", "internal/podcontract", "internal/limits", "api/v1alpha1",
+			"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		// The programs in a pod.
 		{"internal/runner", []string{"internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
@@ -97,6 +97,7 @@ var layers = [][]room{
 		{"internal/logs", nil, forTests},
 		{"internal/metrics", nil, forTests},
 		{"internal/staleness", nil, forTests},
+		{"internal/compact", nil, forTests},
 		{"internal/archive", nil, forTests},
 		{"internal/s3store", nil, forTests},
 		// What operator and pod agree on.

@@ -86,7 +86,8 @@ func TestManyJobs(t *testing.T) {
 		a.Spec.Polling.MaxConcurrentJobs = int32(each) //nolint:gosec // it is small
 		s.Expect(s.kube.Create(t.Context(), a)).To(Succeed())
 	})
-	metrics := operate(t, s.config, s.aws.URL())
+	limit := number(t, "MEMORY", 150)
+	metrics := operate(t, s.config, s.aws.URL(), fmt.Sprintf("GOMEMLIMIT=%dKiB", limit<<10*90/100)) // as in a container with that limit
 	s.Eventually(func() int { return ready(t.Context(), s.WithT, s.kube) }).WithTimeout(patience).WithPolling(time.Second).Should(Equal(actions))
 	idle := memory(s.WithT, metrics)
 
@@ -100,6 +101,7 @@ func TestManyJobs(t *testing.T) {
 
 	inParallel(settledJobs, s.settle)
 	withSettled := memory(s.WithT, metrics)
+	t.Logf("limit: %d MiB", limit)
 	t.Logf("%d actions, idle: %s", actions, idle)
 	t.Logf("%d live jobs with their pods (after %s): %s", actions*each, took.Round(time.Second), live)
 	t.Logf("and %d settled jobs with output variables of %d KiB: %s", settledJobs, variables>>10, withSettled)
@@ -207,7 +209,12 @@ func (k *kubelet) run(ctx context.Context, job *batchv1.Job) {
 	pod.Spec.NodeName = "node-1"
 	k.insist(func() error { return client.IgnoreAlreadyExists(k.kube.Create(ctx, pod.DeepCopy())) })
 	before, now := pod.DeepCopy(), metav1.Now()
-	pod.Status.Phase, pod.Status.StartTime = corev1.PodRunning, &now
+	pod.Status.Phase, pod.Status.StartTime, pod.Status.PodIP, pod.Status.HostIP = corev1.PodRunning, &now, "10.0.0.1", "10.0.0.1"
+	for _, condition := range []corev1.PodConditionType{
+		corev1.PodReadyToStartContainers, corev1.PodInitialized, corev1.PodReady, corev1.ContainersReady, corev1.PodScheduled,
+	} {
+		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: now})
+	}
 	for i := range pod.Spec.Containers {
 		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{
 			Name: pod.Spec.Containers[i].Name, Image: pod.Spec.Containers[i].Image, ImageID: "sha256:" + strings.Repeat("0", 64), Ready: true,

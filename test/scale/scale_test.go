@@ -140,9 +140,9 @@ func polls(aws *emulator.Server) []emulator.Call {
 	return slices.DeleteFunc(aws.Journal(), func(call emulator.Call) bool { return call.Operation != "PollForJobs" })
 }
 
-// operate starts the operator as a program of its own and returns the address of
-// its metrics.
-func operate(t *testing.T, config *rest.Config, endpoint string) string {
+// operate starts the operator as a program of its own, with more of an environment if any
+// is given, and returns the address of its metrics.
+func operate(t *testing.T, config *rest.Config, endpoint string, environment ...string) string {
 	g := NewWithT(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -151,7 +151,7 @@ func operate(t *testing.T, config *rest.Config, endpoint string) string {
 	var log bytes.Buffer
 	operator := exec.Command(os.Getenv("MANAGER"), "--kubeconfig="+kubeconfig(t, config), "--metrics-bind-address="+address,
 		"--health-probe-bind-address=0", "--pprof-bind-address="+cmp.Or(os.Getenv("PPROF"), "0"), "--runner-image=operator:test", "--zap-log-level=error")
-	operator.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1")
+	operator.Env = append(append(os.Environ(), environment...), "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1")
 	operator.Stdout, operator.Stderr = &log, &log
 	g.Expect(operator.Start()).To(Succeed())
 	t.Cleanup(func() {
