@@ -69,9 +69,11 @@ type Options struct {
 	Logs PodLogs
 	AWS  *codepipeline.Clients
 	// Lanes take the steps that call AWS.
-	Lanes  *lanes.Lanes
-	Clock  clock.PassiveClock
-	Events events.EventRecorder
+	Lanes *lanes.Lanes
+	// NodeLanes take those that read logs: a node may hang.
+	NodeLanes *lanes.Lanes
+	Clock     clock.PassiveClock
+	Events    events.EventRecorder
 	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
@@ -145,12 +147,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // makes an error.
 func (r *Reconciler) advanceInWorker(ctx context.Context, key types.NamespacedName) (ctrl.Result, func(), error) {
 	defer r.busy.leave(key)
-	return r.advance(ctx, key, false)
+	return r.advance(ctx, key, takerWorker)
 }
 
-// advance takes one step. A step that calls AWS is taken in its lane alone: elsewhere,
-// handOver has the lane take it.
-func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, inLane bool) (_ ctrl.Result, handOver func(), _ error) {
+// advance takes one step, unless that is for another taker: then handOver has it taken.
+func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, by taker) (_ ctrl.Result, handOver func(), _ error) {
 	var job v1alpha1.PipelineJob
 	if err := r.Get(ctx, key, &job); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -176,24 +177,27 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, inLa
 	if next != stepWait {
 		wait = r.retries.wait(key, this, s.now)
 	}
-	operation := operationOf(next, s)
 	switch {
 	case next == stepWait, wait > 0:
 		r.takeBack(key, s)
 		return ctrl.Result{RequeueAfter: wait}, nil, nil
-	case operation != "" && !inLane:
-		return ctrl.Result{}, func() { r.handOver(outer, key, s, operation) }, nil
+	case takerOf(next, s) > by:
+		return ctrl.Result{}, func() { r.handOver(outer, key, next, s) }, nil
 	}
 	r.takeBack(key, s)
 	log.V(1).Info("Next step", "step", next)
-	result, err := r.settle(key, this, r.takeSafely(ctx, next, s, action))
+	result, err := r.settle(key, this, takerOf(next, s), r.takeSafely(ctx, next, s, action))
 	return result, nil, err
 }
 
-// settle remembers how a step went.
-func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (ctrl.Result, error) {
+// settle remembers how a step went. One that called AWS, and met a newer version of the
+// object, is not repeated at once: whoever may change the object would make the calls.
+func (r *Reconciler) settle(key types.NamespacedName, this attempt, by taker, err error) (ctrl.Result, error) {
 	switch {
 	case apierrors.IsConflict(err):
+		if by != takerWorker {
+			r.retries.fail(key, this, r.Clock.Now())
+		}
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale
 	case err != nil:
 		r.retries.fail(key, this, r.Clock.Now())
@@ -362,7 +366,7 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepPlanRun:
 		return r.planRun(ctx, s.job)
 	case stepRenewSecret:
-		return r.renewSecret(ctx, s.job)
+		return r.renewSecret(ctx, s)
 	case stepCreateJob:
 		return r.createJob(ctx, s, action)
 	case stepNoteRunning:

@@ -17,8 +17,18 @@ import (
 )
 
 // A step that calls AWS is taken by a goroutine of the account's lane, when that has
-// room: a worker would wait for the answer, and the workers are there for all accounts.
-// Meanwhile the PipelineJob may change, so that the step is decided on anew then.
+// room: a worker would wait for the answer, and the workers are there for all accounts. In
+// the same way, one that reads a log from a node has the node's lane take it. Meanwhile the
+// PipelineJob may change, so that the step is decided on anew then.
+
+// taker is who takes a step. Each takes the steps of those before it, too.
+type taker int
+
+const (
+	takerWorker taker = iota
+	takerNode
+	takerAccount
+)
 
 // queue is where a PipelineJob is put to be reconciled.
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -77,31 +87,68 @@ func operationOf(next step, s state) string {
 	return ""
 }
 
-// handOver has a lane take the step that calls AWS.
-func (r *Reconciler) handOver(ctx context.Context, key types.NamespacedName, s state, operation string) {
-	log := logf.FromContext(ctx)
-	r.Lanes.Submit(r.laneOf(s), lanes.Call{ID: flight(key), Operation: operation, Do: func(ctx context.Context) {
-		r.fly(logf.IntoContext(ctx, log), key)
-	}})
+// operationLogs is the reading of a log, as a lane of a node has it.
+const operationLogs = "GetPodLogs"
+
+// readsLog reports whether a step reads a log and calls AWS for nothing.
+func readsLog(next step, s state) bool {
+	return next == stepReadProgress || next == stepRecordResult && s.outcome.Failure == nil && s.outcome.Log != nil
+}
+
+// takerOf is who is to take a step.
+func takerOf(next step, s state) taker {
+	switch {
+	case operationOf(next, s) != "":
+		return takerAccount
+	case readsLog(next, s):
+		return takerNode
+	default:
+		return takerWorker
+	}
+}
+
+// handOver has a lane take a step that a worker would wait for.
+func (r *Reconciler) handOver(ctx context.Context, key types.NamespacedName, next step, s state) {
+	log, by := logf.FromContext(ctx), takerOf(next, s)
+	call := lanes.Call{ID: flight(key), Operation: operationOf(next, s), Do: func(ctx context.Context) {
+		r.fly(logf.IntoContext(ctx, log), key, by)
+	}}
+	if by == takerNode {
+		call.Operation = operationLogs
+		r.NodeLanes.Submit(nodeLaneOf(s), call)
+		return
+	}
+	r.Lanes.Submit(r.laneOf(s), call)
 }
 
 // takeBack has no lane take a step that was decided on before.
 func (r *Reconciler) takeBack(key types.NamespacedName, s state) {
 	r.Lanes.Cancel(r.laneOf(s), flight(key))
+	r.NodeLanes.Cancel(nodeLaneOf(s), flight(key))
 }
 
 func (r *Reconciler) laneOf(s state) lanes.Key {
 	return lanes.Of(identity.Of(s.job.Spec.AWS, r.ClusterID, s.job.Namespace))
 }
 
+// nodeLaneOf is the lane of the node from which logs of a run are read.
+func nodeLaneOf(s state) lanes.Key {
+	for i := range s.pods {
+		if node := s.pods[i].Spec.NodeName; node != "" {
+			return lanes.Key{Account: node}
+		}
+	}
+	return lanes.Key{}
+}
+
 // fly takes the next step of a PipelineJob in a goroutine of a lane, and has it
 // reconciled afterwards. If a worker is at it, it is reconciled after that.
-func (r *Reconciler) fly(ctx context.Context, key types.NamespacedName) {
+func (r *Reconciler) fly(ctx context.Context, key types.NamespacedName, by taker) {
 	if !r.busy.enter(key) {
 		r.land(key, 0)
 		return
 	}
-	result, err := r.advanceInLane(ctx, key)
+	result, err := r.advanceInLane(ctx, key, by)
 	if r.busy.leave(key) {
 		result.RequeueAfter = 0 // what it came for may be newer than what was read
 	}
@@ -113,13 +160,16 @@ func (r *Reconciler) fly(ctx context.Context, key types.NamespacedName) {
 
 // advanceInLane makes an error of a panic, as controller-runtime does for workers: one
 // job must not end the operator.
-func (r *Reconciler) advanceInLane(ctx context.Context, key types.NamespacedName) (result reconcile.Result, err error) {
+func (r *Reconciler) advanceInLane(ctx context.Context, key types.NamespacedName, by taker) (result reconcile.Result, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
 		}
 	}()
-	result, _, err = r.advance(ctx, key, true)
+	result, handOver, err := r.advance(ctx, key, by)
+	if handOver != nil {
+		result.RequeueAfter = atOnce // it became a step for another lane
+	}
 	return result, err
 }
 

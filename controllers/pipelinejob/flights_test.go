@@ -1,13 +1,21 @@
 package pipelinejob
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
 // fly plays the controller: a worker reconciles the one PipelineJob, and the lanes do
@@ -53,12 +61,12 @@ func TestOneAtATime(t *testing.T) {
 	p.Expect(p.operator.busy.enter(key)).To(BeTrue())
 	p.Expect(p.operator.Reconcile(p.ctx, reconcile.Request{NamespacedName: key})).To(Equal(reconcile.Result{}))
 	p.Expect(queue.Len()).To(BeZero(), "the lane's end brings it back")
-	p.operator.fly(p.ctx, key)
+	p.operator.fly(p.ctx, key, takerAccount)
 	p.Expect(queue.Len()).To(Equal(1))
 	p.Expect(p.aws.Journal("AcknowledgeJob")).To(BeEmpty())
 
 	p.operator.busy.leave(key)
-	p.operator.fly(p.ctx, key)
+	p.operator.fly(p.ctx, key, takerAccount)
 	p.Expect(p.aws.Journal("AcknowledgeJob")).To(HaveLen(1))
 	p.Expect(p.operator.busy.with).To(BeEmpty())
 }
@@ -72,7 +80,7 @@ func TestStepThatWaitsIsDecidedOnAnew(t *testing.T) {
 	p.poll(nil)
 	job := p.pipelineJob()
 	p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
-	p.operator.fly(p.ctx, requestFor(job.Name).NamespacedName)
+	p.operator.fly(p.ctx, requestFor(job.Name).NamespacedName, takerAccount)
 	p.Expect(p.pipelineJobs()).To(BeEmpty())
 	p.Expect(p.aws.Journal("AcknowledgeJob")).To(BeEmpty())
 }
@@ -84,10 +92,77 @@ func TestPanicInALaneIsAnError(t *testing.T) {
 	p.poll(nil)
 	key := requestFor(p.pipelineJob().Name).NamespacedName
 	p.operator.Executions = nil
-	p.Expect(p.operator.advanceInLane(p.ctx, key)).Error().NotTo(HaveOccurred()) // the claim, which asks no Executions
-	_, err := p.operator.advanceInLane(p.ctx, key)
+	p.Expect(p.operator.advanceInLane(p.ctx, key, takerAccount)).Error().NotTo(HaveOccurred()) // the claim, which asks no Executions
+	_, err := p.operator.advanceInLane(p.ctx, key, takerAccount)
 	p.Expect(err).To(MatchError(ContainSubstring("panic")))
-	p.operator.fly(p.ctx, key)
+	p.operator.fly(p.ctx, key, takerAccount)
 	p.Expect(p.operator.busy.with).To(BeEmpty())
 	p.Expect(p.pipelineJob().Status.Phase).To(Equal(v1alpha1.PhaseAcknowledged))
+}
+
+// TestLogsAreReadByALaneOfTheirNode has a node hang, so that its lane has no room: a worker
+// does not wait for the progress of a job there.
+func TestLogsAreReadByALaneOfTheirNode(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	p.until(runs1)
+	job := p.pipelineJob()
+	action := &v1alpha1.CustomAction{}
+	p.Expect(p.kube.Get(p.ctx, client.ObjectKey{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)).To(Succeed())
+	action.Spec.Progress = &v1alpha1.Progress{Interval: metav1.Duration{Duration: time.Second}}
+	p.Expect(p.kube.Update(p.ctx, action)).To(Succeed())
+	p.clock.Step(time.Minute)
+	p.fly() // what else is due by then
+
+	answer := make(chan struct{})
+	for i := range lanes.DefaultInFlight {
+		p.operator.NodeLanes.Submit(lanes.Key{}, lanes.Call{ID: i, Operation: operationLogs, Do: func(context.Context) { <-answer }})
+	}
+	p.fly()
+	p.Expect(p.operator.reads.of(job.UID)).To(BeZero())
+	close(answer)
+	p.operator.NodeLanes.Wait()
+	p.Expect(p.operator.reads.of(job.UID)).To(Equal(p.clock.Now()))
+}
+
+func TestTakers(t *testing.T) {
+	failed := &diagnosis.Failure{}
+	secret := &v1alpha1.PipelineJob{}
+	secret.Spec.SecretConfiguration = []string{"Token"}
+	for name, c := range map[string]struct {
+		step step
+		state
+		want taker
+	}{
+		"a claim":              {stepAcknowledge, state{job: &v1alpha1.PipelineJob{}}, takerAccount},
+		"a Job":                {stepCreateJob, state{job: &v1alpha1.PipelineJob{}}, takerWorker},
+		"progress":             {stepReadProgress, state{job: &v1alpha1.PipelineJob{}}, takerNode},
+		"a result":             {stepRecordResult, state{job: &v1alpha1.PipelineJob{}}, takerWorker},
+		"a result in a log":    {stepRecordResult, state{job: &v1alpha1.PipelineJob{}, outcome: diagnosis.Outcome{Log: &diagnosis.LogResult{}}}, takerNode},
+		"a failure":            {stepRecordResult, state{job: &v1alpha1.PipelineJob{}, outcome: diagnosis.Outcome{Failure: failed}}, takerWorker},
+		"one that has secrets": {stepRecordResult, state{job: secret, outcome: diagnosis.Outcome{Failure: failed}}, takerAccount},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(takerOf(c.step, c.state)).To(Equal(c.want))
+		})
+	}
+}
+
+// TestCallBehindWhichTheObjectChangedIsNotRepeatedAtOnce has the object change during each
+// call that renews its credentials: whoever may change it would make the calls.
+func TestCallBehindWhichTheObjectChangedIsNotRepeatedAtOnce(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	key := requestFor(p.pipelineJob().Name).NamespacedName
+	this := attempt{stepRenewSecret, 1}
+	conflict := apierrors.NewConflict(schema.GroupResource{}, key.Name, nil)
+	p.Expect(p.operator.settle(key, this, takerAccount, conflict)).To(Equal(reconcile.Result{RequeueAfter: conflictRetry}))
+	p.Expect(p.operator.retries.wait(key, this, p.clock.Now())).To(Equal(firstRetry))
+	this = attempt{stepPlanRun, 1}
+	p.Expect(p.operator.settle(key, this, takerWorker, conflict)).To(Equal(reconcile.Result{RequeueAfter: conflictRetry}))
+	p.Expect(p.operator.retries.wait(key, this, p.clock.Now())).To(BeZero())
 }

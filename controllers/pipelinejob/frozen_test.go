@@ -76,7 +76,7 @@ func (p *play) freeze(t *testing.T, operation string, at thaw) *frozen {
 func (f *frozen) reconcile(p *play, name string, meanwhile func()) error {
 	ended := make(chan error, 1)
 	go func() {
-		_, err := f.advanceInLane(p.ctx, requestFor(name).NamespacedName)
+		_, err := f.advanceInLane(p.ctx, requestFor(name).NamespacedName, takerAccount)
 		ended <- err
 	}()
 	<-f.entered

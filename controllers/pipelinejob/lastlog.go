@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -63,6 +64,8 @@ func (r *Reconciler) pastReadGrace(job *v1alpha1.PipelineJob) bool {
 const (
 	lastLogLines = 80
 	lastLogBytes = 64 << 10
+	// lastLogTimeout is shorter than that of a result's log, which can't be done without.
+	lastLogTimeout = 5 * time.Second
 )
 
 // lastLog returns the last log lines of a step. A log that can't be read is no reason to
@@ -71,6 +74,8 @@ func (r *Reconciler) lastLog(ctx context.Context, namespace string, from *diagno
 	if from == nil {
 		return ""
 	}
+	ctx, cancel := context.WithTimeout(ctx, lastLogTimeout)
+	defer cancel()
 	stream, err := r.Logs.Open(ctx, namespace, from.Pod, from.Container, lastLogLines)
 	if err != nil {
 		return fmt.Sprintf("(What it printed can't be read: %v)", err)

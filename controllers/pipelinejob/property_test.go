@@ -189,7 +189,7 @@ func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
 	clients := codepipeline.NewClients(codepipeline.ClientsOptions{}, cloud...)
 	o := Options{
 		Client: p.cached(), Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{givenUp: p.givenUp},
-		Lanes: lanes.New(lanes.Options{Clock: clock.RealClock{}}), Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"},
+		Lanes: lanes.New(lanes.Options{Clock: clock.RealClock{}}), NodeLanes: lanes.New(lanes.Options{Clock: clock.RealClock{}}), Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"},
 	}
 	o.Executions = NewExecutions(ExecutionsOptions{
 		Reader: p.kube, Unsettled: client.InNamespace("team"), AWS: clients, Lanes: o.Lanes, Interval: time.Minute, Clock: p.clock,
@@ -306,7 +306,7 @@ func (p *play) step(name string) {
 
 // advance takes the next step as a goroutine of a lane does: it may call AWS.
 func advance(p *play, operator *Reconciler, name string) (ctrl.Result, error) {
-	return operator.advanceInLane(p.ctx, requestFor(name).NamespacedName)
+	return operator.advanceInLane(p.ctx, requestFor(name).NamespacedName, takerAccount)
 }
 
 func requestFor(name string) ctrl.Request {

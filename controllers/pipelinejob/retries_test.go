@@ -68,11 +68,11 @@ func TestFailedCallIsNotRepeatedAtOnce(t *testing.T) {
 	p.poll(nil)
 	request := requestFor(p.pipelineJob().Name)
 	for _, wait := range []time.Duration{time.Second, 2 * time.Second} {
-		_, err := p.operator.advanceInLane(p.ctx, request.NamespacedName)
+		_, err := p.operator.advanceInLane(p.ctx, request.NamespacedName, takerAccount)
 		p.Expect(err).To(HaveOccurred())
 		tries := p.pipelineJob().Status.Protocol.Call.Tries
 		for range 3 {
-			p.Expect(p.operator.advanceInLane(p.ctx, request.NamespacedName)).To(Equal(ctrl.Result{RequeueAfter: wait}))
+			p.Expect(p.operator.advanceInLane(p.ctx, request.NamespacedName, takerAccount)).To(Equal(ctrl.Result{RequeueAfter: wait}))
 		}
 		p.Expect(p.pipelineJob().Status.Protocol.Call.Tries).To(Equal(tries))
 		p.clock.Step(wait)

@@ -80,12 +80,30 @@ func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.Cu
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("Kubernetes refused the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
+	case diagnosis.IsQuotaExceeded(err):
+		return r.notAdmitted(ctx, s, stepCreateJob, fmt.Errorf("create Job %s: %w", built.Name, err))
 	case apierrors.IsForbidden(err):
 		return r.recordFailure(ctx, s, v1alpha1.FailurePermissionError,
 			fmt.Sprintf("Kubernetes did not admit the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
 	default:
 		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, fmt.Errorf("create Job %s: %w", built.Name, err))
 	}
+}
+
+// notAdmitted says that the API server refuses what the work needs. It fails when that has
+// lasted as long as a full quota may: others end meanwhile, and policies are rolled out in
+// steps.
+func (r *Reconciler) notAdmitted(ctx context.Context, s state, taken step, cause error) error {
+	kind, reason, wayOut := v1alpha1.FailurePermissionError, v1alpha1.ReasonRetrying, "Give the operator the permission, or have the policy changed"
+	if diagnosis.IsQuotaExceeded(cause) {
+		kind, reason = v1alpha1.FailureSystemUnavailable, v1alpha1.ReasonQuotaExceeded
+		wayOut = "Retry the action when others have ended, or have the quota raised"
+	}
+	grace := diagnosis.DefaultGracePeriods.Schedule
+	if since, fails := s.failing[taken]; fails && s.now.Sub(since) >= grace {
+		return r.recordFailure(ctx, s, kind, fmt.Sprintf("Kubernetes has refused for %s to %v. %s", grace, cause, wayOut))
+	}
+	return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, reason, cause)
 }
 
 func (r *Reconciler) adoptJob(ctx context.Context, job *v1alpha1.PipelineJob, name string) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -20,7 +21,8 @@ import (
 
 // renewSecret writes the job's Secret from what CodePipeline says now, and
 // records of when it is. It is applied, never read.
-func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
+func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
+	job := s.job
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
 		return r.detailsFailed(ctx, job, err)
@@ -43,7 +45,7 @@ func (r *Reconciler) renewSecret(ctx context.Context, job *v1alpha1.PipelineJob)
 		return err
 	}
 	if err := r.Apply(ctx, secret, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
-		return fmt.Errorf("write Secret %s: %w", naming.SecretName(job), err)
+		return r.secretRefused(ctx, s, fmt.Errorf("write Secret %s: %w", naming.SecretName(job), err))
 	}
 	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.Secret = &v1alpha1.SecretState{JobID: job.Spec.CodePipelineJob.ID, RenewedAt: &now}
@@ -64,6 +66,19 @@ func (r *Reconciler) detailsFailed(ctx context.Context, job *v1alpha1.PipelineJo
 		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, cause)
 	}
 	return cause
+}
+
+// secretRefused says, before there is a Job, why there can't be one yet. Later the work
+// goes on.
+func (r *Reconciler) secretRefused(ctx context.Context, s state, cause error) error {
+	switch {
+	case s.job.Status.Run.JobUID != "" || apierrors.IsConflict(cause):
+		return cause
+	case apierrors.IsForbidden(cause):
+		return r.notAdmitted(ctx, s, stepRenewSecret, cause)
+	default:
+		return r.callFailed(ctx, s.job, v1alpha1.ConditionRunning, cause)
+	}
 }
 
 func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1ac.SecretApplyConfiguration, error) {

@@ -181,7 +181,7 @@ func underWay(job *v1alpha1.PipelineJob, call v1alpha1.Call) bool {
 // certainly had no effect is no longer under way.
 func (r *Reconciler) answerFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, noEffect bool, cause error) error {
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
-		setRetrying(status, condition, cause)
+		setCondition(status, condition, metav1.ConditionFalse, v1alpha1.ReasonRetrying, cause.Error())
 		if noEffect {
 			status.Protocol.Call = nil
 		}
@@ -194,17 +194,21 @@ func (r *Reconciler) answerFailed(ctx context.Context, job *v1alpha1.PipelineJob
 
 // callFailed leaves word, once, of what has failed and will be tried again.
 func (r *Reconciler) callFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, cause error) error {
+	return r.stepFailed(ctx, job, condition, v1alpha1.ReasonRetrying, cause)
+}
+
+// stepFailed is callFailed with a reason.
+func (r *Reconciler) stepFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition, reason string, cause error) error {
+	say := func(status *v1alpha1.PipelineJobStatus) {
+		setCondition(status, condition, metav1.ConditionFalse, reason, cause.Error())
+	}
 	said := job.DeepCopy()
-	setRetrying(&said.Status, condition, cause)
+	say(&said.Status)
 	if equality.Semantic.DeepEqual(said.Status, job.Status) {
 		return cause
 	}
-	if err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) { setRetrying(status, condition, cause) }); err != nil {
+	if err := r.writeStatus(ctx, job, say); err != nil {
 		return err
 	}
 	return cause
-}
-
-func setRetrying(status *v1alpha1.PipelineJobStatus, condition string, cause error) {
-	setCondition(status, condition, metav1.ConditionFalse, v1alpha1.ReasonRetrying, cause.Error())
 }

@@ -8,6 +8,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
@@ -247,6 +248,12 @@ type denial struct {
 
 // exceededQuota is in the message of the API server when a quota is used up.
 const exceededQuota = "exceeded quota"
+
+// IsQuotaExceeded reports whether the API server refused to create an object since a quota
+// of its namespace is used up.
+func IsQuotaExceeded(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), exceededQuota)
+}
 
 // denials are tried in order: the later ones are the more general.
 var denials = []denial{

@@ -128,7 +128,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}
 		o.Logs = logs.NewCluster(pods)
 	}
-	calls, err := addLanes(mgr, o)
+	calls, err := addLanes(mgr, o.LaneOptions)
 	if err != nil {
 		return err
 	}
@@ -165,11 +165,14 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	return addEventQueue(ctx, mgr, aws, o, polls)
 }
 
-// addLanes adds the lanes of all calls to AWS.
-func addLanes(mgr ctrl.Manager, o Options) (*lanes.Lanes, error) {
-	// What AWS takes goes by the time of day, whatever a test does to o.Clock.
-	o.LaneOptions.Clock, o.LaneOptions.Log = clock.RealClock{}, mgr.GetLogger().WithName("lanes")
-	calls := lanes.New(o.LaneOptions)
+// logsInFlight is how many logs of a node are read at a time.
+const logsInFlight = 8
+
+// addLanes adds the lanes of all calls to AWS, or of other calls that may hang.
+func addLanes(mgr ctrl.Manager, o lanes.Options) (*lanes.Lanes, error) {
+	// What AWS takes goes by the time of day, whatever a test does to Options.Clock.
+	o.Clock, o.Log = clock.RealClock{}, mgr.GetLogger().WithName("lanes")
+	calls := lanes.New(o)
 	if err := mgr.Add(calls); err != nil {
 		return nil, fmt.Errorf("add the lanes: %w", err)
 	}
@@ -178,11 +181,16 @@ func addLanes(mgr ctrl.Manager, o Options) (*lanes.Lanes, error) {
 
 // addJobs adds the controller of PipelineJobs, and what looks for stopped executions.
 func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o Options, recorder events.EventRecorder) error {
+	nodes, err := addLanes(mgr, lanes.Options{InFlight: logsInFlight})
+	if err != nil {
+		return err
+	}
 	jobs := pipelinejob.New(pipelinejob.Options{
 		Client:     mgr.GetClient(),
 		Live:       mgr.GetAPIReader(),
 		AWS:        aws,
 		Lanes:      calls,
+		NodeLanes:  nodes,
 		Clock:      o.Clock,
 		Events:     recorder,
 		JobOptions: o.JobOptions,

@@ -17,10 +17,14 @@ import (
 // creation did not happen.
 const reservationLife = time.Minute
 
-// pollLife is how long a poll that is not answered holds slots: CodePipeline answers within
-// a second, and a region that hangs must not keep them from others. Jobs of an answer that
-// comes later are kept until there are slots.
+// pollLife is how long a poll that its lane has no room for, or that is not answered, holds
+// slots: CodePipeline answers within a second, and a region that hangs must not keep them
+// from others. Jobs of an answer that comes later are kept until there are slots.
 const pollLife = 2 * time.Second
+
+// askAgain is when an action that waits for a slot looks for one again, whether or not it
+// is told of one.
+const askAgain = pollLife
 
 // capacity keeps the jobs in flight within the limits, that of each action and
 // that of all of them, and shares what is free among the actions that ask. The
@@ -143,15 +147,19 @@ type room struct {
 }
 
 // take gives an action the slots that its own limit and the limit of all leave
-// free. They are held until give.
+// free, and those that are held for it. They are held until give, or for pollLife.
 func (c *capacity) take(action types.NamespacedName) room {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.of(action)
 	defer c.drop(action)
 	recheck := c.expire()
+	held := c.held(of)
 	of.polled = 0
-	of.polled, of.polledAt = c.share(action, of), c.clock.Now()
+	of.polled, of.polledAt = c.share(action, of, held), c.clock.Now()
+	if slices.Contains(c.waiting, action) {
+		recheck = soonest(recheck, askAgain)
+	}
 	open := room{free: of.polled, awaited: size(of.awaited), recheck: recheck}
 	for _, since := range of.awaited {
 		if since.After(open.since) {
@@ -161,9 +169,17 @@ func (c *capacity) take(action types.NamespacedName) room {
 	return open
 }
 
-// share is the part of the free slots that an action gets: each one that waits for
-// longer, and can use a slot, is left one.
-func (c *capacity) share(action types.NamespacedName, of *usage) int32 {
+// held is how many slots are held for a poll of an action.
+func (c *capacity) held(of *usage) int32 {
+	if c.clock.Since(of.polledAt) >= pollLife {
+		return 0
+	}
+	return of.polled
+}
+
+// share is the part of the free slots that an action gets: those that it holds, and more if
+// each other one that waits for longer, and can use a slot, is left one.
+func (c *capacity) share(action types.NamespacedName, of *usage, held int32) int32 {
 	want := of.free()
 	if c.limit == 0 || want == 0 {
 		c.leave(action)
@@ -178,7 +194,7 @@ func (c *capacity) share(action types.NamespacedName, of *usage) int32 {
 			left--
 		}
 	}
-	if granted := min(want, left); granted > 0 {
+	if granted := min(want, max(left, held)); granted > 0 {
 		c.leave(action)
 		return granted
 	}
@@ -194,10 +210,7 @@ func (u *usage) free() int32 { return max(0, u.limit-size(u.slots)-size(u.reserv
 // used counts the slots of all actions, those that polls may still fill included.
 func (c *capacity) used() (used int32) {
 	for _, of := range c.actions {
-		used += size(of.slots) + size(of.reserved)
-		if c.clock.Since(of.polledAt) < pollLife {
-			used += of.polled
-		}
+		used += size(of.slots) + size(of.reserved) + c.held(of)
 	}
 	return used
 }
@@ -239,7 +252,7 @@ func (c *capacity) reserve(action types.NamespacedName, name string) bool {
 	if held || reserved {
 		return true
 	}
-	late := c.clock.Since(of.polledAt) >= pollLife
+	late := c.held(of) < of.polled
 	if of.polled == 0 || late && c.limit > 0 && c.used() >= c.limit {
 		return false
 	}

@@ -293,3 +293,16 @@ func TestAwaitedAgain(t *testing.T) {
 	g.Expect(l.observe(job).awaited).To(BeTrue())
 	g.Expect(l.take(a).since).To(Equal(later.Time))
 }
+
+// TestPlaceIsKeptUntilThePoll has an action take its slot again when its lane has room,
+// while another one waits.
+func TestPlaceIsKeptUntilThePoll(t *testing.T) {
+	g := NewWithT(t)
+	l := newSlots(1, map[types.NamespacedName]int32{a: 1, b: 1})
+	g.Expect(l.take(a).free).To(BeEquivalentTo(1))
+	g.Expect(l.take(b)).To(Equal(room{recheck: pollLife}))
+	g.Expect(l.take(a).free).To(BeEquivalentTo(1))
+	l.clock.SetTime(l.clock.Now().Add(pollLife))
+	g.Expect(l.take(a).free).To(BeZero(), "its lane had no room for long: it is the other one's turn")
+	g.Expect(l.take(b).free).To(BeEquivalentTo(1))
+}

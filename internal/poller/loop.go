@@ -184,7 +184,6 @@ func (l *loop) turn(ctx context.Context) pause {
 	open := l.poller.capacity.take(target.Action)
 	did := outcome{}
 	if open.free+open.awaited > 0 || len(l.kept) > 0 {
-		l.poller.gaveBack(target.Action, true) // nothing is held for it while the lane has no room
 		did = l.work(ctx, target, &open)
 	}
 	did.retry = l.retryIn()

@@ -1,0 +1,92 @@
+package pipelinejob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// refusing has the API server refuse to create Jobs, or to write Secrets, while a message
+// says why.
+func (p *play) refusing(jobs bool, message *string) {
+	refuse := func(is bool) error {
+		if !is || *message == "" {
+			return nil
+		}
+		return apierrors.NewForbidden(schema.GroupResource{}, "it", errors.New(*message))
+	}
+	p.operator.Client = interceptor.NewClient(p.kube, interceptor.Funcs{
+		Create: func(ctx context.Context, kube client.WithWatch, object client.Object, options ...client.CreateOption) error {
+			if _, is := object.(*batchv1.Job); refuse(is && jobs) != nil {
+				return refuse(true)
+			}
+			return kube.Create(ctx, object, options...)
+		},
+		Apply: func(ctx context.Context, kube client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+			if err := refuse(!jobs); err != nil {
+				return err
+			}
+			return kube.Apply(ctx, object, options...)
+		},
+	})
+}
+
+// goOnUntil takes steps, which may fail, until a PipelineJob is as wanted.
+func (p *play) goOnUntil(is func(*v1alpha1.PipelineJob) bool) {
+	for range 200 {
+		if is(p.pipelineJob()) {
+			return
+		}
+		p.tryStep(p.pipelineJob().Name)
+		p.clock.Step(5 * time.Second)
+	}
+	p.Expect(p.pipelineJob().Status).To(BeNil(), "it did not get there")
+}
+
+// TestFullQuotaIsWaitedFor has a quota of the namespace be used up when the Job, or its
+// Secret, is to be made: that is said at once, and the work begins when others have ended.
+// After ten minutes the action fails.
+func TestFullQuotaIsWaitedFor(t *testing.T) {
+	const full = "exceeded quota: team, requested: 1, used: 5, limited: 5"
+	for _, jobs := range []bool{true, false} {
+		for _, ends := range []bool{true, false} {
+			t.Run(fmt.Sprintf("of Jobs: %t, others end: %t", jobs, ends), func(t *testing.T) {
+				p := newPlay(t)
+				defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+				p.start(nil)
+				p.poll(nil)
+				message := full
+				p.refusing(jobs, &message)
+				said := func(job *v1alpha1.PipelineJob) bool {
+					running := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionRunning)
+					return running != nil && running.Reason == v1alpha1.ReasonQuotaExceeded
+				}
+				p.goOnUntil(said)
+				if ends {
+					message = ""
+					p.goOnUntil(runs1)
+					return
+				}
+				began := p.clock.Now()
+				p.goOnUntil((*v1alpha1.PipelineJob).Settled)
+				p.Expect(p.clock.Since(began)).To(BeNumerically("~", 10*time.Minute, 2*time.Minute))
+				job := p.pipelineJob()
+				p.Expect(job.Status.FailureDetails.Type).To(Equal(v1alpha1.FailureSystemUnavailable))
+				p.Expect(job.Status.FailureDetails.Message).To(And(ContainSubstring(full), ContainSubstring("have the quota raised")))
+			})
+		}
+	}
+}
