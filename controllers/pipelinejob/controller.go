@@ -182,7 +182,7 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, by t
 		r.takeBack(key, s)
 		return ctrl.Result{RequeueAfter: wait}, nil, nil
 	case takerOf(next, s) > by:
-		return ctrl.Result{}, func() { r.handOver(outer, key, next, s) }, nil
+		return ctrl.Result{RequeueAfter: s.lookAgainIn()}, func() { r.handOver(outer, key, next, s) }, nil
 	}
 	r.takeBack(key, s)
 	log.V(1).Info("Next step", "step", next)
@@ -216,6 +216,9 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	r.leading.Do(func() { r.leadingSince = s.now })
 	s.leadingSince = r.leadingSince
 	s.failing = r.retries.failing(client.ObjectKeyFromObject(job))
+	if s.deleting() {
+		s.silentFor = r.Lanes.SilentFor(r.laneOf(s))
+	}
 	action := &v1alpha1.CustomAction{}
 	err := r.Get(ctx, types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)
 	switch {

@@ -101,6 +101,8 @@ type state struct {
 	// failing has the steps that failed when they were last taken, and since when they
 	// do. It is empty for an operator that has just started.
 	failing map[step]time.Time
+	// silentFor is how long no call to AWS of the job's account and region was answered.
+	silentFor time.Duration
 	// leadingSince is when this operator began to take steps.
 	leadingSince time.Time
 	now          time.Time
@@ -125,8 +127,8 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 	switch next {
 	case stepAcknowledge, stepReport, stepReportProgress, stepRecordResult:
 		since := latest(s.job.DeletionTimestamp.Time, s.failing[next])
-		timeIsUp := s.fails(next) && s.now.Sub(since) >= deletionGracePeriod && !s.continuationMayCome()
-		if timeIsUp || s.fails(stepGiveUp) {
+		timeIsUp := s.fails(next) && s.now.Sub(since) >= deletionGracePeriod || s.waitsInSilence()
+		if timeIsUp && !s.continuationMayCome() || s.fails(stepGiveUp) {
 			return stepGiveUp, 0
 		}
 	case stepWait, stepNoteOverdue: // a continuation is to come
@@ -139,6 +141,26 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 		}
 	}
 	return next, wait
+}
+
+// waitsInSilence reports whether an object that is being deleted has waited, for as long as
+// it may, for a turn among calls of which none is answered.
+func (s state) waitsInSilence() bool { return s.silentFor >= deletionGracePeriod && s.boundIn() <= 0 }
+
+// boundIn is how long the deletion of an object may still take.
+func (s state) boundIn() time.Duration {
+	return deletionGracePeriod - s.now.Sub(s.job.DeletionTimestamp.Time)
+}
+
+// lookAgainIn is when to decide again on a step that waits for its turn; zero: not before.
+func (s state) lookAgainIn() time.Duration {
+	if !s.deleting() {
+		return 0
+	}
+	if left := s.boundIn(); left > 0 {
+		return left
+	}
+	return lastRetry
 }
 
 // fails reports whether a step failed when it was last taken.
@@ -437,7 +459,7 @@ func (s state) mustDropSecret() bool {
 // isLeft reports whether a deletion that fails is left to the garbage collector, which goes
 // on to try when the object is gone: a webhook may refuse it for ever.
 func (s state) isLeft(deletion step) bool {
-	return s.deleting() && s.fails(deletion) && s.now.Sub(s.job.DeletionTimestamp.Time) >= deletionGracePeriod
+	return s.deleting() && s.fails(deletion) && s.boundIn() <= 0
 }
 
 // secretDue reports whether the job needs a Secret, and when it is to be renewed.

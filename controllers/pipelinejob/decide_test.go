@@ -130,27 +130,30 @@ func TestDecide(t *testing.T) {
 		want    step
 		wait    time.Duration
 	}{
-		"deleted, the claim fails":                       {history: []change{calling("AcknowledgeJob"), deletedAgo(4 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepAcknowledge},
-		"deleted, the claim fails for long":              {history: []change{calling("AcknowledgeJob"), deletedAgo(5 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepGiveUp},
-		"deleted long ago, the claim was not tried":      {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour)}, want: stepAcknowledge},
-		"deleted long ago, the claim has just failed":    {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), failing(stepAcknowledge, time.Minute)}, want: stepAcknowledge},
-		"deleted, another step had failed":               {history: []change{working, ended, complete, deletedAgo(time.Hour), failing(stepStopRun, time.Hour)}, want: stepReport},
-		"deleted, the report fails for long":             {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
-		"deleted, and giving up failed":                  {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepGiveUp, time.Second)}, want: stepGiveUp},
-		"deleted, the report of progress fails for long": {history: []change{working, update(0), tellingProgress, deletedAgo(time.Hour), failing(stepReportProgress, 5*time.Minute)}, want: stepGiveUp},
-		"deleted, the Job can't be deleted":              {history: []change{working, deletedAgo(4 * time.Minute), failed, failing(stepStopRun, time.Hour)}, want: stepStopRun},
-		"deleted, the Job can't be deleted for long":     {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Second)}, want: stepReport},
-		"reported, the Job can't be deleted for long":    {history: []change{working, deletedAgo(time.Hour), failed, reported, failing(stepStopRun, 5*time.Minute)}, want: stepRelease},
-		"the Job can't be deleted, nor be reported":      {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Hour), failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
-		"deleted, the Secret can't be deleted for long":  {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, deletedAgo(time.Hour), failing(stepDropSecret, 5*time.Minute)}, want: stepRelease},
-		"not deleted, the Secret can't be deleted":       {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, failing(stepDropSecret, time.Hour)}, want: stepDropSecret},
-		"not deleted, the report fails for long":         {history: []change{working, ended, complete, failing(stepReport, time.Hour)}, want: stepReport},
-		"deleted, a continuation is to come":             {history: []change{working, ended, token, delivered, continuedAgo(time.Minute), deletedAgo(time.Minute)}, want: stepWait, wait: 14 * time.Minute},
-		"deleted, a continuation is overdue":             {history: []change{working, ended, token, delivered, continuedAgo(15 * time.Minute), deletedAgo(5 * time.Minute)}, want: stepGiveUp},
-		"deleted, a continuation is long overdue":        {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
-		"deleted, and the operator has just started":     {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Hour), leadingFor(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
-		"never claimed within a day":                     {history: []change{calling("AcknowledgeJob"), polledAgo(26 * time.Hour)}, want: stepRecordClosed},
-		"a continuation is not claimed within a day":     {history: []change{working, claimedAgo(26 * time.Hour), ended, token, delivered, continued, calling("AcknowledgeJob")}, want: stepRecordClosed},
+		"deleted, the claim fails":                               {history: []change{calling("AcknowledgeJob"), deletedAgo(4 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepAcknowledge},
+		"deleted, the claim fails for long":                      {history: []change{calling("AcknowledgeJob"), deletedAgo(5 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepGiveUp},
+		"deleted long ago, the claim was not tried":              {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour)}, want: stepAcknowledge},
+		"deleted long ago, the claim has just failed":            {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), failing(stepAcknowledge, time.Minute)}, want: stepAcknowledge},
+		"deleted, the claim waits among calls without an answer": {history: []change{calling("AcknowledgeJob"), deletedAgo(5 * time.Minute), silentFor(5 * time.Minute)}, want: stepGiveUp},
+		"deleted a moment ago, as AWS had been silent":           {history: []change{calling("AcknowledgeJob"), deletedAgo(4 * time.Minute), silentFor(time.Hour)}, want: stepAcknowledge},
+		"deleted, and AWS is silent for a moment":                {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), silentFor(4 * time.Minute)}, want: stepAcknowledge},
+		"deleted, another step had failed":                       {history: []change{working, ended, complete, deletedAgo(time.Hour), failing(stepStopRun, time.Hour)}, want: stepReport},
+		"deleted, the report fails for long":                     {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, and giving up failed":                          {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepGiveUp, time.Second)}, want: stepGiveUp},
+		"deleted, the report of progress fails for long":         {history: []change{working, update(0), tellingProgress, deletedAgo(time.Hour), failing(stepReportProgress, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, the Job can't be deleted":                      {history: []change{working, deletedAgo(4 * time.Minute), failed, failing(stepStopRun, time.Hour)}, want: stepStopRun},
+		"deleted, the Job can't be deleted for long":             {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Second)}, want: stepReport},
+		"reported, the Job can't be deleted for long":            {history: []change{working, deletedAgo(time.Hour), failed, reported, failing(stepStopRun, 5*time.Minute)}, want: stepRelease},
+		"the Job can't be deleted, nor be reported":              {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Hour), failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, the Secret can't be deleted for long":          {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, deletedAgo(time.Hour), failing(stepDropSecret, 5*time.Minute)}, want: stepRelease},
+		"not deleted, the Secret can't be deleted":               {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, failing(stepDropSecret, time.Hour)}, want: stepDropSecret},
+		"not deleted, the report fails for long":                 {history: []change{working, ended, complete, failing(stepReport, time.Hour)}, want: stepReport},
+		"deleted, a continuation is to come":                     {history: []change{working, ended, token, delivered, continuedAgo(time.Minute), deletedAgo(time.Minute)}, want: stepWait, wait: 14 * time.Minute},
+		"deleted, a continuation is overdue":                     {history: []change{working, ended, token, delivered, continuedAgo(15 * time.Minute), deletedAgo(5 * time.Minute)}, want: stepGiveUp},
+		"deleted, a continuation is long overdue":                {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
+		"deleted, and the operator has just started":             {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Hour), leadingFor(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
+		"never claimed within a day":                             {history: []change{calling("AcknowledgeJob"), polledAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"a continuation is not claimed within a day":             {history: []change{working, claimedAgo(26 * time.Hour), ended, token, delivered, continued, calling("AcknowledgeJob")}, want: stepRecordClosed},
 	}
 	maps.Copy(cases, progress)
 	maps.Copy(cases, bounds)
@@ -330,6 +333,8 @@ func failing(taken step, ago time.Duration) change {
 		s.failing[taken] = noon.Add(-ago)
 	}
 }
+
+func silentFor(d time.Duration) change { return func(s *state) { s.silentFor = d } }
 
 func leadingFor(d time.Duration) change { return func(s *state) { s.leadingSince = noon.Add(-d) } }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
 // TestDeletionEndsWithoutAWS deletes PipelineJobs in each state in which CodePipeline is
@@ -191,4 +192,38 @@ func TestDeletionEndsThoughAWebhookRefuses(t *testing.T) {
 		And(ContainSubstring("delete Job "+last.Status.Run.JobName), ContainSubstring("denied by a webhook")),
 		And(ContainSubstring("delete Secret "), ContainSubstring("denied by a webhook")),
 	))
+}
+
+// TestDeletionDoesNotWaitInASilentLane has a job's report wait for its turn behind calls of
+// which none is answered, as behind those of thousands of other jobs.
+func TestDeletionDoesNotWaitInASilentLane(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	p.until(runs1)
+	job := p.pipelineJob()
+	p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
+	p.Expect(p.operator.Reconcile(p.ctx, requestFor(job.Name))).Error().NotTo(HaveOccurred()) // cancels it
+	p.Expect(p.operator.Reconcile(p.ctx, requestFor(job.Name))).Error().NotTo(HaveOccurred()) // stops the run
+
+	p.operator.Lanes = lanes.New(lanes.Options{Clock: p.clock})
+	silent := p.operator.laneOf(state{job: job})
+	answer := make(chan struct{})
+	defer close(answer)
+	for i := range lanes.DefaultInFlight {
+		p.operator.Lanes.Submit(silent, lanes.Call{ID: i, Operation: operationFailure, Do: func(context.Context) { <-answer }})
+	}
+	p.operator.Lanes.Answered(silent, operationFailure, lanes.AnswerNone)
+	waits, err := p.operator.Reconcile(p.ctx, requestFor(job.Name))
+	p.Expect(err).NotTo(HaveOccurred())
+	p.Expect(waits.RequeueAfter).To(And(BeNumerically(">", 0), BeNumerically("<=", deletionGracePeriod)))
+
+	p.clock.Step(deletionGracePeriod)
+	for range 3 {
+		p.Expect(p.operator.Reconcile(p.ctx, requestFor(job.Name))).Error().NotTo(HaveOccurred())
+	}
+	p.Expect(p.pipelineJobs()).To(BeEmpty())
+	p.Expect(p.givenUp).To(HaveKey(job.Spec.Pipeline.ActionExecutionID))
+	p.Expect(p.aws.Journal(operationFailure)).To(BeEmpty())
 }

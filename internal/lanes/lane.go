@@ -25,6 +25,9 @@ type lane struct {
 	paces    map[string]*pace
 	timer    clock.Timer // nil: none is set
 	used     time.Time
+	// silentSince is when a call first had no answer, since the last one that had; zero:
+	// the last one had.
+	silentSince time.Time
 }
 
 // entry is a call that waits or runs.
@@ -209,12 +212,13 @@ func (l *lane) ended(e *entry) {
 
 // answered takes note of a call that was made. When it was throttled, less important
 // operations make way for it.
-func (l *lane) answered(operation string, throttled bool) {
+func (l *lane) answered(operation string, how Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.lanes.clock.Now()
-	l.pace(operation, now).answered(throttled, now)
-	if !throttled {
+	l.noteSilence(how, now)
+	l.pace(operation, now).answered(how == AnswerThrottled, now)
+	if how != AnswerThrottled {
 		return
 	}
 	for other, p := range l.paces {
@@ -222,6 +226,24 @@ func (l *lane) answered(operation string, throttled bool) {
 			p.slowDown(now)
 		}
 	}
+}
+
+func (l *lane) noteSilence(how Answer, now time.Time) {
+	switch {
+	case how != AnswerNone:
+		l.silentSince = time.Time{}
+	case l.silentSince.IsZero():
+		l.silentSince = now
+	}
+}
+
+func (l *lane) silentFor() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.silentSince.IsZero() {
+		return 0
+	}
+	return l.lanes.clock.Since(l.silentSince)
 }
 
 func (l *lane) pace(operation string, now time.Time) *pace {

@@ -170,12 +170,36 @@ func (l *Lanes) Do(ctx context.Context, key Key, operation string, do func(ctx c
 	return nil
 }
 
+// Answer is how a call was answered.
+type Answer int
+
+const (
+	// AnswerGiven is any answer of AWS but a throttled one.
+	AnswerGiven Answer = iota
+	// AnswerThrottled slows the operation down.
+	AnswerThrottled
+	// AnswerNone: there was none, or none of AWS.
+	AnswerNone
+)
+
 // Answered tells of a call that was made, whether or not it was asked for by Submit.
-func (l *Lanes) Answered(key Key, operation string, throttled bool) {
+func (l *Lanes) Answered(key Key, operation string, how Answer) {
 	l.mu.Lock()
 	of := l.of(key)
 	l.mu.Unlock()
-	of.answered(operation, throttled)
+	of.answered(operation, how)
+}
+
+// SilentFor is how long no call of a lane has been answered, of those that were made;
+// zero if the last one was.
+func (l *Lanes) SilentFor(key Key) time.Duration {
+	l.mu.Lock()
+	known, ok := l.lanes[key]
+	l.mu.Unlock()
+	if !ok {
+		return 0
+	}
+	return known.silentFor()
 }
 
 // Load is what goes on in a lane.

@@ -253,9 +253,9 @@ func TestLessImportantCallsMakeWayForThrottledOnes(t *testing.T) {
 		return rates
 	}
 	for _, operation := range []string{"PutJobSuccessResult", "AcknowledgeJob", "PollForJobs"} {
-		f.Answered(here, operation, false)
+		f.Answered(here, operation, AnswerGiven)
 	}
-	f.Answered(here, "AcknowledgeJob", true)
+	f.Answered(here, "AcknowledgeJob", AnswerThrottled)
 	f.Expect(rates()).To(Equal([]float64{startRate, startRate / 2, startRate / 2}))
 }
 
@@ -330,11 +330,28 @@ func TestIdleLanesAreForgotten(t *testing.T) {
 	f := newField(t, Options{})
 	defer f.endAll()
 	f.submit(here, "hangs", "AcknowledgeJob")
-	f.Answered(Key{Region: "eu-west-1"}, "PollForJobs", false)
+	f.Answered(Key{Region: "eu-west-1"}, "PollForJobs", AnswerGiven)
 	f.clock.Step(idleLife + time.Second)
-	f.Answered(Key{Region: "eu-west-2"}, "PollForJobs", false)
+	f.Answered(Key{Region: "eu-west-2"}, "PollForJobs", AnswerGiven)
 	f.Expect(f.lanes).To(HaveLen(2))
 	f.Expect(f.lanes).To(HaveKey(here), "a call is in flight")
+}
+
+// TestSilence has calls without an answer, and one with.
+func TestSilence(t *testing.T) {
+	f := newField(t, Options{})
+	f.Expect(f.SilentFor(here)).To(BeZero(), "no call was made")
+	f.Answered(here, "PollForJobs", AnswerNone)
+	f.clock.Step(time.Minute)
+	f.Answered(here, "AcknowledgeJob", AnswerNone)
+	f.clock.Step(time.Minute)
+	f.Expect(f.SilentFor(here)).To(Equal(2 * time.Minute))
+	f.Expect(f.SilentFor(Key{Region: "eu-west-1"})).To(BeZero())
+	for _, answer := range []Answer{AnswerGiven, AnswerThrottled} {
+		f.Answered(here, "PollForJobs", answer)
+		f.Expect(f.SilentFor(here)).To(BeZero())
+		f.Answered(here, "PollForJobs", AnswerNone)
+	}
 }
 
 // TestManyCallers is for the race detector.
@@ -354,7 +371,7 @@ func TestManyCallers(t *testing.T) {
 					now++
 					most = max(most, now)
 					mu.Unlock()
-					l.Answered(here, operation, i%7 == 0)
+					l.Answered(here, operation, Answer(i%3))
 					mu.Lock()
 					now--
 					mu.Unlock()

@@ -146,7 +146,20 @@ func (c laneCollector) Collect(found chan<- prometheus.Metric) {
 func observer(calls *lanes.Lanes) func(codepipeline.Identity, string, time.Duration, error) {
 	return func(id codepipeline.Identity, operation string, took time.Duration, err error) {
 		observeCall(operation, took, err)
-		calls.Answered(lanes.Of(id), operation, codepipeline.IsThrottle(err))
+		calls.Answered(lanes.Of(id), operation, answerOf(err))
+	}
+}
+
+func answerOf(err error) lanes.Answer {
+	switch {
+	case err == nil:
+		return lanes.AnswerGiven
+	case codepipeline.IsThrottle(err):
+		return lanes.AnswerThrottled
+	case codepipeline.KindOf(err) == codepipeline.Unclear:
+		return lanes.AnswerNone
+	default:
+		return lanes.AnswerGiven
 	}
 }
 
