@@ -49,7 +49,7 @@ demo-build:
 	@go build -o $(BIN)/demo ./hack/demo
 
 .PHONY: test
-test: verify lint test-unit test-e2e ## Everything: what CI runs
+test: verify lint test-unit test-chaos test-e2e ## Everything: what CI runs
 
 # Packages with tests of the build constraint "!race": with the race detector their
 # large artifacts would take minutes.
