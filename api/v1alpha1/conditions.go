@@ -20,8 +20,8 @@ const (
 	ConditionStalled = "Stalled"
 )
 
-// Reasons of a CustomAction's conditions and, TagsOutOfSync and Deregistered, of its
-// events.
+// Reasons of a CustomAction's conditions and, TagsOutOfSync, Deregistered and
+// NotDeregistered, of its events.
 const (
 	// ReasonReady: registered and polling.
 	ReasonReady = "Ready"
@@ -43,6 +43,9 @@ const (
 	ReasonLimitExceeded = "LimitExceeded"
 	// ReasonAccessDenied: AWS refused the operator's credentials.
 	ReasonAccessDenied = "AccessDenied"
+	// ReasonAPIServerUnavailable: the API server of the cluster, or a webhook that it
+	// calls, did not answer, or not now.
+	ReasonAPIServerUnavailable = "APIServerUnavailable"
 	// ReasonAWSUnavailable: AWS could not be reached, is throttling or has a fault.
 	ReasonAWSUnavailable = "AWSUnavailable"
 	// ReasonVersionRetired: the version was deleted with another definition;
@@ -63,6 +66,9 @@ const (
 	ReasonTagsOutOfSync = "TagsOutOfSync"
 	// ReasonDeregistered: the action type was deleted from CodePipeline.
 	ReasonDeregistered = "Deregistered"
+	// ReasonNotDeregistered: the object is deleted with deletionPolicy Delete, and the
+	// action type remains in CodePipeline. The message says why.
+	ReasonNotDeregistered = "NotDeregistered"
 	// ReasonJobRefused: the cluster would refuse the Jobs (by an admission policy,
 	// for example).
 	ReasonJobRefused = "JobRefused"

@@ -159,6 +159,7 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 	before := readiness(action)
 	again, err := r.writeStatus(ctx, action, tally{inFlight, seen.poll.LastPoll}, func(status *v1alpha1.CustomActionStatus) {
 		status.ActionTypeARN, status.TagKeys = seen.examined.arn, seen.examined.tagKeys
+		status.RegisteredWith = seen.examined.registeredWith(action)
 		setActionConditions(status, action, seen)
 	})
 	if err != nil {
@@ -267,7 +268,7 @@ func (r *Reconciler) unsettled(ctx context.Context, action *v1alpha1.CustomActio
 	return jobs.Items, nil
 }
 
-// writeStatus is the one place that writes the status of a CustomAction. It returns
+// writeStatus writes the status of a CustomAction, and alone sets its conditions. It returns
 // when it is to be called again though nothing changes until then.
 func (r *Reconciler) writeStatus(ctx context.Context, action *v1alpha1.CustomAction, current tally, change func(*v1alpha1.CustomActionStatus)) (time.Duration, error) {
 	before, now, name := action.DeepCopy(), r.Clock.Now(), client.ObjectKeyFromObject(action)

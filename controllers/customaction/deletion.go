@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
@@ -32,6 +34,8 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 	switch {
 	case err != nil || !known:
 		return ctrl.Result{}, err
+	case decided == notRegistered:
+		return ctrl.Result{}, r.leave(ctx, action, "this object did not register it")
 	case decided == keepActionType:
 		return ctrl.Result{}, r.release(ctx, action)
 	case decided == awaitOthers:
@@ -61,6 +65,9 @@ func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomA
 	if action.Spec.DeletionPolicy != v1alpha1.DeletionDelete || action.Spec.Registration != v1alpha1.RegistrationManaged {
 		return keepActionType, nil, true, nil
 	}
+	if !isRegistered(action) {
+		return notRegistered, nil, true, nil
+	}
 	others, known, err = r.sharing(ctx, action, func(*v1alpha1.CustomAction) bool { return true })
 	return decideDeletion(action, others), others, known, err
 }
@@ -88,15 +95,49 @@ func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomActi
 		return err
 	}
 	id := actionTypeID(action)
-	api, err := r.AWS.For(ctx, r.identity(action))
-	if err == nil {
-		err = api.DeleteActionType(ctx, id)
-	}
+	differs, err := r.deleteUnlessDiffers(ctx, action)
 	if err != nil {
 		return errors.Join(err, r.sayDeleting(ctx, action, "being deleted, but action type "+id.String()+
 			" can't be: "+explain(action, err)+" (to leave it in CodePipeline, set spec.deletionPolicy to Retain)"))
 	}
+	if len(differs) > 0 {
+		return r.leave(ctx, action, "it differs from spec.actionType in "+strings.Join(differs, ", "))
+	}
 	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonDeregistered, "Deregister", fmt.Sprintf("deleted action type %s in %s", id, action.Spec.AWS.Region))
+	return r.release(ctx, action)
+}
+
+// deleteUnlessDiffers deletes the action type. If it is not as the object defines it, it
+// remains, and the fields are returned.
+func (r *Reconciler) deleteUnlessDiffers(ctx context.Context, action *v1alpha1.CustomAction) (fields []string, err error) {
+	wanted := actionTypeOf(action)
+	api, err := r.AWS.For(ctx, r.identity(action))
+	if err != nil {
+		return nil, err
+	}
+	found, err := api.FindActionType(ctx, wanted.ID)
+	if err != nil {
+		return nil, err
+	}
+	if found != nil {
+		fields = codepipeline.Differences(wanted, *found)
+	}
+	if len(fields) > 0 {
+		return fields, nil
+	}
+	// One that was made a moment ago may not be listed yet.
+	err = api.DeleteActionType(ctx, wanted.ID)
+	if found == nil && codepipeline.KindOf(err) == codepipeline.AccessDenied {
+		return nil, nil
+	}
+	return nil, err
+}
+
+// leave lets the object go without its action type, and says why.
+func (r *Reconciler) leave(ctx context.Context, action *v1alpha1.CustomAction, why string) error {
+	message := fmt.Sprintf("action type %s, if there is one, remains in CodePipeline in %s: %s", actionTypeID(action), action.Spec.AWS.Region, why)
+	logf.FromContext(ctx).Info("A CustomAction is deleted without its action type", "message", message)
+	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonNotDeregistered, "Deregister", message)
 	return r.release(ctx, action)
 }
 
@@ -139,6 +180,8 @@ const (
 	deleteActionType deletionDecision = iota
 	// keepActionType: another object uses it, or will delete it.
 	keepActionType
+	// notRegistered: the action type is not this object's.
+	notRegistered
 	// awaitOthers: another object that uses it is being deleted too.
 	awaitOthers
 )

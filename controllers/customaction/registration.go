@@ -92,10 +92,13 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 	if err != nil {
 		return registrationFailed(action, err)
 	}
-	if found == nil {
-		return r.registerMissing(ctx, api, action, wanted)
+	if found != nil {
+		return compared(action, wanted, *found)
 	}
-	return compared(action, wanted, *found)
+	if err := r.recordRegistration(ctx, action); err != nil {
+		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
+	}
+	return r.registerMissing(ctx, api, action, wanted)
 }
 
 // compared is what is found of an action type that exists.

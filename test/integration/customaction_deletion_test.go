@@ -1,0 +1,127 @@
+package integration
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// deletesType sets deletionPolicy Delete.
+func deletesType(action *v1alpha1.CustomAction) {
+	action.Spec.DeletionPolicy = v1alpha1.DeletionDelete
+}
+
+// createForeignType creates action type "work" with another definition than the
+// CustomAction "work" has.
+func (w *world) createForeignType() {
+	_, err := w.Pipelines.CreateCustomActionType(w.Ctx, &sdk.CreateCustomActionTypeInput{
+		Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
+		InputArtifactDetails: &types.ArtifactDetails{MaximumCount: 5}, OutputArtifactDetails: &types.ArtifactDetails{MaximumCount: 1},
+	})
+	w.Expect(err).NotTo(HaveOccurred())
+}
+
+// deleteAction deletes an action and waits until it is gone.
+func (w *world) deleteAction(action *v1alpha1.CustomAction) {
+	w.T.Helper()
+	w.Expect(w.Kube.Delete(w.Ctx, action)).To(Succeed())
+	w.awaitGone(action)
+}
+
+func (w *world) awaitGone(action *v1alpha1.CustomAction) {
+	w.T.Helper()
+	w.Await(func(g Gomega) {
+		err := w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(action), action)
+		g.Expect(apierrors.IsNotFound(err)).To(BeTrue(), "%v", action.Status.Conditions)
+	})
+}
+
+// notDeregistered waits for the event that says why an action type remains.
+func (w *world) notDeregistered(name, why string) {
+	w.T.Helper()
+	w.Await(func(g Gomega) {
+		g.Expect(w.events(g, name)).To(ContainElement(And(
+			HaveField("Reason", v1alpha1.ReasonNotDeregistered), HaveField("Note", ContainSubstring(why)))))
+	})
+}
+
+// TestForeignActionTypeIsNotDeleted deletes objects that never had the action type: it
+// exists with another definition, or the template was never in order.
+func TestForeignActionTypeIsNotDeleted(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*v1alpha1.CustomAction)
+		reason string
+	}{
+		"another definition": {func(*v1alpha1.CustomAction) {}, v1alpha1.ReasonDefinitionConflict},
+		"a template that is not in order": {func(action *v1alpha1.CustomAction) {
+			action.Spec.ActionType.InputArtifactDetails.MaximumCount = 5
+			action.Spec.ActionType.ConfigurationProperties = nil
+			action.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Image = ""
+		}, v1alpha1.ReasonInvalidJobTemplate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.createForeignType()
+			w.operate()
+			action := w.Action(deletesType, c.change)
+			w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
+			w.ready(metav1.ConditionFalse, c.reason)
+			w.deleteAction(action)
+			w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero())
+			w.notDeregistered(action.Name, "this object did not register it")
+		})
+	}
+}
+
+// TestActionTypeThatDiffersIsNotDeleted has an operator that ended after it had recorded
+// a registration, which another client came first with.
+func TestActionTypeThatDiffersIsNotDeleted(t *testing.T) {
+	w := newWorld(t)
+	w.createForeignType()
+	action := w.Action(deletesType, func(a *v1alpha1.CustomAction) { a.Finalizers = []string{v1alpha1.FinalizerCustomAction} })
+	w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
+	action.Status.RegisteredWith = action.Spec.AWS.DeepCopy()
+	w.Expect(w.Kube.Status().Update(w.Ctx, action)).To(Succeed())
+	w.Expect(w.Kube.Delete(w.Ctx, action)).To(Succeed())
+	w.operate()
+	w.awaitGone(action)
+	w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero())
+	w.notDeregistered(action.Name, "it differs from spec.actionType in inputArtifactDetails")
+}
+
+// TestRegistrationIsRecordedBeforeItsAnswer ends the operator between the registration
+// and the status that tells of it: the object's deletion still deletes the action type.
+func TestRegistrationIsRecordedBeforeItsAnswer(t *testing.T) {
+	w := newWorld(t)
+	var cut atomic.Bool // the operator is as good as gone
+	w.wrap = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/customactions/work/status") && w.Calls("CreateCustomActionType") > 0 {
+				cut.Store(true)
+				return nil, http.ErrHandlerTimeout
+			}
+			return next.RoundTrip(r)
+		})
+	}
+	stop := w.operate()
+	action := w.Action(deletesType)
+	w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
+	w.Await(func(g Gomega) { g.Expect(cut.Load()).To(BeTrue()) })
+	stop()
+	w.wrap = nil
+	w.Expect(w.Kube.Delete(w.Ctx, action)).To(Succeed())
+	w.operate()
+	w.awaitGone(action)
+	w.Expect(w.Calls("DeleteCustomActionType")).To(Equal(1))
+}
