@@ -62,6 +62,9 @@ const (
 	// ReasonActionTypeTaken: an older CustomAction takes the jobs of the same
 	// action type.
 	ReasonActionTypeTaken = "ActionTypeTaken"
+	// ReasonAccountUnknown: an older CustomAction may take the jobs of the same action
+	// type: AWS does not say whether both are of one account.
+	ReasonAccountUnknown = "AccountUnknown"
 	// ReasonTagsOutOfSync: the tags of the action type differ from those of the spec.
 	ReasonTagsOutOfSync = "TagsOutOfSync"
 	// ReasonDeregistered: the action type was deleted from CodePipeline.

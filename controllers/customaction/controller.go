@@ -149,8 +149,8 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if seen.pending {
-		return ctrl.Result{}, r.sayPending(ctx, action, inFlight)
+	if seen.pending != "" {
+		return ctrl.Result{}, r.sayPending(ctx, action, inFlight, seen.pending)
 	}
 	r.Poller.Ensure(r.target(action, seen.mayPoll(action)))
 	if seen.mayPoll(action) {
@@ -177,9 +177,15 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction) (observation, time.Duration, error) {
 	now, name := r.Clock.Now(), client.ObjectKeyFromObject(action)
 	seen := observation{now: now, examined: examined{arn: action.Status.ActionTypeARN, tagKeys: action.Status.TagKeys}}
-	taken, known, err := r.precedence(ctx, action)
-	if seen.taken, seen.pending = taken, !known; err != nil || taken.err != nil || !known {
+	taken, asking, err := r.precedence(ctx, action)
+	if seen.taken, seen.pending = taken, asking; err != nil || asking != "" {
 		return seen, 0, err
+	}
+	if taken.retry {
+		return seen, lastRetry, nil
+	}
+	if taken.err != nil {
+		return seen, 0, nil
 	}
 	if health := r.Poller.Health(name); codepipeline.KindOf(health.Err) == codepipeline.ActionTypeNotFound {
 		r.examinations.recheck(name, health.FailingSince, now) // the type was deleted
@@ -189,22 +195,24 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction)
 		r.examineInLane(ctx, action)
 		wait = 0
 	}
-	if seen.pending = !known; known {
-		seen.examined = found
+	if !known {
+		seen.pending = "CodePipeline is being asked for the action type"
+		return seen, wait, nil
 	}
+	seen.examined = found
 	return seen, wait, nil
 }
 
 // sayPending says what a new object waits for. One whose definition has changed is
 // polled for as it was until the answer is there.
-func (r *Reconciler) sayPending(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) error {
+func (r *Reconciler) sayPending(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32, asked string) error {
 	if readiness(action).Type != "" {
 		return nil
 	}
 	_, err := r.writeStatus(ctx, action, tally{inFlight: inFlight}, func(status *v1alpha1.CustomActionStatus) {
 		for _, kind := range []string{v1alpha1.ConditionRegistered, v1alpha1.ConditionPolling, v1alpha1.ConditionReady} {
 			setActionCondition(status, metav1.Condition{Type: kind, Status: metav1.ConditionUnknown,
-				Reason: v1alpha1.ReasonRegistering, Message: "CodePipeline is being asked for the action type"})
+				Reason: v1alpha1.ReasonRegistering, Message: asked})
 		}
 	})
 	return err

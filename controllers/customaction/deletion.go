@@ -30,17 +30,21 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 		return ctrl.Result{RequeueAfter: again}, err
 	}
 	r.Poller.Remove(client.ObjectKeyFromObject(action))
-	decided, others, known, err := r.decideRelease(ctx, action)
-	switch {
-	case err != nil || !known:
+	decided, other, err := r.decideRelease(ctx, action)
+	if err != nil {
 		return ctrl.Result{}, err
-	case decided == notRegistered:
+	}
+	switch decided {
+	case notRegistered:
 		return ctrl.Result{}, r.leave(ctx, action, "this object did not register it")
-	case decided == keepActionType:
+	case keepActionType:
 		return ctrl.Result{}, r.release(ctx, action)
-	case decided == awaitOthers:
+	case awaitOthers:
 		return ctrl.Result{}, r.sayDeleting(ctx, action, fmt.Sprintf("being deleted: waiting for CustomAction %s/%s, which has the same action type and is being deleted too",
-			others[0].Namespace, others[0].Name))
+			other.Namespace, other.Name))
+	case awaitAccount:
+		return r.awaitAccount(ctx, action, other)
+	case deleteActionType:
 	}
 	if _, _, wait := r.examinations.of(action, r.Clock.Now()); wait > 0 { // it failed before
 		return ctrl.Result{RequeueAfter: wait}, nil
@@ -59,17 +63,31 @@ func (r *Reconciler) release(ctx context.Context, action *v1alpha1.CustomAction)
 	return nil
 }
 
-// decideRelease decides what happens to the action type. known is false while AWS is
-// being asked for accounts.
-func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomAction) (_ deletionDecision, others []v1alpha1.CustomAction, known bool, err error) {
+// decideRelease decides what happens to the action type, and because of which other
+// object.
+func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomAction) (deletionDecision, *sharer, error) {
 	if action.Spec.DeletionPolicy != v1alpha1.DeletionDelete || action.Spec.Registration != v1alpha1.RegistrationManaged {
-		return keepActionType, nil, true, nil
+		return keepActionType, nil, nil
 	}
 	if !isRegistered(action) {
-		return notRegistered, nil, true, nil
+		return notRegistered, nil, nil
 	}
-	others, known, err = r.sharing(ctx, action, func(*v1alpha1.CustomAction) bool { return true })
-	return decideDeletion(action, others), others, known, err
+	others, err := r.sharing(ctx, action, func(*v1alpha1.CustomAction) bool { return true })
+	if err != nil {
+		return keepActionType, nil, err
+	}
+	decided, other := decideDeletion(action, others)
+	return decided, other, nil
+}
+
+// awaitAccount waits until AWS says whether another object uses the action type.
+func (r *Reconciler) awaitAccount(ctx context.Context, action *v1alpha1.CustomAction, other *sharer) (ctrl.Result, error) {
+	if other.account == askedAccount {
+		return ctrl.Result{}, nil // it is reconciled when there is an answer
+	}
+	err := r.sayDeleting(ctx, action, fmt.Sprintf("being deleted, but action type %s can't be while it is not known whether CustomAction %s/%s uses it: GetCallerIdentity failed: %s",
+		actionTypeID(action), other.Namespace, other.Name, other.why))
+	return ctrl.Result{RequeueAfter: lastRetry}, err
 }
 
 // takeBack deletes the action type and lets the object go. What fails is tried again.
@@ -90,8 +108,8 @@ func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomActi
 	if err := staleness.Check(ctx, r.Live, action, &v1alpha1.CustomAction{}); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	decided, _, known, err := r.decideRelease(ctx, action)
-	if err != nil || !known || decided != deleteActionType {
+	decided, _, err := r.decideRelease(ctx, action)
+	if err != nil || decided != deleteActionType {
 		return err
 	}
 	id := actionTypeID(action)
@@ -184,17 +202,27 @@ const (
 	notRegistered
 	// awaitOthers: another object that uses it is being deleted too.
 	awaitOthers
+	// awaitAccount: another object may use it; AWS does not say whether it is of the
+	// same account.
+	awaitAccount
 )
 
-// decideDeletion decides by the others that share the action type. Of objects
-// that are deleted together the oldest goes last, and decides.
-func decideDeletion(action *v1alpha1.CustomAction, others []v1alpha1.CustomAction) deletionDecision {
-	decided := deleteActionType
+// decideDeletion decides by the others that share the action type, and names the one
+// that it decides by. Of objects that are deleted together the oldest goes last, and
+// decides.
+func decideDeletion(action *v1alpha1.CustomAction, others []sharer) (decided deletionDecision, by *sharer) {
 	for i := range others {
-		if others[i].DeletionTimestamp.IsZero() || isOlder(&others[i], action) {
-			return keepActionType
+		other := &others[i]
+		switch {
+		case !other.DeletionTimestamp.IsZero() && isOlder(action, &other.CustomAction):
+			if by == nil {
+				decided, by = awaitOthers, other
+			}
+		case other.account == sameAccount:
+			return keepActionType, other
+		default:
+			decided, by = awaitAccount, other
 		}
-		decided = awaitOthers
 	}
-	return decided
+	return decided, by
 }

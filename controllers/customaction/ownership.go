@@ -38,7 +38,7 @@ func (r *Reconciler) recordRegistration(ctx context.Context, action *v1alpha1.Cu
 		return nil
 	}
 	before := action.DeepCopy()
-	action.Status.RegisteredWith = action.Spec.AWS.DeepCopy()
+	action.Status.RegisteredWith, action.Status.ActionTypeARN = action.Spec.AWS.DeepCopy(), ""
 	if err := r.Status().Patch(ctx, action, client.MergeFrom(before)); err != nil {
 		return fmt.Errorf("record the registration of CustomAction %s: %w", action.Name, err)
 	}

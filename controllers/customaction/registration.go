@@ -58,7 +58,10 @@ func (e examined) wrong() (finding, bool) {
 // examine checks the template, and makes sure that CodePipeline has the action
 // type as defined.
 func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction) examined {
-	found := examined{tagKeys: action.Status.TagKeys, arn: action.Status.ActionTypeARN}
+	found := examined{tagKeys: action.Status.TagKeys}
+	if isRegistered(action) { // else the ARN is of another account or region
+		found.arn = action.Status.ActionTypeARN
+	}
 	if found.template = r.checkTemplate(ctx, action); found.template.err != nil {
 		return found
 	}
@@ -78,7 +81,10 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction)
 		found.registration.message += "; " + problem
 		r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonTagsOutOfSync, "KeepTags", problem)
 	}
-	if found.arn, err = api.ActionTypeARN(ctx, actionTypeID(action)); err != nil {
+	switch arn, err := api.ActionTypeARN(ctx, actionTypeID(action)); {
+	case err == nil:
+		found.arn = arn
+	case found.arn == "":
 		found.registration.message += "; its ARN is not known: " + codepipeline.StableText(err)
 	}
 	return found
