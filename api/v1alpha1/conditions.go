@@ -12,6 +12,9 @@ const (
 	// ConditionPolling is True while the operator polls for jobs, or pauses because all
 	// slots are taken (AtCapacity). A brief outage of AWS does not change it.
 	ConditionPolling = "Polling"
+	// ConditionDeregistered is False, and else absent, when the object is deleted with
+	// deletionPolicy Delete and the action type can't be deleted.
+	ConditionDeregistered = "Deregistered"
 	// ConditionReconciling is True, and else absent, while the operator is still
 	// at work on the object, or tries again (kstatus: InProgress).
 	ConditionReconciling = "Reconciling"

@@ -6,6 +6,9 @@ import (
 	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -31,7 +34,8 @@ type sharer struct {
 }
 
 // sharing lists the other CustomActions of the same action type and region that are, or
-// may be, of the same account, from the oldest to the newest, of those that matter.
+// may be, of the same account, from the oldest to the newest, of those that matter. One
+// that was let go does not, though a finalizer of another controller keeps it.
 func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(*v1alpha1.CustomAction) bool) ([]sharer, error) {
 	var list v1alpha1.CustomActionList
 	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeKey(action)}); err != nil {
@@ -40,7 +44,7 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 	var others []sharer
 	for i := range list.Items {
 		other := &list.Items[i]
-		if other.UID == action.UID || !matters(other) {
+		if other.UID == action.UID || isLetGo(other) || !matters(other) {
 			continue
 		}
 		if account, why := r.compareAccounts(ctx, action, other); account != otherAccount {
@@ -110,6 +114,19 @@ func takenBy(older *sharer, action *v1alpha1.CustomAction) finding {
 		older.Namespace, older.Name, jobs, action.Spec.AWS.Region)
 	return finding{reason: v1alpha1.ReasonActionTypeTaken, message: err.Error(), err: err}
 }
+
+// isLetGo reports whether an object is being deleted and the operator is done with it.
+func isLetGo(action *v1alpha1.CustomAction) bool {
+	return !action.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction)
+}
+
+// concernsOthers passes the changes of a CustomAction that concern others of the same
+// action type: to its definition, and that it was let go.
+var concernsOthers = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return isLetGo(e.ObjectNew.(*v1alpha1.CustomAction)) && !isLetGo(e.ObjectOld.(*v1alpha1.CustomAction))
+	},
+})
 
 // sameActionType maps a CustomAction to the others of the same action type: when
 // it is deleted, another may take over.

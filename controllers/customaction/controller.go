@@ -24,7 +24,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -64,6 +63,9 @@ type Reconciler struct {
 	Events    events.EventRecorder
 	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
+	// Self is the operator's own pod: what can't be told in a namespace that is being
+	// deleted is told in an event about it. It may be nil.
+	Self *corev1.ObjectReference
 
 	examinations examinations
 	accounts     accounts
@@ -89,7 +91,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		For(&v1alpha1.CustomAction{}).
 		Owns(&v1alpha1.PipelineJob{}).
 		Watches(&v1alpha1.CustomAction{}, handler.EnqueueRequestsFromMapFunc(r.sameActionType),
-			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			builder.WithPredicates(concernsOthers)).
 		WatchesRawSource(source.TypedChannel(r.PollChanged, polls)).
 		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
 			r.queue = q

@@ -85,9 +85,8 @@ func (r *Reconciler) awaitAccount(ctx context.Context, action *v1alpha1.CustomAc
 	if other.account == askedAccount {
 		return ctrl.Result{}, nil // it is reconciled when there is an answer
 	}
-	err := r.sayDeleting(ctx, action, fmt.Sprintf("being deleted, but action type %s can't be while it is not known whether CustomAction %s/%s uses it: GetCallerIdentity failed: %s",
-		actionTypeID(action), other.Namespace, other.Name, other.why))
-	return ctrl.Result{RequeueAfter: lastRetry}, err
+	why := fmt.Sprintf("it is not known whether CustomAction %s/%s uses it: GetCallerIdentity failed: %s", other.Namespace, other.Name, other.why)
+	return ctrl.Result{RequeueAfter: lastRetry}, r.cantDeregister(ctx, action, why)
 }
 
 // takeBack deletes the action type and lets the object go. What fails is tried again.
@@ -114,9 +113,11 @@ func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomActi
 	}
 	id := actionTypeID(action)
 	differs, err := r.deleteUnlessDiffers(ctx, action)
+	if err != nil && r.timeIsUp(action) {
+		return r.giveUp(ctx, action, explain(action, err))
+	}
 	if err != nil {
-		return errors.Join(err, r.sayDeleting(ctx, action, "being deleted, but action type "+id.String()+
-			" can't be: "+explain(action, err)+" (to leave it in CodePipeline, set spec.deletionPolicy to Retain)"))
+		return errors.Join(err, r.cantDeregister(ctx, action, explain(action, err)))
 	}
 	if len(differs) > 0 {
 		return r.leave(ctx, action, "it differs from spec.actionType in "+strings.Join(differs, ", "))
@@ -183,10 +184,14 @@ func (r *Reconciler) sayDeleting(ctx context.Context, action *v1alpha1.CustomAct
 
 func (r *Reconciler) writeDeleting(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32, message string) (time.Duration, error) {
 	return r.writeStatus(ctx, action, tally{inFlight: inFlight}, func(status *v1alpha1.CustomActionStatus) {
-		for _, kind := range []string{v1alpha1.ConditionPolling, v1alpha1.ConditionReady} {
-			setActionCondition(status, metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonDeleting, Message: message})
-		}
+		setDeleting(status, message)
 	})
+}
+
+func setDeleting(status *v1alpha1.CustomActionStatus, message string) {
+	for _, kind := range []string{v1alpha1.ConditionPolling, v1alpha1.ConditionReady} {
+		setActionCondition(status, metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonDeleting, Message: message})
+	}
 }
 
 // deletionDecision says what happens to an action type when a CustomAction that

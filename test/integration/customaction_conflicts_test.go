@@ -52,8 +52,8 @@ func TestOlderObjectKeepsTheActionType(t *testing.T) {
 
 // twoOfOneType makes two actions that may both delete their type, and waits for
 // the older one to be ready.
-func (w *world) twoOfOneType() (older, newer *v1alpha1.CustomAction) {
-	older, newer = w.Action(deletesType), w.Action(named("two"), deletesType)
+func (w *world) twoOfOneType(changes ...func(*v1alpha1.CustomAction)) (older, newer *v1alpha1.CustomAction) {
+	older, newer = w.Action(append(changes, deletesType)...), w.Action(append(changes, deletesType, named("two"))...)
 	w.Expect(w.Kube.Create(w.Ctx, older)).To(Succeed())
 	w.Expect(w.Kube.Create(w.Ctx, newer)).To(Succeed())
 	if older.CreationTimestamp.Equal(&newer.CreationTimestamp) && newer.UID < older.UID { // made in one second
