@@ -28,7 +28,12 @@ type finding struct {
 // passes reports whether the part only could not be examined: AWS or the cluster did
 // not answer, or not now.
 func (f finding) passes() bool {
-	return f.retry && (f.reason == v1alpha1.ReasonAWSUnavailable || f.reason == v1alpha1.ReasonCredentialsUnavailable)
+	switch f.reason {
+	case v1alpha1.ReasonAWSUnavailable, v1alpha1.ReasonCredentialsUnavailable, v1alpha1.ReasonAPIServerUnavailable:
+		return f.retry
+	default:
+		return false
+	}
 }
 
 // examined is all that was found out about a definition.
