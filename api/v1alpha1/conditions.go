@@ -12,6 +12,9 @@ const (
 	// ConditionPolling is True while the operator polls for jobs, or pauses because all
 	// slots are taken (AtCapacity). A brief outage of AWS does not change it.
 	ConditionPolling = "Polling"
+	// ConditionDeregistered is False, and else absent, when the object is deleted with
+	// deletionPolicy Delete and the action type can't be deleted.
+	ConditionDeregistered = "Deregistered"
 	// ConditionReconciling is True, and else absent, while the operator is still
 	// at work on the object, or tries again (kstatus: InProgress).
 	ConditionReconciling = "Reconciling"
@@ -20,8 +23,8 @@ const (
 	ConditionStalled = "Stalled"
 )
 
-// Reasons of a CustomAction's conditions and, TagsOutOfSync and Deregistered, of its
-// events.
+// Reasons of a CustomAction's conditions and, TagsOutOfSync, Deregistered and
+// NotDeregistered, of its events.
 const (
 	// ReasonReady: registered and polling.
 	ReasonReady = "Ready"
@@ -43,6 +46,9 @@ const (
 	ReasonLimitExceeded = "LimitExceeded"
 	// ReasonAccessDenied: AWS refused the operator's credentials.
 	ReasonAccessDenied = "AccessDenied"
+	// ReasonAPIServerUnavailable: the API server of the cluster, or a webhook that it
+	// calls, did not answer, or not now.
+	ReasonAPIServerUnavailable = "APIServerUnavailable"
 	// ReasonAWSUnavailable: AWS could not be reached, is throttling or has a fault.
 	ReasonAWSUnavailable = "AWSUnavailable"
 	// ReasonVersionRetired: the version was deleted with another definition;
@@ -59,10 +65,16 @@ const (
 	// ReasonActionTypeTaken: an older CustomAction takes the jobs of the same
 	// action type.
 	ReasonActionTypeTaken = "ActionTypeTaken"
+	// ReasonAccountUnknown: an older CustomAction may take the jobs of the same action
+	// type: AWS does not say whether both are of one account.
+	ReasonAccountUnknown = "AccountUnknown"
 	// ReasonTagsOutOfSync: the tags of the action type differ from those of the spec.
 	ReasonTagsOutOfSync = "TagsOutOfSync"
 	// ReasonDeregistered: the action type was deleted from CodePipeline.
 	ReasonDeregistered = "Deregistered"
+	// ReasonNotDeregistered: the object is deleted with deletionPolicy Delete, and the
+	// action type remains in CodePipeline. The message says why.
+	ReasonNotDeregistered = "NotDeregistered"
 	// ReasonJobRefused: the cluster would refuse the Jobs (by an admission policy,
 	// for example).
 	ReasonJobRefused = "JobRefused"

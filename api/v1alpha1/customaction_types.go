@@ -72,7 +72,8 @@ type CustomActionSpec struct {
 	// deletionPolicy says what happens to the action type when this object is
 	// deleted. Retain, the default, leaves it in CodePipeline. Delete removes
 	// it after the last running job has finished, unless registration is
-	// External; CodePipeline then accepts the same version again only with the
+	// External, or status.registeredWith shows that the action type is not this
+	// object's; CodePipeline then accepts the same version again only with the
 	// identical definition.
 	// +optional
 	// +kubebuilder:default=Retain
@@ -241,6 +242,13 @@ type CustomActionStatus struct {
 	// actionTypeARN is the ARN of the action type.
 	// +optional
 	ActionTypeARN string `json:"actionTypeARN,omitempty"`
+
+	// registeredWith is spec.aws as it was when the operator began to register the
+	// action type or, if there was one, found it as spec.actionType defines it. It is
+	// absent before that, and after the action type was found with another
+	// definition. deletionPolicy Delete applies only while it is equal to spec.aws.
+	// +optional
+	RegisteredWith *AWS `json:"registeredWith,omitempty"`
 
 	// tagKeys are the tags of the action type that the operator has set. One that
 	// leaves the spec is taken off; others stay.

@@ -296,6 +296,11 @@ func (in *CustomActionStatus) DeepCopyInto(out *CustomActionStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.RegisteredWith != nil {
+		in, out := &in.RegisteredWith, &out.RegisteredWith
+		*out = new(AWS)
+		**out = **in
+	}
 	if in.TagKeys != nil {
 		in, out := &in.TagKeys, &out.TagKeys
 		*out = make([]string, len(*in))

@@ -15,8 +15,8 @@ import (
 // observation is all that the conditions of a CustomAction are made from.
 type observation struct {
 	now time.Time
-	// pending: it is not known yet; CodePipeline is being asked.
-	pending bool
+	// pending is what AWS is being asked for, before the rest is known.
+	pending string
 	// taken is in order unless an older object takes the same jobs.
 	taken finding
 	// examined is the zero value when taken is not in order.

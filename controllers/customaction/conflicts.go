@@ -6,6 +6,9 @@ import (
 	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -22,30 +25,39 @@ func actionTypeKey(action *v1alpha1.CustomAction) string {
 	return action.Spec.AWS.Region + "/" + actionTypeID(action).String()
 }
 
-// sharing lists the other CustomActions of the same action type in the same account and
-// region, from the oldest to the newest, of those that matter. known is false while AWS
-// is being asked for accounts.
-func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(*v1alpha1.CustomAction) bool) (others []v1alpha1.CustomAction, known bool, err error) {
+// sharer is another CustomAction of the same action type and region.
+type sharer struct {
+	v1alpha1.CustomAction
+	// account says whether it is of the same account, and why that is unclear.
+	account relation
+	why     string
+}
+
+// sharing lists the other CustomActions of the same action type and region that are, or
+// may be, of the same account, from the oldest to the newest, of those that matter. One
+// that was let go does not, though a finalizer of another controller keeps it.
+func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(*v1alpha1.CustomAction) bool) ([]sharer, error) {
 	var list v1alpha1.CustomActionList
 	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeKey(action)}); err != nil {
-		return nil, false, fmt.Errorf("list CustomActions of the same action type: %w", err)
+		return nil, fmt.Errorf("list CustomActions of the same action type: %w", err)
 	}
-	known = true
-	others = slices.DeleteFunc(list.Items, func(other v1alpha1.CustomAction) bool {
-		if other.UID == action.UID || !matters(&other) {
-			return true
+	var others []sharer
+	for i := range list.Items {
+		other := &list.Items[i]
+		if other.UID == action.UID || isLetGo(other) || !matters(other) {
+			continue
 		}
-		same, told := r.sameAccount(ctx, action, &other)
-		known = known && told
-		return !same
-	})
-	slices.SortFunc(others, func(a, b v1alpha1.CustomAction) int {
-		if isOlder(&a, &b) {
+		if account, why := r.compareAccounts(ctx, action, other); account != otherAccount {
+			others = append(others, sharer{*other, account, why})
+		}
+	}
+	slices.SortFunc(others, func(a, b sharer) int {
+		if isOlder(&a.CustomAction, &b.CustomAction) {
 			return -1
 		}
 		return 1
 	})
-	return others, known, nil
+	return others, nil
 }
 
 // isOlder orders objects by their age; of two of one second the UID decides.
@@ -56,17 +68,28 @@ func isOlder(one, other *v1alpha1.CustomAction) bool {
 	return one.CreationTimestamp.Before(&other.CreationTimestamp)
 }
 
-// precedence finds out whether an older object takes the same jobs: two that
-// poll for the same would each get some of them, and one the continuations of
-// the other's. known is false while AWS is being asked for accounts.
-func (r *Reconciler) precedence(ctx context.Context, action *v1alpha1.CustomAction) (taken finding, known bool, err error) {
-	older, known, err := r.sharing(ctx, action, func(other *v1alpha1.CustomAction) bool {
+// precedence finds out whether an older object takes, or may take, the same jobs: two
+// that poll for the same would each get some of them, and one the continuations of the
+// other's. asking is what AWS is being asked for, before that is known.
+func (r *Reconciler) precedence(ctx context.Context, action *v1alpha1.CustomAction) (taken finding, asking string, err error) {
+	older, err := r.sharing(ctx, action, func(other *v1alpha1.CustomAction) bool {
 		return isOlder(other, action) && query(other) == query(action)
 	})
-	if err != nil || len(older) == 0 {
-		return finding{}, known, err
+	if err != nil {
+		return finding{}, "", err
 	}
-	return takenBy(&older[0], action), true, nil
+	for _, account := range []relation{sameAccount, unclearAccount, askedAccount} {
+		i := slices.IndexFunc(older, func(other sharer) bool { return other.account == account })
+		switch {
+		case i < 0:
+		case account == askedAccount:
+			return finding{}, fmt.Sprintf("AWS is being asked whether CustomAction %s/%s, which is older and has the same action type, is of the same account",
+				older[i].Namespace, older[i].Name), nil
+		default:
+			return takenBy(&older[i], action), "", nil
+		}
+	}
+	return finding{}, "", nil
 }
 
 // query is spec.polling.queryParam as a text.
@@ -77,15 +100,33 @@ func query(action *v1alpha1.CustomAction) string {
 	return ""
 }
 
-func takenBy(older, action *v1alpha1.CustomAction) finding {
-	with := ""
+func takenBy(older *sharer, action *v1alpha1.CustomAction) finding {
+	jobs := "the jobs of action type " + actionTypeID(action).String()
 	if value := query(action); value != "" {
-		with = " with " + value
+		jobs += " with " + value
 	}
-	err := fmt.Errorf("CustomAction %s/%s, which is older, takes the jobs of action type %s%s in %s: delete one of the two, or give this one another version or queryParam",
-		older.Namespace, older.Name, actionTypeID(action), with, action.Spec.AWS.Region)
+	if older.account == unclearAccount {
+		err := fmt.Errorf("CustomAction %s/%s, which is older, may take %s in %s: it is not known whether both are of one account, because GetCallerIdentity failed: %s",
+			older.Namespace, older.Name, jobs, action.Spec.AWS.Region, older.why)
+		return finding{reason: v1alpha1.ReasonAccountUnknown, message: err.Error(), err: err, retry: true}
+	}
+	err := fmt.Errorf("CustomAction %s/%s, which is older, takes %s in %s: delete one of the two, or give this one another version or queryParam",
+		older.Namespace, older.Name, jobs, action.Spec.AWS.Region)
 	return finding{reason: v1alpha1.ReasonActionTypeTaken, message: err.Error(), err: err}
 }
+
+// isLetGo reports whether an object is being deleted and the operator is done with it.
+func isLetGo(action *v1alpha1.CustomAction) bool {
+	return !action.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction)
+}
+
+// concernsOthers passes the changes of a CustomAction that concern others of the same
+// action type: to its definition, and that it was let go.
+var concernsOthers = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return isLetGo(e.ObjectNew.(*v1alpha1.CustomAction)) && !isLetGo(e.ObjectOld.(*v1alpha1.CustomAction))
+	},
+})
 
 // sameActionType maps a CustomAction to the others of the same action type: when
 // it is deleted, another may take over.

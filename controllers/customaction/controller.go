@@ -24,7 +24,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -64,6 +63,9 @@ type Reconciler struct {
 	Events    events.EventRecorder
 	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
+	// Self is the operator's own pod: what can't be told in a namespace that is being
+	// deleted is told in an event about it. It may be nil.
+	Self *corev1.ObjectReference
 
 	examinations examinations
 	accounts     accounts
@@ -89,7 +91,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		For(&v1alpha1.CustomAction{}).
 		Owns(&v1alpha1.PipelineJob{}).
 		Watches(&v1alpha1.CustomAction{}, handler.EnqueueRequestsFromMapFunc(r.sameActionType),
-			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			builder.WithPredicates(concernsOthers)).
 		WatchesRawSource(source.TypedChannel(r.PollChanged, polls)).
 		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
 			r.queue = q
@@ -149,8 +151,8 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if seen.pending {
-		return ctrl.Result{}, r.sayPending(ctx, action, inFlight)
+	if seen.pending != "" {
+		return ctrl.Result{}, r.sayPending(ctx, action, inFlight, seen.pending)
 	}
 	r.Poller.Ensure(r.target(action, seen.mayPoll(action)))
 	if seen.mayPoll(action) {
@@ -159,6 +161,7 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 	before := readiness(action)
 	again, err := r.writeStatus(ctx, action, tally{inFlight, seen.poll.LastPoll}, func(status *v1alpha1.CustomActionStatus) {
 		status.ActionTypeARN, status.TagKeys = seen.examined.arn, seen.examined.tagKeys
+		status.RegisteredWith = seen.examined.registeredWith(action)
 		setActionConditions(status, action, seen)
 	})
 	if err != nil {
@@ -176,9 +179,15 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction) (observation, time.Duration, error) {
 	now, name := r.Clock.Now(), client.ObjectKeyFromObject(action)
 	seen := observation{now: now, examined: examined{arn: action.Status.ActionTypeARN, tagKeys: action.Status.TagKeys}}
-	taken, known, err := r.precedence(ctx, action)
-	if seen.taken, seen.pending = taken, !known; err != nil || taken.err != nil || !known {
+	taken, asking, err := r.precedence(ctx, action)
+	if seen.taken, seen.pending = taken, asking; err != nil || asking != "" {
 		return seen, 0, err
+	}
+	if taken.retry {
+		return seen, lastRetry, nil
+	}
+	if taken.err != nil {
+		return seen, 0, nil
 	}
 	if health := r.Poller.Health(name); codepipeline.KindOf(health.Err) == codepipeline.ActionTypeNotFound {
 		r.examinations.recheck(name, health.FailingSince, now) // the type was deleted
@@ -188,22 +197,24 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction)
 		r.examineInLane(ctx, action)
 		wait = 0
 	}
-	if seen.pending = !known; known {
-		seen.examined = found
+	if !known {
+		seen.pending = "CodePipeline is being asked for the action type"
+		return seen, wait, nil
 	}
+	seen.examined = found
 	return seen, wait, nil
 }
 
 // sayPending says what a new object waits for. One whose definition has changed is
 // polled for as it was until the answer is there.
-func (r *Reconciler) sayPending(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) error {
+func (r *Reconciler) sayPending(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32, asked string) error {
 	if readiness(action).Type != "" {
 		return nil
 	}
 	_, err := r.writeStatus(ctx, action, tally{inFlight: inFlight}, func(status *v1alpha1.CustomActionStatus) {
 		for _, kind := range []string{v1alpha1.ConditionRegistered, v1alpha1.ConditionPolling, v1alpha1.ConditionReady} {
 			setActionCondition(status, metav1.Condition{Type: kind, Status: metav1.ConditionUnknown,
-				Reason: v1alpha1.ReasonRegistering, Message: "CodePipeline is being asked for the action type"})
+				Reason: v1alpha1.ReasonRegistering, Message: asked})
 		}
 	})
 	return err
@@ -267,7 +278,7 @@ func (r *Reconciler) unsettled(ctx context.Context, action *v1alpha1.CustomActio
 	return jobs.Items, nil
 }
 
-// writeStatus is the one place that writes the status of a CustomAction. It returns
+// writeStatus writes the status of a CustomAction, and alone sets its conditions. It returns
 // when it is to be called again though nothing changes until then.
 func (r *Reconciler) writeStatus(ctx context.Context, action *v1alpha1.CustomAction, current tally, change func(*v1alpha1.CustomActionStatus)) (time.Duration, error) {
 	before, now, name := action.DeepCopy(), r.Clock.Now(), client.ObjectKeyFromObject(action)

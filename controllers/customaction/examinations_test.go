@@ -25,6 +25,7 @@ func TestGoodExaminationOutlastsWhatPasses(t *testing.T) {
 	}{
 		"throttled":                  {finding{reason: v1alpha1.ReasonAWSUnavailable, err: broken, retry: true}, 1, true},
 		"no credentials now":         {finding{reason: v1alpha1.ReasonCredentialsUnavailable, err: broken, retry: true}, 1, true},
+		"no answer to the dry run":   {finding{reason: v1alpha1.ReasonAPIServerUnavailable, err: broken, retry: true}, 1, true},
 		"throttled, but has changed": {finding{reason: v1alpha1.ReasonAWSUnavailable, err: broken, retry: true}, 2, false},
 		"access was taken away":      {finding{reason: v1alpha1.ReasonAccessDenied, err: broken, retry: true}, 1, false},
 		"another definition":         {finding{reason: v1alpha1.ReasonDefinitionConflict, err: broken}, 1, false},

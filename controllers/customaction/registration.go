@@ -28,7 +28,12 @@ type finding struct {
 // passes reports whether the part only could not be examined: AWS or the cluster did
 // not answer, or not now.
 func (f finding) passes() bool {
-	return f.retry && (f.reason == v1alpha1.ReasonAWSUnavailable || f.reason == v1alpha1.ReasonCredentialsUnavailable)
+	switch f.reason {
+	case v1alpha1.ReasonAWSUnavailable, v1alpha1.ReasonCredentialsUnavailable, v1alpha1.ReasonAPIServerUnavailable:
+		return f.retry
+	default:
+		return false
+	}
 }
 
 // examined is all that was found out about a definition.
@@ -58,7 +63,10 @@ func (e examined) wrong() (finding, bool) {
 // examine checks the template, and makes sure that CodePipeline has the action
 // type as defined.
 func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction) examined {
-	found := examined{tagKeys: action.Status.TagKeys, arn: action.Status.ActionTypeARN}
+	found := examined{tagKeys: action.Status.TagKeys}
+	if isRegistered(action) { // else the ARN is of another account or region
+		found.arn = action.Status.ActionTypeARN
+	}
 	if found.template = r.checkTemplate(ctx, action); found.template.err != nil {
 		return found
 	}
@@ -78,7 +86,10 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction)
 		found.registration.message += "; " + problem
 		r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonTagsOutOfSync, "KeepTags", problem)
 	}
-	if found.arn, err = api.ActionTypeARN(ctx, actionTypeID(action)); err != nil {
+	switch arn, err := api.ActionTypeARN(ctx, actionTypeID(action)); {
+	case err == nil:
+		found.arn = arn
+	case found.arn == "":
 		found.registration.message += "; its ARN is not known: " + codepipeline.StableText(err)
 	}
 	return found
@@ -92,10 +103,13 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 	if err != nil {
 		return registrationFailed(action, err)
 	}
-	if found == nil {
-		return r.registerMissing(ctx, api, action, wanted)
+	if found != nil {
+		return compared(action, wanted, *found)
 	}
-	return compared(action, wanted, *found)
+	if err := r.recordRegistration(ctx, action); err != nil {
+		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
+	}
+	return r.registerMissing(ctx, api, action, wanted)
 }
 
 // compared is what is found of an action type that exists.

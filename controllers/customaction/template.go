@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -41,9 +42,27 @@ func judge(action *v1alpha1.CustomAction, answer error) finding {
 			return invalidTemplate(refusal)
 		}
 		return finding{}
+	case !isRefusal(answer):
+		err := fmt.Errorf("the API server did not say whether it would take the Jobs of this action: %w", answer)
+		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
 	default:
 		err := fmt.Errorf("the cluster would refuse the Jobs of this action: %w", answer)
 		return finding{reason: v1alpha1.ReasonJobRefused, message: err.Error(), err: err, retry: true}
+	}
+}
+
+// isRefusal reports whether the API server answered, and its answer is no. A time-out, a
+// server fault, too many requests or a token that has expired say nothing of the Job.
+func isRefusal(answer error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(answer, &status) {
+		return false // there was no answer
+	}
+	switch code := status.Status().Code; code {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	default:
+		return code >= http.StatusBadRequest && code < http.StatusInternalServerError
 	}
 }
 

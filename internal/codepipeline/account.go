@@ -62,3 +62,12 @@ func (c *Client) ActionTypeARN(ctx context.Context, id ActionTypeID) (string, er
 		Resource: fmt.Sprintf("actiontype:Custom/%s/%s/%s", id.Category, id.Provider, id.Version),
 	}.String(), nil
 }
+
+// AccountOf is the account of an ARN; empty if the text is none.
+func AccountOf(text string) string {
+	parsed, err := arn.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return parsed.AccountID
+}

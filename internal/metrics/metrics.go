@@ -45,6 +45,10 @@ var (
 		Name: "pipelinejob_deleted_unreported_total",
 		Help: "PipelineJobs that were deleted without CodePipeline being told, because calls to AWS failed.",
 	})
+	deletedNotDeregistered = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "pipelinejob_deleted_not_deregistered_total",
+		Help: "CustomActions that were deleted with deletionPolicy Delete though their action type could not be.",
+	})
 	wakeUps = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_event_messages_total",
 		Help: "Messages of the event queue by result: woke, cancelled, ignored or invalid.",
@@ -52,7 +56,7 @@ var (
 )
 
 func init() {
-	ctrlmetrics.Registry.MustRegister(requests, latency, polls, polled, claims, reports, start, wakeUps, deletedUnreported)
+	ctrlmetrics.Registry.MustRegister(requests, latency, polls, polled, claims, reports, start, wakeUps, deletedUnreported, deletedNotDeregistered)
 }
 
 // Request counts a call to AWS; result is ok or the kind of its error.
@@ -90,6 +94,10 @@ func Start(took time.Duration) { start.Observe(took.Seconds()) }
 // DeletedUnreported counts a PipelineJob that was deleted without CodePipeline being
 // told. It has no labels: the CustomAction may be gone.
 func DeletedUnreported() { deletedUnreported.Inc() }
+
+// DeletedNotDeregistered counts a CustomAction that was deleted though its action type
+// could not be. It has no labels: the CustomAction is gone.
+func DeletedNotDeregistered() { deletedNotDeregistered.Inc() }
 
 // Message counts a message of the event queue.
 func Message(result string) { wakeUps.WithLabelValues(result).Inc() }

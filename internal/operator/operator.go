@@ -152,6 +152,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Clock:       o.Clock,
 		Events:      recorder,
 		JobOptions:  o.JobOptions,
+		Self:        o.Self,
 	}
 	if err := actions.SetupWithManager(ctx, mgr, controllerOptions(o.Workers)); err != nil {
 		return fmt.Errorf("set up the CustomAction controller: %w", err)

@@ -38,9 +38,14 @@ const workARN = "arn:aws:codepipeline:us-east-1:111122223333:actiontype:Custom/T
 // change updates the CustomAction "work".
 func (w *world) change(change func(*v1alpha1.CustomAction)) {
 	w.T.Helper()
+	w.changeNamed("work", change)
+}
+
+func (w *world) changeNamed(name string, change func(*v1alpha1.CustomAction)) {
+	w.T.Helper()
 	w.Await(func(g Gomega) {
 		action := &v1alpha1.CustomAction{}
-		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Namespace: w.Namespace, Name: "work"}, action)).To(Succeed())
+		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Namespace: w.Namespace, Name: name}, action)).To(Succeed())
 		change(action)
 		g.Expect(w.Kube.Update(w.Ctx, action)).To(Succeed())
 	})

@@ -22,11 +22,7 @@ import (
 // CodePipeline was not told.
 func TestDeletionWithoutAWS(t *testing.T) {
 	w := newWorld(t)
-	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "operator-"}}
-	w.Expect(w.Kube.Create(w.Ctx, own)).To(Succeed())
-	w.adjust = append(w.adjust, func(o *operator.Options) {
-		o.Self = &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: own.Name, Name: "manager-1"}
-	})
+	own := w.runAsPod()
 	w.work()
 	w.RunningJob(1)
 	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "PutJobFailureResult", Kind: emulator.ServerError, Probability: 1})).To(Succeed())
@@ -41,7 +37,7 @@ func TestDeletionWithoutAWS(t *testing.T) {
 	w.Await(func(g Gomega) {
 		g.Expect(apierrors.IsNotFound(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(pj), pj))).To(BeTrue())
 		var list eventsv1.EventList
-		g.Expect(w.Kube.List(w.Ctx, &list, client.InNamespace(own.Name))).To(Succeed())
+		g.Expect(w.Kube.List(w.Ctx, &list, client.InNamespace(own))).To(Succeed())
 		g.Expect(list.Items).To(ContainElement(And(
 			HaveField("Reason", v1alpha1.ReasonNotReported), HaveField("Regarding.Name", "manager-1"),
 			HaveField("Note", ContainSubstring("PipelineJob "+w.Namespace+"/"+pj.Name+": ")),
@@ -52,4 +48,14 @@ func TestDeletionWithoutAWS(t *testing.T) {
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(families).To(ContainElement(And(
 		HaveField("GetName()", "pipelinejob_deleted_unreported_total"), HaveField("GetMetric()", ContainElement(HaveField("GetCounter().GetValue()", BeNumerically(">=", 1)))))))
+}
+
+// runAsPod has the operator run as the pod "manager-1" of a namespace of its own.
+func (w *world) runAsPod() (namespace string) {
+	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "operator-"}}
+	w.Expect(w.Kube.Create(w.Ctx, own)).To(Succeed())
+	w.adjust = append(w.adjust, func(o *operator.Options) {
+		o.Self = &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: own.Name, Name: "manager-1"}
+	})
+	return own.Name
 }

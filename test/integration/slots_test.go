@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,6 +141,34 @@ func TestThrottledExaminationDoesNotStopPolling(t *testing.T) {
 	asked := len(w.AWS.Journal("ListActionTypes"))
 	w.Clock.Step(11 * time.Minute) // the drift interval is over
 	w.Await(func(g Gomega) { g.Expect(len(w.AWS.Journal("ListActionTypes"))).To(BeNumerically(">", asked)) })
+	w.StartPipeline(nil)
+	w.Await(func(g Gomega) { g.Expect(w.Calls("AcknowledgeJob")).To(Equal(1)) })
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+}
+
+// TestDryRunWithoutAnAnswerDoesNotStopPolling has the API server time out when the drift of
+// a ready action is looked for: that is no refusal of its Jobs.
+func TestDryRunWithoutAnAnswerDoesNotStopPolling(t *testing.T) {
+	w := newWorld(t)
+	var fail atomic.Bool
+	var failed atomic.Int64
+	w.wrap = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if !fail.Load() || r.Method != http.MethodPost || !r.URL.Query().Has("dryRun") {
+				return next.RoundTrip(r)
+			}
+			failed.Add(1)
+			const body = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"request did not complete","reason":"Timeout","code":504}`
+			return &http.Response{StatusCode: http.StatusGatewayTimeout, Request: r, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+				Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
+		})
+	}
+	w.operate()
+	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	fail.Store(true)
+	w.Clock.Step(11 * time.Minute) // the drift interval is over
+	w.Await(func(g Gomega) { g.Expect(failed.Load()).To(BeNumerically(">=", 2), "it is tried again") })
 	w.StartPipeline(nil)
 	w.Await(func(g Gomega) { g.Expect(w.Calls("AcknowledgeJob")).To(Equal(1)) })
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
