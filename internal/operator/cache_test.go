@@ -45,9 +45,9 @@ func TestCacheKeepsWhatIsRead(t *testing.T) {
 func untyped(object runtime.Object) runtime.Object {
 	switch object := object.(type) {
 	case *corev1.Pod:
-		object.TypeMeta.Kind, object.APIVersion = "", ""
+		object.Kind, object.APIVersion = "", ""
 	case *batchv1.Job:
-		object.TypeMeta.Kind, object.APIVersion = "", ""
+		object.Kind, object.APIVersion = "", ""
 	}
 	return object
 }

@@ -62,13 +62,12 @@ func (s *station) occupy(by types.NamespacedName, name string) {
 }
 
 // addAction makes another CustomAction, and polls for it in a region.
-func (s *station) addAction(name, region string) types.NamespacedName {
+func (s *station) addAction(name, region string) {
 	key := types.NamespacedName{Namespace: action.Namespace, Name: name}
 	s.Expect(s.kube.Create(s.ctx, &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: name, UID: types.UID(name)}})).To(Succeed())
 	target := s.target
 	target.Action, target.Identity, target.MaxConcurrent = key, codepipeline.Identity{Region: region}, 100
 	s.poller.Ensure(target)
-	return key
 }
 
 // awaitWaiting waits until so many actions wait for a slot.
