@@ -2,9 +2,8 @@ package pipelinejob
 
 import (
 	"context"
+	"maps"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/compact"
@@ -18,8 +17,6 @@ const (
 	// keptVariables is the size of status.outputVariables, in bytes, up to which a cache has
 	// them. CodePipeline takes 122,880 of them, which only the report reads, once.
 	keptVariables = 1 << 10
-	// annotationApplied repeats, for kubectl, what was applied.
-	annotationApplied = corev1.LastAppliedConfigAnnotation
 )
 
 // Trim leaves of a PipelineJob or CustomAction what the operator reads from its cache.
@@ -28,11 +25,12 @@ const (
 func Trim(object any) {
 	switch object := object.(type) {
 	case *v1alpha1.CustomAction:
-		object.ManagedFields = nil
-		delete(object.Annotations, annotationApplied)
+		object.ManagedFields, object.Annotations = nil, nil
 	case *v1alpha1.PipelineJob:
 		object.ManagedFields, object.Labels = nil, nil
-		delete(object.Annotations, annotationApplied)
+		maps.DeleteFunc(object.Annotations, func(name, _ string) bool {
+			return name != v1alpha1.AnnotationAbandoned && name != annotationLeftOut // that of an object which is trimmed again
+		})
 		if object.Settled() && object.Status.Protocol.Secret == nil && object.DeletionTimestamp.IsZero() {
 			trimSettled(object)
 		} else {

@@ -54,7 +54,7 @@ func TestTrimLeavesSettledJobsSmall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			job := version1()
-			job.Annotations = map[string]string{annotationApplied: bulk}
+			job.Annotations = map[string]string{"team/notes": bulk, v1alpha1.AnnotationAbandoned: "true"}
 			job.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: bulk}}
 			job.Settle(metav1.Now())
 			job.Spec.Configuration = map[string]v1alpha1.ConfigurationValue{"a": v1alpha1.ConfigurationValue(bulk)}
@@ -68,7 +68,7 @@ func TestTrimLeavesSettledJobsSmall(t *testing.T) {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(strings.Contains(string(content), bulk)).NotTo(Equal(c.small))
 			g.Expect(job.Status.HasResult()).To(BeTrue(), "how it ended stays known")
-			g.Expect(job.Annotations).NotTo(HaveKey(annotationApplied))
+			g.Expect(job.Annotations).To(Equal(map[string]string{v1alpha1.AnnotationAbandoned: "true"}))
 		})
 	}
 }
