@@ -186,7 +186,20 @@ func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o 
 	if err != nil {
 		return err
 	}
-	jobs := pipelinejob.New(pipelinejob.Options{
+	var jobs *pipelinejob.Reconciler
+	executions := pipelinejob.NewExecutions(pipelinejob.ExecutionsOptions{
+		Reader:    mgr.GetClient(),
+		Unsettled: client.MatchingFields{poller.IndexInFlight: poller.OfAnyAction},
+		AWS:       aws,
+		Lanes:     calls,
+		Interval:  executionInterval(o),
+		Clock:     o.Clock,
+		ClusterID: o.ClusterID,
+		Events:    recorder,
+		Log:       mgr.GetLogger().WithName("executions"),
+		Over:      func(job types.NamespacedName) { jobs.Again(job) },
+	})
+	jobs = pipelinejob.New(pipelinejob.Options{
 		Client:     mgr.GetClient(),
 		Live:       mgr.GetAPIReader(),
 		AWS:        aws,
@@ -198,21 +211,10 @@ func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o 
 		ClusterID:  o.ClusterID,
 		Logs:       o.Logs,
 		Renewal:    o.CredentialsRenewal,
+		Executions: executions,
 		Self:       o.Self,
 	})
-	jobs.Executions = pipelinejob.NewExecutions(pipelinejob.ExecutionsOptions{
-		Reader:    mgr.GetClient(),
-		Unsettled: client.MatchingFields{poller.IndexInFlight: poller.OfAnyAction},
-		AWS:       aws,
-		Lanes:     calls,
-		Interval:  executionInterval(o),
-		Clock:     o.Clock,
-		ClusterID: o.ClusterID,
-		Events:    recorder,
-		Log:       mgr.GetLogger().WithName("executions"),
-		Over:      jobs.Again,
-	})
-	if err := mgr.Add(jobs.Executions); err != nil {
+	if err := mgr.Add(executions); err != nil {
 		return fmt.Errorf("add what looks for stopped executions: %w", err)
 	}
 	if err := jobs.SetupWithManager(mgr, controllerOptions(o.Workers)); err != nil {
