@@ -196,11 +196,11 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, by taker, er
 	switch {
 	case apierrors.IsConflict(err):
 		if by != takerWorker {
-			r.retries.fail(key, this, r.Clock.Now())
+			r.retries.fail(key, this, err, r.Clock.Now())
 		}
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale
 	case err != nil:
-		r.retries.fail(key, this, r.Clock.Now())
+		r.retries.fail(key, this, err, r.Clock.Now())
 		return ctrl.Result{}, err
 	}
 	r.retries.succeed(key, this.step)
@@ -215,7 +215,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal}
 	r.leading.Do(func() { r.leadingSince = s.now })
 	s.leadingSince = r.leadingSince
-	s.failing = r.retries.failing(client.ObjectKeyFromObject(job))
+	s.failing = r.retries.failing(client.ObjectKeyFromObject(job), s.now)
 	if s.deleting() {
 		s.silentFor = r.Lanes.SilentFor(r.laneOf(s))
 	}

@@ -220,6 +220,7 @@ func TestDeletionDoesNotWaitInASilentLane(t *testing.T) {
 	p.Expect(waits.RequeueAfter).To(And(BeNumerically(">", 0), BeNumerically("<=", deletionGracePeriod)))
 
 	p.clock.Step(deletionGracePeriod)
+	p.operator.Lanes.Answered(silent, operationFailure, lanes.AnswerNone)
 	for range 3 {
 		p.Expect(p.operator.Reconcile(p.ctx, requestFor(job.Name))).Error().NotTo(HaveOccurred())
 	}

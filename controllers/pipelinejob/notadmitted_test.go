@@ -56,6 +56,30 @@ func (p *play) goOnUntil(is func(*v1alpha1.PipelineJob) bool) {
 	p.Expect(p.pipelineJob().Status).To(BeNil(), "it did not get there")
 }
 
+// TestFirstRefusalOfAQuotaIsNoEnd has the API server fail for ten minutes, and a quota be
+// used up then.
+func TestFirstRefusalOfAQuotaIsNoEnd(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	broken := "a webhook can't be reached"
+	kube := p.operator.Client
+	p.operator.Client = interceptor.NewClient(p.kube, interceptor.Funcs{
+		Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return errors.New(broken) },
+	})
+	began := p.clock.Now()
+	p.goOnUntil(func(*v1alpha1.PipelineJob) bool { return p.clock.Since(began) > 11*time.Minute })
+	full := "exceeded quota: team"
+	p.refusing(true, &full)
+	p.goOnUntil(func(job *v1alpha1.PipelineJob) bool {
+		running := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionRunning)
+		return running != nil && running.Reason == v1alpha1.ReasonQuotaExceeded
+	})
+	p.operator.Client = kube
+	p.goOnUntil(runs1)
+}
+
 // TestFullQuotaIsWaitedFor has a quota of the namespace be used up when the Job, or its
 // Secret, is to be made: that is said at once, and the work begins when others have ended.
 // After ten minutes the action fails.

@@ -4,7 +4,11 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 )
 
 // Waits after a step that failed: from a second to a minute, without end. An action
@@ -36,8 +40,9 @@ type failedAttempt struct {
 	generation int64
 	times      int
 	again      time.Time
-	// since is when the step first failed, for whichever version of the spec.
+	// since is when the step first failed in this way, for whichever version of the spec.
 	since time.Time
+	way   string
 }
 
 // wait is how long it is until an attempt may be made.
@@ -51,8 +56,16 @@ func (r *retries) wait(job types.NamespacedName, a attempt, now time.Time) time.
 	return max(0, known.again.Sub(now))
 }
 
+// wayOf is in which way a step failed: another one may pass as well, from then on.
+func wayOf(err error) string {
+	if diagnosis.IsQuotaExceeded(err) {
+		return v1alpha1.ReasonQuotaExceeded
+	}
+	return string(apierrors.ReasonForError(err))
+}
+
 // fail remembers that an attempt failed.
-func (r *retries) fail(job types.NamespacedName, a attempt, now time.Time) {
+func (r *retries) fail(job types.NamespacedName, a attempt, err error, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failed == nil {
@@ -66,7 +79,10 @@ func (r *retries) fail(job types.NamespacedName, a attempt, now time.Time) {
 		known = failedAttempt{generation: a.generation, since: now}
 	}
 	if known.generation != a.generation {
-		known = failedAttempt{generation: a.generation, since: known.since}
+		known = failedAttempt{generation: a.generation, since: known.since, way: known.way}
+	}
+	if way := wayOf(err); known.way != way {
+		known.since, known.way = now, way
 	}
 	known.again = now.Add(min(firstRetry<<min(known.times, 10), lastRetry))
 	known.times++
@@ -90,8 +106,20 @@ func (r *retries) forget(job types.NamespacedName) {
 	delete(r.failed, job)
 }
 
-// failing is since when steps fail: those that failed when they were last taken.
-func (r *retries) failing(job types.NamespacedName) map[step]time.Time {
+// failsFor is how long a step has failed in the way of an error.
+func (r *retries) failsFor(job types.NamespacedName, taken step, err error, now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, ok := r.failed[job][taken]
+	if !ok || known.way != wayOf(err) || now.Sub(known.again) > forgetFailure {
+		return 0
+	}
+	return now.Sub(known.since)
+}
+
+// failing is since when steps fail: those that failed when they were last taken, unless
+// that is long ago.
+func (r *retries) failing(job types.NamespacedName, now time.Time) map[step]time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.failed[job]) == 0 {
@@ -99,7 +127,9 @@ func (r *retries) failing(job types.NamespacedName) map[step]time.Time {
 	}
 	since := map[step]time.Time{}
 	for step, known := range r.failed[job] {
-		since[step] = known.since
+		if now.Sub(known.again) <= forgetFailure {
+			since[step] = known.since
+		}
 	}
 	return since
 }

@@ -1,12 +1,15 @@
 package pipelinejob
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	k8stypes "k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -21,12 +24,12 @@ func TestRetries(t *testing.T) {
 	job, claim := k8stypes.NamespacedName{Name: "work-1"}, attempt{stepAcknowledge, 1}
 	g.Expect(r.wait(job, claim, noon)).To(BeZero())
 	for _, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, time.Minute, time.Minute} {
-		r.fail(job, claim, noon)
+		r.fail(job, claim, errWrite, noon)
 		g.Expect(r.wait(job, claim, noon)).To(Equal(want))
 		g.Expect(r.wait(job, claim, noon.Add(want))).To(BeZero())
 	}
 	for range 100 {
-		r.fail(job, claim, noon)
+		r.fail(job, claim, errWrite, noon)
 	}
 	g.Expect(r.wait(job, claim, noon)).To(Equal(time.Minute))
 	g.Expect(r.wait(job, attempt{stepAcknowledge, 2}, noon)).To(BeZero(), "a new nonce")
@@ -37,7 +40,7 @@ func TestRetries(t *testing.T) {
 	r.succeed(job, stepAcknowledge)
 	g.Expect(r.wait(job, claim, noon)).To(BeZero())
 	g.Expect(r.failed).To(BeEmpty())
-	r.fail(job, claim, noon)
+	r.fail(job, claim, errWrite, noon)
 	r.forget(job)
 	g.Expect(r.failed).To(BeEmpty())
 }
@@ -47,15 +50,21 @@ func TestSinceWhenAStepFails(t *testing.T) {
 	g := NewWithT(t)
 	var r retries
 	job, claim := k8stypes.NamespacedName{Name: "work-1"}, attempt{stepAcknowledge, 1}
-	g.Expect(r.failing(job)).To(BeEmpty())
-	r.fail(job, claim, noon)
-	r.fail(job, attempt{stepReport, 1}, noon.Add(time.Second))
-	r.fail(job, attempt{stepAcknowledge, 2}, noon.Add(time.Minute))
-	g.Expect(r.failing(job)).To(Equal(map[step]time.Time{stepAcknowledge: noon, stepReport: noon.Add(time.Second)}))
+	g.Expect(r.failing(job, noon)).To(BeEmpty())
+	r.fail(job, claim, errWrite, noon)
+	r.fail(job, attempt{stepReport, 1}, errWrite, noon.Add(time.Second))
+	r.fail(job, attempt{stepAcknowledge, 2}, errWrite, noon.Add(time.Minute))
+	g.Expect(r.failing(job, noon)).To(Equal(map[step]time.Time{stepAcknowledge: noon, stepReport: noon.Add(time.Second)}))
 	later := noon.Add(time.Hour)
-	r.fail(job, claim, later)
-	g.Expect(r.failing(job)).To(HaveKeyWithValue(stepAcknowledge, later))
+	g.Expect(r.failing(job, later)).To(BeEmpty(), "it was not tried again")
+	r.fail(job, claim, errWrite, later)
+	g.Expect(r.failing(job, later)).To(HaveKeyWithValue(stepAcknowledge, later))
 	g.Expect(r.wait(job, claim, later)).To(Equal(time.Second))
+	full := apierrors.NewForbidden(schema.GroupResource{}, "it", errors.New("exceeded quota: team"))
+	r.fail(job, claim, full, later.Add(time.Minute))
+	g.Expect(r.failing(job, later.Add(time.Minute))).To(HaveKeyWithValue(stepAcknowledge, later.Add(time.Minute)), "in another way")
+	r.fail(job, claim, full, later.Add(2*time.Minute))
+	g.Expect(r.failing(job, later.Add(2*time.Minute))).To(HaveKeyWithValue(stepAcknowledge, later.Add(time.Minute)))
 }
 
 // TestFailedCallIsNotRepeatedAtOnce: the record of a failed call is a change of the

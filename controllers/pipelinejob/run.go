@@ -100,7 +100,7 @@ func (r *Reconciler) notAdmitted(ctx context.Context, s state, taken step, cause
 		wayOut = "Retry the action when others have ended, or have the quota raised"
 	}
 	grace := diagnosis.DefaultGracePeriods.Schedule
-	if since, fails := s.failing[taken]; fails && s.now.Sub(since) >= grace {
+	if r.retries.failsFor(client.ObjectKeyFromObject(s.job), taken, cause, s.now) >= grace {
 		return r.recordFailure(ctx, s, kind, fmt.Sprintf("Kubernetes has refused for %s to %v. %s", grace, cause, wayOut))
 	}
 	return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, reason, cause)

@@ -25,9 +25,9 @@ type lane struct {
 	paces    map[string]*pace
 	timer    clock.Timer // nil: none is set
 	used     time.Time
-	// silentSince is when a call first had no answer, since the last one that had; zero:
-	// the last one had.
-	silentSince time.Time
+	// silentSince is when a call first had no answer, since the last one that had, and
+	// silentUntil when the last one had none; zero: the last one had an answer.
+	silentSince, silentUntil time.Time
 }
 
 // entry is a call that waits or runs.
@@ -231,19 +231,18 @@ func (l *lane) answered(operation string, how Answer) {
 func (l *lane) noteSilence(how Answer, now time.Time) {
 	switch {
 	case how != AnswerNone:
-		l.silentSince = time.Time{}
+		l.silentSince, l.silentUntil = time.Time{}, time.Time{}
 	case l.silentSince.IsZero():
-		l.silentSince = now
+		l.silentSince, l.silentUntil = now, now
+	default:
+		l.silentUntil = now
 	}
 }
 
 func (l *lane) silentFor() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.silentSince.IsZero() {
-		return 0
-	}
-	return l.lanes.clock.Since(l.silentSince)
+	return l.silentUntil.Sub(l.silentSince)
 }
 
 func (l *lane) pace(operation string, now time.Time) *pace {

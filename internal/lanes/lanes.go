@@ -190,8 +190,8 @@ func (l *Lanes) Answered(key Key, operation string, how Answer) {
 	of.answered(operation, how)
 }
 
-// SilentFor is how long no call of a lane has been answered, of those that were made;
-// zero if the last one was.
+// SilentFor is for how long no call of a lane was answered, from the first to the last one
+// of those that were made; zero if the last one was.
 func (l *Lanes) SilentFor(key Key) time.Duration {
 	l.mu.Lock()
 	known, ok := l.lanes[key]

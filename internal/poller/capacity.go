@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -56,6 +57,10 @@ type usage struct {
 	// they are held for it.
 	polled   int32
 	polledAt time.Time
+	// recording: the poll was answered in time, and its jobs are being recorded.
+	recording bool
+	// inLane: the action waits for its lane's room, and can't use a slot meanwhile.
+	inLane bool
 }
 
 func newCapacity(limit int32, clock clock.PassiveClock) *capacity {
@@ -155,7 +160,7 @@ func (c *capacity) take(action types.NamespacedName) room {
 	defer c.drop(action)
 	recheck := c.expire()
 	held := c.held(of)
-	of.polled = 0
+	of.polled, of.recording, of.inLane = 0, false, false
 	of.polled, of.polledAt = c.share(action, of, held), c.clock.Now()
 	if slices.Contains(c.waiting, action) {
 		recheck = soonest(recheck, askAgain)
@@ -171,7 +176,7 @@ func (c *capacity) take(action types.NamespacedName) room {
 
 // held is how many slots are held for a poll of an action.
 func (c *capacity) held(of *usage) int32 {
-	if c.clock.Since(of.polledAt) >= pollLife {
+	if !of.recording && c.clock.Since(of.polledAt) >= pollLife {
 		return 0
 	}
 	return of.polled
@@ -219,14 +224,14 @@ func (c *capacity) used() (used int32) {
 // its own limit, must not keep it from others.
 func (c *capacity) canUse(action types.NamespacedName) bool {
 	of, ok := c.actions[action]
-	return ok && of.free() > 0
+	return ok && !of.inLane && of.free() > 0
 }
 
 // expire drops reservations that have lasted too long, and returns how long it is
 // until the next one, or the hold of a poll, does.
 func (c *capacity) expire() (next time.Duration) {
 	for _, of := range c.actions {
-		if of.polled > 0 {
+		if of.polled > 0 && !of.recording {
 			next = soonest(next, pollLife-c.clock.Since(of.polledAt))
 		}
 		for name, at := range of.reserved {
@@ -238,6 +243,27 @@ func (c *capacity) expire() (next time.Duration) {
 		}
 	}
 	return next
+}
+
+// answered holds as many slots as jobs were handed out until they are recorded, unless the
+// answer came too late.
+func (c *capacity) answered(action types.NamespacedName, jobs int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.of(action)
+	defer c.drop(action)
+	of.polled = min(of.polled, int32(min(jobs, math.MaxInt32))) //nolint:gosec // it is bounded
+	of.recording = c.held(of) > 0
+}
+
+// enterLane has others not leave a slot to an action that waits for its lane's room with
+// none, until it takes slots again. It keeps its place.
+func (c *capacity) enterLane(action types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.of(action)
+	of.inLane = of.polled == 0
+	c.drop(action)
 }
 
 // reserve holds a slot of the poll under way for a PipelineJob that is about to be
@@ -284,7 +310,8 @@ func (c *capacity) release(action types.NamespacedName, name string) {
 func (c *capacity) give(action types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.of(action).polled = 0
+	of := c.of(action)
+	of.polled, of.recording, of.inLane = 0, false, false
 	c.drop(action)
 }
 
@@ -301,7 +328,7 @@ func (c *capacity) forget(action types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.of(action)
-	of.limit, of.polled = 0, 0
+	of.limit, of.polled, of.recording, of.inLane = 0, 0, false, false
 	c.leave(action)
 	c.drop(action)
 }

@@ -306,3 +306,33 @@ func TestPlaceIsKeptUntilThePoll(t *testing.T) {
 	g.Expect(l.take(a).free).To(BeZero(), "its lane had no room for long: it is the other one's turn")
 	g.Expect(l.take(b).free).To(BeEquivalentTo(1))
 }
+
+// TestSlotsAreHeldWhileJobsAreRecorded has the jobs of an answer be recorded for longer than
+// a poll holds slots.
+func TestSlotsAreHeldWhileJobsAreRecorded(t *testing.T) {
+	g := NewWithT(t)
+	l := newSlots(8, map[types.NamespacedName]int32{a: 8, b: 8})
+	g.Expect(l.take(a).free).To(BeEquivalentTo(8))
+	l.answered(a, 4)
+	l.clock.SetTime(l.clock.Now().Add(pollLife))
+	g.Expect(l.take(b).free).To(BeEquivalentTo(4))
+	for i := range 4 {
+		g.Expect(l.reserve(a, fmt.Sprint(i))).To(BeTrue())
+	}
+	g.Expect(l.reserve(a, "more")).To(BeFalse())
+}
+
+// TestNoSlotIsLeftToAnActionInItsLane has the action that waits for longest wait for its
+// lane, since a job of it is awaited.
+func TestNoSlotIsLeftToAnActionInItsLane(t *testing.T) {
+	g := NewWithT(t)
+	l := newSlots(1, map[types.NamespacedName]int32{a: 1, b: 1, c: 1})
+	l.observe(flying(c, "1"))
+	g.Expect(l.free(a)).To(BeZero())
+	l.enterLane(a)
+	g.Expect(l.free(b)).To(BeZero())
+	l.observe(settled(c, "1"))
+	g.Expect(l.next()).To(Equal([]types.NamespacedName{b}))
+	g.Expect(l.free(b)).To(BeEquivalentTo(1))
+	g.Expect(l.take(a).free).To(BeEquivalentTo(1), "it has kept its place")
+}

@@ -211,6 +211,7 @@ func (l *loop) work(ctx context.Context, target Target, open *room) (did outcome
 			return did // a poll may make the nonces useless that were just recorded
 		}
 	}
+	l.poller.capacity.enterLane(target.Action)
 	var jobs []codepipeline.Job
 	var polledAt time.Time // before the answer: whoever was frozen since then knows nothing newer
 	err := l.poller.Lanes.Do(ctx, lanes.Of(target.Identity), operationPoll, func(context.Context) {
@@ -250,6 +251,7 @@ func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome
 	if probes && len(jobs) > 0 {
 		l.poller.capacity.take(target.Action)
 	}
+	l.poller.capacity.answered(target.Action, len(jobs))
 	return jobs
 }
 
