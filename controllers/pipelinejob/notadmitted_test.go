@@ -66,7 +66,9 @@ func TestFirstRefusalOfAQuotaIsNoEnd(t *testing.T) {
 	broken := "a webhook can't be reached"
 	kube := p.operator.Client
 	p.operator.Client = interceptor.NewClient(p.kube, interceptor.Funcs{
-		Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return errors.New(broken) },
+		Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+			return errors.New(broken)
+		},
 	})
 	began := p.clock.Now()
 	p.goOnUntil(func(*v1alpha1.PipelineJob) bool { return p.clock.Since(began) > 11*time.Minute })
