@@ -16,6 +16,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
@@ -49,8 +50,12 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 	if _, _, wait := r.examinations.of(action, r.Clock.Now()); wait > 0 { // it failed before
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
+	left := deletionGracePeriod - r.Clock.Since(action.DeletionTimestamp.Time)
+	if silent := r.Lanes.SilentFor(lanes.Of(r.identity(action))); left <= 0 && silent >= deletionGracePeriod {
+		return ctrl.Result{}, r.giveUp(ctx, action, "calls to that account and region are not answered, and its own has not had its turn")
+	}
 	r.inLane(ctx, action, "DeleteCustomActionType", r.takeBack)
-	return ctrl.Result{}, nil
+	return ctrl.Result{RequeueAfter: max(left, lastRetry)}, nil
 }
 
 // release lets the object go.
