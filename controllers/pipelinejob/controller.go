@@ -5,6 +5,7 @@ package pipelinejob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -186,16 +187,16 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, by t
 	}
 	r.takeBack(key, s)
 	log.V(1).Info("Next step", "step", next)
-	result, err := r.settle(key, this, takerOf(next, s), r.takeSafely(ctx, next, s, action))
+	result, err := r.settle(key, this, r.takeSafely(ctx, next, s, action))
 	return result, nil, err
 }
 
-// settle remembers how a step went. One that called AWS, and met a newer version of the
-// object, is not repeated at once: whoever may change the object would make the calls.
-func (r *Reconciler) settle(key types.NamespacedName, this attempt, by taker, err error) (ctrl.Result, error) {
+// settle remembers how a step went.
+func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (ctrl.Result, error) {
+	var called calledError
 	switch {
 	case apierrors.IsConflict(err):
-		if by != takerWorker {
+		if errors.As(err, &called) {
 			r.retries.fail(key, this, err, r.Clock.Now())
 		}
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale

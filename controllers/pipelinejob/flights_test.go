@@ -160,9 +160,9 @@ func TestCallBehindWhichTheObjectChangedIsNotRepeatedAtOnce(t *testing.T) {
 	key := requestFor(p.pipelineJob().Name).NamespacedName
 	this := attempt{stepRenewSecret, 1}
 	conflict := apierrors.NewConflict(schema.GroupResource{}, key.Name, nil)
-	p.Expect(p.operator.settle(key, this, takerAccount, conflict)).To(Equal(reconcile.Result{RequeueAfter: conflictRetry}))
+	p.Expect(p.operator.settle(key, this, afterCall(conflict))).To(Equal(reconcile.Result{RequeueAfter: conflictRetry}))
 	p.Expect(p.operator.retries.wait(key, this, p.clock.Now())).To(Equal(firstRetry))
 	this = attempt{stepPlanRun, 1}
-	p.Expect(p.operator.settle(key, this, takerWorker, conflict)).To(Equal(reconcile.Result{RequeueAfter: conflictRetry}))
+	p.Expect(p.operator.settle(key, this, conflict)).To(Equal(reconcile.Result{RequeueAfter: conflictRetry}))
 	p.Expect(p.operator.retries.wait(key, this, p.clock.Now())).To(BeZero())
 }

@@ -18,7 +18,7 @@ const (
 	lastRetry  = time.Minute
 	// forgetFailure is how long after it might have been tried again a step that was not
 	// needed meanwhile fails for the first time again.
-	forgetFailure = 5 * time.Minute
+	forgetFailure = 15 * time.Minute
 )
 
 // attempt is a step for a version of the spec. Another step, or a change of the spec,
@@ -54,6 +54,20 @@ func (r *retries) wait(job types.NamespacedName, a attempt, now time.Time) time.
 		return 0
 	}
 	return max(0, known.again.Sub(now))
+}
+
+// calledError is a conflict that was met after a call to AWS: repeated at once, whoever may
+// change the object would make the calls.
+type calledError struct{ error }
+
+// Unwrap is for errors.As.
+func (e calledError) Unwrap() error { return e.error }
+
+func afterCall(err error) error {
+	if err == nil {
+		return nil
+	}
+	return calledError{err}
 }
 
 // wayOf is in which way a step failed: another one may pass as well, from then on.

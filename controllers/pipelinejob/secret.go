@@ -38,7 +38,7 @@ func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
 	}
 	// An operator that was frozen in the call, or soon before it, may have been replaced.
 	if err := r.checkNewest(ctx, job); err != nil {
-		return err
+		return afterCall(err)
 	}
 	secret, err := secretOf(job, details)
 	if err != nil {
@@ -47,9 +47,9 @@ func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
 	if err := r.Apply(ctx, secret, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
 		return r.secretRefused(ctx, s, fmt.Errorf("write Secret %s: %w", naming.SecretName(job), err))
 	}
-	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+	return afterCall(r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.Secret = &v1alpha1.SecretState{JobID: job.Spec.CodePipelineJob.ID, RenewedAt: &now}
-	})
+	}))
 }
 
 // operationDetails has no effect: it only reads.
