@@ -65,7 +65,7 @@ func (a *accounts) record(id codepipeline.Identity, account string, err error, n
 	a.known[id] = account
 }
 
-// relation says whether two actions are of one account.
+// relation tells if two actions are of one account.
 type relation int
 
 const (

@@ -28,7 +28,7 @@ func actionTypeKey(action *v1alpha1.CustomAction) string {
 // sharer is another CustomAction of the same action type and region.
 type sharer struct {
 	v1alpha1.CustomAction
-	// account says whether it is of the same account, and why that is unclear.
+	// account tells if it is of the same account; why is the reason if that is unclear.
 	account relation
 	why     string
 }

@@ -85,7 +85,7 @@ func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomA
 	return decided, other, nil
 }
 
-// awaitAccount waits until AWS says whether another object uses the action type.
+// awaitAccount waits until AWS tells if another object uses the action type.
 func (r *Reconciler) awaitAccount(ctx context.Context, action *v1alpha1.CustomAction, other *sharer) (ctrl.Result, error) {
 	if other.account == askedAccount {
 		return ctrl.Result{}, nil // it is reconciled when there is an answer

@@ -21,7 +21,7 @@ import (
 )
 
 // TestActionTypeDoesNotWaitInASilentLane has the deletion of an action type wait for its turn
-// behind reports of which none is answered: the object goes within minutes.
+// after reports of which none is answered: the object goes within minutes.
 func TestActionTypeDoesNotWaitInASilentLane(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
 	scheme := runtime.NewScheme()

@@ -19,7 +19,7 @@ import (
 // A step that calls AWS is taken by a goroutine of the account's lane, when that has
 // room: a worker would wait for the answer, and the workers are there for all accounts. In
 // the same way, one that reads a log from a node has the node's lane take it. Meanwhile the
-// PipelineJob may change, so that the step is decided on anew then.
+// PipelineJob may change, so that the step is decided on again then.
 
 // taker is who takes a step. Each takes the steps of those before it, too.
 type taker int

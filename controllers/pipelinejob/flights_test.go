@@ -100,6 +100,15 @@ func TestPanicInALaneIsAnError(t *testing.T) {
 	p.Expect(p.pipelineJob().Status.Phase).To(Equal(v1alpha1.PhaseAcknowledged))
 }
 
+// fill has as many calls in flight as a lane takes, until answer is called.
+func fill(in *lanes.Lanes, of lanes.Key, operation string) (answer func()) {
+	answered := make(chan struct{})
+	for i := range lanes.DefaultInFlight {
+		in.Submit(of, lanes.Call{ID: i, Operation: operation, Do: func(context.Context) { <-answered }})
+	}
+	return func() { close(answered) }
+}
+
 // TestLogsAreReadByALaneOfTheirNode has a node hang, so that its lane has no room: a worker
 // does not wait for the progress of a job there.
 func TestLogsAreReadByALaneOfTheirNode(t *testing.T) {
@@ -116,13 +125,10 @@ func TestLogsAreReadByALaneOfTheirNode(t *testing.T) {
 	p.clock.Step(time.Minute)
 	p.fly() // what else is due by then
 
-	answer := make(chan struct{})
-	for i := range lanes.DefaultInFlight {
-		p.operator.NodeLanes.Submit(lanes.Key{}, lanes.Call{ID: i, Operation: operationLogs, Do: func(context.Context) { <-answer }})
-	}
+	answer := fill(p.operator.NodeLanes, lanes.Key{}, operationLogs)
 	p.fly()
 	p.Expect(p.operator.reads.of(job.UID)).To(BeZero())
-	close(answer)
+	answer()
 	p.operator.NodeLanes.Wait()
 	p.Expect(p.operator.reads.of(job.UID)).To(Equal(p.clock.Now()))
 }
@@ -150,9 +156,9 @@ func TestTakers(t *testing.T) {
 	}
 }
 
-// TestCallBehindWhichTheObjectChangedIsNotRepeatedAtOnce has the object change during each
+// TestCallAfterWhichTheObjectChangedIsNotRepeatedAtOnce has the object change during each
 // call that renews its credentials: whoever may change it would make the calls.
-func TestCallBehindWhichTheObjectChangedIsNotRepeatedAtOnce(t *testing.T) {
+func TestCallAfterWhichTheObjectChangedIsNotRepeatedAtOnce(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	p.start(nil)

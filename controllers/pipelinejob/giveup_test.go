@@ -194,8 +194,8 @@ func TestDeletionEndsThoughAWebhookRefuses(t *testing.T) {
 	))
 }
 
-// TestDeletionDoesNotWaitInASilentLane has a job's report wait for its turn behind calls of
-// which none is answered, as behind those of thousands of other jobs.
+// TestDeletionDoesNotWaitInASilentLane has a job's report wait for its turn after calls of
+// which none is answered, such as those of thousands of other jobs.
 func TestDeletionDoesNotWaitInASilentLane(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -209,11 +209,7 @@ func TestDeletionDoesNotWaitInASilentLane(t *testing.T) {
 
 	p.operator.Lanes = lanes.New(lanes.Options{Clock: p.clock})
 	silent := p.operator.laneOf(state{job: job})
-	answer := make(chan struct{})
-	defer close(answer)
-	for i := range lanes.DefaultInFlight {
-		p.operator.Lanes.Submit(silent, lanes.Call{ID: i, Operation: operationFailure, Do: func(context.Context) { <-answer }})
-	}
+	defer fill(p.operator.Lanes, silent, operationFailure)()
 	p.operator.Lanes.Answered(silent, operationFailure, lanes.AnswerNone)
 	waits, err := p.operator.Reconcile(p.ctx, requestFor(job.Name))
 	p.Expect(err).NotTo(HaveOccurred())

@@ -40,9 +40,11 @@ type failedAttempt struct {
 	generation int64
 	times      int
 	again      time.Time
-	// since is when the step first failed in this way, for whichever version of the spec.
+	// since is when the step first failed, for whichever version of the spec.
 	since time.Time
-	way   string
+	// way is how it failed last, and waySince since when it fails like that.
+	way      string
+	waySince time.Time
 }
 
 // wait is how long it is until an attempt may be made.
@@ -70,7 +72,7 @@ func afterCall(err error) error {
 	return calledError{err}
 }
 
-// wayOf is in which way a step failed: another one may pass as well, from then on.
+// wayOf is how a step failed: what may pass gets its time from when it began.
 func wayOf(err error) string {
 	if diagnosis.IsQuotaExceeded(err) {
 		return v1alpha1.ReasonQuotaExceeded
@@ -90,13 +92,13 @@ func (r *retries) fail(job types.NamespacedName, a attempt, err error, now time.
 	}
 	known, ok := r.failed[job][a.step]
 	if !ok || now.Sub(known.again) > forgetFailure {
-		known = failedAttempt{generation: a.generation, since: now}
+		known = failedAttempt{generation: a.generation, since: now, waySince: now}
 	}
 	if known.generation != a.generation {
-		known = failedAttempt{generation: a.generation, since: known.since, way: known.way}
+		known.generation, known.times = a.generation, 0
 	}
 	if way := wayOf(err); known.way != way {
-		known.since, known.way = now, way
+		known.waySince, known.way = now, way
 	}
 	known.again = now.Add(min(firstRetry<<min(known.times, 10), lastRetry))
 	known.times++
@@ -128,7 +130,7 @@ func (r *retries) failsFor(job types.NamespacedName, taken step, err error, now 
 	if !ok || known.way != wayOf(err) || now.Sub(known.again) > forgetFailure {
 		return 0
 	}
-	return now.Sub(known.since)
+	return now.Sub(known.waySince)
 }
 
 // failing is since when steps fail: those that failed when they were last taken, unless

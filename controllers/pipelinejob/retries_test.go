@@ -62,9 +62,11 @@ func TestSinceWhenAStepFails(t *testing.T) {
 	g.Expect(r.wait(job, claim, later)).To(Equal(time.Second))
 	full := apierrors.NewForbidden(schema.GroupResource{}, "it", errors.New("exceeded quota: team"))
 	r.fail(job, claim, full, later.Add(time.Minute))
-	g.Expect(r.failing(job, later.Add(time.Minute))).To(HaveKeyWithValue(stepAcknowledge, later.Add(time.Minute)), "in another way")
+	g.Expect(r.failsFor(job, stepAcknowledge, full, later.Add(time.Minute))).To(BeZero(), "in another way")
 	r.fail(job, claim, full, later.Add(2*time.Minute))
-	g.Expect(r.failing(job, later.Add(2*time.Minute))).To(HaveKeyWithValue(stepAcknowledge, later.Add(time.Minute)))
+	g.Expect(r.failsFor(job, stepAcknowledge, full, later.Add(2*time.Minute))).To(Equal(time.Minute))
+	g.Expect(r.failsFor(job, stepAcknowledge, errWrite, later.Add(2*time.Minute))).To(BeZero())
+	g.Expect(r.failing(job, later.Add(2*time.Minute))).To(HaveKeyWithValue(stepAcknowledge, later), "in whichever way")
 }
 
 // TestFailedCallIsNotRepeatedAtOnce: the record of a failed call is a change of the

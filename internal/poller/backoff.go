@@ -16,8 +16,8 @@ const (
 	// gatherFor is the shortest time between a poll and the next one that a wake-up
 	// brings: slots that come free together are filled by one poll.
 	gatherFor = 100 * time.Millisecond
-	// gatherSpareFor is the same for slots that come free beside free ones: there were no
-	// more jobs, but the end of one may bring the next action of its pipeline.
+	// gatherSpareFor is the same for slots that come free beside free ones: no other
+	// jobs were queued, but the end of one may bring the next action of its pipeline.
 	gatherSpareFor = 500 * time.Millisecond
 	// heldWait bounds the wait while a new nonce is held back for the end of a claim.
 	heldWait = 5 * time.Second

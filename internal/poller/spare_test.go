@@ -81,7 +81,7 @@ func (s *station) awaitWaiting(count int) {
 }
 
 // TestSlotsThatComeFreeBesideFreeOnesShareAPoll has an action with slots to spare, of which
-// CodePipeline has no more jobs.
+// CodePipeline has no other jobs.
 func TestSlotsThatComeFreeBesideFreeOnesShareAPoll(t *testing.T) {
 	const jobs = 3
 	s := newSpareStation(t, 0)
@@ -162,18 +162,75 @@ func TestKeptJobIsRecordedAtOnce(t *testing.T) {
 	s.awaitWithin(2*time.Second, 1)
 }
 
+// hang leaves no room in the lane of a region until the test ends.
+func (s *station) hang(t *testing.T, region string) {
+	answer := make(chan struct{})
+	t.Cleanup(func() { close(answer) })
+	for i := range 100 {
+		s.poller.Lanes.Submit(lanes.Of(codepipeline.Identity{Region: region}),
+			lanes.Call{ID: i, Operation: operationPoll, Do: func(context.Context) { <-answer }})
+	}
+}
+
+// TestSlotIsNotLeftToAnActionThatAwaitsAJob has the action that waits for longest already
+// wait for its lane, since a job of it is awaited.
+func TestSlotIsNotLeftToAnActionThatAwaitsAJob(t *testing.T) {
+	s := newSpareStation(t, 1)
+	s.occupy(types.NamespacedName{Namespace: "team", Name: "other"}, "other-1")
+	away := types.NamespacedName{Namespace: action.Namespace, Name: "away"}
+	s.Expect(s.kube.Create(s.ctx, awaited(away, "away-1", false))).To(Succeed())
+	s.await(func(g Gomega) { g.Expect(s.awaitedOf(away)).To(Equal(1)) })
+	s.hang(t, "eu-west-1")
+	s.addAction("away", "eu-west-1")
+	s.awaitWaiting(1)
+	s.queue(1)
+	s.poller.Ensure(s.target)
+	s.awaitWaiting(2)
+	s.settle("other-1")
+	s.awaitWithin(3*time.Second, 3)
+}
+
+func (s *station) awaitedOf(action types.NamespacedName) int {
+	s.poller.capacity.mu.Lock()
+	defer s.poller.capacity.mu.Unlock()
+	if of := s.poller.capacity.actions[action]; of != nil {
+		return len(of.awaited)
+	}
+	return 0
+}
+
+// TestSlotsOfAnAnswerAreNotGivenToOthers has the jobs of an answer be recorded for longer
+// than a poll holds slots: meanwhile another action asks for some.
+func TestSlotsOfAnAnswerAreNotGivenToOthers(t *testing.T) {
+	const jobs = 8
+	s := newSpareStation(t, jobs)
+	s.queue(jobs)
+	other := types.NamespacedName{Namespace: "team", Name: "other"}
+	s.poller.capacity.limitTo(other, jobs)
+	created, taken := 0, int32(0)
+	s.onCreate(func(context.Context, *v1alpha1.PipelineJob) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if created++; created == jobs/2 {
+			s.clock.Step(pollLife)
+			taken = s.poller.capacity.take(other).free
+		}
+		return nil
+	})
+	s.poller.Ensure(s.target)
+	s.awaitJobs(jobs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Expect(taken).To(BeZero())
+}
+
 // TestSlotIsNotLeftToAnActionWhoseLaneHasNoRoom has one slot come free for which the action
 // that waits for longest has no use, since calls to its region hang.
 func TestSlotIsNotLeftToAnActionWhoseLaneHasNoRoom(t *testing.T) {
 	s := newSpareStation(t, 1)
 	other := types.NamespacedName{Namespace: "team", Name: "other"}
 	s.occupy(other, "other-1")
-	answer := make(chan struct{})
-	t.Cleanup(func() { close(answer) })
-	for i := range 100 {
-		s.poller.Lanes.Submit(lanes.Of(codepipeline.Identity{Region: "eu-west-1"}),
-			lanes.Call{ID: i, Operation: operationPoll, Do: func(context.Context) { <-answer }})
-	}
+	s.hang(t, "eu-west-1")
 	s.addAction("away", "eu-west-1")
 	s.awaitWaiting(1)
 	s.queue(1)
