@@ -63,6 +63,9 @@ type PipelineJobList struct {
 // execution out again as a new job when it is continued, and with a new nonce when
 // no worker acknowledged it.
 //
+// What CodePipeline hands over has no bounds here: a resolved variable may be longer than
+// any documented limit, and a job that can't be recorded can't be failed either.
+//
 // +kubebuilder:validation:XValidation:rule="self.actionRef == oldSelf.actionRef",message="actionRef is immutable: it is what CodePipeline handed over",fieldPath=".actionRef"
 // +kubebuilder:validation:XValidation:rule="self.aws == oldSelf.aws",message="aws is immutable: it is what CodePipeline handed over",fieldPath=".aws"
 // +kubebuilder:validation:XValidation:rule="self.pipeline == oldSelf.pipeline",message="pipeline is immutable: it is what CodePipeline handed over",fieldPath=".pipeline"
@@ -72,6 +75,7 @@ type PipelineJobList struct {
 // +kubebuilder:validation:XValidation:rule="has(self.outputArtifacts) == has(oldSelf.outputArtifacts) && (!has(self.outputArtifacts) || self.outputArtifacts == oldSelf.outputArtifacts)",message="outputArtifacts is immutable: it is what CodePipeline handed over",fieldPath=".outputArtifacts"
 // +kubebuilder:validation:XValidation:rule="has(self.encryptionKey) == has(oldSelf.encryptionKey) && (!has(self.encryptionKey) || self.encryptionKey == oldSelf.encryptionKey)",message="encryptionKey is immutable: it is what CodePipeline handed over",fieldPath=".encryptionKey"
 // +kubebuilder:validation:XValidation:rule="has(self.accountID) == has(oldSelf.accountID) && (!has(self.accountID) || self.accountID == oldSelf.accountID)",message="accountID is immutable: it is what CodePipeline handed over",fieldPath=".accountID"
+// +kubebuilder:validation:XValidation:rule="has(self.omitted) == has(oldSelf.omitted) && (!has(self.omitted) || self.omitted == oldSelf.omitted)",message="omitted is immutable: it is what CodePipeline handed over",fieldPath=".omitted"
 type PipelineJobSpec struct {
 	// actionRef is the CustomAction that the job was polled for.
 	// +required
@@ -84,7 +88,6 @@ type PipelineJobSpec struct {
 
 	// accountID is the AWS account of the pipeline.
 	// +optional
-	// +kubebuilder:validation:MaxLength=12
 	AccountID string `json:"accountID,omitempty"`
 
 	// pipeline tells where in which pipeline the action is.
@@ -94,25 +97,21 @@ type PipelineJobSpec struct {
 	// configuration is the action's configuration, without the values of
 	// secret properties.
 	// +optional
-	// +kubebuilder:validation:MaxProperties=10
-	Configuration map[string]ConfigurationValue `json:"configuration,omitempty"`
+	Configuration map[string]string `json:"configuration,omitempty"`
 
 	// secretConfiguration names the secret properties that the action sets.
 	// Their values are in the Secret of the job, while it runs.
 	// +optional
-	// +kubebuilder:validation:MaxItems=10
 	// +listType=atomic
 	SecretConfiguration []string `json:"secretConfiguration,omitempty"`
 
 	// inputArtifacts are what the action reads.
 	// +optional
-	// +kubebuilder:validation:MaxItems=5
 	// +listType=atomic
 	InputArtifacts []Artifact `json:"inputArtifacts,omitempty"`
 
 	// outputArtifacts are what the action writes.
 	// +optional
-	// +kubebuilder:validation:MaxItems=5
 	// +listType=atomic
 	OutputArtifacts []Artifact `json:"outputArtifacts,omitempty"`
 
@@ -120,16 +119,17 @@ type PipelineJobSpec struct {
 	// +optional
 	EncryptionKey *EncryptionKey `json:"encryptionKey,omitempty"`
 
+	// omitted tells what of the job is not in this object because the API server did not
+	// take it, and why: an object is limited to about 1.5 MiB. Such an action fails with a
+	// ConfigurationError. Absent for any other.
+	// +optional
+	Omitted string `json:"omitted,omitempty"`
+
 	// codePipelineJob is the CodePipeline job that currently stands for the action
 	// execution.
 	// +required
 	CodePipelineJob CodePipelineJob `json:"codePipelineJob"`
 }
-
-// ConfigurationValue is the value of a configuration property.
-//
-// +kubebuilder:validation:MaxLength=1000
-type ConfigurationValue string
 
 // ActionReference names a CustomAction in the same namespace.
 type ActionReference struct {
@@ -144,28 +144,22 @@ type ActionReference struct {
 type PipelineContext struct {
 	// name of the pipeline.
 	// +optional
-	// +kubebuilder:validation:MaxLength=100
 	Name string `json:"name,omitempty"`
 	// arn of the pipeline.
 	// +optional
-	// +kubebuilder:validation:MaxLength=2048
 	ARN string `json:"arn,omitempty"`
 	// executionID of the pipeline's execution.
 	// +optional
-	// +kubebuilder:validation:MaxLength=100
 	ExecutionID string `json:"executionID,omitempty"`
 	// stage of the pipeline.
 	// +optional
-	// +kubebuilder:validation:MaxLength=100
 	Stage string `json:"stage,omitempty"`
 	// action in the stage.
 	// +optional
-	// +kubebuilder:validation:MaxLength=100
 	Action string `json:"action,omitempty"`
 	// actionExecutionID is the stable name of the work: it stays the same when
 	// CodePipeline continues the action with a new job.
 	// +optional
-	// +kubebuilder:validation:MaxLength=256
 	ActionExecutionID string `json:"actionExecutionID,omitempty"`
 }
 
@@ -173,13 +167,9 @@ type PipelineContext struct {
 type Artifact struct {
 	// name of the artifact.
 	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=100
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9_-]+$`
 	Name string `json:"name"`
 	// revision of the artifact, when CodePipeline knows it.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1500
 	Revision string `json:"revision,omitempty"`
 	// s3Location is its place.
 	// +required
@@ -200,12 +190,9 @@ type S3Location struct {
 type EncryptionKey struct {
 	// id is the key's ID, ARN or alias ARN.
 	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=400
 	ID string `json:"id"`
 	// type of the key: KMS.
 	// +required
-	// +kubebuilder:validation:Enum=KMS
 	Type string `json:"type"`
 }
 
@@ -213,17 +200,12 @@ type EncryptionKey struct {
 type CodePipelineJob struct {
 	// id of the job.
 	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=100
 	ID string `json:"id"`
 	// nonce that acknowledges the job.
 	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=50
 	Nonce string `json:"nonce"`
 	// continuationToken that the job before it ended with.
 	// +optional
-	// +kubebuilder:validation:MaxLength=2048
 	ContinuationToken string `json:"continuationToken,omitempty"`
 	// polledAt is when the job was polled.
 	// +optional

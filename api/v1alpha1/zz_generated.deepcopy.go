@@ -454,7 +454,7 @@ func (in *PipelineJobSpec) DeepCopyInto(out *PipelineJobSpec) {
 	out.Pipeline = in.Pipeline
 	if in.Configuration != nil {
 		in, out := &in.Configuration, &out.Configuration
-		*out = make(map[string]ConfigurationValue, len(*in))
+		*out = make(map[string]string, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val
 		}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -46,7 +45,7 @@ func (r *Reconciler) recordResult(ctx context.Context, s state) error {
 	tried := s
 	tried.job = job.DeepCopy()
 	err := r.recordGiven(ctx, tried, given)
-	if apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) { // it would be for ever
+	if err != nil && diagnosis.IsUnfit(err) {
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, "Kubernetes can't hold the result of the work: "+err.Error())
 	}
 	return err

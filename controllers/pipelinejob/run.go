@@ -51,6 +51,11 @@ func planNext(job *v1alpha1.PipelineJob) {
 // already is taken over when it is ours: an earlier try made it.
 func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.CustomAction) error {
 	job := s.job
+	if omitted := job.Spec.Omitted; omitted != "" {
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
+			"CodePipeline handed over more than Kubernetes can keep of one action. A PipelineJob could not hold "+omitted+
+				". Pass large values between actions as artifacts")
+	}
 	if action == nil {
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("the CustomAction %q is gone: there is no jobTemplate to run", job.Spec.ActionRef.Name))
@@ -77,7 +82,7 @@ func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.Cu
 		return r.jobStarted(ctx, job, built)
 	case apierrors.IsAlreadyExists(err):
 		return r.adoptJob(ctx, job, built.Name)
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+	case diagnosis.IsUnfit(err), apierrors.IsBadRequest(err):
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("Kubernetes refused the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
 	case diagnosis.IsQuotaExceeded(err):

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
@@ -76,6 +77,9 @@ func (r *Reconciler) secretRefused(ctx context.Context, s state, cause error) er
 		return cause
 	case apierrors.IsForbidden(cause):
 		return r.notAdmitted(ctx, s, stepRenewSecret, cause)
+	case diagnosis.IsUnfit(cause):
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
+			fmt.Sprintf("Kubernetes can't hold the values of the action's secret properties: %v. Shorten them", cause))
 	default:
 		return r.callFailed(ctx, s.job, v1alpha1.ConditionRunning, cause)
 	}

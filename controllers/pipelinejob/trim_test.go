@@ -57,7 +57,7 @@ func TestTrimLeavesSettledJobsSmall(t *testing.T) {
 			job.Annotations = map[string]string{"team/notes": bulk, v1alpha1.AnnotationAbandoned: "true"}
 			job.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: bulk}}
 			job.Settle(metav1.Now())
-			job.Spec.Configuration = map[string]v1alpha1.ConfigurationValue{"a": v1alpha1.ConfigurationValue(bulk)}
+			job.Spec.Configuration = map[string]string{"a": bulk}
 			job.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionFailed, Status: metav1.ConditionTrue, Message: bulk}}
 			job.Status.FailureDetails = &v1alpha1.FailureDetails{Message: bulk}
 			job.Status.OutputVariables = map[string]string{"a": bulk}

@@ -255,6 +255,18 @@ func IsQuotaExceeded(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), exceededQuota)
 }
 
+// IsUnfit reports whether the API server refused an object for what it is, and will do so
+// each time: it is invalid, or too large for the API server (3 MiB) or for etcd (1.5 MiB
+// unless set otherwise), whose answers come as a status 500.
+func IsUnfit(err error) bool {
+	if apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) {
+		return true
+	}
+	text := err.Error()
+	return apierrors.ReasonForError(err) != "" &&
+		(strings.Contains(text, "etcdserver: request is too large") || strings.Contains(text, "trying to send message larger than max"))
+}
+
 // denials are tried in order: the later ones are the more general.
 var denials = []denial{
 	{[]string{exceededQuota}, v1alpha1.FailureSystemUnavailable, true,

@@ -47,6 +47,9 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	if err := checkArtifacts(job); err != nil {
 		return nil, err
 	}
+	if err := checkConfiguration(job); err != nil {
+		return nil, err
+	}
 	built := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{
 		Name:        run.JobName,
 		Namespace:   job.Namespace,

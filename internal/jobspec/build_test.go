@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -119,9 +121,16 @@ func TestBuildRefusesWhatAReferenceMakes(t *testing.T) {
 			pod(a).Containers[0].Name, j.Spec.Configuration["Target"] = "$(config.Target)", "codepipeline-x"
 		}, ".containers[0].name: must not begin with"},
 		"the job's Secret": {func(a *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
-			j.Spec.Configuration["Target"] = v1alpha1.ConfigurationValue(j.Name)
+			j.Spec.Configuration["Target"] = j.Name
 			pod(a).Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "$(config.Target)"}}}}
 		}, ".volumes[0].secret.secretName: must not be the job's own Secret"},
+		"an artifact that is no folder": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
+			j.Spec.OutputArtifacts = []v1alpha1.Artifact{{Name: "../other"}}
+		}, `the output artifacts of the pipeline's action: "../other" can't be a folder`},
+		"a value that no program takes": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
+			j.Spec.Configuration["Target"] = strings.Repeat("x", limits.EnvironmentVariable-len("CODEPIPELINE_CONFIG_TARGET="))
+			j.Spec.Configuration["Note"] = strings.Repeat("x", limits.EnvironmentVariable)
+		}, "configuration.Note: is 131096 bytes long as an environment variable, and Linux takes at most 131071"},
 		"one variable for two inputs": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
 			j.Spec.InputArtifacts = []v1alpha1.Artifact{{Name: "a-b"}, {Name: "c"}, {Name: "A_b"}}
 		}, `the input artifacts of the pipeline's action: "a-b" and "A_b" would both be in CODEPIPELINE_INPUT_A_B: give one of them another name`},

@@ -9,12 +9,12 @@ import (
 // SplitConfiguration parts an action's configuration into what may be shown
 // and the names of what may not: properties that the definition calls secret,
 // and those that it does not know.
-func SplitConfiguration(action *v1alpha1.CustomAction, configuration map[string]string) (map[string]v1alpha1.ConfigurationValue, []string) {
+func SplitConfiguration(action *v1alpha1.CustomAction, configuration map[string]string) (map[string]string, []string) {
 	open := map[string]bool{}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {
 		open[property.Name] = !property.Secret
 	}
-	var shown map[string]v1alpha1.ConfigurationValue
+	var shown map[string]string
 	var secret []string
 	for name, value := range configuration {
 		if !open[name] {
@@ -22,9 +22,9 @@ func SplitConfiguration(action *v1alpha1.CustomAction, configuration map[string]
 			continue
 		}
 		if shown == nil {
-			shown = map[string]v1alpha1.ConfigurationValue{}
+			shown = map[string]string{}
 		}
-		shown[name] = v1alpha1.ConfigurationValue(value)
+		shown[name] = value
 	}
 	slices.Sort(secret)
 	return shown, secret

@@ -31,7 +31,7 @@ func sampleJob() *v1alpha1.PipelineJob {
 		Pipeline: v1alpha1.PipelineContext{
 			Name: "web", ExecutionID: "execution-1", Stage: "Build", Action: "compile", ActionExecutionID: "action-1",
 		},
-		Configuration:       map[string]v1alpha1.ConfigurationValue{"Target": "all"},
+		Configuration:       map[string]string{"Target": "all"},
 		SecretConfiguration: []string{"Token"},
 		InputArtifacts:      []v1alpha1.Artifact{{Name: "source"}},
 		OutputArtifacts:     []v1alpha1.Artifact{{Name: "package"}},

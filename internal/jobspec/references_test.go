@@ -6,7 +6,6 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
 func TestResolve(t *testing.T) {
@@ -93,6 +92,6 @@ func TestExpandedByKubernetes(t *testing.T) {
 func TestSplitConfiguration(t *testing.T) {
 	g := NewWithT(t)
 	open, secret := SplitConfiguration(sampleAction(), map[string]string{"Target": "all", "Token": "s3cret", "Undeclared": "x"})
-	g.Expect(open).To(Equal(map[string]v1alpha1.ConfigurationValue{"Target": "all"}))
+	g.Expect(open).To(Equal(map[string]string{"Target": "all"}))
 	g.Expect(secret).To(Equal([]string{"Token", "Undeclared"}), "what the definition does not know counts as secret")
 }

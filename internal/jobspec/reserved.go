@@ -93,27 +93,3 @@ func (c *reservedCheck) volume(volume *corev1.Volume, field string) {
 		}
 	}
 }
-
-// checkArtifacts refuses artifacts of which steps could not tell the variables
-// apart: their names are the pipeline's.
-func checkArtifacts(job *v1alpha1.PipelineJob) error {
-	for _, kind := range []struct {
-		what      string
-		artifacts []v1alpha1.Artifact
-		variable  func(string) string
-	}{
-		{"input", job.Spec.InputArtifacts, podcontract.EnvInput},
-		{"output", job.Spec.OutputArtifacts, podcontract.EnvOutput},
-	} {
-		byVariable := map[string]string{}
-		for _, artifact := range kind.artifacts {
-			variable := kind.variable(artifact.Name)
-			if other, taken := byVariable[variable]; taken {
-				return &FieldError{Field: "the " + kind.what + " artifacts of the pipeline's action", Err: fmt.Errorf(
-					"%q and %q would both be in %s: give one of them another name in the pipeline", other, artifact.Name, variable)}
-			}
-			byVariable[variable] = artifact.Name
-		}
-	}
-	return nil
-}

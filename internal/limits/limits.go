@@ -20,8 +20,22 @@ const (
 	OutputVariables = 122880
 )
 
+// Limits of names in pipelines: API model 2015-07-09, ActionConfigurationKey and
+// ArtifactName. A job that was handed out may go beyond them.
+const (
+	PropertyName = 50
+	ArtifactName = 100
+)
+
 // Limits of Kubernetes objects.
 const (
+	// HandedOver is, in bytes of JSON, the most of a PipelineJob that CodePipeline fills. An
+	// object has at most 1.5 MiB (etcd's --max-request-bytes), of which the result of the
+	// work needs some: the output variables alone may have OutputVariables.
+	HandedOver = 1 << 20
+	// OmittedReason is the longest reason for what is not in a PipelineJob: an error of
+	// the API server may repeat the value that it refuses.
+	OmittedReason = 512
 	// ConditionMessage is a quarter of the 32,768 characters that a condition's
 	// message may have (metav1.Condition): an object has several, and people read
 	// them.
@@ -42,6 +56,11 @@ const (
 	TerminationMessage     = 4096
 	PodTerminationMessages = 12 << 10
 )
+
+// EnvironmentVariable is the longest variable that Linux lets a program start with, in bytes
+// of NAME=VALUE: MAX_ARG_STRLEN of linux/binfmts.h, 32 pages of 4 KiB, less the NUL at the
+// end.
+const EnvironmentVariable = 32*4096 - 1
 
 // LogLine is the longest line of a container's log, in bytes with its end, that
 // container runtimes keep whole: CRI runtimes split longer ones.

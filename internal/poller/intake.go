@@ -16,6 +16,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
@@ -116,7 +117,7 @@ func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.C
 func (l *loop) recordNew(ctx context.Context, target Target, action *v1alpha1.CustomAction, jobs []codepipeline.Job, polledAt time.Time) tally {
 	offers, latest := []*v1alpha1.PipelineJob{}, map[string]int{}
 	for _, job := range jobs {
-		record := newPipelineJob(action, job, metav1.NewTime(polledAt))
+		record := fitting(newPipelineJob(action, job, metav1.NewTime(polledAt)))
 		if at, twice := latest[record.Name]; twice {
 			offers[at] = record
 			continue
@@ -265,6 +266,8 @@ func (l *loop) intake(ctx context.Context, target Target, record *v1alpha1.Pipel
 		return intakeCreated, nil
 	case apierrors.IsAlreadyExists(err): // the reservation waits for the informer to show it
 		return l.advanceLive(ctx, record)
+	case record.Spec.Omitted == "" && diagnosis.IsUnfit(err):
+		return l.intake(ctx, target, withoutBulk(record, err))
 	case isRefusal(err):
 		l.poller.capacity.release(target.Action, record.Name)
 	}

@@ -30,7 +30,7 @@ func TestRecordOfAPolledJob(t *testing.T) {
 	g.Expect(record.Name).To(Equal("build-22222222-2222-2222-2222-222222222222"))
 	g.Expect(record.Finalizers).To(ConsistOf(v1alpha1.FinalizerPipelineJob))
 	g.Expect(record.Spec.AWS).To(Equal(action.Spec.AWS))
-	g.Expect(record.Spec.Configuration).To(Equal(map[string]v1alpha1.ConfigurationValue{"Target": "all"}))
+	g.Expect(record.Spec.Configuration).To(Equal(map[string]string{"Target": "all"}))
 	g.Expect(record.Spec.SecretConfiguration).To(Equal([]string{"Token"}))
 	g.Expect(record.Spec.InputArtifacts).To(Equal([]v1alpha1.Artifact{
 		{Name: "source", Revision: "r", S3Location: v1alpha1.S3Location{BucketName: "b", ObjectKey: "k"}},

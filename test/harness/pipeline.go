@@ -19,13 +19,14 @@ func pipelineOf(configuration map[string]string) pipeline.Pipeline {
 	for _, property := range slices.Sorted(maps.Keys(configuration)) {
 		work = work.Configure(property, configuration[property])
 	}
-	return pipelineWith(work)
+	return PipelineWith("p", work)
 }
 
-func pipelineWith(work pipeline.Action) pipeline.Pipeline {
-	return pipeline.New("p", "artifacts").
+// PipelineWith declares a pipeline source → work, with actions of the second stage.
+func PipelineWith(name string, work ...pipeline.Action) pipeline.Pipeline {
+	return pipeline.New(name, "artifacts").
 		Stage("Source", pipeline.S3Source("source", "source", "s.zip").Outputs("source")).
-		Stage("Work", work)
+		Stage("Work", work...)
 }
 
 // ParallelPipeline declares the pipeline of StartPipeline, with executions that run

@@ -197,15 +197,15 @@ func NewAction(namespace string, changes ...func(*v1alpha1.CustomAction)) *v1alp
 
 // StartPipeline makes a pipeline source → work, whose action is that of the
 // CustomAction "work", and starts it.
-func (w *World) StartPipeline(configuration map[string]string) { w.start(pipelineOf(configuration)) }
+func (w *World) StartPipeline(configuration map[string]string) { w.Start(pipelineOf(configuration)) }
 
 // StartPipelineWithoutArtifacts is StartPipeline, but the action "work" takes none.
 func (w *World) StartPipelineWithoutArtifacts() {
-	w.start(pipelineWith(pipeline.NewAction("work", WorkType())))
+	w.Start(PipelineWith("p", pipeline.NewAction("work", WorkType())))
 }
 
-// start makes a pipeline "p" and starts it.
-func (w *World) start(p pipeline.Pipeline) {
+// Start makes a pipeline "p" and starts it.
+func (w *World) Start(p pipeline.Pipeline) {
 	_, err := w.Objects.PutObject(w.Ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
 	w.Expect(err).NotTo(HaveOccurred())
 	_, err = w.Pipelines.CreatePipeline(w.Ctx, p.CreateInput())

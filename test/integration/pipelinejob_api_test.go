@@ -96,7 +96,7 @@ func (w *world) fullJob() *v1alpha1.PipelineJob {
 		Pipeline: v1alpha1.PipelineContext{
 			Name: "web", ARN: "arn:aws:codepipeline:us-east-1:111122223333:web", ExecutionID: "e", Stage: "Build", Action: "compile", ActionExecutionID: "x",
 		},
-		Configuration:       map[string]v1alpha1.ConfigurationValue{"Level": "1"},
+		Configuration:       map[string]string{"Level": "1"},
 		SecretConfiguration: []string{"Token"},
 		InputArtifacts:      []v1alpha1.Artifact{artifact},
 		OutputArtifacts:     []v1alpha1.Artifact{artifact},
@@ -131,7 +131,7 @@ func TestWhatCodePipelineHandedOverIsImmutable(t *testing.T) {
 		"pipeline":  func(s *v1alpha1.PipelineJobSpec) { s.Pipeline.Stage = "Deploy" },
 		"accountID": func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" },
 		"configuration": func(s *v1alpha1.PipelineJobSpec) {
-			s.Configuration = map[string]v1alpha1.ConfigurationValue{"Level": "2"}
+			s.Configuration = map[string]string{"Level": "2"}
 		},
 		"secretConfiguration": func(s *v1alpha1.PipelineJobSpec) { s.SecretConfiguration = []string{"Other"} },
 		"inputArtifacts":      func(s *v1alpha1.PipelineJobSpec) { s.InputArtifacts[0].S3Location.ObjectKey = "other" },

@@ -1,0 +1,59 @@
+package jobspec
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+)
+
+// artifactName is the pattern of ArtifactName in API model 2015-07-09. The names become
+// those of folders.
+var artifactName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
+
+// checkArtifacts refuses artifacts whose names can't be folders, or of which steps could
+// not tell the variables apart: the names are the pipeline's.
+func checkArtifacts(job *v1alpha1.PipelineJob) error {
+	for _, kind := range []struct {
+		what      string
+		artifacts []v1alpha1.Artifact
+		variable  func(string) string
+	}{
+		{"input", job.Spec.InputArtifacts, podcontract.EnvInput},
+		{"output", job.Spec.OutputArtifacts, podcontract.EnvOutput},
+	} {
+		field := "the " + kind.what + " artifacts of the pipeline's action"
+		byVariable := map[string]string{}
+		for _, artifact := range kind.artifacts {
+			if !artifactName.MatchString(artifact.Name) {
+				return &FieldError{Field: field, Err: fmt.Errorf(
+					"%q can't be a folder: give it a name of 1 to 100 letters, digits, underscores and hyphens in the pipeline",
+					limits.Cut(artifact.Name, limits.ArtifactName))}
+			}
+			variable := kind.variable(artifact.Name)
+			if other, taken := byVariable[variable]; taken {
+				return &FieldError{Field: field, Err: fmt.Errorf(
+					"%q and %q would both be in %s: give one of them another name in the pipeline", other, artifact.Name, variable)}
+			}
+			byVariable[variable] = artifact.Name
+		}
+	}
+	return nil
+}
+
+// checkConfiguration refuses values with which no step could start.
+func checkConfiguration(job *v1alpha1.PipelineJob) error {
+	for _, name := range slices.Sorted(maps.Keys(job.Spec.Configuration)) {
+		size := len(podcontract.EnvConfig(name)) + len("=") + len(job.Spec.Configuration[name])
+		if size > limits.EnvironmentVariable {
+			return &FieldError{Field: "configuration." + limits.Cut(name, limits.PropertyName), Err: fmt.Errorf(
+				"is %d bytes long as an environment variable, and Linux takes at most %d: pass large values between actions as artifacts",
+				size, limits.EnvironmentVariable)}
+		}
+	}
+	return nil
+}
