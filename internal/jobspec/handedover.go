@@ -51,8 +51,8 @@ func checkConfiguration(job *v1alpha1.PipelineJob) error {
 		size := len(podcontract.EnvConfig(name)) + len("=") + len(job.Spec.Configuration[name])
 		if size > limits.EnvironmentVariable {
 			return &FieldError{Field: "configuration." + limits.Cut(name, limits.PropertyName), Err: fmt.Errorf(
-				"is %d bytes long as an environment variable, and Linux takes at most %d: pass large values between actions as artifacts",
-				size, limits.EnvironmentVariable)}
+				"must be at most %d bytes long as an environment variable, which is what Linux takes, and has %d: pass large values between actions as artifacts",
+				limits.EnvironmentVariable, size)}
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ func TestLargeVariables(t *testing.T) {
 	}{
 		"longer than any documented value": {3_000, 1, ""},
 		"as long as a variable can be":     {100_000, 1, ""},
-		"too long for a program":           {75_000, 2, "configuration.Target is 150027 bytes long as an environment variable"},
+		"too long for a program":           {75_000, 2, "configuration.Target: must be at most 131071 bytes long as an environment variable"},
 		"too long for an object":           {100_000, 12, "configuration.Target is the largest, with 1200002 bytes"},
 		"too long for a request":           {120_000, 30, "configuration.Target is the largest, with 3600002 bytes"},
 	} {
