@@ -65,12 +65,12 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	flags := flag.NewFlagSet("runner "+name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.Root, "root", podcontract.Root, "The shared volume.")
-	if name == "progress" {
-		return flags // it has no secrets and reports no result
-	}
-	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job moves no artifacts.")
 	flags.StringVar(&o.TerminationLog, "termination-log", "/dev/termination-log", "Where the kubelet reads the result.")
 	flags.IntVar(&o.EnvelopeLimit, "envelope-limit", limits.TerminationMessage, "Bytes that the kubelet keeps of it.")
+	if name == "progress" {
+		return flags // it has no secrets
+	}
+	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job moves no artifacts.")
 	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials when those of the handover have expired.")
 	if name == "fetch" {
 		flags.StringVar(&o.Helper, "helper", "/step", "The program to install for steps; empty: none.")

@@ -78,7 +78,8 @@ func TestProgressStartsAndEndsOnASignal(t *testing.T) {
 			g.Expect(os.Mkdir(filepath.Join(root, "result"), 0o777)).To(Succeed())
 			g.Expect(os.WriteFile(filepath.Join(root, "result", "percent-complete"), []byte("40\n"), 0o600)).To(Succeed())
 			var stderr bytes.Buffer
-			process := exec.Command(os.Args[0], "progress", "--root="+root)
+			message := filepath.Join(t.TempDir(), "termination-log")
+			process := exec.Command(os.Args[0], "progress", "--root="+root, "--termination-log="+message)
 			process.Env = append(os.Environ(), asRunner+"=1")
 			process.Stderr = &stderr
 			stdout, err := process.StdoutPipe()
@@ -92,6 +93,7 @@ func TestProgressStartsAndEndsOnASignal(t *testing.T) {
 			g.Expect(podcontract.LastProgress(bytes.NewReader(line))).To(HaveValue(HaveField("PercentComplete", HaveValue(Equal(int32(40))))))
 			g.Expect(process.Process.Signal(signal)).To(Succeed())
 			g.Expect(process.Wait()).To(Succeed(), "exit code 0")
+			g.Expect(os.ReadFile(message)).To(MatchJSON(`{"progress":{"percentComplete":40}}`))
 			g.Expect(stderr.String()).To(BeEmpty())
 		})
 	}

@@ -127,6 +127,7 @@ func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 // +kubebuilder:rbac:groups="",resources=pods/log,verbs=get
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=create;patch;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=pipelinejob-system,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups="",namespace=pipelinejob-system,resources=events,verbs=create;patch
@@ -377,6 +378,8 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 		return r.noteRunning(ctx, s.job, s.outcome)
 	case stepReadProgress:
 		return r.readProgress(ctx, s)
+	case stepKeepSaid:
+		return r.keepSaid(ctx, s)
 	case stepReportProgress:
 		return r.reportProgress(ctx, s.job)
 	case stepRecordClosed:
@@ -422,7 +425,7 @@ func lost(job *v1alpha1.PipelineJob) string {
 	if meta.IsStatusConditionFalse(job.Status.Conditions, v1alpha1.ConditionComplete) { // Retrying
 		when = "before its result could be read"
 	}
-	return fmt.Sprintf("the Kubernetes Job %s was deleted %s", job.Status.Run.JobName, when)
+	return fmt.Sprintf("the Kubernetes Job %s was deleted %s, and not by the operator. Retry the action", job.Status.Run.JobName, when)
 }
 
 // codePipeline is the client for a job's account and region.

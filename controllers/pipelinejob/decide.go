@@ -2,10 +2,12 @@ package pipelinejob
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -32,6 +34,9 @@ const (
 	// stepReadProgress reads what the steps say of their progress, and records
 	// what is new.
 	stepReadProgress step = "ReadProgress"
+	// stepKeepSaid records what the steps of a pod said of their work: the pod is being
+	// deleted, and then nothing tells.
+	stepKeepSaid step = "KeepSaid"
 	// stepReportProgress gives recorded progress to CodePipeline.
 	stepReportProgress step = "ReportProgress"
 	// stepRecordClosed records that CodePipeline no longer waits for the job.
@@ -72,6 +77,9 @@ const (
 	longestAction = 25 * time.Hour
 	// overdueAfter is when a continuation that has not come is talked about.
 	overdueAfter = 15 * time.Minute
+	// lingeringGracePeriod is how long the pod of a run that gave its result may go on: with
+	// it go its logs, and a container that a webhook has added may soon end by itself.
+	lingeringGracePeriod = 30 * time.Second
 	// deletionGracePeriod is how long calls to AWS may fail before an object that is being
 	// deleted is let go: its namespace waits for it.
 	deletionGracePeriod = 5 * time.Minute
@@ -226,7 +234,13 @@ func (s state) unsettled() (step, time.Duration) {
 // working is the part of a job's life in which its Kubernetes Job matters.
 func (s state) working() (step, time.Duration) {
 	run := s.job.Status.Run
-	if run == nil || run.FinishedAt != nil {
+	if run == nil {
+		return stepPlanRun, 0
+	}
+	if run.FinishedAt != nil {
+		if s.mustStopRun() || s.lingersFor() > 0 {
+			return stepStopRun, 0 // never two runs at a time
+		}
 		return stepPlanRun, 0
 	}
 	needsSecret, renewIn := s.secretDue()
@@ -238,6 +252,9 @@ func (s state) working() (step, time.Duration) {
 	}
 	if end := s.endOfRun(); end != "" {
 		return end, 0
+	}
+	if s.mustKeepSaid() {
+		return stepKeepSaid, 0
 	}
 	if needsSecret && renewIn <= 0 {
 		return stepRenewSecret, 0
@@ -360,7 +377,7 @@ func (s state) settled() (step, time.Duration) {
 		return stepRelease, 0
 	}
 	if s.ttl == nil {
-		return stepWait, 0
+		return stepWait, s.lingersFor()
 	}
 	ttl := *s.ttl
 	if s.job.Status.Protocol.ClaimUnconfirmed { // else the work would be done again if the job came back
@@ -370,7 +387,7 @@ func (s state) settled() (step, time.Duration) {
 	if left <= 0 {
 		return stepExpire, 0
 	}
-	return stepWait, left
+	return stepWait, soonest(left, s.lingersFor())
 }
 
 // awaitingContinuation holds even an object that is being deleted: the job
@@ -399,7 +416,7 @@ func (s state) awaitingContinuation() (step, time.Duration) {
 	if overdueIn < 0 {
 		return stepNoteOverdue, 0
 	}
-	return stepWait, soonest(s.recheck, overdueIn)
+	return stepWait, soonest(s.recheck, overdueIn, s.lingersFor())
 }
 
 // overdueIn is how long it is until a continuation is overdue: negative when it
@@ -449,7 +466,30 @@ func (s state) runStillWorks() bool {
 }
 
 // mustStopRun reports whether the Kubernetes Job is to be deleted.
-func (s state) mustStopRun() bool { return s.runStillWorks() && !s.isLeft(stepStopRun) }
+func (s state) mustStopRun() bool {
+	return s.runStillWorks() && s.lingersFor() <= 0 && !s.isLeft(stepStopRun)
+}
+
+// lingersFor is how long the pod of a run may go on that gave its result; zero or less if it
+// gave none, or its time is over.
+func (s state) lingersFor() time.Duration {
+	run := s.job.Status.Run
+	gave := meta.IsStatusConditionTrue(s.job.Status.Conditions, v1alpha1.ConditionComplete) || s.job.Status.ContinuationToken != ""
+	if run == nil || run.FinishedAt == nil || !gave || s.deleting() || !s.runStillWorks() {
+		return 0
+	}
+	return max(run.FinishedAt.Add(lingeringGracePeriod).Sub(s.now), 0)
+}
+
+// mustKeepSaid reports whether a pod that is being deleted tells what is not recorded.
+func (s state) mustKeepSaid() bool {
+	leaving := func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil }
+	if s.outcome.Said == nil || !slices.ContainsFunc(s.pods, leaving) {
+		return false
+	}
+	known := s.job.Status.ExecutionDetails
+	return !equality.Semantic.DeepEqual(known, withProgress(known, *s.outcome.Said))
+}
 
 // mustDropSecret reports whether the Secret is to be deleted.
 func (s state) mustDropSecret() bool {

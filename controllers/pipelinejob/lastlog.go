@@ -12,6 +12,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 )
 
 // explain gives a failure's message as everybody may read it. The steps of a job
@@ -24,7 +25,9 @@ func (r *Reconciler) explain(ctx context.Context, job *v1alpha1.PipelineJob, fai
 	secrets, err := r.secretValues(ctx, job)
 	switch {
 	case err == nil:
-		return diagnosis.WithLog(masked(failure.Message, secrets), masked(r.lastLog(ctx, job.Namespace, failure.Log), secrets)), nil
+		// Escape sequences go first: within a secret they would hide it.
+		printed := plaintext.Of(r.lastLog(ctx, job.Namespace, failure.Log))
+		return diagnosis.WithLog(masked(failure.Message, secrets), masked(printed, secrets)), nil
 	case verdictOf(operationDetails, err, false) == verdictGone || r.pastReadGrace(job):
 		what, _, _ := strings.Cut(failure.Message, "\n")
 		return diagnosis.WithLog(what, "(What the step printed is left out: it may hold secrets of the action, and CodePipeline did not tell them any more.)"), nil

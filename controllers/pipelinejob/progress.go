@@ -18,6 +18,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
@@ -45,6 +46,13 @@ func (r *Reconciler) readProgress(ctx context.Context, s state) error {
 		status.Protocol.Progress.RecordedAt = metav1.NewTime(s.now)
 		status.Protocol.Progress.ContinuationToken = fmt.Sprintf("progress/%s/%d", status.Run.JobName, status.Protocol.Progress.Updates)
 		status.ExecutionDetails = details
+	})
+}
+
+// keepSaid records what the steps said. CodePipeline is told with the result.
+func (r *Reconciler) keepSaid(ctx context.Context, s state) error {
+	return r.writeStatus(ctx, s.job, func(status *v1alpha1.PipelineJobStatus) {
+		status.ExecutionDetails = withProgress(status.ExecutionDetails, *s.outcome.Said)
 	})
 }
 
@@ -85,10 +93,10 @@ func withProgress(known *v1alpha1.ExecutionDetails, given podcontract.Progress) 
 		details.PercentComplete = given.PercentComplete
 	}
 	if given.Summary != "" {
-		details.Summary = limits.Cut(given.Summary, limits.Summary)
+		details.Summary = limits.Cut(plaintext.Of(given.Summary), limits.Summary)
 	}
 	if given.ExternalExecutionID != "" {
-		details.ExternalExecutionID = limits.Cut(given.ExternalExecutionID, limits.ExternalExecutionID)
+		details.ExternalExecutionID = limits.Cut(plaintext.Of(given.ExternalExecutionID), limits.ExternalExecutionID)
 	}
 	return details
 }

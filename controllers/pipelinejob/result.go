@@ -14,6 +14,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
@@ -122,19 +123,19 @@ func (r *Reconciler) endRun(job *v1alpha1.PipelineJob, given *podcontract.Result
 		status.ExecutionDetails = &v1alpha1.ExecutionDetails{}
 	}
 	details := status.ExecutionDetails
-	details.Summary = limits.Cut(given.Summary, limits.Summary)
+	details.Summary = limits.Cut(plaintext.Of(given.Summary), limits.Summary)
 	if details.Summary == "" {
 		details.Summary = defaultSummary(status.Run)
 	}
 	if given.ExternalExecutionID != "" {
-		details.ExternalExecutionID = limits.Cut(given.ExternalExecutionID, limits.ExternalExecutionID)
+		details.ExternalExecutionID = limits.Cut(plaintext.Of(given.ExternalExecutionID), limits.ExternalExecutionID)
 	}
 	details.PercentComplete = given.PercentComplete
 	if revision := given.CurrentRevision; revision != nil {
 		status.CurrentRevision = &v1alpha1.CurrentRevision{
 			Revision:         revision.Revision,
 			ChangeIdentifier: revision.ChangeIdentifier,
-			RevisionSummary:  limits.Cut(revision.RevisionSummary, limits.RevisionSummary),
+			RevisionSummary:  limits.Cut(plaintext.Of(revision.RevisionSummary), limits.RevisionSummary),
 		}
 		if revision.Created != nil {
 			status.CurrentRevision.Created = ptr.To(metav1.NewTime(*revision.Created))
@@ -163,10 +164,23 @@ func (r *Reconciler) recordFailure(ctx context.Context, s state, kind v1alpha1.F
 	return r.recordEnd(ctx, s, v1alpha1.ReasonFailed, &v1alpha1.FailureDetails{Type: kind, Message: message})
 }
 
-// recordEnd writes a failure, which is final, to the status.
+// saidSummary is the summary that the steps of a run have written, if they have.
+func saidSummary(status *v1alpha1.PipelineJobStatus) string {
+	if status.ExecutionDetails == nil {
+		return ""
+	}
+	return status.ExecutionDetails.Summary
+}
+
+// recordEnd writes a failure, which is final, to the status, with what the steps said before.
 func (r *Reconciler) recordEnd(ctx context.Context, s state, reason string, failure *v1alpha1.FailureDetails) error {
 	failure.Message = limits.Cut(failure.Message, limits.FailureMessage) // the status shows what is sent
-	return r.writeResult(ctx, s, func(*v1alpha1.PipelineJobStatus) { r.endInFailure(s.job, reason, failure) })
+	return r.writeResult(ctx, s, func(status *v1alpha1.PipelineJobStatus) {
+		if s.outcome.Said != nil && status.RunGoesOn() {
+			status.ExecutionDetails = withProgress(status.ExecutionDetails, *s.outcome.Said)
+		}
+		r.endInFailure(s.job, reason, failure)
+	})
 }
 
 // writeResult is writeStatus for a result. If its report is next, the same write records
@@ -217,13 +231,12 @@ func resume(status *v1alpha1.PipelineJobStatus, deleting bool) {
 func (r *Reconciler) endInFailure(job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) {
 	status, now := &job.Status, metav1.NewTime(r.Clock.Now())
 	status.FinishedAt = &now
-	if status.Run != nil {
-		if status.Run.FinishedAt == nil {
-			status.Run.FinishedAt = &now
-		}
-		if status.Run.JobUID != "" { // else it was only planned
-			failure.ExternalExecutionID = job.Namespace + "/" + status.Run.JobName
-		}
+	if status.Run != nil && status.Run.JobUID != "" && status.ExecutionDetails != nil { // else it was only planned
+		failure.ExternalExecutionID = status.ExecutionDetails.ExternalExecutionID
+	}
+	if status.Run != nil && status.Run.FinishedAt == nil {
+		status.Run.FinishedAt = &now
+		failure.Message = diagnosis.WithSummary(failure.Message, saidSummary(status))
 	}
 	forgetProgress(job)
 	status.FailureDetails = failure

@@ -182,9 +182,17 @@ func (r *Reconciler) notDeleted(job *v1alpha1.PipelineJob, what string, err erro
 
 // cancel records, as the result, that the object was deleted.
 func (r *Reconciler) cancel(ctx context.Context, s state) error {
-	job := s.job
-	return r.recordEnd(ctx, s, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{
-		Type:    v1alpha1.FailureJobFailed,
-		Message: fmt.Sprintf("cancelled: the PipelineJob %s/%s was deleted", job.Namespace, job.Name),
-	})
+	message := fmt.Sprintf("cancelled: the PipelineJob %s/%s was deleted", s.job.Namespace, s.job.Name)
+	if r.namespaceGoes(ctx, s.job.Namespace) {
+		message = fmt.Sprintf("cancelled: the namespace %s was deleted, and with it the PipelineJob %s", s.job.Namespace, s.job.Name)
+	}
+	return r.recordEnd(ctx, s, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{Type: v1alpha1.FailureJobFailed, Message: message})
+}
+
+// namespaceGoes reports whether a namespace is being deleted. If it can't be read, that is
+// not said: the cancellation does not wait for it.
+func (r *Reconciler) namespaceGoes(ctx context.Context, name string) bool {
+	namespace := &corev1.Namespace{}
+	err := r.Live.Get(ctx, client.ObjectKey{Name: name}, namespace)
+	return err == nil && namespace.DeletionTimestamp != nil
 }

@@ -356,7 +356,7 @@ func (e Evidence) idle(pod corev1.Pod) *blocker {
 // there is none.
 func startingUp(pod corev1.Pod) string {
 	for _, status := range statusesOf(pod) {
-		if isSidecar(pod.Spec, status.Name) && isStartingUp(status) {
+		if isBeside(pod, status.Name) && isStartingUp(status) {
 			return status.Name
 		}
 	}
@@ -375,7 +375,7 @@ const pulling = "Pulling"
 func nextContainer(pod corev1.Pod) *corev1.ContainerStatus {
 	var next *corev1.ContainerStatus
 	for _, status := range statusesOf(pod) {
-		if isSidecar(pod.Spec, status.Name) {
+		if isBeside(pod, status.Name) {
 			if isStartingUp(status) {
 				return nil
 			}
@@ -400,7 +400,7 @@ func lastChange(pod corev1.Pod) time.Time {
 	}
 	sidecarsCount := !anyStepStarted(pod, statusesOf(pod))
 	for _, status := range statusesOf(pod) {
-		if isSidecar(pod.Spec, status.Name) && !sidecarsCount {
+		if isBeside(pod, status.Name) && !sidecarsCount {
 			continue
 		}
 		if running := status.State.Running; running != nil {
@@ -499,7 +499,7 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 func (e Evidence) waiting(pod corev1.Pod, i int) *blocker {
 	all := statusesOf(pod)
 	status, waits := all[i], all[i].State.Waiting
-	if waits == nil || (isSidecar(pod.Spec, status.Name) && anyStepStarted(pod, all[i+1:])) {
+	if waits == nil || isForeign(pod, status.Name) || (isSidecar(pod.Spec, status.Name) && anyStepStarted(pod, all[i+1:])) {
 		return nil
 	}
 	held := &blocker{since: dueAt(pod, all[:i]), object: "Pod/" + pod.Name, reasons: []string{"Failed", "BackOff", "InspectFailed"}}
@@ -530,7 +530,7 @@ func isImageFault(reason string) bool { return slices.Contains(imageFaults, reas
 // started.
 func anyStepStarted(pod corev1.Pod, statuses []corev1.ContainerStatus) bool {
 	return slices.ContainsFunc(statuses, func(s corev1.ContainerStatus) bool {
-		return !isSidecar(pod.Spec, s.Name) && hasStarted(s)
+		return !isBeside(pod, s.Name) && hasStarted(s)
 	})
 }
 
@@ -542,7 +542,7 @@ func dueAt(pod corev1.Pod, before []corev1.ContainerStatus) time.Time {
 		switch {
 		case status.State.Running != nil:
 			due = latest(due, status.State.Running.StartedAt.Time)
-		case status.State.Terminated != nil && !isSidecar(pod.Spec, status.Name):
+		case status.State.Terminated != nil && !isBeside(pod, status.Name):
 			due = latest(due, status.State.Terminated.FinishedAt.Time)
 		}
 	}
@@ -556,7 +556,7 @@ func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	}
 	waits := status.State.Waiting
 	return fail(v1alpha1.FailureConfigurationError, wayOut,
-		"the image %q of %s can't be used: %s", status.Image, displayName(pod.Spec, status.Name), colon(waits.Reason, waits.Message))
+		"the image %q of %s can't be used: %s", status.Image, nameIn(pod, status.Name), colon(waits.Reason, waits.Message))
 }
 
 func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
@@ -566,7 +566,7 @@ func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 		wayOut = "Set securityContext.runAsUser to a user other than root, by number, " + inTemplate + ", or use an image that has one"
 	}
 	return fail(v1alpha1.FailureConfigurationError, wayOut,
-		"%s can't be started: %s", displayName(pod.Spec, status.Name), colon(waits.Reason, waits.Message))
+		"%s can't be started: %s", nameIn(pod, status.Name), colon(waits.Reason, waits.Message))
 }
 
 // crashFailure is of a sidecar that crashes again and again while the steps
@@ -582,6 +582,6 @@ func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	}
 	failure := fail(v1alpha1.FailureConfigurationError,
 		"The steps behind it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
-		"%s crashes again and again (%s)%s", displayName(pod.Spec, status.Name), status.State.Waiting.Reason, last)
+		"%s crashes again and again (%s)%s", nameIn(pod, status.Name), status.State.Waiting.Reason, last)
 	return withLog(failure, printed)
 }

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
@@ -27,14 +28,14 @@ const (
 // fail makes a failure, of one line, from what happened and the way out. What
 // happened may be in another program's words.
 func fail(kind v1alpha1.FailureType, wayOut, format string, args ...any) *Failure {
-	what := strings.TrimRight(fmt.Sprintf(format, args...), " .\n")
+	what := strings.TrimRight(plaintext.Of(fmt.Sprintf(format, args...)), " .\n")
 	return &Failure{Type: kind, Message: strings.ReplaceAll(what, "\n", " ") + ". " + wayOut}
 }
 
 // withLog puts what a container printed last below a failure's first line.
 func withLog(failure *Failure, printed string) *Failure {
 	// The kubelet cuts what it takes from a log at its front, perhaps within a character.
-	printed = strings.TrimSpace(strings.TrimLeft(printed, "\uFFFD"))
+	printed = strings.TrimSpace(plaintext.Of(strings.TrimLeft(printed, "\uFFFD")))
 	if printed != "" {
 		failure.Message += "\n" + printed
 	}
@@ -70,13 +71,25 @@ func (e Evidence) failed(end batchv1.JobCondition) *Failure {
 	switch {
 	case end.Reason == batchv1.JobReasonPodFailurePolicy:
 		return fail(v1alpha1.FailureJobFailed, "Correct what the rule is about, or the rule, "+inTemplate, "%s", what)
+	case len(e.Pods) == 0 && end.Reason == batchv1.JobReasonBackoffLimitExceeded:
+		return e.podGone(what)
 	case len(e.Pods) == 0:
-		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
-			"%s, and its pod is gone: nothing tells which step failed", what)
+		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action", "%s, and it has no pod that tells more", what)
 	default:
 		pod := e.Pods[0]
 		return fail(v1alpha1.FailureJobFailed, fmt.Sprintf("All that is known of its pod: kubectl describe pod%s %s", inNamespace(pod), pod.Name), "%s", what)
 	}
+}
+
+// podGone explains a Job whose pod was deleted, by whoever it was, which counts as its failure:
+// it has left only events.
+func (e Evidence) podGone(what string) *Failure {
+	when := "before the operator could read how it ended"
+	if name := e.killed(); name != "" {
+		when = "in " + displayName(e.Job.Spec.Template.Spec, name)
+	}
+	return fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
+		"the pod of Job %s was deleted %s, neither by the operator nor because it ran out of time (%s)", e.Job.Name, when, what)
 }
 
 func addToFirstLine(failure *Failure, text string) {
@@ -106,7 +119,7 @@ func (e Evidence) stoppedAt() (where, printed string) {
 			if status.State.Terminated != nil {
 				printed = status.State.Terminated.Message
 			}
-			return " in " + displayName(pod.Spec, status.Name), printed
+			return " in " + nameIn(pod, status.Name), printed
 		}
 		if where := waitReason(pod); where != "" {
 			return where, ""
@@ -136,7 +149,7 @@ func anyAtWork(pods []corev1.Pod) bool {
 func atWork(pod corev1.Pod) *corev1.ContainerStatus {
 	for _, status := range statusesOf(pod) {
 		state := status.State
-		if !isSidecar(pod.Spec, status.Name) && (state.Running != nil || (state.Terminated != nil && state.Terminated.ExitCode != 0)) {
+		if !isBeside(pod, status.Name) && (state.Running != nil || (state.Terminated != nil && state.Terminated.ExitCode != 0)) {
 			return &status
 		}
 	}
@@ -148,7 +161,7 @@ func atWork(pod corev1.Pod) *corev1.ContainerStatus {
 func waitReason(pod corev1.Pod) string {
 	for _, status := range statusesOf(pod) {
 		if waiting := status.State.Waiting; waiting != nil {
-			return fmt.Sprintf(" before %s started: %s", displayName(pod.Spec, status.Name), colon(waiting.Reason, waiting.Message))
+			return fmt.Sprintf(" before %s started: %s", nameIn(pod, status.Name), colon(waiting.Reason, waiting.Message))
 		}
 	}
 	if condition := podCondition(pod, corev1.PodScheduled); condition != nil && condition.Status != corev1.ConditionTrue {
@@ -202,7 +215,7 @@ func badEnd(pod corev1.Pod) *corev1.ContainerStatus {
 		return step
 	}
 	for _, status := range statusesOf(pod) {
-		if ended := status.State.Terminated; ended != nil && ended.ExitCode != 0 && !isSidecar(pod.Spec, status.Name) {
+		if ended := status.State.Terminated; ended != nil && ended.ExitCode != 0 && !isBeside(pod, status.Name) {
 			return &status
 		}
 	}
@@ -215,7 +228,7 @@ func badEnd(pod corev1.Pod) *corev1.ContainerStatus {
 // the exit code alone counts, as for the kubelet.
 func outOfMemoryStep(pod corev1.Pod) *corev1.ContainerStatus {
 	for _, status := range pod.Status.InitContainerStatuses {
-		if ended := status.State.Terminated; ended != nil && ended.Reason == reasonOOMKilled && !isSidecar(pod.Spec, status.Name) {
+		if ended := status.State.Terminated; ended != nil && ended.Reason == reasonOOMKilled && !isBeside(pod, status.Name) {
 			return &status
 		}
 	}
@@ -228,13 +241,35 @@ func statusesOf(pod corev1.Pod) []corev1.ContainerStatus {
 	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 }
 
+// isBeside reports whether a container runs beside the steps and the wrapper containers: the
+// work does not wait for its end.
+func isBeside(pod corev1.Pod, name string) bool {
+	return isSidecar(pod.Spec, name) || isForeign(pod, name)
+}
+
+// isForeign reports whether a container is one that a webhook has put beside
+// codepipeline-report, which is the only regular container of the pods that the operator
+// makes.
+func isForeign(pod corev1.Pod, name string) bool {
+	return name != podcontract.ContainerReport &&
+		slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == name })
+}
+
 func isSidecar(spec corev1.PodSpec, name string) bool {
-	return slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
+	return name == podcontract.ContainerProgress || slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
 		return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 	})
 }
 
-// displayName is what users call a container.
+// nameIn is what users call a container of a pod.
+func nameIn(pod corev1.Pod, name string) string {
+	if isForeign(pod, name) {
+		return fmt.Sprintf("container %q, which is not of the CustomAction", name)
+	}
+	return displayName(pod.Spec, name)
+}
+
+// displayName is what users call a container that is of the CustomAction, or the operator's.
 func displayName(spec corev1.PodSpec, name string) string {
 	switch {
 	case strings.HasPrefix(name, podcontract.ContainerPrefix):
@@ -430,7 +465,7 @@ func (l loss) failure(pod corev1.Pod) *Failure {
 	}
 	while := ""
 	if status := atWork(pod); status != nil {
-		while = " in " + displayName(pod.Spec, status.Name)
+		while = " in " + nameIn(pod, status.Name)
 	}
 	why := colon(l.reason, l.message)
 	switch {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
@@ -85,6 +86,9 @@ type Outcome struct {
 	Log *LogResult
 	// Failure is why the run failed.
 	Failure *Failure
+	// Said is what the steps said of their work before it was stopped or failed; nil if
+	// nothing is known of it.
+	Said *podcontract.Progress
 	// Waiting is what a run that goes on waits for; nil while it works, and while
 	// nothing takes longer than usual.
 	Waiting *Waiting
@@ -129,6 +133,7 @@ func WithLog(message, printed string) string {
 // Observe says what became of a run.
 func Observe(e Evidence) Outcome {
 	outcome := observe(e)
+	outcome.Said = lastSaid(newestFirst(e.Pods))
 	if outcome.Failure != nil {
 		outcome.Failure.Message = bounded(outcome.Failure.Message)
 	}
@@ -137,11 +142,19 @@ func Observe(e Evidence) Outcome {
 
 func observe(e Evidence) Outcome {
 	e.Pods = newestFirst(e.Pods)
-	switch end := endOf(e.Job); {
+	end, kept := endOf(e.Job), keptFromEnding(e.Pods)
+	// What the Job says later of its pod is of no importance to the work.
+	if given := givenBack(e.Pods); given.Ended() && (end != nil || kept != nil) {
+		return given
+	}
+	switch {
+	case end == nil && kept != nil:
+		return Outcome{Failure: explained(*kept)}
 	case end == nil:
 		return e.going()
 	case end.Type == batchv1.JobComplete:
-		return completed(e.Pods)
+		return Outcome{Failure: fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
+			"the Job completed, but the pod that holds its result is gone")}
 	default:
 		return Outcome{Failure: e.failed(*end)}
 	}
@@ -154,7 +167,7 @@ func observe(e Evidence) Outcome {
 func NeedsEvents(e Evidence) bool {
 	e.Events, e.Pods = nil, newestFirst(e.Pods)
 	if end := endOf(e.Job); end != nil {
-		return end.Reason == batchv1.JobReasonDeadlineExceeded && !anyAtWork(e.Pods)
+		return end.Type == batchv1.JobFailed && len(e.Pods) == 0 || end.Reason == batchv1.JobReasonDeadlineExceeded && !anyAtWork(e.Pods)
 	}
 	if held := e.blocker(); held != nil && !e.Now.Before(held.since.Add(held.grace)) {
 		return held.grace > 0 // else the run ends at once
@@ -193,38 +206,92 @@ func newestFirst(pods []corev1.Pod) []corev1.Pod {
 	return pods
 }
 
-// completed reads the result from the report container's termination message. A
-// kubelet may have started it after a step that ran out of memory and exited with 0:
-// that step has failed all the same.
-func completed(pods []corev1.Pod) Outcome {
+// givenBack is the outcome of a run whose report container has ended well; the zero value if
+// none has. A kubelet may have started it after a step that ran out of memory and exited with
+// 0: that step has failed all the same.
+func givenBack(pods []corev1.Pod) Outcome {
 	for _, pod := range pods {
-		for _, status := range pod.Status.ContainerStatuses {
-			if status.Name != podcontract.ContainerReport || status.State.Terminated == nil || status.State.Terminated.ExitCode != 0 {
+		ended := reportOf(pod)
+		if ended == nil || ended.ExitCode != 0 {
+			continue
+		}
+		if outOfMemoryStep(pod) != nil {
+			return Outcome{Failure: explained(pod)}
+		}
+		envelope, err := podcontract.ParseEnvelope(ended.Message)
+		switch {
+		case err != nil:
+			return Outcome{Failure: fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
+				"the result of the pod %s can't be read: %v", pod.Name, err)}
+		case envelope.Log != nil:
+			return Outcome{Log: &LogResult{Pod: pod.Name, Pointer: *envelope.Log}}
+		case envelope.Result != nil:
+			return Outcome{Result: envelope.Result}
+		default:
+			return Outcome{Failure: fail(v1alpha1.FailureSystemUnavailable, "Retry the action", "the pod %s ended without a result", pod.Name)}
+		}
+	}
+	return Outcome{}
+}
+
+// lastSaid is what the steps of the newest pod said last, of those whose progress container
+// has ended, or ended before it was started again.
+func lastSaid(pods []corev1.Pod) *podcontract.Progress {
+	for _, pod := range pods {
+		for _, status := range pod.Status.InitContainerStatuses {
+			ended := cmp.Or(status.State.Terminated, status.LastTerminationState.Terminated)
+			if status.Name != podcontract.ContainerProgress || ended == nil {
 				continue
 			}
-			if outOfMemoryStep(pod) != nil {
-				return Outcome{Failure: explained(pod)}
-			}
-			envelope, err := podcontract.ParseEnvelope(status.State.Terminated.Message)
-			switch {
-			case err != nil:
-				return Outcome{Failure: fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
-					"the result of the pod %s can't be read: %v", pod.Name, err)}
-			case envelope.Log != nil:
-				return Outcome{Log: &LogResult{Pod: pod.Name, Pointer: *envelope.Log}}
-			case envelope.Result != nil:
-				return Outcome{Result: envelope.Result}
+			// It is empty if they said nothing.
+			if envelope, err := podcontract.ParseEnvelope(ended.Message); err == nil && envelope.Progress != nil {
+				return envelope.Progress
 			}
 		}
 	}
-	return Outcome{Failure: fail(v1alpha1.FailureSystemUnavailable, "Retry the action",
-		"the Job completed, but the pod that holds its result is gone")}
+	return nil
 }
 
-// bounded cuts a message to what CodePipeline takes. Of what a step printed the
-// end is kept: it mostly says what went wrong.
-func bounded(message string) string {
-	const limit = limits.FailureMessage
+// reportOf is how the report container of a pod ended; nil if it has not.
+func reportOf(pod corev1.Pod) *corev1.ContainerStateTerminated {
+	for i := range pod.Status.ContainerStatuses {
+		if status := &pod.Status.ContainerStatuses[i]; status.Name == podcontract.ContainerReport {
+			return status.State.Terminated
+		}
+	}
+	return nil
+}
+
+// keptFromEnding is the pod whose report container has ended while a container goes on that
+// a webhook has put beside it, so that neither the pod nor the Job ends; nil if there is none.
+func keptFromEnding(pods []corev1.Pod) *corev1.Pod {
+	at := slices.IndexFunc(pods, func(pod corev1.Pod) bool {
+		return reportOf(pod) != nil && slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+			return s.Name != podcontract.ContainerReport && s.State.Terminated == nil
+		})
+	})
+	if at < 0 {
+		return nil
+	}
+	return &pods[at]
+}
+
+// WithSummary is a failure's message with what the steps said of their work as its first
+// line, cut to what CodePipeline takes.
+func WithSummary(message, summary string) string {
+	summary = limits.Cut(strings.Join(strings.Fields(plaintext.Of(summary)), " "), limits.FailureSummary)
+	if summary == "" {
+		return message
+	}
+	return summary + "\n" + within(message, limits.FailureMessage-1-utf8.RuneCountInString(summary))
+}
+
+// bounded cuts a message to what CodePipeline takes.
+func bounded(message string) string { return within(message, limits.FailureMessage) }
+
+// within cuts a message to a limit. Of what a step printed the end is kept: it mostly says
+// what went wrong.
+func within(message string, limit int) string {
 	head, log, found := strings.Cut(strings.ToValidUTF8(message, "\uFFFD"), "\n")
 	if !found {
 		return limits.CutMiddle(head, limit)

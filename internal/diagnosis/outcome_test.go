@@ -281,9 +281,23 @@ func TestEndings(t *testing.T) {
 			job: jobWith(batchv1.JobComplete), pods: pods(reportedText("{")),
 			kind: unavailable, says: []string{"the result of the pod pod-1 can't be read", "Retry the action"},
 		},
-		"the Job failed and its pod is gone": {
+		"its pod was deleted, and nothing is left of it": {
 			job:  backoff,
-			kind: unavailable, says: []string{"the Job failed: BackoffLimitExceeded", "its pod is gone", "Retry the action"},
+			kind: unavailable, says: []string{"the pod of Job build-1-1 was deleted before the operator could read how it ended", "BackoffLimitExceeded", "Retry the action"},
+		},
+		"its pod was deleted, as events tell": {
+			job: backoff, events: []Event{
+				{Object: "Pod/build-1-1-x", Reason: "Killing", Message: "Stopping container codepipeline-progress", Last: now},
+				{Object: "Pod/build-1-1-x", Reason: "Killing", Message: "Stopping container unit", Last: now},
+			},
+			kind: unavailable, says: []string{`the pod of Job build-1-1 was deleted in step "unit"`, "Retry the action"},
+		},
+		"a Job that fails without a pod": {
+			job: jobFailed("SomethingNew", "for a reason"), kind: unavailable, says: []string{"the Job failed: SomethingNew: for a reason, and it has no pod that tells more"},
+		},
+		"a step prints colours, and a NUL": {
+			job: backoff, pods: pods(terminated("unit", 1, "Error", "\x1b[31mFAIL\x1b[0m\x00 login\n")),
+			kind: failed, says: []string{"\nFAIL login"}, silent: "\x1b",
 		},
 		"the Job failed and its pod does not tell": {
 			job: jobFailed("SomethingNew", "for a reason"), pods: pods(inTeam()),
@@ -343,7 +357,8 @@ func TestDeadlineNeedsEvents(t *testing.T) {
 	g.Expect(NeedsEvents(evidence(deadline, nil))).To(BeTrue())
 	g.Expect(NeedsEvents(evidence(deadline, pods(running("unit", -time.Hour))))).To(BeFalse())
 	g.Expect(NeedsEvents(evidence(deadline, pods(failedPhase, terminated("unit", 1, "Error", ""))))).To(BeTrue(), "it was an earlier try")
-	g.Expect(NeedsEvents(evidence(jobFailed(batchv1.JobReasonBackoffLimitExceeded, ""), nil))).To(BeFalse())
+	g.Expect(NeedsEvents(evidence(jobFailed(batchv1.JobReasonBackoffLimitExceeded, ""), nil))).To(BeTrue(), "its pod was deleted")
+	g.Expect(NeedsEvents(evidence(jobFailed(batchv1.JobReasonBackoffLimitExceeded, ""), pods(failedPhase, terminated("unit", 1, "Error", ""))))).To(BeFalse())
 	g.Expect(NeedsEvents(evidence(jobWith(batchv1.JobComplete), nil))).To(BeFalse())
 }
 

@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // Trim leaves of an object what Observe reads, and what its names and owners are: a
@@ -51,7 +52,7 @@ func trimmedSpec(spec corev1.PodSpec, ended map[string]bool) corev1.PodSpec {
 	return trimmed
 }
 
-// trimmedContainers are the sidecars, and those that ended and had a memory limit: it may
+// trimmedContainers are the sidecars but for the operator's, which is known by its name, and those that ended and had a memory limit: it may
 // be why. One takes as much room as all the rest of a trimmed pod.
 func trimmedContainers(containers []corev1.Container, ended map[string]bool) []corev1.Container {
 	var kept []corev1.Container
@@ -61,7 +62,7 @@ func trimmedContainers(containers []corev1.Container, ended map[string]bool) []c
 		if ended[of.Name] {
 			trimmed.Resources = onlyMemory(of.Resources)
 		}
-		if of.RestartPolicy != nil || trimmed.Resources.Limits != nil {
+		if of.RestartPolicy != nil && of.Name != podcontract.ContainerProgress || trimmed.Resources.Limits != nil {
 			kept = append(kept, trimmed)
 		}
 	}
@@ -83,9 +84,11 @@ func hasEnded(of corev1.ContainerStatus) bool {
 	return of.State.Terminated != nil || of.LastTerminationState.Terminated != nil
 }
 
-// onlySidecars is the spec of a Job's pods: their limits are read from the pods.
+// onlySidecars is the spec of a Job's pods, without the operator's sidecar: their limits are read from the pods.
 func onlySidecars(spec corev1.PodSpec) corev1.PodSpec {
-	sidecars := slices.DeleteFunc(slices.Clone(spec.InitContainers), func(c corev1.Container) bool { return c.RestartPolicy == nil })
+	sidecars := slices.DeleteFunc(slices.Clone(spec.InitContainers), func(c corev1.Container) bool {
+		return c.RestartPolicy == nil || c.Name == podcontract.ContainerProgress
+	})
 	for i := range sidecars {
 		sidecars[i] = corev1.Container{Name: sidecars[i].Name, RestartPolicy: sidecars[i].RestartPolicy}
 	}

@@ -166,7 +166,7 @@ func (e Evidence) podStanding(pod corev1.Pod) standing {
 		return e.unscheduledStanding(pod)
 	}
 	for i, status := range statusesOf(pod) {
-		if status.State.Running != nil && !isSidecar(pod.Spec, status.Name) {
+		if status.State.Running != nil && !isBeside(pod, status.Name) {
 			return standing{working: true}
 		}
 		if waiting := e.containerWaiting(pod, i); waiting != nil {
@@ -208,7 +208,7 @@ func (e Evidence) containerWaiting(pod corev1.Pod, i int) *Waiting {
 		return nil
 	}
 	status := statusesOf(pod)[i]
-	waits, name := status.State.Waiting, displayName(pod.Spec, status.Name)
+	waits, name := status.State.Waiting, nameIn(pod, status.Name)
 	switch {
 	case waits.Reason == v1alpha1.ReasonCrashLoopBackOff:
 		return &Waiting{Reason: v1alpha1.ReasonCrashLoopBackOff, Subject: fmt.Sprintf("In pod %s %s crashes again and again", pod.Name, name)}

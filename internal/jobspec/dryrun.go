@@ -84,10 +84,7 @@ func templateField(action *v1alpha1.CustomAction, field string) string {
 	if match == nil {
 		return template + field
 	}
-	own := 1 // codepipeline-fetch
-	if action.Spec.Progress != nil {
-		own++
-	}
+	const own = 2                      // codepipeline-fetch and codepipeline-progress
 	index, _ := strconv.Atoi(match[1]) // the pattern has digits alone
 	pod := action.Spec.JobTemplate.Spec.Template.Spec
 	kind, at := "initContainers", index-own

@@ -19,23 +19,20 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 	pod.Containers[1].Env = []corev1.EnvVar{{Name: "-"}}
 	env := len(stepEnv(action, sampleJobOf(action), v1alpha1.Run{Number: 1}))
 
-	progress := action.DeepCopy()
-	progress.Spec.Progress = &v1alpha1.Progress{}
 	const template = "spec.jobTemplate.spec.template.spec."
 	cases := map[string]struct {
 		action *v1alpha1.CustomAction
 		field  string
 		want   string
 	}{
-		"an init container":         {action, "spec.template.spec.initContainers[1].image", template + "initContainers[0].image: bad"},
-		"a step":                    {action, "spec.template.spec.initContainers[2].image", template + "containers[0].image: bad"},
-		"the last step":             {action, "spec.template.spec.initContainers[3].image", template + "containers[1].image: bad"},
-		"beside a progress sidecar": {progress, "spec.template.spec.initContainers[3].image", template + "containers[0].image: bad"},
-		"the operator's own":        {action, "spec.template.spec.initContainers[0].image", template + "initContainers[0].image: bad"},
-		"a variable of the step": {action, "spec.template.spec.initContainers[3].env[" + strconv.Itoa(env) + "].name",
+		"an init container":  {action, "spec.template.spec.initContainers[2].image", template + "initContainers[0].image: bad"},
+		"a step":             {action, "spec.template.spec.initContainers[3].image", template + "containers[0].image: bad"},
+		"the last step":      {action, "spec.template.spec.initContainers[4].image", template + "containers[1].image: bad"},
+		"the operator's own": {action, "spec.template.spec.initContainers[0].image", template + "initContainers[0].image: bad"},
+		"a variable of the step": {action, "spec.template.spec.initContainers[4].env[" + strconv.Itoa(env) + "].name",
 			template + "containers[1].env[0].name: bad"},
 		"elsewhere":                  {action, "spec.template.spec.priorityClassName", template + "priorityClassName: bad"},
-		"filled in from a reference": {action, "spec.template.spec.initContainers[3].imagePullPolicy", ""},
+		"filled in from a reference": {action, "spec.template.spec.initContainers[4].imagePullPolicy", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -58,5 +55,5 @@ func TestDryRunFillsEveryReference(t *testing.T) {
 	job, err := DryRunJob(action, Options{RunnerImage: "runner:1"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(job.Namespace).To(Equal("team"))
-	g.Expect(job.Spec.Template.Spec.InitContainers[1].Args).To(Equal([]string{"sample 1 true input.any sample " + sampleID}))
+	g.Expect(job.Spec.Template.Spec.InitContainers[2].Args).To(Equal([]string{"sample 1 true input.any sample " + sampleID}))
 }

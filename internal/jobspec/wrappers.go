@@ -17,6 +17,8 @@ import (
 const (
 	sharedVolume   = "codepipeline-shared"
 	handoverVolume = "codepipeline-handover"
+	// wrappers is how many wrapper containers a pod has.
+	wrappers = 3
 	// runnerUser is the nonroot user of distroless images, and its group.
 	runnerUser = 65532
 )
@@ -25,12 +27,11 @@ const (
 // containers, and adds the wrapper containers: fetch before them, progress beside
 // them and report after them.
 func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
-	wrapSteps(pod, stepEnv(action, job, run), job, options, action.Spec.Progress != nil)
+	wrapSteps(pod, stepEnv(action, job, run), job, options)
 }
 
-// wrapSteps is addWrappers with the environment of the steps given, in a pod with
-// or without the progress sidecar.
-func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob, options Options, progress bool) {
+// wrapSteps is addWrappers with the environment of the steps given.
+func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob, options Options) {
 	steps := slices.Concat(pod.InitContainers, pod.Containers)
 	for i := range steps {
 		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
@@ -41,15 +42,12 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 			steps[i].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
 	}
-	if progress {
-		// First: a sidecar is there for all that comes behind it.
-		steps = slices.Insert(steps, 0, progressContainer(options))
-	}
-	limit := envelopeLimit(len(steps) + 2)
+	limit := envelopeLimit(len(steps) + wrappers)
 	fetch := transferContainer(podcontract.ContainerFetch, "fetch", limit, job, options)
 	fetch.Command = append(fetch.Command, options.FetchArgs...)
 	report := transferContainer(podcontract.ContainerReport, "report", limit, job, options)
-	pod.InitContainers = append([]corev1.Container{fetch}, steps...)
+	// A sidecar is there for all that comes after it.
+	pod.InitContainers = slices.Concat([]corev1.Container{fetch, progressContainer(limit, options)}, steps)
 	pod.Containers = []corev1.Container{report}
 	shareGroup(pod)
 	pod.Volumes = append(pod.Volumes, corev1.Volume{
@@ -80,10 +78,12 @@ func envelopeLimit(containers int) int {
 	return min(limits.TerminationMessage, limits.PodTerminationMessages/(containers+3))
 }
 
+func limitFlag(envelopeLimit int) string { return fmt.Sprintf("--envelope-limit=%d", envelopeLimit) }
+
 // transferContainer is one of the two wrapper containers that move artifacts and
 // write an envelope: fetch or report.
 func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.PipelineJob, options Options) corev1.Container {
-	container := runnerContainer(name, options, command, fmt.Sprintf("--envelope-limit=%d", envelopeLimit))
+	container := runnerContainer(name, options, command, limitFlag(envelopeLimit))
 	container.Env = options.RunnerEnv
 	container.Resources = resources("10m", "64Mi", "256Mi")
 	if HasArtifacts(job) {
@@ -94,11 +94,11 @@ func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.Pi
 	return container
 }
 
-// progressContainer is the sidecar that follows the result files. It calls
-// nobody, so it gets neither the handover nor the environment for the SDK, and
+// progressContainer is the sidecar that follows the result files: a step that fails leaves
+// nothing else from which its summary and link could be read. It calls nobody, so it gets neither the handover nor the environment for the SDK, and
 // it only reads what steps write.
-func progressContainer(options Options) corev1.Container {
-	container := runnerContainer(podcontract.ContainerProgress, options, "progress")
+func progressContainer(envelopeLimit int, options Options) corev1.Container {
+	container := runnerContainer(podcontract.ContainerProgress, options, "progress", limitFlag(envelopeLimit))
 	container.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
 	container.Resources = resources("5m", "16Mi", "64Mi")
 	container.VolumeMounts[0].ReadOnly = true

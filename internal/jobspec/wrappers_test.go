@@ -1,21 +1,17 @@
 package jobspec
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
-	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // wrapped is a pod of one sidecar and as many steps as named.
-func wrapped(progress bool, steps ...string) *corev1.PodSpec {
+func wrapped(steps ...string) *corev1.PodSpec {
 	pod := &corev1.PodSpec{InitContainers: []corev1.Container{
 		{Name: "db", Image: "db:1", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)},
 	}}
@@ -23,36 +19,20 @@ func wrapped(progress bool, steps ...string) *corev1.PodSpec {
 		pod.Containers = append(pod.Containers, step(name, "make "+name))
 	}
 	options := Options{RunnerImage: "operator:1", RunnerEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}
-	wrapSteps(pod, []corev1.EnvVar{literal(podcontract.EnvResult, podcontract.ResultDir)}, sampleJob(), options, progress)
+	wrapSteps(pod, []corev1.EnvVar{literal(podcontract.EnvResult, podcontract.ResultDir)}, sampleJob(), options)
 	return pod
-}
-
-// After a wanted change: go test ./internal/jobspec -update
-func TestAPodWhoseProgressIsFollowed(t *testing.T) {
-	g := NewWithT(t)
-	got, err := yaml.Marshal(wrapped(true, "compile"))
-	g.Expect(err).NotTo(HaveOccurred())
-	golden := filepath.Join("testdata", "progress.yaml")
-	if *update {
-		g.Expect(os.WriteFile(golden, got, 0o644)).To(Succeed())
-	}
-	want, err := os.ReadFile(golden)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(string(got)).To(Equal(string(want)))
 }
 
 func TestTheProgressContainerComesBetweenFetchAndTheSteps(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(names(wrapped(true, "compile", "check").InitContainers)).To(Equal(
+	g.Expect(names(wrapped("compile", "check").InitContainers)).To(Equal(
 		[]string{podcontract.ContainerFetch, podcontract.ContainerProgress, "db", "compile", "check"}))
-	g.Expect(names(wrapped(false, "compile", "check").InitContainers)).To(Equal(
-		[]string{podcontract.ContainerFetch, "db", "compile", "check"}))
 }
 
 func TestLimitsOfArtifactsGoToTheContainerThatUnpacksThem(t *testing.T) {
 	g := NewWithT(t)
 	pod := &corev1.PodSpec{Containers: []corev1.Container{step("one")}}
-	wrapSteps(pod, nil, sampleJob(), Options{FetchArgs: []string{"--max-bytes=5"}}, false)
+	wrapSteps(pod, nil, sampleJob(), Options{FetchArgs: []string{"--max-bytes=5"}})
 	g.Expect(pod.InitContainers[0].Command).To(HaveExactElements("/runner", "fetch", HavePrefix("--envelope-limit"), HavePrefix("--handover="), "--max-bytes=5"))
 	g.Expect(pod.Containers[0].Command).NotTo(ContainElement("--max-bytes=5"))
 }
@@ -71,7 +51,7 @@ func TestAllContainersAreInTheGroupOfTheSharedFolders(t *testing.T) {
 			g := NewWithT(t)
 			given := c.given.DeepCopy()
 			pod := &corev1.PodSpec{SecurityContext: c.given, Containers: []corev1.Container{step("one")}}
-			wrapSteps(pod, nil, sampleJob(), Options{}, false)
+			wrapSteps(pod, nil, sampleJob(), Options{})
 			g.Expect(pod.SecurityContext.SupplementalGroups).To(Equal(c.want))
 			g.Expect(pod.SecurityContext.FSGroup).To(BeNil(), "it would change the group of the template's volumes")
 			if given != nil {
@@ -92,7 +72,7 @@ func names(containers []corev1.Container) []string {
 
 func TestTheProgressContainerIsANativeSidecar(t *testing.T) {
 	g := NewWithT(t)
-	sidecar := wrapped(true, "compile").InitContainers[1]
+	sidecar := wrapped("compile").InitContainers[1]
 	g.Expect(sidecar.RestartPolicy).To(HaveValue(Equal(corev1.ContainerRestartPolicyAlways)))
 	g.Expect(sidecar.Env).To(BeEmpty(), "neither a step's nor the SDK's")
 	g.Expect(sidecar.VolumeMounts).To(Equal([]corev1.VolumeMount{{Name: sharedVolume, MountPath: podcontract.Root, ReadOnly: true}}))
@@ -102,16 +82,16 @@ func TestTheProgressContainerIsANativeSidecar(t *testing.T) {
 // among all containers, init containers included.
 func TestTheProgressContainerCountsForTheEnvelope(t *testing.T) {
 	g := NewWithT(t)
-	// fetch, report, db, one step, and some to spare.
-	g.Expect(wrapped(false, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=1755"))
-	g.Expect(wrapped(true, "compile").Containers[0].Command).To(ContainElement("--envelope-limit=1536"))
-	g.Expect(wrapped(true, "compile").InitContainers[0].Command).To(ContainElement("--envelope-limit=1536"))
+	// fetch, progress, report, db, one step, and some to spare.
+	g.Expect(wrapped("compile").Containers[0].Command).To(ContainElement("--envelope-limit=1536"))
+	g.Expect(wrapped("compile").InitContainers[0].Command).To(ContainElement("--envelope-limit=1536"))
+	g.Expect(wrapped("compile").InitContainers[1].Command).To(ContainElement("--envelope-limit=1536"))
 }
 
 // TestOwnContainersAreRestricted checks the rules of the restricted Pod
 // Security Standard that concern a container.
 func TestOwnContainersAreRestricted(t *testing.T) {
-	pod := wrapped(true, "compile")
+	pod := wrapped("compile")
 	for _, container := range append(pod.InitContainers[:2:2], pod.Containers...) {
 		t.Run(container.Name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -128,11 +108,4 @@ func TestOwnContainersAreRestricted(t *testing.T) {
 			g.Expect(container.Resources.Limits).To(HaveKey(corev1.ResourceMemory))
 		})
 	}
-}
-
-func TestNoProgressIsFollowedUnlessAskedFor(t *testing.T) {
-	g := NewWithT(t)
-	built, err := Build(sampleAction(step("compile")), sampleJob(), v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(names(built.Spec.Template.Spec.InitContainers)).To(Equal([]string{podcontract.ContainerFetch, "compile"}))
 }

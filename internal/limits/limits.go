@@ -12,9 +12,12 @@ const (
 	ExternalExecutionID = 1500
 	ContinuationToken   = 2048
 	FailureMessage      = 5000
-	Revision            = 1500
-	ChangeIdentifier    = 100
-	RevisionSummary     = 2048
+	// FailureSummary is how much of a failure's message the summary may take that the steps
+	// wrote before: an event's note has room for what failed, too.
+	FailureSummary   = 500
+	Revision         = 1500
+	ChangeIdentifier = 100
+	RevisionSummary  = 2048
 	// OutputVariables is in bytes, for all keys and values of an action: the
 	// user guide's page "Quotas in AWS CodePipeline".
 	OutputVariables = 122880

@@ -43,8 +43,8 @@ const (
 	// ContainerFetch is the first init container: it prepares the folders and
 	// unpacks the input artifacts.
 	ContainerFetch = "codepipeline-fetch"
-	// ContainerProgress is a sidecar, behind it, in pods whose progress is
-	// shown: it follows the result files while steps run.
+	// ContainerProgress is a sidecar after it, which follows the result files while steps
+	// run: for the progress of the work, and for what was said before a step failed.
 	ContainerProgress = "codepipeline-progress"
 	// ContainerReport is the pod's one regular container: it runs when every
 	// step has succeeded, uploads the output artifacts and gives the result.

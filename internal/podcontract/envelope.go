@@ -37,13 +37,13 @@ func ParseEnvelope(message string) (Envelope, error) {
 		return Envelope{}, fmt.Errorf("the termination message is not an envelope: %w", err)
 	}
 	members := 0
-	for _, set := range []bool{envelope.Result != nil, envelope.Log != nil, envelope.Failure != nil} {
+	for _, set := range []bool{envelope.Result != nil, envelope.Log != nil, envelope.Failure != nil, envelope.Progress != nil} {
 		if set {
 			members++
 		}
 	}
 	if members != 1 {
-		return Envelope{}, fmt.Errorf("the termination message must have one of result, log and failure, not %d", members)
+		return Envelope{}, fmt.Errorf("the termination message must have one of result, log, failure and progress, not %d", members)
 	}
 	return envelope, nil
 }
@@ -86,6 +86,18 @@ func WrapFailure(failure Failure, limit int) ([]byte, error) {
 		// and the next round cuts more if it was too little.
 		failure.Message = limits.Cut(failure.Message, characters-max(over/6, 1))
 	}
+}
+
+// WrapProgress puts what the steps said last into an envelope of at most limit bytes; longer
+// texts are cut.
+func WrapProgress(given Progress, limit int) []byte {
+	return given.encodeWithin(limit, func(given Progress) []byte {
+		envelope, err := json.Marshal(Envelope{Progress: &given})
+		if err != nil {
+			panic(err) // texts and a number can always be encoded
+		}
+		return envelope
+	})
 }
 
 // toLog writes content as JSON strings, a chunk a line.

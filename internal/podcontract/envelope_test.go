@@ -191,7 +191,7 @@ func TestParseEnvelopeWantsExactlyOneMember(t *testing.T) {
 		" \n":                                 "the termination message is empty",
 		"panic: boom":                         "the termination message is not an envelope",
 		`{"result":{"summary":"cu`:            "the termination message is not an envelope",
-		`{}`:                                  "one of result, log and failure, not 0",
+		`{}`:                                  "one of result, log, failure and progress, not 0",
 		`{"result":null}`:                     "not 0",
 		`{"result":{},"failure":{}}`:          "not 2",
 		`{"result":{},"failure":{},"log":{}}`: "not 3",

@@ -129,17 +129,21 @@ const (
 // ProgressLine is the line of a log that carries the progress, with its end.
 // Texts over the limits are cut, and further when the line would be so long
 // that a container runtime splits it.
-func ProgressLine(given Progress) []byte {
-	given.cut()
+func ProgressLine(given Progress) []byte { return given.encodeWithin(maxProgressLine, encodeProgress) }
+
+// encodeWithin is an encoding of at most limit bytes, for which texts are cut: the longer
+// one first.
+func (p Progress) encodeWithin(limit int, encode func(Progress) []byte) []byte {
+	p.cut()
 	for {
-		line := encodeProgress(given)
-		over := len(line) - maxProgressLine
-		if over <= 0 {
-			return line
+		encoded := encode(p)
+		over := len(encoded) - limit
+		text := &p.Summary
+		if len(p.ExternalExecutionID) > len(p.Summary) {
+			text = &p.ExternalExecutionID
 		}
-		text := &given.Summary
-		if len(given.ExternalExecutionID) > len(given.Summary) {
-			text = &given.ExternalExecutionID
+		if over <= 0 || *text == "" {
+			return encoded
 		}
 		// A character takes at most six bytes (\u0000): cut so many that it
 		// can't be too many, and come back for more when they were too few.

@@ -51,6 +51,8 @@ type Envelope struct {
 	Log *LogPointer `json:"log,omitempty"`
 	// Failure is set when the container failed.
 	Failure *Failure `json:"failure,omitempty"`
+	// Progress is what the steps said last, from the progress container.
+	Progress *Progress `json:"progress,omitempty"`
 }
 
 // LogPointer says what the result in a container's log must be.

@@ -20,7 +20,8 @@ const (
 
 // Progress follows the result files while steps run, until the context ends. Each
 // time their content has changed it writes a line to Stdout for the operator (see
-// podcontract.LastProgress).
+// podcontract.LastProgress), and an envelope to the termination log: if a step fails, the
+// operator has from there what was said before. It looks once more when the context ends.
 //
 // It is best effort: files that can't be read are read later, and Report reports
 // the errors of steps at the end.
@@ -35,7 +36,7 @@ func Progress(ctx context.Context, o Options) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return f.finish()
 		case <-ticker.C():
 		}
 	}
@@ -66,10 +67,25 @@ func (f *follower) check() error {
 	if f.latest.Equal(f.written) || now.Sub(f.writtenAt) < lineInterval {
 		return nil
 	}
+	f.writtenAt = now
+	return f.write()
+}
+
+// finish writes what was said since the last line.
+func (f *follower) finish() error {
+	f.warn(f.read())
+	if f.latest.Equal(f.written) {
+		return nil
+	}
+	return f.write()
+}
+
+func (f *follower) write() error {
 	if _, err := f.options.Stdout.Write(podcontract.ProgressLine(f.latest)); err != nil {
 		return fmt.Errorf("write the progress: %w", err)
 	}
-	f.written, f.writtenAt = f.latest, now
+	f.written = f.latest
+	f.warn(f.options.terminate(podcontract.WrapProgress(f.latest, f.options.EnvelopeLimit)))
 	return nil
 }
 
@@ -111,5 +127,5 @@ func (f *follower) warn(err error) {
 		return
 	}
 	f.warned = true
-	f.options.Log.Warn("Can't read all of the progress", "folder", podcontract.ResultDir, "error", err)
+	f.options.Log.Warn("Can't follow all of the progress", "folder", podcontract.ResultDir, "error", err)
 }

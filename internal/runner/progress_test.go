@@ -39,6 +39,7 @@ func newFollowing(t testing.TB) *following {
 	}
 	f.follower = &follower{options: Options{
 		Root: f.root, Stdout: f.stdout, Clock: f.clock, Log: slog.New(slog.NewTextHandler(f.log, nil)),
+		TerminationLog: filepath.Join(t.TempDir(), "termination-log"), EnvelopeLimit: 200,
 	}}
 	t.Cleanup(f.follower.watcher.close)
 	return f
@@ -100,6 +101,33 @@ func linesIn(log string) []string {
 
 func said(format string, args ...any) string {
 	return "codepipeline-progress " + fmt.Sprintf(format, args...)
+}
+
+// TestProgressLeavesWhatWasSaidLast: a step fails right after it wrote its summary, and the
+// kubelet ends the container.
+func TestProgressLeavesWhatWasSaidLast(t *testing.T) {
+	f := newFollowing(t)
+	message := func() string {
+		content, err := os.ReadFile(f.follower.options.TerminationLog)
+		f.g.Expect(err).NotTo(HaveOccurred())
+		return string(content)
+	}
+	f.makeFolder()
+	f.g.Expect(f.looks()).To(BeEmpty())
+	f.g.Expect(f.follower.options.TerminationLog).NotTo(BeAnExistingFile())
+	f.shell("echo compiling > summary")
+	f.looks()
+	f.g.Expect(message()).To(MatchJSON(`{"progress":{"summary":"compiling"}}`), "the container may be killed at any time")
+	f.shell("echo 3 of 120 tests failed > summary; echo 398 > external-execution-id")
+	f.g.Expect(f.follower.finish()).To(Succeed())
+	f.g.Expect(message()).To(MatchJSON(`{"progress":{"summary":"3 of 120 tests failed","externalExecutionId":"398"}}`))
+	f.shell("head -c 500 /dev/zero | tr '\\0' x > summary")
+	f.g.Expect(f.follower.finish()).To(Succeed())
+	f.g.Expect(len(message())).To(BeNumerically("<=", 200), "what the kubelet keeps")
+	envelope, err := podcontract.ParseEnvelope(message())
+	f.g.Expect(err).NotTo(HaveOccurred())
+	f.g.Expect(envelope.Progress.Summary).To(HaveSuffix("x…"))
+	f.g.Expect(envelope.Progress.ExternalExecutionID).To(Equal("398"))
 }
 
 func TestProgressTellsWhatStepsWrite(t *testing.T) {

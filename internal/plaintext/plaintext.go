@@ -1,0 +1,35 @@
+// Package plaintext makes texts that programs print fit to be read elsewhere than on a
+// terminal: in the status of an object, an event, or the console of CodePipeline.
+package plaintext
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Of returns a text without ANSI escape sequences (ECMA-48: colours, movements, titles) and
+// without other control characters, of which it keeps line feeds and tabs. Of a line that a
+// program wrote several times, with a carriage return in between, the last writing is kept.
+func Of(text string) string {
+	if strings.IndexFunc(text, isControl) < 0 {
+		return text
+	}
+	lines := strings.Split(ansi.Strip(text), "\n")
+	for i, line := range lines {
+		line = strings.TrimRight(line, "\r")
+		line = line[strings.LastIndexByte(line, '\r')+1:]
+		lines[i] = strings.Map(withoutControl, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func withoutControl(r rune) rune {
+	if isControl(r) {
+		return -1
+	}
+	return r
+}
+
+func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
