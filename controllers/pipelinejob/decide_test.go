@@ -161,17 +161,22 @@ func TestDecide(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			s := state{job: &v1alpha1.PipelineJob{}, now: noon}
-			s.job.Generation = 1
-			s.job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "job-1", Nonce: "1"}
-			for _, change := range c.history {
-				change(&s)
-			}
-			got, wait := decide(s)
+			got, wait := decide(stateAfter(c.history))
 			g.Expect(got).To(Equal(c.want))
 			g.Expect(wait).To(Equal(c.wait))
 		})
 	}
+}
+
+// stateAfter is that of a job after its history.
+func stateAfter(history []change) state {
+	s := state{job: &v1alpha1.PipelineJob{}, now: noon}
+	s.job.Generation = 1
+	s.job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "job-1", Nonce: "1"}
+	for _, change := range history {
+		change(&s)
+	}
+	return s
 }
 
 func artifacts(s *state) { s.job.Spec.InputArtifacts = []v1alpha1.Artifact{{Name: "source"}} }
