@@ -28,14 +28,15 @@ func (p *mailbox) details() (details []string) {
 	return details
 }
 
-// last takes the details and returns the members of the last of them.
-func (p *mailbox) last(action, state string) map[string]any {
+// last takes the details and returns the members of the last of them, which must be of
+// the action "compile".
+func (p *mailbox) last(state string) map[string]any {
 	p.t.Helper()
 	all := p.details()
 	p.Expect(all).NotTo(BeEmpty())
 	var detail map[string]any
 	p.Expect(json.Unmarshal([]byte(all[len(all)-1]), &detail)).To(Succeed())
-	p.Expect(detail).To(And(HaveKeyWithValue("action", action), HaveKeyWithValue("state", state)))
+	p.Expect(detail).To(And(HaveKeyWithValue("action", "compile"), HaveKeyWithValue("state", state)))
 	return detail
 }
 
@@ -61,14 +62,14 @@ func TestEventsSayWhatIsKnown(t *testing.T) {
 	execution := p.start()
 	job := p.claim(types.ActionCategoryBuild)
 
-	started := p.last("compile", "STARTED")
+	started := p.last("STARTED")
 	p.Expect(started).To(HaveKeyWithValue("input-artifacts", artifact("code", job.Data.InputArtifacts[0].Location.S3Location)))
 	p.Expect(started).NotTo(Or(HaveKey("output-artifacts"), HaveKey("execution-result")))
 	p.Expect(started).To(And(HaveKeyWithValue("version", 2.0), HaveKeyWithValue("pipeline-execution-attempt", 1.0)))
 
 	failure := types.FailureDetails{Type: types.FailureTypePermissionError, Message: aws.String("step deploy is denied"), ExternalExecutionId: aws.String("run-1")}
 	p.Expect(errorOf(p.pipelines.PutJobFailureResult(p.ctx, &codepipeline.PutJobFailureResultInput{JobId: job.Id, FailureDetails: &failure}))).To(Succeed())
-	failed := p.last("compile", "FAILED")
+	failed := p.last("FAILED")
 	p.Expect(failed).To(HaveKeyWithValue("execution-result", map[string]any{
 		"external-execution-summary": "step deploy is denied", "external-execution-url": "https://ci.example/run-1",
 		"external-execution-id": "run-1", "error-code": "PermissionError",
@@ -81,7 +82,7 @@ func TestEventsSayWhatIsKnown(t *testing.T) {
 	p.Expect(p.succeed(*job.Id, func(in *codepipeline.PutJobSuccessResultInput) {
 		in.ExecutionDetails = &types.ExecutionDetails{Summary: aws.String("done"), ExternalExecutionId: aws.String("run-2")}
 	})).To(Succeed())
-	succeeded := p.last("compile", "SUCCEEDED")
+	succeeded := p.last("SUCCEEDED")
 	p.Expect(succeeded).To(HaveKeyWithValue("output-artifacts", artifact("binary", job.Data.OutputArtifacts[0].Location.S3Location)))
 	p.Expect(succeeded).To(HaveKeyWithValue("execution-result", map[string]any{
 		"external-execution-summary": "done", "external-execution-url": "https://ci.example/run-2", "external-execution-id": "run-2",
@@ -105,7 +106,7 @@ func TestEventsOfEndsWithoutAResult(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			p := newMailbox(t, func(o *Options) { o.EventQueue = "events" })
 			p.Expect(end(p, p.begin())).To(Succeed())
-			detail := p.last("compile", state)
+			detail := p.last(state)
 			p.Expect(detail).NotTo(Or(HaveKey("execution-result"), HaveKey("input-artifacts"), HaveKey("output-artifacts")))
 			p.Expect(detail).To(HaveKeyWithValue("version", 1.0), "it began with this version")
 		})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
@@ -184,15 +183,16 @@ func TestCancelledStageIsShown(t *testing.T) {
 
 // TestCancelledExecutionFreesItsStage has a second execution wait for the stage.
 func TestCancelledExecutionFreesItsStage(t *testing.T) {
-	w := newWorld(t)
+	w := newMailbox(t, func(o *Options) { o.EventQueue = "events" })
 	first := w.begin()
 	job := w.claim(types.ActionCategoryBuild)
 	second := w.start()
 	w.Expect(w.poll(types.ActionCategoryBuild)).To(BeEmpty(), "it waits")
-	w.clock.Step(time.Second)
+	w.states()
 	declared := w.declaration()
 	declared.Stages[1].Actions[0].Name = aws.String("make")
 	w.Expect(w.update(declared)).To(Succeed())
+	w.Expect(w.states()).To(Equal("compile CANCELED, compile STARTED"))
 	w.Expect(w.status(first)).To(Equal(types.PipelineExecutionStatusCancelled))
 	next := w.claim(types.ActionCategoryBuild)
 	w.Expect(*next.Id).NotTo(Equal(*job.Id))

@@ -1,13 +1,12 @@
 package engine
 
 // cancelRemoved cancels the live executions in which an action runs that the pipeline
-// no longer declares: neither by that name nor in a stage of that name. AWS documents
-// that an update can cancel executions, and not which updates do.
+// no longer declares by that name, in a stage of that name. AWS documents that an update
+// can cancel executions, and not which updates do.
 func (e *Engine) cancelRemoved(p *pipeline) {
 	for _, x := range p.live {
 		if x.runsRemoved(&p.declaration) {
 			x.endAtOnce(e, cancelled, cancelled)
-			e.touch(p)
 		}
 	}
 }
