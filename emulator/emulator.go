@@ -95,6 +95,19 @@ type Options struct {
 	// service does.
 	CreateOnly bool
 
+	// What follows is for behaviour of the service that AWS does not document: see
+	// docs/emulator.md.
+
+	// ReturnPropertyTypes has ListActionTypes and CreateCustomActionType return the
+	// type of configuration properties. Default: they leave it out.
+	ReturnPropertyTypes bool
+	// EscapeExternalIDs escapes the external execution ID as a path segment when a URL
+	// template is filled in with it: "/" becomes "%2F". Default: it is filled in as it is.
+	EscapeExternalIDs bool
+	// AllowMissingOutputs lets an action succeed whose output artifacts were not all
+	// uploaded; the action that reads them finds no object. Default: the action fails.
+	AllowMissingOutputs bool
+
 	// EventQueue is the name of an SQS queue that gets an EventBridge event for each
 	// state change of an action execution, in the account and region where it
 	// happens. Default: no queue does.

@@ -107,7 +107,7 @@ func declaring(declare func(*world, func(*types.PipelineDeclaration)) error) map
 	return map[string]way{
 		"ValidationException":               {anyLimit, with(func(d *types.PipelineDeclaration) { d.Stages[0].Name = aws.String(badName) })},
 		"InvalidStageDeclarationException":  {"two stages of one name, or a stage without actions", with(func(d *types.PipelineDeclaration) { d.Stages[1].Name = d.Stages[0].Name })},
-		"InvalidActionDeclarationException": {"an action that its type does not allow; a name, namespace or artifact used twice; an input that nothing makes before; a custom action in another region", with(func(d *types.PipelineDeclaration) { d.Stages[1].Actions[0].InputArtifacts[0].Name = aws.String("none") })},
+		"InvalidActionDeclarationException": {"an action that its type does not allow; a name, namespace or artifact used twice; an input that nothing makes before; a custom action in another region; a queryable value that no poll can ask for; `****` for a secret that has no value to keep", with(func(d *types.PipelineDeclaration) { d.Stages[1].Actions[0].InputArtifacts[0].Name = aws.String("none") })},
 		"InvalidBlockerDeclarationException": {"any blocker: they are reserved for future use", with(func(d *types.PipelineDeclaration) {
 			d.Stages[1].Blockers = []types.BlockerDeclaration{{Name: aws.String("b"), Type: types.BlockerTypeSchedule}}
 		})},
@@ -236,7 +236,7 @@ func pollWays() map[string]way {
 		}
 	}
 	return map[string]way{
-		"ValidationException":         {anyLimit + "; a queryParam is missing, or given for a type without a queryable property", poll(0, nil)},
+		"ValidationException":         {anyLimit + "; an owner other than Custom; a queryParam is missing, or given for a type without a queryable property", poll(0, nil)},
 		"ActionTypeNotFoundException": {"the type was not created, or is deleted", poll(1, nil)},
 	}
 }
@@ -269,7 +269,7 @@ func successWays() map[string]way {
 			})
 		}},
 		"JobNotFoundException":     {"no such job, or it ended over an hour ago (--job-retention)", func(w *world) error { return w.succeed(nowhere) }},
-		"InvalidJobStateException": {"the job is not in progress: not acknowledged, ended, timed out, or its execution was stopped", func(w *world) error { return w.succeed(*w.unacknowledged().Id) }},
+		"InvalidJobStateException": {"the job is not in progress: not acknowledged, ended, timed out, or its execution was stopped or cancelled", func(w *world) error { return w.succeed(*w.unacknowledged().Id) }},
 		"OutputVariablesSizeExceededException": {"keys and values have over 122,880 bytes", func(w *world) error {
 			return w.succeed(*w.unacknowledged().Id, func(in *codepipeline.PutJobSuccessResultInput) {
 				in.OutputVariables = map[string]string{"A": strings.Repeat("x", 122880)}
@@ -282,7 +282,7 @@ func failureWays() map[string]way {
 	return map[string]way{
 		"ValidationException":      {anyLimit, func(w *world) error { return w.fail(nowhere, "") }},
 		"JobNotFoundException":     {"no such job, or it ended over an hour ago (--job-retention)", func(w *world) error { return w.fail(nowhere, "m") }},
-		"InvalidJobStateException": {"the job is not in progress: not acknowledged, ended, timed out, or its execution was stopped", func(w *world) error { return w.fail(*w.unacknowledged().Id, "m") }},
+		"InvalidJobStateException": {"the job is not in progress: not acknowledged, ended, timed out, or its execution was stopped or cancelled", func(w *world) error { return w.fail(*w.unacknowledged().Id, "m") }},
 	}
 }
 
@@ -502,7 +502,7 @@ func approvalWays() map[string]way {
 		"StageNotFoundException":        {"no such stage", func(w *world) error { return w.approve("Nope", "ask", w.beginApproval()) }},
 		"ActionNotFoundException":       {"no such action in the stage", func(w *world) error { return w.approve("Approve", "nope", w.beginApproval()) }},
 		"InvalidApprovalTokenException": {"a token that the action does not have", func(w *world) error { w.beginApproval(); return w.approve("Approve", "ask", nowhere) }},
-		"ApprovalAlreadyCompletedException": {"it was approved or rejected, or timed out", func(w *world) error {
+		"ApprovalAlreadyCompletedException": {"it was approved or rejected, or timed out, or its execution was stopped or cancelled", func(w *world) error {
 			token := w.beginApproval()
 			w.Expect(w.approve("Approve", "ask", token)).To(Succeed())
 			return w.approve("Approve", "ask", token)

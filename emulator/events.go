@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,17 +25,28 @@ type bridgeEvent struct {
 }
 
 type detail struct {
-	Pipeline          string           `json:"pipeline"`
-	ExecutionID       string           `json:"execution-id"`
-	StartTime         time.Time        `json:"start-time"`
-	Stage             string           `json:"stage"`
-	ActionExecutionID string           `json:"action-execution-id"`
-	Action            string           `json:"action"`
-	State             string           `json:"state"`
-	Region            string           `json:"region"`
-	Type              detailType       `json:"type"`
-	Result            *executionResult `json:"execution-result,omitempty"`
-	Version           float64          `json:"version"`
+	Pipeline          string                  `json:"pipeline"`
+	ExecutionID       string                  `json:"execution-id"`
+	StartTime         time.Time               `json:"start-time"`
+	Stage             string                  `json:"stage"`
+	Result            *executionResult        `json:"execution-result,omitempty"`
+	Inputs            []engine.ArtifactDetail `json:"input-artifacts,omitempty"`
+	Outputs           []engine.ArtifactDetail `json:"output-artifacts,omitempty"`
+	ActionExecutionID string                  `json:"action-execution-id"`
+	Action            string                  `json:"action"`
+	State             string                  `json:"state"`
+	Region            string                  `json:"region"`
+	Type              detailType              `json:"type"`
+	Version           decimal                 `json:"version"`
+	Attempt           decimal                 `json:"pipeline-execution-attempt"`
+}
+
+// decimal is a number as events write it: 1 is 1.0, which no integer is read from.
+type decimal float64
+
+// MarshalJSON writes one decimal place.
+func (d decimal) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(d), 'f', 1, 64), nil
 }
 
 type detailType struct {
@@ -45,8 +57,9 @@ type detailType struct {
 }
 
 type executionResult struct {
-	ID        string `json:"external-execution-id,omitempty"`
+	URL       string `json:"external-execution-url,omitempty"`
 	Summary   string `json:"external-execution-summary,omitempty"`
+	ID        string `json:"external-execution-id,omitempty"`
 	ErrorCode string `json:"error-code,omitempty"`
 }
 
@@ -59,12 +72,13 @@ func (e *Emulator) publish(event engine.Event) {
 		Detail: detail{
 			Pipeline: event.Pipeline, ExecutionID: event.ExecutionID, StartTime: event.Started.UTC().Truncate(time.Millisecond),
 			Stage: event.Stage, ActionExecutionID: event.ActionExecutionID, Action: event.Action, State: event.State, Region: event.Region,
-			Type:    detailType{Owner: event.Owner, Category: event.Category, Provider: event.Provider, Version: event.Version},
-			Version: 2,
+			Type:   detailType{Owner: event.Owner, Category: event.Category, Provider: event.Provider, Version: event.Version},
+			Inputs: event.Inputs, Outputs: event.Outputs,
+			Version: decimal(event.PipelineVersion), Attempt: decimal(event.Attempt),
 		},
 	}
-	if event.State == "SUCCEEDED" || event.State == "FAILED" {
-		known.Detail.Result = &executionResult{ID: event.ExternalID, Summary: event.Summary, ErrorCode: event.Reason}
+	if r := event.Result; r != nil {
+		known.Detail.Result = &executionResult{URL: r.ExternalURL, Summary: r.Summary, ID: r.ExternalID, ErrorCode: r.Code}
 	}
 	body, err := json.Marshal(known)
 	if err != nil {

@@ -30,7 +30,8 @@ func (e *Emulator) region(id regionID) *region {
 		ContinuationDelay: e.options.ContinuationDelay, RedispatchAfter: e.options.RedispatchAfter,
 		ActionTimeout: e.options.ActionTimeout, CredentialsTTL: e.options.CredentialsTTL, JobRetention: e.options.JobRetention,
 		KeepExecutions: e.options.KeepExecutions, MaxConcurrentExecutions: e.options.MaxConcurrentExecutions,
-		CreateOnly: e.options.CreateOnly,
+		CreateOnly: e.options.CreateOnly, ReturnPropertyTypes: e.options.ReturnPropertyTypes,
+		EscapeExternalIDs: e.options.EscapeExternalIDs, AllowMissingOutputs: e.options.AllowMissingOutputs,
 	}
 	if e.options.EventQueue != "" {
 		options.Notify = e.publish

@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -210,6 +212,7 @@ func (s *suite) changePipelines() {
 	s.Expect(*first.Metadata.PipelineArn).To(Equal(pipelineARN))
 	s.Expect(*first.Metadata.Created).To(BeTemporally("~", s.clock.Now(), time.Millisecond))
 
+	s.editPipeline()
 	names := []string{}
 	for _, page := range pages(s, "ListPipelines", `"maxResults": 1`, func(o codepipeline.ListPipelinesOutput) *string { return o.NextToken }) {
 		for _, p := range page.Pipelines {
@@ -222,6 +225,18 @@ func (s *suite) changePipelines() {
 		bad("PipelineVersionNotFoundException", "GetPipeline", `{"name": "p", "version": 9}`),
 		bad("InvalidNextTokenException", "ListPipelines", `{"nextToken": "none"}`),
 	)
+}
+
+// editPipeline reads and writes a pipeline as AWS's guide says. The worker that gets the
+// first job finds the secret as it was.
+func (s *suite) editPipeline() {
+	var read map[string]json.RawMessage
+	s.ok(&read, "GetPipeline", `{"name": "p"}`)
+	declared := cmp.Or(string(read["pipeline"]), string(read["Pipeline"])) // as the SDK spells it
+	s.Expect(declared).To(And(ContainSubstring("****"), Not(ContainSubstring(secretValue))))
+	s.ok(nil, "UpdatePipeline", `{"pipeline": %s}`, strings.Replace(declared, "Accept", "Accept-it", 1))
+	s.refused(bad("InvalidActionDeclarationException", "UpdatePipeline", `{"pipeline": %s}`, strings.Replace(declared, "compile", "make", 1)))
+	s.ok(nil, "UpdatePipeline", `{"pipeline": %s}`, declared)
 }
 
 const (

@@ -135,6 +135,9 @@ func serviceFlags(flags *flag.FlagSet, o *emulator.Options) []serviceTime {
 	flags.IntVar(&o.KeepExecutions, "keep-executions", 1000, "How many settled executions a pipeline keeps: at least 1.")
 	flags.IntVar(&o.MaxConcurrentExecutions, "max-concurrent-executions", 50, "How many executions of a QUEUED or PARALLEL pipeline may be in progress: at least 1.")
 	flags.BoolVar(&o.CreateOnly, "create-only", false, "CreatePipeline starts no execution; the service starts one.")
+	flags.BoolVar(&o.ReturnPropertyTypes, "return-property-types", false, "ListActionTypes and CreateCustomActionType return the type of configuration properties; it is left out otherwise.")
+	flags.BoolVar(&o.EscapeExternalIDs, "escape-external-ids", false, "URL templates are filled in with the external execution ID as a path segment, / as %2F; as it is otherwise.")
+	flags.BoolVar(&o.AllowMissingOutputs, "allow-missing-outputs", false, "An action succeeds though its output artifacts were not uploaded; it fails otherwise.")
 	flags.StringVar(&o.EventQueue, "event-queue", "", "`NAME` of an SQS queue, in each account and region, that gets the events of action executions there. Without it, no queue does.")
 	flags.Func("fault", "`JSON` of a fault to start with, as POST /_emulator/faults takes it; may be repeated.", func(text string) error {
 		var fault emulator.Fault

@@ -23,6 +23,7 @@ func TestParse(t *testing.T) {
 		"--listen=127.0.0.1:0", "--log-format=json", "--create-bucket=a", "--create-bucket=b", "--credentials-file=" + file,
 		"--role=arn:aws:iam::444455556666:role/r=cluster/team", "--role=arn:aws:iam::444455556666:role/open",
 		"--redispatch-after=2s", "--create-only", "--seed=7",
+		"--return-property-types", "--escape-external-ids", "--allow-missing-outputs",
 		`--fault={"operation": "PollForJobs", "kind": "ProxyError", "status": 407, "region": "eu-west-1", "delay": "1s"}`,
 	}, &out)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -34,6 +35,7 @@ func TestParse(t *testing.T) {
 	g.Expect(o.emulator.Roles).To(Equal(map[string]string{"arn:aws:iam::444455556666:role/r": "cluster/team", "arn:aws:iam::444455556666:role/open": ""}))
 	g.Expect(o.emulator.RedispatchAfter).To(Equal(2 * time.Second))
 	g.Expect(o.emulator.CreateOnly).To(BeTrue())
+	g.Expect([]bool{o.emulator.ReturnPropertyTypes, o.emulator.EscapeExternalIDs, o.emulator.AllowMissingOutputs}).To(HaveEach(true))
 	g.Expect(o.emulator.Faults).To(Equal([]emulator.Fault{
 		{Operation: "PollForJobs", Kind: emulator.ProxyError, Status: 407, Region: "eu-west-1", Delay: time.Second},
 	}))

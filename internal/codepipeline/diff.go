@@ -8,8 +8,9 @@ import (
 )
 
 // Differences lists, by AWS's field names, what differs between two
-// definitions of one action type. A property whose type is not given is a
-// String; the order of properties does not matter.
+// definitions of one action type. A wanted property whose type is not given is
+// a String; a type that CodePipeline leaves out matches any. The order of
+// properties does not matter.
 func Differences(want, have ActionType) []string {
 	var fields []string
 	differ := func(field string, same bool) {
@@ -35,7 +36,8 @@ func propertyDifferences(want, have []Property) []string {
 			fields = append(fields, fmt.Sprintf("configurationProperties[%s] (missing in CodePipeline)", name))
 			continue
 		}
-		property.Type, found.Type = cmp.Or(property.Type, "String"), cmp.Or(found.Type, "String")
+		property.Type = cmp.Or(property.Type, "String")
+		found.Type = cmp.Or(found.Type, property.Type)
 		if property != found {
 			fields = append(fields, fmt.Sprintf("configurationProperties[%s]", name))
 		}

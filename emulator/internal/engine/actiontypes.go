@@ -72,10 +72,10 @@ func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeR
 	}
 	if known, ok := e.actionTypes[made.ID]; ok {
 		if !known.deleted {
-			return nil, fail("ValidationException", "Action type with the same ID already exists: %s", made.ID)
+			return nil, fail("ValidationException", "%s already exists", made.ID.described())
 		}
 		if !made.same(known) {
-			return nil, fail("ValidationException", "Action type %s was deleted; its version can't be used again with another definition", made.ID)
+			return nil, fail("ValidationException", "%s was deleted: its version can't be used again with another definition", made.ID.described())
 		}
 	}
 	if e.countActionTypes() >= maxActionTypes {
@@ -83,7 +83,24 @@ func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeR
 	}
 	made.tags = tags
 	e.actionTypes[made.ID] = made
-	return &CreateActionTypeResponse{ActionType: made, Tags: listed(tags)}, nil
+	return &CreateActionTypeResponse{ActionType: e.shownType(made), Tags: listed(tags)}, nil
+}
+
+// shownType is an action type as the service shows it: its settings are an object even
+// if there are none, and its properties have no type unless the options say otherwise.
+func (e *Engine) shownType(t *ActionType) *ActionType {
+	shown := *t
+	if shown.Settings == nil {
+		shown.Settings = &Settings{}
+	}
+	if e.options.ReturnPropertyTypes {
+		return &shown
+	}
+	shown.Properties = slices.Clone(t.Properties)
+	for i := range shown.Properties {
+		shown.Properties[i].Type = ""
+	}
+	return &shown
 }
 
 // same reports whether two types have the identical definition.
@@ -183,5 +200,9 @@ func (e *Engine) ListActionTypes(r ListActionTypesRequest) (*ListActionTypesResp
 	if err != nil {
 		return nil, err
 	}
-	return &ListActionTypesResponse{found, next}, nil
+	shown := []*ActionType{}
+	for _, t := range found {
+		shown = append(shown, e.shownType(t))
+	}
+	return &ListActionTypesResponse{shown, next}, nil
 }

@@ -64,7 +64,7 @@ func (e *Engine) approval(r ApprovalRequest) (*actionRun, error) {
 	if stage == nil {
 		return nil, fail("StageNotFoundException", "Pipeline '%s' does not have a stage '%s'", r.PipelineName, r.StageName)
 	}
-	if !stage.hasAction(r.ActionName) {
+	if stage.action(r.ActionName) == nil {
 		return nil, fail("ActionNotFoundException", "Stage '%s' does not have an action '%s'", r.StageName, r.ActionName)
 	}
 	return nil, fail("InvalidApprovalTokenException", "The approval token is not valid for action '%s'", r.ActionName)
@@ -79,13 +79,21 @@ func (d *Declaration) stage(name string) *StageDeclaration {
 	return nil
 }
 
-func (s *StageDeclaration) hasAction(name string) bool {
-	for _, a := range s.Actions {
-		if a.Name == name {
-			return true
+func (s *StageDeclaration) action(name string) *ActionDeclaration {
+	for i := range s.Actions {
+		if s.Actions[i].Name == name {
+			return &s.Actions[i]
 		}
 	}
-	return false
+	return nil
+}
+
+// action finds an action by the names of its stage and its own.
+func (d *Declaration) action(stage, name string) *ActionDeclaration {
+	if declared := d.stage(stage); declared != nil {
+		return declared.action(name)
+	}
+	return nil
 }
 
 func (a *actionRun) approvalTimeout() time.Duration {

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"strings"
 )
 
 // The quotas of a pipeline.
@@ -85,7 +87,7 @@ func (e *Engine) checkStage(stage *StageDeclaration, first bool, seen names) err
 	taken := map[string]bool{}
 	for k := range stage.Actions {
 		a := &stage.Actions[k]
-		a.RunOrder = max(a.RunOrder, 1)
+		a.complete()
 		if taken[a.Name] {
 			return fail("InvalidActionDeclarationException", "Two actions of stage %s have the name %s", stage.Name, a.Name)
 		}
@@ -97,9 +99,26 @@ func (e *Engine) checkStage(stage *StageDeclaration, first bool, seen names) err
 	return checkFlow(stage.Actions, seen.artifacts)
 }
 
+// complete fills in what a declaration leaves out. The service shows all of it.
+func (a *ActionDeclaration) complete() {
+	a.RunOrder = max(a.RunOrder, 1)
+	if a.InputArtifacts == nil {
+		a.InputArtifacts = []ArtifactName{}
+	}
+	if a.OutputArtifacts == nil {
+		a.OutputArtifacts = []ArtifactName{}
+	}
+	configuration := map[string]string{} // one of its own: keepSecrets changes it
+	maps.Copy(configuration, a.Configuration)
+	a.Configuration = configuration
+}
+
 func (e *Engine) checkAction(a *ActionDeclaration, first bool, seen names) error {
-	if first != (a.ActionTypeID.Category == "Source") {
-		return fail("InvalidStructureException", "Action %s: the first stage must have source actions, and only source actions", a.Name)
+	switch isSource := a.ActionTypeID.Category == "Source"; {
+	case first && !isSource:
+		return fail("InvalidStructureException", "Pipeline should start with a stage that only contains source actions.")
+	case !first && isSource:
+		return fail("InvalidStructureException", "Action %s: only the first stage may contain source actions", a.Name)
 	}
 	if a.Namespace != "" && seen.namespaces[a.Namespace] {
 		return fail("InvalidActionDeclarationException", "Action %s: another action has the namespace %s", a.Name, a.Namespace)
@@ -118,9 +137,18 @@ func (e *Engine) checkAction(a *ActionDeclaration, first bool, seen names) error
 	}
 	t, ok := e.actionTypes[a.ActionTypeID]
 	if !ok || t.deleted {
-		return fail("InvalidActionDeclarationException", "Action %s: ActionType (%s) is not available", a.Name, a.ActionTypeID)
+		return e.notAvailable(a)
 	}
 	return t.checkAction(a)
+}
+
+// notAvailable returns the error for an action whose type does not exist. The service
+// orders the type's members in another way here, and has a name of its own for the
+// region.
+func (e *Engine) notAvailable(a *ActionDeclaration) error {
+	id, region := a.ActionTypeID, strings.ToUpper(strings.ReplaceAll(e.options.Region, "-", "_"))
+	return fail("InvalidActionDeclarationException", "ActionType (Category: '%s', Provider: '%s', Owner: '%s', Version: '%s') in action '%s' is not available in region '%s'",
+		id.Category, id.Provider, id.Owner, id.Version, a.Name, region)
 }
 
 // checkFlow checks that each input artifact of a stage's actions is made in a
@@ -166,23 +194,38 @@ func addOutputs(a ActionDeclaration, made map[string]bool) error {
 
 // checkAction holds an action against its type.
 func (t *ActionType) checkAction(a *ActionDeclaration) error {
-	if n := len(a.InputArtifacts); n < t.Inputs.MinimumCount || n > t.Inputs.MaximumCount {
-		return fail("InvalidActionDeclarationException", "Action %s has %d input artifacts: its type takes %d to %d", a.Name, n, t.Inputs.MinimumCount, t.Inputs.MaximumCount)
+	if err := t.Inputs.check(a.Name, "input", len(a.InputArtifacts)); err != nil {
+		return err
 	}
-	if n := len(a.OutputArtifacts); n < t.Outputs.MinimumCount || n > t.Outputs.MaximumCount {
-		return fail("InvalidActionDeclarationException", "Action %s has %d output artifacts: its type takes %d to %d", a.Name, n, t.Outputs.MinimumCount, t.Outputs.MaximumCount)
+	if err := t.Outputs.check(a.Name, "output", len(a.OutputArtifacts)); err != nil {
+		return err
 	}
 	known := map[string]bool{}
 	for _, p := range t.Properties {
 		known[p.Name] = true
-		if _, set := a.Configuration[p.Name]; p.Required && !set {
-			return fail("InvalidActionDeclarationException", "Action %s: the configuration misses the required property %s", a.Name, p.Name)
+		value, set := a.Configuration[p.Name]
+		if p.Required && !set {
+			return fail("InvalidActionDeclarationException", "Action configuration for action '%s' is missing required configuration '%s'", a.Name, p.Name)
+		}
+		if p.Queryable && !canBePolled(reference.ReplaceAllString(value, "x")) {
+			return fail("InvalidActionDeclarationException", "Action configuration for action '%s' has an invalid value for the queryable configuration '%s': %s", a.Name, p.Name, queryableRule)
 		}
 	}
 	for name := range a.Configuration {
 		if !known[name] {
 			return fail("InvalidActionDeclarationException", "Action %s: the configuration has the unknown property %s", a.Name, name)
 		}
+	}
+	return nil
+}
+
+// check holds the number of an action's artifacts against its type.
+func (d ArtifactDetails) check(action, kind string, count int) error {
+	switch {
+	case count < d.MinimumCount:
+		return fail("InvalidActionDeclarationException", "Action %s declares %d %s artifacts which is less than the minimum count (%d)", action, count, kind, d.MinimumCount)
+	case count > d.MaximumCount:
+		return fail("InvalidActionDeclarationException", "Action %s declares %d %s artifacts which is more than the maximum count (%d)", action, count, kind, d.MaximumCount)
 	}
 	return nil
 }

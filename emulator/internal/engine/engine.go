@@ -34,6 +34,11 @@ type Options struct {
 	KeepExecutions          int
 	MaxConcurrentExecutions int
 	CreateOnly              bool
+
+	// Where AWS documents nothing: see emulator.Options.
+	ReturnPropertyTypes bool
+	EscapeExternalIDs   bool
+	AllowMissingOutputs bool
 }
 
 // Values of Options.RedispatchAfter.

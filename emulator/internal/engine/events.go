@@ -8,37 +8,74 @@ type Event struct {
 	Time time.Time
 	// Region and AccountID are those of the pipeline.
 	Region, AccountID string
-	// State is STARTED, SUCCEEDED, FAILED or ABANDONED.
-	State                       string
-	Pipeline, PipelineARN       string
-	ExecutionID                 string
-	Started                     time.Time
-	Stage, Action               string
-	ActionExecutionID           string
-	Owner, Category             string
-	Provider, Version           string
-	ExternalID, Summary, Reason string
+	// State is STARTED, SUCCEEDED, FAILED, ABANDONED or CANCELED.
+	State                 string
+	Pipeline, PipelineARN string
+	// PipelineVersion is that of the declaration with which the execution began.
+	PipelineVersion int
+	ExecutionID     string
+	// Attempt counts the execution's start and the retries of its stages.
+	Attempt           int
+	Started           time.Time
+	Stage, Action     string
+	ActionExecutionID string
+	Owner, Category   string
+	Provider, Version string
+	// Inputs are those of an action that has started, Outputs of one that has succeeded.
+	Inputs, Outputs []ArtifactDetail
+	// Result is there when the action has succeeded or failed, if there is anything to
+	// say.
+	Result *EventResult
+}
+
+// EventResult is how an action ended.
+type EventResult struct {
+	ExternalID, ExternalURL string
+	// Summary is the worker's, or why the action failed.
+	Summary string
+	// Code is the type of the failure.
+	Code string
 }
 
 // states are the statuses of actions as events have them.
-var states = map[string]string{inProgress: "STARTED", succeeded: "SUCCEEDED", failed: "FAILED", abandoned: "ABANDONED"}
+var states = map[string]string{inProgress: "STARTED", succeeded: "SUCCEEDED", failed: "FAILED", abandoned: "ABANDONED", cancelled: "CANCELED"}
 
 // notify reports an action's new status to Options.Notify.
 func (e *Engine) notify(a *actionRun) {
 	if e.options.Notify == nil {
 		return
 	}
-	name := a.execution.declared.Name
+	x, name := a.execution, a.execution.declared.Name
 	event := Event{
 		Time: e.now(), Region: e.options.Region, AccountID: e.options.AccountID, State: states[a.status],
-		Pipeline: name, PipelineARN: e.pipelineARN(name), ExecutionID: a.execution.id, Started: a.started,
+		Pipeline: name, PipelineARN: e.pipelineARN(name), PipelineVersion: x.declared.Version,
+		ExecutionID: x.id, Attempt: x.retries + 1, Started: a.started,
 		Stage: a.stage, Action: a.declared.Name, ActionExecutionID: a.id,
 		Owner: a.declared.ActionTypeID.Owner, Category: a.declared.ActionTypeID.Category,
 		Provider: a.declared.ActionTypeID.Provider, Version: a.declared.ActionTypeID.Version,
-		ExternalID: a.externalID, Summary: a.summary,
 	}
-	if a.failure != nil {
-		event.Reason = a.failure.Type
+	switch a.status {
+	case inProgress:
+		event.Inputs = details(a.inputs)
+	case succeeded:
+		event.Outputs, event.Result = details(a.outputs), e.eventResult(a)
+	case failed:
+		event.Result = e.eventResult(a)
 	}
 	e.options.Notify(event)
+}
+
+// eventResult is the result of an action that has ended; nil if nothing is known of it.
+func (e *Engine) eventResult(a *actionRun) *EventResult {
+	result := EventResult{
+		ExternalID: a.externalID, Summary: a.summary,
+		ExternalURL: e.link(a, func(s *Settings) string { return s.ExecutionURLTemplate }),
+	}
+	if a.failure != nil {
+		result.Summary, result.Code = a.failure.Message, a.failure.Type
+	}
+	if result == (EventResult{}) {
+		return nil
+	}
+	return &result
 }

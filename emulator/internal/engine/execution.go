@@ -14,6 +14,7 @@ const (
 	stopped    = "Stopped"
 	superseded = "Superseded"
 	abandoned  = "Abandoned"
+	cancelled  = "Cancelled"
 )
 
 // execution is one way through a pipeline.
@@ -31,6 +32,8 @@ type execution struct {
 	// requestToken makes a repeated StartPipelineExecution start nothing.
 	requestToken string
 	trigger      Trigger
+	// retries counts those of stages.
+	retries int
 	// overrides are the revisions that a start demanded, by source action.
 	overrides map[string]SourceOverride
 }
@@ -80,23 +83,26 @@ func (e *Engine) StopPipelineExecution(r StopRequest) (*ExecutionIDResponse, err
 	return &ExecutionIDResponse{x.id}, nil
 }
 
-// abandon ends an execution and its actions at once. Their jobs take no result
-// any more.
-func (x *execution) abandon(e *Engine) {
+// abandon ends an execution because it was stopped.
+func (x *execution) abandon(e *Engine) { x.endAtOnce(e, abandoned, stopped) }
+
+// endAtOnce ends a live execution, with its running actions and stages. Their jobs
+// take no result any more.
+func (x *execution) endAtOnce(e *Engine, actions, status string) {
 	if !x.live() {
 		return
 	}
 	for _, stage := range x.stages {
 		for _, action := range stage.actions {
 			if action.status == inProgress {
-				action.end(e, abandoned)
+				action.end(e, actions)
 			}
 		}
 		if stage.status == inProgress {
-			stage.status = stopped
+			stage.status = status
 		}
 	}
-	x.status, x.updated = stopped, e.now()
+	x.settle(e, status)
 }
 
 func (e *Engine) execution(pipelineName, id string) (*execution, error) {

@@ -124,7 +124,7 @@ func (e *Engine) detail(stage string, a *actionRun) ActionExecutionDetail {
 		ActionName:          a.declared.Name,
 		StartTime:           epoch(a.started),
 		LastUpdateTime:      epoch(a.updated),
-		Status:              a.status,
+		Status:              a.shownStatus(),
 		Input: ActionInput{
 			ActionTypeID:          a.declared.ActionTypeID,
 			Configuration:         e.maskedConfiguration(a.declared.ActionTypeID, a.declared.Configuration),

@@ -124,9 +124,12 @@ func (e *Engine) PollAgain(r PollRequest) (*PollResponse, error) {
 
 // polled is the queue that a poll asks for; nil when there are no such jobs.
 func (e *Engine) polled(r PollRequest) (*queue, error) {
+	if owner := r.ActionTypeID.Owner; owner != "Custom" {
+		return nil, fail("ValidationException", "ActionType with owner '%s' is not supported", owner)
+	}
 	t, ok := e.actionTypes[r.ActionTypeID]
 	if !ok || t.deleted {
-		return nil, fail("ActionTypeNotFoundException", "ActionType (%s) is not found", r.ActionTypeID)
+		return nil, fail("ActionTypeNotFoundException", "%s is not available", r.ActionTypeID.described())
 	}
 	if err := t.checkQuery(r.QueryParam); err != nil {
 		return nil, err
@@ -139,9 +142,9 @@ func (t *ActionType) checkQuery(query map[string]string) error {
 	_, given := query[queryable]
 	switch {
 	case queryable == "" && len(query) > 0:
-		return fail("ValidationException", "ActionType (%s) has no queryable property: queryParam must not be given", t.ID)
+		return fail("ValidationException", "%s has no queryable property: queryParam must not be given", t.ID.described())
 	case queryable != "" && !given:
-		return fail("ValidationException", "ActionType (%s) must be polled with a queryParam for its property %s", t.ID, queryable)
+		return fail("ValidationException", "%s must be polled with a queryParam for its property '%s'", t.ID.described(), queryable)
 	}
 	return nil
 }

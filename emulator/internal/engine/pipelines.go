@@ -61,6 +61,9 @@ func (e *Engine) CreatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.keepSecrets(made, nil); err != nil {
+		return nil, err
+	}
 	made.Version = 1
 	now := e.now()
 	p := &pipeline{declaration: made, tags: tags, created: now, updated: now}
@@ -71,8 +74,8 @@ func (e *Engine) CreatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	return &PipelineResponse{Pipeline: e.masked(made), Tags: listed(tags)}, nil
 }
 
-// UpdatePipeline replaces a pipeline's declaration. Running executions go on
-// with the one that they began with.
+// UpdatePipeline replaces a pipeline's declaration. Running executions go on with the
+// one that they began with, unless it was their running action that was removed.
 func (e *Engine) UpdatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	defer e.enter()()
 	known, err := e.pipeline(r.Pipeline.Name)
@@ -83,10 +86,15 @@ func (e *Engine) UpdatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.keepSecrets(made, &known.declaration); err != nil {
+		return nil, err
+	}
 	made.Version = known.declaration.Version + 1
 	known.versions = append(known.versions, known.declaration)
 	known.versions = known.versions[max(0, len(known.versions)-maxVersions):]
 	known.declaration, known.updated = made, e.now()
+	e.cancelRemoved(known)
+	e.advance()
 	return &PipelineResponse{Pipeline: e.masked(made)}, nil
 }
 

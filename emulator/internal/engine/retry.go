@@ -40,6 +40,7 @@ func (e *Engine) RetryStageExecution(r RetryRequest) (*ExecutionIDResponse, erro
 	}
 	stage.again(x, r.RetryMode == "ALL_ACTIONS")
 	x.status, x.reason, x.updated = inProgress, "", e.now()
+	x.retries++
 	p.collectLive()
 	e.touch(p)
 	e.advance()

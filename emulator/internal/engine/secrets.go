@@ -1,6 +1,10 @@
 package engine
 
-import "slices"
+import (
+	"maps"
+	"reflect"
+	"slices"
+)
 
 // mask is what CodePipeline shows in place of a secret value.
 const mask = "****"
@@ -23,14 +27,68 @@ func (e *Engine) maskedConfiguration(id TypeID, configuration map[string]string)
 	if !ok || configuration == nil {
 		return configuration
 	}
-	shown := map[string]string{}
-	for name, value := range configuration {
-		shown[name] = value
-	}
+	shown := maps.Clone(configuration)
 	for _, p := range t.Properties {
 		if _, set := shown[p.Name]; set && p.Secret {
 			shown[p.Name] = mask
 		}
 	}
 	return shown
+}
+
+// keepSecrets puts the known values of secret properties in the place of masks, which
+// come back when a pipeline is read, edited and written. before is the declaration so
+// far, nil for a new pipeline.
+//
+// The API reference of ActionConfigurationProperty says that the mask preserves the
+// value if no other value of the action changes. It does not say what happens otherwise:
+// here it is an error, so that no secret is lost.
+func (e *Engine) keepSecrets(made Declaration, before *Declaration) error {
+	for _, stage := range made.Stages {
+		for i := range stage.Actions {
+			a := &stage.Actions[i]
+			masked := e.maskedSecrets(a)
+			if len(masked) == 0 {
+				continue
+			}
+			var known *ActionDeclaration
+			if before != nil {
+				known = before.action(stage.Name, a.Name)
+			}
+			if err := a.keepSecrets(known, masked); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maskedSecrets names the secret properties of an action that have the mask for a value.
+func (e *Engine) maskedSecrets(a *ActionDeclaration) []string {
+	var masked []string
+	if t, ok := e.actionTypes[a.ActionTypeID]; ok {
+		for _, p := range t.Properties {
+			if p.Secret && a.Configuration[p.Name] == mask {
+				masked = append(masked, p.Name)
+			}
+		}
+	}
+	return masked
+}
+
+// keepSecrets does so for one action; known is nil for a new one.
+func (a *ActionDeclaration) keepSecrets(known *ActionDeclaration, masked []string) error {
+	if known == nil {
+		return fail("InvalidActionDeclarationException", "Action configuration for the new action '%s' contains an invalid configuration for the secret property '%s'. '%s' may be used in secret properties only when updating an existing action.", a.Name, masked[0], mask)
+	}
+	kept := *a
+	kept.Configuration = maps.Clone(a.Configuration)
+	for _, name := range masked {
+		kept.Configuration[name] = known.Configuration[name]
+	}
+	if !reflect.DeepEqual(kept, *known) {
+		return fail("InvalidActionDeclarationException", "Action configuration for the action '%s' contains an invalid configuration for the secret property '%s'. '%s' keeps the value of a secret property only if no other value of the action changes: give the value.", a.Name, masked[0], mask)
+	}
+	a.Configuration = kept.Configuration
+	return nil
 }

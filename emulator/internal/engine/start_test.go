@@ -74,10 +74,10 @@ func TestDeclarationComesBackWhole(t *testing.T) {
 		"artifactStores": {"us-east-1": {"type": "S3", "location": "artifacts", "encryptionKey": {"id": "k", "type": "KMS"}}},
 		"stages": [
 			{"name": "Source", "actions": [{"name": "fetch", "runOrder": 1, "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"},
-				"configuration": {"S3Bucket": "sources", "S3ObjectKey": "app.zip"}, "outputArtifacts": [{"name": "code", "files": ["a", "b"]}],
+				"configuration": {"S3Bucket": "sources", "S3ObjectKey": "app.zip"}, "inputArtifacts": [], "outputArtifacts": [{"name": "code", "files": ["a", "b"]}],
 				"namespace": "src", "roleArn": "arn:aws:iam::111122223333:role/a", "region": "us-east-1"}]},
 			{"name": "Build", "actions": [{"name": "compute", "runOrder": 2, "actionTypeId": {"category": "Compute", "owner": "AWS", "provider": "Commands", "version": "1"},
-				"inputArtifacts": [{"name": "code"}], "commands": ["make"], "outputVariables": ["A"], "timeoutInMinutes": 5,
+				"configuration": {}, "inputArtifacts": [{"name": "code"}], "outputArtifacts": [], "commands": ["make"], "outputVariables": ["A"], "timeoutInMinutes": 5,
 				"environmentVariables": [{"name": "N", "value": "v", "type": "PLAINTEXT"}]}],
 				"onFailure": {"result": "RETRY", "retryConfiguration": {"retryMode": "ALL_ACTIONS"}},
 				"onSuccess": {"conditions": [{"result": "FAIL"}]}, "beforeEntry": {"conditions": [{"result": "SKIP"}]}}],
@@ -121,11 +121,11 @@ func TestApprovalIsOfTheDeclarationThatItBeganWith(t *testing.T) {
 	w := newWorld(t)
 	id := w.begin(approval())
 	token := w.approvalToken()
-	d := declared(StageDeclaration{Name: "Renamed", Actions: []ActionDeclaration{approval()}})
+	d := declared(StageDeclaration{Name: "Build", Actions: []ActionDeclaration{approval(), custom("b", order(2))}})
 	_, err := w.UpdatePipeline(PipelineRequest{Pipeline: d})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.approve("Approved", token)).To(Succeed())
-	w.Expect(w.status(id)).To(Equal(succeeded))
+	w.Expect(w.status(id)).To(Equal(succeeded), "it has no action b")
 }
 
 func TestChangedStructureIsNotRetried(t *testing.T) {

@@ -120,7 +120,7 @@ func (e *Engine) stageState(p *pipeline, declared StageDeclaration) StageState {
 func (e *Engine) actionState(a *actionRun) ActionState {
 	state := ActionState{ActionName: a.declared.Name, LatestExecution: &ActionExecution{
 		ActionExecutionID:    a.id,
-		Status:               a.status,
+		Status:               a.shownStatus(),
 		Summary:              a.summary,
 		LastStatusChange:     epoch(a.updated),
 		ExternalExecutionID:  a.externalID,
@@ -150,19 +150,30 @@ func (e *Engine) revisionURL(a *actionRun) string {
 	return e.link(a, func(s *Settings) string { return s.RevisionURLTemplate })
 }
 
-// link fills in a URL template of the action's type.
+// link fills in a URL template of the action's type. Values are filled in as they are,
+// so that one may hold a scheme and a host. There is no link yet while the external ID
+// or the revision that it names is not known.
 func (e *Engine) link(a *actionRun, template func(*Settings) string) string {
 	t, ok := e.actionTypes[a.declared.ActionTypeID]
 	if !ok || t.Settings == nil {
 		return ""
 	}
-	text := template(t.Settings)
-	if strings.Contains(text, "{ExternalExecutionId}") && a.externalID == "" {
-		return ""
+	text, revision := template(t.Settings), ""
+	if a.revision != nil {
+		revision = a.revision.Revision
 	}
-	pairs := []string{"{ExternalExecutionId}", url.PathEscape(a.externalID)}
+	for placeholder, value := range map[string]string{"{ExternalExecutionId}": a.externalID, "{RevisionId}": revision} {
+		if value == "" && strings.Contains(text, placeholder) {
+			return ""
+		}
+	}
+	externalID := a.externalID
+	if e.options.EscapeExternalIDs {
+		externalID = url.PathEscape(externalID)
+	}
+	pairs := []string{"{ExternalExecutionId}", externalID, "{RevisionId}", revision}
 	for key, value := range e.maskedConfiguration(a.declared.ActionTypeID, a.resolved) {
-		pairs = append(pairs, "{Config:"+key+"}", url.PathEscape(value))
+		pairs = append(pairs, "{Config:"+key+"}", value)
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
 }

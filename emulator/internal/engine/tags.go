@@ -86,7 +86,11 @@ func (e *Engine) tagsOf(arn string) (*map[string]string, error) {
 	if p, ok := e.pipelines[name]; ok {
 		return &p.tags, nil
 	}
-	parts := strings.Split(strings.TrimPrefix(name, "actiontype:"), "/")
+	typeName, isType := strings.CutPrefix(name, "actiontype:")
+	if !isType {
+		return nil, fail("ResourceNotFoundException", "The account with id '%s' does not include a pipeline with the name '%s'", e.options.AccountID, name)
+	}
+	parts := strings.Split(typeName, "/")
 	if len(parts) == 4 {
 		t, ok := e.actionTypes[TypeID{Category: parts[1], Owner: parts[0], Provider: parts[2], Version: parts[3]}]
 		if ok && !t.deleted {

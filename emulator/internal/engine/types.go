@@ -1,6 +1,9 @@
 package engine
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // The types here are the wire's: AWS's field names, and only the members that
 // the engine reads or writes.
@@ -15,6 +18,11 @@ type TypeID struct {
 
 func (id TypeID) String() string {
 	return id.Category + "/" + id.Owner + "/" + id.Provider + "/" + id.Version
+}
+
+// described returns the ID as the service's error messages have it.
+func (id TypeID) described() string {
+	return fmt.Sprintf("ActionType (Category: '%s', Owner: '%s', Provider: '%s', Version: '%s')", id.Category, id.Owner, id.Provider, id.Version)
 }
 
 // Property is a configuration property of an action type.
@@ -51,7 +59,7 @@ type Tag struct {
 // ActionType is an action type.
 type ActionType struct {
 	ID         TypeID          `json:"id"`
-	Settings   *Settings       `json:"settings,omitempty"`
+	Settings   *Settings       `json:"settings"`
 	Properties []Property      `json:"actionConfigurationProperties,omitempty"`
 	Inputs     ArtifactDetails `json:"inputArtifactDetails"`
 	Outputs    ArtifactDetails `json:"outputArtifactDetails"`
@@ -84,10 +92,10 @@ type ArtifactName struct {
 type ActionDeclaration struct {
 	Name            string            `json:"name"`
 	ActionTypeID    TypeID            `json:"actionTypeId"`
-	RunOrder        int               `json:"runOrder,omitempty"`
-	Configuration   map[string]string `json:"configuration,omitempty"`
-	InputArtifacts  []ArtifactName    `json:"inputArtifacts,omitempty"`
-	OutputArtifacts []ArtifactName    `json:"outputArtifacts,omitempty"`
+	RunOrder        int               `json:"runOrder"`
+	Configuration   map[string]string `json:"configuration"`
+	InputArtifacts  []ArtifactName    `json:"inputArtifacts"`
+	OutputArtifacts []ArtifactName    `json:"outputArtifacts"`
 	Namespace       string            `json:"namespace,omitempty"`
 	RoleARN         string            `json:"roleArn,omitempty"`
 	Region          string            `json:"region,omitempty"`
