@@ -202,9 +202,10 @@ func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 func reasonOf(cause error) string {
 	var credentials *codepipeline.CredentialsError
 	var role *codepipeline.RoleNotAllowedError
+	var anonymous *codepipeline.NoExternalIDError
 	_, unknown := codepipeline.UnknownHost(cause)
 	switch {
-	case errors.As(cause, &role):
+	case errors.As(cause, &role), errors.As(cause, &anonymous):
 		return v1alpha1.ReasonRoleNotAllowed
 	case errors.As(cause, &credentials):
 		return v1alpha1.ReasonCredentialsUnavailable
