@@ -134,7 +134,7 @@ type ActionTypeSettings struct {
 	// execution, such as https://ci.example.com/builds/{ExternalExecutionId}. An
 	// http or https URL of 2048 characters at most, in which
 	// {ExternalExecutionId} is replaced by what a step wrote to the result file
-	// external-execution-id (NAMESPACE/JOB if none did), and {Config:NAME} by the
+	// external-execution-id (NAMESPACE.JOB if none did), and {Config:NAME} by the
 	// action's value of a property that is required and not secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -113,7 +113,7 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 }
 
 // compared is what is found of an action type that exists.
-func compared(action *v1alpha1.CustomAction, wanted, found codepipeline.ActionType) finding {
+func compared(action *v1alpha1.CustomAction, wanted codepipeline.ActionType, found codepipeline.ListedActionType) finding {
 	if fields := codepipeline.Differences(wanted, found); len(fields) > 0 {
 		err := fmt.Errorf("action type %s exists in %s with another definition; it differs in %s: use the next version, or make the definitions equal",
 			wanted.ID, action.Spec.AWS.Region, strings.Join(fields, ", "))

@@ -15,6 +15,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
@@ -223,7 +224,7 @@ func (r *Reconciler) endInFailure(job *v1alpha1.PipelineJob, reason string, fail
 			status.Run.FinishedAt = &now
 		}
 		if status.Run.JobUID != "" { // else it was only planned
-			failure.ExternalExecutionID = job.Namespace + "/" + status.Run.JobName
+			failure.ExternalExecutionID = naming.ExternalExecutionID(job.Namespace, status.Run.JobName)
 		}
 	}
 	forgetProgress(job)

@@ -71,7 +71,7 @@ func TestWorkThatSucceeds(t *testing.T) {
 		g.Expect(aws.ToInt32(state.PercentComplete)).To(BeEquivalentTo(100))
 		pj := w.PipelineJob(g)
 		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
-		g.Expect(aws.ToString(state.ExternalExecutionId)).To(Equal(w.Namespace + "/" + pj.Name + "-1"))
+		g.Expect(aws.ToString(state.ExternalExecutionId)).To(Equal(w.Namespace + "." + pj.Name + "-1"))
 		for _, condition := range []string{v1alpha1.ConditionAcknowledged, v1alpha1.ConditionComplete, v1alpha1.ConditionReported} {
 			g.Expect(meta.IsStatusConditionTrue(pj.Status.Conditions, condition)).To(BeTrue(), condition)
 		}
