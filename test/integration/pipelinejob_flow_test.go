@@ -193,7 +193,9 @@ func TestStepThatFails(t *testing.T) {
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
 		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("JobFailed"))
 		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(MatchRegexp("^step \"work\" failed: exit code 3\\. The whole log: kubectl logs -n %s work-.* -c work\nassertion failed: 1 != 2$", w.Namespace))
-		g.Expect(w.PipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseFailed))
+		pj := w.PipelineJob(g)
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseFailed))
+		g.Expect(pj.Status.FailureDetails.ExternalExecutionID).To(Equal(w.Namespace + "." + pj.Name + "-1"))
 	})
 }
 
