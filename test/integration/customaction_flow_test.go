@@ -58,7 +58,7 @@ func TestActionTypeOfAnotherDefinitionIsLeftAlone(t *testing.T) {
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	message := w.ready(metav1.ConditionFalse, v1alpha1.ReasonDefinitionConflict)
-	w.Expect(message).To(ContainSubstring("inputArtifactDetails, configurationProperties[Target] (missing in CodePipeline)"))
+	w.Expect(message).To(ContainSubstring("inputArtifactDetails.maximumCount, configurationProperties[Target] (missing in CodePipeline)"))
 	w.Expect(w.Calls("CreateCustomActionType")).To(Equal(1), "only the test's own")
 	w.Expect(w.Calls("PollForJobs")).To(BeZero())
 }
