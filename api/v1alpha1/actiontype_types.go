@@ -7,7 +7,10 @@ package v1alpha1
 //     configurationProperties ("{Config:name}, as long as the configuration
 //     property is both required and not secret"), and of {ExternalExecutionId}
 //     in executionUrlTemplate the user guide, "Create and add a custom action".
-//     {RevisionId} is in the revisionUrlTemplate of AWS's own GitHub source.
+//     {RevisionId} is in the revisionUrlTemplate of AWS's own GitHub source. That
+//     a template begins with a scheme, or with {Config:name} of a property that may
+//     hold it, is ours: users follow it as a link. These rules are in CustomActionSpec,
+//     where registration is: an action type that exists is never refused for its URLs.
 //   - at most one queryable property, required and not secret: the API
 //     reference of ActionConfigurationProperty.
 //   - number, characters and uniqueness of tags: the user guide, "Quotas",
@@ -26,43 +29,47 @@ package v1alpha1
 
 // ActionType is the request of CreateCustomActionType.
 //
-// +kubebuilder:validation:XValidation:rule="self.category == oldSelf.category",message="category is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".category"
-// +kubebuilder:validation:XValidation:rule="self.provider == oldSelf.provider",message="provider is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".provider"
-// +kubebuilder:validation:XValidation:rule="self.version == oldSelf.version",message="version is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".version"
+// +kubebuilder:validation:XValidation:rule="!has(self.category) || self.category == oldSelf.category",message="category is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".category"
+// +kubebuilder:validation:XValidation:rule="!has(self.provider) || self.provider == oldSelf.provider",message="provider is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".provider"
+// +kubebuilder:validation:XValidation:rule="!has(self.version) || self.version == oldSelf.version",message="version is immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".version"
 // +kubebuilder:validation:XValidation:rule="has(self.settings) == has(oldSelf.settings) && (!has(self.settings) || self.settings == oldSelf.settings)",message="settings are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".settings"
 // +kubebuilder:validation:XValidation:rule="(has(self.configurationProperties) ? self.configurationProperties : []) == (has(oldSelf.configurationProperties) ? oldSelf.configurationProperties : [])",message="configurationProperties are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".configurationProperties"
-// +kubebuilder:validation:XValidation:rule="self.inputArtifactDetails == oldSelf.inputArtifactDetails",message="inputArtifactDetails are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".inputArtifactDetails"
-// +kubebuilder:validation:XValidation:rule="self.outputArtifactDetails == oldSelf.outputArtifactDetails",message="outputArtifactDetails are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".outputArtifactDetails"
+// +kubebuilder:validation:XValidation:rule="!has(self.inputArtifactDetails) || self.inputArtifactDetails == oldSelf.inputArtifactDetails",message="inputArtifactDetails are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".inputArtifactDetails"
+// +kubebuilder:validation:XValidation:rule="!has(self.outputArtifactDetails) || self.outputArtifactDetails == oldSelf.outputArtifactDetails",message="outputArtifactDetails are immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version",fieldPath=".outputArtifactDetails"
 // +kubebuilder:validation:XValidation:rule="!has(self.configurationProperties) || self.configurationProperties.filter(p, has(p.queryable) && p.queryable).size() <= 1",message="at most one property may be queryable: set queryable to false for the others",fieldPath=".configurationProperties"
 // +kubebuilder:validation:XValidation:rule="!has(self.configurationProperties) || [self.configurationProperties.map(p, p.name.upperAscii().split(\"\").map(c, c.matches('[A-Z0-9]') ? c : '_'))].all(names, names.all(n, names.exists_one(other, other == n)))",message="two names become the same environment variable: steps see a property as CODEPIPELINE_CONFIG_ and its name in upper case, with _ for all but letters and digits. Rename one",fieldPath=".configurationProperties"
-// +kubebuilder:validation:XValidation:rule="!has(self.settings) || !has(self.settings.entityUrlTemplate) || self.settings.entityUrlTemplate.findAll('[{][^{}]*[}]?|[}]').all(found, has(self.configurationProperties) && self.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}'))",message="the only placeholder of entityUrlTemplate is {Config:NAME}, where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",fieldPath=".settings.entityUrlTemplate"
-// +kubebuilder:validation:XValidation:rule="!has(self.settings) || !has(self.settings.executionUrlTemplate) || self.settings.executionUrlTemplate.findAll('[{][^{}]*[}]?|[}]').all(found, found == '{ExternalExecutionId}' || (has(self.configurationProperties) && self.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}')))",message="the only placeholders of executionUrlTemplate are {ExternalExecutionId} and {Config:NAME}, where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",fieldPath=".settings.executionUrlTemplate"
-// +kubebuilder:validation:XValidation:rule="!has(self.settings) || !has(self.settings.revisionUrlTemplate) || self.settings.revisionUrlTemplate.findAll('[{][^{}]*[}]?|[}]').all(found, found == '{RevisionId}' || (has(self.configurationProperties) && self.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}')))",message="the only placeholders of revisionUrlTemplate are {RevisionId} and {Config:NAME}, where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",fieldPath=".settings.revisionUrlTemplate"
+// +kubebuilder:validation:XValidation:rule="has(self.category) || has(self.Category) || has(self.id)",message="set it to the kind of stage that the action is for, such as Build or Test",reason=FieldValueRequired,fieldPath=".category"
+// +kubebuilder:validation:XValidation:rule="has(self.provider) || has(self.Category) || has(self.id)",message="set it to the name under which pipelines know the action, such as PipelineJob-Build",reason=FieldValueRequired,fieldPath=".provider"
+// +kubebuilder:validation:XValidation:rule="has(self.version) || has(self.Category) || has(self.id)",message="set it to the version of the definition, such as \"1\"",reason=FieldValueRequired,fieldPath=".version"
+// +kubebuilder:validation:XValidation:rule="has(self.inputArtifactDetails) || has(self.Category) || has(self.id)",message="set it to how many input artifacts an action takes, such as {minimumCount: 0, maximumCount: 1}",reason=FieldValueRequired,fieldPath=".inputArtifactDetails"
+// +kubebuilder:validation:XValidation:rule="has(self.outputArtifactDetails) || has(self.Category) || has(self.id)",message="set it to how many output artifacts an action gives, such as {minimumCount: 0, maximumCount: 1}",reason=FieldValueRequired,fieldPath=".outputArtifactDetails"
 type ActionType struct {
+	ForeignKeys `json:",inline"`
+
 	// category is what kind of stage the action is for, such as Build or Test.
 	// With provider and version it identifies the action type in its account
-	// and region.
-	// +required
+	// and region. It is required.
+	// +optional
 	Category Category `json:"category"`
 
 	// provider is the name under which pipelines and the console know the
 	// action, such as PipelineJob-Build: 1 to 35 letters, digits, underscores
-	// and hyphens.
-	// +required
+	// and hyphens. It is required.
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=35
-	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z_-]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z_-]+$')",message="provider may have letters, digits, underscores and hyphens only, such as PipelineJob-Build"
 	Provider string `json:"provider"`
 
 	// version tells definitions of the same category and provider apart, such
 	// as "1" (quoted, or YAML makes it a number): 1 to 9 letters, digits,
 	// underscores and hyphens. Pipelines name it, so a new version takes effect
 	// when a pipeline is changed to it. A deleted version can come back only
-	// with the identical definition.
-	// +required
+	// with the identical definition. It is required.
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=9
-	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z_-]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z_-]+$')",message="version may have letters, digits, underscores and hyphens only, 1 to 9 of them: write 1 or 1-0-0 for 1.0.0"
 	Version string `json:"version"`
 
 	// settings are links that the CodePipeline console shows with the action.
@@ -82,14 +89,15 @@ type ActionType struct {
 	ConfigurationProperties []ConfigurationProperty `json:"configurationProperties,omitempty"`
 
 	// inputArtifactDetails say how many input artifacts a pipeline must and may
-	// give an action. Steps find each unpacked in /codepipeline/input/NAME.
-	// +required
+	// give an action. Steps find each unpacked in /codepipeline/input/NAME. They
+	// are required.
+	// +optional
 	InputArtifactDetails ArtifactDetails `json:"inputArtifactDetails"`
 
 	// outputArtifactDetails say how many output artifacts a pipeline must and
 	// may declare for an action. Steps put the files of each into
-	// /codepipeline/output/NAME.
-	// +required
+	// /codepipeline/output/NAME. They are required.
+	// +optional
 	OutputArtifactDetails ArtifactDetails `json:"outputArtifactDetails"`
 
 	// tags of the action type: 50 at most, told apart by their keys, whose case
@@ -107,50 +115,48 @@ type ActionType struct {
 // +kubebuilder:validation:Enum=Source;Build;Deploy;Test;Invoke;Approval;Compute
 type Category string
 
-// ActionTypeSettings are links that the CodePipeline console shows.
+// ActionTypeSettings are links that the CodePipeline console shows. Each begins with
+// http:// or https://, or with {Config:NAME} of a property whose value does. NAME is a
+// property that is required and not secret. With registration External, no rule but the
+// lengths applies to them.
 type ActionTypeSettings struct {
 	// thirdPartyConfigurationUrl is where users sign up for the service behind
-	// the action and configure it. An http or https URL of 2048 characters at
-	// most, without placeholders.
+	// the action and configure it: 2048 characters at most. {Config:NAME} is the
+	// only placeholder.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="thirdPartyConfigurationUrl must begin with http:// or https://: users follow it as a link"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('{') && !self.contains('}')",message="thirdPartyConfigurationUrl takes no placeholders, for it belongs to no single action: take out the braces"
 	ThirdPartyConfigurationURL string `json:"thirdPartyConfigurationUrl,omitempty"`
 
 	// entityUrlTemplate is the link that an action in a pipeline shows, to what
-	// it works on, such as https://ci.example.com/projects/{Config:Project}. An
-	// http or https URL of 2048 characters at most, in which {Config:NAME} is
-	// replaced by the action's value of a property that is required and not
+	// it works on, such as https://ci.example.com/projects/{Config:Project} or
+	// {Config:Server}/projects/{Config:Project}: 2048 characters at most, in which
+	// {Config:NAME} is replaced by the action's value of a property that is required
+	// and not secret.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	EntityURLTemplate string `json:"entityUrlTemplate,omitempty"`
+
+	// executionUrlTemplate is the link that an action shows to its latest
+	// execution, such as https://ci.example.com/builds/{ExternalExecutionId}: 2048
+	// characters at most, in which {ExternalExecutionId} is replaced by what a step
+	// wrote to the result file external-execution-id (NAMESPACE.JOB if none did), and
+	// {Config:NAME} by the action's value of a property that is required and not
 	// secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="entityUrlTemplate must begin with http:// or https://: users follow it as a link"
-	EntityURLTemplate string `json:"entityUrlTemplate,omitempty"`
-
-	// executionUrlTemplate is the link that an action shows to its latest
-	// execution, such as https://ci.example.com/builds/{ExternalExecutionId}. An
-	// http or https URL of 2048 characters at most, in which
-	// {ExternalExecutionId} is replaced by what a step wrote to the result file
-	// external-execution-id (NAMESPACE/JOB if none did), and {Config:NAME} by the
-	// action's value of a property that is required and not secret.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="executionUrlTemplate must begin with http:// or https://: users follow it as a link"
 	ExecutionURLTemplate string `json:"executionUrlTemplate,omitempty"`
 
 	// revisionUrlTemplate is the link to the page where users can change the
-	// configuration of what the action works on, or that shows its revision. An
-	// http or https URL of 2048 characters at most, in which {RevisionId} is
-	// replaced by the revision, and {Config:NAME} by the action's value of a
-	// property that is required and not secret.
+	// configuration of what the action works on, or that shows its revision: 2048
+	// characters at most, in which {RevisionId} is replaced by the revision, and
+	// {Config:NAME} by the action's value of a property that is required and not
+	// secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="revisionUrlTemplate must begin with http:// or https://: users follow it as a link"
 	RevisionURLTemplate string `json:"revisionUrlTemplate,omitempty"`
 }
 

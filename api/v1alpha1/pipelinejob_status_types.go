@@ -227,7 +227,7 @@ type ExecutionDetails struct {
 	// +optional
 	Summary string `json:"summary,omitempty"`
 	// externalExecutionId of the work, 1500 characters at most; it fills
-	// {ExternalExecutionId} in executionUrlTemplate. By default: NAMESPACE/JOB.
+	// {ExternalExecutionId} in executionUrlTemplate. By default: NAMESPACE.JOB.
 	// +optional
 	ExternalExecutionID string `json:"externalExecutionId,omitempty"`
 	// percentComplete of the work, 0 to 100.

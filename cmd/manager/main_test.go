@@ -51,6 +51,7 @@ func TestFlagsThatBreakARule(t *testing.T) {
 		"no rate":                      {func(o *options) { o.lanes.Ceiling = 0 }, "--aws-max-rate is 0: it must be from 1 to 10000"},
 		"no worker":                    {func(o *options) { o.workers = 0 }, "--concurrent-reconciles is 0: it must be from 1 to 1000"},
 		"too many workers":             {func(o *options) { o.workers = 1001 }, "--concurrent-reconciles is 1001: it must be from 1 to 1000"},
+		"no external ID":               {func(o *options) { o.clusterID = "two words" }, `--cluster-id is "two words": it may have up to 1000 letters`},
 		"no image":                     {func(o *options) { o.runnerImage = "" }, "--runner-image is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {

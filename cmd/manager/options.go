@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -96,6 +97,10 @@ const (
 	maxRate     = 10_000
 )
 
+// clusterID matches what may stand before /NAMESPACE, of 64 characters at most, in an
+// external ID: the API reference of AssumeRole, ExternalId, has 1,224 characters in all.
+var clusterID = regexp.MustCompile(`^[\w+=,.@:/-]{0,1000}$`)
+
 // maxWorkers is the most that --concurrent-reconciles takes.
 const maxWorkers = 1000
 
@@ -108,7 +113,7 @@ func parse() (options, error) {
 	flag.StringVar(&o.runnerImage, "runner-image", os.Getenv("RUNNER_IMAGE"),
 		"Image with /runner for the pods of jobs: this program's own image (default $RUNNER_IMAGE).")
 	flag.StringVar(&o.clusterID, "cluster-id", "",
-		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed.")
+		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed; without it no role is.")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
 		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped; 0: none (codepipeline:ListActionExecutions).")
 	flag.DurationVar(&o.renewal, "credentials-renewal", pipelinejob.DefaultRenewal,
@@ -138,6 +143,9 @@ func parse() (options, error) {
 func (o *options) check() error {
 	if o.renewal < 5*time.Second || o.renewal > 10*time.Minute {
 		return fmt.Errorf("--credentials-renewal is %s: it must be from 5s to 10m", o.renewal)
+	}
+	if !clusterID.MatchString(o.clusterID) {
+		return fmt.Errorf("--cluster-id is %q: it may have up to 1000 letters, digits and characters of +=,.@:/_-, as the external IDs of STS have", o.clusterID)
 	}
 	if o.maxConcurrentJobs < 0 || o.maxConcurrentJobs > math.MaxInt32 {
 		return fmt.Errorf("--max-concurrent-jobs is %d: it must be 0 or more", o.maxConcurrentJobs)

@@ -113,7 +113,7 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 }
 
 // compared is what is found of an action type that exists.
-func compared(action *v1alpha1.CustomAction, wanted, found codepipeline.ActionType) finding {
+func compared(action *v1alpha1.CustomAction, wanted codepipeline.ActionType, found codepipeline.ListedActionType) finding {
 	if fields := codepipeline.Differences(wanted, found); len(fields) > 0 {
 		err := fmt.Errorf("action type %s exists in %s with another definition; it differs in %s: use the next version, or make the definitions equal",
 			wanted.ID, action.Spec.AWS.Region, strings.Join(fields, ", "))
@@ -202,9 +202,10 @@ func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 func reasonOf(cause error) string {
 	var credentials *codepipeline.CredentialsError
 	var role *codepipeline.RoleNotAllowedError
+	var anonymous *codepipeline.NoExternalIDError
 	_, unknown := codepipeline.UnknownHost(cause)
 	switch {
-	case errors.As(cause, &role):
+	case errors.As(cause, &role), errors.As(cause, &anonymous):
 		return v1alpha1.ReasonRoleNotAllowed
 	case errors.As(cause, &credentials):
 		return v1alpha1.ReasonCredentialsUnavailable

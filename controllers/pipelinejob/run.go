@@ -128,7 +128,7 @@ func (r *Reconciler) jobStarted(ctx context.Context, job *v1alpha1.PipelineJob, 
 		now := metav1.NewTime(r.Clock.Now())
 		status.Run.JobUID = string(run.UID)
 		status.Run.StartedAt = &now
-		status.ExecutionDetails = &v1alpha1.ExecutionDetails{ExternalExecutionID: job.Namespace + "/" + run.Name}
+		status.ExecutionDetails = &v1alpha1.ExecutionDetails{ExternalExecutionID: naming.ExternalExecutionID(job.Namespace, run.Name)}
 		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "Job "+run.Name+" was created")
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package codepipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
@@ -10,14 +11,12 @@ import (
 )
 
 // FindActionType reads a custom action type, or nil when there is none.
-func (c *Client) FindActionType(ctx context.Context, id ActionTypeID) (*ActionType, error) {
-	pages := sdk.NewListActionTypesPaginator(c.api, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
-	var wanted *ActionType
-	err := eachPage(ctx, c, "ListActionTypes", "list custom action types", pages, func(page *sdk.ListActionTypesOutput) bool {
-		for _, found := range page.ActionTypes {
-			if actionType := actionTypeOf(found); actionType.ID == id {
-				wanted = &actionType
-			}
+func (c *Client) FindActionType(ctx context.Context, id ActionTypeID) (*ListedActionType, error) {
+	pages := listedPages{sdk.NewListActionTypesPaginator(c.api, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})}
+	var wanted *ListedActionType
+	err := eachPage(ctx, c, "ListActionTypes", "list custom action types", pages, func(page []ListedActionType) bool {
+		if at := slices.IndexFunc(page, func(found ListedActionType) bool { return found.ID == id }); at >= 0 {
+			wanted = &page[at]
 		}
 		return wanted != nil
 	})
@@ -77,43 +76,6 @@ func createInput(actionType ActionType, tags map[string]string) *sdk.CreateCusto
 	return input
 }
 
-func actionTypeOf(found types.ActionType) ActionType {
-	actionType := ActionType{
-		Inputs:  boundsOf(found.InputArtifactDetails),
-		Outputs: boundsOf(found.OutputArtifactDetails),
-	}
-	if id := found.Id; id != nil {
-		actionType.ID = ActionTypeID{string(id.Category), aws.ToString(id.Provider), aws.ToString(id.Version)}
-	}
-	if settings := found.Settings; settings != nil {
-		actionType.Settings = Settings{
-			ThirdPartyConfigurationURL: aws.ToString(settings.ThirdPartyConfigurationUrl),
-			EntityURLTemplate:          aws.ToString(settings.EntityUrlTemplate),
-			ExecutionURLTemplate:       aws.ToString(settings.ExecutionUrlTemplate),
-			RevisionURLTemplate:        aws.ToString(settings.RevisionUrlTemplate),
-		}
-	}
-	for _, property := range found.ActionConfigurationProperties {
-		actionType.Properties = append(actionType.Properties, Property{
-			Name:        aws.ToString(property.Name),
-			Required:    property.Required,
-			Key:         property.Key,
-			Secret:      property.Secret,
-			Queryable:   property.Queryable,
-			Description: aws.ToString(property.Description),
-			Type:        string(property.Type),
-		})
-	}
-	return actionType
-}
-
 func artifactDetails(bounds ArtifactBounds) *types.ArtifactDetails {
 	return &types.ArtifactDetails{MinimumCount: bounds.Minimum, MaximumCount: bounds.Maximum}
-}
-
-func boundsOf(details *types.ArtifactDetails) ArtifactBounds {
-	if details == nil {
-		return ArtifactBounds{}
-	}
-	return ArtifactBounds{Minimum: details.MinimumCount, Maximum: details.MaximumCount}
 }

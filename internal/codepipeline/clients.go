@@ -21,7 +21,7 @@ type Identity struct {
 	Region string
 	// RoleARN is assumed when it is not empty.
 	RoleARN string
-	// ExternalID goes with RoleARN.
+	// ExternalID goes with RoleARN, which is not assumed without it.
 	ExternalID string
 }
 
@@ -76,10 +76,11 @@ func (c *Clients) Config(ctx context.Context, region string, t Timeouts) (aws.Co
 }
 
 // For returns the Client of an identity. It makes no call: wrong credentials
-// show at the first one. A role that may not be assumed is a *RoleNotAllowedError.
+// show at the first one. A role that may not be assumed is a *RoleNotAllowedError, or a
+// *NoExternalIDError if the identity has no external ID for it.
 func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
-	if id.RoleARN != "" && !c.mayAssume(id.RoleARN) {
-		return nil, &NotSentError{Kind: AccessDenied, Err: &RoleNotAllowedError{id.RoleARN, c.options.AllowedRoles}}
+	if err := c.refusal(id); err != nil {
+		return nil, &NotSentError{Kind: AccessDenied, Err: err}
 	}
 	if client, ok := c.known(id); ok {
 		return client, nil
@@ -142,6 +143,20 @@ func (c *Clients) known(id Identity) (*Client, bool) {
 func (c *Clients) observed(id Identity, operation string, took time.Duration, err error) {
 	if c.options.Observe != nil {
 		c.options.Observe(id, operation, took, err)
+	}
+}
+
+// refusal is why the role of an identity is not assumed, or nil.
+func (c *Clients) refusal(id Identity) error {
+	switch {
+	case id.RoleARN == "":
+		return nil
+	case !c.mayAssume(id.RoleARN):
+		return &RoleNotAllowedError{id.RoleARN, c.options.AllowedRoles}
+	case id.ExternalID == "":
+		return &NoExternalIDError{id.RoleARN}
+	default:
+		return nil
 	}
 }
 

@@ -30,3 +30,13 @@ func TestIsThrottle(t *testing.T) {
 		})
 	}
 }
+
+// TestRoleIsNotAssumedWithoutAnExternalID: a trust policy could not tell by whom.
+func TestRoleIsNotAssumedWithoutAnExternalID(t *testing.T) {
+	g := NewWithT(t)
+	client, err := NewClients(ClientsOptions{}).For(t.Context(), Identity{Region: "us-east-1", RoleARN: someRole})
+	g.Expect(client).To(BeNil())
+	g.Expect(err).To(MatchError("the role " + someRole + " is assumed only with an external ID, CLUSTER-ID/NAMESPACE, and the operator has no cluster ID: " +
+		"set its flag --cluster-id, and let the role's trust policy demand the external ID"))
+	g.Expect(KindOf(err)).To(Equal(AccessDenied))
+}

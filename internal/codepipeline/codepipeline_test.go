@@ -32,39 +32,6 @@ func TestCut(t *testing.T) {
 	}
 }
 
-func TestDifferences(t *testing.T) {
-	definition := func(changes ...func(*ActionType)) ActionType {
-		made := ActionType{
-			Inputs:     ArtifactBounds{0, 1},
-			Properties: []Property{{Name: "A", Type: "String"}, {Name: "B"}},
-		}
-		for _, change := range changes {
-			change(&made)
-		}
-		return made
-	}
-	cases := map[string]struct {
-		have ActionType
-		want []string
-	}{
-		"the same":                         {definition(), nil},
-		"properties in another order":      {definition(func(a *ActionType) { a.Properties[0], a.Properties[1] = a.Properties[1], a.Properties[0] }), nil},
-		"a type that is not given: String": {definition(func(a *ActionType) { a.Properties[0].Type, a.Properties[1].Type = "", "String" }), nil},
-		"artifacts":                        {definition(func(a *ActionType) { a.Outputs.Maximum = 2 }), []string{"outputArtifactDetails"}},
-		"a link":                           {definition(func(a *ActionType) { a.Settings.EntityURLTemplate = "https://x" }), []string{"settings.entityUrlTemplate"}},
-		"a property":                       {definition(func(a *ActionType) { a.Properties[0].Secret = true }), []string{"configurationProperties[A]"}},
-		"a missing and a further property": {
-			definition(func(a *ActionType) { a.Properties[1].Name = "C" }),
-			[]string{"configurationProperties[B] (missing in CodePipeline)", "configurationProperties[C] (only in CodePipeline)"},
-		},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(Differences(definition(), c.have)).To(Equal(c.want))
-		})
-	}
-}
-
 // TestKindOf has a server answer with each error, and checks what the client
 // makes of it.
 func TestKindOf(t *testing.T) {

@@ -320,7 +320,7 @@ func TestClientsShareConnections(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	transport := queue.HTTPClient.(*http.Client).Transport
 	g.Expect(transport).NotTo(BeNil())
-	for _, id := range []Identity{{Region: "us-east-1"}, {Region: "us-east-1", RoleARN: "arn:aws:iam::111122223333:role/worker"}, {Region: "eu-west-1"}} {
+	for _, id := range []Identity{{Region: "us-east-1"}, {Region: "us-east-1", RoleARN: "arn:aws:iam::111122223333:role/worker", ExternalID: "x"}, {Region: "eu-west-1"}} {
 		client, err := clients.For(t.Context(), id)
 		g.Expect(err).NotTo(HaveOccurred())
 		for _, used := range []any{client.api.Options().HTTPClient, client.account.callers.Options().HTTPClient} {

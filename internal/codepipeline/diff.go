@@ -7,54 +7,71 @@ import (
 	"strings"
 )
 
-// Differences lists, by AWS's field names, what differs between two
-// definitions of one action type. A wanted property whose type is not given is
-// a String; a type that CodePipeline leaves out matches any. The order of
+// Differences lists, by AWS's field names, what differs between a definition and an action
+// type that CodePipeline lists. What CodePipeline did not return matches anything, a whole
+// list of properties too. A property whose type is not defined is a String; the order of
 // properties does not matter.
-func Differences(want, have ActionType) []string {
-	var fields []string
-	differ := func(field string, same bool) {
-		if !same {
-			fields = append(fields, field)
-		}
+func Differences(want ActionType, have ListedActionType) []string {
+	fields := differing("", []member{
+		{"settings.thirdPartyConfigurationUrl", differs(want.Settings.ThirdPartyConfigurationURL, optional(have.Settings.ThirdPartyConfigurationURL))},
+		{"settings.entityUrlTemplate", differs(want.Settings.EntityURLTemplate, optional(have.Settings.EntityURLTemplate))},
+		{"settings.executionUrlTemplate", differs(want.Settings.ExecutionURLTemplate, optional(have.Settings.ExecutionURLTemplate))},
+		{"settings.revisionUrlTemplate", differs(want.Settings.RevisionURLTemplate, optional(have.Settings.RevisionURLTemplate))},
+		{"inputArtifactDetails.minimumCount", differs(want.Inputs.Minimum, have.Inputs.Minimum)},
+		{"inputArtifactDetails.maximumCount", differs(want.Inputs.Maximum, have.Inputs.Maximum)},
+		{"outputArtifactDetails.minimumCount", differs(want.Outputs.Minimum, have.Outputs.Minimum)},
+		{"outputArtifactDetails.maximumCount", differs(want.Outputs.Maximum, have.Outputs.Maximum)},
+	})
+	if have.Properties == nil {
+		return fields
 	}
-	differ("settings.thirdPartyConfigurationUrl", want.Settings.ThirdPartyConfigurationURL == have.Settings.ThirdPartyConfigurationURL)
-	differ("settings.entityUrlTemplate", want.Settings.EntityURLTemplate == have.Settings.EntityURLTemplate)
-	differ("settings.executionUrlTemplate", want.Settings.ExecutionURLTemplate == have.Settings.ExecutionURLTemplate)
-	differ("settings.revisionUrlTemplate", want.Settings.RevisionURLTemplate == have.Settings.RevisionURLTemplate)
-	differ("inputArtifactDetails", want.Inputs == have.Inputs)
-	differ("outputArtifactDetails", want.Outputs == have.Outputs)
 	return append(fields, propertyDifferences(want.Properties, have.Properties)...)
 }
 
-func propertyDifferences(want, have []Property) []string {
+// member is a member of a definition, and whether it differs.
+type member struct {
+	name    string
+	differs bool
+}
+
+// differs reports whether a value was returned and is another one.
+func differs[T comparable](want T, have *T) bool { return have != nil && *have != want }
+
+func differing(of string, members []member) []string {
 	var fields []string
-	wanted, had := byName(want), byName(have)
-	for name, property := range wanted {
-		found, ok := had[name]
-		if !ok {
-			fields = append(fields, fmt.Sprintf("configurationProperties[%s] (missing in CodePipeline)", name))
-			continue
-		}
-		property.Type = cmp.Or(property.Type, "String")
-		found.Type = cmp.Or(found.Type, property.Type)
-		if property != found {
-			fields = append(fields, fmt.Sprintf("configurationProperties[%s]", name))
+	for _, m := range members {
+		if m.differs {
+			fields = append(fields, of+m.name)
 		}
 	}
-	for name := range had {
-		if _, ok := wanted[name]; !ok {
-			fields = append(fields, fmt.Sprintf("configurationProperties[%s] (only in CodePipeline)", name))
-		}
-	}
-	slices.SortFunc(fields, strings.Compare)
 	return fields
 }
 
-func byName(properties []Property) map[string]Property {
-	named := make(map[string]Property, len(properties))
-	for _, property := range properties {
-		named[property.Name] = property
+func propertyDifferences(want []Property, have []ListedProperty) []string {
+	var fields []string
+	had := map[string]ListedProperty{}
+	for _, property := range have {
+		had[property.Name] = property
 	}
-	return named
+	for _, wanted := range want {
+		found, ok := had[wanted.Name]
+		if !ok {
+			fields = append(fields, fmt.Sprintf("configurationProperties[%s] (missing in CodePipeline)", wanted.Name))
+			continue
+		}
+		delete(had, wanted.Name)
+		fields = append(fields, differing(fmt.Sprintf("configurationProperties[%s].", wanted.Name), []member{
+			{"required", differs(wanted.Required, found.Required)},
+			{"key", differs(wanted.Key, found.Key)},
+			{"secret", differs(wanted.Secret, found.Secret)},
+			{"queryable", differs(wanted.Queryable, found.Queryable)},
+			{"description", differs(wanted.Description, optional(found.Description))},
+			{"type", differs(cmp.Or(wanted.Type, "String"), optional(found.Type))},
+		})...)
+	}
+	for name := range had {
+		fields = append(fields, fmt.Sprintf("configurationProperties[%s] (only in CodePipeline)", name))
+	}
+	slices.SortFunc(fields, strings.Compare)
+	return fields
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/awstext"
 )
 
 // CallError is a call that failed: AWS said no, or its answer is not known.
@@ -24,10 +26,13 @@ type CallError struct {
 }
 
 func (e *CallError) Error() string {
-	if e.Code == "" {
-		return e.Operation + ": " + e.Message
+	text := e.Operation
+	for _, part := range []string{e.Code, e.Message} {
+		if part != "" {
+			text += ": " + part
+		}
 	}
-	return e.Operation + ": " + e.Code + ": " + e.Message
+	return text
 }
 
 // Unwrap returns the error of the SDK.
@@ -42,9 +47,9 @@ type CredentialsError struct {
 
 func (e *CredentialsError) Error() string {
 	if e.Identity.RoleARN == "" {
-		return "get AWS credentials from the operator's environment: " + describe(e.Err)
+		return "get AWS credentials from the operator's environment: " + awstext.Of(e.Err)
 	}
-	return fmt.Sprintf("assume the role %s with the external ID %q: %s", e.Identity.RoleARN, e.Identity.ExternalID, describe(e.Err))
+	return fmt.Sprintf("assume the role %s with the external ID %q: %s", e.Identity.RoleARN, e.Identity.ExternalID, awstext.Of(e.Err))
 }
 
 // Unwrap gives the cause.
@@ -59,6 +64,14 @@ type RoleNotAllowedError struct {
 
 func (e *RoleNotAllowedError) Error() string {
 	return fmt.Sprintf("the operator may not assume the role %s: its flag --allowed-roles has %s", e.RoleARN, strings.Join(e.Allowed, ", "))
+}
+
+// NoExternalIDError says that a role is not assumed because there is no external ID.
+type NoExternalIDError struct{ RoleARN string }
+
+func (e *NoExternalIDError) Error() string {
+	return fmt.Sprintf("the role %s is assumed only with an external ID, CLUSTER-ID/NAMESPACE, and the operator has no cluster ID: "+
+		"set its flag --cluster-id, and let the role's trust policy demand the external ID", e.RoleARN)
 }
 
 // UnknownHost reports whether a call failed because its host name is not known,

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/aws/smithy-go"
+	"github.com/pipelinejob/pipelinejob-operator/internal/awstext"
 )
 
 // Kind says what an error means for the caller.
@@ -152,46 +152,31 @@ func codes(list ...string) map[string]bool {
 }
 
 // Classify returns what the SDK's error of an operation means, as a *CallError. It
-// returns nil for nil, and a NotSentError as it is.
+// returns nil for nil, and of an error around a *NotSentError that alone: the SDK's text
+// around it says nothing.
 func Classify(operation string, err error) error {
 	var notSent *NotSentError
-	if err == nil || errors.As(err, &notSent) {
-		return err
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &notSent):
+		return notSent
 	}
 	code, message := answerOf(err)
 	if code == "" {
-		return &CallError{Operation: operation, Kind: Unclear, Message: describeCause(err), Err: err}
+		return &CallError{Operation: operation, Kind: Unclear, Message: awstext.OfCause(err), Err: err}
 	}
-	return &CallError{Operation: operation, Kind: kindOfCode(operation, code, statusOf(err)), Code: code, Message: stable(message), Err: err}
+	return &CallError{Operation: operation, Kind: kindOfCode(operation, code, awstext.Status(err)), Code: code, Message: awstext.Stable(message), Err: err}
 }
 
 // answerOf returns code and message of an error that AWS answered. The code is
-// empty if AWS did not answer: a body that is not in its form is a proxy's,
-// whatever its status.
+// empty if AWS did not answer.
 func answerOf(err error) (code, message string) {
 	var foreign *foreignAnswerError
-	var unreadable *smithy.DeserializationError
-	var answer smithy.APIError
-	switch {
-	case errors.As(err, &foreign), errors.As(err, &unreadable), !errors.As(err, &answer):
+	if errors.As(err, &foreign) {
 		return "", ""
-	case answer.ErrorCode() == sdkUnknownCode:
-		return "", ""
-	default:
-		return answer.ErrorCode(), answer.ErrorMessage()
 	}
-}
-
-// sdkUnknownCode is what the SDK has for an error in JSON that names no code.
-const sdkUnknownCode = "UnknownError"
-
-// statusOf returns the HTTP status of an answer, or zero.
-func statusOf(err error) int {
-	var answer interface{ HTTPStatusCode() int }
-	if !errors.As(err, &answer) {
-		return 0
-	}
-	return answer.HTTPStatusCode()
+	return awstext.Answer(err)
 }
 
 func kindOfCode(operation, code string, status int) Kind {
@@ -227,7 +212,7 @@ type foreignAnswerError struct {
 	err    error // of the SDK, or nil
 }
 
-func (e *foreignAnswerError) Error() string { return foreignAnswer(e.status) }
+func (e *foreignAnswerError) Error() string { return awstext.Foreign(e.status) }
 
 // Unwrap returns the SDK's error.
 func (e *foreignAnswerError) Unwrap() error { return e.err }

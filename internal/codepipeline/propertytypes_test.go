@@ -25,7 +25,7 @@ func TestTypesOfPropertiesNeedNotComeBack(t *testing.T) {
 		"left out":               {false, "Number", nil},
 		"left out, another type": {false, "String", nil},
 		"returned":               {true, "Number", nil},
-		"returned, another type": {true, "String", []string{"configurationProperties[Retries]"}},
+		"returned, another type": {true, "String", []string{"configurationProperties[Retries].type"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

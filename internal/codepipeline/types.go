@@ -7,9 +7,9 @@ import "time"
 
 // ActionTypeID names a custom action type; its owner is always Custom.
 type ActionTypeID struct {
-	Category string
-	Provider string
-	Version  string
+	Category string `json:"category"`
+	Provider string `json:"provider"`
+	Version  string `json:"version"`
 }
 
 // String is category/provider/version, as messages show it.
@@ -28,10 +28,10 @@ type ActionType struct {
 
 // Settings are the links that the console shows for an action type.
 type Settings struct {
-	ThirdPartyConfigurationURL string
-	EntityURLTemplate          string
-	ExecutionURLTemplate       string
-	RevisionURLTemplate        string
+	ThirdPartyConfigurationURL string `json:"thirdPartyConfigurationUrl"`
+	EntityURLTemplate          string `json:"entityUrlTemplate"`
+	ExecutionURLTemplate       string `json:"executionUrlTemplate"`
+	RevisionURLTemplate        string `json:"revisionUrlTemplate"`
 }
 
 // Property is a configuration property of an action type.

@@ -9,10 +9,11 @@ import (
 
 // Of returns the identity for objects of a namespace. The external ID of an assumed
 // role names the cluster and the namespace, so that the role's trust policy can say
-// who may use it.
+// who may use it. Without the cluster's ID there is none, and the role can't be assumed:
+// /NAMESPACE would be the same for the namespaces of all clusters.
 func Of(aws v1alpha1.AWS, clusterID, namespace string) codepipeline.Identity {
 	id := codepipeline.Identity{Region: aws.Region, RoleARN: aws.RoleARN}
-	if id.RoleARN != "" {
+	if id.RoleARN != "" && clusterID != "" {
 		id.ExternalID = clusterID + "/" + namespace
 	}
 	return id

@@ -25,6 +25,11 @@ func JobName(job *v1alpha1.PipelineJob, run int32) string {
 	return fmt.Sprintf("%s-%d", job.Name, run)
 }
 
+// ExternalExecutionID is the external execution ID of a run for which no step gave one:
+// NAMESPACE.JOB. A namespace has no dot, so that it can be taken apart again, and neither
+// has a character that a URL template may or may not escape.
+func ExternalExecutionID(namespace, jobName string) string { return namespace + "." + jobName }
+
 // PipelineJobName is the name of the PipelineJob for an action execution. It
 // is a function of its arguments alone: a job that is polled twice, or that
 // comes back continued, meets its own object.

@@ -1,6 +1,7 @@
 package naming
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -34,4 +35,13 @@ func TestPipelineJobName(t *testing.T) {
 			g.Expect(len(JobName(job, 99999))).To(BeNumerically("<=", 63), "a pod carries the Job's name in a label")
 		})
 	}
+}
+
+// TestExternalExecutionID: what fills a link is the same escaped or not, and names the Job.
+func TestExternalExecutionID(t *testing.T) {
+	g := NewWithT(t)
+	id := ExternalExecutionID("team-sec", "build-0c8f1f0e-1")
+	g.Expect(id).To(Equal("team-sec.build-0c8f1f0e-1"))
+	g.Expect(url.PathEscape(id)).To(Equal(id))
+	g.Expect(url.QueryEscape(id)).To(Equal(id))
 }

@@ -51,8 +51,10 @@ func remedy(kind string, err error) string {
 		return "; the operator gave no new ones in time: its log says why"
 	case s3store.IsAccessDenied(err):
 		return "; the pipeline's role, and the policies of the artifact bucket and of its KMS key, must allow it"
+	case kind == revisionUnavailable && s3store.IsBucketNotFound(err):
+		return "; the pipeline's artifact store must be a bucket that exists"
 	case kind == revisionUnavailable && s3store.IsNotFound(err):
-		return "; release the change again to create the artifact again"
+		return "; the object was deleted, perhaps by a lifecycle rule of the bucket, and a retry of the action looks for the same one: release the change again, which makes a new revision"
 	}
 	return ""
 }

@@ -136,7 +136,17 @@ func TestFetchTellsWhyItFailed(t *testing.T) {
 		kind    string
 		says    []string
 	}{
-		"no such key": {func(*pod) {}, revisionUnavailable, []string{"NoSuchKey", "release the change again"}},
+		"no such key": {func(*pod) {}, revisionUnavailable, []string{"GetObject: NoSuchKey", "a retry of the action looks for the same one: release the change again, which makes a new revision"}},
+		"no such bucket": {func(p *pod) {
+			p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
+				return s3Error(w, http.StatusNotFound, "NoSuchBucket")
+			})
+		}, revisionUnavailable, []string{"NoSuchBucket", "must be a bucket that exists"}},
+		"an incomplete signature": {func(p *pod) {
+			p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
+				return s3Error(w, http.StatusBadRequest, "IncompleteSignatureException")
+			})
+		}, permissionError, []string{"IncompleteSignature"}},
 		"denied": {func(p *pod) {
 			p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
 				return s3Error(w, http.StatusForbidden, "AccessDenied")

@@ -61,7 +61,7 @@ func (s *Store) retryBroken(ctx context.Context, try func() (broken bool, err er
 func (s *Store) open(ctx context.Context, from Location, length int64) (object *Object, broken bool, err error) {
 	out, err := s.getRange(ctx, from, 0, length, nil)
 	if hasStatus(err, http.StatusRequestedRangeNotSatisfiable) { // the object is empty
-		out, err = s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &from.Bucket, Key: &from.Key})
+		out, err = s.get(ctx, &s3.GetObjectInput{Bucket: &from.Bucket, Key: &from.Key})
 	}
 	if err != nil {
 		return nil, false, err
@@ -79,10 +79,15 @@ func (s *Store) open(ctx context.Context, from Location, length int64) (object *
 }
 
 func (s *Store) getRange(ctx context.Context, from Location, offset, n int64, etag *string) (*s3.GetObjectOutput, error) {
-	return s.s3.GetObject(ctx, &s3.GetObjectInput{
+	return s.get(ctx, &s3.GetObjectInput{
 		Bucket: &from.Bucket, Key: &from.Key, IfMatch: etag,
 		Range: aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+n-1)),
 	})
+}
+
+func (s *Store) get(ctx context.Context, input *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
+	out, err := s.s3.GetObject(ctx, input)
+	return out, forUsers(err)
 }
 
 // objectSize parses the object's size from the Content-Range of the first range.

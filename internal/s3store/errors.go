@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/awstext"
 )
 
 var (
@@ -28,6 +31,29 @@ const (
 	codeNoSuchBucket = "NoSuchBucket"
 )
 
+// requestError is an error of the SDK with a text for users, who read it in a failed
+// action: what S3 answered, without the SDK's request and host IDs.
+type requestError struct{ err error }
+
+func (e *requestError) Error() string {
+	text := awstext.Of(e.err)
+	if tried := (*retry.MaxAttemptsError)(nil); errors.As(e.err, &tried) {
+		text += fmt.Sprintf(" (%d attempts)", tried.Attempt)
+	}
+	return text
+}
+
+// Unwrap returns the error of the SDK.
+func (e *requestError) Unwrap() error { return e.err }
+
+// forUsers gives an error of the SDK a text for users. It returns nil for nil.
+func forUsers(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &requestError{err}
+}
+
 // errorCode returns S3's code of an error. It is empty if the error is not S3's.
 func errorCode(err error) string {
 	var answer smithy.APIError
@@ -47,11 +73,13 @@ func markExpired(err error) error {
 }
 
 // IsAccessDenied reports whether S3 denied access to the object or to the KMS
-// key. S3 returns errors of KMS as bad requests with codes that begin with "KMS.".
+// key, or did not accept the signature. S3 returns errors of KMS as bad requests with codes that begin with "KMS.".
 func IsAccessDenied(err error) bool {
 	switch code := errorCode(err); {
 	case code == "RequestTimeTooSkewed": // the node's clock is wrong
 		return false
+	case strings.TrimSuffix(code, "Exception") == "IncompleteSignature": // AWS's services have it with and without the ending
+		return true
 	case strings.HasPrefix(code, "KMS.") && hasStatus(err, http.StatusBadRequest):
 		return true
 	}

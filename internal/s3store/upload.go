@@ -67,7 +67,7 @@ func (s *Store) Upload(ctx context.Context, to Location, content io.Reader, cont
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("upload %s: %w", to, markExpired(err))
+	err = fmt.Errorf("upload %s: %w", to, markExpired(forUsers(err)))
 	if client.abortErr == nil {
 		return err
 	}
@@ -86,7 +86,7 @@ type uploadClient struct {
 func (c *uploadClient) AbortMultipartUpload(ctx context.Context, input *s3.AbortMultipartUploadInput, options ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
 	c.uploadID = aws.ToString(input.UploadId)
 	if _, err := c.Client.AbortMultipartUpload(ctx, input, options...); errorCode(err) != codeNoSuchUpload {
-		c.abortErr = err
+		c.abortErr = forUsers(err)
 	}
 	return &s3.AbortMultipartUploadOutput{}, nil
 }
@@ -97,7 +97,7 @@ func (s *Store) AbortUpload(ctx context.Context, upload *IncompleteUploadError) 
 		Bucket: &upload.Location.Bucket, Key: &upload.Location.Key, UploadId: &upload.UploadID,
 	})
 	if err != nil && errorCode(err) != codeNoSuchUpload {
-		return fmt.Errorf("remove the parts of a failed upload to %s, which stay until a lifecycle rule of the bucket removes them: %w", upload.Location, err)
+		return fmt.Errorf("remove the parts of a failed upload to %s, which stay until a lifecycle rule of the bucket removes them: %w", upload.Location, forUsers(err))
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func TestAWSCommandLine(t *testing.T) {
 		s.Expect(stage.ActionStates[0].LatestExecution.Status).To(Equal("Succeeded"))
 	}
 	s.Expect(state.StageStates[1].ActionStates[0].LatestExecution.Summary).To(HavePrefix("packed "))
-	s.Expect(state.StageStates[1].ActionStates[0].LatestExecution.ExternalExecutionID).To(HavePrefix("pipelines/build-"))
+	s.Expect(state.StageStates[1].ActionStates[0].LatestExecution.ExternalExecutionID).To(HavePrefix("pipelines.build-"))
 }
 
 // cli runs "aws codepipeline".

@@ -51,14 +51,16 @@ func TestActionTypeOfAnotherDefinitionIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.Pipelines.CreateCustomActionType(w.Ctx, &sdk.CreateCustomActionTypeInput{
 		Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
-		InputArtifactDetails:  &types.ArtifactDetails{MaximumCount: 5},
-		OutputArtifactDetails: &types.ArtifactDetails{MaximumCount: 1},
+		ConfigurationProperties: []types.ActionConfigurationProperty{{Name: aws.String("Other")}},
+		InputArtifactDetails:    &types.ArtifactDetails{MaximumCount: 5},
+		OutputArtifactDetails:   &types.ArtifactDetails{MaximumCount: 1},
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	message := w.ready(metav1.ConditionFalse, v1alpha1.ReasonDefinitionConflict)
-	w.Expect(message).To(ContainSubstring("inputArtifactDetails, configurationProperties[Target] (missing in CodePipeline)"))
+	w.Expect(message).To(ContainSubstring(
+		"inputArtifactDetails.maximumCount, configurationProperties[Other] (only in CodePipeline), configurationProperties[Target] (missing in CodePipeline)"))
 	w.Expect(w.Calls("CreateCustomActionType")).To(Equal(1), "only the test's own")
 	w.Expect(w.Calls("PollForJobs")).To(BeZero())
 }

@@ -191,6 +191,13 @@ func TestRegistrationThatFails(t *testing.T) {
 			change: withRole,
 			reason: v1alpha1.ReasonRoleNotAllowed, says: "its flag --allowed-roles has arn:aws:iam::111122223333:role/*",
 		},
+		"a role without a cluster ID": {
+			before: func(w *world) {
+				w.adjust = append(w.adjust, func(o *operator.Options) { o.ClusterID = "" })
+			},
+			change: withRole,
+			reason: v1alpha1.ReasonRoleNotAllowed, says: "the operator has no cluster ID: set its flag --cluster-id",
+		},
 		"AWS is down": {
 			before: func(w *world) {
 				w.Expect(w.AWS.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.ServerError, Probability: 1})).To(Succeed())
@@ -210,8 +217,11 @@ func TestRegistrationThatFails(t *testing.T) {
 				c.change(action)
 			}
 			w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
-			w.Expect(w.ready(metav1.ConditionFalse, c.reason)).To(ContainSubstring(c.says))
+			message := w.ready(metav1.ConditionFalse, c.reason)
+			w.Expect(message).To(ContainSubstring(c.says))
+			w.Expect(message).NotTo(MatchRegexp("operation error|response error|RequestID|HostID"), "the SDK's words")
 			w.Expect(w.Calls("PollForJobs")).To(BeZero())
+			w.Expect(w.AWS.Journal("AssumeRole")).NotTo(ContainElement(HaveField("Request", ContainSubstring(`"ExternalId":"/`))))
 			w.Await(func(g Gomega) {
 				g.Expect(w.events(g, "work")).To(ContainElement(And(HaveField("Type", corev1.EventTypeWarning), HaveField("Reason", c.reason))))
 			})

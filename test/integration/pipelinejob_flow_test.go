@@ -71,7 +71,7 @@ func TestWorkThatSucceeds(t *testing.T) {
 		g.Expect(aws.ToInt32(state.PercentComplete)).To(BeEquivalentTo(100))
 		pj := w.PipelineJob(g)
 		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseSucceeded))
-		g.Expect(aws.ToString(state.ExternalExecutionId)).To(Equal(w.Namespace + "/" + pj.Name + "-1"))
+		g.Expect(aws.ToString(state.ExternalExecutionId)).To(Equal(w.Namespace + "." + pj.Name + "-1"))
 		for _, condition := range []string{v1alpha1.ConditionAcknowledged, v1alpha1.ConditionComplete, v1alpha1.ConditionReported} {
 			g.Expect(meta.IsStatusConditionTrue(pj.Status.Conditions, condition)).To(BeTrue(), condition)
 		}
@@ -193,7 +193,9 @@ func TestStepThatFails(t *testing.T) {
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
 		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("JobFailed"))
 		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(MatchRegexp("^step \"work\" failed: exit code 3\\. The whole log: kubectl logs -n %s work-.* -c work\nassertion failed: 1 != 2$", w.Namespace))
-		g.Expect(w.PipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseFailed))
+		pj := w.PipelineJob(g)
+		g.Expect(pj.Status.Phase).To(Equal(v1alpha1.PhaseFailed))
+		g.Expect(pj.Status.FailureDetails.ExternalExecutionID).To(Equal(w.Namespace + "." + pj.Name + "-1"))
 	})
 }
 

@@ -92,19 +92,21 @@ var layers = [][]room{
 		{"internal/diagnosis", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},
 	},
 	{
-		{"internal/codepipeline", []string{"internal/limits"}, forTests},
+		{"internal/codepipeline", []string{"internal/awstext", "internal/limits"}, forTests},
 		{"internal/naming", []string{"internal/limits", "api/v1alpha1"}, forTests},
 		{"internal/logs", nil, forTests},
 		{"internal/metrics", nil, forTests},
 		{"internal/staleness", nil, forTests},
 		{"internal/compact", nil, forTests},
 		{"internal/archive", nil, forTests},
-		{"internal/s3store", nil, forTests},
+		{"internal/s3store", []string{"internal/awstext"}, forTests},
 		// What operator and pod agree on.
 		{"internal/podcontract", []string{"internal/limits"}, forTests},
 	},
 	{
 		{"internal/limits", nil, forTests},
+		// The texts of AWS's errors.
+		{"internal/awstext", nil, forTests},
 		{"api/v1alpha1", nil, forTests},
 		// The emulator, which is for tests and for others.
 		{"emulator", []string{"emulator/internal/..."}, emulatorTests},
@@ -117,7 +119,7 @@ var layers = [][]room{
 
 // sdkRooms are the packages that may use AWS' SDK: its types stay inside them.
 // emulator, hack and test are not part of the operator.
-var sdkRooms = []string{"internal/codepipeline", "internal/s3store", "internal/eventqueue", "emulator", "emulator/...", "hack/...", "test/..."}
+var sdkRooms = []string{"internal/awstext", "internal/codepipeline", "internal/s3store", "internal/eventqueue", "emulator", "emulator/...", "hack/...", "test/..."}
 
 // withoutKubernetes are the packages that Kubernetes' types stay out of.
 var withoutKubernetes = []string{
