@@ -102,8 +102,11 @@ type CustomActionSpec struct {
 	// $(config.KEY), $(pipeline.name), $(pipeline.executionID), $(stage.name),
 	// $(action.name), $(action.executionID), $(job.id), $(run.number),
 	// $(aws.region), $(aws.accountID), $(input.NAME) and $(output.NAME) are
-	// replaced in every string. A reference that is not known is an error, and
-	// no Job starts. $(NAME) without a dot is left to Kubernetes.
+	// replaced in every string. $(config.KEY|VALUE) has a default for an optional
+	// property that the pipeline's action does not set. $(label:REFERENCE) makes
+	// a label value of any of them: it is cut, and has a digest, where that is
+	// needed. A reference of these groups that is not known is an error, and no
+	// Job starts; any other $(…) is left alone, as is $$(…).
 	// +required
 	JobTemplate batchv1.JobTemplateSpec `json:"jobTemplate"`
 

@@ -15,7 +15,13 @@ import (
 // steps allows. The error is a *FieldError, or several joined.
 func Validate(action *v1alpha1.CustomAction) error {
 	sample := sampleJobOf(action)
-	resolved, err := substitute(action.Spec.JobTemplate, scopeOf(action, sample, 1), true)
+	values := scopeOf(action, sample, 1)
+	defaults := values
+	defaults.preferDefaults = true
+	if _, err := substitute(action.Spec.JobTemplate, defaults, true); err != nil {
+		return err
+	}
+	resolved, err := substitute(action.Spec.JobTemplate, values, true)
 	if err != nil {
 		return err
 	}
