@@ -41,6 +41,9 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	if err != nil {
 		return nil, err
 	}
+	if err := checkWindows(template.Spec.Template.Spec); err != nil {
+		return nil, err
+	}
 	if err := checkReserved(template.Spec.Template.Spec, job); err != nil {
 		return nil, err
 	}

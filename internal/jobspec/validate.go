@@ -25,6 +25,9 @@ func Validate(action *v1alpha1.CustomAction) error {
 	if err != nil {
 		return err
 	}
+	if err := checkWindows(resolved.Spec.Template.Spec); err != nil {
+		return err // what else there is to say would be about Linux
+	}
 	const spec = "spec.jobTemplate.spec"
 	var problems []error
 	refuse := func(is bool, field, why string) {
