@@ -124,6 +124,11 @@ type CustomActionSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be from 1s to 24h, such as 90s or 1h30m: CodePipeline gives up on a custom action after 24 hours"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
+	// gracePeriods are for how long a run may be held up by what may pass, such as
+	// an image that can't be pulled, before the action fails.
+	// +optional
+	GracePeriods *GracePeriods `json:"gracePeriods,omitempty"`
+
 	// ttlSecondsAfterFinished is how long a PipelineJob, with its Job and the
 	// logs of its pod, is kept after its result was reported: in seconds, 0 or
 	// more. 86400, a day, by default.

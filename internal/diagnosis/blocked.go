@@ -187,7 +187,10 @@ func (e Evidence) noPod() *blocker {
 	}
 	message := denialMessage(denied)
 	rule := denialOf(message)
-	if rule.waits {
+	switch {
+	case isQuota(message):
+		held.grace = e.GracePeriods.Quota
+	case rule.waits:
 		held.grace = e.GracePeriods.Schedule
 	}
 	held.failure = fail(rule.kind, rule.wayOut, "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
@@ -249,10 +252,12 @@ type denial struct {
 // exceededQuota is in the message of the API server when a quota is used up.
 const exceededQuota = "exceeded quota"
 
+func isQuota(message string) bool { return strings.Contains(message, exceededQuota) }
+
 // IsQuotaExceeded reports whether the API server refused to create an object since a quota
 // of its namespace is used up.
 func IsQuotaExceeded(err error) bool {
-	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), exceededQuota)
+	return apierrors.IsForbidden(err) && isQuota(err.Error())
 }
 
 // denials are tried in order: the later ones are the more general.

@@ -93,6 +93,11 @@ func (e Evidence) overdue() *Failure {
 	if seconds := e.Job.Spec.ActiveDeadlineSeconds; seconds != nil {
 		limit = fmt.Sprintf(" (%s)", shortDuration(time.Duration(*seconds)*time.Second))
 	}
+	if denied := e.denied(); denied != nil {
+		message := denialMessage(denied)
+		rule := denialOf(message)
+		return fail(rule.kind, rule.wayOut, "the run took longer than spec.timeout%s allows and was stopped before it had a pod: %s", limit, message)
+	}
 	where, printed := e.stoppedAt()
 	failure := fail(v1alpha1.FailureJobFailed, "Raise spec.timeout of the CustomAction, or make the work shorter",
 		"the run took longer than spec.timeout%s allows and was stopped%s", limit, where)

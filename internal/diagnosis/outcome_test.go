@@ -190,6 +190,11 @@ func TestEndings(t *testing.T) {
 			},
 			kind: failed, says: []string{`stopped in step "second"`}, silent: "an earlier try",
 		},
+		"a deadline that was over before a quota had room": {
+			job: deadline, events: []Event{said("Job/build-1-1", "FailedCreate",
+				`Error creating: pods "build-1-1-x7k2p" is forbidden: exceeded quota: team, requested: cpu=4, used: cpu=8, limited: cpu=8`)},
+			kind: unavailable, says: []string{"longer than spec.timeout (1h30m) allows", "before it had a pod", "exceeded quota: team", "have the quota raised"},
+		},
 		"the timeout, before the node did anything": {
 			job: deadline, pods: pods(scheduledOn("node-a", 0)),
 			kind: failed, says: []string{"allows and was stopped. Raise spec.timeout"},

@@ -146,7 +146,7 @@ func (e Evidence) noPodStanding() standing {
 			Subject: fmt.Sprintf("The API server refuses the pod of Job %s", e.Job.Name),
 			Detail:  withoutPodName(message),
 		}
-		if strings.Contains(message, exceededQuota) {
+		if isQuota(message) {
 			waiting.Reason = v1alpha1.ReasonQuotaExceeded
 		}
 		return waiting

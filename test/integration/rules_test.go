@@ -59,6 +59,7 @@ spec:
     interval: 10s
     maxConcurrentJobs: 10
   timeout: 1h
+  gracePeriods: {imagePull: 5m, scheduling: 1h, start: 5m, node: 5m}
   progress:
     interval: 30s
   ttlSecondsAfterFinished: 60
@@ -562,6 +563,10 @@ func otherCases() []ruleCase {
 			says:   `spec.deletionPolicy: supported values: "Retain", "Delete"`,
 		},
 		duration("timeout", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m: CodePipeline gives up on a custom action after 24 hours"),
+		duration("gracePeriods.imagePull", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
+		duration("gracePeriods.scheduling", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
+		duration("gracePeriods.start", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
+		duration("gracePeriods.node", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
 		duration("progress.interval", "10s", "1h", "must be from 10s to 1h, such as 30s or 5m: each update costs calls to CodePipeline"),
 		atLeast("ttlSecondsAfterFinished", 0),
 	}
