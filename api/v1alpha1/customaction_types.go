@@ -110,6 +110,11 @@ type CustomActionSpec struct {
 	// +required
 	JobTemplate batchv1.JobTemplateSpec `json:"jobTemplate"`
 
+	// workspace is the volume that all steps share, at /codepipeline. Without it that is
+	// an emptyDir on the node's disk, with the operator's default size limit.
+	// +optional
+	Workspace *Workspace `json:"workspace,omitempty"`
+
 	// progress makes percentage, summary and link of running work visible in
 	// CodePipeline. Without it they are there when the work has ended, which
 	// takes the fewest calls.

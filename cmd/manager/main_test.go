@@ -5,6 +5,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
@@ -51,7 +52,9 @@ func TestFlagsThatBreakARule(t *testing.T) {
 		"no rate":                      {func(o *options) { o.lanes.Ceiling = 0 }, "--aws-max-rate is 0: it must be from 1 to 10000"},
 		"no worker":                    {func(o *options) { o.workers = 0 }, "--concurrent-reconciles is 0: it must be from 1 to 1000"},
 		"too many workers":             {func(o *options) { o.workers = 1001 }, "--concurrent-reconciles is 1001: it must be from 1 to 1000"},
-		"no image":                     {func(o *options) { o.runnerImage = "" }, "--runner-image is missing"},
+		"a workspace below nothing": {func(o *options) { o.workspaceSizeLimit.Quantity = resource.MustParse("-1Gi") },
+			"--workspace-size-limit is -1Gi: it must be 0 or more"},
+		"no image": {func(o *options) { o.runnerImage = "" }, "--runner-image is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

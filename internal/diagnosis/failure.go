@@ -453,6 +453,9 @@ func (l loss) failure(pod corev1.Pod) *Failure {
 func (l loss) wayOut() string {
 	exceeded := strings.Contains(l.message, "exceeds the") || strings.Contains(l.message, "exceeded its")
 	switch {
+	case l.reason == "Evicted" && strings.Contains(l.message, `volume "`+podcontract.SharedVolume+`" exceeds the`):
+		return "It is the workspace, /codepipeline: raise spec.workspace.sizeLimit of the CustomAction, give it a volume of its own by " +
+			"spec.workspace.volumeClaimTemplate, or make the steps write less. Without spec.workspace, the limit is the operator's --workspace-size-limit"
 	case l.reason == "Evicted" && exceeded:
 		return "Raise that limit (resources.limits.ephemeral-storage, or sizeLimit of the volume) " + inTemplate + ", or make the steps write less"
 	case strings.Contains(l.message, "low on resource"):

@@ -214,6 +214,11 @@ func TestEndings(t *testing.T) {
 			job: backoff, pods: pods(evicted(`Container unit exceeded its local ephemeral storage limit "1Gi". `)),
 			kind: unavailable, says: []string{`Evicted: Container unit exceeded its local ephemeral storage limit "1Gi".`, "Raise that limit"},
 		},
+		"evicted because the workspace is full": {
+			job: backoff, pods: pods(evicted(`Usage of EmptyDir volume "codepipeline-shared" exceeds the limit "1Gi". `), terminated("unit", 137, "Error", "")),
+			kind: unavailable, says: []string{`in step "unit": Evicted: Usage of EmptyDir volume "codepipeline-shared" exceeds the limit "1Gi". It is the workspace`,
+				"raise spec.workspace.sizeLimit", "spec.workspace.volumeClaimTemplate", "--workspace-size-limit"}, silent: "spec.jobTemplate",
+		},
 		"a volume grew beyond its limit": {
 			job: backoff, pods: pods(evicted(`Usage of EmptyDir volume "cache" exceeds the limit "1Gi". `)),
 			kind: unavailable, says: []string{`volume "cache" exceeds the limit "1Gi".`, "sizeLimit"},

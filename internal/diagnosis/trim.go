@@ -17,7 +17,9 @@ func Trim(object any) {
 	switch object := object.(type) {
 	case *corev1.Pod:
 		trimMeta(&object.ObjectMeta, v1alpha1.LabelPipelineJob)
+		claims := volumesToWaitFor(*object)
 		object.Spec = trimmedSpec(object.Spec, ended(object.Status))
+		object.Spec.Volumes = claims
 		object.Status = trimmedPodStatus(object.Status)
 	case *batchv1.Job:
 		trimMeta(&object.ObjectMeta, labelQueue)
@@ -49,6 +51,14 @@ func trimmedSpec(spec corev1.PodSpec, ended map[string]bool) corev1.PodSpec {
 		trimmed.Resources = ptr.To(onlyMemory(*spec.Resources))
 	}
 	return trimmed
+}
+
+// volumesToWaitFor are those by claims of a pod without a node.
+func volumesToWaitFor(pod corev1.Pod) []corev1.Volume {
+	if len(ClaimsOf(pod)) == 0 {
+		return nil
+	}
+	return onlyClaims(pod.Spec.Volumes)
 }
 
 // trimmedContainers are the sidecars, and those that ended and had a memory limit: it may

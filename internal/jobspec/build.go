@@ -9,6 +9,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -27,6 +28,9 @@ type Options struct {
 	// FetchArgs are more arguments of the container that unpacks artifacts: its
 	// limits, where they are not the default ones.
 	FetchArgs []string
+	// WorkspaceSizeLimit is the size limit of a workspace for which the CustomAction sets
+	// none, if it is an emptyDir; zero: no limit.
+	WorkspaceSizeLimit resource.Quantity
 }
 
 // Build makes the Kubernetes Job of one run. It errs with a *FieldError when

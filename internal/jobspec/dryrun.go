@@ -64,10 +64,8 @@ func Refusal(action *v1alpha1.CustomAction, causes []metav1.StatusCause) error {
 	filled := referencing(action)
 	var problems []error
 	for _, cause := range causes {
-		field := templateField(action, withoutOwnRule(action, cause.Field))
-		if own := ownField(action, cause.Field, field); own != "" {
-			problems = append(problems, &FieldError{Field: own, Err: errors.New(cause.Message)})
-		} else if !filled[field] {
+		field := originOf(action, cause.Field)
+		if !filled[field] {
 			problems = append(problems, &FieldError{Field: field, Err: errors.New(cause.Message)})
 		}
 	}

@@ -13,21 +13,25 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// ownField is what to call a field of a built Job that is there through the operator, not
-// through the template; empty if it is the template's. at is where in the CustomAction the
-// field would come from.
-func ownField(action *v1alpha1.CustomAction, field, at string) string {
+// originOf is where in a CustomAction a field of its built Job comes from or, if it is
+// there through the operator alone, what to call it.
+func originOf(action *v1alpha1.CustomAction, field string) string {
+	origin := templateField(action, withoutOwnRule(action, field))
 	built, err := build(action, sampleJobOf(action), v1alpha1.Run{Number: 1}, Options{}, true)
 	if err != nil {
-		return "" // Validate says so
+		return origin // Validate says why
 	}
-	if name := containerAt(built.Spec.Template.Spec, field); strings.HasPrefix(name, podcontract.ContainerPrefix) {
+	pod := built.Spec.Template.Spec
+	if name := containerAt(pod, field); strings.HasPrefix(name, podcontract.ContainerPrefix) {
 		return fmt.Sprintf("the Job's %s, of the operator's container %s", field, name)
 	}
-	if hasField(built, field) && !hasField(action, at) {
+	if of := workspaceField(action, pod, field); of != "" {
+		return of
+	}
+	if hasField(built, field) && !hasField(action, origin) {
 		return "the Job's " + field + ", which the operator sets"
 	}
-	return ""
+	return origin
 }
 
 // builtRule matches the beginning of the path of a rule of a Job's podFailurePolicy.

@@ -51,7 +51,7 @@ func Validate(action *v1alpha1.CustomAction) error {
 	for i, container := range pod.Containers {
 		problems = append(problems, checkStep(container, fmt.Sprintf("%s.template.spec.containers[%d]", spec, i))...)
 	}
-	return errors.Join(append(problems, checkReserved(pod, sample))...)
+	return errors.Join(append(problems, checkReserved(pod, sample), checkWorkspace(action.Spec.Workspace))...)
 }
 
 // checkStep refuses what an init container, which a step becomes, can't have.

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	sharedVolume   = "codepipeline-shared"
+	sharedVolume   = podcontract.SharedVolume
 	handoverVolume = "codepipeline-handover"
 	// runnerUser is the nonroot user of distroless images, and its group.
 	runnerUser = 65532
@@ -26,6 +26,7 @@ const (
 // them and report after them.
 func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
 	wrapSteps(pod, stepEnv(action, job, run), job, options, action.Spec.Progress != nil)
+	setWorkspace(pod, action.Spec.Workspace, options.WorkspaceSizeLimit, job)
 }
 
 // wrapSteps is addWrappers with the environment of the steps given, in a pod with

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
@@ -51,6 +52,8 @@ func remedy(kind string, err error) string {
 		return "; the operator gave no new ones in time: its log says why"
 	case s3store.IsAccessDenied(err):
 		return "; the pipeline's role, and the policies of the artifact bucket and of its KMS key, must allow it"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "; the workspace has no more room: raise the size in spec.workspace of the CustomAction, or have the node's disk looked at"
 	case kind == revisionUnavailable && s3store.IsNotFound(err):
 		return "; release the change again to create the artifact again"
 	}
