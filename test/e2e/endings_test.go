@@ -135,7 +135,7 @@ func endings() []work {
 		{Name: "in-memory", Spec: "workspace: {medium: Memory, sizeLimit: 64Mi}", status: succeeded, message: "^tmpfs$",
 			Script: `awk '$2 == "/codepipeline" {print $3}' /proc/mounts > "$CODEPIPELINE_RESULT/summary"`},
 		{Name: "too-much", Spec: "workspace: {sizeLimit: 10Mi}", Script: "head -c 30000000 /dev/zero > /codepipeline/large; sleep 600", status: failed,
-			code: "SystemUnavailable", message: `in step "work": Evicted: .*"codepipeline-shared" exceeds the limit "10Mi".*raise spec.workspace.sizeLimit`},
+			code: "SystemUnavailable", message: `Evicted: .*"codepipeline-shared" exceeds the limit "10Mi".*raise spec.workspace.sizeLimit`},
 		{Name: "deleted", Script: "sleep 600", status: failed, code: "JobFailed", message: "cancelled: the PipelineJob .* was deleted"},
 		{Name: "job-gone", Script: "sleep 600", status: failed, code: "SystemUnavailable", message: "the Kubernetes Job .* was deleted while it worked"},
 	}
