@@ -114,10 +114,18 @@ type CustomActionSpec struct {
 	// $(config.KEY), $(pipeline.name), $(pipeline.executionID), $(stage.name),
 	// $(action.name), $(action.executionID), $(job.id), $(run.number),
 	// $(aws.region), $(aws.accountID), $(input.NAME) and $(output.NAME) are
-	// replaced in every string. A reference that is not known is an error, and
-	// no Job starts. $(NAME) without a dot is left to Kubernetes.
+	// replaced in every string. $(config.KEY|VALUE) has a default for an optional
+	// property that the pipeline's action does not set. $(label:REFERENCE) makes
+	// a label value of any of them: it is cut, and has a digest, where that is
+	// needed. A reference of these groups that is not known is an error, and no
+	// Job starts; any other $(…) is left alone, as is $$(…).
 	// +required
 	JobTemplate batchv1.JobTemplateSpec `json:"jobTemplate"`
+
+	// workspace is the volume that all steps share, at /codepipeline. Without it that is
+	// an emptyDir on the node's disk, with the operator's default size limit.
+	// +optional
+	Workspace *Workspace `json:"workspace,omitempty"`
 
 	// progress makes percentage, summary and link of running work visible in
 	// CodePipeline. Without it they are there when the work has ended, which
@@ -132,6 +140,11 @@ type CustomActionSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be from 1s to 24h, such as 90s or 1h30m: CodePipeline gives up on a custom action after 24 hours"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// gracePeriods are for how long a run may be held up by what may pass, such as
+	// an image that can't be pulled, before the action fails.
+	// +optional
+	GracePeriods *GracePeriods `json:"gracePeriods,omitempty"`
 
 	// ttlSecondsAfterFinished is how long a PipelineJob, with its Job and the
 	// logs of its pod, is kept after its result was reported: in seconds, 0 or

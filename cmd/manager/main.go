@@ -77,8 +77,10 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	err = operator.Setup(ctx, mgr, operator.Options{
-		Clock:              clock.RealClock{},
-		JobOptions:         jobspec.Options{RunnerImage: o.runnerImage, RunnerEnv: env, FetchArgs: fetchArgs},
+		Clock: clock.RealClock{},
+		JobOptions: jobspec.Options{
+			RunnerImage: o.runnerImage, RunnerEnv: env, FetchArgs: fetchArgs, WorkspaceSizeLimit: o.workspaceSizeLimit.Quantity,
+		},
 		ClusterID:          o.clusterID,
 		ExecutionInterval:  o.executionInterval,
 		CredentialsRenewal: o.renewal,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
@@ -52,7 +53,9 @@ func TestFlagsThatBreakARule(t *testing.T) {
 		"no worker":                    {func(o *options) { o.workers = 0 }, "--concurrent-reconciles is 0: it must be from 1 to 1000"},
 		"too many workers":             {func(o *options) { o.workers = 1001 }, "--concurrent-reconciles is 1001: it must be from 1 to 1000"},
 		"no external ID":               {func(o *options) { o.clusterID = "two words" }, `--cluster-id is "two words": it may have up to 1000 letters`},
-		"no image":                     {func(o *options) { o.runnerImage = "" }, "--runner-image is missing"},
+		"a workspace below nothing": {func(o *options) { o.workspaceSizeLimit.Quantity = resource.MustParse("-1Gi") },
+			"--workspace-size-limit is -1Gi: it must be 0 or more"},
+		"no image": {func(o *options) { o.runnerImage = "" }, "--runner-image is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -35,7 +35,9 @@ type options struct {
 	allowedRoles      roles
 	eventQueueURL     string
 	artifacts         artifactLimits
-	log               zap.Options
+	// workspaceSizeLimit is jobspec.Options.WorkspaceSizeLimit.
+	workspaceSizeLimit resource.QuantityValue
+	log                zap.Options
 }
 
 // artifactLimits bound what an input artifact may unpack to; zero is the
@@ -131,6 +133,8 @@ func parse() (options, error) {
 	flag.StringVar(&o.eventQueueURL, "event-queue-url", "",
 		"SQS queue with CodePipeline's action execution events, so that jobs need not wait for a poll (default: none).")
 	o.artifacts.bind()
+	flag.Var(&o.workspaceSizeLimit, "workspace-size-limit",
+		"Size limit of the volume that the steps of a job share, such as 50Gi, for CustomActions without spec.workspace; 0: none.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if err := o.leader.check(); err != nil {
@@ -155,6 +159,9 @@ func (o *options) check() error {
 	}
 	if o.lanes.Ceiling < 1 || o.lanes.Ceiling > maxRate {
 		return fmt.Errorf("--aws-max-rate is %g: it must be from 1 to %d", o.lanes.Ceiling, maxRate)
+	}
+	if o.workspaceSizeLimit.Sign() < 0 {
+		return fmt.Errorf("--workspace-size-limit is %s: it must be 0 or more", o.workspaceSizeLimit.String())
 	}
 	if o.workers < 1 || o.workers > maxWorkers {
 		return fmt.Errorf("--concurrent-reconciles is %d: it must be from 1 to %d", o.workers, maxWorkers)

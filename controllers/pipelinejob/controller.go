@@ -231,6 +231,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	default:
 		s.follow(action)
 	}
+	s.gracePeriods = gracePeriodsOf(action)
 	s.closed = r.closed(s)
 	if job.Status.Run == nil {
 		return s, action, nil
@@ -244,7 +245,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	}
 	s.pods, s.progressRead = pods, r.reads.of(job.UID)
 	evidence := diagnosis.Evidence{
-		Job: s.run, Pods: pods, Now: s.now, GracePeriods: diagnosis.DefaultGracePeriods, Secrets: len(job.Spec.SecretConfiguration) > 0,
+		Job: s.run, Pods: pods, Now: s.now, GracePeriods: s.gracePeriods, Secrets: len(job.Spec.SecretConfiguration) > 0,
 	}
 	// Of work whose end is decided they would tell nothing, and hold it up if they can't be read.
 	if !s.deleting() && !job.Status.HasResult() && diagnosis.NeedsEvents(evidence) {

@@ -96,6 +96,8 @@ type state struct {
 	outcome diagnosis.Outcome
 	// ttl is how long a settled job is kept; nil keeps it for ever.
 	ttl *time.Duration
+	// gracePeriods bound what may hold the work up.
+	gracePeriods diagnosis.GracePeriods
 	// closed is why CodePipeline no longer waits for the job; empty when it does.
 	closed string
 	// recheck is when to look again though nothing has changed; zero: never.

@@ -20,10 +20,12 @@ const (
 	eventsPerPage  = 100
 	eventPages     = 5
 	podsWithEvents = 5
+	// claimsWithEvents bounds the volume claims.
+	claimsWithEvents = 3
 )
 
-// eventsOfRun lists the events of a run's Job and of its newest pods, those that are
-// gone included.
+// eventsOfRun lists the events of a run's Job, of its newest pods, those that are gone
+// included, and of the volume claims that they wait for.
 func (r *Reconciler) eventsOfRun(ctx context.Context, run *batchv1.Job, pods []corev1.Pod) ([]diagnosis.Event, error) {
 	found, err := r.eventsOf(ctx, run.Namespace, "Job", run.Name)
 	if err != nil {
@@ -36,7 +38,23 @@ func (r *Reconciler) eventsOfRun(ctx context.Context, run *batchv1.Job, pods []c
 		}
 		found = append(found, of...)
 	}
+	for _, claim := range claimNames(pods) {
+		of, err := r.eventsOf(ctx, run.Namespace, "PersistentVolumeClaim", claim)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, of...)
+	}
 	return found, nil
+}
+
+// claimNames are some of the volume claims that a run's pods wait for.
+func claimNames(pods []corev1.Pod) []string {
+	var names []string
+	for i := range pods {
+		names = append(names, diagnosis.ClaimsOf(pods[i])...)
+	}
+	return names[:min(len(names), claimsWithEvents)]
 }
 
 // eventsOf lists the events of an object.

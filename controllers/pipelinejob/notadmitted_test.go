@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -74,45 +75,69 @@ func TestFirstRefusalOfAQuotaIsNoEnd(t *testing.T) {
 	p.goOnUntil(func(*v1alpha1.PipelineJob) bool { return p.clock.Since(began) > 11*time.Minute })
 	full := "exceeded quota: team"
 	p.refusing(true, &full)
-	p.goOnUntil(func(job *v1alpha1.PipelineJob) bool {
-		running := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionRunning)
-		return running != nil && running.Reason == v1alpha1.ReasonQuotaExceeded
-	})
+	p.goOnUntil(waitsForQuota)
 	p.operator.Client = kube
 	p.goOnUntil(runs1)
 }
 
 // TestFullQuotaIsWaitedFor has a quota of the namespace be used up when the Job, or its
 // Secret, is to be made: that is said at once, and the work begins when others have ended.
-// After ten minutes the action fails.
+// It is waited for as long as the action may take.
 func TestFullQuotaIsWaitedFor(t *testing.T) {
 	const full = "exceeded quota: team, requested: 1, used: 5, limited: 5"
 	for _, jobs := range []bool{true, false} {
-		for _, ends := range []bool{true, false} {
-			t.Run(fmt.Sprintf("of Jobs: %t, others end: %t", jobs, ends), func(t *testing.T) {
+		for _, timeout := range []time.Duration{0, time.Hour} {
+			t.Run(fmt.Sprintf("of Jobs: %t, timeout: %s", jobs, timeout), func(t *testing.T) {
 				p := newPlay(t)
 				defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+				p.bounded(timeout)
 				p.start(nil)
 				p.poll(nil)
 				message := full
 				p.refusing(jobs, &message)
-				said := func(job *v1alpha1.PipelineJob) bool {
-					running := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionRunning)
-					return running != nil && running.Reason == v1alpha1.ReasonQuotaExceeded
-				}
-				p.goOnUntil(said)
-				if ends {
+				began := p.clock.Now()
+				p.goOnUntil(waitsForQuota)
+				p.Expect(p.clock.Since(began)).To(BeNumerically("<", time.Minute), "it is shown at once")
+				p.goOnFor(55 * time.Minute)
+				p.Expect(p.pipelineJob().Settled()).To(BeFalse())
+				p.Expect(waitsForQuota(p.pipelineJob())).To(BeTrue())
+				if timeout == 0 {
+					p.goOnFor(22 * time.Hour)
 					message = ""
 					p.goOnUntil(runs1)
 					return
 				}
-				began := p.clock.Now()
 				p.goOnUntil((*v1alpha1.PipelineJob).Settled)
-				p.Expect(p.clock.Since(began)).To(BeNumerically("~", 10*time.Minute, 2*time.Minute))
+				p.Expect(p.clock.Since(began)).To(BeNumerically("~", timeout, 2*time.Minute))
 				job := p.pipelineJob()
 				p.Expect(job.Status.FailureDetails.Type).To(Equal(v1alpha1.FailureSystemUnavailable))
 				p.Expect(job.Status.FailureDetails.Message).To(And(ContainSubstring(full), ContainSubstring("have the quota raised")))
 			})
 		}
 	}
+}
+
+// bounded gives the CustomAction a timeout, unless it is zero.
+func (p *play) bounded(timeout time.Duration) {
+	if timeout == 0 {
+		return
+	}
+	action := &v1alpha1.CustomAction{}
+	p.Expect(p.kube.Get(p.ctx, client.ObjectKey{Namespace: "team", Name: "work"}, action)).To(Succeed())
+	action.Spec.Timeout = &metav1.Duration{Duration: timeout}
+	p.Expect(p.kube.Update(p.ctx, action)).To(Succeed())
+}
+
+// goOnFor takes a step every two minutes.
+func (p *play) goOnFor(long time.Duration) {
+	for range int(long / (2 * time.Minute)) {
+		p.tryStep(p.pipelineJob().Name)
+		p.clock.Step(2 * time.Minute)
+	}
+}
+
+// waitsForQuota reports whether the condition Running says that a quota is used up.
+func waitsForQuota(job *v1alpha1.PipelineJob) bool {
+	running := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionRunning)
+	return running != nil && running.Reason == v1alpha1.ReasonQuotaExceeded
 }

@@ -96,15 +96,15 @@ func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.Cu
 }
 
 // notAdmitted says that the API server refuses what the work needs. It fails when that has
-// lasted as long as a full quota may: others end meanwhile, and policies are rolled out in
-// steps.
+// lasted for its grace period: policies are rolled out in steps, and a full quota has room
+// when others end.
 func (r *Reconciler) notAdmitted(ctx context.Context, s state, taken step, cause error) error {
 	kind, reason, wayOut := v1alpha1.FailurePermissionError, v1alpha1.ReasonRetrying, "Give the operator the permission, or have the policy changed"
+	grace := s.gracePeriods.Schedule
 	if diagnosis.IsQuotaExceeded(cause) {
-		kind, reason = v1alpha1.FailureSystemUnavailable, v1alpha1.ReasonQuotaExceeded
+		kind, reason, grace = v1alpha1.FailureSystemUnavailable, v1alpha1.ReasonQuotaExceeded, s.gracePeriods.Quota
 		wayOut = "Retry the action when others have ended, or have the quota raised"
 	}
-	grace := diagnosis.DefaultGracePeriods.Schedule
 	if r.retries.failsFor(client.ObjectKeyFromObject(s.job), taken, cause, s.now) >= grace {
 		return r.recordFailure(ctx, s, kind, fmt.Sprintf("Kubernetes has refused for %s to %v. %s", grace, cause, wayOut))
 	}

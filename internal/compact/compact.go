@@ -107,6 +107,7 @@ type rareInPod struct {
 	gates                      []corev1.PodSchedulingGate
 	initContainers, containers []corev1.Container
 	resources, inUse           *corev1.ResourceRequirements
+	volumes                    []corev1.Volume
 }
 
 func podOf(object *corev1.Pod) *pod {
@@ -125,8 +126,8 @@ func podOf(object *corev1.Pod) *pod {
 		Share(&condition.Status)
 		Share(&condition.Reason)
 	}
-	rare := rareInPod{spec.SchedulingGates, spec.InitContainers, spec.Containers, spec.Resources, status.Resources}
-	if len(rare.gates)+len(rare.initContainers)+len(rare.containers) > 0 || rare.resources != nil || rare.inUse != nil {
+	rare := rareInPod{spec.SchedulingGates, spec.InitContainers, spec.Containers, spec.Resources, status.Resources, spec.Volumes}
+	if len(rare.gates)+len(rare.initContainers)+len(rare.containers)+len(rare.volumes) > 0 || rare.resources != nil || rare.inUse != nil {
 		p.rare = &rare
 	}
 	return p
@@ -142,6 +143,7 @@ func (p *pod) whole() client.Object {
 	if rare := p.rare; rare != nil {
 		object.Spec.SchedulingGates, object.Spec.InitContainers, object.Spec.Containers = rare.gates, rare.initContainers, rare.containers
 		object.Spec.Resources, object.Status.Resources = rare.resources, rare.inUse
+		object.Spec.Volumes = rare.volumes
 	}
 	return object
 }

@@ -187,7 +187,10 @@ func (e Evidence) noPod() *blocker {
 	}
 	message := denialMessage(denied)
 	rule := denialOf(message)
-	if rule.waits {
+	switch {
+	case isQuota(message):
+		held.grace = e.GracePeriods.Quota
+	case rule.waits:
 		held.grace = e.GracePeriods.Schedule
 	}
 	held.failure = fail(rule.kind, rule.wayOut, "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
@@ -249,10 +252,12 @@ type denial struct {
 // exceededQuota is in the message of the API server when a quota is used up.
 const exceededQuota = "exceeded quota"
 
+func isQuota(message string) bool { return strings.Contains(message, exceededQuota) }
+
 // IsQuotaExceeded reports whether the API server refused to create an object since a quota
 // of its namespace is used up.
 func IsQuotaExceeded(err error) bool {
-	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), exceededQuota)
+	return apierrors.IsForbidden(err) && isQuota(err.Error())
 }
 
 // IsUnfit reports whether the API server refused an object for what it is, and will do so
@@ -443,14 +448,19 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	switch {
 	case gated(pod):
 		return nil
+	case waitsForVolume(pod) && condition == nil:
+		held.failure = fail(v1alpha1.FailureSystemUnavailable,
+			"Have the claims looked at (kubectl describe pvc), or correct spec.workspace of the CustomAction and the volumes of its spec.jobTemplate",
+			"the pod %s had no node for %s: its volume claims may not be bound (%s)%s",
+			pod.Name, shortDuration(held.grace), strings.Join(ClaimsOf(pod), ", "), e.aboutClaims(pod))
 	case condition == nil:
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or have the scheduler looked at",
 			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, shortDuration(held.grace), pod.Spec.SchedulerName)
 	default:
 		held.since = latest(held.since, condition.LastTransitionTime.Time)
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
-			"Retry the action when the cluster has room, or correct resources.requests, nodeSelector, affinity, tolerations and volumes "+inTemplate,
-			"the pod %s found no node for %s: %s", pod.Name, shortDuration(held.grace), colon(condition.Reason, condition.Message))
+			"Retry the action when the cluster has room, or correct resources.requests, nodeSelector, affinity, tolerations and volumes "+inTemplate+", or its spec.workspace",
+			"the pod %s found no node for %s: %s%s", pod.Name, shortDuration(held.grace), colon(condition.Reason, condition.Message), e.aboutClaims(pod))
 	}
 	return held
 }

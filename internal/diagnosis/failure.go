@@ -106,6 +106,11 @@ func (e Evidence) overdue() *Failure {
 	if seconds := e.Job.Spec.ActiveDeadlineSeconds; seconds != nil {
 		limit = fmt.Sprintf(" (%s)", shortDuration(time.Duration(*seconds)*time.Second))
 	}
+	if denied := e.denied(); denied != nil {
+		message := denialMessage(denied)
+		rule := denialOf(message)
+		return fail(rule.kind, rule.wayOut, "the run took longer than spec.timeout%s allows and was stopped before it had a pod: %s", limit, message)
+	}
 	where, printed := e.stoppedAt()
 	failure := fail(v1alpha1.FailureJobFailed, "Raise spec.timeout of the CustomAction, or make the work shorter",
 		"the run took longer than spec.timeout%s allows and was stopped%s", limit, where)
@@ -483,6 +488,9 @@ func (l loss) failure(pod corev1.Pod) *Failure {
 func (l loss) wayOut() string {
 	exceeded := strings.Contains(l.message, "exceeds the") || strings.Contains(l.message, "exceeded its")
 	switch {
+	case l.reason == "Evicted" && strings.Contains(l.message, `volume "`+podcontract.SharedVolume+`" exceeds the`):
+		return "It is the workspace, /codepipeline: raise spec.workspace.sizeLimit of the CustomAction, give it a volume of its own by " +
+			"spec.workspace.volumeClaimTemplate, or make the steps write less. Without spec.workspace, the limit is the operator's --workspace-size-limit"
 	case l.reason == "Evicted" && exceeded:
 		return "Raise that limit (resources.limits.ephemeral-storage, or sizeLimit of the volume) " + inTemplate + ", or make the steps write less"
 	case strings.Contains(l.message, "low on resource"):

@@ -50,9 +50,11 @@ type Event struct {
 type GracePeriods struct {
 	// Image: an image can't be pulled. Registries have hiccups.
 	Image time.Duration
-	// Schedule: no node is found for the pod, its node does not start it, or
-	// a quota is used up. Clusters grow, and other pods end.
+	// Schedule: no node is found for the pod, or its node does not start it. Clusters
+	// grow, and other pods end.
 	Schedule time.Duration
+	// Quota: a quota is used up. Others have it, and end, so this is no fault.
+	Quota time.Duration
 	// Start: a container can't be created, or a sidecar crashes before the
 	// steps behind it could start. What it lacks may be on its way.
 	Start time.Duration
@@ -67,10 +69,12 @@ type GracePeriods struct {
 	Idle time.Duration
 }
 
-// DefaultGracePeriods are the grace periods of every run.
+// DefaultGracePeriods are those of a run whose CustomAction sets none. A quota is waited
+// for as long as CodePipeline waits for a custom action.
 var DefaultGracePeriods = GracePeriods{
 	Image:     2 * time.Minute,
 	Schedule:  10 * time.Minute,
+	Quota:     24 * time.Hour,
 	Start:     2 * time.Minute,
 	Node:      10 * time.Minute,
 	Admission: time.Minute,

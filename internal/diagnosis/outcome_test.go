@@ -190,6 +190,11 @@ func TestEndings(t *testing.T) {
 			},
 			kind: failed, says: []string{`stopped in step "second"`}, silent: "an earlier try",
 		},
+		"a deadline that was over before a quota had room": {
+			job: deadline, events: []Event{said("Job/build-1-1", "FailedCreate",
+				`Error creating: pods "build-1-1-x7k2p" is forbidden: exceeded quota: team, requested: cpu=4, used: cpu=8, limited: cpu=8`)},
+			kind: unavailable, says: []string{"longer than spec.timeout (1h30m) allows", "before it had a pod", "exceeded quota: team", "have the quota raised"},
+		},
 		"the timeout, before the node did anything": {
 			job: deadline, pods: pods(scheduledOn("node-a", 0)),
 			kind: failed, says: []string{"allows and was stopped. Raise spec.timeout"},
@@ -208,6 +213,11 @@ func TestEndings(t *testing.T) {
 		"a step wrote more than its ephemeral storage": {
 			job: backoff, pods: pods(evicted(`Container unit exceeded its local ephemeral storage limit "1Gi". `)),
 			kind: unavailable, says: []string{`Evicted: Container unit exceeded its local ephemeral storage limit "1Gi".`, "Raise that limit"},
+		},
+		"evicted because the workspace is full": {
+			job: backoff, pods: pods(evicted(`Usage of EmptyDir volume "codepipeline-shared" exceeds the limit "1Gi". `), terminated("unit", 137, "Error", "")),
+			kind: unavailable, says: []string{`in step "unit": Evicted: Usage of EmptyDir volume "codepipeline-shared" exceeds the limit "1Gi". It is the workspace`,
+				"raise spec.workspace.sizeLimit", "spec.workspace.volumeClaimTemplate", "--workspace-size-limit"}, silent: "spec.jobTemplate",
 		},
 		"a volume grew beyond its limit": {
 			job: backoff, pods: pods(evicted(`Usage of EmptyDir volume "cache" exceeds the limit "1Gi". `)),

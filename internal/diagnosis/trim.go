@@ -18,7 +18,9 @@ func Trim(object any) {
 	switch object := object.(type) {
 	case *corev1.Pod:
 		trimMeta(&object.ObjectMeta, v1alpha1.LabelPipelineJob)
+		claims := volumesToWaitFor(*object)
 		object.Spec = trimmedSpec(object.Spec, ended(object.Status))
+		object.Spec.Volumes = claims
 		object.Status = trimmedPodStatus(object.Status)
 	case *batchv1.Job:
 		trimMeta(&object.ObjectMeta, labelQueue)
@@ -52,7 +54,16 @@ func trimmedSpec(spec corev1.PodSpec, ended map[string]bool) corev1.PodSpec {
 	return trimmed
 }
 
-// trimmedContainers are the sidecars but for the operator's, which is known by its name, and those that ended and had a memory limit: it may
+// volumesToWaitFor are those by claims of a pod without a node.
+func volumesToWaitFor(pod corev1.Pod) []corev1.Volume {
+	if len(ClaimsOf(pod)) == 0 {
+		return nil
+	}
+	return onlyClaims(pod.Spec.Volumes)
+}
+
+// trimmedContainers are the sidecars but for the operator's, which is known by its name, and
+// those that ended and had a memory limit: it may
 // be why. One takes as much room as all the rest of a trimmed pod.
 func trimmedContainers(containers []corev1.Container, ended map[string]bool) []corev1.Container {
 	var kept []corev1.Container

@@ -146,7 +146,7 @@ func (e Evidence) noPodStanding() standing {
 			Subject: fmt.Sprintf("The API server refuses the pod of Job %s", e.Job.Name),
 			Detail:  withoutPodName(message),
 		}
-		if strings.Contains(message, exceededQuota) {
+		if isQuota(message) {
 			waiting.Reason = v1alpha1.ReasonQuotaExceeded
 		}
 		return waiting
@@ -191,11 +191,21 @@ func (e Evidence) unscheduledStanding(pod corev1.Pod) standing {
 	case gated(pod):
 		return standing{waiting: &Waiting{Reason: v1alpha1.ReasonSchedulingGated, Subject: fmt.Sprintf("Pod %s waits for its scheduling gates to be removed", pod.Name)}}
 	case condition != nil:
-		return standing{waiting: &Waiting{
-			Reason: v1alpha1.ReasonUnschedulable, Subject: fmt.Sprintf("No node takes pod %s", pod.Name), Detail: strings.TrimSpace(condition.Message),
+		at := standing{waiting: &Waiting{
+			Reason: v1alpha1.ReasonUnschedulable, Subject: fmt.Sprintf("No node takes pod %s", pod.Name),
+			Detail: strings.TrimSpace(condition.Message) + e.aboutClaims(pod),
 		}}
+		if waitsForVolume(pod) { // events tell more, and those of a claim are no change of the pod
+			at.events, at.look = true, max(slowStart, min(e.Now.Sub(pod.CreationTimestamp.Time), longestLook))
+		}
+		return at
 	default:
 		return e.slow(pod.CreationTimestamp.Time, slowStart, func() *Waiting {
+			if waitsForVolume(pod) {
+				return &Waiting{Reason: v1alpha1.ReasonPodPending, Subject: fmt.Sprintf(
+					"Pod %s has no node yet: its volume claims may not be bound (%s)", pod.Name, strings.Join(ClaimsOf(pod), ", ")),
+					Detail: strings.TrimPrefix(e.aboutClaims(pod), "; ")}
+			}
 			return &Waiting{Reason: v1alpha1.ReasonPodPending, Subject: fmt.Sprintf("No scheduler has taken up pod %s (schedulerName %q)", pod.Name, pod.Spec.SchedulerName)}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -27,6 +28,9 @@ type Options struct {
 	// FetchArgs are more arguments of the container that unpacks artifacts: its
 	// limits, where they are not the default ones.
 	FetchArgs []string
+	// WorkspaceSizeLimit is the size limit of a workspace for which the CustomAction sets
+	// none, if it is an emptyDir; zero: no limit.
+	WorkspaceSizeLimit resource.Quantity
 }
 
 // Build makes the Kubernetes Job of one run. It errs with a *FieldError when
@@ -39,6 +43,9 @@ func Build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options, anyArtifact bool) (*batchv1.Job, error) {
 	template, err := substitute(action.Spec.JobTemplate, scopeOf(action, job, run.Number), anyArtifact)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkWindows(template.Spec.Template.Spec); err != nil {
 		return nil, err
 	}
 	if err := checkReserved(template.Spec.Template.Spec, job); err != nil {

@@ -64,7 +64,7 @@ func Refusal(action *v1alpha1.CustomAction, causes []metav1.StatusCause) error {
 	filled := referencing(action)
 	var problems []error
 	for _, cause := range causes {
-		field := templateField(action, cause.Field)
+		field := originOf(action, cause.Field)
 		if !filled[field] {
 			problems = append(problems, &FieldError{Field: field, Err: errors.New(cause.Message)})
 		}

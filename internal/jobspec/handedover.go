@@ -3,17 +3,12 @@ package jobspec
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
-
-// artifactName is the pattern of ArtifactName in API model 2015-07-09. The names become
-// those of folders.
-var artifactName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
 
 // checkArtifacts refuses artifacts whose names can't be folders, or of which steps could
 // not tell the variables apart: the names are the pipeline's.

@@ -1,6 +1,7 @@
 package jobspec
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -9,12 +10,27 @@ import (
 	"strings"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// reference matches $(group.name). A name without a dot is Kubernetes' own
-// syntax for an environment variable, and $$(…) is its escape: both stay.
-var reference = regexp.MustCompile(`\$?\$\(([A-Za-z][A-Za-z0-9]*\.[^()]*)\)`)
+// labelPrefix, before a reference's name, makes its value a label value.
+const labelPrefix = "label:"
+
+// groups matches the groups of references. Any other $(…) is left alone: it is
+// Kubernetes' syntax for an environment variable, or a command in a shell script.
+const groups = `action|aws|config|input|job|output|pipeline|run|stage`
+
+// reference matches $(group.name), with or without label: before it and |default after
+// it. $$(…) is how Kubernetes escapes it, and stays.
+var reference = regexp.MustCompile(`\$?\$\((` + labelPrefix + `[^()]*|(?:` + groups + `)\.[^()]*)\)`)
+
+// cutDefault matches a reference that a parenthesis in its default keeps from being one.
+var cutDefault = regexp.MustCompile(`\$?\$\((?:` + labelPrefix + `)?((?:` + groups + `)\.[^()|]*)\|[^()]*\(`)
+
+// artifactName matches what CodePipeline takes as the name of an artifact: API model
+// 2015-07-09, ArtifactName.
+var artifactName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
 
 // values gives what each reference stands for, by its name ("config.KEY").
 type values map[string]string
@@ -25,8 +41,12 @@ type unusable map[string]string
 // scope is what references can be resolved to, and why some can't.
 type scope struct {
 	values values
-
+	// unset has the optional properties that the pipeline's action does not set, which a
+	// default can stand for.
+	unset     map[string]bool
 	explained unusable
+	// preferDefaults has defaults stand for all properties, to check them.
+	preferDefaults bool
 }
 
 // scopeOf is the scope of one run of a job.
@@ -41,9 +61,9 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 		"run.number":           strconv.Itoa(int(run)),
 		"aws.region":           action.Spec.AWS.Region,
 		"aws.accountID":        job.Spec.AccountID,
-	}, explained: unusable{}}
+	}, unset: map[string]bool{}, explained: unusable{}}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {
-		name := "config." + property.Name
+		name := configGroup + property.Name
 		value, set := job.Spec.Configuration[property.Name]
 		switch {
 		case property.Secret:
@@ -51,8 +71,9 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 		case set:
 			s.values[name] = string(value)
 		default:
-			s.explained[name] = "the pipeline's action does not set this optional property: set it, or use the environment variable " +
-				podcontract.EnvConfig(property.Name) + ", which is then absent"
+			s.unset[name] = true
+			s.explained[name] = "the pipeline's action does not set this optional property: set it, give the reference a default, as in $(" +
+				name + "|VALUE), or use the environment variable " + podcontract.EnvConfig(property.Name) + ", which is then absent"
 		}
 	}
 	for _, artifact := range job.Spec.InputArtifacts {
@@ -67,15 +88,14 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 // resolve replaces every reference in text. quote protects the value from
 // being expanded a second time where Kubernetes itself expands $(NAME).
 func (s scope) resolve(text string, quote, anyArtifact bool) (string, error) {
-	var failed error
+	failed := s.checkDefaults(text)
 	resolved := reference.ReplaceAllStringFunc(text, func(match string) string {
-		if strings.HasPrefix(match, "$$") {
+		if isEscaped(match) {
 			return match
 		}
-		name := match[len("$(") : len(match)-len(")")]
-		value, err := s.lookup(name, anyArtifact)
+		value, err := s.valueOf(match[len("$("):len(match)-len(")")], anyArtifact)
 		if err != nil {
-			failed = err
+			failed = withEscape(err, match, quote)
 			return match
 		}
 		if quote {
@@ -86,6 +106,71 @@ func (s scope) resolve(text string, quote, anyArtifact bool) (string, error) {
 	return resolved, failed
 }
 
+// isEscaped reports whether a match of reference is $$(…).
+func isEscaped(match string) bool { return strings.HasPrefix(match, "$$") }
+
+// unknownError is that of a reference in a known group that is not known itself.
+type unknownError struct{ error }
+
+// withEscape adds the way out for what is no reference, where there is one: Kubernetes
+// makes $(…) of $$(…) in the fields that it expands.
+func withEscape(err error, match string, expanded bool) error {
+	if unknown := (unknownError{}); expanded && errors.As(err, &unknown) {
+		return fmt.Errorf("%w; if it is a command for a shell, write $%s", err, match)
+	}
+	return err
+}
+
+// checkDefaults refuses a parenthesis in the default of a known reference, which would
+// otherwise be left alone.
+func (s scope) checkDefaults(text string) error {
+	for _, match := range cutDefault.FindAllStringSubmatch(text, -1) {
+		if name := match[1]; !isEscaped(match[0]) && s.knows(name) {
+			return fmt.Errorf("the default of $(%s|…) can't have parentheses", name)
+		}
+	}
+	return nil
+}
+
+// valueOf is the value of what is between the parentheses of a reference.
+func (s scope) valueOf(expression string, anyArtifact bool) (string, error) {
+	name, asLabel := strings.CutPrefix(expression, labelPrefix)
+	value, err := s.valueOrDefault(name, anyArtifact)
+	if err != nil || !asLabel {
+		return value, err
+	}
+	return naming.LabelSafe(value), nil
+}
+
+// valueOrDefault is the value of a reference that may have a default. The name of a
+// property may have a | too.
+func (s scope) valueOrDefault(text string, anyArtifact bool) (string, error) {
+	name, standIn, hasDefault := strings.Cut(text, "|")
+	switch {
+	case !hasDefault, s.knows(text), !s.knows(name):
+		return s.lookup(text, anyArtifact)
+	case !strings.HasPrefix(name, configGroup):
+		return "", fmt.Errorf("$(%s) has a default, which only $(config.KEY) can have: write $(%s)", text, name)
+	case s.unset[name]:
+		return standIn, nil
+	}
+	value, err := s.lookup(name, anyArtifact)
+	if err == nil && s.preferDefaults {
+		return standIn, nil
+	}
+	return value, err
+}
+
+// knows reports whether there is a reference of this name, even if it can't be used.
+func (s scope) knows(name string) bool {
+	_, usable := s.values[name]
+	_, explained := s.explained[name]
+	return usable || explained
+}
+
+// configGroup begins the references to configuration properties.
+const configGroup = "config."
+
 func (s scope) lookup(name string, anyArtifact bool) (string, error) {
 	if value, ok := s.values[name]; ok {
 		return value, nil
@@ -94,10 +179,10 @@ func (s scope) lookup(name string, anyArtifact bool) (string, error) {
 		return "", fmt.Errorf("$(%s) can't be used: %s", name, why)
 	}
 	group, rest, _ := strings.Cut(name, ".")
-	if anyArtifact && (group == "input" || group == "output") && rest != "" {
+	if anyArtifact && (group == "input" || group == "output") && artifactName.MatchString(rest) {
 		return name, nil
 	}
-	return "", fmt.Errorf("$(%s) is not a known reference; known are %s", name, s.known())
+	return "", unknownError{fmt.Errorf("$(%s) is not a known reference; known are %s", name, s.known())}
 }
 
 func (s scope) known() string {

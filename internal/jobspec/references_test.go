@@ -5,6 +5,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 func TestResolve(t *testing.T) {
@@ -14,17 +16,37 @@ func TestResolve(t *testing.T) {
 		want  string
 		err   string
 	}{
-		"no reference":                            {text: "plain $HOME $(NAME) $(cat a.txt)", want: "plain $HOME $(NAME) $(cat a.txt)"},
-		"a property":                              {text: "make $(config.Target)", want: "make all"},
-		"several":                                 {text: "$(pipeline.name)/$(stage.name)/$(action.name)", want: "web/Build/compile"},
-		"folders of artifacts":                    {text: "$(input.source) $(output.package)", want: "/codepipeline/input/source /codepipeline/output/package"},
-		"the run":                                 {text: "$(run.number) $(job.id) $(aws.region) $(aws.accountID)", want: "2 job-1 eu-central-1 111122223333"},
-		"Kubernetes' escape stays":                {text: "$$(config.Target)", want: "$$(config.Target)"},
-		"an unknown group":                        {text: "$(confg.Target)", err: "$(confg.Target) is not a known reference; known are action.executionID"},
+		"no reference":                 {text: "plain $HOME $(NAME) $(cat a.txt)", want: "plain $HOME $(NAME) $(cat a.txt)"},
+		"a property":                   {text: "make $(config.Target)", want: "make all"},
+		"several":                      {text: "$(pipeline.name)/$(stage.name)/$(action.name)", want: "web/Build/compile"},
+		"folders of artifacts":         {text: "$(input.source) $(output.package)", want: "/codepipeline/input/source /codepipeline/output/package"},
+		"the run":                      {text: "$(run.number) $(job.id) $(aws.region) $(aws.accountID)", want: "2 job-1 eu-central-1 111122223333"},
+		"Kubernetes' escape stays":     {text: "$$(config.Target)", want: "$$(config.Target)"},
+		"another group is a command's": {text: "$(confg.Target) $(python3.11 -c 'print(1)' || true) $(version.sh || true)", want: "$(confg.Target) $(python3.11 -c 'print(1)' || true) $(version.sh || true)"},
+		"a command that has a known group's name": {text: "$(run.sh | head)", quote: true, err: "$(run.sh | head) is not a known reference; known are action.executionID"},
+		"the way out for a command":               {text: "$(config.guess)", quote: true, err: "; if it is a command for a shell, write $$(config.guess)"},
+		"a command in which a reference is":       {text: "$(run.sh $(config.Target))", want: "$(run.sh all)"},
 		"an unknown property":                     {text: "$(config.Nope)", err: "$(config.Nope) is not a known reference"},
 		"an artifact that the job does not have":  {text: "$(input.other)", err: "$(input.other) is not a known reference"},
 		"a secret property":                       {text: "$(config.Token)", err: "the property is secret: use the environment variable CODEPIPELINE_CONFIG_TOKEN"},
-		"an optional property that is not set":    {text: "$(config.Flavor)", err: "does not set this optional property"},
+		"an optional property that is not set":    {text: "$(config.Flavor)", err: "does not set this optional property: set it, give the reference a default, as in $(config.Flavor|VALUE)"},
+		"a default":                               {text: "x$(config.Flavor|3)y", want: "x3y"},
+		"an empty default":                        {text: "x$(config.Flavor|)y", want: "xy"},
+		"a default with more of |":                {text: "$(config.Flavor|a|b c)", want: "a|b c"},
+		"a default is not expanded, in an arg":    {text: "$(config.Flavor|$HOME)", quote: true, want: "$$HOME"},
+		"a default that is not needed":            {text: "$(config.Target|none)", want: "all"},
+		"a default in a label":                    {text: "$(label:config.Flavor|no flavor)", want: naming.LabelSafe("no flavor")},
+		"a default with parentheses":              {text: "$(config.Flavor|f(x))", err: "the default of $(config.Flavor|…) can't have parentheses"},
+		"an escaped one with parentheses":         {text: "$$(config.Flavor|f(x))", want: "$$(config.Flavor|f(x))"},
+		"a default of an unknown property":        {text: "$(config.Nope|3)", err: "$(config.Nope|3) is not a known reference"},
+		"a default of a secret property":          {text: "$(config.Token|3)", err: "$(config.Token) can't be used: the property is secret"},
+		"a default of what always is there":       {text: "$(pipeline.name|web)", err: "$(pipeline.name|web) has a default, which only $(config.KEY) can have: write $(pipeline.name)"},
+		"a default of an artifact":                {text: "$(input.source|x)", err: "only $(config.KEY) can have"},
+		"a name as a label value":                 {text: "$(label:pipeline.name)", want: "web"},
+		"a folder as a label value":               {text: "$(label:input.source)", want: naming.LabelSafe("/codepipeline/input/source")},
+		"a typo in a label value":                 {text: "$(label:pipelin.name)", err: "$(pipelin.name) is not a known reference"},
+		"a secret property as a label value":      {text: "$(label:config.Token)", err: "the property is secret"},
+		"Kubernetes' escape of a label value":     {text: "$$(label:pipeline.name)", want: "$$(label:pipeline.name)"},
 		"values are not expanded again, in a arg": {text: "$(pipeline.executionID)", quote: true, want: "a$$(CODEPIPELINE_CONFIG_TOKEN)"},
 	}
 	for name, c := range cases {
@@ -59,6 +81,31 @@ func TestSubstituteReachesEveryStringAndOnlyThose(t *testing.T) {
 	g.Expect(resolved.Spec.Template.Spec.Containers[0].Args).To(Equal([]string{"all"}))
 	g.Expect(resolved.Spec.Template.Spec.Containers[0].Env[0].Value).To(Equal("all"))
 	g.Expect(action.Spec.JobTemplate.Labels).To(HaveKeyWithValue("target", "$(config.Target)"), "the template itself must stay as it is")
+}
+
+// TestEmptyPropertyHasItsValue: a default stands for a property that is absent.
+func TestEmptyPropertyHasItsValue(t *testing.T) {
+	g := NewWithT(t)
+	job := sampleJob()
+	job.Spec.Configuration["Flavor"] = ""
+	g.Expect(scopeOf(sampleAction(), job, 1).resolve("[$(config.Flavor|3)]", false, false)).To(Equal("[]"))
+}
+
+// TestCommandSubstitutions has a shell script with commands that look like references.
+func TestCommandSubstitutions(t *testing.T) {
+	for _, script := range []string{
+		`python=$(python3.11 -c 'print(1)' || true); tag=$(version.sh || true); stamp=$(date +%Y.%m.%d)`,
+		`python=$$(python3.11 -c 'print(1)' || true); tag=$$(version.sh || true); stamp=$(date +%Y.%m.%d)`,
+	} {
+		t.Run(script, func(t *testing.T) {
+			g := NewWithT(t)
+			action := sampleAction(step("build", script))
+			g.Expect(Validate(action)).To(Succeed())
+			resolved, err := substitute(action.Spec.JobTemplate, scopeOf(action, sampleJob(), 1), false)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(resolved.Spec.Template.Spec.Containers[0].Args).To(Equal([]string{script}), "Kubernetes and the shell do the rest")
+		})
+	}
 }
 
 func TestSubstituteNamesTheField(t *testing.T) {

@@ -65,7 +65,7 @@ func (c *reservedCheck) container(container *corev1.Container, field string) {
 		at := fmt.Sprintf("%s.volumeMounts[%d]", field, i)
 		c.name(mount.Name, at)
 		below := strings.HasPrefix(filepath.Clean(mount.MountPath)+"/", podcontract.Root+"/")
-		c.refuse(below, at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share is there", podcontract.Root))
+		c.refuse(below, at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share is there, which spec.workspace chooses", podcontract.Root))
 	}
 	for i, variable := range container.Env {
 		if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil {

@@ -58,6 +58,9 @@ func (s substitution) walk(node any, at path) (any, error) {
 	switch node := node.(type) {
 	case string:
 		text, err := s.scope.resolve(node, at.expandedByKubernetes(), s.anyArtifact)
+		if err == nil && text != node && at.isLabelValue() {
+			err = checkLabelValue(node, text)
+		}
 		if err != nil {
 			return nil, &FieldError{Field: at.String(), Err: err}
 		}

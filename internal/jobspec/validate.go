@@ -15,9 +15,18 @@ import (
 // steps allows. The error is a *FieldError, or several joined.
 func Validate(action *v1alpha1.CustomAction) error {
 	sample := sampleJobOf(action)
-	resolved, err := substitute(action.Spec.JobTemplate, scopeOf(action, sample, 1), true)
+	values := scopeOf(action, sample, 1)
+	defaults := values
+	defaults.preferDefaults = true
+	if _, err := substitute(action.Spec.JobTemplate, defaults, true); err != nil {
+		return err
+	}
+	resolved, err := substitute(action.Spec.JobTemplate, values, true)
 	if err != nil {
 		return err
+	}
+	if err := checkWindows(resolved.Spec.Template.Spec); err != nil {
+		return err // what else there is to say would be about Linux
 	}
 	const spec = "spec.jobTemplate.spec"
 	var problems []error
@@ -42,7 +51,7 @@ func Validate(action *v1alpha1.CustomAction) error {
 	for i, container := range pod.Containers {
 		problems = append(problems, checkStep(container, fmt.Sprintf("%s.template.spec.containers[%d]", spec, i))...)
 	}
-	return errors.Join(append(problems, checkReserved(pod, sample))...)
+	return errors.Join(append(problems, checkReserved(pod, sample), checkWorkspace(action.Spec.Workspace))...)
 }
 
 // checkStep refuses what an init container, which a step becomes, can't have.

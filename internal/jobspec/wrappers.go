@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	sharedVolume   = "codepipeline-shared"
+	sharedVolume   = podcontract.SharedVolume
 	handoverVolume = "codepipeline-handover"
 	// wrappers is how many wrapper containers a pod has.
 	wrappers = 3
@@ -28,6 +28,7 @@ const (
 // them and report after them.
 func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
 	wrapSteps(pod, stepEnv(action, job, run), job, options)
+	setWorkspace(pod, action.Spec.Workspace, options.WorkspaceSizeLimit, job)
 }
 
 // wrapSteps is addWrappers with the environment of the steps given.

@@ -54,6 +54,9 @@ const (
 	ContainerPrefix = "codepipeline-"
 )
 
+// SharedVolume is the name of the volume at Root, the workspace.
+const SharedVolume = ContainerPrefix + "shared"
+
 // Environment variables of a step.
 const (
 	EnvJobID               = "CODEPIPELINE_JOB_ID"

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
@@ -53,6 +54,8 @@ func remedy(kind string, err error) string {
 		return "; the pipeline's role, and the policies of the artifact bucket and of its KMS key, must allow it"
 	case kind == revisionUnavailable && s3store.IsBucketNotFound(err):
 		return "; the pipeline's artifact store must be a bucket that exists"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "; the workspace has no more room: raise the size in spec.workspace of the CustomAction, or have the node's disk looked at"
 	case kind == revisionUnavailable && s3store.IsNotFound(err):
 		return "; the object was deleted, perhaps by a lifecycle rule of the bucket, and a retry of the action looks for the same one: release the change again, which makes a new revision"
 	}

@@ -2,7 +2,10 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 
@@ -31,7 +34,7 @@ func (o Options) fetch(ctx context.Context) error {
 	}
 	for _, folder := range folders {
 		if err := archive.MakeFolder(folder); err != nil {
-			return err
+			return notWritable(err)
 		}
 	}
 	if err := o.install(); err != nil {
@@ -45,6 +48,17 @@ func (o Options) fetch(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// notWritable adds the way out if the workspace does not let its user make folders, as the
+// volume of a claim may not.
+func notWritable(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return &failure{configurationError, fmt.Errorf(
+		"%w; user %d, who is in group %d, must be able to write to the workspace: leave securityContext.fsGroup out of the template, or have a storage class for spec.workspace that supports fsGroup",
+		err, os.Getuid(), os.Getgid())}
 }
 
 func (o Options) fetchOne(ctx context.Context, input podcontract.Artifact) error {

@@ -130,6 +130,12 @@ func endings() []work {
 			Script: `for i in 1 2 3 4 5 6; do
 			"$CODEPIPELINE" progress $((i * 15)) "part $i"; sleep 20
 			done; echo "all 6 parts" > "$CODEPIPELINE_RESULT/summary"; echo 100 > "$CODEPIPELINE_RESULT/percent-complete"`},
+		{Name: "commands", Script: `stamp=$(date +%Y.%m.%d); python=$(python3.11 -c 'print(1)' || true); tag=$(version.sh || true); own=$$(version.sh || true)
+			echo "$stamp,$python,$tag,$own" > "$CODEPIPELINE_RESULT/summary"`, status: succeeded, message: `^20[0-9]{2}\.[01][0-9]\.[0-3][0-9],,,$`},
+		{Name: "in-memory", Spec: "workspace: {medium: Memory, sizeLimit: 64Mi}", status: succeeded, message: "^tmpfs$",
+			Script: `awk '$2 == "/codepipeline" {print $3}' /proc/mounts > "$CODEPIPELINE_RESULT/summary"`},
+		{Name: "too-much", Spec: "workspace: {sizeLimit: 10Mi}", Script: "head -c 30000000 /dev/zero > /codepipeline/large; sleep 600", status: failed,
+			code: "SystemUnavailable", message: `Evicted: .*"codepipeline-shared" exceeds the limit "10Mi".*raise spec.workspace.sizeLimit`},
 		{Name: "deleted", Script: "sleep 600", status: failed, code: "JobFailed", message: "cancelled: the PipelineJob .* was deleted"},
 		{Name: "job-gone", Script: "sleep 600", status: failed, code: "SystemUnavailable", message: "the Kubernetes Job .* was deleted while it worked"},
 	}

@@ -59,6 +59,7 @@ spec:
     interval: 10s
     maxConcurrentJobs: 10
   timeout: 1h
+  gracePeriods: {imagePull: 5m, scheduling: 1h, start: 5m, node: 5m}
   progress:
     interval: 30s
   ttlSecondsAfterFinished: 60
@@ -143,7 +144,7 @@ func of(characters int) string { return strings.Repeat("a", characters) }
 
 // ruleCases are all rules that hold when an object is created.
 func ruleCases() []ruleCase {
-	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), otherCases())
+	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), workspaceCases(), otherCases())
 }
 
 func actionTypeCases() []ruleCase {
@@ -542,6 +543,43 @@ func duration(field, least, most, message string) ruleCase {
 	}
 }
 
+func workspaceCases() []ruleCase {
+	claim := map[string]any{"spec": map[string]any{"accessModes": []any{"ReadWriteOnce"}, "resources": map[string]any{"requests": map[string]any{"storage": "200Gi"}}}}
+	workspace := func(of map[string]any) edit { return set("workspace", of) }
+	return []ruleCase{
+		{
+			covers: "spec.workspace.medium enum",
+			passes: []edit{workspace(map[string]any{"medium": "Memory", "sizeLimit": "1Gi"})},
+			fails:  []edit{workspace(map[string]any{"medium": "memory", "sizeLimit": "1Gi"}), workspace(map[string]any{"medium": "HugePages", "sizeLimit": "1Gi"})},
+			says:   `spec.workspace.medium: supported values: "Memory"`,
+		},
+		{
+			covers: "spec.workspace.sizeLimit pattern",
+			passes: []edit{workspace(map[string]any{"sizeLimit": "20Gi"}), workspace(map[string]any{"sizeLimit": 1 << 30})},
+			fails:  []edit{workspace(map[string]any{"sizeLimit": "20 GB"})},
+			says: `spec.workspace.sizeLimit: should match '^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|` +
+				`([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$'`,
+		},
+		{
+			covers: "spec.workspace.sizeLimit rule: sizeLimit can't be set beside volumeClaimTemplate",
+			passes: []edit{workspace(map[string]any{"volumeClaimTemplate": claim}), set("workspace", nil), workspace(map[string]any{})},
+			fails:  []edit{workspace(map[string]any{"volumeClaimTemplate": claim, "sizeLimit": "20Gi"})},
+			says: "spec.workspace.sizeLimit: sizeLimit can't be set beside volumeClaimTemplate: remove it, " +
+				"and set spec.resources.requests.storage of the claim",
+		},
+		{
+			covers: "spec.workspace.medium rule: medium can't be set beside volumeClaimTemplate",
+			fails:  []edit{workspace(map[string]any{"volumeClaimTemplate": claim, "medium": "Memory"})},
+			says:   "spec.workspace.medium: medium can't be set beside volumeClaimTemplate: remove one of the two",
+		},
+		{
+			covers: "spec.workspace.sizeLimit rule: sizeLimit must be set with medium Memory",
+			fails:  []edit{workspace(map[string]any{"medium": "Memory"})},
+			says:   "spec.workspace.sizeLimit: sizeLimit must be set with medium Memory: without it the workspace could take all of the node's memory",
+		},
+	}
+}
+
 func otherCases() []ruleCase {
 	return []ruleCase{
 		lengthAtMost("aws.region", 30), lengthAtLeast("aws.region", 4),
@@ -574,6 +612,10 @@ func otherCases() []ruleCase {
 			says:   `spec.deletionPolicy: supported values: "Retain", "Delete"`,
 		},
 		duration("timeout", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m: CodePipeline gives up on a custom action after 24 hours"),
+		duration("gracePeriods.imagePull", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
+		duration("gracePeriods.scheduling", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
+		duration("gracePeriods.start", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
+		duration("gracePeriods.node", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
 		duration("progress.interval", "10s", "1h", "must be from 10s to 1h, such as 30s or 5m: each update costs calls to CodePipeline"),
 		atLeast("ttlSecondsAfterFinished", 0),
 	}
@@ -803,8 +845,8 @@ func TestEveryRuleHasACase(t *testing.T) {
 	g.Expect(slices.Sorted(maps.Keys(covered))).To(Equal(found), "constraints that the tables cover, and those of the CRD")
 }
 
-// constraints are those of the CRD of CustomAction, without the jobTemplate,
-// which is Kubernetes' own. Rules are named by field and kind, such as
+// constraints are those of the CRD of CustomAction, without the jobTemplate and
+// the template of a claim, which are Kubernetes' own. Rules are named by field and kind, such as
 // "spec.actionType.tags[].key maxLength"; CEL rules by the start of their
 // message. [] is the elements of a list, {} the values of a map.
 type constraints struct {
@@ -824,7 +866,9 @@ func constraintsOf(t *testing.T) constraints {
 	g.Expect(versions).To(HaveLen(1))
 	spec, _, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties", "spec")
 	g.Expect(err).NotTo(HaveOccurred())
-	delete(spec["properties"].(map[string]any), "jobTemplate")
+	for _, path := range []string{"jobTemplate", "workspace.properties.volumeClaimTemplate.properties", "workspace.properties.volumeClaimTemplate.required"} {
+		unstructured.RemoveNestedField(spec, append([]string{"properties"}, strings.Split(path, ".")...)...)
+	}
 	var found constraints
 	found.read(t, "spec", spec)
 	slices.Sort(found.rules)

@@ -223,3 +223,41 @@ func TestQuotaIsShown(t *testing.T) {
 	})).To(Succeed())
 	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonQuotaExceeded, "exceeded quota: team")
 }
+
+// TestQuotaIsWaitedForLong has a quota refuse the pod of a Job for an hour: the run goes
+// on to wait.
+func TestQuotaIsWaitedForLong(t *testing.T) {
+	w, _ := begin(t)
+	job := w.RunningJob(1)
+	refused := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Name: "refused", Namespace: w.Namespace},
+		InvolvedObject: corev1.ObjectReference{Kind: "Job", Namespace: w.Namespace, Name: job.Name},
+		Reason:         "FailedCreate", Message: `Error creating: pods "x" is forbidden: exceeded quota: team, requested: cpu=4`,
+		FirstTimestamp: metav1.Now(), LastTimestamp: metav1.Now(), Count: 3, Type: corev1.EventTypeWarning,
+	}
+	w.Expect(w.Kube.Create(w.Ctx, refused)).To(Succeed())
+	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonQuotaExceeded, "exceeded quota: team, requested: cpu=4")
+	w.Clock.Step(time.Hour)
+	metav1.SetMetaDataAnnotation(&job.ObjectMeta, "test/touched", "true")
+	w.Expect(w.Kube.Update(w.Ctx, job)).To(Succeed())
+	w.Consistently(func(g Gomega) { g.Expect(w.PipelineJob(g).Status.FinishedAt).To(BeNil()) }).WithTimeout(time.Second).Should(Succeed())
+}
+
+// TestGracePeriodOfAnAction has an action fail as soon as its own grace period is over.
+func TestGracePeriodOfAnAction(t *testing.T) {
+	w := newWorld(t)
+	w.work(func(a *v1alpha1.CustomAction) {
+		a.Spec.GracePeriods = &v1alpha1.GracePeriods{ImagePull: &metav1.Duration{Duration: 30 * time.Minute}}
+	})
+	job := w.RunningJob(1)
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+		endedNow(podcontract.ContainerFetch, "Completed"), waits("work", "ErrImagePull", "not found"),
+	}})
+	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonImagePullBackOff)
+	w.Clock.Step(29 * time.Minute)
+	w.touch(job)
+	w.Consistently(func(g Gomega) { g.Expect(w.PipelineJob(g).Status.FinishedAt).To(BeNil()) }).WithTimeout(time.Second).Should(Succeed())
+	w.Clock.Step(2 * time.Minute)
+	w.touch(job)
+	w.failsStopped("ConfigurationError", `the image "work:1" of step "work" can't be used`)
+}

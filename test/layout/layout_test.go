@@ -34,7 +34,7 @@ type room struct {
 var operatorSide = []string{
 	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
-	"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/limits", "api/v1alpha1",
+	"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 }
 
 // forTests is what the tests of the operator and of the pods' programs use;
@@ -73,7 +73,7 @@ var layers = [][]room{
 		}, forTests},
 		{"controllers/pipelinejob", []string{
 			"internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
-			"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/limits", "api/v1alpha1",
+			"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		// The programs in a pod.
 		{"internal/runner", []string{"internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
@@ -81,7 +81,7 @@ var layers = [][]room{
 	},
 	{
 		{"internal/poller", []string{
-			"internal/jobspec", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/metrics", "internal/limits", "api/v1alpha1",
+			"internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/metrics", "internal/limits", "api/v1alpha1",
 		}, forTests},
 	},
 	{
@@ -89,7 +89,7 @@ var layers = [][]room{
 		{"internal/lanes", []string{"internal/codepipeline"}, forTests},
 		{"internal/eventqueue", []string{"internal/codepipeline"}, forTests},
 		{"internal/jobspec", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},
-		{"internal/diagnosis", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},
+		{"internal/diagnosis", []string{"internal/naming", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1"}, forTests},
 	},
 	{
 		{"internal/codepipeline", []string{"internal/awstext", "internal/limits"}, forTests},
@@ -99,6 +99,7 @@ var layers = [][]room{
 		{"internal/staleness", nil, forTests},
 		{"internal/compact", nil, forTests},
 		{"internal/archive", nil, forTests},
+		{"internal/plaintext", nil, forTests},
 		{"internal/s3store", []string{"internal/awstext"}, forTests},
 		// What operator and pod agree on.
 		{"internal/podcontract", []string{"internal/limits"}, forTests},

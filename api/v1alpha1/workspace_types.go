@@ -1,0 +1,43 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Workspace is the volume at /codepipeline that all containers of a pod share: artifacts,
+// results, and what steps leave for later ones. By default it is an emptyDir on the node's
+// disk.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.volumeClaimTemplate) || !has(self.sizeLimit)",message="sizeLimit can't be set beside volumeClaimTemplate: remove it, and set spec.resources.requests.storage of the claim",fieldPath=".sizeLimit"
+// +kubebuilder:validation:XValidation:rule="!has(self.volumeClaimTemplate) || !has(self.medium)",message="medium can't be set beside volumeClaimTemplate: remove one of the two",fieldPath=".medium"
+// +kubebuilder:validation:XValidation:rule="!has(self.medium) || has(self.sizeLimit)",message="sizeLimit must be set with medium Memory: without it the workspace could take all of the node's memory",fieldPath=".sizeLimit"
+type Workspace struct {
+	// sizeLimit is the size of the emptyDir, such as 20Gi: more than 0. A pod whose
+	// workspace grows beyond it on a disk is evicted, and the action fails; in memory
+	// nothing more can be written. By default it is the operator's flag
+	// --workspace-size-limit, and without that there is no limit but the disk.
+	// +optional
+	SizeLimit *resource.Quantity `json:"sizeLimit,omitempty"`
+
+	// medium Memory has the emptyDir in the node's memory. What a container writes there
+	// counts against its memory limit, and later against the pod's.
+	// +optional
+	Medium WorkspaceMedium `json:"medium,omitempty"`
+
+	// volumeClaimTemplate takes the place of the emptyDir: each pod gets a volume by a
+	// claim of its own (a generic ephemeral volume), which Kubernetes deletes with the
+	// pod. Where the template sets no fsGroup, the pod's is 65532, with
+	// fsGroupChangePolicy OnRootMismatch, so that all steps can write to the volume.
+	// References are not replaced in it.
+	// +optional
+	VolumeClaimTemplate *corev1.PersistentVolumeClaimTemplate `json:"volumeClaimTemplate,omitempty"`
+}
+
+// WorkspaceMedium is what stores a workspace that is an emptyDir.
+//
+// +kubebuilder:validation:Enum=Memory
+type WorkspaceMedium string
+
+// WorkspaceMemory is the node's memory: a tmpfs.
+const WorkspaceMemory WorkspaceMedium = "Memory"

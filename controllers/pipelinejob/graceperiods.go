@@ -1,0 +1,33 @@
+package pipelinejob
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+)
+
+// gracePeriodsOf are the default grace periods, with those that a CustomAction sets; nil
+// stands for one that is gone. A quota may be waited for as long as the action may take.
+func gracePeriodsOf(action *v1alpha1.CustomAction) diagnosis.GracePeriods {
+	periods := diagnosis.DefaultGracePeriods
+	if action == nil {
+		return periods
+	}
+	replace(&periods.Quota, action.Spec.Timeout)
+	if given := action.Spec.GracePeriods; given != nil {
+		replace(&periods.Image, given.ImagePull)
+		replace(&periods.Schedule, given.Scheduling)
+		replace(&periods.Start, given.Start)
+		replace(&periods.Node, given.Node)
+	}
+	return periods
+}
+
+func replace(period *time.Duration, given *metav1.Duration) {
+	if given != nil {
+		*period = given.Duration
+	}
+}

@@ -1,0 +1,62 @@
+package jobspec
+
+import (
+	"errors"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// osLabels are the labels of nodes with their operating system: the present one and the
+// one that older clusters have.
+var osLabels = []string{corev1.LabelOSStable, "beta.kubernetes.io/os"}
+
+// errWindows says why a pod that demands Windows can't be made.
+var errWindows = errors.New("must not demand Windows: the operator's containers, which bring artifacts into the pod and give its result, " +
+	"are Linux programs, so let the steps run on Linux nodes and have one of them start what needs Windows elsewhere")
+
+// checkWindows refuses a pod that only Windows nodes may run. It names one field, however
+// many demand it.
+func checkWindows(pod corev1.PodSpec) error {
+	const at = "spec.jobTemplate.spec.template.spec"
+	if pod.OS != nil && pod.OS.Name == corev1.Windows {
+		return &FieldError{Field: at + ".os.name", Err: errWindows}
+	}
+	for _, label := range osLabels {
+		if pod.NodeSelector[label] == string(corev1.Windows) {
+			return &FieldError{Field: at + ".nodeSelector." + label, Err: errWindows}
+		}
+	}
+	if affinityDemandsWindows(pod.Affinity) {
+		return &FieldError{Field: at + ".affinity.nodeAffinity", Err: errWindows}
+	}
+	return nil
+}
+
+// affinityDemandsWindows reports whether all alternatives of a required node affinity are
+// for Windows nodes.
+func affinityDemandsWindows(affinity *corev1.Affinity) bool {
+	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return false
+	}
+	terms := affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+	return len(terms) > 0 && !slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
+		return !slices.ContainsFunc(term.MatchExpressions, demandsWindows)
+	})
+}
+
+// demandsWindows reports whether a requirement is on the operating system of a node and
+// leaves Windows alone.
+func demandsWindows(requirement corev1.NodeSelectorRequirement) bool {
+	if !slices.Contains(osLabels, requirement.Key) {
+		return false
+	}
+	switch requirement.Operator {
+	case corev1.NodeSelectorOpIn:
+		return len(requirement.Values) == 1 && requirement.Values[0] == string(corev1.Windows)
+	case corev1.NodeSelectorOpNotIn:
+		return slices.Contains(requirement.Values, string(corev1.Linux))
+	default:
+		return false
+	}
+}

@@ -1,0 +1,132 @@
+package jobspec
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+)
+
+// atWorkspace is the path of a CustomAction's workspace.
+const atWorkspace = "spec.workspace"
+
+// setWorkspace has the shared volume of a pod be as the CustomAction wants it. byDefault is
+// the size limit of an emptyDir for which it wants none; zero: no limit.
+func setWorkspace(pod *corev1.PodSpec, wanted *v1alpha1.Workspace, byDefault resource.Quantity, job *v1alpha1.PipelineJob) {
+	at := indexOfShared(*pod)
+	if at < 0 {
+		return
+	}
+	if wanted == nil {
+		wanted = &v1alpha1.Workspace{}
+	}
+	source := &pod.Volumes[at].VolumeSource
+	if wanted.VolumeClaimTemplate != nil {
+		*source = corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{VolumeClaimTemplate: claimOf(wanted.VolumeClaimTemplate, job)}}
+		openToGroup(pod)
+		return
+	}
+	limit := wanted.SizeLimit
+	if limit == nil && !byDefault.IsZero() {
+		limit = &byDefault
+	}
+	*source = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMedium(wanted.Medium), SizeLimit: limit}}
+	if wanted.Medium == v1alpha1.WorkspaceMemory && limit != nil {
+		makeRoom(pod, *limit)
+	}
+}
+
+// claimOf is a template of a claim with the labels of all that belongs to the job.
+func claimOf(wanted *corev1.PersistentVolumeClaimTemplate, job *v1alpha1.PipelineJob) *corev1.PersistentVolumeClaimTemplate {
+	claim := wanted.DeepCopy()
+	for key, value := range naming.Labels(job) {
+		metav1.SetMetaDataLabel(&claim.ObjectMeta, key, value)
+	}
+	return claim
+}
+
+// openToGroup has the kubelet give the volumes of a pod to the group that all of its
+// containers are in: the folder of a new file system is root's alone. The template may
+// know better.
+func openToGroup(pod *corev1.PodSpec) {
+	if pod.SecurityContext == nil {
+		pod.SecurityContext = &corev1.PodSecurityContext{}
+	}
+	if pod.SecurityContext.FSGroup != nil {
+		return
+	}
+	pod.SecurityContext.FSGroup = ptr.To[int64](runnerUser)
+	if pod.SecurityContext.FSGroupChangePolicy == nil {
+		pod.SecurityContext.FSGroupChangePolicy = ptr.To(corev1.FSGroupChangeOnRootMismatch)
+	}
+}
+
+// makeRoom raises the memory limit of the container that unpacks artifacts by the size of
+// a workspace in memory: the kernel charges what is written there to the one who writes.
+func makeRoom(pod *corev1.PodSpec, size resource.Quantity) {
+	for i := range pod.InitContainers {
+		resources := &pod.InitContainers[i].Resources
+		limit, limited := resources.Limits[corev1.ResourceMemory]
+		if pod.InitContainers[i].Name != podcontract.ContainerFetch || !limited {
+			continue
+		}
+		limit.Add(size)
+		resources.Limits = maps.Clone(resources.Limits) // other pods may have the same
+		resources.Limits[corev1.ResourceMemory] = limit
+	}
+}
+
+// checkWorkspace refuses what the rules of the CRD can't: the steps and the wrapper
+// containers must be able to write to the workspace.
+func checkWorkspace(wanted *v1alpha1.Workspace) error {
+	if wanted == nil {
+		return nil
+	}
+	var problems []error
+	refuse := func(is bool, field, why string) {
+		if is {
+			problems = append(problems, &FieldError{Field: atWorkspace + "." + field, Err: errors.New(why)})
+		}
+	}
+	refuse(wanted.SizeLimit != nil && wanted.SizeLimit.Sign() <= 0, "sizeLimit", "must be more than 0, such as 20Gi; leave it out for the operator's default")
+	if claim := wanted.VolumeClaimTemplate; claim != nil {
+		refuse(claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == corev1.PersistentVolumeBlock, "volumeClaimTemplate.spec.volumeMode",
+			"must be Filesystem or absent: the workspace is a folder")
+		modes := claim.Spec.AccessModes
+		refuse(len(modes) > 0 && !slices.ContainsFunc(modes, writable), "volumeClaimTemplate.spec.accessModes",
+			"must have one that allows to write, such as ReadWriteOnce")
+	}
+	return errors.Join(problems...)
+}
+
+func writable(mode corev1.PersistentVolumeAccessMode) bool { return mode != corev1.ReadOnlyMany }
+
+// workspaceField is where in a CustomAction the field of the shared volume in a built pod
+// comes from; empty if it is not such a field, or the operator's.
+func workspaceField(action *v1alpha1.CustomAction, pod corev1.PodSpec, field string) string {
+	if action.Spec.Workspace == nil {
+		return ""
+	}
+	volume := fmt.Sprintf("spec.template.spec.volumes[%d].", indexOfShared(pod))
+	for _, source := range []string{"ephemeral.", "emptyDir."} {
+		if of, is := strings.CutPrefix(field, volume+source); is {
+			return atWorkspace + "." + of
+		}
+	}
+	return ""
+}
+
+// indexOfShared is the index of the shared volume in a pod; -1 if there is none.
+func indexOfShared(pod corev1.PodSpec) int {
+	return slices.IndexFunc(pod.Volumes, func(volume corev1.Volume) bool { return volume.Name == podcontract.SharedVolume })
+}
