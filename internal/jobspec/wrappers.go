@@ -26,6 +26,7 @@ const (
 // them and report after them.
 func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
 	wrapSteps(pod, stepEnv(action, job, run), job, options, action.Spec.Progress != nil)
+	setArtifactArgs(&pod.InitContainers[0], &pod.Containers[0], action, job)
 }
 
 // wrapSteps is addWrappers with the environment of the steps given, in a pod with
@@ -47,8 +48,9 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	}
 	limit := envelopeLimit(len(steps) + 2)
 	fetch := transferContainer(podcontract.ContainerFetch, "fetch", limit, job, options)
-	fetch.Command = append(fetch.Command, options.FetchArgs...)
+	fetch.Command = append(fetch.Command, options.ArtifactArgs...)
 	report := transferContainer(podcontract.ContainerReport, "report", limit, job, options)
+	report.Command = append(report.Command, options.ArtifactArgs...)
 	pod.InitContainers = append([]corev1.Container{fetch}, steps...)
 	pod.Containers = []corev1.Container{report}
 	shareGroup(pod)
@@ -180,7 +182,7 @@ func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alp
 		}})
 	}
 	for _, artifact := range job.Spec.InputArtifacts {
-		env = append(env, literal(podcontract.EnvInput(artifact.Name), podcontract.InputDir+"/"+artifact.Name))
+		env = append(env, literal(podcontract.EnvInput(artifact.Name), inputPath(action, artifact)))
 	}
 	for _, artifact := range job.Spec.OutputArtifacts {
 		env = append(env, literal(podcontract.EnvOutput(artifact.Name), podcontract.OutputDir+"/"+artifact.Name))

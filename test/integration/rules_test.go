@@ -58,6 +58,11 @@ spec:
   polling:
     interval: 10s
     maxConcurrentJobs: 10
+  artifacts:
+    links: Keep
+    unpack: Auto
+    inputs:
+    - {name: image, unpack: Never}
   timeout: 1h
   progress:
     interval: 30s
@@ -143,7 +148,7 @@ func of(characters int) string { return strings.Repeat("a", characters) }
 
 // ruleCases are all rules that hold when an object is created.
 func ruleCases() []ruleCase {
-	return slices.Concat(actionTypeCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), otherCases())
+	return slices.Concat(actionTypeCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), artifactCases(), otherCases())
 }
 
 func actionTypeCases() []ruleCase {
