@@ -138,7 +138,7 @@ func (c *compression) holdsTar(head []byte) (bool, error) {
 	start := make([]byte, tarBlock)
 	n, err := readFull(sample, start)
 	_ = sample.Close() // which only ends the decompressor
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, gzip.ErrHeader) { // which zeros after a file make
 		return false, err
 	}
 	return isTar(start[:n]), nil
