@@ -89,9 +89,7 @@ func openZstd(from io.Reader) (io.ReadCloser, error) {
 
 // newZstd returns a decoder that starts no goroutines.
 func newZstd(from io.Reader, window uint64) (*zstd.Decoder, error) {
-	// The window of a frame with a single segment is bounded by MaxMemory.
-	return zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(window), zstd.WithDecoderMaxMemory(window))
+	return zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 }
 
 // compressionOf returns how content is compressed that begins like this; nil if it is
@@ -138,10 +136,11 @@ func (c *compression) holdsTar(head []byte) (bool, error) {
 	start := make([]byte, tarBlock)
 	n, err := readFull(sample, start)
 	_ = sample.Close() // which only ends the decompressor
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, gzip.ErrHeader) { // which zeros after a file make
-		return false, err
+	switch {
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, gzip.ErrHeader): // zeros, for example, after a short gzip file
+		return isTar(start[:n]), nil
 	}
-	return isTar(start[:n]), nil
+	return false, err
 }
 
 func (c *compression) unreadable(err error) error {

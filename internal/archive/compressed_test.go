@@ -34,7 +34,8 @@ func TestUnpackKeepsCompressedFilesThatAreNoTar(t *testing.T) {
 			g.Expect(err).To(MatchError(MatchRegexp("not a readable (bzip2|xz|zstd) file")))
 		})
 	}
-	for _, text := range []string{"BZh", "BZhello", "BZh9 is a name", "P*M", "\x28\xb5\x2f"} {
+	padded := string(gzipOf(t, []byte("words\n"))) + strings.Repeat("\x00", 100)
+	for _, text := range []string{padded, "BZh", "BZhello", "BZh9 is a name", "P*M", "\x28\xb5\x2f"} {
 		g := NewWithT(t)
 		p := newPlace(t)
 		g.Expect(p.unpack([]byte(text), "text", small)).To(Succeed())
