@@ -3,7 +3,7 @@ package v1alpha1
 // Artifacts says how input artifacts are unpacked, and output artifacts packed.
 type Artifacts struct {
 	// links says what happens to symbolic links in artifacts, input and output, that lead
-	// out of the artifact's folder, or over more than eight other links.
+	// out of the artifact's folder, or over more than eight links, themselves included.
 	//
 	// Refuse, the default: the action fails, and names the link. An output artifact fails
 	// the action that makes it, not the next one, which would refuse it. Skip: the link is

@@ -136,8 +136,7 @@ func (c *compression) holdsTar(head []byte) (bool, error) {
 	start := make([]byte, tarBlock)
 	n, err := readFull(sample, start)
 	_ = sample.Close() // which only ends the decompressor
-	switch {
-	case err == nil, errors.Is(err, io.EOF), errors.Is(err, gzip.ErrHeader): // zeros, for example, after a short gzip file
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, gzip.ErrHeader) { // zeros, for example, after a short gzip file
 		return isTar(start[:n]), nil
 	}
 	return false, err
