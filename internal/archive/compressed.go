@@ -135,8 +135,9 @@ func (c *compression) holdsTar(head []byte) (bool, error) {
 	}
 	start := make([]byte, tarBlock)
 	n, err := readFull(sample, start)
-	_ = sample.Close() // which only ends the decompressor
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, gzip.ErrHeader) { // zeros, for example, after a short gzip file
+	_ = sample.Close() // it only ends the decompressor
+	// Zeros, for example, may follow a short gzip file.
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, gzip.ErrHeader) {
 		return isTar(start[:n]), nil
 	}
 	return false, err
