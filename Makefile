@@ -69,7 +69,8 @@ FUZZ_TIME ?= 2m
 fuzz: ## Fuzz the emulator (requests, pipelines, signatures) and the unpacker of artifacts
 	@for target in FuzzRequest FuzzPipeline FuzzSignature; do \
 		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./emulator || exit 1; done
-	@go test -run='^$$' -fuzz='^FuzzUnpack$$' -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./internal/archive
+	@for target in FuzzUnpack FuzzLinks; do \
+		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./internal/archive || exit 1; done
 
 .PHONY: soak
 soak: ## Put a million jobs through the emulator and look at its memory

@@ -127,6 +127,11 @@ type CustomActionSpec struct {
 	// +optional
 	Workspace *Workspace `json:"workspace,omitempty"`
 
+	// artifacts says how artifacts are unpacked and packed. By default archives are
+	// unpacked, and a symbolic link that leads out of an artifact fails the action.
+	// +optional
+	Artifacts Artifacts `json:"artifacts,omitempty,omitzero"`
+
 	// progress makes percentage, summary and link of running work visible in
 	// CodePipeline. Without it they are there when the work has ended, which
 	// takes the fewest calls.

@@ -68,7 +68,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	fetchArgs, err := o.artifacts.args()
+	artifactArgs, err := o.artifacts.args()
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func run(ctx context.Context, o options) error {
 	err = operator.Setup(ctx, mgr, operator.Options{
 		Clock: clock.RealClock{},
 		JobOptions: jobspec.Options{
-			RunnerImage: o.runnerImage, RunnerEnv: env, FetchArgs: fetchArgs, WorkspaceSizeLimit: o.workspaceSizeLimit.Quantity,
+			RunnerImage: o.runnerImage, RunnerEnv: env, ArtifactArgs: artifactArgs, WorkspaceSizeLimit: o.workspaceSizeLimit.Quantity,
 		},
 		ClusterID:          o.clusterID,
 		ExecutionInterval:  o.executionInterval,

@@ -40,7 +40,7 @@ type options struct {
 	log                zap.Options
 }
 
-// artifactLimits bound what an input artifact may unpack to; zero is the
+// artifactLimits bound what an artifact may unpack to; zero is the
 // runner's default.
 type artifactLimits struct {
 	size           resource.QuantityValue
@@ -48,8 +48,8 @@ type artifactLimits struct {
 }
 
 func (l *artifactLimits) bind() {
-	flag.Var(&l.size, "artifact-max-size", "Bytes that an input artifact may unpack to, such as 100Gi; 0: 64Gi.")
-	flag.IntVar(&l.entries, "artifact-max-entries", 0, "Files, folders and links that an input artifact may have; 0: 5000000.")
+	flag.Var(&l.size, "artifact-max-size", "Bytes that the files of an artifact may have, input or output, such as 100Gi; 0: 64Gi.")
+	flag.IntVar(&l.entries, "artifact-max-entries", 0, "Files, folders and links that an artifact may have; 0: 5000000.")
 	flag.IntVar(&l.ratio, "artifact-max-ratio", 0,
 		"How many times as many bytes as the artifact itself its files may have, from 1 GiB on; 0: 200.")
 }

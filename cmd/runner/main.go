@@ -72,15 +72,31 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	}
 	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job moves no artifacts.")
 	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials when those of the handover have expired.")
+	limitFlags(flags, &o.Limits)
+	flags.Func("links", "What happens to symbolic links that lead out of an artifact: Refuse (the default), Skip or Keep.", linksFlag(&o.Links))
 	if name == "fetch" {
 		flags.StringVar(&o.Helper, "helper", "/step", "The program to install for steps; empty: none.")
-		limitFlags(flags, &o.Limits)
+		flags.Func("file", "An input artifact that is not unpacked; may be given several times.", func(artifact string) error {
+			o.Files = append(o.Files, artifact)
+			return nil
+		})
 	}
 	return flags
 }
 
+func linksFlag(policy *archive.LinkPolicy) func(string) error {
+	return func(value string) error {
+		switch given := archive.LinkPolicy(value); given {
+		case archive.RefuseLinks, archive.SkipLinks, archive.KeepLinks:
+			*policy = given
+			return nil
+		}
+		return errors.New("it must be Refuse, Skip or Keep")
+	}
+}
+
 func limitFlags(flags *flag.FlagSet, limits *archive.Limits) {
-	flags.Int64Var(&limits.Bytes, "max-bytes", limits.Bytes, "Bytes that an artifact may unpack to.")
+	flags.Int64Var(&limits.Bytes, "max-bytes", limits.Bytes, "Bytes that the files of an artifact may have.")
 	flags.IntVar(&limits.Entries, "max-entries", limits.Entries, "Files, folders and links that an artifact may have.")
 	flags.Int64Var(&limits.Ratio, "max-ratio", limits.Ratio, "How many times as many bytes as the artifact itself its files may have; 0: any.")
 	flags.Int64Var(&limits.RatioFrom, "max-ratio-from", limits.RatioFrom, "Bytes from which the ratio counts.")

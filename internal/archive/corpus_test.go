@@ -122,6 +122,10 @@ var tools = []tool{
 	{archive: "incremental.tar", command: `tar --format=gnu --listed-incremental="$OUT.snar" -cf "$OUT" .`},
 	{archive: "spanning.zip", command: `zip -qry -s 100m "$OUT" .`},
 	{archive: "gnu.tar.gz", command: `tar -czf "$OUT" .`},
+	{archive: "gnu.tar.bz2", command: `tar -cjf "$OUT" .`},
+	{archive: "gnu.tar.xz", command: `tar -cJf "$OUT" .`},
+	{archive: "gnu.tar.zst", command: `tar --zstd -cf "$OUT" .`},
+	{archive: "infozip-bzip2.zip", command: `zip -qry -Z bzip2 "$OUT" .`},
 	{archive: "bsdtar.zip", command: `bsdtar --format=zip -cf "$OUT" .`},
 	{archive: "bsdtar.tar", command: `bsdtar --format=pax -cf "$OUT" .`},
 	{archive: "git.zip", command: gitBegin + "zip HEAD", noEmpty: true, noModes: true},
@@ -185,7 +189,7 @@ func packedAgain(t *testing.T, folder string) []byte {
 	t.Helper()
 	g := NewWithT(t)
 	var packed bytes.Buffer
-	g.Expect(Pack(t.Context(), openRoot(t, folder), &packed, noLimit)).To(Succeed())
+	g.Expect(Pack(t.Context(), openRoot(t, folder), &packed, noLimit, usual)).To(Succeed())
 	p := newPlace(t)
 	g.Expect(p.unpack(packed.Bytes(), "k", Limits{Bytes: 1 << 20, Entries: 1000})).To(Succeed())
 	expectSame(g, keptOf(g, p.into, asIs), keptOf(g, folder, asIs))

@@ -47,7 +47,7 @@ const (
 	// LimitPackedBytes: the size of the archive that Pack writes.
 	LimitPackedBytes Limit = "PackedBytes"
 	// LimitPackedIndexBytes: the size of its central directory, together with the
-	// symbolic links. DefaultLimits accept what Pack writes.
+	// symbolic links.
 	LimitPackedIndexBytes Limit = "PackedIndexBytes"
 )
 
@@ -78,6 +78,19 @@ func (l Limits) maxTotal(overhead int64) int64 {
 	return l.Bytes + int64(l.Entries+1)*overhead
 }
 
+// quota counts files against the limits. Pack counts as Unpack does, so that what it
+// writes can be unpacked.
+type quota struct {
+	limits  Limits
+	bytes   int64
+	entries int
+	// steps is how many folders were opened on the way to entries. It may exceed
+	// its limit per entry by freeSteps.
+	steps, freeSteps int
+}
+
+func newQuota(limits Limits) quota { return quota{limits: limits, freeSteps: freeSteps} }
+
 // meter counts the bytes of an entry while they are unpacked, and stops at the
 // limits: the sizes in an archive need not be true.
 type meter struct {
@@ -89,7 +102,7 @@ type meter struct {
 func (m meter) Read(p []byte) (int, error) {
 	n, err := m.from.Read(p)
 	m.w.bytes += int64(n)
-	if limitErr := m.w.checkBytes(m.entry); limitErr != nil {
+	if limitErr := m.w.checkBytes(m.entry, m.w.stream.bytes); limitErr != nil {
 		return 0, limitErr
 	}
 	return n, err
@@ -101,25 +114,26 @@ func (w *treeWriter) countBytes(entry string, size uint64) error {
 		size = uint64(w.limits.Bytes) + 1
 	}
 	w.bytes += int64(size)
-	return w.checkBytes(entry)
+	return w.checkBytes(entry, w.stream.bytes)
 }
 
-func (w *treeWriter) checkBytes(entry string) error {
-	limits := w.limits
+// checkBytes checks the size of all files in an archive of so many bytes.
+func (q *quota) checkBytes(entry string, packed int64) error {
+	limits := q.limits
 	switch {
-	case w.bytes > limits.Bytes:
+	case q.bytes > limits.Bytes:
 		return exceeds(entry, LimitBytes, limits.Bytes, "with it, the files have more than %d bytes")
-	case limits.Ratio > 0 && w.bytes > limits.RatioFrom && w.bytes/limits.Ratio > w.stream.bytes:
+	case limits.Ratio > 0 && q.bytes > limits.RatioFrom && q.bytes/limits.Ratio > packed:
 		return exceeds(entry, LimitRatio, limits.Ratio, "with it, the files have more than %d times as many bytes as the archive")
 	}
 	return nil
 }
 
 // countEntry counts one more file, folder or link.
-func (w *treeWriter) countEntry(entry string) error {
-	w.entries++
-	if w.entries > w.limits.Entries {
-		return tooMany(entry, w.limits.Entries)
+func (q *quota) countEntry(entry string) error {
+	q.entries++
+	if q.entries > q.limits.Entries {
+		return tooMany(entry, q.limits.Entries)
 	}
 	return nil
 }
@@ -144,9 +158,10 @@ func (w *treeWriter) addLink(entry string, made link) error {
 	return nil
 }
 
-// linkNamed finds the symbolic link of that name, which is not made yet.
-func (w *treeWriter) linkNamed(name string) (link, bool) {
-	if w.linkIndex == nil { // few archives ask
+// linkNamed finds the symbolic link of that name, which is not made yet. It is nil if
+// there is none.
+func (w *treeWriter) linkNamed(name string) *link {
+	if w.linkIndex == nil { // a zip archive does not ask
 		w.linkIndex = make(map[string]int, len(w.links))
 		for i, made := range w.links {
 			w.linkIndex[made.name] = i
@@ -154,9 +169,9 @@ func (w *treeWriter) linkNamed(name string) (link, bool) {
 	}
 	i, ok := w.linkIndex[name]
 	if !ok {
-		return link{}, false
+		return nil
 	}
-	return w.links[i], true
+	return &w.links[i]
 }
 
 // stepsPerEntry is how many folders may be opened on the way to an entry, on
@@ -168,10 +183,10 @@ const (
 )
 
 // countSteps counts the folders that are opened on the way to an entry.
-func (w *treeWriter) countSteps(entry string, folders int) error {
-	w.steps += folders
-	if w.steps > w.freeSteps+stepsPerEntry*w.entries {
-		return refuse(entry, fmt.Errorf("the folders of the archive are so deep that it takes more than %d steps to reach %d entries", w.steps, w.entries))
+func (q *quota) countSteps(entry string, folders int) error {
+	q.steps += folders
+	if q.steps > q.freeSteps+stepsPerEntry*q.entries {
+		return refuse(entry, fmt.Errorf("the folders of the archive are so deep that it takes more than %d steps to reach %d entries", q.steps, q.entries))
 	}
 	return nil
 }

@@ -20,12 +20,13 @@ import (
 // Pack writes a folder as a zip archive of at most maxBytes. Its entries are in the
 // order of their names and keep modes, times and symbolic links. The same folder
 // always becomes the same bytes. Only a few blocks of its files are held in
-// memory. If the content of the folder is at fault, the error is a *RefusedError.
+// memory. If the content of the folder is at fault, the error is a *RefusedError: it
+// also is if Unpack would refuse the archive by the same rules.
 //
 // Pack reads through os.Root: another process may replace a file with a symbolic
 // link meanwhile, and must not have it followed out of the folder.
-func Pack(ctx context.Context, folder *os.Root, to io.Writer, maxBytes int64) error {
-	return pack(ctx, folder, &limitedWriter{to: to, limit: maxBytes})
+func Pack(ctx context.Context, folder *os.Root, to io.Writer, maxBytes int64, rules Rules) error {
+	return pack(ctx, folder, &limitedWriter{to: to, limit: maxBytes}, rules)
 }
 
 // limitedWriter refuses what exceeds its limit.
@@ -41,19 +42,22 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 	return w.to.Write(p)
 }
 
-func pack(ctx context.Context, folder *os.Root, to io.Writer) error {
+func pack(ctx context.Context, folder *os.Root, to io.Writer, rules Rules) error {
 	ctx, cancel := context.WithCancel(ctx)
-	p := newPacker(ctx, folder)
+	p := newPacker(ctx, folder, rules)
 	var group sync.WaitGroup
 	for range workers {
 		group.Go(p.work)
 	}
 	group.Go(func() {
 		p.walkErr = p.walk(".")
+		if p.walkErr == nil {
+			p.walkErr = p.tally.finish()
+		}
 		close(p.members)
 		close(p.jobs)
 	})
-	err := p.write(&zipWriter{to: to})
+	err := p.write(&zipWriter{to: to, indexBytes: rules.Limits.IndexBytes})
 	cancel() // ends the walk if writing failed
 	group.Wait()
 	if errors.Is(err, errUnread) {
@@ -87,8 +91,11 @@ type member struct {
 }
 
 type packer struct {
-	ctx     context.Context
-	folder  *os.Root
+	ctx    context.Context
+	folder *os.Root
+	rules  Rules
+	// tally is of the walk until members is closed, and of the writer then.
+	tally   tally
 	members chan member
 	jobs    chan *block
 	free    chan *block
@@ -96,8 +103,11 @@ type packer struct {
 	walkErr error
 }
 
-func newPacker(ctx context.Context, folder *os.Root) *packer {
-	p := &packer{ctx: ctx, folder: folder, members: make(chan member, 4*blocks), jobs: make(chan *block, blocks), free: make(chan *block, blocks)}
+func newPacker(ctx context.Context, folder *os.Root, rules Rules) *packer {
+	p := &packer{
+		ctx: ctx, folder: folder, rules: rules, tally: newTally(rules),
+		members: make(chan member, 4*blocks), jobs: make(chan *block, blocks), free: make(chan *block, blocks),
+	}
 	for range blocks {
 		p.free <- &block{}
 	}
@@ -159,8 +169,17 @@ func (p *packer) entry(name string) error {
 	if len(name) >= maxPath { // with the slash of a folder
 		return refuse(name, fmt.Errorf("its name has %d bytes, and nothing could use one of %d or more: shorten it", len(name), maxPath))
 	}
+	if err := checkName(name); err != nil {
+		return err
+	}
 	header := &zip.FileHeader{Name: name, Modified: info.ModTime()}
 	header.SetMode(info.Mode())
+	if info.Mode()&os.ModeSymlink != 0 {
+		return p.link(header)
+	}
+	if err := p.tally.entry(name, info.IsDir()); err != nil {
+		return err
+	}
 	switch {
 	case info.IsDir():
 		// The bit is inherited from the folder that is packed (see MakeFolder).
@@ -172,15 +191,35 @@ func (p *packer) entry(name string) error {
 		return p.walk(name)
 	case info.Mode().IsRegular():
 		return p.file(header)
-	case info.Mode()&os.ModeSymlink != 0:
-		target, err := p.folder.Readlink(name)
-		if err != nil {
-			return p.changed(name, err)
-		}
-		return p.send(member{header: header, target: target})
 	default:
 		return p.special(name)
 	}
+}
+
+// link packs a symbolic link, unless it leads out and the rules say otherwise.
+func (p *packer) link(header *zip.FileHeader) error {
+	name := header.Name
+	target, err := p.folder.Readlink(name)
+	if err != nil {
+		return p.changed(name, err)
+	}
+	if p.rules.Links != KeepLinks {
+		err = checkLink(p.folder, name, target)
+	}
+	switch {
+	case err == nil:
+	case !errors.As(err, new(*LinkError)):
+		return fmt.Errorf("follow %s: %w", p.path(name), err)
+	case p.rules.Links == SkipLinks:
+		p.rules.skip(name, err)
+		return nil
+	default:
+		return refuse(name, err)
+	}
+	if err := p.tally.link(name, target); err != nil {
+		return err
+	}
+	return p.send(member{header: header, target: target})
 }
 
 func (p *packer) send(next member) error {
@@ -218,7 +257,7 @@ func (p *packer) file(header *zip.FileHeader) error {
 	next := member{header: header, size: size, blocks: make(chan *block, blocks)} // has room for all
 	err = p.send(next)
 	for last := false; err == nil && !last; {
-		last, err = p.block(content, next.blocks)
+		last, err = p.block(header.Name, content, next.blocks)
 	}
 	close(next.blocks)
 	if err = errors.Join(err, content.Close()); err != nil {
@@ -227,7 +266,7 @@ func (p *packer) file(header *zip.FileHeader) error {
 	return nil
 }
 
-func (p *packer) block(content io.Reader, to chan<- *block) (last bool, err error) {
+func (p *packer) block(name string, content io.Reader, to chan<- *block) (last bool, err error) {
 	var next *block
 	select {
 	case next = <-p.free:
@@ -241,6 +280,9 @@ func (p *packer) block(content io.Reader, to chan<- *block) (last bool, err erro
 	next.content, next.done = next.content[:n], make(chan struct{})
 	next.last = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	if err != nil && !next.last {
+		return false, err
+	}
+	if err := p.tally.bytesOf(name, n); err != nil {
 		return false, err
 	}
 	p.jobs <- next // has room for all
@@ -288,7 +330,7 @@ func (p *packer) write(archive *zipWriter) error {
 	if err := archive.close(); err != nil {
 		return fmt.Errorf("end the archive: %w", err)
 	}
-	return nil
+	return p.tally.ratio(archive)
 }
 
 func (p *packer) writeMember(archive *zipWriter, next member) error {

@@ -22,6 +22,9 @@ import (
 // noLimit is more than any archive of a test has.
 const noLimit = 1 << 40
 
+// usual are rules that fit the folders of most tests.
+var usual = Rules{Limits: DefaultLimits}
+
 // expectLimit checks that an archive is refused because it exceeds a limit.
 func expectLimit(g Gomega, err error, limit Limit, most int64) {
 	g.ExpectWithOffset(1, errors.As(err, new(*RefusedError))).To(BeTrue(), "%v", err)
@@ -60,7 +63,7 @@ func TestWhatIsPackedIsUnpacked(t *testing.T) {
 	g := NewWithT(t)
 	folder := outputFolder(t)
 	var packed bytes.Buffer
-	g.Expect(Pack(context.Background(), folder, &packed, noLimit)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &packed, noLimit, usual)).To(Succeed())
 	p := newPlace(t)
 	g.Expect(p.unpack(packed.Bytes(), "k", Limits{Bytes: 2 << 20, Entries: 100})).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(tree(g, folder.Name())))
@@ -73,10 +76,10 @@ func TestPackHoldsItsLimit(t *testing.T) {
 	g := NewWithT(t)
 	folder := outputFolder(t)
 	var packed bytes.Buffer
-	g.Expect(Pack(context.Background(), folder, &packed, noLimit)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &packed, noLimit, usual)).To(Succeed())
 	size := int64(packed.Len())
-	g.Expect(Pack(context.Background(), folder, io.Discard, size)).To(Succeed())
-	err := Pack(context.Background(), folder, io.Discard, size-1)
+	g.Expect(Pack(context.Background(), folder, io.Discard, size, usual)).To(Succeed())
+	err := Pack(context.Background(), folder, io.Discard, size-1, usual)
 	expectLimit(g, err, LimitPackedBytes, size-1)
 	g.Expect(err).To(MatchError(ContainSubstring(fmt.Sprintf("its zip archive has more than %d bytes", size-1))))
 }
@@ -92,8 +95,8 @@ func TestPackDropsTheGroupThatFoldersInherited(t *testing.T) {
 		})).To(Succeed())
 	}
 	var first, second bytes.Buffer
-	g.Expect(Pack(context.Background(), plain, &first, noLimit)).To(Succeed())
-	g.Expect(Pack(context.Background(), shared, &second, noLimit)).To(Succeed())
+	g.Expect(Pack(context.Background(), plain, &first, noLimit, usual)).To(Succeed())
+	g.Expect(Pack(context.Background(), shared, &second, noLimit, usual)).To(Succeed())
 	g.Expect(second.Bytes()).To(Equal(first.Bytes()))
 }
 
@@ -101,15 +104,15 @@ func TestPackIsReproducible(t *testing.T) {
 	g := NewWithT(t)
 	folder := outputFolder(t)
 	var first, second bytes.Buffer
-	g.Expect(Pack(context.Background(), folder, &first, noLimit)).To(Succeed())
-	g.Expect(Pack(context.Background(), folder, &second, noLimit)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &first, noLimit, usual)).To(Succeed())
+	g.Expect(Pack(context.Background(), folder, &second, noLimit, usual)).To(Succeed())
 	g.Expect(first.Bytes()).To(Equal(second.Bytes()))
 }
 
 func TestPackOfAnEmptyFolderIsAnEmptyArchive(t *testing.T) {
 	g := NewWithT(t)
 	var packed bytes.Buffer
-	g.Expect(Pack(context.Background(), openRoot(t, t.TempDir()), &packed, noLimit)).To(Succeed())
+	g.Expect(Pack(context.Background(), openRoot(t, t.TempDir()), &packed, noLimit, usual)).To(Succeed())
 	p := newPlace(t)
 	g.Expect(p.unpack(packed.Bytes(), "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(BeEmpty())
@@ -125,7 +128,7 @@ func TestPackRefusesWhatIsNoFile(t *testing.T) {
 			folder := outputFolder(t)
 			special := filepath.Join(folder.Name(), "c")
 			g.Expect(mk(special)).To(Succeed())
-			err := Pack(context.Background(), folder, io.Discard, noLimit)
+			err := Pack(context.Background(), folder, io.Discard, noLimit, usual)
 			var refused *RefusedError
 			g.Expect(errors.As(err, &refused)).To(BeTrue(), "%v", err)
 			g.Expect(refused.Entry).To(Equal("c"))
@@ -147,7 +150,7 @@ func listenAt(t *testing.T) func(string) error {
 
 func TestPackTellsAFileThatItMayNotRead(t *testing.T) {
 	g := NewWithT(t)
-	p := newPacker(t.Context(), outputFolder(t))
+	p := newPacker(t.Context(), outputFolder(t), usual)
 	err := p.unreadable("b/run ü", "a+r")
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
 	g.Expect(err).To(MatchError(And(ContainSubstring(p.folder.Name()+"/b/run ü"), ContainSubstring("chmod a+r"))))
@@ -160,10 +163,17 @@ func TestPackNeverReadsOutOfItsFolder(t *testing.T) {
 	folder := outputFolder(t)
 	g.Expect(folder.Symlink(secret, "c")).To(Succeed())
 	g.Expect(folder.Symlink(filepath.Dir(secret), "d")).To(Succeed())
-	var packed bytes.Buffer
-	g.Expect(Pack(context.Background(), folder, &packed, noLimit)).To(Succeed())
-	// Links are packed as what they are; whoever unpacks them decides.
-	expectRefused(t, packed.Bytes(), Limits{Bytes: 2 << 20, Entries: 100}, "c", leadsOut)
+	for _, policy := range []LinkPolicy{SkipLinks, KeepLinks} {
+		var packed bytes.Buffer
+		g.Expect(Pack(context.Background(), folder, &packed, noLimit, Rules{Limits: DefaultLimits, Links: policy})).To(Succeed())
+		archive, err := zip.NewReader(bytes.NewReader(packed.Bytes()), int64(packed.Len()))
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, file := range archive.File {
+			content, err := file.Open()
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(io.ReadAll(content)).NotTo(ContainSubstring("very-secret"), file.Name)
+		}
+	}
 }
 
 func TestPackIsNotFooledByAFileThatIsSwapped(t *testing.T) {
@@ -172,7 +182,7 @@ func TestPackIsNotFooledByAFileThatIsSwapped(t *testing.T) {
 	g.Expect(folder.Symlink("/etc/passwd", "c")).To(Succeed())
 	g.Expect(syscall.Mkfifo(filepath.Join(folder.Name(), "d"), 0o600)).To(Succeed())
 	// What file sees when each was a regular file a moment ago.
-	p := newPacker(t.Context(), folder)
+	p := newPacker(t.Context(), folder, usual)
 	for name, says := range map[string]string{"c": "escapes", "d": "is not a file", "e": "no such file"} {
 		err := p.file(&zip.FileHeader{Name: name})
 		g.Expect(err).To(MatchError(ContainSubstring(says)))
@@ -207,7 +217,7 @@ func TestPackRefusesWhatCouldNotBeUnpacked(t *testing.T) {
 		t.Cleanup(func() { g.Expect(next.Close()).To(Succeed()) })
 		at = next
 	}
-	err := Pack(t.Context(), folder, io.Discard, noLimit)
+	err := Pack(t.Context(), folder, io.Discard, noLimit, usual)
 	g.Expect(err).To(MatchError(ContainSubstring("its name has 4266 bytes, and nothing could use one of 4096 or more")))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
 
@@ -225,7 +235,7 @@ func TestPackGivesTheErrorOfItsWriter(t *testing.T) {
 	reader, writer := io.Pipe()
 	full := errors.New("no more")
 	g.Expect(reader.CloseWithError(full)).To(Succeed())
-	err := Pack(context.Background(), outputFolder(t), writer, noLimit)
+	err := Pack(context.Background(), outputFolder(t), writer, noLimit, usual)
 	g.Expect(err).To(MatchError(full))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
 }
@@ -233,7 +243,7 @@ func TestPackGivesTheErrorOfItsWriter(t *testing.T) {
 func TestPackEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	NewWithT(t).Expect(Pack(ctx, outputFolder(t), io.Discard, noLimit)).To(MatchError(context.Canceled))
+	NewWithT(t).Expect(Pack(ctx, outputFolder(t), io.Discard, noLimit, usual)).To(MatchError(context.Canceled))
 }
 
 func TestPackTakesNamesInNoKnownEncoding(t *testing.T) {
@@ -242,7 +252,7 @@ func TestPackTakesNamesInNoKnownEncoding(t *testing.T) {
 	g.Expect(folder.MkdirAll("di\x80/\xff", 0o755)).To(Succeed())
 	g.Expect(folder.WriteFile("di\x80/\xff/f\xfc", []byte("1"), 0o644)).To(Succeed())
 	var packed bytes.Buffer
-	g.Expect(Pack(t.Context(), folder, &packed, noLimit)).To(Succeed())
+	g.Expect(Pack(t.Context(), folder, &packed, noLimit, usual)).To(Succeed())
 	p := newPlace(t)
 	g.Expect(p.unpack(packed.Bytes(), "k", small)).To(Succeed())
 	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"di\x80/": "", "di\x80/\xff/": "", "di\x80/\xff/f\xfc": "1"}))

@@ -45,7 +45,6 @@ func refusal(t *testing.T, content []byte, limits Limits, entry, rule string) er
 const leadsOut = "leads out of the folder"
 
 func TestUnpackRefusesHostileArchives(t *testing.T) {
-	absolute := filepath.Join(t.TempDir(), "made")
 	long := strings.Repeat("a/", 2048) + "b"
 	cases := map[string]struct {
 		items []item
@@ -55,7 +54,8 @@ func TestUnpackRefusesHostileArchives(t *testing.T) {
 		"a name above":                    {[]item{fileItem("../x", "1")}, "../x", leadsOut},
 		"a name above, hidden":            {[]item{fileItem("a/../../neighbour", "1")}, "a/../../neighbour", leadsOut},
 		"a name that is above":            {[]item{fileItem("..", "1")}, "..", leadsOut},
-		"an absolute name":                {[]item{fileItem(absolute, "1")}, absolute, leadsOut},
+		"a name above, after a slash":     {[]item{fileItem("/../x", "1")}, "/../x", leadsOut},
+		"an absolute one by both slashes": {[]item{fileItem(`/\x`, "1")}, `/\x`, leadsOut},
 		"a folder above":                  {[]item{folderItem("../d/")}, "../d/", leadsOut},
 		"a link made above":               {[]item{linkItem("../l", "x")}, "../l", leadsOut},
 		"a link to above":                 {[]item{linkItem("l", "../neighbour")}, "l", leadsOut},
@@ -67,11 +67,7 @@ func TestUnpackRefusesHostileArchives(t *testing.T) {
 		"a loop of links":                 {[]item{linkItem("a", "b"), linkItem("b", "a")}, "a", "too many links"},
 		"a file through a link":           {[]item{linkItem("l", "d"), fileItem("l/x", "1")}, "l", "twice"},
 		"a file through a link to above":  {[]item{linkItem("l", ".."), fileItem("l/x", "1")}, "l", leadsOut},
-		"a file in the place of a link":   {[]item{linkItem("l", "d"), fileItem("l", "1")}, "l", "twice"},
-		"a link twice":                    {[]item{linkItem("l", "d"), linkItem("l", "e")}, "l", "twice"},
 		"a link in the place of a folder": {[]item{folderItem("l/"), linkItem("l", "e")}, "l", "twice"},
-		"a file twice":                    {[]item{fileItem("f", "1"), fileItem("f", "1")}, "f", "twice"},
-		"a file twice by other names":     {[]item{fileItem("f", "1"), fileItem("./d/../f", "1")}, "./d/../f", "twice"},
 		"a file, then a folder":           {[]item{fileItem("f", "1"), folderItem("f/")}, "f/", "f is a file and a folder"},
 		"a file, then one below":          {[]item{fileItem("f", "1"), fileItem("f/g", "1")}, "f/g", "f is a file and a folder"},
 		"a folder, then a file":           {[]item{folderItem("f/"), fileItem("f", "1")}, "f", "twice"},
@@ -80,7 +76,6 @@ func TestUnpackRefusesHostileArchives(t *testing.T) {
 		"an absolute name, by backslash":  {[]item{fileItem(`\x`, "1")}, `\x`, leadsOut},
 		"a link below a link":             {[]item{linkItem("l", "d"), linkItem("l/m", "../../x")}, "l/m", leadsOut},
 		"links that are swapped":          {[]item{folderItem("d/"), linkItem("d/l", "../e"), linkItem("e", "."), linkItem("x", "d/l/../neighbour")}, "x", leadsOut},
-		"a file twice, by a dot":          {[]item{fileItem("a", "1"), fileItem("./a", "1")}, "./a", "twice"},
 		"a file twice, by a slash":        {[]item{fileItem("./a", "1"), folderItem("a/")}, "a/", "a is a file and a folder"},
 		"a folder, then a file by a dot":  {[]item{folderItem("a/"), fileItem("./a", "1")}, "./a", "twice"},
 		"a file on a folder that is made": {[]item{fileItem("a/b", "1"), fileItem("a", "1")}, "a", "twice"},
@@ -98,7 +93,6 @@ func TestUnpackRefusesHostileArchives(t *testing.T) {
 			})
 		}
 	}
-	NewWithT(t).Expect(absolute).NotTo(BeAnExistingFile())
 }
 
 func TestUnpackRefusesHostileHardLinks(t *testing.T) {
@@ -112,7 +106,6 @@ func TestUnpackRefusesHostileHardLinks(t *testing.T) {
 		"to a folder":     {[]item{folderItem("d/"), hardItem("h", "d")}, "h"},
 		"over a link":     {[]item{fileItem("d/x", "1"), linkItem("l", "d"), hardItem("h", "l/x")}, "h"},
 		"made above":      {[]item{fileItem("a", "1"), hardItem("../h", "a")}, "../h"},
-		"on a file":       {[]item{fileItem("a", "1"), fileItem("b", "1"), hardItem("b", "a")}, "b"},
 		"of a block disk": {[]item{{name: "disk", kind: tar.TypeBlock}}, "disk"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +204,7 @@ func TestRefusedErrorsStayShort(t *testing.T) {
 func TestADiskErrorIsNotTheArchives(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
-	err := Unpack(t.Context(), Source{Name: "k", Stream: bytes.NewReader(zipOf(t))}, p.into, filepath.Join(p.base, "no-scratch"), small)
+	err := Unpack(t.Context(), Source{Name: "k", Stream: bytes.NewReader(zipOf(t))}, p.into, filepath.Join(p.base, "no-scratch"), Rules{Limits: small})
 	g.Expect(err).To(MatchError(os.ErrNotExist))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
 }
@@ -231,7 +224,7 @@ func TestUnpackRefusesZipArchivesThatLie(t *testing.T) {
 		g.Expect(folder.WriteFile("a", []byte(content), 0o600)).To(Succeed())
 		g.Expect(folder.WriteFile("b", []byte(content+"b"), 0o600)).To(Succeed())
 		var packed bytes.Buffer
-		g.Expect(Pack(t.Context(), folder, &packed, noLimit)).To(Succeed())
+		g.Expect(Pack(t.Context(), folder, &packed, noLimit, usual)).To(Succeed())
 		return packed.Bytes()
 	}(t)
 	list := bytes.Index(archive, []byte("PK\x01\x02"))

@@ -21,21 +21,21 @@ const maxPath = 4096
 // treeWriter writes the entries of an archive below root. All paths go through
 // os.Root, which follows no link out of it.
 type treeWriter struct {
-	ctx    context.Context
-	root   *os.Root
-	limits Limits
+	quota
+	ctx   context.Context
+	root  *os.Root
+	rules Rules
+	// lastWins makes an entry replace an earlier one of its name: a tar archive can be
+	// appended to. Otherwise both must be the same.
+	lastWins bool
 	// stream counts what is read of the archive, and knows why that ended early.
 	stream *streamReader
 	files  *sparseWriter
 
-	bytes   int64
-	entries int
 	// indexBytes is counted against Limits.IndexBytes.
 	indexBytes int64
-	// steps is how many folders were opened on the way to entries. It may exceed
-	// its limit per entry by freeSteps.
-	steps, freeSteps int
-	// links are made last: no entry can be written through one.
+	// links are made last: no entry can be written through one. One that was replaced
+	// has no name.
 	links []link
 	// linkIndex finds a link by its name, once it is needed.
 	linkIndex map[string]int
@@ -58,8 +58,10 @@ type folderTime struct {
 	modified time.Time
 }
 
-func newTreeWriter(ctx context.Context, root *os.Root, limits Limits) *treeWriter {
-	return &treeWriter{ctx: ctx, root: root, limits: limits, stream: &streamReader{}, files: newSparseWriter(), freeSteps: freeSteps, current: root, currentName: "."}
+func newTreeWriter(ctx context.Context, root *os.Root, rules Rules) *treeWriter {
+	return &treeWriter{
+		quota: newQuota(rules.Limits), ctx: ctx, root: root, rules: rules, stream: &streamReader{}, files: newSparseWriter(), current: root, currentName: ".",
+	}
 }
 
 func (w *treeWriter) close() error {
@@ -107,17 +109,14 @@ func (w *treeWriter) cleanName(entry string) (string, error) {
 	if len(entry) > maxPath {
 		return "", refuseLong(entry)
 	}
-	name := path.Clean(strings.TrimSuffix(entry, "/"))
-	// A backslash is a character like any other here, but its writer may have meant
-	// a folder: a name that would lead out on Windows is refused too.
-	windows := strings.ReplaceAll(entry, `\`, "/")
-	if strings.ContainsRune(entry, 0) || !filepath.IsLocal(name) || !filepath.IsLocal(path.Clean(windows)) {
-		return "", refuse(entry, errors.New("the name leads out of the folder"))
+	if err := checkName(entry); err != nil {
+		return "", err
 	}
-	return name, nil
+	return path.Clean(strings.TrimLeft(entry, "/")), nil
 }
 
-// makeParent checks an entry's name and makes the folders above it.
+// makeParent checks an entry's name and makes the folders above it. It returns the
+// name as a path below root.
 func (w *treeWriter) makeParent(entry string) (folder *os.Root, name string, err error) {
 	name, err = w.cleanName(entry)
 	if err != nil {
@@ -127,7 +126,7 @@ func (w *treeWriter) makeParent(entry string) (folder *os.Root, name string, err
 	if err != nil {
 		return nil, "", w.classify(entry, err)
 	}
-	return folder, filepath.Base(name), nil
+	return folder, name, nil
 }
 
 // openFolder opens a folder that every user may use, and makes it and those above
@@ -218,7 +217,8 @@ func (w *treeWriter) deferTime(name string, modified time.Time) {
 	w.folderTimes = append(w.folderTimes, folderTime{name, modified})
 }
 
-// create creates the file of an entry, which must not exist.
+// create creates the file of an entry. The error is errDuplicate if there is something
+// else of its name.
 func (w *treeWriter) create(entry string) (*os.File, error) {
 	folder, name, err := w.makeParent(entry)
 	if err != nil {
@@ -227,7 +227,11 @@ func (w *treeWriter) create(entry string) (*os.File, error) {
 	if err := w.countEntry(entry); err != nil {
 		return nil, err
 	}
-	file, err := folder.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	w.dropLink(name)
+	file, err := createIn(folder, name)
+	if errors.Is(err, os.ErrExist) && w.removeFile(folder, name) {
+		file, err = createIn(folder, name)
+	}
 	if errors.Is(err, os.ErrExist) {
 		return nil, refuse(entry, errDuplicate)
 	}
@@ -235,6 +239,10 @@ func (w *treeWriter) create(entry string) (*os.File, error) {
 		return nil, w.classify(entry, err)
 	}
 	return file, nil
+}
+
+func createIn(folder *os.Root, name string) (*os.File, error) {
+	return folder.OpenFile(path.Base(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 // file writes a file. Every user gets the permissions of its owner.
@@ -270,45 +278,54 @@ func complete(file *os.File, mode os.FileMode, modified time.Time) error {
 	return setFileTime(file, modified)
 }
 
-var errDuplicate = errors.New("the archive has it twice")
-
 func (w *treeWriter) symlink(entry, target string, modified time.Time) error {
-	_, _, err := w.makeParent(entry)
+	_, name, err := w.makeParent(entry)
 	if err != nil {
 		return err
 	}
 	if err := w.countEntry(entry); err != nil {
 		return err
 	}
-	return w.linkTo(entry, target, modified)
+	return w.linkTo(entry, link{name, target, modified})
 }
 
-// linkTo checks a symbolic link, which finish makes.
-func (w *treeWriter) linkTo(entry, target string, modified time.Time) error {
-	if len(target) > maxPath || target == "" || strings.ContainsRune(target, 0) {
+// linkTo checks the text of a symbolic link, which finish makes.
+func (w *treeWriter) linkTo(entry string, made link) error {
+	if len(made.target) > maxPath || made.target == "" || strings.ContainsRune(made.target, 0) {
 		return refuse(entry, errors.New("the link has no valid target"))
 	}
-	name := path.Clean(entry)
-	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(name), target)) {
-		return refuse(entry, fmt.Errorf("the link leads out of the folder, to %.200q", target))
+	if w.rules.Links != SkipLinks && w.rules.Links != KeepLinks {
+		if err := checkTarget(made.name, made.target); err != nil {
+			return refuse(entry, err)
+		}
 	}
-	return w.addLink(entry, link{name, target, modified})
+	w.dropLink(made.name)
+	return w.addLink(entry, made)
 }
 
 func (w *treeWriter) hardlink(entry, target string) error {
-	if _, _, err := w.makeParent(entry); err != nil {
+	folder, name, err := w.makeParent(entry)
+	if err != nil {
 		return err
 	}
 	if err := w.countEntry(entry); err != nil {
 		return err
 	}
-	if same, ok := w.linkNamed(path.Clean(target)); ok {
-		return w.linkTo(entry, same.target, same.modified)
+	to := path.Clean(strings.TrimLeft(target, "/"))
+	if same := w.linkNamed(to); same != nil {
+		return w.linkTo(entry, link{name, same.target, same.modified})
 	}
 	if err := w.countSteps(entry, depth(entry)+depth(target)); err != nil {
 		return err
 	}
-	err := w.root.Link(path.Clean(target), path.Clean(entry))
+	w.dropLink(name)
+	err = w.root.Link(to, name)
+	if errors.Is(err, os.ErrExist) && w.isFile(to, name) {
+		return nil
+	}
+	if errors.Is(err, os.ErrExist) && w.removeFile(folder, name) {
+		err = w.root.Link(to, name)
+	}
 	if errors.Is(err, os.ErrExist) {
 		return refuse(entry, errDuplicate)
 	}
@@ -326,24 +343,48 @@ func (w *treeWriter) finish() error {
 			return err
 		}
 	}
-	for _, link := range w.links {
-		if err := errors.Join(w.ctx.Err(), w.countSteps(link.name, depth(link.name)+depth(link.target))); err != nil {
+	if w.rules.Links != KeepLinks {
+		if err := w.checkLinks(); err != nil {
 			return err
-		}
-		_, err := w.root.Stat(link.name)
-		// A link to nothing leads nowhere, for the kernel too.
-		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-			return w.classify(link.name, fmt.Errorf("the link to %.200q leads out of the folder, or over too many links: %w", link.target, err))
 		}
 	}
 	return w.setFolderTimes()
+}
+
+// checkLinks checks where the symbolic links lead. Those that are left out are removed
+// last: what becomes of a link does not depend on its place in the archive.
+func (w *treeWriter) checkLinks() error {
+	var skipped []int
+	for i, link := range w.links {
+		if err := errors.Join(w.ctx.Err(), w.countSteps(link.name, depth(link.name)+depth(link.target))); err != nil {
+			return err
+		}
+		if link.name == "" {
+			continue
+		}
+		err := checkLink(w.root, link.name, link.target)
+		switch {
+		case err == nil:
+		case w.rules.Links == SkipLinks && errors.As(err, new(*LinkError)):
+			w.rules.skip(link.name, err)
+			skipped = append(skipped, i)
+		default:
+			return w.classify(link.name, err)
+		}
+	}
+	for _, i := range skipped {
+		if err := errors.Join(w.ctx.Err(), w.root.Remove(w.links[i].name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // depth returns how many folders are on the way to a name.
 func depth(name string) int { return 1 + strings.Count(name, "/") }
 
 func (w *treeWriter) link(link link) error {
-	if err := w.ctx.Err(); err != nil {
+	if err := w.ctx.Err(); err != nil || link.name == "" {
 		return err
 	}
 	folder, err := w.openFolder(filepath.Dir(link.name))
@@ -352,6 +393,12 @@ func (w *treeWriter) link(link link) error {
 	}
 	name := filepath.Base(link.name)
 	err = folder.Symlink(link.target, name)
+	if errors.Is(err, os.ErrExist) && w.removeFile(folder, name) { // a file that was before the link
+		err = folder.Symlink(link.target, name)
+	}
+	if errors.Is(err, os.ErrExist) && isLink(folder, name, link.target) {
+		err = nil
+	}
 	if errors.Is(err, os.ErrExist) {
 		return refuse(link.name, errors.New("the archive has it twice: as a symbolic link, and as something else or a folder with content"))
 	}

@@ -13,10 +13,21 @@ import (
 
 // Unpack unpacks a source into the folder into, which it replaces: what an
 // earlier attempt left there is removed. The format is recognized by content:
-// zip, tar or tar.gz. Anything else becomes a single file. Scratch is a folder
-// for temporary files. Unpack writes nothing outside of these two folders. If
-// the error is a *RefusedError, nothing is left in them either.
-func Unpack(ctx context.Context, from Source, into, scratch string, limits Limits) error {
+// zip, or tar, which may be compressed by gzip, bzip2, xz or zstd. Anything else
+// becomes a single file. Scratch is a folder for temporary files. Unpack writes
+// nothing outside of these two folders. If the error is a *RefusedError, nothing is
+// left in them either.
+func Unpack(ctx context.Context, from Source, into, scratch string, rules Rules) error {
+	return fill(ctx, into, rules, func(w *treeWriter) error { return w.unpack(from, scratch) })
+}
+
+// Store is Unpack for a source that becomes a single file, whatever its content is.
+func Store(ctx context.Context, from Source, into string, rules Rules) error {
+	return fill(ctx, into, rules, func(w *treeWriter) error { return w.store(from) })
+}
+
+// fill makes the folder into anew, and has it filled.
+func fill(ctx context.Context, into string, rules Rules, write func(*treeWriter) error) error {
 	if err := os.RemoveAll(into); err != nil {
 		return fmt.Errorf("empty the folder %s: %w", into, err)
 	}
@@ -27,21 +38,28 @@ func Unpack(ctx context.Context, from Source, into, scratch string, limits Limit
 	if err != nil {
 		return fmt.Errorf("open the folder %s: %w", into, err)
 	}
-	err = unpackInto(ctx, root, from, scratch, limits)
-	err = errors.Join(err, root.Close())
+	writer := newTreeWriter(ctx, root, rules)
+	err = write(writer)
+	if err == nil {
+		err = writer.finish()
+	}
+	err = errors.Join(err, writer.close(), root.Close())
 	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
 		return errors.Join(err, os.RemoveAll(into)) // it may hold links that lead out
 	}
 	return err
 }
 
-func unpackInto(ctx context.Context, root *os.Root, from Source, scratch string, limits Limits) error {
-	writer := newTreeWriter(ctx, root, limits)
-	err := writer.unpack(from, scratch)
-	if err == nil {
-		err = writer.finish()
+// store writes a source to a file.
+func (w *treeWriter) store(from Source) error {
+	stream := from.Stream
+	if from.Ranges != nil {
+		ahead := newReadAhead(w.ctx, from.Ranges, 0, from.Ranges.Size())
+		defer ahead.close()
+		stream = ahead
 	}
-	return errors.Join(err, writer.close())
+	w.stream.from = contextReader{w.ctx, stream}
+	return w.file(from.Name, defaultFileMode, time.Time{}, w.stream)
 }
 
 func (w *treeWriter) unpack(from Source, scratch string) error {
@@ -70,13 +88,14 @@ func unpackStream(w *treeWriter, from io.Reader, name, scratch string) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return w.classify("", err)
 	}
+	format := compressionOf(head)
 	switch {
 	case isZip(head):
 		return unpackSpooled(w, peeked, scratch)
 	case isTar(head):
 		return unpackTar(w, peeked)
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return unpackGzip(w, peeked, name)
+	case format != nil:
+		return unpackCompressed(w, format, peeked, name)
 	default:
 		return w.file(name, defaultFileMode, time.Time{}, peeked)
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/klauspost/compress/zstd"
 	. "github.com/onsi/gomega"
 )
 
@@ -66,13 +67,31 @@ func gzipOf(t testing.TB, content []byte) []byte {
 	return out.Bytes()
 }
 
+func zstdOf(t testing.TB, content []byte, options ...zstd.EOption) []byte {
+	t.Helper()
+	g := NewWithT(t)
+	var out bytes.Buffer
+	writer, err := zstd.NewWriter(&out, options...)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = writer.Write(content)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(writer.Close()).To(Succeed())
+	return out.Bytes()
+}
+
 func zipOf(t testing.TB, items ...item) []byte {
+	t.Helper()
+	return zipBy(t, zip.Deflate, items...)
+}
+
+func zipBy(t testing.TB, method uint16, items ...item) []byte {
 	t.Helper()
 	g := NewWithT(t)
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
+	archive.RegisterCompressor(methodZstd, zstd.ZipCompressor())
 	for _, i := range items {
-		header := &zip.FileHeader{Name: i.name, Method: zip.Deflate}
+		header := &zip.FileHeader{Name: i.name, Method: method}
 		content := i.content
 		switch i.kind {
 		case tar.TypeDir:
@@ -104,7 +123,18 @@ var formats = map[string]func(testing.TB, ...item) []byte{
 		t.Helper()
 		return gzipOf(t, tarOf(t, items...))
 	},
+	"tar.zst": func(t testing.TB, items ...item) []byte {
+		t.Helper()
+		return zstdOf(t, tarOf(t, items...))
+	},
+	"zip by zstd": func(t testing.TB, items ...item) []byte {
+		t.Helper()
+		return zipBy(t, methodZstd, items...)
+	},
 }
+
+// isZipFormat reports whether a format is a kind of zip.
+func isZipFormat(format string) bool { return strings.HasPrefix(format, "zip") }
 
 // place is a fresh folder with a neighbour that nothing may touch.
 type place struct{ base, into string }
@@ -131,7 +161,7 @@ func (m inMemory) ReadRange(_ context.Context, p []byte, offset int64) error {
 // unpack unpacks twice: by ranges, and from a stream. The results must be the
 // same, except for a stream that is too long to be stored.
 func (p place) unpack(content []byte, name string, limits Limits) error {
-	ranges := Unpack(context.Background(), Source{Name: name, Ranges: inMemory(content)}, p.into, p.base, limits)
+	ranges := Unpack(context.Background(), Source{Name: name, Ranges: inMemory(content)}, p.into, p.base, Rules{Limits: limits})
 	streamed := p.unpackStream(bytes.NewReader(content), name, limits)
 	if fmt.Sprint(streamed) != fmt.Sprint(ranges) && !strings.Contains(fmt.Sprint(streamed), "archive itself") {
 		return fmt.Errorf("from a stream: %w; by ranges: %w", streamed, ranges)
@@ -143,7 +173,7 @@ func (p place) unpack(content []byte, name string, limits Limits) error {
 }
 
 func (p place) unpackStream(content io.Reader, name string, limits Limits) error {
-	return Unpack(context.Background(), Source{Name: name, Stream: content}, p.into, p.base, limits)
+	return Unpack(context.Background(), Source{Name: name, Stream: content}, p.into, p.base, Rules{Limits: limits})
 }
 
 // expectUntouched checks that nothing was made or changed beside the folder.
@@ -317,7 +347,7 @@ func TestUnpackTellsABrokenSourceFromABadArchive(t *testing.T) {
 				expectBroken(p.unpackStream(io.MultiReader(bytes.NewReader(content[:at]), iotest.ErrReader(broken)), "k", small))
 				if at < len(content) {
 					ranges := brokenRanges{content, int64(at), broken}
-					expectBroken(Unpack(t.Context(), Source{Name: "k", Ranges: ranges}, p.into, p.base, small))
+					expectBroken(Unpack(t.Context(), Source{Name: "k", Ranges: ranges}, p.into, p.base, Rules{Limits: small}))
 				}
 			}
 		}
@@ -331,7 +361,7 @@ func TestUnpackEndsWithItsContext(t *testing.T) {
 			p := newPlace(t)
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
-			err := Unpack(ctx, Source{Name: "k", Ranges: inMemory(archive(t, fileItem("a", "1")))}, p.into, p.base, small)
+			err := Unpack(ctx, Source{Name: "k", Ranges: inMemory(archive(t, fileItem("a", "1")))}, p.into, p.base, Rules{Limits: small})
 			g.Expect(err).To(MatchError(context.Canceled))
 			g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse(), err.Error())
 		})
@@ -342,7 +372,7 @@ func TestUnpackNamesAFolderThatItCantMake(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlace(t)
 	into := filepath.Join(p.base, "neighbour/into")
-	err := Unpack(context.Background(), Source{Name: "k", Stream: strings.NewReader("x")}, into, p.base, small)
+	err := Unpack(context.Background(), Source{Name: "k", Stream: strings.NewReader("x")}, into, p.base, Rules{Limits: small})
 	g.Expect(err).To(MatchError(ContainSubstring(into)))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
 }

@@ -2,13 +2,11 @@ package archive
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -50,29 +48,8 @@ func hasTarChecksum(head []byte) bool {
 	return sum == given
 }
 
-// unpackGzip unpacks a tar.gz. Any other compressed file is kept as it is.
-func unpackGzip(w *treeWriter, from *bufio.Reader, name string) error {
-	head, err := from.Peek(from.Size())
-	if err != nil && !errors.Is(err, io.EOF) {
-		return w.classify("", err)
-	}
-	sample, err := gzip.NewReader(bytes.NewReader(head))
-	if err != nil {
-		return refuse("", fmt.Errorf("not a readable gzip file: %w", err))
-	}
-	start := make([]byte, tarBlock)
-	n, _ := io.ReadFull(sample, start) // a short read is no tar
-	if !isTar(start[:n]) {
-		return w.file(name, defaultFileMode, time.Time{}, from)
-	}
-	content, err := gzip.NewReader(from)
-	if err != nil {
-		return w.classify("", fmt.Errorf("not a readable gzip file: %w", err))
-	}
-	return unpackTar(w, content)
-}
-
 func unpackTar(w *treeWriter, stream io.Reader) error {
+	w.lastWins = true
 	from := &tarMeter{w: w, from: stream}
 	archive := tar.NewReader(from)
 	for {

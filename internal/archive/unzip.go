@@ -10,10 +10,10 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"unicode/utf8"
-
-	"github.com/klauspost/compress/flate"
 )
 
 // workers inflate and write files. Names are checked and files created by one
@@ -28,6 +28,10 @@ type unzipper struct {
 	from *readAhead
 	end  int64
 	jobs chan job
+	// backslashes separate folders in the names.
+	backslashes bool
+	// running counts the files that are being filled.
+	running sync.WaitGroup
 
 	mu sync.Mutex
 	// err is the error of the first entry, in the order of the archive, that failed:
@@ -42,6 +46,8 @@ type job struct {
 	entry  *zip.FileHeader
 	file   *os.File
 	chunks chan chunk
+	// same is true for a file that has been filled: the entry must be the same.
+	same bool
 }
 
 func unpackZip(w *treeWriter, from RangeReader) error {
@@ -50,7 +56,10 @@ func unpackZip(w *treeWriter, from RangeReader) error {
 		return w.classify("", err)
 	}
 	w.indexBytes += int64(len(list.raw))
-	u := &unzipper{w: w, from: newReadAhead(w.ctx, from, 0, list.offset), end: list.offset, jobs: make(chan job, workers), errEntry: math.MaxInt}
+	u := &unzipper{
+		w: w, from: newReadAhead(w.ctx, from, 0, list.offset), end: list.offset, jobs: make(chan job, workers),
+		backslashes: list.separatedByBackslash(), errEntry: math.MaxInt,
+	}
 	defer u.from.close()
 	var group sync.WaitGroup
 	for range workers {
@@ -107,9 +116,12 @@ func (u *unzipper) unpack(number int, entry *zip.FileHeader, at uint64) error {
 	if err := u.readLocal(entry, int64(at)); err != nil {
 		return err
 	}
-	name := entryName(entry)
+	name, err := u.name(entry)
+	if err != nil {
+		return err
+	}
 	switch mode := zipMode(entry); {
-	case mode.IsDir():
+	case mode.IsDir(), u.backslashes && strings.HasSuffix(name, "/"):
 		return u.w.folder(name, zipTime(entry))
 	case mode.IsRegular(), mode&fs.ModeNamedPipe != 0 && entry.UncompressedSize64 > 0: // what "zip -" reads from a pipe
 		return u.unpackFile(number, name, entry)
@@ -118,6 +130,15 @@ func (u *unzipper) unpack(number int, entry *zip.FileHeader, at uint64) error {
 	default:
 		return refuse(name, fmt.Errorf("entries of type %s are not allowed: only files, folders and links are", mode.Type()))
 	}
+}
+
+// name returns an entry's name, in which slashes separate folders.
+func (u *unzipper) name(entry *zip.FileHeader) (string, error) {
+	name := entryName(entry)
+	if !u.backslashes {
+		return name, nil
+	}
+	return strings.ReplaceAll(name, `\`, "/"), checkName(name)
 }
 
 // Bits of an entry's flags.
@@ -197,12 +218,14 @@ func checkLocal(entry *zip.FileHeader, local, large []byte) error {
 	return nil
 }
 
+var knownMethods = []uint16{zip.Store, zip.Deflate, methodBzip2, methodZstd}
+
 func checkMethod(entry *zip.FileHeader) error {
 	switch {
 	case entry.Flags&flagEncrypted != 0:
 		return errors.New("it is encrypted")
-	case entry.Method != zip.Store && entry.Method != zip.Deflate:
-		return fmt.Errorf("it is compressed by method %d: only deflate is known", entry.Method)
+	case !slices.Contains(knownMethods, entry.Method):
+		return fmt.Errorf("it is compressed by method %d: only deflate, bzip2 and zstd are known", entry.Method)
 	case entry.Method == zip.Store && entry.CompressedSize64 != entry.UncompressedSize64:
 		return errors.New("it is not compressed, but has two sizes")
 	}
@@ -214,11 +237,17 @@ func (u *unzipper) unpackFile(number int, name string, entry *zip.FileHeader) er
 		return err
 	}
 	file, err := u.w.create(name)
+	same := errors.Is(err, errDuplicate)
+	if same {
+		u.running.Wait() // until the file is filled
+		file, err = u.w.reopen(name)
+	}
 	if err != nil {
 		return err
 	}
 	entry.Name = name
-	next := job{number: number, entry: entry, file: file, chunks: make(chan chunk, readAheadParts+1)} // has room for all there can be
+	next := job{number: number, entry: entry, file: file, chunks: make(chan chunk, readAheadParts+1), same: same} // has room for all there can be
+	u.running.Add(1)
 	u.jobs <- next
 	return u.send(next.chunks, int64(entry.CompressedSize64))
 }
@@ -249,8 +278,12 @@ func (u *unzipper) unpackLink(name string, entry *zip.FileHeader) error {
 		return err
 	}
 	content := newInflater()
-	content.open(entry, chunks)
-	target, err := io.ReadAll(content)
+	defer content.close()
+	err := content.open(entry, chunks)
+	var target []byte
+	if err == nil {
+		target, err = io.ReadAll(content)
+	}
 	content.drain()
 	if err != nil {
 		return refuse(name, err)
@@ -260,17 +293,30 @@ func (u *unzipper) unpackLink(name string, entry *zip.FileHeader) error {
 
 func (u *unzipper) work() {
 	content, files := newInflater(), newSparseWriter()
+	defer content.close()
 	for job := range u.jobs {
-		content.open(job.entry, job.chunks)
-		err := files.write(job.file, contextReader{u.w.ctx, content})
-		content.drain()
+		err := content.open(job.entry, job.chunks)
 		if err == nil {
-			err = complete(job.file, zipMode(job.entry), zipTime(job.entry))
+			err = u.fill(job, files, content)
 		}
+		content.drain()
 		if err = errors.Join(err, job.file.Close()); err != nil {
 			u.fail(job.number, u.w.classifyFile(job.entry.Name, err))
 		}
+		u.running.Done()
 	}
+}
+
+// fill fills the file of a job, or compares it.
+func (u *unzipper) fill(job job, files *sparseWriter, content io.Reader) error {
+	process := files.write
+	if job.same {
+		process = files.compare
+	}
+	if err := process(job.file, contextReader{u.w.ctx, content}); err != nil {
+		return err
+	}
+	return complete(job.file, zipMode(job.entry), zipTime(job.entry))
 }
 
 // inflater reads the content of one entry after another, and verifies it.
@@ -279,7 +325,7 @@ type inflater struct {
 	current chunk
 	unread  []byte
 	input   *bufio.Reader
-	deflate io.ReadCloser
+	decompressors
 
 	entry *zip.FileHeader
 	from  io.Reader
@@ -292,7 +338,6 @@ const inputSize = 32 << 10
 func newInflater() *inflater {
 	i := &inflater{}
 	i.input = bufio.NewReaderSize(readerFunc(i.compressed), inputSize)
-	i.deflate = flate.NewReader(i.input)
 	return i
 }
 
@@ -300,14 +345,11 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func (i *inflater) open(entry *zip.FileHeader, chunks <-chan chunk) {
+func (i *inflater) open(entry *zip.FileHeader, chunks <-chan chunk) (err error) {
 	i.entry, i.chunks, i.read, i.crc = entry, chunks, 0, 0
 	i.input.Reset(readerFunc(i.compressed))
-	i.from = i.input
-	if entry.Method == zip.Deflate {
-		_ = i.deflate.(flate.Resetter).Reset(i.input, nil) // it returns no error
-		i.from = i.deflate
-	}
+	i.from, err = i.decompressors.open(entry.Method, i.input)
+	return err
 }
 
 // compressed reads the compressed content.

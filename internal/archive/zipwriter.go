@@ -17,6 +17,9 @@ import (
 type zipWriter struct {
 	to      io.Writer
 	written uint64
+	// indexBytes bounds the central directory with the links, as Limits.IndexBytes
+	// does: zero means maxIndex, and so does more than that.
+	indexBytes int64
 	// directory is the central directory, in chunks, and directorySize its size.
 	directory     [][]byte
 	directorySize uint64
@@ -24,6 +27,10 @@ type zipWriter struct {
 	// when they are unpacked: there must be room for them (see Limits.IndexBytes).
 	linkBytes uint64
 	entries   uint64
+	// thinnest is the file that has lost the most by compression, and saved how many
+	// bytes that are.
+	thinnest string
+	saved    int64
 	// open is the entry that is being written. Its header is at offset.
 	open   *zip.FileHeader
 	offset uint64
@@ -187,13 +194,16 @@ func (w *zipWriter) addToDirectory() error {
 		compressed, size, offset = math.MaxUint32, math.MaxUint32, math.MaxUint32
 		extra = appendZip64(extra, header.UncompressedSize64, header.CompressedSize64, w.offset)
 	}
+	if saved := int64(header.UncompressedSize64) - int64(header.CompressedSize64); saved > w.saved {
+		w.thinnest, w.saved = header.Name, saved
+	}
 	need := centralHeaderSize + len(header.Name) + len(extra)
 	if header.Mode()&fs.ModeSymlink != 0 {
 		w.linkBytes += uint64(len(header.Name)) + header.UncompressedSize64 + linkOverhead
 	}
-	if w.directorySize+uint64(need)+w.linkBytes > maxIndex {
-		return refuse(header.Name, &LimitError{Limit: LimitPackedIndexBytes, Max: maxIndex, message: fmt.Sprintf(
-			"with it, the list of entries has more than %d bytes, after %d files", maxIndex, w.entries)})
+	if most := w.maxIndex(); w.directorySize+uint64(need)+w.linkBytes > uint64(most) {
+		return refuse(header.Name, &LimitError{Limit: LimitPackedIndexBytes, Max: most, message: fmt.Sprintf(
+			"with it, the list of entries has more than %d bytes, after %d files", most, w.entries)})
 	}
 	raw := w.reserve(need)
 	raw = little.AppendUint32(raw, centralHeaderSignature)
@@ -212,6 +222,13 @@ func (w *zipWriter) addToDirectory() error {
 	w.entries++
 	w.open = nil
 	return nil
+}
+
+func (w *zipWriter) maxIndex() int64 {
+	if w.indexBytes <= 0 {
+		return maxIndex
+	}
+	return min(w.indexBytes, maxIndex)
 }
 
 // reserve returns the chunk of the central directory that has room for n more bytes.

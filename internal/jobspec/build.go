@@ -25,9 +25,9 @@ type Options struct {
 	// RunnerEnv is the environment of the containers that move artifacts, such as
 	// the SDK's endpoint overrides.
 	RunnerEnv []corev1.EnvVar
-	// FetchArgs are more arguments of the container that unpacks artifacts: its
+	// ArtifactArgs are more arguments of the containers that move artifacts: their
 	// limits, where they are not the default ones.
-	FetchArgs []string
+	ArtifactArgs []string
 	// WorkspaceSizeLimit is the size limit of a workspace for which the CustomAction sets
 	// none, if it is an emptyDir; zero: no limit.
 	WorkspaceSizeLimit resource.Quantity

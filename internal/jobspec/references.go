@@ -77,7 +77,7 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 		}
 	}
 	for _, artifact := range job.Spec.InputArtifacts {
-		s.values["input."+artifact.Name] = podcontract.InputDir + "/" + artifact.Name
+		s.values["input."+artifact.Name] = inputPath(action, artifact)
 	}
 	for _, artifact := range job.Spec.OutputArtifacts {
 		s.values["output."+artifact.Name] = podcontract.OutputDir + "/" + artifact.Name

@@ -29,6 +29,7 @@ const (
 func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
 	wrapSteps(pod, stepEnv(action, job, run), job, options)
 	setWorkspace(pod, action.Spec.Workspace, options.WorkspaceSizeLimit, job)
+	setArtifactArgs(&pod.InitContainers[0], &pod.Containers[0], action, job)
 }
 
 // wrapSteps is addWrappers with the environment of the steps given.
@@ -45,8 +46,9 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	}
 	limit := envelopeLimit(len(steps) + wrappers)
 	fetch := transferContainer(podcontract.ContainerFetch, "fetch", limit, job, options)
-	fetch.Command = append(fetch.Command, options.FetchArgs...)
+	fetch.Command = append(fetch.Command, options.ArtifactArgs...)
 	report := transferContainer(podcontract.ContainerReport, "report", limit, job, options)
+	report.Command = append(report.Command, options.ArtifactArgs...)
 	// A sidecar is there for all that comes after it.
 	pod.InitContainers = slices.Concat([]corev1.Container{fetch, progressContainer(limit, options)}, steps)
 	pod.Containers = []corev1.Container{report}
@@ -181,7 +183,7 @@ func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alp
 		}})
 	}
 	for _, artifact := range job.Spec.InputArtifacts {
-		env = append(env, literal(podcontract.EnvInput(artifact.Name), podcontract.InputDir+"/"+artifact.Name))
+		env = append(env, literal(podcontract.EnvInput(artifact.Name), inputPath(action, artifact)))
 	}
 	for _, artifact := range job.Spec.OutputArtifacts {
 		env = append(env, literal(podcontract.EnvOutput(artifact.Name), podcontract.OutputDir+"/"+artifact.Name))

@@ -29,12 +29,12 @@ func TestTheProgressContainerComesBetweenFetchAndTheSteps(t *testing.T) {
 		[]string{podcontract.ContainerFetch, podcontract.ContainerProgress, "db", "compile", "check"}))
 }
 
-func TestLimitsOfArtifactsGoToTheContainerThatUnpacksThem(t *testing.T) {
+func TestLimitsOfArtifactsGoToTheContainersThatMoveThem(t *testing.T) {
 	g := NewWithT(t)
 	pod := &corev1.PodSpec{Containers: []corev1.Container{step("one")}}
-	wrapSteps(pod, nil, sampleJob(), Options{FetchArgs: []string{"--max-bytes=5"}})
+	wrapSteps(pod, nil, sampleJob(), Options{ArtifactArgs: []string{"--max-bytes=5"}})
 	g.Expect(pod.InitContainers[0].Command).To(HaveExactElements("/runner", "fetch", HavePrefix("--envelope-limit"), HavePrefix("--handover="), "--max-bytes=5"))
-	g.Expect(pod.Containers[0].Command).NotTo(ContainElement("--max-bytes=5"))
+	g.Expect(pod.Containers[0].Command).To(HaveExactElements("/runner", "report", HavePrefix("--envelope-limit"), HavePrefix("--handover="), "--max-bytes=5"))
 }
 
 func TestAllContainersAreInTheGroupOfTheSharedFolders(t *testing.T) {

@@ -10,7 +10,10 @@
 // the side that runs in it can't drift apart.
 package podcontract
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // Folders in the shared volume, which is mounted at Root in every container
 // of the pod that runs a step or is a wrapper container.
@@ -76,7 +79,17 @@ const (
 // EnvConfig is the variable that holds the configuration property key.
 func EnvConfig(key string) string { return "CODEPIPELINE_CONFIG_" + envName(key) }
 
-// EnvInput is the variable that holds the folder of the input artifact name.
+// FileName is the name of the file that the object of an input artifact becomes, if it is
+// not unpacked or is no archive: the last element of its key.
+func FileName(objectKey string) string { return path.Base(objectKey) }
+
+// InputFile is the path of that file.
+func InputFile(name, objectKey string) string {
+	return path.Join(InputDir, name, FileName(objectKey))
+}
+
+// EnvInput is the variable that holds the folder of the input artifact name, or its file
+// (InputFile) if the artifact is not unpacked.
 func EnvInput(name string) string { return "CODEPIPELINE_INPUT_" + envName(name) }
 
 // EnvOutput is the variable that holds the folder of the output artifact name.

@@ -74,6 +74,10 @@ var limitRemedies = map[archive.Limit]string{
 func archiveRemedy(refused *archive.RefusedError) string {
 	var exceeded *archive.LimitError
 	switch {
+	case errors.As(refused, new(*archive.LinkError)):
+		return "; with Skip in the CustomAction's spec.artifacts.links it is left out, with Keep it stays as it is"
+	case errors.As(refused, new(*archive.MemoryError)):
+		return "; compress it with a smaller window or dictionary, or have it stay a file with Never in the CustomAction's spec.artifacts.unpack"
 	case errors.Is(refused, archive.ErrChanged):
 		return "; the last step must not end before whatever writes the file"
 	case !errors.As(refused, &exceeded):

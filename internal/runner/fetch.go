@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
@@ -76,11 +76,18 @@ func (o Options) unpack(ctx context.Context, store *s3store.Store, input podcont
 	if err != nil {
 		return err
 	}
-	err = archive.Unpack(ctx, sourceOf(object, path.Base(input.ObjectKey)), folder, o.Root, o.Limits)
+	source := sourceOf(object, podcontract.FileName(input.ObjectKey))
+	skipped := o.skipped(input)
+	if slices.Contains(o.Files, input.Name) {
+		err = archive.Store(ctx, source, folder, skipped.rules())
+	} else {
+		err = archive.Unpack(ctx, source, folder, o.Root, skipped.rules())
+	}
 	_ = object.Close() // all of it was read, or another error says why not
 	if err != nil {
 		return fmt.Errorf("unpack %s: %w", locationOf(input), err)
 	}
+	skipped.conclude()
 	return nil
 }
 

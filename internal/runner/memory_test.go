@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	. "github.com/onsi/gomega"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
@@ -235,4 +236,48 @@ func TestMemoryDoesNotGrowWithArtifacts(t *testing.T) {
 	for _, key := range []string{"one", "two"} {
 		run(w, w.base, "diff", "-r", w.tree, w.input(key))
 	}
+}
+
+// maxWindowMemory, in MiB, leaves room below the limit of the container, 256 MiB.
+const maxWindowMemory = 224
+
+// TestMemoryOfTheLargestWindows has archives that take as much memory as is allowed.
+func TestMemoryOfTheLargestWindows(t *testing.T) {
+	w := newWorkshop(t, buildRunner(NewWithT(t), t.TempDir()))
+	random := rand.New(rand.NewPCG(3, 4))
+	for i := range 4 { // 160 MiB: more than a window
+		fill(w, filepath.Join(w.tree, fmt.Sprintf("file-%d", i)), random, 40<<20, i%2 == 0)
+	}
+	object := func(name string) string { return filepath.Join(w.base, "bucket", name) }
+	run(w, w.tree, "tar", "-cf", object("plain"), ".")
+	inputs := []string{"zstd"}
+	w.Expect(compressByZstd(object("plain"), object("zstd"), 128<<20)).To(Succeed())
+	if _, err := exec.LookPath("xz"); err == nil {
+		run(w, w.tree, "sh", "-ec", "xz -c --lzma2=preset=0,dict=64MiB "+object("plain")+" > "+object("xz"))
+		inputs = append(inputs, "xz")
+	}
+	for _, name := range inputs {
+		w.hand([]string{name}, "none")
+		used := run(w, w.base, w.command("fetch")...)
+		t.Logf("%s: %d MiB", name, used.rss)
+		w.Expect(used.rss).To(And(BeNumerically(">", 64), BeNumerically("<", maxWindowMemory)), name)
+		run(w, w.base, "diff", "-r", w.tree, w.input(name))
+	}
+}
+
+func compressByZstd(from, to string, window int) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return errors.Join(err, in.Close())
+	}
+	encoder, err := zstd.NewWriter(out, zstd.WithWindowSize(window), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err == nil {
+		_, err = io.Copy(encoder, in)
+		err = errors.Join(err, encoder.Close())
+	}
+	return errors.Join(err, in.Close(), out.Close())
 }

@@ -101,10 +101,14 @@ func (o Options) upload(ctx context.Context, output podcontract.Artifact, mayBeM
 			}
 			incomplete = nil
 		}
-		err := stream(ctx, folder, func(content io.Reader) error {
+		skipped := o.skipped(output)
+		err := stream(ctx, folder, skipped.rules(), func(content io.Reader) error {
 			return store.Upload(ctx, locationOf(output), content, "application/zip")
 		})
 		errors.As(err, &incomplete)
+		if err == nil {
+			skipped.conclude()
+		}
 		return err
 	})
 	err = errors.Join(err, folder.Close())
@@ -123,11 +127,11 @@ func (o Options) upload(ctx context.Context, output podcontract.Artifact, mayBeM
 
 // stream packs a folder into the reader of an upload. It returns the error of the
 // end that failed first.
-func stream(ctx context.Context, folder *os.Root, upload func(io.Reader) error) error {
+func stream(ctx context.Context, folder *os.Root, rules archive.Rules, upload func(io.Reader) error) error {
 	reader, writer := io.Pipe()
 	packed := make(chan error, 1)
 	go func() {
-		err := archive.Pack(ctx, folder, writer, s3store.MaxUploadSize)
+		err := archive.Pack(ctx, folder, writer, s3store.MaxUploadSize, rules)
 		writer.CloseWithError(err)
 		packed <- err
 	}()

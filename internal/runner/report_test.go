@@ -14,6 +14,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
@@ -130,21 +131,22 @@ func TestStreamGivesTheErrorThatCameFirstAndLeavesNothingRunning(t *testing.T) {
 	folder, err := os.OpenRoot(name)
 	g.Expect(err).NotTo(HaveOccurred())
 	defer func() { g.Expect(folder.Close()).To(Succeed()) }()
+	rules := archive.Rules{Limits: archive.DefaultLimits}
 	before := runtime.NumGoroutine()
 	down := errors.New("the network is down")
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 
-	g.Expect(stream(context.Background(), folder, func(io.Reader) error { return down })).To(MatchError(down))
-	g.Expect(stream(context.Background(), folder, func(r io.Reader) error {
+	g.Expect(stream(context.Background(), folder, rules, func(io.Reader) error { return down })).To(MatchError(down))
+	g.Expect(stream(context.Background(), folder, rules, func(r io.Reader) error {
 		_, _ = r.Read(make([]byte, 10))
 		return down
 	})).To(MatchError(down))
-	g.Expect(stream(cancelled, folder, func(r io.Reader) error {
+	g.Expect(stream(cancelled, folder, rules, func(r io.Reader) error {
 		_, err := io.Copy(io.Discard, r)
 		return err
 	})).To(MatchError(context.Canceled))
-	g.Expect(stream(context.Background(), folder, func(r io.Reader) error {
+	g.Expect(stream(context.Background(), folder, rules, func(r io.Reader) error {
 		_, err := io.Copy(io.Discard, r)
 		return err
 	})).To(Succeed())

@@ -32,8 +32,12 @@ type Options struct {
 	TerminationLog string
 	// EnvelopeLimit is how many bytes of that file the kubelet keeps.
 	EnvelopeLimit int
-	// Limits bound each input artifact.
+	// Limits bound each artifact.
 	Limits archive.Limits
+	// Links says what happens to symbolic links that lead out of an artifact.
+	Links archive.LinkPolicy
+	// Files are the input artifacts that are not unpacked, by name.
+	Files []string
 	// Stdout receives a result that is too large for the termination log, and the
 	// lines of Progress.
 	Stdout io.Writer

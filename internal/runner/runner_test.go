@@ -98,7 +98,7 @@ func newPod(t *testing.T) *pod {
 	p.g.Expect(os.Mkdir(root, 0o777)).To(Succeed())
 	p.options = Options{
 		Root: root, Handover: filepath.Join(base, "handover.json"), TerminationLog: filepath.Join(base, "termination-log"),
-		EnvelopeLimit: limits.TerminationMessage, Limits: archive.Limits{Bytes: 1 << 20, Entries: 100},
+		EnvelopeLimit: limits.TerminationMessage, Limits: archive.Limits{Bytes: 64 << 20, Entries: 100},
 		Stdout: p.stdout, Log: slog.New(slog.NewTextHandler(p.log, nil)), Renewal: 50 * time.Millisecond,
 		Retry: retryAtOnce(3),
 	}

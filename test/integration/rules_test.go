@@ -58,6 +58,11 @@ spec:
   polling:
     interval: 10s
     maxConcurrentJobs: 10
+  artifacts:
+    links: Keep
+    unpack: Auto
+    inputs:
+    - {name: image, unpack: Never}
   timeout: 1h
   gracePeriods: {imagePull: 5m, scheduling: 1h, start: 5m, node: 5m}
   progress:
@@ -144,7 +149,7 @@ func of(characters int) string { return strings.Repeat("a", characters) }
 
 // ruleCases are all rules that hold when an object is created.
 func ruleCases() []ruleCase {
-	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), workspaceCases(), otherCases())
+	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), workspaceCases(), artifactCases(), otherCases())
 }
 
 func actionTypeCases() []ruleCase {

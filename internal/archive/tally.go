@@ -1,0 +1,72 @@
+package archive
+
+import "path"
+
+// tally counts what Pack writes as Unpack will count it: the limits of one are those of
+// the other.
+type tally struct {
+	quota
+	keepLinks bool
+	// opened is the folder that Unpack writes in last, and linked the one in which it
+	// makes its last link.
+	opened, linked string
+	// linkSteps are those that links take when they are made and checked, once all
+	// other entries exist. lastLink is the last of them.
+	linkSteps int
+	lastLink  string
+}
+
+func newTally(rules Rules) tally {
+	return tally{quota: newQuota(rules.Limits), keepLinks: rules.Links == KeepLinks, opened: ".", linked: "."}
+}
+
+// entry counts a file, or a folder.
+func (t *tally) entry(name string, isFolder bool) error {
+	folder := path.Dir(name)
+	if isFolder {
+		folder = name
+	}
+	if err := t.countSteps(name, stepsTo(folder, &t.opened)); err != nil {
+		return err
+	}
+	return t.countEntry(name)
+}
+
+// stepsTo returns how many steps it takes to open a folder after the last one.
+func stepsTo(folder string, last *string) int {
+	if folder == *last {
+		return 0
+	}
+	*last = folder
+	if folder == "." {
+		return 0
+	}
+	return depth(folder)
+}
+
+func (t *tally) link(name, target string) error {
+	if err := t.entry(name, false); err != nil {
+		return err
+	}
+	t.linkSteps += stepsTo(path.Dir(name), &t.linked)
+	if !t.keepLinks {
+		t.linkSteps += depth(name) + depth(target)
+	}
+	t.lastLink = name
+	return nil
+}
+
+// bytesOf counts bytes of a file.
+func (t *tally) bytesOf(name string, n int) error {
+	t.bytes += int64(n)
+	return t.checkBytes(name, t.bytes) // the ratio is not known before the end
+}
+
+// finish counts what is done for links at the end.
+func (t *tally) finish() error { return t.countSteps(t.lastLink, t.linkSteps) }
+
+// ratio checks the size of all files against that of the archive. The file that loses
+// the most by compression is named: one alone, such as a disk image, is usually why.
+func (t *tally) ratio(archive *zipWriter) error {
+	return t.checkBytes(archive.thinnest, int64(archive.written))
+}
