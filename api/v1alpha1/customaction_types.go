@@ -138,12 +138,12 @@ type CustomActionSpec struct {
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
 
-	// timeout bounds the work of one run, from the start of its Job: 1s to 24h,
+	// timeout bounds the work of one run, from the start of its Job: 1s to 720h,
 	// such as 90s, 10m or 1h30m. When it is over, the Job is ended and the
 	// action fails. Without it nothing but CodePipeline ends the work, which
-	// gives up on a custom action after about 24 hours.
+	// gives up on a custom action after 24 hours unless that quota was raised.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be from 1s to 24h, such as 90s or 1h30m: CodePipeline gives up on a custom action after 24 hours"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('720h')",message="must be from 1s to 720h, such as 90s or 1h30m; CodePipeline gives up on a custom action after 24 hours, unless that quota was raised"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
 	// gracePeriods are for how long a run may be held up by what may pass, such as

@@ -16,9 +16,15 @@ const (
 	// LabelRun is on every Job and Pod: the number of the run.
 	LabelRun = "codepipeline.pipelinejob.dev/run"
 
-	// AnnotationAbandoned is on a PipelineJob whose action was abandoned, as an
-	// event from CodePipeline says: its work is stopped, and nothing reported.
+	// AnnotationAbandoned is on a PipelineJob whose action CodePipeline no longer waits
+	// for, as one of its events says: its work is stopped, and nothing reported.
 	AnnotationAbandoned = "codepipeline.pipelinejob.dev/abandoned"
+	// AbandonedByStop is its value if the execution was stopped and its actions abandoned
+	// (event ABANDONED).
+	AbandonedByStop = "true"
+	// AbandonedByUpdate is its value if a change of the pipeline cancelled the execution
+	// (event CANCELED).
+	AbandonedByUpdate = "pipeline-updated"
 
 	// FinalizerCustomAction holds a CustomAction until its jobs have finished
 	// and, with deletionPolicy Delete, its action type is deregistered.

@@ -83,6 +83,7 @@ func run(ctx context.Context, o options) error {
 		},
 		ClusterID:          o.clusterID,
 		ExecutionInterval:  o.executionInterval,
+		ActionTimeout:      o.actionTimeout,
 		CredentialsRenewal: o.renewal,
 		MaxConcurrentJobs:  int32(o.maxConcurrentJobs), //nolint:gosec // parse has checked it
 		LaneOptions:        o.lanes,

@@ -49,6 +49,7 @@ func TestFlagsThatBreakARule(t *testing.T) {
 		"a renewal that is too seldom": {func(o *options) { o.renewal = time.Hour }, "--credentials-renewal is 1h0m0s: it must be from 5s to 10m"},
 		"less than no jobs":            {func(o *options) { o.maxConcurrentJobs = -1 }, "--max-concurrent-jobs is -1: it must be 0 or more"},
 		"no call in flight":            {func(o *options) { o.lanes.InFlight = 0 }, "--aws-max-in-flight is 0: it must be from 1 to 1000"},
+		"no time for actions":          {func(o *options) { o.actionTimeout = time.Minute }, "--action-timeout is 1m0s: it must be 1h or more"},
 		"no rate":                      {func(o *options) { o.lanes.Ceiling = 0 }, "--aws-max-rate is 0: it must be from 1 to 10000"},
 		"no worker":                    {func(o *options) { o.workers = 0 }, "--concurrent-reconciles is 0: it must be from 1 to 1000"},
 		"too many workers":             {func(o *options) { o.workers = 1001 }, "--concurrent-reconciles is 1001: it must be from 1 to 1000"},
@@ -60,7 +61,7 @@ func TestFlagsThatBreakARule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			o := options{
-				renewal: pipelinejob.DefaultRenewal, lanes: lanes.Options{InFlight: 1, Ceiling: 1}, workers: 1, runnerImage: "operator:1",
+				renewal: pipelinejob.DefaultRenewal, actionTimeout: pipelinejob.DefaultActionTimeout, lanes: lanes.Options{InFlight: 1, Ceiling: 1}, workers: 1, runnerImage: "operator:1",
 			}
 			g.Expect(o.check()).To(Succeed())
 			c.change(&o)

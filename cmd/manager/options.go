@@ -27,6 +27,8 @@ type options struct {
 	clusterID      string
 	// executionInterval is as in operator.Options.
 	executionInterval time.Duration
+	// actionTimeout is as in operator.Options.
+	actionTimeout time.Duration
 	// renewal is operator.Options.CredentialsRenewal.
 	renewal           time.Duration
 	maxConcurrentJobs int
@@ -118,6 +120,8 @@ func parse() (options, error) {
 		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed; without it no role is.")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
 		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped; 0: none (codepipeline:ListActionExecutions).")
+	flag.DurationVar(&o.actionTimeout, "action-timeout", pipelinejob.DefaultActionTimeout,
+		"How long CodePipeline waits for a custom action, by the account's quota: an hour later the operator asks whether it still does, and gives up if it does not say so.")
 	flag.DurationVar(&o.renewal, "credentials-renewal", pipelinejob.DefaultRenewal,
 		"Age at which the credentials of a running job's artifacts are renewed, from 5s to 10m; CodePipeline's last for about 15 minutes.")
 	flag.IntVar(&o.maxConcurrentJobs, "max-concurrent-jobs", 0,
@@ -147,6 +151,9 @@ func parse() (options, error) {
 func (o *options) check() error {
 	if o.renewal < 5*time.Second || o.renewal > 10*time.Minute {
 		return fmt.Errorf("--credentials-renewal is %s: it must be from 5s to 10m", o.renewal)
+	}
+	if o.actionTimeout < time.Hour {
+		return fmt.Errorf("--action-timeout is %s: it must be 1h or more", o.actionTimeout)
 	}
 	if !clusterID.MatchString(o.clusterID) {
 		return fmt.Errorf("--cluster-id is %q: it may have up to 1000 letters, digits and characters of +=,.@:/_-, as the external IDs of STS have", o.clusterID)

@@ -4,6 +4,7 @@
 package pipelinejob
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,6 +85,9 @@ type Options struct {
 	Renewal time.Duration
 	// Executions tells which jobs CodePipeline no longer waits for.
 	Executions *Executions
+	// ActionTimeout is how long CodePipeline waits for an action; zero:
+	// DefaultActionTimeout.
+	ActionTimeout time.Duration
 	// Self is the operator's own pod: what can't be told in a namespace that is being
 	// deleted is an event about it. Nil: the operator does not run in a pod.
 	Self *corev1.ObjectReference
@@ -206,7 +210,7 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (
 		return ctrl.Result{}, err
 	}
 	r.retries.succeed(key, this.step)
-	if this.step == stepReadProgress {
+	if this.step == stepReadProgress || this.step == stepAskExecution {
 		return ctrl.Result{RequeueAfter: atOnce}, nil // there may have been no news, and no event
 	}
 	return ctrl.Result{}, nil
@@ -214,7 +218,8 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (
 
 // gather reads all that decide needs. The action is nil when it is gone.
 func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
-	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal}
+	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal, longest: cmp.Or(r.ActionTimeout, DefaultActionTimeout) + timeoutMargin}
+	s.answered = r.Executions.lastAnswer(job.UID)
 	r.leading.Do(func() { r.leadingSince = s.now })
 	s.leadingSince = r.leadingSince
 	s.failing = r.retries.failing(client.ObjectKeyFromObject(job), s.now)
@@ -231,7 +236,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	default:
 		s.follow(action)
 	}
-	s.gracePeriods = gracePeriodsOf(action)
+	s.gracePeriods = gracePeriodsOf(action, cmp.Or(r.ActionTimeout, DefaultActionTimeout))
 	s.closed = r.closed(s)
 	if job.Status.Run == nil {
 		return s, action, nil
@@ -274,8 +279,10 @@ func (r *Reconciler) closed(s state) string {
 	switch {
 	case s.job.Settled() || s.mustAcknowledge():
 		return ""
-	case s.job.Annotations[v1alpha1.AnnotationAbandoned] == "true":
+	case s.job.Annotations[v1alpha1.AnnotationAbandoned] == v1alpha1.AbandonedByStop:
 		return closedByAbandon
+	case s.job.Annotations[v1alpha1.AnnotationAbandoned] == v1alpha1.AbandonedByUpdate:
+		return closedByUpdate
 	default:
 		return r.Executions.closed(s.job)
 	}
@@ -383,6 +390,8 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 		return r.keepSaid(ctx, s)
 	case stepReportProgress:
 		return r.reportProgress(ctx, s.job)
+	case stepAskExecution:
+		return r.askExecution(ctx, s.job)
 	case stepRecordClosed:
 		return r.recordClosed(ctx, s)
 	case stepNoteOverdue:

@@ -39,6 +39,9 @@ const (
 	stepKeepSaid step = "KeepSaid"
 	// stepReportProgress gives recorded progress to CodePipeline.
 	stepReportProgress step = "ReportProgress"
+	// stepAskExecution asks CodePipeline whether it still waits for an action that takes
+	// longer than it should.
+	stepAskExecution step = "AskExecution"
 	// stepRecordClosed records that CodePipeline no longer waits for the job.
 	stepRecordClosed step = "RecordClosed"
 	// stepNoteOverdue tells that a continuation has not come for long.
@@ -72,9 +75,13 @@ const (
 const DefaultRenewal = 5 * time.Minute
 
 const (
-	// longestAction is when the operator gives an action up: CodePipeline itself
-	// does after about 24 hours.
-	longestAction = 25 * time.Hour
+	// DefaultActionTimeout is how long CodePipeline waits for a custom action: the user
+	// guide's page "Quotas in AWS CodePipeline", where it can be raised. It is not
+	// documented whether a continuation begins it again.
+	DefaultActionTimeout = 24 * time.Hour
+	// timeoutMargin is how much longer the operator waits before it asks whether
+	// CodePipeline still does. An answer holds for as long.
+	timeoutMargin = time.Hour
 	// overdueAfter is when a continuation that has not come is talked about.
 	overdueAfter = 15 * time.Minute
 	// lingeringGracePeriod is how long the pod of a run that gave its result may go on: with
@@ -111,6 +118,11 @@ type state struct {
 	// failing has the steps that failed when they were last taken, and since when they
 	// do. It is empty for an operator that has just started.
 	failing map[step]time.Time
+	// longest is how long an action may take before CodePipeline is asked whether it still
+	// waits for it.
+	longest time.Duration
+	// answered is what CodePipeline last said of the action execution.
+	answered lastStatus
 	// silentFor is how long no call to AWS of the job's account and region was answered.
 	silentFor time.Duration
 	// leadingSince is when this operator began to take steps.
@@ -203,9 +215,22 @@ func latest(a, b time.Time) time.Time {
 }
 
 func (s state) unsettled() (step, time.Duration) {
-	if s.givenUp() {
-		return stepRecordClosed, 0
+	overTimeIn, bounded := s.overTimeIn()
+	if !bounded || overTimeIn > 0 {
+		next, wait := s.ongoing()
+		if next == stepWait {
+			wait = soonest(wait, overTimeIn)
+		}
+		return next, wait
 	}
+	if s.mayAsk() {
+		return stepAskExecution, 0
+	}
+	return stepRecordClosed, 0
+}
+
+// ongoing is the step of an action that CodePipeline may still wait for.
+func (s state) ongoing() (step, time.Duration) {
 	if s.mustAcknowledge() {
 		if s.deleting() && !s.maybeOurs() {
 			return stepRelease, 0 // CodePipeline will hand the job out again
@@ -352,11 +377,11 @@ func (s state) isClosed() bool {
 	return s.closed != ""
 }
 
-// givenUp reports whether the action has taken longer than CodePipeline allows, since
-// it was first claimed or, if it never was, since it was last polled. Then it is not
-// claimed any more either. The time of the poll is in the spec: if it is not there, or
-// can't be right, the object's own counts.
-func (s state) givenUp() bool {
+// overTimeIn is how long it is until an action takes longer than CodePipeline allows, since
+// it was first claimed or, if it never was, since it was last polled; zero or less if it does.
+// Then it is not claimed any more either. The time of the poll is in the spec: if it is not
+// there, or can't be right, the object's own counts. What CodePipeline says comes first.
+func (s state) overTimeIn() (left time.Duration, known bool) {
 	since, polled := s.job.CreationTimestamp.Time, s.job.Spec.CodePipelineJob.PolledAt
 	switch {
 	case s.job.Status.AcknowledgedAt != nil:
@@ -364,7 +389,28 @@ func (s state) givenUp() bool {
 	case polled != nil && !polled.After(s.now):
 		since = polled.Time
 	}
-	return !since.IsZero() && s.now.Sub(since) > longestAction
+	if since.IsZero() {
+		return 0, false
+	}
+	until := since.Add(s.longest)
+	if s.answered.waits {
+		until = latest(until, s.answered.at.Add(timeoutMargin))
+	}
+	return until.Sub(s.now), true
+}
+
+// mayAsk reports whether CodePipeline can tell of an action that takes long: it was claimed,
+// and the last answer is not that nothing is known. Calls that fail are tried for a while.
+func (s state) mayAsk() bool {
+	of := s.job.Spec.Pipeline
+	if s.deleting() || s.job.Status.AcknowledgedAt == nil || of.ExecutionID == "" || of.ActionExecutionID == "" {
+		return false
+	}
+	if s.answered.unknown && s.now.Sub(s.answered.at) < timeoutMargin {
+		return false
+	}
+	since, fails := s.failing[stepAskExecution]
+	return !fails || s.now.Sub(since) < timeoutMargin
 }
 
 // settled cleans up behind a job that CodePipeline no longer waits for.
@@ -383,7 +429,7 @@ func (s state) settled() (step, time.Duration) {
 	}
 	ttl := *s.ttl
 	if s.job.Status.Protocol.ClaimUnconfirmed { // else the work would be done again if the job came back
-		ttl = max(ttl, longestAction)
+		ttl = max(ttl, s.longest)
 	}
 	left := s.job.Status.ReportedAt.Add(ttl).Sub(s.now)
 	if left <= 0 {

@@ -170,7 +170,7 @@ func TestDecide(t *testing.T) {
 
 // stateAfter is that of a job after its history.
 func stateAfter(history []change) state {
-	s := state{job: &v1alpha1.PipelineJob{}, now: noon}
+	s := state{job: &v1alpha1.PipelineJob{}, now: noon, longest: 25 * time.Hour}
 	s.job.Generation = 1
 	s.job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "job-1", Nonce: "1"}
 	for _, change := range history {

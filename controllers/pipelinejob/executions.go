@@ -48,6 +48,8 @@ type Executions struct {
 	// over has why CodePipeline no longer waits for a job, by the UIDs of the
 	// PipelineJobs that were looked at in the last round.
 	over map[types.UID]string
+	// answers has what else was said of them.
+	answers map[types.UID]lastStatus
 	// askedAt is when an execution was asked for by its ID.
 	askedAt map[executionID]time.Time
 	// denied is since when identities lack the permission, or are being asked.
@@ -78,7 +80,7 @@ type ExecutionsOptions struct {
 func NewExecutions(o ExecutionsOptions) *Executions {
 	return &Executions{
 		ExecutionsOptions: o,
-		over:              map[types.UID]string{}, askedAt: map[executionID]time.Time{},
+		over:              map[types.UID]string{}, answers: map[types.UID]lastStatus{}, askedAt: map[executionID]time.Time{},
 		denied: map[codepipeline.Identity]time.Time{}, asking: map[codepipeline.Identity]bool{},
 	}
 }
@@ -201,7 +203,7 @@ func (e *Executions) lookAll(ctx context.Context, id codepipeline.Identity, pipe
 
 // ask makes a call in the identity's lane, and waits for it.
 func (e *Executions) ask(ctx context.Context, id codepipeline.Identity, call func(context.Context, *codepipeline.Client) (map[string]string, error)) (found map[string]string, err error) {
-	waited := e.Lanes.Do(ctx, lanes.Of(id), "ListActionExecutions", func(ctx context.Context) {
+	waited := e.Lanes.Do(ctx, lanes.Of(id), operationExecutions, func(ctx context.Context) {
 		var api *codepipeline.Client
 		if api, err = e.AWS.For(ctx, id); err == nil {
 			found, err = call(ctx, api)
@@ -222,18 +224,73 @@ func (e *Executions) judge(found map[string]string, jobs []watched) (unknown []w
 			unknown = append(unknown, job)
 			continue
 		}
-		if why := overBecause(status); why != "" {
-			e.mu.Lock()
-			e.over[job.uid] = why
-			e.mu.Unlock()
+		if e.learn(job.uid, status) {
 			e.Over(job.key)
 		}
 	}
 	return unknown
 }
 
-// closedByAbandon is why an abandoned action is over.
-const closedByAbandon = "the pipeline execution was stopped and its actions were abandoned"
+// lastStatus is what CodePipeline said of an action that it may still wait for.
+type lastStatus struct {
+	at time.Time
+	// waits: the action is in progress.
+	waits bool
+	// unknown: CodePipeline, or the permission to ask it, tells nothing.
+	unknown bool
+}
+
+// learn takes over the status of an action execution. It reports whether that is over.
+func (e *Executions) learn(job types.UID, status string) (over bool) {
+	why := overBecause(status)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if why != "" {
+		e.over[job] = why
+		return true
+	}
+	e.answers[job] = lastStatus{at: e.Clock.Now(), waits: status == codepipeline.ActionInProgress, unknown: status == ""}
+	return false
+}
+
+func (e *Executions) lastAnswer(job types.UID) lastStatus {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.answers[job]
+}
+
+// forgetJob drops what is known of a job that CodePipeline no longer waits for. Without
+// rounds nothing else would.
+func (e *Executions) forgetJob(job types.UID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.over, job)
+	delete(e.answers, job)
+}
+
+// operationExecutions has no effect: it only reads.
+const operationExecutions = "ListActionExecutions"
+
+// askExecution asks what became of a job's action.
+func (r *Reconciler) askExecution(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	api, err := r.codePipeline(ctx, job)
+	if err != nil {
+		return fmt.Errorf("ask whether CodePipeline still waits for the action: %w", err)
+	}
+	of := job.Spec.Pipeline
+	found, err := api.ListActionExecutions(ctx, of.Name, of.ExecutionID)
+	if err != nil && codepipeline.KindOf(err) != codepipeline.Refused { // as it is if the pipeline is gone
+		return fmt.Errorf("ask whether CodePipeline still waits for the action: %w", err)
+	}
+	r.Executions.learn(job.UID, found[of.ActionExecutionID])
+	return nil
+}
+
+// Why actions are over that were stopped.
+const (
+	closedByAbandon = "the pipeline execution was stopped and its actions were abandoned"
+	closedByUpdate  = "the pipeline was changed while the action ran, which cancelled the execution"
+)
 
 // overBecause says why an action of this status is over; empty if it is not.
 func overBecause(status string) string {
@@ -319,6 +376,7 @@ func (e *Executions) forget(unsettled []v1alpha1.PipelineJob) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	maps.DeleteFunc(e.over, func(uid types.UID, _ string) bool { return !jobs[uid] })
+	maps.DeleteFunc(e.answers, func(uid types.UID, _ lastStatus) bool { return !jobs[uid] })
 	maps.DeleteFunc(e.askedAt, func(of executionID, _ time.Time) bool { return !executions[of.execution] })
 	maps.DeleteFunc(e.denied, func(_ codepipeline.Identity, since time.Time) bool { return e.Clock.Since(since) >= deniedFor })
 }

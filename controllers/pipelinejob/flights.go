@@ -77,6 +77,8 @@ func operationOf(next step, s state) string {
 		return operationDetails
 	case stepReportProgress:
 		return operationSuccess
+	case stepAskExecution:
+		return operationExecutions
 	case stepReport:
 		return reportOf(s.job)
 	case stepRecordResult:

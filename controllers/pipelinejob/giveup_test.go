@@ -150,7 +150,7 @@ func TestClaimIsGivenUp(t *testing.T) {
 	p.start(nil)
 	p.poll(nil)
 	p.step(p.pipelineJob().Name)
-	p.clock.Step(longestAction)
+	p.clock.Step(DefaultActionTimeout + timeoutMargin)
 	p.step(p.pipelineJob().Name)
 	job := p.pipelineJob()
 	p.Expect(job.Settled()).To(BeTrue())

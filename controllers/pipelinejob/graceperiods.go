@@ -11,8 +11,9 @@ import (
 
 // gracePeriodsOf are the default grace periods, with those that a CustomAction sets; nil
 // stands for one that is gone. A quota may be waited for as long as the action may take.
-func gracePeriodsOf(action *v1alpha1.CustomAction) diagnosis.GracePeriods {
+func gracePeriodsOf(action *v1alpha1.CustomAction, actionTimeout time.Duration) diagnosis.GracePeriods {
 	periods := diagnosis.DefaultGracePeriods
+	periods.Quota = actionTimeout
 	if action == nil {
 		return periods
 	}

@@ -28,8 +28,8 @@ func TestGracePeriodsOfACustomAction(t *testing.T) {
 		}}, all},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(gracePeriodsOf(&v1alpha1.CustomAction{Spec: c.spec})).To(Equal(c.want))
+			NewWithT(t).Expect(gracePeriodsOf(&v1alpha1.CustomAction{Spec: c.spec}, DefaultActionTimeout)).To(Equal(c.want))
 		})
 	}
-	NewWithT(t).Expect(gracePeriodsOf(nil)).To(Equal(diagnosis.DefaultGracePeriods), "the CustomAction is gone")
+	NewWithT(t).Expect(gracePeriodsOf(nil, DefaultActionTimeout)).To(Equal(diagnosis.DefaultGracePeriods), "the CustomAction is gone")
 }

@@ -169,6 +169,10 @@ func (r *Reconciler) progressRefused(ctx context.Context, job *v1alpha1.Pipeline
 	return nil
 }
 
+// forgetReads is when a reading of a job that has ended is forgotten. One that goes on has
+// newer ones.
+const forgetReads = 25 * time.Hour
+
 // reads remembers when the progress of each PipelineJob was last read, so that
 // reading it without news costs no write.
 type reads struct {
@@ -183,7 +187,7 @@ func (r *reads) mark(job types.UID, at time.Time) {
 		r.last = map[types.UID]time.Time{}
 	}
 	for other, before := range r.last { // those of jobs that have ended
-		if at.Sub(before) > longestAction {
+		if at.Sub(before) > forgetReads {
 			delete(r.last, other)
 		}
 	}

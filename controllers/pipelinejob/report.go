@@ -144,12 +144,16 @@ func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, 
 func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
 	why := s.closed
 	if why == "" {
-		why = fmt.Sprintf("the action has taken longer than %s: CodePipeline gives up after about 24 hours", longestAction)
+		why = fmt.Sprintf("the action has taken longer than %s, and CodePipeline does not say that it still waits for it", s.longest)
 	}
 	if s.job.Status.Protocol.AcknowledgedJobID == "" {
 		return r.drop(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
 	}
-	return r.unreported(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
+	if err := r.unreported(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why); err != nil {
+		return err
+	}
+	r.Executions.forgetJob(s.job.UID)
+	return nil
 }
 
 // noteOverdue tells, once, that CodePipeline has not handed an action out again.

@@ -78,13 +78,13 @@ func TestUnconfirmedClaimsAreKept(t *testing.T) {
 	job.Status.Protocol.AcknowledgedJobID, job.Status.Protocol.AcknowledgedNonce = "1", "1"
 	job.Status.Protocol.ReportedJobID = "1"
 	job.Settle(metav1.NewTime(now))
-	s := state{job: job, ttl: ptr.To(time.Minute), now: now.Add(time.Hour)}
+	s := state{job: job, ttl: ptr.To(time.Minute), now: now.Add(time.Hour), longest: DefaultActionTimeout + timeoutMargin}
 	next, _ := decide(s)
 	g.Expect(next).To(Equal(stepExpire))
 	job.Status.Protocol.ClaimUnconfirmed = true
 	next, wait := decide(s)
 	g.Expect(next).To(Equal(stepWait))
-	g.Expect(wait).To(Equal(longestAction - time.Hour))
+	g.Expect(wait).To(Equal(DefaultActionTimeout))
 	job.Spec.CodePipelineJob.Nonce = "2"
 	next, _ = decide(s)
 	g.Expect(next).To(Equal(stepAcknowledge))

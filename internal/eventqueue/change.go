@@ -1,6 +1,6 @@
 // Package eventqueue takes CodePipeline's events from an SQS queue: polls need
 // not wait for their turn when an action has started, and work whose execution
-// was abandoned is stopped at once. Without a queue nothing is lost: all that
+// was abandoned or cancelled is stopped at once. Without a queue nothing is lost: all that
 // the events tell is found out by polling too, later.
 package eventqueue
 
@@ -30,8 +30,11 @@ type State string
 // States of action executions (EventBridge: "CodePipeline Action Execution State
 // Change"). Others, such as SUCCEEDED, tell the operator nothing new.
 const (
-	Started   State = "STARTED"
+	Started State = "STARTED"
+	// Abandoned: the execution was stopped, and does not wait for its actions.
 	Abandoned State = "ABANDONED"
+	// Canceled: the pipeline was changed while the action ran.
+	Canceled State = "CANCELED"
 )
 
 // detailType is that of the events that are of use.

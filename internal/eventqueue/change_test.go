@@ -65,7 +65,7 @@ type recorder struct {
 
 func (r recorder) Started(Change) bool { return r.polled }
 
-func (r recorder) Abandoned(context.Context, Change) (bool, error) { return r.working, r.err }
+func (r recorder) Stopped(context.Context, Change) (bool, error) { return r.working, r.err }
 
 func TestWhatBecomesOfAMessage(t *testing.T) {
 	abandoned := strings.ReplaceAll(event, "STARTED", "ABANDONED")
@@ -78,6 +78,7 @@ func TestWhatBecomesOfAMessage(t *testing.T) {
 		"started, and nobody polls for it":    {event, recorder{}, ResultIgnored},
 		"started, and AWS's own":              {strings.ReplaceAll(event, `"Custom"`, `"AWS"`), recorder{polled: true}, ResultIgnored},
 		"abandoned":                           {abandoned, recorder{working: true}, ResultCancelled},
+		"cancelled":                           {strings.ReplaceAll(event, "STARTED", "CANCELED"), recorder{working: true}, ResultCancelled},
 		"abandoned, and unknown":              {abandoned, recorder{polled: true}, ResultIgnored},
 		"abandoned, and it can't be recorded": {abandoned, recorder{err: errors.New("conflict")}, resultAgain},
 		"succeeded":                           {strings.ReplaceAll(event, "STARTED", "SUCCEEDED"), recorder{polled: true, working: true}, ResultIgnored},

@@ -36,9 +36,10 @@ type Handler interface {
 	// Started is told that a custom action waits to be polled for. It says
 	// whether anybody polls for its type.
 	Started(change Change) bool
-	// Abandoned is told that nobody waits for a custom action any more. It says
-	// whether there was work to stop. After an error the message comes again.
-	Abandoned(ctx context.Context, change Change) (bool, error)
+	// Stopped is told that CodePipeline no longer waits for a custom action, which was
+	// abandoned or cancelled. It reports whether there was work to stop. After an error
+	// the message comes again.
+	Stopped(ctx context.Context, change Change) (bool, error)
 }
 
 // Results of messages.
@@ -151,12 +152,12 @@ func (q *Queue) handle(ctx context.Context, body string) string {
 		return ResultIgnored
 	case change.State == Started && q.Handler.Started(change):
 		return ResultWoke
-	case change.State != Abandoned:
+	case change.State != Abandoned && change.State != Canceled:
 		return ResultIgnored
 	}
-	stopped, err := q.Handler.Abandoned(ctx, change)
+	stopped, err := q.Handler.Stopped(ctx, change)
 	if err != nil {
-		q.Log.Error(err, "Could not cancel abandoned work; its message comes again", "actionExecutionID", change.ActionExecutionID)
+		q.Log.Error(err, "Could not stop work that CodePipeline no longer waits for; its message comes again", "actionExecutionID", change.ActionExecutionID)
 		return resultAgain
 	}
 	if stopped {

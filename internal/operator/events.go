@@ -37,25 +37,33 @@ func (h *eventHandler) Started(change eventqueue.Change) bool {
 	return h.poller.WakeType(change.Region, change.Account, change.Type) > 0
 }
 
-// Abandoned records on the PipelineJob that nobody waits for it any more: the
+// Stopped records on the PipelineJob that CodePipeline no longer waits for it: the
 // reconciler does the rest, whatever becomes of this process and the message.
-func (h *eventHandler) Abandoned(ctx context.Context, change eventqueue.Change) (bool, error) {
+func (h *eventHandler) Stopped(ctx context.Context, change eventqueue.Change) (bool, error) {
 	jobs, err := h.jobsOf(ctx, change.ActionExecutionID)
 	if err != nil {
-		return false, fmt.Errorf("find the PipelineJob of an abandoned action: %w", err)
+		return false, fmt.Errorf("find the PipelineJob of a stopped action: %w", err)
 	}
 	for _, job := range jobs {
 		before := job.DeepCopy()
 		if job.Annotations == nil {
 			job.Annotations = map[string]string{}
 		}
-		job.Annotations[v1alpha1.AnnotationAbandoned] = "true"
+		job.Annotations[v1alpha1.AnnotationAbandoned] = stoppedBy(change.State)
 		if err := h.Patch(ctx, job, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("record that PipelineJob %s was abandoned: %w", job.Name, err)
+			return false, fmt.Errorf("record that PipelineJob %s was stopped: %w", job.Name, err)
 		}
-		h.log.Info("An event says that the action was abandoned", "pipelineJob", client.ObjectKeyFromObject(job), "jobID", job.Spec.CodePipelineJob.ID, "action", naming.ActionOf(job))
+		h.log.Info("An event says that CodePipeline no longer waits for the action", "state", change.State, "pipelineJob", client.ObjectKeyFromObject(job), "jobID", job.Spec.CodePipelineJob.ID, "action", naming.ActionOf(job))
 	}
 	return len(jobs) > 0, nil
+}
+
+// stoppedBy is the value of the annotation for a state.
+func stoppedBy(state eventqueue.State) string {
+	if state == eventqueue.Canceled {
+		return v1alpha1.AbandonedByUpdate
+	}
+	return v1alpha1.AbandonedByStop
 }
 
 // jobsOf gives the unsettled PipelineJobs of an action execution.

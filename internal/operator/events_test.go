@@ -30,14 +30,19 @@ func TestAbandonedIsNoOther(t *testing.T) {
 		WithObjects(executing("a", abandoned), executing("b", other)).Build()
 	handler := eventHandler{Client: kube, log: logr.Discard()}
 
-	found, err := handler.Abandoned(t.Context(), eventqueue.Change{ActionExecutionID: abandoned})
+	found, err := handler.Stopped(t.Context(), eventqueue.Change{ActionExecutionID: abandoned, State: eventqueue.Abandoned})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(found).To(BeTrue())
-	for name, want := range map[string]string{"a": "true", "b": ""} {
-		var job v1alpha1.PipelineJob
-		g.Expect(kube.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: name}, &job)).To(Succeed())
-		g.Expect(job.Annotations[v1alpha1.AnnotationAbandoned]).To(Equal(want), name)
+	annotated := func(a, b string) {
+		for name, want := range map[string]string{"a": a, "b": b} {
+			var job v1alpha1.PipelineJob
+			g.Expect(kube.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: name}, &job)).To(Succeed())
+			g.Expect(job.Annotations[v1alpha1.AnnotationAbandoned]).To(Equal(want), name)
+		}
 	}
+	annotated("true", "")
+	g.Expect(handler.Stopped(t.Context(), eventqueue.Change{ActionExecutionID: other, State: eventqueue.Canceled})).To(BeTrue())
+	annotated("true", "pipeline-updated")
 }
 
 // TestAbandonedIsNotKnown has only a PipelineJob whose ID is in the same group.
@@ -48,7 +53,7 @@ func TestAbandonedIsNotKnown(t *testing.T) {
 	kube := fake.NewClientBuilder().WithScheme(scheme).WithObjects(executing("a", "execution")).
 		WithIndex(&v1alpha1.PipelineJob{}, indexActionExecution, func(client.Object) []string { return []string{naming.Group("unknown")} }).Build()
 	handler := eventHandler{Client: kube, log: logr.Discard()}
-	g.Expect(handler.Abandoned(t.Context(), eventqueue.Change{ActionExecutionID: "unknown"})).To(BeFalse())
+	g.Expect(handler.Stopped(t.Context(), eventqueue.Change{ActionExecutionID: "unknown"})).To(BeFalse())
 }
 
 func executing(name, actionExecutionID string) *v1alpha1.PipelineJob {

@@ -49,6 +49,9 @@ type Options struct {
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed.
 	ClusterID string
+	// ActionTimeout is how long CodePipeline waits for an action, from its first claim;
+	// zero: pipelinejob.DefaultActionTimeout.
+	ActionTimeout time.Duration
 	// ExecutionInterval is the time between two looks at a pipeline execution, to
 	// notice that it was stopped; zero: none.
 	ExecutionInterval time.Duration
@@ -213,6 +216,8 @@ func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o 
 		Renewal:    o.CredentialsRenewal,
 		Executions: executions,
 		Self:       o.Self,
+
+		ActionTimeout: o.ActionTimeout,
 	})
 	if err := mgr.Add(executions); err != nil {
 		return fmt.Errorf("add what looks for stopped executions: %w", err)
@@ -277,6 +282,7 @@ func addPoller(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients,
 		Lanes:         calls,
 		Clock:         o.Clock,
 		MaxConcurrent: o.MaxConcurrentJobs,
+		KeepFor:       cmp.Or(o.ActionTimeout, pipelinejob.DefaultActionTimeout),
 		Polled:        metrics.Poll,
 		Changed: func(action types.NamespacedName) {
 			select {

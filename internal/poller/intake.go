@@ -30,9 +30,6 @@ const (
 	// recordWithin is how long the recording of a poll's jobs may take: CodePipeline
 	// does not say when it hands a job out again, which makes its nonce useless.
 	recordWithin = 10 * time.Second
-	// longestKept is how long a job is kept that can't be recorded: CodePipeline gives an
-	// action up after about 24 hours.
-	longestKept = 25 * time.Hour
 	// firstBound is the most new jobs of a poll before any were recorded.
 	firstBound = 100
 	// moveTries is how often an update is tried that meets newer versions.
@@ -100,7 +97,7 @@ func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.C
 	var offers, later []*v1alpha1.PipelineJob
 	for _, kept := range l.kept {
 		switch {
-		case !metav1.IsControlledBy(kept, action), now.Sub(kept.Spec.CodePipelineJob.PolledAt.Time) > longestKept:
+		case !metav1.IsControlledBy(kept, action), now.Sub(kept.Spec.CodePipelineJob.PolledAt.Time) > l.poller.KeepFor:
 			l.poller.Log.Info("Dropped a job that was not recorded", "pipelineJob", client.ObjectKeyFromObject(kept), "jobID", kept.Spec.CodePipelineJob.ID, "action", target.Action)
 		case l.failures[kept.Name].again.After(now):
 			later = append(later, kept)

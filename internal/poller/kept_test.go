@@ -25,6 +25,6 @@ func TestJobThatCanNeverBeRecordedIsDropped(t *testing.T) {
 	s.poller.Ensure(s.target)
 	s.Eventually(func() error { s.clock.Step(time.Second); return s.poller.Health(action).Err }).WithTimeout(deadline).Should(HaveOccurred())
 	s.atRest()
-	s.clock.Step(longestKept + time.Minute)
+	s.clock.Step(s.poller.KeepFor + time.Minute)
 	s.Eventually(func() error { s.clock.Step(time.Second); return s.poller.Health(action).Err }).WithTimeout(deadline).ShouldNot(HaveOccurred())
 }

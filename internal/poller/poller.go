@@ -70,6 +70,9 @@ type Poller struct {
 	// MaxConcurrent bounds the jobs in flight of all actions together; zero: no
 	// bound but those of the actions.
 	MaxConcurrent int32
+	// KeepFor is how long a job is kept that can't be recorded: as long as CodePipeline may
+	// wait for it.
+	KeepFor time.Duration
 	// Polled is told of each poll that was tried.
 	Polled func(action types.NamespacedName, jobs int, err error)
 	// Changed is called, without blocking, when a target's health changes.

@@ -84,7 +84,7 @@ func newStation(t *testing.T, adjust ...func(*emulator.Options)) *station {
 	s.kube = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.PipelineJob{}).WithInterceptorFuncs(interceptor.Funcs{Create: s.create}).Build()
 	s.Expect(s.kube.Create(s.ctx, &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: action.Namespace, Name: action.Name, UID: "action"}})).To(Succeed())
 	s.poller = &Poller{
-		Client: s.kube, Live: s.kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, load...), Clock: s.clock, Log: logr.Discard(),
+		Client: s.kube, Live: s.kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, load...), Clock: s.clock, Log: logr.Discard(), KeepFor: 25 * time.Hour,
 		Lanes:  lanes.New(lanes.Options{Clock: clock.RealClock{}}),
 		Polled: func(types.NamespacedName, int, error) {}, Changed: s.changed,
 	}

@@ -616,7 +616,7 @@ func otherCases() []ruleCase {
 			fails:  []edit{set("deletionPolicy", "Orphan"), set("deletionPolicy", "")},
 			says:   `spec.deletionPolicy: supported values: "Retain", "Delete"`,
 		},
-		duration("timeout", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m: CodePipeline gives up on a custom action after 24 hours"),
+		duration("timeout", "1s", "720h", "must be from 1s to 720h, such as 90s or 1h30m; CodePipeline gives up on a custom action after 24 hours, unless that quota was raised"),
 		duration("gracePeriods.imagePull", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
 		duration("gracePeriods.scheduling", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
 		duration("gracePeriods.start", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
