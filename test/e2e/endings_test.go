@@ -30,6 +30,9 @@ type work struct {
 	// Spec are more members of the CustomAction's spec, in YAML.
 	Spec string
 
+	// external is the ID of the link, if a step set one.
+	external string
+
 	status  types.ActionExecutionStatus
 	code    string // of a failure
 	message string // a pattern, of the failure or of the summary
@@ -136,10 +139,47 @@ func endings() []work {
 			Script: `awk '$2 == "/codepipeline" {print $3}' /proc/mounts > "$CODEPIPELINE_RESULT/summary"`},
 		{Name: "too-much", Spec: "workspace: {sizeLimit: 10Mi}", Script: "head -c 30000000 /dev/zero > /codepipeline/large; sleep 600", status: failed,
 			code: "SystemUnavailable", message: `Evicted: .*"codepipeline-shared" exceeds the limit "10Mi".*raise spec.workspace.sizeLimit`},
+		{Name: "said", Script: `"$CODEPIPELINE" external-id 398; "$CODEPIPELINE" summary "117 of 120 tests passed, 3 failed: login, logout, search"; exit 1`,
+			status: failed, code: "JobFailed", external: "398",
+			message: `^117 of 120 tests passed, 3 failed: login, logout, search\nstep "work" failed: exit code 1`},
+		{Name: "said-oom", Script: `"$CODEPIPELINE" external-id 399; "$CODEPIPELINE" summary "loading"; exec tail /dev/zero`, Memory: "16Mi",
+			status: failed, code: "JobFailed", external: "399", message: `^loading\nstep "work" failed`},
+		{Name: "said-late", Script: `echo '{"summary": "waiting", "externalExecutionId": "400"}' > "$CODEPIPELINE_RESULT/result.json"; sleep 600`, Spec: "timeout: 10s",
+			status: failed, code: "JobFailed", external: "400", message: `^waiting\nthe run took longer than spec.timeout`},
+		{Name: "pod-gone", Script: `"$CODEPIPELINE" summary "deploying"; sleep 600`, status: failed, code: "SystemUnavailable",
+			message: `^deploying\nthe pod .*(was lost|was deleted) `},
+		{Name: "mesh", Script: `echo done > "$CODEPIPELINE_RESULT/summary"`, status: succeeded, message: "^done$"},
 		{Name: "deleted", Script: "sleep 600", status: failed, code: "JobFailed", message: "cancelled: the PipelineJob .* was deleted"},
 		{Name: "job-gone", Script: "sleep 600", status: failed, code: "SystemUnavailable", message: "the Kubernetes Job .* was deleted while it worked"},
 	}
 }
+
+// meshYAML has the pods of the action "mesh" get an ordinary container beside the others, which
+// never ends by itself.
+const meshYAML = `
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: e2e-mesh}
+spec:
+  matchConstraints:
+    objectSelector: {matchLabels: {codepipeline.pipelinejob.dev/custom-action: mesh}}
+    resourceRules:
+    - {apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  mutations:
+  - patchType: JSONPatch
+    jsonPatch:
+      expression: >-
+        [JSONPatch{op: "add", path: "/spec/containers/-", value: Object.spec.containers{
+          name: "istio-proxy", image: "pipelinejob.dev/sample-work:dev", imagePullPolicy: "IfNotPresent",
+          command: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"]}}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: e2e-mesh}
+spec: {policyName: e2e-mesh}
+`
 
 // TestEndings has actions that end in all ways, beside each other.
 func TestEndings(t *testing.T) {
@@ -147,22 +187,30 @@ func TestEndings(t *testing.T) {
 	s.install()
 	s.connect()
 	works := endings()
+	out, err := s.tryKubectl(meshYAML, "apply", "--server-side", "-f", "-")
+	s.Expect(err).NotTo(HaveOccurred(), out)
+	t.Cleanup(func() { _, _ = s.tryKubectl(meshYAML, "delete", "--ignore-not-found", "-f", "-") })
 	s.apply(works...)
 	execution := s.startWorks("endings", works...)
 	s.eventually(func(g Gomega) {
 		jobs := s.pipelineJobs(g, execution)
 		g.Expect(jobs["deleted"].Status.Phase).To(Equal(v1alpha1.PhaseRunning))
 		g.Expect(jobs["job-gone"].Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+		g.Expect(s.kubectl("-n", namespace, "logs", "job/"+jobs["pod-gone"].Status.Run.JobName, "-c", "codepipeline-progress")).To(ContainSubstring("deploying"))
 	})
 	jobs := s.pipelineJobs(s, execution)
 	s.kubectl("-n", namespace, "delete", "cpjob", jobs["deleted"].Name, "--wait=false")
 	s.kubectl("-n", namespace, "delete", "job", jobs["job-gone"].Status.Run.JobName, "--wait=false")
+	s.kubectl("-n", namespace, "delete", "pod", "-l", "batch.kubernetes.io/job-name="+jobs["pod-gone"].Status.Run.JobName, "--wait=false")
 	s.expectProgress(execution)
 	s.Expect(s.ended("endings", execution)).To(Equal(types.PipelineExecutionStatusFailed))
 	for _, w := range works {
 		s.expectEnding(w)
 	}
 	jobs = s.pipelineJobs(s, execution)
+	s.eventually(func(g Gomega) {
+		g.Expect(s.kubernetesJobs(jobs["mesh"].Name)).To(BeEmpty(), "its pod would run for ever")
+	})
 	s.Expect(jobs).NotTo(HaveKey("deleted"))
 	s.Expect(jobs["hand-off"].Status.Run.Number).To(BeEquivalentTo(3))
 	s.Expect(jobs["hand-off"].Status.PreviousRuns).To(HaveLen(2))
@@ -198,6 +246,9 @@ func (s *suite) expectEnding(w work) {
 	s.t.Helper()
 	shown := s.actionState(s, "endings", w.Name)
 	s.Expect(shown.Status).To(Equal(w.status), w.Name)
+	if w.external != "" {
+		s.Expect(aws.ToString(shown.ExternalExecutionId)).To(Equal(w.external), w.Name)
+	}
 	if w.code == "" {
 		s.Expect(aws.ToString(shown.Summary)).To(MatchRegexp(w.message), w.Name)
 		return
