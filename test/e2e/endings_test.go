@@ -173,7 +173,9 @@ spec:
       expression: >-
         [JSONPatch{op: "add", path: "/spec/containers/-", value: Object.spec.containers{
           name: "istio-proxy", image: "pipelinejob.dev/sample-work:dev", imagePullPolicy: "IfNotPresent",
-          command: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"]}}]
+          command: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"],
+          securityContext: Object.spec.containers.securityContext{allowPrivilegeEscalation: false,
+            capabilities: Object.spec.containers.securityContext.capabilities{drop: ["ALL"]}}}}]
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicyBinding
