@@ -34,6 +34,7 @@ type options struct {
 	allowedRoles      roles
 	eventQueueURL     string
 	artifacts         artifactLimits
+	runner            runnerFlags
 	log               zap.Options
 }
 
@@ -126,6 +127,7 @@ func parse() (options, error) {
 	flag.StringVar(&o.eventQueueURL, "event-queue-url", "",
 		"SQS queue with CodePipeline's action execution events, so that jobs need not wait for a poll (default: none).")
 	o.artifacts.bind()
+	o.runner.bind(flag.CommandLine)
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if err := o.leader.check(); err != nil {

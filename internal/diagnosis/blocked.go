@@ -190,7 +190,7 @@ func (e Evidence) noPod() *blocker {
 	if rule.waits {
 		held.grace = e.GracePeriods.Schedule
 	}
-	held.failure = fail(rule.kind, rule.wayOut, "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
+	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
 	return held
 }
 

@@ -2,6 +2,7 @@ package jobspec
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -21,6 +22,11 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 
 	progress := action.DeepCopy()
 	progress.Spec.Progress = &v1alpha1.Progress{}
+	tuned := action.DeepCopy()
+	tuned.Spec.Runner = &v1alpha1.Runner{
+		Resources: &corev1.ResourceRequirements{}, Env: []corev1.EnvVar{{Name: "-"}}, CA: &v1alpha1.CABundle{Name: "aws"},
+	}
+	options := Options{RunnerImage: "runner:1", Runner: RunnerOptions{CA: &v1alpha1.CABundle{Name: "all"}}}
 	const template = "spec.jobTemplate.spec.template.spec."
 	cases := map[string]struct {
 		action *v1alpha1.CustomAction
@@ -31,7 +37,14 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 		"a step":                    {action, "spec.template.spec.initContainers[2].image", template + "containers[0].image: bad"},
 		"the last step":             {action, "spec.template.spec.initContainers[3].image", template + "containers[1].image: bad"},
 		"beside a progress sidecar": {progress, "spec.template.spec.initContainers[3].image", template + "containers[0].image: bad"},
-		"the operator's own":        {action, "spec.template.spec.initContainers[0].image", template + "initContainers[0].image: bad"},
+		"the operator's own":        {action, "spec.template.spec.initContainers[0].image", "the operator's container codepipeline-fetch.image: bad"},
+		"the last of the operator's own": {action, "spec.template.spec.containers[0].resources.limits[cpu]",
+			"the operator's --runner-resources (codepipeline-report.resources.limits[cpu]): bad"},
+		"resources of spec.runner":  {tuned, "spec.template.spec.initContainers[0].resources.limits[cpu]", "spec.runner.resources.limits[cpu]: bad"},
+		"a variable of spec.runner": {tuned, "spec.template.spec.containers[0].env[0].name", "spec.runner.env[0].name: bad"},
+		"the CA of spec.runner":     {tuned, "spec.template.spec.volumes[1].configMap.items[0].key", "spec.runner.ca: bad"},
+		"the CA of the operator":    {action, "spec.template.spec.volumes[1].configMap.items[0].key", "the operator's --runner-ca: bad"},
+		"no field":                  {action, "", "spec.jobTemplate: bad"},
 		"a variable of the step": {action, "spec.template.spec.initContainers[3].env[" + strconv.Itoa(env) + "].name",
 			template + "containers[1].env[0].name: bad"},
 		"elsewhere":                  {action, "spec.template.spec.priorityClassName", template + "priorityClassName: bad"},
@@ -40,12 +53,17 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			err := Refusal(c.action, []metav1.StatusCause{{Field: c.field, Message: "bad"}})
+			job, err := DryRunJob(c.action, options)
+			g.Expect(err).NotTo(HaveOccurred())
+			ofJob := Refusal(c.action, job, false, []metav1.StatusCause{{Field: c.field, Message: "bad"}})
 			if c.want == "" {
-				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(ofJob).NotTo(HaveOccurred())
 				return
 			}
-			g.Expect(err).To(MatchError(c.want))
+			g.Expect(ofJob).To(MatchError(c.want))
+			if field, inPod := strings.CutPrefix(c.field, "spec.template."); inPod {
+				g.Expect(Refusal(c.action, job, true, []metav1.StatusCause{{Field: field, Message: "bad"}})).To(MatchError(c.want))
+			}
 		})
 	}
 }
@@ -58,5 +76,40 @@ func TestDryRunFillsEveryReference(t *testing.T) {
 	job, err := DryRunJob(action, Options{RunnerImage: "runner:1"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(job.Namespace).To(Equal("team"))
-	g.Expect(job.Spec.Template.Spec.InitContainers[1].Args).To(Equal([]string{"sample 1 true input.any sample " + sampleID}))
+	g.Expect(job.Spec.Template.Spec.InitContainers[1].Args).To(Equal([]string{sampleName + " 1 true input.any " + sampleName + " " + sampleID}))
+}
+
+func TestDryRunOfAPod(t *testing.T) {
+	g := NewWithT(t)
+	action := sampleAction(step("one"))
+	action.Spec.JobTemplate.Spec.Template.Labels = map[string]string{"team": "web"}
+	job, err := DryRunJob(action, Options{RunnerImage: "runner:1"})
+	g.Expect(err).NotTo(HaveOccurred())
+	pod := DryRunPod(job)
+	g.Expect(pod.Name).To(Equal(job.Name+"-pod"), "a name by chance would make each message another")
+	g.Expect(pod.Namespace).To(Equal("team"))
+	g.Expect(pod.Spec).To(Equal(job.Spec.Template.Spec))
+	g.Expect(pod.Labels).To(And(HaveKeyWithValue("team", "web"), HaveKeyWithValue("batch.kubernetes.io/job-name", job.Name)))
+	g.Expect(pod.OwnerReferences).To(HaveLen(1), "policies refuse pods without an owner")
+	g.Expect(pod.OwnerReferences[0].BlockOwnerDeletion).To(BeNil(), "the operator may not set it")
+	g.Expect(job.Spec.Template.Labels).NotTo(HaveKey("batch.kubernetes.io/job-name"), "the Job stays as it is")
+}
+
+func TestWhatMayBeDeniedForTheSampleAlone(t *testing.T) {
+	plain := sampleAction(step("one", "$(config.Target)"))
+	image := sampleAction(step("one"))
+	image.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Image = "registry/$(config.Target)"
+	for name, c := range map[string]struct {
+		action  *v1alpha1.CustomAction
+		message string
+		want    bool
+	}{
+		"a value of the sample": {plain, `serviceaccount "pipelinejob-sample" not found`, true},
+		"images of references":  {image, "images must come from our registry", true},
+		"what is always so":     {plain, "every Job must set spec.ttlSecondsAfterFinished", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(MayBeOfSample(c.action, c.message)).To(Equal(c.want))
+		})
+	}
 }
