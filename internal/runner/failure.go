@@ -37,6 +37,8 @@ func failureOf(err error) podcontract.Failure {
 		kind = revisionUnavailable
 	case s3store.IsAccessDenied(err):
 		kind = permissionError
+	case s3store.IsUntrusted(err):
+		kind = configurationError
 	}
 	return podcontract.Failure{Type: kind, Message: err.Error() + remedy(kind, err)}
 }
@@ -51,6 +53,8 @@ func remedy(kind string, err error) string {
 		return "; the operator gave no new ones in time: its log says why"
 	case s3store.IsAccessDenied(err):
 		return "; the pipeline's role, and the policies of the artifact bucket and of its KMS key, must allow it"
+	case s3store.IsUntrusted(err):
+		return "; set spec.runner.ca of the CustomAction, or the operator's --runner-ca, to the certificates of its CA"
 	case kind == revisionUnavailable && s3store.IsNotFound(err):
 		return "; release the change again to create the artifact again"
 	}
