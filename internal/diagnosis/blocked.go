@@ -472,6 +472,9 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	switch {
 	case !slices.Contains([]string{"FailedMount", "FailedAttachVolume", "FailedMapVolume"}, said.Reason):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
+	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix+"ca"):
+		held.failure = fail(v1alpha1.FailureConfigurationError,
+			"Make the ConfigMap with this key, or correct spec.runner.ca of the CustomAction or, if it has none, --runner-ca of the operator", "%s", what)
 	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
 			"It is the operator's own volume: retry the action; if it happens again, tell those who run the operator", "%s", what)
@@ -550,6 +553,9 @@ func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	waits := status.State.Waiting
 	wayOut := "Correct it " + inTemplate + ", or make the Secret, ConfigMap or volume that it refers to"
+	if strings.HasPrefix(status.Name, podcontract.ContainerPrefix) {
+		wayOut = "Make the Secret or ConfigMap that spec.runner of the CustomAction refers to, or correct it there"
+	}
 	if strings.Contains(waits.Message, "runAsNonRoot") || strings.Contains(waits.Message, "non-root") {
 		wayOut = "Set securityContext.runAsUser to a user other than root, by number, " + inTemplate + ", or use an image that has one"
 	}

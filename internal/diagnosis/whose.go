@@ -45,7 +45,7 @@ var ofResources = regexp.MustCompile(`(?i)\b(cpu|memory|ephemeral-storage|resour
 func ownWayOut(names []string, message string) string {
 	way := "have the rule changed by those who run the cluster, or --runner-image by those who run the operator"
 	if ofResources.MatchString(strings.ReplaceAll(message, "denied the request", "")) {
-		way = "set spec.runner.resources of the CustomAction or, for all of them, the operator's flag --runner-resources"
+		way = "correct them " + inRunner
 	}
 	return fmt.Sprintf("For the operator's own %s: %s", strings.Join(names, ", "), way)
 }

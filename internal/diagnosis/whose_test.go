@@ -38,7 +38,7 @@ func TestWhoseContainerARefusalIsAbout(t *testing.T) {
 		Containers: []corev1.Container{sized(podcontract.ContainerReport, "10m", "1", "64Mi", "256Mi")},
 	}
 	const (
-		own      = "For the operator's own codepipeline-fetch, codepipeline-report: set spec.runner.resources of the CustomAction or, for all of them, the operator's flag --runner-resources"
+		own      = "For the operator's own codepipeline-fetch, codepipeline-report: correct them in spec.runner.resources of the CustomAction or, for all of them, by the operator's flag --runner-resources"
 		template = "in spec.jobTemplate of the CustomAction"
 	)
 	for name, c := range map[string]struct {
@@ -57,7 +57,7 @@ func TestWhoseContainerARefusalIsAbout(t *testing.T) {
 		"a request that is missing": {`pods "x" is forbidden: minimum cpu usage per Container is 50m.  No request is specified`, []string{template}, []string{"operator's own"}},
 		"a sum of the pod":          {`pods "x" is forbidden: maximum cpu usage per Pod is 2, but limit is 5`, []string{template}, []string{"operator's own"}},
 		"a place in a Job": {`admission webhook "validate.kyverno.svc-fail" denied the request: autogen-limits: validation error: CPU limits are required. rule failed at path /spec/template/spec/initContainers/0/resources/limits/cpu/`,
-			[]string{"For the operator's own codepipeline-fetch: set spec.runner.resources"}, []string{"codepipeline-report"}},
+			[]string{"For the operator's own codepipeline-fetch: correct them in spec.runner.resources"}, []string{"codepipeline-report"}},
 		"an image of ours":         {`admission webhook "x" denied the request: container <codepipeline-report> has an image that is not ours`, []string{"codepipeline-report: have the rule changed", "--runner-image"}, []string{"spec.runner.resources"}},
 		"a container by its name":  {`pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "build" must set it)`, []string{"securityContext", template}, []string{"operator's own"}},
 		"the name of the pod":      {`pods "codepipeline-fetch-x" is forbidden: no`, []string{template}, []string{"operator's own"}},
@@ -88,10 +88,10 @@ func TestRefusedWrapperContainerIsNamed(t *testing.T) {
 	g.Expect(NeedsTemplate(e)).To(BeTrue())
 	e.Template = &corev1.PodSpec{InitContainers: []corev1.Container{sized(podcontract.ContainerFetch, "10m", "1", "", "")}}
 	g.Expect(NeedsTemplate(e)).To(BeFalse())
-	g.Expect(Observe(e).Failure.Message).To(ContainSubstring("For the operator's own codepipeline-fetch: set spec.runner.resources"))
+	g.Expect(Observe(e).Failure.Message).To(ContainSubstring("For the operator's own codepipeline-fetch: correct them in spec.runner.resources"))
 
 	e.Job = jobMade(-2 * slowPod)
-	g.Expect(Observe(e).Waiting.Message()).To(ContainSubstring("For the operator's own codepipeline-fetch: set spec.runner.resources"))
+	g.Expect(Observe(e).Waiting.Message()).To(ContainSubstring("For the operator's own codepipeline-fetch: correct them in spec.runner.resources"))
 	e = evidence(jobMade(-DefaultGracePeriods.Admission), nil, said("Job/build-1-1", "FailedCreate", `pods "x" is forbidden: no`))
 	g.Expect(NeedsTemplate(e)).To(BeFalse(), "it would cost a request")
 }
