@@ -1,17 +1,28 @@
 package customaction
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 
+	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 // policyAnswer is that of a ValidatingAdmissionPolicy: its code is 422 by default, as of an
@@ -63,4 +74,30 @@ func TestWhatAnAnswerToTheDryRunMeans(t *testing.T) {
 			g.Expect(found.message).NotTo(ContainSubstring("spec.jobTemplate.:"), "a path that leads nowhere")
 		})
 	}
+}
+
+// TestMissingPermissionToTryPodsIsLogged: it is no refusal of the cluster's.
+func TestMissingPermissionToTryPodsIsLogged(t *testing.T) {
+	g := NewWithT(t)
+	tried := 0
+	scheme := runtime.NewScheme()
+	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	r := &Reconciler{Client: interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).Build(), interceptor.Funcs{
+		Create: func(_ context.Context, _ client.WithWatch, object client.Object, _ ...client.CreateOption) error {
+			if _, is := object.(*corev1.Pod); !is {
+				return nil
+			}
+			tried++
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New(`User "operator" cannot create resource "pods" in API group "" in the namespace "team"`))
+		},
+	})}
+	logged := ""
+	ctx := logf.IntoContext(t.Context(), funcr.New(func(_, args string) { logged += args + "\n" }, funcr.Options{}))
+	action := harness.NewAction("team")
+	for range 2 {
+		g.Expect(r.checkTemplate(ctx, action)).To(Equal(finding{}))
+	}
+	g.Expect(tried).To(Equal(2), "the permission may come")
+	g.Expect(strings.Count(logged, "\n")).To(Equal(1))
+	g.Expect(logged).To(ContainSubstring("permission to create pods"))
 }
