@@ -132,6 +132,11 @@ type CustomActionSpec struct {
 	// +optional
 	Artifacts Artifacts `json:"artifacts,omitempty,omitzero"`
 
+	// runner tunes the wrapper containers, which the operator adds to the pods of
+	// the action: their resources, and how they reach AWS.
+	// +optional
+	Runner *Runner `json:"runner,omitempty"`
+
 	// progress makes percentage, summary and link of running work visible in
 	// CodePipeline. Without it they are there when the work has ended, which
 	// takes the fewest calls.

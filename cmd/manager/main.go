@@ -64,7 +64,7 @@ func limitMemory() {
 }
 
 func run(ctx context.Context, o options) error {
-	env, err := runnerEnv()
+	env, err := o.runner.env(ctrl.Log.WithName("setup"))
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func run(ctx context.Context, o options) error {
 	err = operator.Setup(ctx, mgr, operator.Options{
 		Clock: clock.RealClock{},
 		JobOptions: jobspec.Options{
-			RunnerImage: o.runnerImage, RunnerEnv: env, ArtifactArgs: artifactArgs, WorkspaceSizeLimit: o.workspaceSizeLimit.Quantity,
+			RunnerImage: o.runnerImage, Runner: o.runner.options(env), ArtifactArgs: artifactArgs, WorkspaceSizeLimit: o.workspaceSizeLimit.Quantity,
 		},
 		ClusterID:          o.clusterID,
 		ExecutionInterval:  o.executionInterval,
@@ -145,20 +145,4 @@ func self() *corev1.ObjectReference {
 		return nil
 	}
 	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: strings.TrimSpace(string(namespace)), Name: name}
-}
-
-// runnerEnv hands the SDK's endpoint settings on to the wrapper containers
-// in jobs' pods, which talk to the same AWS.
-func runnerEnv() ([]corev1.EnvVar, error) {
-	var env []corev1.EnvVar
-	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"} {
-		value := os.Getenv(name)
-		if strings.Contains(value, "$(") {
-			return nil, fmt.Errorf("%s is %q: Kubernetes did not replace a variable in it; is the Service that it names there?", name, value)
-		}
-		if value != "" {
-			env = append(env, corev1.EnvVar{Name: name, Value: value})
-		}
-	}
-	return env, nil
 }

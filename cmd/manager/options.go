@@ -39,6 +39,7 @@ type options struct {
 	artifacts         artifactLimits
 	// workspaceSizeLimit is jobspec.Options.WorkspaceSizeLimit.
 	workspaceSizeLimit resource.QuantityValue
+	runner             runnerFlags
 	log                zap.Options
 }
 
@@ -139,6 +140,7 @@ func parse() (options, error) {
 	o.artifacts.bind()
 	flag.Var(&o.workspaceSizeLimit, "workspace-size-limit",
 		"Size limit of the volume that the steps of a job share, such as 50Gi, for CustomActions without spec.workspace; 0: none.")
+	o.runner.bind(flag.CommandLine)
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if err := o.leader.check(); err != nil {

@@ -10,12 +10,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"k8s.io/utils/clock"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/archive"
@@ -27,10 +30,15 @@ import (
 
 type command struct {
 	run func(context.Context, runner.Options) error
-	// memory, in bytes, makes the garbage collector work harder before the
-	// limit of the command's container is near (see package jobspec).
+	// memory, in bytes, makes the garbage collector work harder before the limit of the
+	// command's container is near, if the container does not tell its limit: the default
+	// one is meant (see package jobspec).
 	memory int64
 }
+
+// memoryShare is the part of the container's memory limit at which the garbage collector
+// does all it can.
+const memoryShare = 0.75
 
 var commands = map[string]command{
 	"fetch":    {runner.Fetch, 192 << 20},   // of 256 MiB
@@ -71,6 +79,7 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 		return flags // it has no secrets
 	}
 	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job moves no artifacts.")
+	flags.Func("default-env", "NAME=VALUE of an environment variable, unless the environment has it; may be repeated.", setDefault)
 	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials when those of the handover have expired.")
 	limitFlags(flags, &o.Limits)
 	flags.Func("links", "What happens to symbolic links that lead out of an artifact: Refuse (the default), Skip or Keep.", linksFlag(&o.Links))
@@ -95,6 +104,19 @@ func linksFlag(policy *archive.LinkPolicy) func(string) error {
 	}
 }
 
+// setDefault sets an environment variable that is not set. It is for the SDK and Go's
+// proxies, which read them later.
+func setDefault(pair string) error {
+	name, value, found := strings.Cut(pair, "=")
+	if !found || name == "" {
+		return errors.New("must be NAME=VALUE")
+	}
+	if _, set := os.LookupEnv(name); set {
+		return nil
+	}
+	return os.Setenv(name, value)
+}
+
 func limitFlags(flags *flag.FlagSet, limits *archive.Limits) {
 	flags.Int64Var(&limits.Bytes, "max-bytes", limits.Bytes, "Bytes that the files of an artifact may have.")
 	flags.IntVar(&limits.Entries, "max-entries", limits.Entries, "Files, folders and links that an artifact may have.")
@@ -107,12 +129,22 @@ func limitFlags(flags *flag.FlagSet, limits *archive.Limits) {
 // the heap are a few large buffers without pointers: collections are cheap.
 const garbage = 20
 
+// memoryLimit is the part of a container's limit that Go's memory may take, or otherwise
+// if the limit is not known.
+func memoryLimit(otherwise int64, containers func() (uint64, error)) int64 {
+	limit, err := containers()
+	if err != nil || limit > math.MaxInt64 {
+		return otherwise
+	}
+	return int64(memoryShare * float64(limit))
+}
+
 func execute(name string, o runner.Options) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(commands[name].memory)
+		debug.SetMemoryLimit(memoryLimit(commands[name].memory, memlimit.FromCgroup))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,6 +98,23 @@ func TestProgressStartsAndEndsOnASignal(t *testing.T) {
 			g.Expect(process.Wait()).To(Succeed(), "exit code 0")
 			g.Expect(os.ReadFile(message)).To(MatchJSON(`{"progress":{"percentComplete":40}}`))
 			g.Expect(stderr.String()).To(BeEmpty())
+		})
+	}
+}
+
+func TestMemoryLimitFollowsTheContainers(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit uint64
+		err   error
+		want  int64
+	}{
+		"the default one": {256 << 20, nil, 192 << 20},
+		"a lower one":     {64 << 20, nil, 48 << 20},
+		"none":            {math.MaxUint64, nil, 7},
+		"not known":       {0, errors.New("no cgroup"), 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(memoryLimit(7, func() (uint64, error) { return c.limit, c.err })).To(Equal(c.want))
 		})
 	}
 }

@@ -5,6 +5,7 @@ package customaction
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,6 +71,7 @@ type Reconciler struct {
 	examinations examinations
 	accounts     accounts
 	counts       counts
+	noPodDryRun  sync.Once
 	queue        queue // nil before the controller is started
 }
 
@@ -130,6 +132,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.addFinalizer(ctx, &action); err != nil {
 		return ctrl.Result{}, err
 	}
+	r.recheckRefused(&action, jobs)
 	return r.keep(ctx, &action, inFlight)
 }
 

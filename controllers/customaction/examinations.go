@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -96,6 +98,21 @@ func (e *examinations) recheck(name types.NamespacedName, since, now time.Time) 
 	if ok && last.failures == 0 && (last.began.Before(since) || now.Sub(last.began) > lastRetry) {
 		last.due = now
 		e.known[name] = last
+	}
+}
+
+// recheckRefused has an action examined again if the cluster refuses the Job or the pod of
+// one of its jobs: a policy may have changed after the dry run.
+func (r *Reconciler) recheckRefused(action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) {
+	for i := range jobs {
+		running := meta.FindStatusCondition(jobs[i].Status.Conditions, v1alpha1.ConditionRunning)
+		if running == nil || running.Status != metav1.ConditionFalse {
+			continue
+		}
+		if running.Reason == v1alpha1.ReasonJobRefused || running.Reason == v1alpha1.ReasonPodRefused {
+			since := running.LastTransitionTime.Add(time.Second) // it has no fractions
+			r.examinations.recheck(client.ObjectKeyFromObject(action), since, r.Clock.Now())
+		}
 	}
 }
 

@@ -4,18 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
 
+// The dry run of a pod needs the permission to create pods, which RBAC can't narrow to dry
+// runs. The operator creates none: who may create Jobs can have pods created anyway.
+//
+// +kubebuilder:rbac:groups="",resources=pods,verbs=create
+
 // checkTemplate finds out, before there is a job, whether the API server would
-// take the Jobs that are made of the template.
+// take the Jobs that are made of the template, and their pods.
 func (r *Reconciler) checkTemplate(ctx context.Context, action *v1alpha1.CustomAction) finding {
 	if err := jobspec.Validate(action); err != nil {
 		return invalidTemplate(err)
@@ -24,46 +31,65 @@ func (r *Reconciler) checkTemplate(ctx context.Context, action *v1alpha1.CustomA
 	if err != nil {
 		return invalidTemplate(err)
 	}
-	return judge(action, r.Create(ctx, job, client.DryRunAll))
+	if found := judge(action, job, kindJobs, r.Create(ctx, job, client.DryRunAll)); found.err != nil {
+		return found
+	}
+	answer := r.Create(ctx, jobspec.DryRunPod(job), client.DryRunAll)
+	if diagnosis.AnswerOf(answer) == diagnosis.AnswerNotPermitted {
+		r.noPodDryRun.Do(func() {
+			logf.FromContext(ctx).Info("Pods are not tried by a dry run: what refuses them shows with the first job. The operator needs the permission to create pods for it", "answer", answer.Error())
+		})
+		return finding{}
+	}
+	return judge(action, job, kindPods, answer)
 }
 
-// judge tells what is wrong with a template from what will pass.
-func judge(action *v1alpha1.CustomAction, answer error) finding {
-	var status apierrors.APIStatus
-	switch {
-	case answer == nil, apierrors.IsAlreadyExists(answer):
+// Kinds of objects that are tried by a dry run.
+const (
+	kindJobs = "Jobs"
+	kindPods = "pods"
+)
+
+// judge tells what is wrong with a template from what will pass. tried is the Job of the
+// dry run, and kind what was sent: that Job, or a pod of it.
+func judge(action *v1alpha1.CustomAction, tried *batchv1.Job, kind string, answer error) finding {
+	switch diagnosis.AnswerOf(answer) {
+	case diagnosis.AnswerTaken:
 		return finding{}
-	case apierrors.IsBadRequest(answer) && strings.Contains(answer.Error(), "does not support dry run"):
-		return finding{} // a webhook that can't be asked; each Job will be
-	case apierrors.IsForbidden(answer) && strings.Contains(answer.Error(), "exceeded quota"):
-		return finding{} // a quota that is used up now has room later
-	case errors.As(answer, &status) && apierrors.IsInvalid(answer) && status.Status().Details != nil:
-		if refusal := jobspec.Refusal(action, status.Status().Details.Causes); refusal != nil {
-			return invalidTemplate(refusal)
-		}
+	case diagnosis.AnswerNoDryRun: // a webhook that can't be asked; each Job and pod will be
 		return finding{}
-	case !isRefusal(answer):
-		err := fmt.Errorf("the API server did not say whether it would take the Jobs of this action: %w", answer)
+	case diagnosis.AnswerQuotaExceeded: // it has room later
+		return finding{}
+	case diagnosis.AnswerInvalid:
+		return invalid(action, tried, kind, answer)
+	case diagnosis.AnswerNone:
+		err := fmt.Errorf("the API server did not say whether it would take the %s of this action: %w", kind, answer)
 		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
+	case diagnosis.AnswerNotPermitted:
+		return refused(kind, answer, "Give the operator that permission")
 	default:
-		err := fmt.Errorf("the cluster would refuse the Jobs of this action: %w", answer)
-		return finding{reason: v1alpha1.ReasonJobRefused, message: err.Error(), err: err, retry: true}
+		if jobspec.MayBeOfSample(action, answer.Error()) {
+			return finding{}
+		}
+		return refused(kind, answer, diagnosis.WayOut(answer.Error(), tried.Spec.Template.Spec))
 	}
 }
 
-// isRefusal reports whether the API server answered, and its answer is no. A time-out, a
-// server fault, too many requests or a token that has expired say nothing of the Job.
-func isRefusal(answer error) bool {
+func refused(kind string, answer error, wayOut string) finding {
+	err := fmt.Errorf("the cluster would refuse the %s of this action: %w", kind, answer)
+	message := strings.TrimRight(err.Error(), " .") + ". " + wayOut
+	return finding{reason: v1alpha1.ReasonJobRefused, message: message, err: err, retry: true}
+}
+
+func invalid(action *v1alpha1.CustomAction, tried *batchv1.Job, kind string, answer error) finding {
 	var status apierrors.APIStatus
-	if !errors.As(answer, &status) {
-		return false // there was no answer
+	if !errors.As(answer, &status) || !apierrors.IsInvalid(answer) {
+		return invalidTemplate(answer)
 	}
-	switch code := status.Status().Code; code {
-	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return false
-	default:
-		return code >= http.StatusBadRequest && code < http.StatusInternalServerError
+	if refusal := jobspec.Refusal(action, tried, kind == kindPods, status.Status().Details.Causes); refusal != nil {
+		return invalidTemplate(refusal)
 	}
+	return finding{}
 }
 
 func invalidTemplate(err error) finding {

@@ -257,6 +257,9 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 		if evidence.Events, err = r.eventsOfRun(ctx, s.run, pods); err != nil {
 			return s, nil, err
 		}
+		if evidence.Template, err = r.templateOf(ctx, evidence); err != nil {
+			return s, nil, err
+		}
 	}
 	s.outcome = diagnosis.Observe(evidence)
 	s.recheck = soonest(s.recheck, s.outcome.Recheck)
@@ -286,6 +289,19 @@ func (r *Reconciler) closed(s state) string {
 	default:
 		return r.Executions.closed(s.job)
 	}
+}
+
+// templateOf is the spec of a run's pods past the cache, which has it trimmed, if a
+// diagnosis needs it.
+func (r *Reconciler) templateOf(ctx context.Context, e diagnosis.Evidence) (*corev1.PodSpec, error) {
+	if !diagnosis.NeedsTemplate(e) {
+		return nil, nil
+	}
+	whole := &batchv1.Job{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(e.Job), whole); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read Job %s: %w", e.Job.Name, err)
+	}
+	return &whole.Spec.Template.Spec, nil
 }
 
 // podsOfRun lists the pods that a run's Job controls. If the Job has ended they are read

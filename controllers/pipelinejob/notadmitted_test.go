@@ -80,6 +80,58 @@ func TestFirstRefusalOfAQuotaIsNoEnd(t *testing.T) {
 	p.goOnUntil(runs1)
 }
 
+// denied are answers of admission to a Job, which have any code.
+func denied(code int32, reason metav1.StatusReason) error {
+	const message = `ValidatingAdmissionPolicy 'ttl' with binding 'all' denied request: every Job must set spec.ttlSecondsAfterFinished`
+	err := apierrors.NewForbidden(schema.GroupResource{Group: "batch", Resource: "jobs"}, "j", errors.New(message))
+	err.ErrStatus.Code, err.ErrStatus.Reason = code, reason
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Message: message}}
+	return err
+}
+
+// TestDeniedJobIsTriedForAMinute has a policy, which came after the dry run, refuse the Job:
+// that is said at once, and the work begins when the policy is changed. After a minute the
+// action fails, whatever the code of the policy's answer.
+func TestDeniedJobIsTriedForAMinute(t *testing.T) {
+	for _, c := range []struct {
+		code   int32
+		reason metav1.StatusReason
+	}{{422, metav1.StatusReasonInvalid}, {401, metav1.StatusReasonUnauthorized}, {403, metav1.StatusReasonForbidden}, {409, metav1.StatusReasonConflict}} {
+		for _, changed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, the policy is changed: %t", c.reason, changed), func(t *testing.T) {
+				p := newPlay(t)
+				defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+				p.start(nil)
+				p.poll(nil)
+				kube := p.operator.Client
+				p.operator.Client = interceptor.NewClient(p.kube, interceptor.Funcs{
+					Create: func(ctx context.Context, kube client.WithWatch, object client.Object, options ...client.CreateOption) error {
+						if _, is := object.(*batchv1.Job); is {
+							return denied(c.code, c.reason)
+						}
+						return kube.Create(ctx, object, options...)
+					},
+				})
+				p.goOnUntil(func(job *v1alpha1.PipelineJob) bool {
+					running := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionRunning)
+					return running != nil && running.Reason == v1alpha1.ReasonJobRefused
+				})
+				if changed {
+					p.operator.Client = kube
+					p.goOnUntil(runs1)
+					return
+				}
+				began := p.clock.Now()
+				p.goOnUntil((*v1alpha1.PipelineJob).Settled)
+				p.Expect(p.clock.Since(began)).To(BeNumerically("~", time.Minute, 30*time.Second))
+				failure := p.pipelineJob().Status.FailureDetails
+				p.Expect(failure.Type).To(Equal(v1alpha1.FailurePermissionError))
+				p.Expect(failure.Message).To(And(ContainSubstring("every Job must set spec.ttlSecondsAfterFinished"), ContainSubstring("have the rule changed")))
+			})
+		}
+	}
+}
+
 // TestFullQuotaIsWaitedFor has a quota of the namespace be used up when the Job, or its
 // Secret, is to be made: that is said at once, and the work begins when others have ended.
 // It is waited for as long as the action may take.

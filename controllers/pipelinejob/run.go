@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -76,23 +77,41 @@ func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.Cu
 	if err := r.checkNewest(ctx, job); err != nil {
 		return err
 	}
-	err = r.Create(ctx, built)
-	switch {
-	case err == nil:
-		return r.jobStarted(ctx, job, built)
-	case apierrors.IsAlreadyExists(err):
-		return r.adoptJob(ctx, job, built.Name)
-	case diagnosis.IsUnfit(err), apierrors.IsBadRequest(err):
+	return r.jobAnswered(ctx, s, action, built, r.Create(ctx, built))
+}
+
+// jobAnswered goes on after the API server's answer to the creation of a Job.
+func (r *Reconciler) jobAnswered(ctx context.Context, s state, action *v1alpha1.CustomAction, built *batchv1.Job, err error) error {
+	switch diagnosis.AnswerOf(err) {
+	case diagnosis.AnswerTaken:
+		if err != nil { // AlreadyExists
+			return r.adoptJob(ctx, s.job, built.Name)
+		}
+		return r.jobStarted(ctx, s.job, built)
+	case diagnosis.AnswerInvalid:
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("Kubernetes refused the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
-	case diagnosis.IsQuotaExceeded(err):
+	case diagnosis.AnswerQuotaExceeded:
 		return r.notAdmitted(ctx, s, stepCreateJob, fmt.Errorf("create Job %s: %w", built.Name, err))
-	case apierrors.IsForbidden(err):
-		return r.recordFailure(ctx, s, v1alpha1.FailurePermissionError,
-			fmt.Sprintf("Kubernetes did not admit the Job made from the jobTemplate of CustomAction %s: %v", action.Name, err))
+	case diagnosis.AnswerDenied, diagnosis.AnswerNotPermitted:
+		return r.jobRefused(ctx, s, action, built, err)
 	default:
-		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, fmt.Errorf("create Job %s: %w", built.Name, err))
+		return r.callFailed(ctx, s.job, v1alpha1.ConditionRunning, fmt.Errorf("create Job %s: %w", built.Name, err))
 	}
+}
+
+// jobRefused says that an admission policy refuses the Job. It fails when that has lasted
+// as long as a pod may be refused: policies are rolled out in steps.
+func (r *Reconciler) jobRefused(ctx context.Context, s state, action *v1alpha1.CustomAction, built *batchv1.Job, cause error) error {
+	grace := diagnosis.DefaultGracePeriods.Admission
+	wayOut := diagnosis.WayOut(cause.Error(), built.Spec.Template.Spec)
+	// Only the text: a webhook chooses the code, which may be that of a stale reading.
+	refusal := fmt.Errorf("create Job %s: %s. %s", built.Name, strings.TrimRight(cause.Error(), " ."), wayOut)
+	if r.retries.failsFor(client.ObjectKeyFromObject(s.job), stepCreateJob, refusal, s.now) < grace {
+		return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, v1alpha1.ReasonJobRefused, refusal)
+	}
+	return r.recordFailure(ctx, s, v1alpha1.FailurePermissionError,
+		fmt.Sprintf("Kubernetes has refused for %s the Job made from the jobTemplate of CustomAction %s: %v", grace, action.Name, refusal))
 }
 
 // notAdmitted says that the API server refuses what the work needs. It fails when that has

@@ -193,7 +193,7 @@ func (e Evidence) noPod() *blocker {
 	case rule.waits:
 		held.grace = e.GracePeriods.Schedule
 	}
-	held.failure = fail(rule.kind, rule.wayOut, "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
+	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
 	return held
 }
 
@@ -261,10 +261,13 @@ func IsQuotaExceeded(err error) bool {
 }
 
 // IsUnfit reports whether the API server refused an object for what it is, and will do so
-// each time: it is invalid, or too large for the API server (3 MiB) or for etcd (1.5 MiB
-// unless set otherwise), whose answers come as a status 500.
-func IsUnfit(err error) bool {
-	if apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) {
+// each time: it is invalid, or too large.
+func IsUnfit(err error) bool { return apierrors.IsInvalid(err) || isTooLarge(err) }
+
+// isTooLarge reports whether an object is too large for the API server (3 MiB) or for etcd
+// (1.5 MiB unless set otherwise), whose answers come as a status 500.
+func isTooLarge(err error) bool {
+	if apierrors.IsRequestEntityTooLargeError(err) {
 		return true
 	}
 	text := err.Error()
@@ -494,6 +497,9 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	switch {
 	case !slices.Contains([]string{"FailedMount", "FailedAttachVolume", "FailedMapVolume"}, said.Reason):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
+	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix+"ca"):
+		held.failure = fail(v1alpha1.FailureConfigurationError,
+			"Make the ConfigMap with this key, or correct spec.runner.ca of the CustomAction or, if it has none, --runner-ca of the operator", "%s", what)
 	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
 			"It is the operator's own volume: retry the action; if it happens again, tell those who run the operator", "%s", what)
@@ -572,6 +578,9 @@ func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	waits := status.State.Waiting
 	wayOut := "Correct it " + inTemplate + ", or make the Secret, ConfigMap or volume that it refers to"
+	if strings.HasPrefix(status.Name, podcontract.ContainerPrefix) {
+		wayOut = "Make the Secret or ConfigMap that spec.runner of the CustomAction refers to, or correct it there"
+	}
 	if strings.Contains(waits.Message, "runAsNonRoot") || strings.Contains(waits.Message, "non-root") {
 		wayOut = "Set securityContext.runAsUser to a user other than root, by number, " + inTemplate + ", or use an image that has one"
 	}

@@ -184,6 +184,19 @@ func TestBlocked(t *testing.T) {
 			},
 			grace: 10 * time.Minute, kind: misset, says: []string{"FailedAttachVolume: Multi-Attach error", "correct the volumes"},
 		},
+		"the CA of the wrapper containers is not there": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(age, scheduledOn("node-a", age)),
+					said("Pod/pod-1", "FailedMount", `MountVolume.SetUp failed for volume "codepipeline-ca" : configmap "aws-ca" not found`))
+			},
+			grace: 10 * time.Minute, kind: misset, says: []string{`configmap "aws-ca" not found`, "spec.runner.ca of the CustomAction", "--runner-ca"},
+		},
+		"a Secret of spec.runner is not there": {
+			at: func(age time.Duration) Evidence {
+				return evidence(jobWith(""), since(age, waitingFor(podcontract.ContainerFetch, "CreateContainerConfigError", `secret "proxy" not found`)))
+			},
+			grace: 2 * time.Minute, kind: misset, says: []string{`secret "proxy" not found`, "that spec.runner of the CustomAction refers to"},
+		},
 		"the operator's own volume can't be mounted": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, scheduledOn("node-a", age)),

@@ -17,6 +17,9 @@ import (
 // inTemplate is where a user corrects a step.
 const inTemplate = "in spec.jobTemplate of the CustomAction"
 
+// inRunner is where the resources of a wrapper container are set.
+const inRunner = "in spec.runner.resources of the CustomAction or, for all of them, by the operator's flag --runner-resources"
+
 // Reasons of containers that the kubelet or the runtime give.
 const (
 	reasonOOMKilled          = "OOMKilled"
@@ -302,12 +305,12 @@ func wrapperFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	if err == nil && envelope.Failure != nil {
 		return &Failure{Type: v1alpha1.FailureType(envelope.Failure.Type), Message: envelope.Failure.Message}
 	}
-	what := ending(ended)
+	what, wayOut := ending(ended), "Retry the action; if it happens again, tell those who run the operator"
 	if ended.Reason == reasonOOMKilled {
 		why, _ := outOfMemory(pod, status)
-		what += ": " + why
+		what, wayOut = what+": "+why, "Raise the memory limit "+inRunner
 	}
-	failure := fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, tell those who run the operator",
+	failure := fail(v1alpha1.FailureSystemUnavailable, wayOut,
 		"the container %s ended without saying why: %s", status.Name, what)
 	return withLog(failure, ended.Message)
 }
@@ -491,6 +494,8 @@ func (l loss) wayOut() string {
 	case l.reason == "Evicted" && strings.Contains(l.message, `volume "`+podcontract.SharedVolume+`" exceeds the`):
 		return "It is the workspace, /codepipeline: raise spec.workspace.sizeLimit of the CustomAction, give it a volume of its own by " +
 			"spec.workspace.volumeClaimTemplate, or make the steps write less. Without spec.workspace, the limit is the operator's --workspace-size-limit"
+	case l.reason == "Evicted" && exceeded && strings.Contains(l.message, "ontainer "+podcontract.ContainerPrefix):
+		return "Raise the limit of ephemeral-storage " + inRunner
 	case l.reason == "Evicted" && exceeded:
 		return "Raise that limit (resources.limits.ephemeral-storage, or sizeLimit of the volume) " + inTemplate + ", or make the steps write less"
 	case strings.Contains(l.message, "low on resource"):

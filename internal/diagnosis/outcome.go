@@ -26,7 +26,10 @@ type Evidence struct {
 	// Events of the Job and of its pods, those that are gone included; only
 	// read when NeedsEvents says so.
 	Events []Event
-	Now    time.Time
+	// Template is the whole spec of the Job's pods; only read when NeedsTemplate says
+	// so: Job may be trimmed.
+	Template *corev1.PodSpec
+	Now      time.Time
 	// GracePeriods bound how long a run may be blocked.
 	GracePeriods GracePeriods
 	// Secrets says that the steps know secret values, which the kubelet may quote.

@@ -210,6 +210,10 @@ func TestEndings(t *testing.T) {
 				evicted("The node was low on resource: memory. Threshold quantity: 100Mi, available: 70340Ki. Container unit was using 2Gi, request is 0, has larger consumption of memory. ")),
 			kind: unavailable, says: []string{"pod-1 was lost on node node-a in step \"unit\": Evicted: The node was low on resource: memory. Threshold quantity: 100Mi, available: 70340Ki. Container unit was using 2Gi, request is 0, has larger consumption of memory.", "Retry the action", "resources.requests"},
 		},
+		"a wrapper container wrote more than its ephemeral storage": {
+			job: backoff, pods: pods(evicted(`Container codepipeline-fetch exceeded its local ephemeral storage limit "1Gi". `)),
+			kind: unavailable, says: []string{"Raise the limit of ephemeral-storage in spec.runner.resources"},
+		},
 		"a step wrote more than its ephemeral storage": {
 			job: backoff, pods: pods(evicted(`Container unit exceeded its local ephemeral storage limit "1Gi". `)),
 			kind: unavailable, says: []string{`Evicted: Container unit exceeded its local ephemeral storage limit "1Gi".`, "Raise that limit"},
@@ -271,7 +275,7 @@ func TestEndings(t *testing.T) {
 		},
 		"the fetch container runs out of memory": {
 			job: backoff, pods: pods(terminated(podcontract.ContainerFetch, 137, "OOMKilled", ""), limited(podcontract.ContainerFetch, "256Mi")),
-			kind: unavailable, says: []string{"the container codepipeline-fetch ended without saying why: exit code 137 (OOMKilled)", "256Mi", "Retry the action"},
+			kind: unavailable, says: []string{"the container codepipeline-fetch ended without saying why: exit code 137 (OOMKilled)", "256Mi", "Raise the memory limit in spec.runner.resources"},
 		},
 		"the report container panics": {
 			job: backoff, pods: pods(terminated(podcontract.ContainerReport, 2, "Error", "panic: nil map")),

@@ -148,7 +148,9 @@ func (e Evidence) noPodStanding() standing {
 		}
 		if isQuota(message) {
 			waiting.Reason = v1alpha1.ReasonQuotaExceeded
+			return waiting
 		}
+		waiting.Detail = strings.TrimRight(waiting.Detail, " .") + ". " + WayOut(message, e.template())
 		return waiting
 	})
 }

@@ -6,6 +6,7 @@ package jobspec
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,9 +23,8 @@ import (
 type Options struct {
 	// RunnerImage is the image with the operator's program for pods.
 	RunnerImage string
-	// RunnerEnv is the environment of the containers that move artifacts, such as
-	// the SDK's endpoint overrides.
-	RunnerEnv []corev1.EnvVar
+	// Runner tunes the wrapper containers.
+	Runner RunnerOptions
 	// ArtifactArgs are more arguments of the containers that move artifacts: their
 	// limits, where they are not the default ones.
 	ArtifactArgs []string
@@ -55,6 +55,9 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 		return nil, err
 	}
 	if err := checkConfiguration(job); err != nil {
+		return nil, err
+	}
+	if err := checkRunner(action.Spec.Runner); err != nil {
 		return nil, err
 	}
 	built := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{
@@ -90,6 +93,7 @@ func defaultJobSpec(spec *batchv1.JobSpec, action *v1alpha1.CustomAction) {
 		// A new pod never runs beside one that is still ending.
 		spec.PodReplacementPolicy = ptr.To(batchv1.Failed)
 	}
+	spec.TTLSecondsAfterFinished = raisedTTL(spec.TTLSecondsAfterFinished)
 	if timeout := action.Spec.Timeout; timeout != nil {
 		spec.ActiveDeadlineSeconds = ptr.To(int64(timeout.Seconds()))
 	}
@@ -98,6 +102,20 @@ func defaultJobSpec(spec *batchv1.JobSpec, action *v1alpha1.CustomAction) {
 	if pod.AutomountServiceAccountToken == nil && pod.ServiceAccountName == "" {
 		pod.AutomountServiceAccountToken = ptr.To(false)
 	}
+}
+
+// MinTTL is the shortest ttlSecondsAfterFinished of a Job. The result is read from the
+// Job's pods: while their node or log can't be reached for up to ten minutes, and by
+// another replica of the operator when the one that leads is gone.
+const MinTTL = 15 * time.Minute
+
+// raisedTTL is the time to live that a template sets, but no less than the operator needs.
+// A negative one is left for the API server to refuse.
+func raisedTTL(seconds *int32) *int32 {
+	if seconds == nil || *seconds < 0 {
+		return seconds
+	}
+	return ptr.To(max(*seconds, int32(MinTTL.Seconds())))
 }
 
 // ignoreDisruptions has a pod that is lost to the cluster made again without

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // TestBuild compares whole Jobs with files that a person can read. After a
 // wanted change: go test ./internal/jobspec -update
 func TestBuild(t *testing.T) {
-	options := Options{RunnerImage: "operator:1", RunnerEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}
+	options := Options{RunnerImage: "operator:1", Runner: RunnerOptions{DefaultEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}}
 	full := sampleAction(step("compile", "make $(config.Target)"), step("check", "make check"))
 	full.Spec.Timeout = &metav1.Duration{Duration: time.Hour}
 	full.Spec.JobTemplate.Labels = map[string]string{"kueue.x-k8s.io/queue-name": "builds"}

@@ -1,23 +1,30 @@
 package jobspec
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 const (
-	sampleID   = "00000000-0000-4000-8000-000000000000"
-	sampleName = "sample"
+	sampleID = "00000000-0000-4000-8000-000000000000"
+	// sampleName is a name like no other: see MayBeOfSample.
+	sampleName = "pipelinejob-sample"
 )
 
 // sampleJobOf returns a PipelineJob to check a template with before there is one:
@@ -57,50 +64,141 @@ func DryRunJob(action *v1alpha1.CustomAction, options Options) (*batchv1.Job, er
 	return build(action, job, v1alpha1.Run{Number: 1, JobName: naming.JobName(job, 1)}, options, true)
 }
 
-// Refusal translates the API server's objections to a DryRunJob into the
-// CustomAction's fields; nil when there is nothing. A field whose value comes
-// from a reference is passed over: another value than the sample may do.
-func Refusal(action *v1alpha1.CustomAction, causes []metav1.StatusCause) error {
+// DryRunPod returns a pod as the Job's controller would create it, for a dry run that asks
+// the API server whether it would accept it: limits, quotas and most policies are for pods,
+// and see no Job. job is the DryRunJob, as the API server has answered it.
+func DryRunPod(job *batchv1.Job) *corev1.Pod {
+	template := job.Spec.Template.DeepCopy()
+	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+	pod.Name, pod.Namespace = job.Name+"-pod", job.Namespace
+	metav1.SetMetaDataLabel(&pod.ObjectMeta, batchv1.JobNameLabel, job.Name)
+	// Policies let pods without an owner through to nobody. The Job is not there: its UID
+	// is any, and its owner's deletion not blocked, for which the operator would need a
+	// permission.
+	pod.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job", Name: job.Name,
+		UID: types.UID(cmp.Or(string(job.UID), sampleID)), Controller: ptr.To(true),
+	}}
+	return pod
+}
+
+// Refusal translates the API server's objections to a DryRunJob, or with podFields to a
+// DryRunPod of it, into the CustomAction's fields; nil when there is nothing. A field whose
+// value comes from a reference is passed over: another value than the sample may do.
+func Refusal(action *v1alpha1.CustomAction, job *batchv1.Job, podFields bool, causes []metav1.StatusCause) error {
 	filled := referencing(action)
 	var problems []error
 	for _, cause := range causes {
-		field := originOf(action, cause.Field)
-		if !filled[field] {
+		field := cause.Field
+		if podFields && field != "" {
+			field = "spec.template." + field
+		}
+		if field = originOf(action, job, field); !filled[field] {
 			problems = append(problems, &FieldError{Field: field, Err: errors.New(cause.Message)})
 		}
 	}
 	return errors.Join(problems...)
 }
 
+// MayBeOfSample reports whether the cluster may deny a DryRunJob or its pod for what stands
+// in for a pipeline's values: another value may do. It does if the message quotes it, and it
+// may if images are taken from references, which most policies are about.
+func MayBeOfSample(action *v1alpha1.CustomAction, message string) bool {
+	if strings.Contains(message, sampleName) {
+		return true
+	}
+	for field := range referencing(action) {
+		if imageField.MatchString(field) {
+			return true
+		}
+	}
+	return false
+}
+
 var (
-	builtContainer = regexp.MustCompile(`^spec\.template\.spec\.initContainers\[([0-9]+)\]`)
+	builtContainer = regexp.MustCompile(`^spec\.template\.spec\.(initContainers|containers)\[([0-9]+)\]`)
+	builtVolume    = regexp.MustCompile(`^spec\.template\.spec\.volumes\[([0-9]+)\]`)
 	builtVariable  = regexp.MustCompile(`^\.env\[([0-9]+)\]`)
+	imageField     = regexp.MustCompile(`^spec\.jobTemplate\.spec\.template\.spec\.(initContainers|containers)\[[0-9]+\]\.image$`)
 )
 
 // templateField is where in a CustomAction the field of its built Job comes from.
-func templateField(action *v1alpha1.CustomAction, field string) string {
-	const template = "spec.jobTemplate."
-	match := builtContainer.FindStringSubmatch(field)
-	if match == nil {
-		return template + field
+func templateField(action *v1alpha1.CustomAction, job *batchv1.Job, field string) string {
+	const template = "spec.jobTemplate"
+	pod := job.Spec.Template.Spec
+	if match := builtContainer.FindStringSubmatch(field); match != nil {
+		containers, index := pod.InitContainers, number(match[2])
+		if match[1] == "containers" {
+			containers = pod.Containers
+		}
+		if index < len(containers) {
+			return containerField(action, containers, index, strings.TrimPrefix(field, match[0]))
+		}
 	}
-	const own = 2                      // codepipeline-fetch and codepipeline-progress
-	index, _ := strconv.Atoi(match[1]) // the pattern has digits alone
+	if match := builtVolume.FindStringSubmatch(field); match != nil {
+		if index := number(match[1]); index < len(pod.Volumes) && pod.Volumes[index].Name == caVolume {
+			return cmp.Or(caSetBy(action), "the operator's --runner-ca")
+		}
+	}
+	if field == "" {
+		return template
+	}
+	return template + "." + field
+}
+
+func caSetBy(action *v1alpha1.CustomAction) string {
+	if runner := action.Spec.Runner; runner != nil && runner.CA != nil {
+		return "spec.runner.ca"
+	}
+	return ""
+}
+
+// number is that of digits.
+func number(digits string) int {
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return math.MaxInt // there is no such index
+	}
+	return n
+}
+
+// containerField is where the field below a container comes from.
+func containerField(action *v1alpha1.CustomAction, containers []corev1.Container, index int, rest string) string {
+	if isOwn(containers[index]) {
+		return runnerField(action, containers[index].Name, rest)
+	}
+	for _, before := range containers[:index] {
+		if isOwn(before) {
+			index--
+		}
+	}
 	pod := action.Spec.JobTemplate.Spec.Template.Spec
-	kind, at := "initContainers", index-own
-	if at >= len(pod.InitContainers) {
-		kind, at = "containers", at-len(pod.InitContainers)
+	kind := "initContainers"
+	if index >= len(pod.InitContainers) {
+		kind, index = "containers", index-len(pod.InitContainers)
 	}
-	if at < 0 || kind == "containers" && at >= len(pod.Containers) {
-		return template + field
-	}
-	rest := strings.TrimPrefix(field, match[0])
 	if variable := builtVariable.FindStringSubmatch(rest); variable != nil {
-		k, _ := strconv.Atoi(variable[1])
-		k -= len(stepEnv(action, sampleJobOf(action), v1alpha1.Run{Number: 1}))
+		k := number(variable[1]) - len(stepEnv(action, sampleJobOf(action), v1alpha1.Run{Number: 1}))
 		rest = fmt.Sprintf(".env[%d]", k) + strings.TrimPrefix(rest, variable[0])
 	}
-	return fmt.Sprintf("%sspec.template.spec.%s[%d]%s", template, kind, at, rest)
+	return fmt.Sprintf("spec.jobTemplate.spec.template.spec.%s[%d]%s", kind, index, rest)
+}
+
+func isOwn(container corev1.Container) bool {
+	return strings.HasPrefix(container.Name, podcontract.ContainerPrefix)
+}
+
+// runnerField is where the field of a wrapper container comes from.
+func runnerField(action *v1alpha1.CustomAction, name, rest string) string {
+	runner := action.Spec.Runner
+	switch {
+	case strings.HasPrefix(rest, ".resources") && (runner == nil || runner.Resources == nil):
+		return fmt.Sprintf("the operator's --runner-resources (%s%s)", name, rest)
+	case strings.HasPrefix(rest, ".resources"), strings.HasPrefix(rest, ".env"):
+		return "spec.runner" + rest
+	default:
+		return fmt.Sprintf("the operator's container %s%s", name, rest)
+	}
 }
 
 // referencing are the fields of a template whose values hold references.

@@ -11,8 +11,8 @@ import (
 )
 
 // Validate reports whether jobs can be made from the action's jobTemplate: that
-// every reference is known and that the template keeps to what the model of
-// steps allows. The error is a *FieldError, or several joined.
+// every reference is known, that the template keeps to what the model of steps allows
+// and that spec.runner sets nothing that is reserved. The error is a *FieldError, or several joined.
 func Validate(action *v1alpha1.CustomAction) error {
 	sample := sampleJobOf(action)
 	values := scopeOf(action, sample, 1)
@@ -41,7 +41,6 @@ func Validate(action *v1alpha1.CustomAction) error {
 	refuse(job.CompletionMode != nil && *job.CompletionMode != "NonIndexed", "completionMode", "must be NonIndexed or absent")
 	refuse(job.Selector != nil, "selector", "must be absent: Kubernetes makes it")
 	refuse(job.ManualSelector != nil && *job.ManualSelector, "manualSelector", "must be absent: Kubernetes makes the selector")
-	refuse(job.TTLSecondsAfterFinished != nil, "ttlSecondsAfterFinished", "must be absent: the Job is needed until its result is reported; set spec.ttlSecondsAfterFinished")
 	refuse(job.ActiveDeadlineSeconds != nil, "activeDeadlineSeconds", "must be absent: set spec.timeout")
 	refuse(job.PodReplacementPolicy != nil && *job.PodReplacementPolicy == batchv1.TerminatingOrFailed, "podReplacementPolicy",
 		"must be Failed or absent: a new pod must not work beside one that is still ending")
@@ -51,7 +50,7 @@ func Validate(action *v1alpha1.CustomAction) error {
 	for i, container := range pod.Containers {
 		problems = append(problems, checkStep(container, fmt.Sprintf("%s.template.spec.containers[%d]", spec, i))...)
 	}
-	return errors.Join(append(problems, checkReserved(pod, sample), checkWorkspace(action.Spec.Workspace))...)
+	return errors.Join(append(problems, checkReserved(pod, sample), checkWorkspace(action.Spec.Workspace), checkRunner(action.Spec.Runner))...)
 }
 
 // checkStep refuses what an init container, which a step becomes, can't have.

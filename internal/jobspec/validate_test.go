@@ -27,7 +27,6 @@ func TestValidate(t *testing.T) {
 		"parallelism of two":      {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Parallelism = ptr.To[int32](2) }, err: spec + ".parallelism"},
 		"completions of two":      {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Completions = ptr.To[int32](2) }, err: spec + ".completions"},
 		"selector":                {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Selector = &metav1.LabelSelector{} }, err: spec + ".selector"},
-		"time to live":            {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.TTLSecondsAfterFinished = ptr.To[int32](1) }, err: "set spec.ttlSecondsAfterFinished"},
 		"deadline":                {change: func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.ActiveDeadlineSeconds = ptr.To[int64](1) }, err: "set spec.timeout"},
 		"a pod beside one that is ending": {change: func(a *v1alpha1.CustomAction) {
 			a.Spec.JobTemplate.Spec.PodReplacementPolicy = ptr.To(batchv1.TerminatingOrFailed)
@@ -102,5 +101,5 @@ func sidecar(container corev1.Container) func(*v1alpha1.CustomAction) {
 
 func twoProblems(a *v1alpha1.CustomAction) {
 	a.Spec.JobTemplate.Spec.Selector = &metav1.LabelSelector{}
-	a.Spec.JobTemplate.Spec.TTLSecondsAfterFinished = ptr.To[int32](1)
+	a.Spec.JobTemplate.Spec.ActiveDeadlineSeconds = ptr.To[int64](1)
 }

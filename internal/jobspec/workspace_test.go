@@ -127,7 +127,9 @@ func TestRefusedWorkspaceIsNamed(t *testing.T) {
 	action := sampleAction(step("build"))
 	pod(action).Volumes = []corev1.Volume{{Name: "cache"}}
 	action.Spec.Workspace = workspaceOf(g, "volumeClaimTemplate: {spec: {}}")
-	g.Expect(Refusal(action, []metav1.StatusCause{{
+	job, err := DryRunJob(action, Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(Refusal(action, job, false, []metav1.StatusCause{{
 		Field: "spec.template.spec.volumes[1].ephemeral.volumeClaimTemplate.spec.accessModes", Message: "Required value: at least 1 access mode is required",
 	}})).To(MatchError("spec.workspace.volumeClaimTemplate.spec.accessModes: Required value: at least 1 access mode is required"))
 }

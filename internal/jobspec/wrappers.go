@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -27,6 +26,7 @@ const (
 // containers, and adds the wrapper containers: fetch before them, progress beside
 // them and report after them.
 func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
+	options.Runner = options.Runner.with(action.Spec.Runner)
 	wrapSteps(pod, stepEnv(action, job, run), job, options)
 	setWorkspace(pod, action.Spec.Workspace, options.WorkspaceSizeLimit, job)
 	setArtifactArgs(&pod.InitContainers[0], &pod.Containers[0], action, job)
@@ -49,8 +49,12 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	fetch.Command = append(fetch.Command, options.ArtifactArgs...)
 	report := transferContainer(podcontract.ContainerReport, "report", limit, job, options)
 	report.Command = append(report.Command, options.ArtifactArgs...)
+	follow := progressContainer(limit, options)
+	fetch.Resources = options.Runner.resourcesOr(transferResources, pod.Resources)
+	report.Resources = options.Runner.resourcesOr(transferResources, pod.Resources)
+	follow.Resources = options.Runner.resourcesOr(progressResources, pod.Resources)
 	// A sidecar is there for all that comes after it.
-	pod.InitContainers = slices.Concat([]corev1.Container{fetch, progressContainer(limit, options)}, steps)
+	pod.InitContainers = slices.Concat([]corev1.Container{fetch, follow}, steps)
 	pod.Containers = []corev1.Container{report}
 	shareGroup(pod)
 	pod.Volumes = append(pod.Volumes, corev1.Volume{
@@ -60,6 +64,7 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	if HasArtifacts(job) {
 		pod.Volumes = append(pod.Volumes, handover(job))
 	}
+	pod.Volumes = append(pod.Volumes, options.Runner.caVolumes()...)
 }
 
 // shareGroup puts all containers into the group that the shared folders belong
@@ -87,8 +92,7 @@ func limitFlag(envelopeLimit int) string { return fmt.Sprintf("--envelope-limit=
 // write an envelope: fetch or report.
 func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.PipelineJob, options Options) corev1.Container {
 	container := runnerContainer(name, options, command, limitFlag(envelopeLimit))
-	container.Env = options.RunnerEnv
-	container.Resources = resources("10m", "64Mi", "256Mi")
+	options.Runner.addTransferEnv(&container)
 	if HasArtifacts(job) {
 		container.Command = append(container.Command, "--handover="+podcontract.HandoverFile)
 		container.VolumeMounts = append(container.VolumeMounts,
@@ -103,7 +107,6 @@ func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.Pi
 func progressContainer(envelopeLimit int, options Options) corev1.Container {
 	container := runnerContainer(podcontract.ContainerProgress, options, "progress", limitFlag(envelopeLimit))
 	container.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
-	container.Resources = resources("5m", "16Mi", "64Mi")
 	container.VolumeMounts[0].ReadOnly = true
 	return container
 }
@@ -126,16 +129,6 @@ func runnerContainer(name string, options Options, command ...string) corev1.Con
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
-	}
-}
-
-func resources(cpu, memory, memoryLimit string) corev1.ResourceRequirements {
-	return corev1.ResourceRequirements{
-		Requests: corev1.ResourceList{
-			corev1.ResourceCPU:    resource.MustParse(cpu),
-			corev1.ResourceMemory: resource.MustParse(memory),
-		},
-		Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memoryLimit)},
 	}
 }
 

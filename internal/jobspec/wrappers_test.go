@@ -18,7 +18,7 @@ func wrapped(steps ...string) *corev1.PodSpec {
 	for _, name := range steps {
 		pod.Containers = append(pod.Containers, step(name, "make "+name))
 	}
-	options := Options{RunnerImage: "operator:1", RunnerEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}
+	options := Options{RunnerImage: "operator:1", Runner: RunnerOptions{DefaultEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}}
 	wrapSteps(pod, []corev1.EnvVar{literal(podcontract.EnvResult, podcontract.ResultDir)}, sampleJob(), options)
 	return pod
 }

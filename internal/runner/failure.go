@@ -38,6 +38,8 @@ func failureOf(err error) podcontract.Failure {
 		kind = revisionUnavailable
 	case s3store.IsAccessDenied(err):
 		kind = permissionError
+	case s3store.IsUntrusted(err):
+		kind = configurationError
 	}
 	return podcontract.Failure{Type: kind, Message: err.Error() + remedy(kind, err)}
 }
@@ -56,6 +58,8 @@ func remedy(kind string, err error) string {
 		return "; the pipeline's artifact store must be a bucket that exists"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "; the workspace has no more room: raise the size in spec.workspace of the CustomAction, or have the node's disk looked at"
+	case s3store.IsUntrusted(err):
+		return "; set spec.runner.ca of the CustomAction, or the operator's --runner-ca, to the certificates of its CA"
 	case kind == revisionUnavailable && s3store.IsNotFound(err):
 		return "; the object was deleted, perhaps by a lifecycle rule of the bucket, and a retry of the action looks for the same one: release the change again, which makes a new revision"
 	}

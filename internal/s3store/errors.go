@@ -1,6 +1,7 @@
 package s3store
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -91,6 +92,13 @@ func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
 
 // IsBucketNotFound reports whether the bucket does not exist.
 func IsBucketNotFound(err error) bool { return errorCode(err) == codeNoSuchBucket }
+
+// IsUntrusted reports whether the certificate of S3, or of a proxy on the way, is not
+// trusted.
+func IsUntrusted(err error) bool {
+	var unverified *tls.CertificateVerificationError
+	return errors.As(err, &unverified)
+}
 
 // ShouldRestart reports whether a transfer that failed may succeed if it is
 // started again. Failed requests have been retried by then.

@@ -35,8 +35,17 @@ var DefaultRetryPolicy = RetryPolicy{
 func (p RetryPolicy) retryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.BaseDelay, o.MaxBackoff = p.Attempts, p.MinDelay, p.MaxDelay
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(untrustedIsFinal)}, o.Retryables...)
 		o.RateLimiter = ratelimit.None // it would reduce the attempts of parts that are sent concurrently
 	})
+}
+
+// untrustedIsFinal does not retry on a certificate that is not trusted.
+func untrustedIsFinal(err error) aws.Ternary {
+	if IsUntrusted(err) {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
 }
 
 func (p RetryPolicy) client() *awshttp.BuildableClient {

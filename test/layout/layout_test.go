@@ -49,7 +49,7 @@ var (
 // layer that is below all its importers.
 var layers = [][]room{
 	{ // Programs: flags and wiring.
-		{"cmd/manager", []string{"internal/operator", "controllers/pipelinejob", "internal/jobspec", "internal/lanes"}, forTests},
+		{"cmd/manager", []string{"internal/operator", "controllers/pipelinejob", "internal/jobspec", "internal/lanes", "api/v1alpha1"}, forTests},
 		{"cmd/runner", []string{"internal/runner", "internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
 		{"cmd/step", []string{"internal/helper", "internal/podcontract"}, forTests},
 		{"cmd/codepipeline-emulator", []string{"emulator"}, emulatorTests},
@@ -68,7 +68,7 @@ var layers = [][]room{
 	},
 	{ // One reconciler each.
 		{"controllers/customaction", []string{
-			"internal/poller", "internal/identity", "internal/jobspec", "internal/lanes", "internal/codepipeline", "internal/naming",
+			"internal/poller", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		{"controllers/pipelinejob", []string{

@@ -1,0 +1,95 @@
+package diagnosis
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Answer is what the API server says to the creation of an object, or to its dry run.
+type Answer int
+
+const (
+	// AnswerTaken: the object was created, or is there already.
+	AnswerTaken Answer = iota
+	// AnswerNone: there is no answer, or none that says anything of the object: a
+	// time-out, a fault of the server, too many requests, an expired token.
+	AnswerNone
+	// AnswerNoDryRun: a webhook has effects that it can't leave out.
+	AnswerNoDryRun
+	// AnswerQuotaExceeded: a ResourceQuota is used up; it has room when other objects
+	// are gone.
+	AnswerQuotaExceeded
+	// AnswerNotPermitted: the operator may not create such objects (RBAC).
+	AnswerNotPermitted
+	// AnswerInvalid: the API server's own validation has found fault with fields, or the
+	// object is too large.
+	AnswerInvalid
+	// AnswerDenied: admission refuses the object: a policy, a webhook, a LimitRange,
+	// Pod Security, or a plugin that misses what the object refers to.
+	AnswerDenied
+)
+
+// AnswerOf classifies the error of a Create.
+func AnswerOf(err error) Answer {
+	if err == nil {
+		return AnswerTaken
+	}
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) {
+		return AnswerNone
+	}
+	status := answer.Status()
+	switch {
+	case IsQuotaExceeded(err):
+		return AnswerQuotaExceeded
+	case apierrors.IsBadRequest(err) && strings.Contains(status.Message, "does not support dry run"):
+		return AnswerNoDryRun
+	case isDenial(status.Message):
+		return AnswerDenied
+	case apierrors.IsAlreadyExists(err):
+		return AnswerTaken
+	case isTooLarge(err):
+		return AnswerInvalid
+	case saysNothing(status.Code):
+		return AnswerNone
+	case isNotPermitted(status):
+		return AnswerNotPermitted
+	case apierrors.IsInvalid(err) && namesField(status), apierrors.IsBadRequest(err):
+		return AnswerInvalid
+	default:
+		return AnswerDenied
+	}
+}
+
+// isDenial reports whether a webhook or a ValidatingAdmissionPolicy refuses. Both choose
+// the code of their answer: a policy's is 422, as that of an invalid field, unless it has
+// another reason, and a webhook's any from 400 on.
+func isDenial(message string) bool {
+	return strings.Contains(message, "denied the request") || strings.Contains(message, "denied request")
+}
+
+// saysNothing reports whether an HTTP status says nothing of the object that was sent.
+func saysNothing(code int32) bool {
+	switch code {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	default:
+		return code < http.StatusBadRequest || code >= http.StatusInternalServerError
+	}
+}
+
+// isNotPermitted tells a refusal of the authorizer, which sees the kind alone, from one
+// of admission, which names the object.
+func isNotPermitted(status metav1.Status) bool {
+	return status.Reason == metav1.StatusReasonForbidden && status.Details != nil &&
+		status.Details.Kind != "" && status.Details.Name == ""
+}
+
+func namesField(status metav1.Status) bool {
+	return status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field != "" })
+}

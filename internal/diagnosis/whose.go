@@ -1,0 +1,182 @@
+package diagnosis
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+)
+
+// WayOut is what to do about a pod, or a Job, that the API server refuses with message.
+// It says whose the containers are that the message is about: users can't reach the
+// operator's. pod is the spec with which it was sent.
+func WayOut(message string, pod corev1.PodSpec) string {
+	rule := denialOf(message)
+	if rule.waits {
+		return rule.wayOut
+	}
+	var own, others []string
+	for _, name := range accused(message, pod) {
+		if strings.HasPrefix(name, podcontract.ContainerPrefix) {
+			own = append(own, name)
+		} else {
+			others = append(others, strconv.Quote(name))
+		}
+	}
+	switch {
+	case len(own) == 0:
+		return rule.wayOut
+	case len(others) == 0:
+		return ownWayOut(own, message)
+	default:
+		return fmt.Sprintf("%s. For %s: %s", ownWayOut(own, message), strings.Join(others, ", "), lowerFirst(rule.wayOut))
+	}
+}
+
+// ofResources is in messages about requests and limits.
+var ofResources = regexp.MustCompile(`(?i)\b(cpu|memory|ephemeral-storage|resources?|requests?|limits?)\b`)
+
+func ownWayOut(names []string, message string) string {
+	way := "have the rule changed by those who run the cluster, or --runner-image by those who run the operator"
+	if ofResources.MatchString(strings.ReplaceAll(message, "denied the request", "")) {
+		way = "correct them " + inRunner
+	}
+	return fmt.Sprintf("For the operator's own %s: %s", strings.Join(names, ", "), way)
+}
+
+func lowerFirst(text string) string { return strings.ToLower(text[:1]) + text[1:] }
+
+// NeedsTemplate reports whether Evidence.Template is to be read before Observe: the
+// message of a refused pod does not name containers, but places or values in its spec.
+func NeedsTemplate(e Evidence) bool {
+	if e.Template != nil || slices.ContainsFunc(e.Pods, func(pod corev1.Pod) bool { return !terminal(pod) }) {
+		return false
+	}
+	denied := e.denied()
+	return denied != nil && (inRange.MatchString(denied.Message) || ratio.MatchString(denied.Message) || place.MatchString(denied.Message))
+}
+
+// template is the spec of the run's pods, as far as it is known.
+func (e Evidence) template() corev1.PodSpec {
+	if e.Template != nil {
+		return *e.Template
+	}
+	return e.Job.Spec.Template.Spec
+}
+
+// accused are the names of the containers that a refusal is about, in their order; none
+// if it does not tell.
+func accused(message string, pod corev1.PodSpec) []string {
+	if _, why, found := strings.Cut(message, " is forbidden: "); found {
+		message = why // before it is the name of the pod
+	}
+	faults := faultsIn(message)
+	var names []string
+	for _, kind := range []struct {
+		name       string
+		containers []corev1.Container
+	}{{"initContainers", pod.InitContainers}, {"containers", pod.Containers}} {
+		for i, container := range kind.containers {
+			placed := slices.Contains(placesIn(message), fmt.Sprintf("%s/%d", kind.name, i))
+			atFault := slices.ContainsFunc(faults, func(f fault) bool { return f.of(container) })
+			if placed || atFault || mentions(message, container.Name) {
+				names = append(names, container.Name)
+			}
+		}
+	}
+	for _, name := range []string{podcontract.ContainerFetch, podcontract.ContainerProgress, podcontract.ContainerReport} {
+		if strings.Contains(message, name) && !slices.Contains(names, name) {
+			names = append(names, name) // the spec is not known
+		}
+	}
+	return names
+}
+
+// mentions reports whether a message names a container: in quotes, or in a quota's list.
+// The bare word may be another: "cpu" or "build".
+func mentions(message, name string) bool {
+	if strings.HasPrefix(name, podcontract.ContainerPrefix) {
+		return strings.Contains(message, name)
+	}
+	for _, quotes := range []string{`""`, `''`, "<>", "``"} {
+		if strings.Contains(message, quotes[:1]+name+quotes[1:]) {
+			return true
+		}
+	}
+	for _, list := range quotaList.FindAllStringSubmatch(message, -1) {
+		if slices.Contains(strings.Split(list[1], ","), name) {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	// quotaList: failed quota: team: must specify limits.cpu for: build,codepipeline-fetch; …
+	quotaList = regexp.MustCompile(`must specify \S+ for: ([a-z0-9,-]+)`)
+	// place: /spec/template/spec/initContainers/0/resources, or spec.containers[0].image.
+	place = regexp.MustCompile(`\b(initContainers|containers)[/\[]([0-9]+)`)
+	// inRange is of a LimitRange: minimum cpu usage per Container is 50m, but request is 10m.
+	inRange = regexp.MustCompile(`(?:minimum|maximum) (\S+) usage per Container is [^\s,\]]+(?:, but (request|limit) is ([^\s,\]]+)|\.  No (request|limit) is specified)`)
+	// ratio: cpu max limit to request ratio per Container is 4, but provided ratio is 100.000000.
+	ratio = regexp.MustCompile(`([^\s\[]+) max limit to request ratio per Container is ([^\s,]+), but (?:provided ratio|no request|no limit)`)
+)
+
+func placesIn(message string) []string {
+	var places []string
+	for _, found := range place.FindAllStringSubmatch(message, -1) {
+		places = append(places, found[1]+"/"+found[2])
+	}
+	return places
+}
+
+// fault is what a LimitRange has found in one of a pod's containers, which it does not name.
+type fault struct {
+	resource corev1.ResourceName
+	// kind is request or limit, and value what it is; nil if there is none. For a ratio,
+	// kind is empty and value the largest that is allowed.
+	kind  string
+	value *resource.Quantity
+}
+
+func faultsIn(message string) []fault {
+	var faults []fault
+	for _, found := range inRange.FindAllStringSubmatch(message, -1) {
+		faults = append(faults, fault{corev1.ResourceName(found[1]), found[2] + found[4], quantityOf(found[3])})
+	}
+	for _, found := range ratio.FindAllStringSubmatch(message, -1) {
+		faults = append(faults, fault{corev1.ResourceName(found[1]), "", quantityOf(found[2])})
+	}
+	return faults
+}
+
+func quantityOf(text string) *resource.Quantity {
+	value, err := resource.ParseQuantity(text)
+	if err != nil {
+		return nil
+	}
+	return &value
+}
+
+// of reports whether a container has the fault.
+func (f fault) of(container corev1.Container) bool {
+	limit, limited := container.Resources.Limits[f.resource]
+	request, requested := container.Resources.Requests[f.resource]
+	if limited && !requested {
+		request, requested = limit, true // by Kubernetes' default
+	}
+	switch {
+	case f.kind == "":
+		return f.value != nil && requested && limited && limit.AsApproximateFloat64() > f.value.AsApproximateFloat64()*request.AsApproximateFloat64()
+	case f.kind == "limit":
+		return limited == (f.value != nil) && (!limited || limit.Cmp(*f.value) == 0)
+	default:
+		return requested == (f.value != nil) && (!requested || request.Cmp(*f.value) == 0)
+	}
+}
