@@ -206,7 +206,7 @@ func TestWorkThatContinues(t *testing.T) {
 	}
 	last := w.RunningJob(3)
 	steps := last.Spec.Template.Spec.InitContainers
-	w.Expect(steps[1].Env).To(ContainElement(corev1.EnvVar{Name: podcontract.EnvContinuationToken, Value: "deploy-2"}))
+	w.Expect(steps[2].Env).To(ContainElement(corev1.EnvVar{Name: podcontract.EnvContinuationToken, Value: "deploy-2"}))
 	w.Succeed(last, podcontract.Result{Summary: "deployed"})
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
@@ -332,7 +332,7 @@ func TestJobThatIsDeletedByHand(t *testing.T) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
 		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("SystemUnavailable"))
-		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(Equal("the Kubernetes Job " + job.Name + " was deleted while it worked"))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(Equal("the Kubernetes Job " + job.Name + " was deleted while it worked, and not by the operator. Retry the action"))
 	})
 	w.Expect(w.Jobs(w)).To(BeEmpty(), "the work is not done again")
 }
