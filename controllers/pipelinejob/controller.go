@@ -219,7 +219,9 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (
 // gather reads all that decide needs. The action is nil when it is gone.
 func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
 	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal, longest: cmp.Or(r.ActionTimeout, DefaultActionTimeout) + timeoutMargin}
-	s.answered = r.Executions.lastAnswer(job.UID)
+	if job.Status.AcknowledgedAt != nil {
+		s.answered = r.Executions.lastAnswer(job.UID)
+	}
 	r.leading.Do(func() { r.leadingSince = s.now })
 	s.leadingSince = r.leadingSince
 	s.failing = r.retries.failing(client.ObjectKeyFromObject(job), s.now)

@@ -422,6 +422,9 @@ func (s state) settled() (step, time.Duration) {
 		return stepDropSecret, 0
 	}
 	if s.deleting() {
+		if left := s.handOutMayComeIn(); left > 0 {
+			return stepWait, left
+		}
 		return stepRelease, 0
 	}
 	if s.ttl == nil {
@@ -436,6 +439,17 @@ func (s state) settled() (step, time.Duration) {
 		return stepExpire, 0
 	}
 	return stepWait, soonest(left, s.lingersFor())
+}
+
+// handOutMayComeIn is how long an object that is being deleted is kept for the case that
+// CodePipeline hands its job out again: its claim was taken for one that had its effect, and
+// nothing has confirmed that. Then the job is claimed, and failed as cancelled; without the
+// object, the work that the user has cancelled would begin.
+func (s state) handOutMayComeIn() time.Duration {
+	if !s.job.Status.Protocol.ClaimUnconfirmed {
+		return 0
+	}
+	return s.boundIn()
 }
 
 // awaitingContinuation holds even an object that is being deleted: the job
