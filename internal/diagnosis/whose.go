@@ -171,10 +171,10 @@ func (f fault) of(container corev1.Container) bool {
 	if limited && !requested {
 		request, requested = limit, true // by Kubernetes' default
 	}
-	switch {
-	case f.kind == "":
+	switch f.kind {
+	case "":
 		return f.value != nil && requested && limited && limit.AsApproximateFloat64() > f.value.AsApproximateFloat64()*request.AsApproximateFloat64()
-	case f.kind == "limit":
+	case "limit":
 		return limited == (f.value != nil) && (!limited || limit.Cmp(*f.value) == 0)
 	default:
 		return requested == (f.value != nil) && (!requested || request.Cmp(*f.value) == 0)
