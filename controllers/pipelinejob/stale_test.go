@@ -164,7 +164,7 @@ func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 			before := job.DeepCopy()
 			job.Spec.CodePipelineJob.Nonce, job.Spec.CodePipelineJob.ContinuationToken = "2", "token"
 			w.Expect(w.Kube.Patch(w.Ctx, job, client.MergeFrom(before))).To(Succeed())
-			next, _ := decide(state{job: job, now: time.Now()})
+			next, _ := decide(state{job: job, now: time.Now(), longest: DefaultActionTimeout})
 			w.Expect(next).To(Equal(stepAcknowledge))
 			_, err := r.recordCall(w.Ctx, job, v1alpha1.Call{Operation: operationAcknowledge, Nonce: "2"})
 			w.Expect(err).NotTo(HaveOccurred())
@@ -172,7 +172,7 @@ func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 			w.Expect(meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionFailed)).To(BeNil())
 			w.Expect(job.Status.FailureDetails).To(BeNil())
 			w.Expect(job.Status.FinishedAt).To(BeNil())
-			next, _ = decide(state{job: job, now: time.Now()})
+			next, _ = decide(state{job: job, now: time.Now(), longest: DefaultActionTimeout})
 			w.Expect(next).To(Equal(stepCreateJob), "the next run, not a report")
 			w.Expect(job.Status.Run.Number).To(BeEquivalentTo(2))
 		})

@@ -58,20 +58,20 @@ type readAhead struct {
 	offset int64
 }
 
-func newReadAhead(ctx context.Context, from RangeReader, start, end int64) *readAhead {
+func newReadAhead(ctx context.Context, from RangeReader, end int64) *readAhead {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &readAhead{ctx: ctx, cancel: cancel, end: end, parts: make(chan *part, readAheadParts), offset: start}
+	r := &readAhead{ctx: ctx, cancel: cancel, end: end, parts: make(chan *part, readAheadParts)}
 	free := make(chan []byte, readAheadParts)
 	for range readAheadParts {
 		free <- nil // allocated when it is needed
 	}
-	r.running.Go(func() { r.readParts(from, free, start) })
+	r.running.Go(func() { r.readParts(from, free) })
 	return r
 }
 
-func (r *readAhead) readParts(from RangeReader, free chan []byte, start int64) {
+func (r *readAhead) readParts(from RangeReader, free chan []byte) {
 	defer close(r.parts)
-	for offset := start; offset < r.end; offset += ReadAheadPartSize {
+	for offset := int64(0); offset < r.end; offset += ReadAheadPartSize {
 		var memory []byte
 		select {
 		case memory = <-free:

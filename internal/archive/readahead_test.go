@@ -12,6 +12,6 @@ func TestACancelledReadIsNotTheEnd(t *testing.T) {
 	g := NewWithT(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := io.ReadAll(newReadAhead(ctx, inMemory("content"), 0, 7))
+	_, err := io.ReadAll(newReadAhead(ctx, inMemory("content"), 7))
 	g.Expect(err).To(MatchError(context.Canceled))
 }

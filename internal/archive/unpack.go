@@ -54,7 +54,7 @@ func fill(ctx context.Context, into string, rules Rules, write func(*treeWriter)
 func (w *treeWriter) store(from Source) error {
 	stream := from.Stream
 	if from.Ranges != nil {
-		ahead := newReadAhead(w.ctx, from.Ranges, 0, from.Ranges.Size())
+		ahead := newReadAhead(w.ctx, from.Ranges, from.Ranges.Size())
 		defer ahead.close()
 		stream = ahead
 	}
@@ -75,7 +75,7 @@ func (w *treeWriter) unpack(from Source, scratch string) error {
 		w.stream.bytes = size
 		return unpackZip(w, from.Ranges)
 	}
-	ahead := newReadAhead(w.ctx, from.Ranges, 0, size)
+	ahead := newReadAhead(w.ctx, from.Ranges, size)
 	defer ahead.close()
 	return unpackStream(w, ahead, from.Name, scratch)
 }

@@ -67,11 +67,11 @@ func gzipOf(t testing.TB, content []byte) []byte {
 	return out.Bytes()
 }
 
-func zstdOf(t testing.TB, content []byte, options ...zstd.EOption) []byte {
+func zstdOf(t testing.TB, content []byte) []byte {
 	t.Helper()
 	g := NewWithT(t)
 	var out bytes.Buffer
-	writer, err := zstd.NewWriter(&out, options...)
+	writer, err := zstd.NewWriter(&out)
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = writer.Write(content)
 	g.Expect(err).NotTo(HaveOccurred())

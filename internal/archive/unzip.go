@@ -57,7 +57,7 @@ func unpackZip(w *treeWriter, from RangeReader) error {
 	}
 	w.indexBytes += int64(len(list.raw))
 	u := &unzipper{
-		w: w, from: newReadAhead(w.ctx, from, 0, list.offset), end: list.offset, jobs: make(chan job, workers),
+		w: w, from: newReadAhead(w.ctx, from, list.offset), end: list.offset, jobs: make(chan job, workers),
 		backslashes: list.separatedByBackslash(), errEntry: math.MaxInt,
 	}
 	defer u.from.close()

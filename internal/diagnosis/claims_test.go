@@ -19,16 +19,16 @@ func withClaims(pod *corev1.Pod) {
 	}
 }
 
-func notScheduled(age time.Duration, message string) podChange {
+func notScheduled(age time.Duration) podChange {
 	return conditioned(corev1.PodCondition{
-		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: message,
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable,
+		Message: "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
 	}, age)
 }
 
 // TestWaitingForAVolume has claims that are not bound: the reason is in their events alone.
 func TestWaitingForAVolume(t *testing.T) {
 	const own = "PersistentVolumeClaim/pod-1-codepipeline-shared"
-	unbound := "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims."
 	notFound := Event{Object: own, Reason: "ProvisioningFailed", Message: `storageclass.storage.k8s.io "fast" not found`, Last: now}
 	cases := map[string]struct {
 		e      Evidence
@@ -38,16 +38,16 @@ func TestWaitingForAVolume(t *testing.T) {
 		events bool
 	}{
 		"the claim says why": {
-			evidence(jobMade(0), since(0, withClaims, notScheduled(0, unbound)), notFound), v1alpha1.ReasonUnschedulable,
+			evidence(jobMade(0), since(0, withClaims, notScheduled(0)), notFound), v1alpha1.ReasonUnschedulable,
 			[]string{"No node takes pod pod-1: 0/3 nodes are available", "; its volume claim pod-1-codepipeline-shared: ProvisioningFailed: storageclass", `"fast" not found`}, "", true,
 		},
 		"the newest of several": {
-			evidence(jobMade(0), since(0, withClaims, notScheduled(0, unbound)), notFound,
+			evidence(jobMade(0), since(0, withClaims, notScheduled(0)), notFound,
 				Event{Object: "PersistentVolumeClaim/team-cache", Reason: "FailedBinding", Message: "no persistent volumes available", Last: now.Add(time.Second)}),
 			v1alpha1.ReasonUnschedulable, []string{"its volume claim team-cache: FailedBinding: no persistent volumes available"}, "fast", true,
 		},
 		"it says nothing": {
-			evidence(jobMade(0), since(0, withClaims, notScheduled(0, unbound))), v1alpha1.ReasonUnschedulable, []string{"unbound immediate"}, "its volume claim", true,
+			evidence(jobMade(0), since(0, withClaims, notScheduled(0))), v1alpha1.ReasonUnschedulable, []string{"unbound immediate"}, "its volume claim", true,
 		},
 		"the scheduler waits on its node, and says nothing": {
 			evidence(jobMade(0), since(-20*time.Second, withClaims),
@@ -83,7 +83,7 @@ func TestVolumeThatDoesNotCome(t *testing.T) {
 		pods []corev1.Pod
 		says []string
 	}{
-		"the scheduler tells": {since(-11*time.Minute, withClaims, notScheduled(-11*time.Minute, "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.")),
+		"the scheduler tells": {since(-11*time.Minute, withClaims, notScheduled(-11*time.Minute)),
 			[]string{"pod-1 found no node for 10m", "unbound immediate", `"fast" not found`, "spec.workspace"}},
 		"it does not": {since(-11*time.Minute, withClaims),
 			[]string{"pod-1 had no node for 10m: its volume claims may not be bound (pod-1-codepipeline-shared, team-cache)", `"fast" not found`, "kubectl describe pvc", "spec.workspace"}},

@@ -69,7 +69,7 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 		case property.Secret:
 			s.explained[name] = "the property is secret: use the environment variable " + podcontract.EnvConfig(property.Name) + " in the step"
 		case set:
-			s.values[name] = string(value)
+			s.values[name] = value
 		default:
 			s.unset[name] = true
 			s.explained[name] = "the pipeline's action does not set this optional property: set it, give the reference a default, as in $(" +

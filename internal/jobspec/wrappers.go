@@ -164,7 +164,7 @@ func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alp
 	}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {
 		if value, set := job.Spec.Configuration[property.Name]; set {
-			env = append(env, literal(podcontract.EnvConfig(property.Name), string(value)))
+			env = append(env, literal(podcontract.EnvConfig(property.Name), value))
 		}
 	}
 	for _, name := range job.Spec.SecretConfiguration {
