@@ -71,7 +71,7 @@ func (r *recorder) see(object any, gone bool) {
 
 // numberOf is the number of a job, which its pipeline has configured.
 func numberOf(job *v1alpha1.PipelineJob) int {
-	number, err := strconv.Atoi(string(job.Spec.Configuration["Target"]))
+	number, err := strconv.Atoi(job.Spec.Configuration["Target"])
 	if err != nil {
 		return -1
 	}
