@@ -89,3 +89,47 @@ func TestUnconfirmedClaimsAreKept(t *testing.T) {
 	next, _ = decide(s)
 	g.Expect(next).To(Equal(stepAcknowledge))
 }
+
+// TestCancelledWorkDoesNotBeginAgain has a claim fail before its effect, which looks as if it
+// was ours, and a user delete the PipelineJob. When the job is handed out again, it is failed.
+func TestCancelledWorkDoesNotBeginAgain(t *testing.T) {
+	p := newPlay(t, func(o *emulator.Options) { o.RedispatchAfter = 30 * time.Second })
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	p.Expect(p.aws.Inject(emulator.Fault{Operation: "AcknowledgeJob", Kind: emulator.ResetBefore})).To(Succeed())
+	p.tryStep(p.pipelineJob().Name)
+	p.clock.Step(time.Minute)
+	p.otherPoll()
+	p.Expect(p.kube.Delete(p.ctx, p.pipelineJob())).To(Succeed())
+	p.steps(func(job *v1alpha1.PipelineJob) bool { return job.Settled() })
+	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeTrue())
+	p.step(p.pipelineJob().Name)
+	p.Expect(p.pipelineJobs()).To(HaveLen(1), "it may be handed out again")
+
+	p.clock.Step(time.Minute)
+	p.poll(nil)
+	for range 10 {
+		for _, job := range p.pipelineJobs() {
+			p.step(job.Name)
+		}
+	}
+	p.Expect(p.pipelineJobs()).To(BeEmpty())
+	p.Expect(p.made).To(BeEmpty(), "no work has begun")
+	p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo("Failed"))))
+}
+
+// TestDeletionWaitsBriefly for a job that is not handed out again.
+func TestDeletionWaitsBriefly(t *testing.T) {
+	g := NewWithT(t)
+	job, now := version1(), time.Now()
+	job.Status.Protocol.AcknowledgedJobID, job.Status.Protocol.AcknowledgedNonce = "1", "1"
+	job.Status.Protocol.ClaimUnconfirmed = true
+	job.Settle(metav1.NewTime(now))
+	job.DeletionTimestamp = &metav1.Time{Time: now}
+	next, wait := decide(state{job: job, now: now.Add(time.Minute)})
+	g.Expect(next).To(Equal(stepWait))
+	g.Expect(wait).To(Equal(deletionGracePeriod - time.Minute))
+	next, _ = decide(state{job: job, now: now.Add(deletionGracePeriod)})
+	g.Expect(next).To(Equal(stepRelease))
+}
