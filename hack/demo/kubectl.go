@@ -40,17 +40,11 @@ func (k kubectl) apply(ctx context.Context, kustomization string) error {
 // install brings the emulator, the operator and the sample actions up.
 func (k kubectl) install(ctx context.Context) error {
 	say("Installing the emulator of CodePipeline (config/local/emulator)")
-	if err := k.apply(ctx, "config/local/emulator"); err != nil {
-		return err
-	}
-	if err := k.rollout(ctx, "codepipeline-emulator"); err != nil {
+	if err := k.deploy(ctx, "config/local/emulator", "codepipeline-emulator"); err != nil {
 		return err
 	}
 	say("Installing the operator (config/local)")
-	if err := k.apply(ctx, "config/local"); err != nil {
-		return err
-	}
-	if err := k.rollout(ctx, "pipelinejob-operator"); err != nil {
+	if err := k.deploy(ctx, "config/local", "pipelinejob-operator"); err != nil {
 		return err
 	}
 	say("Applying the custom actions (config/samples)")
@@ -60,8 +54,25 @@ func (k kubectl) install(ctx context.Context) error {
 	return k.apply(ctx, "config/samples")
 }
 
-func (k kubectl) rollout(ctx context.Context, deployment string) error {
-	_, err := k.output(ctx, "-n", "pipelinejob-system", "rollout", "status", "deployment/"+deployment, "--timeout=120s")
+// deploy applies a kustomization and waits for its Deployment. One that was there before is
+// restarted: its image may be another by now, under the same name.
+func (k kubectl) deploy(ctx context.Context, kustomization, name string) error {
+	inSystem := func(args ...string) (string, error) {
+		return k.output(ctx, append([]string{"-n", "pipelinejob-system"}, args...)...)
+	}
+	before, err := inSystem("get", "deployment", name, "--ignore-not-found", "-o", "name")
+	if err != nil {
+		return err
+	}
+	if err := k.apply(ctx, kustomization); err != nil {
+		return err
+	}
+	if before != "" {
+		if _, err := inSystem("rollout", "restart", "deployment/"+name); err != nil {
+			return err
+		}
+	}
+	_, err = inSystem("rollout", "status", "deployment/"+name, "--timeout=120s")
 	return err
 }
 
