@@ -443,13 +443,14 @@ func (s state) settled() (step, time.Duration) {
 
 // handOutMayComeIn is how long an object that is being deleted is kept for the case that
 // CodePipeline hands its job out again: its claim was taken for one that had its effect, and
-// nothing has confirmed that. Then the job is claimed, and failed as cancelled; without the
+// the job was not open. Then the job is claimed, and failed as cancelled; without the
 // object, the work that the user has cancelled would begin.
 func (s state) handOutMayComeIn() time.Duration {
-	if !s.job.Status.Protocol.ClaimUnconfirmed {
+	protocol := s.job.Status.Protocol
+	if !protocol.ClaimUnconfirmed || protocol.ReportedJobID == s.job.Spec.CodePipelineJob.ID {
 		return 0
 	}
-	return s.boundIn()
+	return min(s.boundIn(), s.job.Status.ReportedAt.Add(deletionGracePeriod).Sub(s.now))
 }
 
 // awaitingContinuation holds even an object that is being deleted: the job

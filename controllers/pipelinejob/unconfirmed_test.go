@@ -132,4 +132,10 @@ func TestDeletionWaitsBriefly(t *testing.T) {
 	g.Expect(wait).To(Equal(deletionGracePeriod - time.Minute))
 	next, _ = decide(state{job: job, now: now.Add(deletionGracePeriod)})
 	g.Expect(next).To(Equal(stepRelease))
+	job.DeletionTimestamp = &metav1.Time{Time: now.Add(time.Hour)}
+	next, _ = decide(state{job: job, now: now.Add(time.Hour)})
+	g.Expect(next).To(Equal(stepRelease), "it would have come by now")
+	job.DeletionTimestamp, job.Status.Protocol.ReportedJobID = &metav1.Time{Time: now}, job.Spec.CodePipelineJob.ID
+	next, _ = decide(state{job: job, now: now})
+	g.Expect(next).To(Equal(stepRelease), "CodePipeline has the cancellation")
 }
