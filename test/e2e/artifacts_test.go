@@ -105,9 +105,9 @@ func TestLinksOfAVirtualEnvironment(t *testing.T) {
 		ContainSubstring(`entry "venv/bin/python3": the link leads out of the folder, to "/usr/bin/python3"`), ContainSubstring("spec.artifacts.links")))
 
 	s.Expect(s.ended("venv-kept", kept)).To(Equal(types.PipelineExecutionStatusSucceeded))
-	s.Expect(aws.ToString(s.actionState(s, "venv-kept", useSkipped.Name).Summary)).To(Equal("./app.py=app ./venv/lib64->lib "))
+	s.Expect(aws.ToString(s.actionState(s, "venv-kept", useSkipped.Name).Summary)).To(Equal("./app.py=app ./venv/lib64->lib"))
 	s.Expect(aws.ToString(s.actionState(s, "venv-kept", useKept.Name).Summary)).
-		To(Equal("./app.py=app ./venv/bin/python3->/usr/bin/python3 ./venv/lib64->lib "))
+		To(Equal("./app.py=app ./venv/bin/python3->/usr/bin/python3 ./venv/lib64->lib"))
 	job := s.pipelineJobs(s, kept)[skip.Name].Status.Run.JobName
 	s.Expect(s.kubectl("-n", namespace, "logs", "job/"+job, "-c", "codepipeline-report")).To(ContainSubstring("entry=venv/bin/python3"))
 }
@@ -131,10 +131,10 @@ func TestArchivesFromTheField(t *testing.T) {
 		s.put(key, content)
 	}
 	want := map[string]string{
-		"backslash": "./appspec.yml=version: 0.0 ./src/main.go=package main ./src/util/u.go=package util ",
-		"duplicate": "./.requirements.zip=PK-dummy ./handler.py=def h(e,c): pass ",
-		"absolute":  "./build/out/app.txt=x ",
-		"append":    "./config/settings.ini=new ",
+		"backslash": "./appspec.yml=version: 0.0 ./src/main.go=package main ./src/util/u.go=package util",
+		"duplicate": "./.requirements.zip=PK-dummy ./handler.py=def h(e,c): pass",
+		"absolute":  "./build/out/app.txt=x",
+		"append":    "./config/settings.ini=new",
 	}
 	actions := []pipeline.Action{file.build().Inputs("jar", "append")}
 	for artifact := range want {
