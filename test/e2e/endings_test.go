@@ -122,7 +122,7 @@ func endings() []work {
 			message: `^step "work" failed: .*(OOMKilled.*16Mi|killed by SIGKILL, as happens when memory runs out)`},
 		{Name: "no-image", Image: "pipelinejob.dev/none:dev", Script: "true", status: failed, code: "ConfigurationError",
 			message: `pipelinejob.dev/none:dev.*step "work"`},
-		{Name: "deadline", Script: "echo waiting; sleep 600", Spec: "timeout: 10s", status: failed, code: "JobFailed", message: `spec.timeout.*"work"`},
+		{Name: "deadline", Script: "echo waiting; sleep 600", Spec: "timeout: 40s", status: failed, code: "JobFailed", message: `spec.timeout.*"work"`},
 		{Name: "signal", Script: "sleep 60 & kill -TERM $!; wait $!", status: failed, code: "JobFailed", message: `^step "work" failed: .*143`},
 		{Name: "hand-off", status: succeeded, message: "^deployed after -step-2$", Script: `case "${CODEPIPELINE_CONTINUATION_TOKEN:-}" in
 			step-2) echo "deployed after -step-2" > "$CODEPIPELINE_RESULT/summary" ;;
@@ -144,7 +144,7 @@ func endings() []work {
 			message: `^117 of 120 tests passed, 3 failed: login, logout, search\nstep "work" failed: exit code 1`},
 		{Name: "said-oom", Script: `"$CODEPIPELINE" external-id 399; "$CODEPIPELINE" summary "loading"; exec tail /dev/zero`, Memory: "16Mi",
 			status: failed, code: "JobFailed", external: "399", message: `^loading\nstep "work" failed`},
-		{Name: "said-late", Script: `echo '{"summary": "waiting", "externalExecutionId": "400"}' > "$CODEPIPELINE_RESULT/result.json"; sleep 600`, Spec: "timeout: 10s",
+		{Name: "said-late", Script: `echo '{"summary": "waiting", "externalExecutionId": "400"}' > "$CODEPIPELINE_RESULT/result.json"; sleep 600`, Spec: "timeout: 40s",
 			status: failed, code: "JobFailed", external: "400", message: `^waiting\nthe run took longer than spec.timeout`},
 		{Name: "pod-gone", Script: `"$CODEPIPELINE" summary "deploying"; sleep 600`, status: failed, code: "SystemUnavailable",
 			message: `^deploying\nthe pod .*(was lost|was deleted) `},
