@@ -193,7 +193,7 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction)
 		return seen, 0, nil
 	}
 	if health := r.Poller.Health(name); codepipeline.KindOf(health.Err) == codepipeline.ActionTypeNotFound {
-		r.examinations.recheck(name, health.FailingSince, now) // the type was deleted
+		r.examinations.recheck(name, health.FailingSince, now, 0) // the type was deleted
 	}
 	found, known, wait := r.examinations.of(action, now)
 	if wait <= 0 {

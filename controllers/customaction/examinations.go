@@ -21,6 +21,8 @@ import (
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
+	// leastApart is the shortest time between two examinations for the sake of jobs.
+	leastApart = 20 * time.Second
 )
 
 // examinations remembers what was found out about definitions, so that neither
@@ -90,13 +92,19 @@ func (e *examinations) record(action *v1alpha1.CustomAction, began, now time.Tim
 }
 
 // recheck has an action examined that something is wrong with since a time, unless it
-// was examined after that. What was found before counts until there is an answer.
-func (e *examinations) recheck(name types.NamespacedName, since, now time.Time) {
+// was examined after that. Two examinations are apart, at least, by the time that is given.
+// What was found before counts until there is an answer.
+func (e *examinations) recheck(name types.NamespacedName, since, now time.Time, apart time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	last, ok := e.known[name]
 	if ok && last.failures == 0 && (last.began.Before(since) || now.Sub(last.began) > lastRetry) {
-		last.due = now
+		if due := last.began.Add(apart); due.After(now) {
+			now = due
+		}
+		if now.Before(last.due) {
+			last.due = now
+		}
 		e.known[name] = last
 	}
 }
@@ -111,7 +119,7 @@ func (r *Reconciler) recheckRefused(action *v1alpha1.CustomAction, jobs []v1alph
 		}
 		if running.Reason == v1alpha1.ReasonJobRefused || running.Reason == v1alpha1.ReasonPodRefused {
 			since := running.LastTransitionTime.Add(time.Second) // it has no fractions
-			r.examinations.recheck(client.ObjectKeyFromObject(action), since, r.Clock.Now())
+			r.examinations.recheck(client.ObjectKeyFromObject(action), since, r.Clock.Now(), leastApart)
 		}
 	}
 }

@@ -77,18 +77,18 @@ func TestWhenToExamine(t *testing.T) {
 		e.record(action, now, now, throttled)
 		g.Expect(due()).To(Equal(wait * time.Second))
 	}
-	e.recheck(name, now.Add(time.Second), now)
+	e.recheck(name, now.Add(time.Second), now, 0)
 	g.Expect(due()).To(Equal(time.Minute), "it is tried again anyway")
 
 	e.record(action, now, now, examined{})
 	g.Expect(due()).To(Equal(DriftInterval))
-	e.recheck(name, now.Add(-time.Second), now)
+	e.recheck(name, now.Add(-time.Second), now, 0)
 	g.Expect(due()).To(Equal(DriftInterval), "it was examined after polls began to fail")
-	e.recheck(name, now.Add(time.Second), now)
+	e.recheck(name, now.Add(time.Second), now, 0)
 	g.Expect(due()).To(BeZero())
 	e.record(action, now, now, examined{})
 	now = now.Add(lastRetry + 1)
-	e.recheck(name, now.Add(-time.Hour), now)
+	e.recheck(name, now.Add(-time.Hour), now, 0)
 	g.Expect(due()).To(BeZero(), "polls still fail")
 
 	e.record(action, now, now, examined{registration: finding{err: errors.New("another definition")}})

@@ -191,6 +191,13 @@ func (s state) fails(taken step) bool {
 	return fails
 }
 
+// failsForLong reports whether a step has failed for as long as a deletion would wait for it,
+// of an object that is not being deleted.
+func (s state) failsForLong(taken step) bool {
+	since, fails := s.failing[taken]
+	return fails && !s.deleting() && s.now.Sub(since) >= deletionGracePeriod
+}
+
 // continuationMayCome reports whether a continuation is to come, and is not overdue.
 func (s state) continuationMayCome() bool {
 	return s.job.AwaitsContinuation() && s.now.Before(s.continuationDeadline())
@@ -216,7 +223,7 @@ func latest(a, b time.Time) time.Time {
 
 func (s state) unsettled() (step, time.Duration) {
 	overTimeIn, bounded := s.overTimeIn()
-	if !bounded || overTimeIn > 0 {
+	if !bounded || overTimeIn > 0 || s.answered.over && s.now.Sub(s.answered.at) < timeoutMargin {
 		next, wait := s.ongoing()
 		if next == stepWait {
 			wait = soonest(wait, overTimeIn)
@@ -247,10 +254,10 @@ func (s state) ongoing() (step, time.Duration) {
 		return stepReportProgress, 0
 	}
 	if s.hasResult() {
-		if s.mustStopRun() {
+		if s.mustStopRun() && !s.failsForLong(stepStopRun) {
 			return stepStopRun, 0
 		}
-		return stepReport, 0
+		return stepReport, 0 // also if a policy refuses to delete the Job
 	}
 	if s.deleting() {
 		return stepCancel, 0
@@ -406,7 +413,7 @@ func (s state) mayAsk() bool {
 	if s.deleting() || s.job.Status.AcknowledgedAt == nil || of.ExecutionID == "" || of.ActionExecutionID == "" {
 		return false
 	}
-	if s.answered.unknown && s.now.Sub(s.answered.at) < timeoutMargin {
+	if (s.answered.unknown || s.answered.over) && s.now.Sub(s.answered.at) < timeoutMargin {
 		return false
 	}
 	since, fails := s.failing[stepAskExecution]
@@ -415,10 +422,10 @@ func (s state) mayAsk() bool {
 
 // settled cleans up behind a job that CodePipeline no longer waits for.
 func (s state) settled() (step, time.Duration) {
-	if s.mustStopRun() {
+	if s.mustStopRun() && !s.failsForLong(stepStopRun) {
 		return stepStopRun, 0
 	}
-	if s.mustDropSecret() {
+	if s.mustDropSecret() && !s.failsForLong(stepDropSecret) {
 		return stepDropSecret, 0
 	}
 	if s.deleting() {
@@ -427,18 +434,29 @@ func (s state) settled() (step, time.Duration) {
 		}
 		return stepRelease, 0
 	}
+	left, expires := s.expiresIn()
+	switch {
+	case expires && left <= 0:
+		return stepExpire, 0
+	case s.mustStopRun(): // a policy refuses it: perhaps not for ever
+		return stepStopRun, 0
+	case s.mustDropSecret():
+		return stepDropSecret, 0
+	default:
+		return stepWait, soonest(left, s.lingersFor())
+	}
+}
+
+// expiresIn is how long a settled job is still kept; it reports false if that is for ever.
+func (s state) expiresIn() (left time.Duration, expires bool) {
 	if s.ttl == nil {
-		return stepWait, s.lingersFor()
+		return 0, false
 	}
 	ttl := *s.ttl
 	if s.job.Status.Protocol.ClaimUnconfirmed { // else the work would be done again if the job came back
 		ttl = max(ttl, s.longest)
 	}
-	left := s.job.Status.ReportedAt.Add(ttl).Sub(s.now)
-	if left <= 0 {
-		return stepExpire, 0
-	}
-	return stepWait, soonest(left, s.lingersFor())
+	return s.job.Status.ReportedAt.Add(ttl).Sub(s.now), true
 }
 
 // handOutMayComeIn is how long an object that is being deleted is kept for the case that
@@ -538,10 +556,16 @@ func (s state) mustStopRun() bool {
 func (s state) lingersFor() time.Duration {
 	run := s.job.Status.Run
 	gave := meta.IsStatusConditionTrue(s.job.Status.Conditions, v1alpha1.ConditionComplete) || s.job.Status.ContinuationToken != ""
-	if run == nil || run.FinishedAt == nil || !gave || s.deleting() || !s.runStillWorks() {
+	if run == nil || run.FinishedAt == nil || !gave || s.deleting() || !s.runStillWorks() || s.runMayTryAgain() {
 		return 0
 	}
 	return max(run.FinishedAt.Add(lingeringGracePeriod).Sub(s.now), 0)
+}
+
+// runMayTryAgain reports whether the Job may make another pod in place of one that ends: its
+// steps would do the work again.
+func (s state) runMayTryAgain() bool {
+	return s.run.Status.Failed > 0 || s.run.Status.Terminating != nil && *s.run.Status.Terminating > 0
 }
 
 // mustKeepSaid reports whether a pod that is being deleted tells what is not recorded.

@@ -238,6 +238,8 @@ type lastStatus struct {
 	waits bool
 	// unknown: CodePipeline, or the permission to ask it, tells nothing.
 	unknown bool
+	// over: CodePipeline no longer waits for it.
+	over bool
 }
 
 // learn takes over the status of an action execution. It reports whether that is over.
@@ -247,6 +249,7 @@ func (e *Executions) learn(job types.UID, status string) (over bool) {
 	defer e.mu.Unlock()
 	if why != "" {
 		e.over[job] = why
+		e.answers[job] = lastStatus{at: e.Clock.Now(), over: true}
 		return true
 	}
 	e.answers[job] = lastStatus{at: e.Clock.Now(), waits: status == codepipeline.ActionInProgress, unknown: status == ""}

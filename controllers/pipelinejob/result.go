@@ -236,7 +236,9 @@ func (r *Reconciler) endInFailure(job *v1alpha1.PipelineJob, reason string, fail
 	}
 	if status.Run != nil && status.Run.FinishedAt == nil {
 		status.Run.FinishedAt = &now
-		failure.Message = diagnosis.WithSummary(failure.Message, saidSummary(status))
+		if status.Run.JobUID != "" { // else it is of the run before
+			failure.Message = diagnosis.WithSummary(failure.Message, saidSummary(status))
+		}
 	}
 	forgetProgress(job)
 	status.FailureDetails = failure

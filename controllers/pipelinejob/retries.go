@@ -1,6 +1,7 @@
 package pipelinejob
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -72,8 +73,14 @@ func afterCall(err error) error {
 	return calledError{err}
 }
 
+// refusedError is of an admission policy.
+type refusedError struct{ error }
+
 // wayOf is how a step failed: what may pass gets its time from when it began.
 func wayOf(err error) string {
+	if errors.As(err, new(refusedError)) {
+		return v1alpha1.ReasonJobRefused
+	}
 	if diagnosis.IsQuotaExceeded(err) {
 		return v1alpha1.ReasonQuotaExceeded
 	}

@@ -106,7 +106,7 @@ func (r *Reconciler) jobRefused(ctx context.Context, s state, action *v1alpha1.C
 	grace := diagnosis.DefaultGracePeriods.Admission
 	wayOut := diagnosis.WayOut(cause.Error(), built.Spec.Template.Spec)
 	// Only the text: a webhook chooses the code, which may be that of a stale reading.
-	refusal := fmt.Errorf("create Job %s: %s. %s", built.Name, strings.TrimRight(cause.Error(), " ."), wayOut)
+	refusal := refusedError{fmt.Errorf("create Job %s: %s. %s", built.Name, strings.TrimRight(cause.Error(), " ."), wayOut)}
 	if r.retries.failsFor(client.ObjectKeyFromObject(s.job), stepCreateJob, refusal, s.now) < grace {
 		return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, v1alpha1.ReasonJobRefused, refusal)
 	}

@@ -3,6 +3,7 @@ package pipelinejob
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -72,12 +73,17 @@ func (r *Reconciler) detailsFailed(ctx context.Context, job *v1alpha1.PipelineJo
 // secretRefused says, before there is a Job, why there can't be one yet. Later the work
 // goes on.
 func (r *Reconciler) secretRefused(ctx context.Context, s state, cause error) error {
-	switch {
-	case s.job.Status.Run.JobUID != "" || apierrors.IsConflict(cause):
-		return cause
-	case apierrors.IsForbidden(cause):
+	switch answer := diagnosis.AnswerOf(cause); {
+	case s.job.Status.Run.JobUID != "":
+		return afterCall(cause)
+	case answer == diagnosis.AnswerNone && apierrors.IsConflict(cause):
+		return afterCall(cause)
+	case answer == diagnosis.AnswerDenied, answer == diagnosis.AnswerNotPermitted:
+		// Only the text: a webhook chooses the code, which may be that of a stale reading.
+		return r.notAdmitted(ctx, s, stepRenewSecret, errors.New(cause.Error()))
+	case answer == diagnosis.AnswerQuotaExceeded:
 		return r.notAdmitted(ctx, s, stepRenewSecret, cause)
-	case diagnosis.IsUnfit(cause):
+	case answer == diagnosis.AnswerInvalid:
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("Kubernetes can't hold the values of the action's secret properties: %v. Shorten them", cause))
 	default:

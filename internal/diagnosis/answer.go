@@ -76,7 +76,7 @@ func isDenial(message string) bool {
 // saysNothing reports whether an HTTP status says nothing of the object that was sent.
 func saysNothing(code int32) bool {
 	switch code {
-	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
 		return true
 	default:
 		return code < http.StatusBadRequest || code >= http.StatusInternalServerError

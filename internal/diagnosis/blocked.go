@@ -262,7 +262,9 @@ func IsQuotaExceeded(err error) bool {
 
 // IsUnfit reports whether the API server refused an object for what it is, and will do so
 // each time: it is invalid, or too large.
-func IsUnfit(err error) bool { return apierrors.IsInvalid(err) || isTooLarge(err) }
+func IsUnfit(err error) bool {
+	return err != nil && !isDenial(err.Error()) && (apierrors.IsInvalid(err) || isTooLarge(err))
+}
 
 // isTooLarge reports whether an object is too large for the API server (3 MiB) or for etcd
 // (1.5 MiB unless set otherwise), whose answers come as a status 500.

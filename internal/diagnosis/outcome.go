@@ -151,7 +151,7 @@ func observe(e Evidence) Outcome {
 	e.Pods = newestFirst(e.Pods)
 	end, kept := endOf(e.Job), keptFromEnding(e.Pods)
 	// What the Job says later of its pod is of no importance to the work.
-	if given := givenBack(e.Pods); given.Ended() && (end != nil || kept != nil) {
+	if given := givenBack(e.Pods); given.Ended() && (end != nil || kept != nil || given.Failure == nil && failedAfter(e.Pods)) {
 		return given
 	}
 	switch {
@@ -246,7 +246,7 @@ func givenBack(pods []corev1.Pod) Outcome {
 func lastSaid(pods []corev1.Pod) *podcontract.Progress {
 	for _, pod := range pods {
 		for _, status := range pod.Status.InitContainerStatuses {
-			ended := cmp.Or(status.State.Terminated, status.LastTerminationState.Terminated)
+			ended := status.State.Terminated
 			if status.Name != podcontract.ContainerProgress || ended == nil {
 				continue
 			}
@@ -281,6 +281,15 @@ func keptFromEnding(pods []corev1.Pod) *corev1.Pod {
 		return nil
 	}
 	return &pods[at]
+}
+
+// failedAfter reports whether a pod has failed whose report container has ended well: the
+// Job would do the work again.
+func failedAfter(pods []corev1.Pod) bool {
+	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool {
+		ended := reportOf(pod)
+		return pod.Status.Phase == corev1.PodFailed && ended != nil && ended.ExitCode == 0
+	})
 }
 
 // WithSummary is a failure's message with what the steps said of their work as its first

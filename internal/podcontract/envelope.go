@@ -36,6 +36,9 @@ func ParseEnvelope(message string) (Envelope, error) {
 	if err := decoder.Decode(&envelope); err != nil {
 		return Envelope{}, fmt.Errorf("the termination message is not an envelope: %w", err)
 	}
+	if given := envelope.Progress; given != nil && given.PercentComplete != nil && (*given.PercentComplete < 0 || *given.PercentComplete > 100) {
+		return Envelope{}, errors.New("the termination message has a percentComplete that is not 0 to 100")
+	}
 	members := 0
 	for _, set := range []bool{envelope.Result != nil, envelope.Log != nil, envelope.Failure != nil, envelope.Progress != nil} {
 		if set {

@@ -1,0 +1,52 @@
+package diagnosis
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+)
+
+// TestResultOfAPodThatFailedForAForeignContainer: the foreign container fails before the report container gives its result: the pod
+// fails, and with a backoffLimit the Job makes another, which does the work again.
+func TestResultOfAPodThatFailedForAForeignContainer(t *testing.T) {
+	done := &podcontract.Result{Summary: "done"}
+	gave := reported(podcontract.Envelope{Result: done})
+	for name, pods := range map[string][]corev1.Pod{
+		"the Job is about to try again": pods(gave, foreign(failedState), failedPhase),
+		"the Job tries again": {
+			made(-time.Minute, gave, foreign(failedState), failedPhase),
+			made(0, named("pod-2"), scheduledOn("node-a", 0), running("unit", 0), foreign(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}})),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(observeTrimmed(evidence(jobWith(""), pods)).Result).To(Equal(done))
+		})
+	}
+}
+
+// TestConflictIsNoDenial: quota admission meets another change of the quota.
+func TestConflictIsNoDenial(t *testing.T) {
+	err := apierrors.NewConflict(schema.GroupResource{Resource: "resourcequotas"}, "team", errors.New("the object has been modified; please apply your changes to the latest version and try again"))
+	NewWithT(t).Expect(AnswerOf(err)).To(Equal(AnswerNone))
+}
+
+// TestPolicyIsNotUnfit: what a policy denies is not unfit.
+func TestPolicyIsNotUnfit(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(IsUnfit(policySaid(422, metav1.StatusReasonInvalid))).To(BeFalse(), "422")
+	g.Expect(IsUnfit(policySaid(413, metav1.StatusReasonRequestEntityTooLarge))).To(BeFalse(), "413")
+}
+
+// TestProgressInAnEnvelopeIsInRange: progress in an envelope keeps to the rules that progress in a log keeps to.
+func TestProgressInAnEnvelopeIsInRange(t *testing.T) {
+	_, err := podcontract.ParseEnvelope(`{"progress":{"percentComplete":1000}}`)
+	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("percentComplete that is not 0 to 100")))
+}
