@@ -119,9 +119,9 @@ type PipelineJobSpec struct {
 	// +optional
 	EncryptionKey *EncryptionKey `json:"encryptionKey,omitempty"`
 
-	// omitted tells what of the job is not in this object because the API server did not
-	// take it, and why: an object is limited to about 1.5 MiB. Such an action fails with a
-	// ConfigurationError. Absent for any other.
+	// omitted says which members of the job are not in this object, and why: the API
+	// server refused it with them, as an object is limited to about 1.5 MiB. The action
+	// then fails with a ConfigurationError. It is absent if nothing was left out.
 	// +optional
 	Omitted string `json:"omitted,omitempty"`
 
