@@ -438,10 +438,9 @@ func hasStarted(status corev1.ContainerStatus) bool {
 	return status.State.Running != nil || status.State.Terminated != nil || status.LastTerminationState.Terminated != nil
 }
 
-// unscheduled is the blocker of a pod without a node. One that is behind
-// scheduling gates is in none: who put them there will lift them. The
-// condition keeps its time when they are lifted; only events tell when the
-// scheduler first looked for a node.
+// unscheduled is the blocker of a pod without a node. One with scheduling gates has
+// none: the controller that set them will lift them. The condition keeps its time when
+// they are lifted; only events tell when the scheduler first looked for a node.
 func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	held := &blocker{
 		since: pod.CreationTimestamp.Time, grace: e.GracePeriods.Schedule,
@@ -468,7 +467,7 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	return held
 }
 
-// gated reports whether a pod is behind scheduling gates.
+// gated reports whether a pod has scheduling gates.
 func gated(pod corev1.Pod) bool {
 	condition := podCondition(pod, corev1.PodScheduled)
 	return len(pod.Spec.SchedulingGates) > 0 || (condition != nil && condition.Reason == corev1.PodReasonSchedulingGated)
@@ -497,7 +496,7 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	switch {
 	case !slices.Contains([]string{"FailedMount", "FailedAttachVolume", "FailedMapVolume"}, said.Reason):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
-	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix+"ca"):
+	case strings.Contains(said.Message, `volume "`+podcontract.CAVolume+`"`):
 		held.failure = fail(v1alpha1.FailureConfigurationError,
 			"Make the ConfigMap with this key, or correct spec.runner.ca of the CustomAction or, if it has none, --runner-ca of the operator", "%s", what)
 	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix):
@@ -567,7 +566,7 @@ func dueAt(pod corev1.Pod, before []corev1.ContainerStatus) time.Time {
 
 func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	wayOut := "Correct the image or its imagePullSecrets " + inTemplate + ", or have the registry made reachable from the cluster's nodes"
-	if strings.HasPrefix(status.Name, podcontract.ContainerPrefix) {
+	if podcontract.IsWrapper(status.Name) {
 		wayOut = "It is the operator's own image: have those who run the operator correct --runner-image, or make it reachable from the cluster's nodes"
 	}
 	waits := status.State.Waiting
@@ -578,7 +577,7 @@ func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	waits := status.State.Waiting
 	wayOut := "Correct it " + inTemplate + ", or make the Secret, ConfigMap or volume that it refers to"
-	if strings.HasPrefix(status.Name, podcontract.ContainerPrefix) {
+	if podcontract.IsWrapper(status.Name) {
 		wayOut = "Make the Secret or ConfigMap that spec.runner of the CustomAction refers to, or correct it there"
 	}
 	if strings.Contains(waits.Message, "runAsNonRoot") || strings.Contains(waits.Message, "non-root") {
@@ -589,7 +588,7 @@ func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 }
 
 // crashFailure is of a sidecar that crashes again and again while the steps
-// behind it wait for it.
+// after it wait for it.
 func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	last, printed := "", ""
 	if ended := status.LastTerminationState.Terminated; ended != nil {
@@ -600,7 +599,7 @@ func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 		}
 	}
 	failure := fail(v1alpha1.FailureConfigurationError,
-		"The steps behind it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
+		"The steps after it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
 		"%s crashes again and again (%s)%s", nameIn(pod, status.Name), status.State.Waiting.Reason, last)
 	return withLog(failure, printed)
 }

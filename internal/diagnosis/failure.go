@@ -84,8 +84,8 @@ func (e Evidence) failed(end batchv1.JobCondition) *Failure {
 	}
 }
 
-// podGone explains a Job whose pod was deleted, by whoever it was, which counts as its failure:
-// it has left only events.
+// podGone explains a Job that failed because its pod was deleted, by a user, for example:
+// only events are left of it.
 func (e Evidence) podGone(what string) *Failure {
 	when := "before the operator could read how it ended"
 	if name := e.killed(); name != "" {
@@ -205,7 +205,7 @@ func explained(pod corev1.Pod) *Failure {
 	switch {
 	case status == nil:
 		return nil
-	case strings.HasPrefix(status.Name, podcontract.ContainerPrefix):
+	case podcontract.IsWrapper(status.Name):
 		return wrapperFailure(pod, *status)
 	default:
 		return stepFailure(pod, *status)
@@ -269,7 +269,7 @@ func isSidecar(spec corev1.PodSpec, name string) bool {
 	})
 }
 
-// nameIn is what users call a container of a pod.
+// nameIn is how messages name a container of a pod.
 func nameIn(pod corev1.Pod, name string) string {
 	if isForeign(pod, name) {
 		return fmt.Sprintf("container %q, which is not of the CustomAction", name)
@@ -277,10 +277,10 @@ func nameIn(pod corev1.Pod, name string) string {
 	return displayName(pod.Spec, name)
 }
 
-// displayName is what users call a container that is of the CustomAction, or the operator's.
+// displayName is how messages name a step, a sidecar or a wrapper container.
 func displayName(spec corev1.PodSpec, name string) string {
 	switch {
-	case strings.HasPrefix(name, podcontract.ContainerPrefix):
+	case podcontract.IsWrapper(name):
 		return "the operator's container " + name
 	case isSidecar(spec, name):
 		return fmt.Sprintf("sidecar %q", name)

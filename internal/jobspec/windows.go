@@ -18,17 +18,16 @@ var errWindows = errors.New("must not demand Windows: the operator's containers,
 // checkWindows refuses a pod that only Windows nodes may run. It names one field, however
 // many demand it.
 func checkWindows(pod corev1.PodSpec) error {
-	const at = "spec.jobTemplate.spec.template.spec"
 	if pod.OS != nil && pod.OS.Name == corev1.Windows {
-		return &FieldError{Field: at + ".os.name", Err: errWindows}
+		return &FieldError{Field: atPod + ".os.name", Err: errWindows}
 	}
 	for _, label := range osLabels {
 		if pod.NodeSelector[label] == string(corev1.Windows) {
-			return &FieldError{Field: at + ".nodeSelector." + label, Err: errWindows}
+			return &FieldError{Field: atPod + ".nodeSelector." + label, Err: errWindows}
 		}
 	}
 	if affinityDemandsWindows(pod.Affinity) {
-		return &FieldError{Field: at + ".affinity.nodeAffinity", Err: errWindows}
+		return &FieldError{Field: atPod + ".affinity.nodeAffinity", Err: errWindows}
 	}
 	return nil
 }
