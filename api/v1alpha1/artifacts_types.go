@@ -74,7 +74,7 @@ const (
 type UnpackPolicy string
 
 const (
-	// UnpackAuto unpacks archives, which are told by their content.
+	// UnpackAuto unpacks archives, which are recognized by their content.
 	UnpackAuto UnpackPolicy = "Auto"
 	// UnpackNever keeps an object as one file.
 	UnpackNever UnpackPolicy = "Never"

@@ -4,8 +4,8 @@ import "k8s.io/apimachinery/pkg/util/intstr"
 
 // ForeignKeys are keys of two other forms in which definitions of action types are
 // published: the template of CloudFormation (AWS::CodePipeline::CustomActionType), and what
-// list-action-types prints. An object with one of them is refused by a rule that says the
-// right form.
+// list-action-types prints. An object with one of them is refused by a rule, whose message
+// has the right form.
 //
 // They must be fields for that: the API server refuses an unknown field, or drops it,
 // before any rule is evaluated, and only says that it is unknown. For the same reason,

@@ -21,7 +21,8 @@ type Runner struct {
 	//
 	// A value with a password must come from a Secret: set valueFrom.secretKeyRef.
 	// Credentials, the region and the profile of AWS can't be set: the credentials
-	// and the region of the job are used. References such as $(config.KEY) are not replaced.
+	// and the region of the job are used. References such as $(config.KEY) are not
+	// replaced.
 	// +optional
 	// +listType=map
 	// +listMapKey=name

@@ -11,7 +11,7 @@ import (
 // one that older clusters have.
 var osLabels = []string{corev1.LabelOSStable, "beta.kubernetes.io/os"}
 
-// errWindows says why a pod that demands Windows can't be made.
+// errWindows is the rule that a pod which demands Windows breaks.
 var errWindows = errors.New("must not demand Windows: the operator's containers, which bring artifacts into the pod and give its result, " +
 	"are Linux programs, so let the steps run on Linux nodes and have one of them start what needs Windows elsewhere")
 
@@ -44,8 +44,8 @@ func affinityDemandsWindows(affinity *corev1.Affinity) bool {
 	})
 }
 
-// demandsWindows reports whether a requirement is on the operating system of a node and
-// leaves Windows alone.
+// demandsWindows reports whether a requirement on a node's operating system allows only
+// Windows.
 func demandsWindows(requirement corev1.NodeSelectorRequirement) bool {
 	if !slices.Contains(osLabels, requirement.Key) {
 		return false
