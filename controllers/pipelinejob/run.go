@@ -111,7 +111,7 @@ func (r *Reconciler) jobRefused(ctx context.Context, s state, action *v1alpha1.C
 		return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, v1alpha1.ReasonJobRefused, refusal)
 	}
 	return r.recordFailure(ctx, s, v1alpha1.FailurePermissionError,
-		fmt.Sprintf("Kubernetes has refused for %s the Job made from the jobTemplate of CustomAction %s: %v", grace, action.Name, refusal))
+		fmt.Sprintf("Kubernetes has refused for %s the Job made from the jobTemplate of CustomAction %s: %v", diagnosis.ShortDuration(grace), action.Name, refusal))
 }
 
 // notAdmitted says that the API server refuses what the work needs. It fails when that has
@@ -125,7 +125,7 @@ func (r *Reconciler) notAdmitted(ctx context.Context, s state, taken step, cause
 		wayOut = "Retry the action when others have ended, or have the quota raised"
 	}
 	if r.retries.failsFor(client.ObjectKeyFromObject(s.job), taken, cause, s.now) >= grace {
-		return r.recordFailure(ctx, s, kind, fmt.Sprintf("Kubernetes has refused for %s to %v. %s", grace, cause, wayOut))
+		return r.recordFailure(ctx, s, kind, fmt.Sprintf("Kubernetes has refused for %s to %v. %s", diagnosis.ShortDuration(grace), cause, wayOut))
 	}
 	return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, reason, cause)
 }

@@ -151,7 +151,7 @@ func (e Evidence) notEnding(pod corev1.Pod) *blocker {
 		held.failure = lossOf(pod).failure(pod)
 	}
 	addToFirstLine(held.failure, fmt.Sprintf(". The node %s has not said for %s that the pod has ended: it may still be at work there",
-		pod.Spec.NodeName, shortDuration(held.grace)))
+		pod.Spec.NodeName, ShortDuration(held.grace)))
 	return held
 }
 
@@ -193,7 +193,7 @@ func (e Evidence) noPod() *blocker {
 	case rule.waits:
 		held.grace = e.GracePeriods.Schedule
 	}
-	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
+	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could make no pod for %s: %s", ShortDuration(held.grace), message)
 	return held
 }
 
@@ -355,7 +355,7 @@ func (e Evidence) idle(pod corev1.Pod) *blocker {
 	if held.failure = explained(pod); held.failure == nil {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, have the node looked at",
 			"node %s has not started %s for %s after the containers before it: in the pod %s no container runs, and its status tells no reason",
-			pod.Spec.NodeName, displayName(pod.Spec, next.Name), shortDuration(held.grace), pod.Name)
+			pod.Spec.NodeName, displayName(pod.Spec, next.Name), ShortDuration(held.grace), pod.Name)
 	}
 	return held
 }
@@ -454,15 +454,15 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
 			"Have the claims looked at (kubectl describe pvc), or correct spec.workspace of the CustomAction and the volumes of its spec.jobTemplate",
 			"the pod %s had no node for %s: its volume claims may not be bound (%s)%s",
-			pod.Name, shortDuration(held.grace), strings.Join(ClaimsOf(pod), ", "), e.aboutClaims(pod))
+			pod.Name, ShortDuration(held.grace), strings.Join(ClaimsOf(pod), ", "), e.aboutClaims(pod))
 	case condition == nil:
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or have the scheduler looked at",
-			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, shortDuration(held.grace), pod.Spec.SchedulerName)
+			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, ShortDuration(held.grace), pod.Spec.SchedulerName)
 	default:
 		held.since = latest(held.since, condition.LastTransitionTime.Time)
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
 			"Retry the action when the cluster has room, or correct resources.requests, nodeSelector, affinity, tolerations and volumes "+inTemplate+", or its spec.workspace",
-			"the pod %s found no node for %s: %s%s", pod.Name, shortDuration(held.grace), colon(condition.Reason, condition.Message), e.aboutClaims(pod))
+			"the pod %s found no node for %s: %s%s", pod.Name, ShortDuration(held.grace), colon(condition.Reason, condition.Message), e.aboutClaims(pod))
 	}
 	return held
 }
@@ -485,7 +485,7 @@ var startEvents = []string{
 func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	object := "Pod/" + pod.Name
 	held := &blocker{since: scheduledAt(pod), grace: e.GracePeriods.Schedule, object: object}
-	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, shortDuration(held.grace))
+	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, ShortDuration(held.grace))
 	lookAtNode := "Retry the action; if it happens again, have the node looked at"
 	said := e.newestEvent(object, startEvents...)
 	if said == nil {

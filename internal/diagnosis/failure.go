@@ -107,7 +107,7 @@ func addToFirstLine(failure *Failure, text string) {
 func (e Evidence) overdue() *Failure {
 	limit := ""
 	if seconds := e.Job.Spec.ActiveDeadlineSeconds; seconds != nil {
-		limit = fmt.Sprintf(" (%s)", shortDuration(time.Duration(*seconds)*time.Second))
+		limit = fmt.Sprintf(" (%s)", ShortDuration(time.Duration(*seconds)*time.Second))
 	}
 	if denied := e.denied(); denied != nil {
 		message := denialMessage(denied)
@@ -505,8 +505,8 @@ func (l loss) wayOut() string {
 	}
 }
 
-// shortDuration is a duration without the zeros at its end: 10m, not 10m0s.
-func shortDuration(d time.Duration) string {
+// ShortDuration is the text of a duration without the zeros at its end: 10m, not 10m0s.
+func ShortDuration(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(text, zero) {
