@@ -41,7 +41,7 @@ type detail struct {
 	Attempt           decimal                 `json:"pipeline-execution-attempt"`
 }
 
-// decimal is a number as events write it: 1 is 1.0, which no integer is read from.
+// decimal is a number as events write it: 1.0 for 1. Decoders of integers refuse it.
 type decimal float64
 
 // MarshalJSON writes one decimal place.

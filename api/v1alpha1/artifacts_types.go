@@ -5,21 +5,21 @@ type Artifacts struct {
 	// links says what happens to symbolic links in artifacts, input and output, that lead
 	// out of the artifact's folder, or over more than eight links, themselves included.
 	//
-	// Refuse, the default: the action fails, and names the link. An output artifact fails
-	// the action that makes it, not the next one, which would refuse it. Skip: the link is
-	// left out, and a line in the log of the container codepipeline-fetch or
-	// codepipeline-report names it. Keep: the link stays as it is, for artifacts such as
-	// Python's virtual environments. The operator's containers follow none of these links;
-	// what steps do with them is up to the steps. An archive with an entry below a link is
-	// always refused.
+	// Refuse, the default: the action fails with a message that names the link. An output
+	// artifact fails the action that makes it, not the next one, which would refuse it.
+	// Skip: the link is left out, and a line in the log of the container
+	// codepipeline-fetch or codepipeline-report names it. Keep: the link stays as it is,
+	// for artifacts such as Python's virtual environments. The wrapper containers follow
+	// none of these links, but steps do. An archive with an entry below a link is always
+	// refused.
 	//
-	// The rule is that of this CustomAction alone: an action of another one that gets the
-	// artifact needs the same.
+	// The rule applies to this CustomAction alone: one whose actions read its artifacts
+	// needs Skip or Keep too.
 	// +optional
 	// +kubebuilder:default=Refuse
 	Links LinkPolicy `json:"links,omitempty"`
 
-	// unpack says whether input artifacts are unpacked, where inputs says nothing else.
+	// unpack says whether input artifacts are unpacked, unless inputs says otherwise.
 	//
 	// Auto, the default: a zip or tar archive, also one that is compressed by gzip, bzip2,
 	// xz or zstd, is unpacked into the artifact's folder; any other object becomes a
@@ -30,8 +30,8 @@ type Artifacts struct {
 	// +kubebuilder:default=Auto
 	Unpack UnpackPolicy `json:"unpack,omitempty"`
 
-	// inputs are input artifacts, by name, that are not treated as unpack says: 100 at
-	// most. A name that an action does not have changes nothing.
+	// inputs are exceptions from unpack, by the names of input artifacts: 100 at most. A
+	// name that an action does not have changes nothing.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -74,7 +74,7 @@ const (
 type UnpackPolicy string
 
 const (
-	// UnpackAuto unpacks archives, which are told by their content.
+	// UnpackAuto unpacks archives, which are recognized by their content.
 	UnpackAuto UnpackPolicy = "Auto"
 	// UnpackNever keeps an object as one file.
 	UnpackNever UnpackPolicy = "Never"

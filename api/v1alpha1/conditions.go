@@ -75,12 +75,12 @@ const (
 	// ReasonNotDeregistered: the object is deleted with deletionPolicy Delete, and the
 	// action type remains in CodePipeline. The message says why.
 	ReasonNotDeregistered = "NotDeregistered"
-	// ReasonJobRefused: the cluster would refuse the Jobs or their pods, by an
-	// admission policy or a LimitRange, for example. Of a PipelineJob: it has refused
-	// the Job, which is tried again for a minute.
+	// ReasonJobRefused, of a CustomAction: the cluster would refuse the Jobs or their
+	// pods, by an admission policy or a LimitRange, for example. Of a PipelineJob: it
+	// refuses the Job, which is tried again for a minute.
 	ReasonJobRefused = "JobRefused"
-	// ReasonInvalidJobTemplate: spec.jobTemplate, or spec.runner, can't be made into a
-	// Job.
+	// ReasonInvalidJobTemplate: no Job can be made from spec.jobTemplate, spec.runner and
+	// spec.workspace.
 	ReasonInvalidJobTemplate = "InvalidJobTemplate"
 	// ReasonPolling: jobs are polled for.
 	ReasonPolling = "Polling"

@@ -51,8 +51,8 @@ type CustomActionList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.actionType.configurationProperties) || self.actionType.configurationProperties.all(p, !has(p.queryable) || !p.queryable || (has(self.polling.queryParam) && p.name in self.polling.queryParam))",message="queryParam must hold the queryable one of actionType.configurationProperties, with the value to poll for: CodePipeline takes no poll without it. Set it, or set queryable to false",fieldPath=".polling.queryParam"
 // +kubebuilder:validation:XValidation:rule="!has(self.polling.queryParam) || self.polling.queryParam.size() == 0 || (has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, has(p.queryable) && p.queryable))",message="queryParam must be absent: no property of actionType.configurationProperties is queryable, and CodePipeline then refuses a poll with it. Remove it, or make its property queryable",fieldPath=".polling.queryParam"
 //
-// What a URL template may hold: see actiontype_types.go. Under a wrong name of the
-// properties (ForeignKeys) a template's are not looked for.
+// What a URL template may hold: see actiontype_types.go. Its placeholders are not checked
+// if the properties are given under another name (ForeignKeys).
 //
 // +kubebuilder:validation:XValidation:rule="self.registration == 'External' || !has(self.actionType.settings) || !has(self.actionType.settings.thirdPartyConfigurationUrl) || self.actionType.settings.thirdPartyConfigurationUrl.matches('^(https?://|[{]Config:)')",message="thirdPartyConfigurationUrl must begin with http:// or https://, or with {Config:NAME} of a property whose values do: users follow it as a link",fieldPath=".actionType.settings.thirdPartyConfigurationUrl"
 // +kubebuilder:validation:XValidation:rule="self.registration == 'External' || has(self.actionType.actionConfigurationProperties) || !has(self.actionType.settings) || !has(self.actionType.settings.thirdPartyConfigurationUrl) || self.actionType.settings.thirdPartyConfigurationUrl.findAll('[{][^{}]*[}]?|[}]').all(found, (has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}')))",message="the only placeholder of thirdPartyConfigurationUrl is {Config:NAME}, where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",messageExpression="'the only placeholder of thirdPartyConfigurationUrl is {Config:NAME}, where NAME is one of configurationProperties that is required and not secret. ' + self.actionType.settings.thirdPartyConfigurationUrl.findAll('[{][^{}]*[}]?|[}]').filter(found, !((has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}'))))[0] + ' is none of these: declare its property so, or take it out'",fieldPath=".actionType.settings.thirdPartyConfigurationUrl"
@@ -116,18 +116,19 @@ type CustomActionSpec struct {
 	// $(aws.region), $(aws.accountID), $(input.NAME) and $(output.NAME) are
 	// replaced in every string. $(config.KEY|VALUE) has a default for an optional
 	// property that the pipeline's action does not set. $(label:REFERENCE) makes
-	// a label value of any of them: it is cut, and has a digest, where that is
-	// needed. A reference of these groups that is not known is an error, and no
-	// Job starts; any other $(…) is left alone, as is $$(…).
+	// a label value of any of them: where needed, it is cut and gets a digest. An
+	// unknown reference of these groups is an error, and no Job starts. Any other
+	// $(…) is left alone, as is $$(…).
 	// +required
 	JobTemplate batchv1.JobTemplateSpec `json:"jobTemplate"`
 
-	// workspace is the volume that all steps share, at /codepipeline. Without it that is
-	// an emptyDir on the node's disk, with the operator's default size limit.
+	// workspace is the volume that all steps share, at /codepipeline. Without it, that
+	// is an emptyDir on the node's disk, with the size limit of the operator's flag
+	// --workspace-size-limit.
 	// +optional
 	Workspace *Workspace `json:"workspace,omitempty"`
 
-	// artifacts says how artifacts are unpacked and packed. By default archives are
+	// artifacts says how artifacts are unpacked and packed. By default, archives are
 	// unpacked, and a symbolic link that leads out of an artifact fails the action.
 	// +optional
 	Artifacts Artifacts `json:"artifacts,omitempty,omitzero"`
@@ -151,8 +152,8 @@ type CustomActionSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('720h')",message="must be from 1s to 720h, such as 90s or 1h30m; CodePipeline gives up on a custom action after 24 hours, unless that quota was raised"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
-	// gracePeriods are for how long a run may be held up by what may pass, such as
-	// an image that can't be pulled, before the action fails.
+	// gracePeriods say for how long a run may be blocked by conditions that may pass,
+	// such as an image that can't be pulled, before the action fails.
 	// +optional
 	GracePeriods *GracePeriods `json:"gracePeriods,omitempty"`
 

@@ -4,13 +4,13 @@ import "k8s.io/apimachinery/pkg/util/intstr"
 
 // ForeignKeys are keys of two other forms in which definitions of action types are
 // published: the template of CloudFormation (AWS::CodePipeline::CustomActionType), and what
-// list-action-types prints. An object with one of them is refused by a rule that says the
-// right form.
+// list-action-types prints. An object with one of them is refused by a rule, whose message
+// has the right form.
 //
 // They must be fields for that: the API server refuses an unknown field, or drops it,
-// before any rule is evaluated, and says nothing but that it is unknown. For the same
-// reason the required fields of ActionType are required by rules: without one that the
-// schema requires, no rule is evaluated.
+// before any rule is evaluated, and only says that it is unknown. For the same reason,
+// rules and not the schema require the fields of ActionType: if one that the schema
+// requires is missing, no rule is evaluated.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.Category) || has(self.Provider) || has(self.Version) || has(self.Settings) || has(self.ConfigurationProperties) || has(self.InputArtifactDetails) || has(self.OutputArtifactDetails) || has(self.Tags))",message="keys that begin with a capital letter are CloudFormation's: write them as CodePipeline's API does, also those within them, such as category, configurationProperties with name, required, key and secret, and inputArtifactDetails with minimumCount and maximumCount"
 // +kubebuilder:validation:XValidation:rule="!(has(self.id) || has(self.actionConfigurationProperties))",message="id and actionConfigurationProperties are what list-action-types prints: write what create-custom-action-type takes, which is category, provider and version in place of id (without owner), and configurationProperties in place of actionConfigurationProperties"

@@ -63,8 +63,8 @@ type PipelineJobList struct {
 // execution out again as a new job when it is continued, and with a new nonce when
 // no worker acknowledged it.
 //
-// What CodePipeline hands over has no bounds here: a resolved variable may be longer than
-// any documented limit, and a job that can't be recorded can't be failed either.
+// What CodePipeline hands over has no bounds here: the value of a variable may exceed every
+// documented limit, and a job that can't be recorded can't be failed either.
 //
 // +kubebuilder:validation:XValidation:rule="self.actionRef == oldSelf.actionRef",message="actionRef is immutable: it is what CodePipeline handed over",fieldPath=".actionRef"
 // +kubebuilder:validation:XValidation:rule="self.aws == oldSelf.aws",message="aws is immutable: it is what CodePipeline handed over",fieldPath=".aws"
@@ -119,9 +119,9 @@ type PipelineJobSpec struct {
 	// +optional
 	EncryptionKey *EncryptionKey `json:"encryptionKey,omitempty"`
 
-	// omitted tells what of the job is not in this object because the API server did not
-	// take it, and why: an object is limited to about 1.5 MiB. Such an action fails with a
-	// ConfigurationError. Absent for any other.
+	// omitted says which members of the job are not in this object, and why: the API
+	// server refused it with them, as an object is limited to about 1.5 MiB. The action
+	// then fails with a ConfigurationError. It is absent if nothing was left out.
 	// +optional
 	Omitted string `json:"omitted,omitempty"`
 

@@ -16,12 +16,13 @@ type Runner struct {
 
 	// env are variables of codepipeline-fetch and codepipeline-report, which
 	// transfer artifacts: proxies (HTTPS_PROXY, NO_PROXY) and settings of AWS SDKs,
-	// such as AWS_USE_FIPS_ENDPOINT. They come before those of envFrom, and those
-	// before the ones that the operator passes on from its own environment.
+	// such as AWS_USE_FIPS_ENDPOINT. They take precedence over those of envFrom, and
+	// those over the ones that the operator passes on from its own environment.
 	//
 	// A value with a password must come from a Secret: set valueFrom.secretKeyRef.
-	// Credentials, the region and the profile of AWS can't be set: those of the job
-	// are used. References such as $(config.KEY) are not replaced.
+	// Credentials, the region and the profile of AWS can't be set: the credentials
+	// and the region of the job are used. References such as $(config.KEY) are not
+	// replaced.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -41,14 +42,13 @@ type Runner struct {
 
 // CABundle is a key of a ConfigMap with PEM certificates.
 type CABundle struct {
-	// name is that of a ConfigMap in the namespace of the CustomAction: 1 to 253
-	// characters.
+	// name of a ConfigMap in the namespace of the CustomAction: 1 to 253 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// key has the certificates, in PEM format: 1 to 253 characters, ca.crt by default.
+	// key that holds the certificates, in PEM format: 1 to 253 characters, ca.crt by default.
 	// +optional
 	// +kubebuilder:default="ca.crt"
 	// +kubebuilder:validation:MinLength=1

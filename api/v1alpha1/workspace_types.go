@@ -15,26 +15,27 @@ import (
 type Workspace struct {
 	// sizeLimit is the size of the emptyDir, such as 20Gi: more than 0. A pod whose
 	// workspace grows beyond it on a disk is evicted, and the action fails; in memory
-	// nothing more can be written. By default it is the operator's flag
-	// --workspace-size-limit, and without that there is no limit but the disk.
+	// nothing more can be written. The default is the operator's flag
+	// --workspace-size-limit, without which there is no limit but the disk.
 	// +optional
 	SizeLimit *resource.Quantity `json:"sizeLimit,omitempty"`
 
-	// medium Memory has the emptyDir in the node's memory. What a container writes there
-	// counts against its memory limit, and later against the pod's.
+	// medium is Memory for an emptyDir in the node's memory, and absent for one on its
+	// disk. What a container writes to memory counts against its memory limit and, after
+	// its end, against the pod's.
 	// +optional
 	Medium WorkspaceMedium `json:"medium,omitempty"`
 
-	// volumeClaimTemplate takes the place of the emptyDir: each pod gets a volume by a
-	// claim of its own (a generic ephemeral volume), which Kubernetes deletes with the
-	// pod. Where the template sets no fsGroup, the pod's is 65532, with
+	// volumeClaimTemplate replaces the emptyDir: each pod gets a volume by a claim of its
+	// own (a generic ephemeral volume), which Kubernetes deletes with the pod. If
+	// spec.jobTemplate sets no fsGroup, the pod's is 65532, with
 	// fsGroupChangePolicy OnRootMismatch, so that all steps can write to the volume.
 	// References are not replaced in it.
 	// +optional
 	VolumeClaimTemplate *corev1.PersistentVolumeClaimTemplate `json:"volumeClaimTemplate,omitempty"`
 }
 
-// WorkspaceMedium is what stores a workspace that is an emptyDir.
+// WorkspaceMedium is the medium of a workspace that is an emptyDir.
 //
 // +kubebuilder:validation:Enum=Memory
 type WorkspaceMedium string

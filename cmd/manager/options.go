@@ -102,8 +102,8 @@ const (
 	maxRate     = 10_000
 )
 
-// clusterID matches what may stand before /NAMESPACE, of 64 characters at most, in an
-// external ID: the API reference of AssumeRole, ExternalId, has 1,224 characters in all.
+// clusterID matches a cluster ID. An external ID, CLUSTER-ID/NAMESPACE, has at most 1,224
+// characters (API reference of AssumeRole, ExternalId), of which /NAMESPACE needs up to 64.
 var clusterID = regexp.MustCompile(`^[\w+=,.@:/-]{0,1000}$`)
 
 // maxWorkers is the most that --concurrent-reconciles takes.
@@ -120,9 +120,9 @@ func parse() (options, error) {
 	flag.StringVar(&o.clusterID, "cluster-id", "",
 		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed; without it no role is.")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
-		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped; 0: none (codepipeline:ListActionExecutions).")
+		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped (codepipeline:ListActionExecutions); 0: only after --action-timeout.")
 	flag.DurationVar(&o.actionTimeout, "action-timeout", pipelinejob.DefaultActionTimeout,
-		"How long CodePipeline waits for a custom action, by the account's quota: an hour later the operator asks whether it still does, and gives up if it does not say so.")
+		"How long CodePipeline waits for a custom action, by the account's quota: 1h or more. An hour later the operator asks whether it still does, and gives up the work if it does not say so.")
 	flag.DurationVar(&o.renewal, "credentials-renewal", pipelinejob.DefaultRenewal,
 		"Age at which the credentials of a running job's artifacts are renewed, from 5s to 10m; CodePipeline's last for about 15 minutes.")
 	flag.IntVar(&o.maxConcurrentJobs, "max-concurrent-jobs", 0,
@@ -139,7 +139,7 @@ func parse() (options, error) {
 		"SQS queue with CodePipeline's action execution events, so that jobs need not wait for a poll (default: none).")
 	o.artifacts.bind()
 	flag.Var(&o.workspaceSizeLimit, "workspace-size-limit",
-		"Size limit of the volume that the steps of a job share, such as 50Gi, for CustomActions without spec.workspace; 0: none.")
+		"Size limit of the volume that the steps of a job share, such as 50Gi, if it is an emptyDir and spec.workspace sets none; 0: none.")
 	o.runner.bind(flag.CommandLine)
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()

@@ -26,13 +26,13 @@ type runnerFlags struct {
 func (r *runnerFlags) bind(flags *flag.FlagSet) {
 	flags.Var(&r.resources, "runner-resources",
 		"Requests and limits of each wrapper container in jobs' pods, such as requests.cpu=50m,limits.memory=512Mi; "+
-			"what is left out is not set (default: some of its own for each).")
+			"what is left out is not set (default: a set of its own for each container).")
 	flags.Var(&r.ca, "runner-ca",
 		"ConfigMap, which must be in each namespace with a CustomAction, and its key with the certificates that the wrapper containers trust, "+
 			"such as aws-ca/ca.crt (default: those of the image).")
 }
 
-// options are jobspec's.
+// options returns the defaults of package jobspec, with the environment to pass on.
 func (r *runnerFlags) options(env []corev1.EnvVar) jobspec.RunnerOptions {
 	return jobspec.RunnerOptions{DefaultEnv: env, Resources: r.resources.set, CA: r.ca.set}
 }
@@ -104,8 +104,8 @@ func (c *caBundle) Set(text string) error {
 	return nil
 }
 
-// passedOn are the variables of the operator's environment that the wrapper containers get
-// too: they reach the same AWS on the same way.
+// passedOn are the variables of the operator's environment that are passed on to the
+// wrapper containers, which reach AWS in the same way.
 var passedOn = []string{
 	"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy",
 	"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
@@ -114,8 +114,9 @@ var passedOn = []string{
 	"AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
 }
 
-// env are the variables that are passed on. It logs those that are not: a value with
-// a password would be in the spec of every Job, and a file is the operator's own.
+// env returns the variables that are passed on. It logs those that are not: a value with
+// a password would be in the spec of every Job, and a file exists only in the operator's
+// container.
 func (r *runnerFlags) env(log logr.Logger) ([]corev1.EnvVar, error) {
 	var env []corev1.EnvVar
 	for _, name := range passedOn {

@@ -30,9 +30,9 @@ import (
 
 type command struct {
 	run func(context.Context, runner.Options) error
-	// memory, in bytes, makes the garbage collector work harder before the limit of the
-	// command's container is near, if the container does not tell its limit: the default
-	// one is meant (see package jobspec).
+	// memory, in bytes, makes the garbage collector work harder before the memory limit of
+	// the command's container is near. It is for a container whose limit can't be read, and
+	// fits the default limits (see package jobspec).
 	memory int64
 }
 
@@ -104,8 +104,8 @@ func linksFlag(policy *archive.LinkPolicy) func(string) error {
 	}
 }
 
-// setDefault sets an environment variable that is not set. It is for the SDK and Go's
-// proxies, which read them later.
+// setDefault sets an environment variable, unless the environment has it. The SDK and
+// net/http read it later.
 func setDefault(pair string) error {
 	name, value, found := strings.Cut(pair, "=")
 	if !found || name == "" {
@@ -129,8 +129,8 @@ func limitFlags(flags *flag.FlagSet, limits *archive.Limits) {
 // the heap are a few large buffers without pointers: collections are cheap.
 const garbage = 20
 
-// memoryLimit is the part of a container's limit that Go's memory may take, or otherwise
-// if the limit is not known.
+// memoryLimit is how much of a container's memory limit Go may use, in bytes: memoryShare
+// of the limit, or otherwise if the limit can't be read.
 func memoryLimit(otherwise int64, containers func() (uint64, error)) int64 {
 	limit, err := containers()
 	if err != nil || limit > math.MaxInt64 {

@@ -17,7 +17,7 @@ import (
 )
 
 // The dry run of a pod needs the permission to create pods, which RBAC can't narrow to dry
-// runs. The operator creates none: who may create Jobs can have pods created anyway.
+// runs. The operator creates no pods, and the permission to create Jobs implies as much.
 //
 // +kubebuilder:rbac:groups="",resources=pods,verbs=create
 
@@ -50,13 +50,13 @@ const (
 	kindPods = "pods"
 )
 
-// judge tells what is wrong with a template from what will pass. tried is the Job of the
-// dry run, and kind what was sent: that Job, or a pod of it.
+// judge distinguishes what is wrong with a template from what will pass. tried is the Job of
+// the dry run, and kind is what was sent: that Job, or a pod of it.
 func judge(action *v1alpha1.CustomAction, tried *batchv1.Job, kind string, answer error) finding {
 	switch diagnosis.AnswerOf(answer) {
 	case diagnosis.AnswerTaken:
 		return finding{}
-	case diagnosis.AnswerNoDryRun: // a webhook that can't be asked; each Job and pod will be
+	case diagnosis.AnswerNoDryRun: // the webhook is asked for each Job and pod
 		return finding{}
 	case diagnosis.AnswerQuotaExceeded: // it has room later
 		return finding{}

@@ -293,8 +293,8 @@ func (r *Reconciler) closed(s state) string {
 	}
 }
 
-// templateOf is the spec of a run's pods past the cache, which has it trimmed, if a
-// diagnosis needs it.
+// templateOf reads the spec of a run's pods past the cache, which has a trimmed one. It
+// returns nil if the diagnosis does not need it.
 func (r *Reconciler) templateOf(ctx context.Context, e diagnosis.Evidence) (*corev1.PodSpec, error) {
 	if !diagnosis.NeedsTemplate(e) {
 		return nil, nil

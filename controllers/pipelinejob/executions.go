@@ -48,7 +48,7 @@ type Executions struct {
 	// over has why CodePipeline no longer waits for a job, by the UIDs of the
 	// PipelineJobs that were looked at in the last round.
 	over map[types.UID]string
-	// answers has what else was said of them.
+	// answers has the last status of those that are not over.
 	answers map[types.UID]lastStatus
 	// askedAt is when an execution was asked for by its ID.
 	askedAt map[executionID]time.Time
@@ -236,13 +236,14 @@ type lastStatus struct {
 	at time.Time
 	// waits: the action is in progress.
 	waits bool
-	// unknown: CodePipeline, or the permission to ask it, tells nothing.
+	// unknown: CodePipeline does not know the action, or refuses to tell.
 	unknown bool
 	// over: CodePipeline no longer waits for it.
 	over bool
 }
 
-// learn takes over the status of an action execution. It reports whether that is over.
+// learn records the status of an action execution. It reports whether the execution is
+// over.
 func (e *Executions) learn(job types.UID, status string) (over bool) {
 	why := overBecause(status)
 	e.mu.Lock()
@@ -262,8 +263,8 @@ func (e *Executions) lastAnswer(job types.UID) lastStatus {
 	return e.answers[job]
 }
 
-// forgetJob drops what is known of a job that CodePipeline no longer waits for. Without
-// rounds nothing else would.
+// forgetJob drops what is known of a job that CodePipeline no longer waits for. If there
+// are no rounds, nothing else does.
 func (e *Executions) forgetJob(job types.UID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -271,7 +272,7 @@ func (e *Executions) forgetJob(job types.UID) {
 	delete(e.answers, job)
 }
 
-// operationExecutions has no effect: it only reads.
+// operationExecutions is the call that asks for executions. It only reads.
 const operationExecutions = "ListActionExecutions"
 
 // askExecution asks what became of a job's action.
@@ -282,14 +283,14 @@ func (r *Reconciler) askExecution(ctx context.Context, job *v1alpha1.PipelineJob
 	}
 	of := job.Spec.Pipeline
 	found, err := api.ListActionExecutions(ctx, of.Name, of.ExecutionID)
-	if err != nil && codepipeline.KindOf(err) != codepipeline.Refused { // as it is if the pipeline is gone
+	if err != nil && codepipeline.KindOf(err) != codepipeline.Refused { // it is refused if the pipeline is gone
 		return fmt.Errorf("ask whether CodePipeline still waits for the action: %w", err)
 	}
 	r.Executions.learn(job.UID, found[of.ActionExecutionID])
 	return nil
 }
 
-// Why actions are over that were stopped.
+// Why CodePipeline no longer waits for an action that was stopped.
 const (
 	closedByAbandon = "the pipeline execution was stopped and its actions were abandoned"
 	closedByUpdate  = "the pipeline was changed while the action ran, which cancelled the execution"

@@ -13,6 +13,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 )
@@ -86,7 +87,7 @@ func notTold(job *v1alpha1.PipelineJob) string {
 	default:
 		what = fmt.Sprintf("was not told the result of job %s", id)
 	}
-	message := fmt.Sprintf("The PipelineJob was deleted, and calls to AWS failed for %s: CodePipeline %s. %s", deletionGracePeriod, what, untilItEnds)
+	message := fmt.Sprintf("The PipelineJob was deleted, and calls to AWS failed for %s: CodePipeline %s. %s", diagnosis.ShortDuration(deletionGracePeriod), what, untilItEnds)
 	for _, condition := range job.Status.Conditions {
 		if condition.Reason == v1alpha1.ReasonRetrying {
 			message += ". The last error: " + condition.Message

@@ -9,8 +9,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 )
 
-// gracePeriodsOf are the default grace periods, with those that a CustomAction sets; nil
-// stands for one that is gone. A quota may be waited for as long as the action may take.
+// gracePeriodsOf returns the grace periods of a CustomAction: the defaults, and what it
+// sets instead. It is nil if it is gone. A run waits for a quota as long as the action may
+// take.
 func gracePeriodsOf(action *v1alpha1.CustomAction, actionTimeout time.Duration) diagnosis.GracePeriods {
 	periods := diagnosis.DefaultGracePeriods
 	periods.Quota = actionTimeout

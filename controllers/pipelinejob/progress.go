@@ -49,7 +49,7 @@ func (r *Reconciler) readProgress(ctx context.Context, s state) error {
 	})
 }
 
-// keepSaid records what the steps said. CodePipeline is told with the result.
+// keepSaid records what the steps said. CodePipeline gets it with the result.
 func (r *Reconciler) keepSaid(ctx context.Context, s state) error {
 	return r.writeStatus(ctx, s.job, func(status *v1alpha1.PipelineJobStatus) {
 		status.ExecutionDetails = withProgress(status.ExecutionDetails, *s.outcome.Said)
@@ -169,8 +169,8 @@ func (r *Reconciler) progressRefused(ctx context.Context, job *v1alpha1.Pipeline
 	return nil
 }
 
-// forgetReads is when a reading of a job that has ended is forgotten. One that goes on has
-// newer ones.
+// forgetReads is how long the last reading of a job is remembered: a job that goes on is
+// read again much sooner.
 const forgetReads = 25 * time.Hour
 
 // reads remembers when the progress of each PipelineJob was last read, so that

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
@@ -144,7 +145,7 @@ func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, 
 func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
 	why := s.closed
 	if why == "" {
-		why = fmt.Sprintf("the action has taken longer than %s, and CodePipeline does not say that it still waits for it", s.longest)
+		why = fmt.Sprintf("the action has taken longer than %s, and CodePipeline does not say that it still waits for it", diagnosis.ShortDuration(s.longest))
 	}
 	if s.job.Status.Protocol.AcknowledgedJobID == "" {
 		return r.drop(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
@@ -158,7 +159,7 @@ func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
 
 // noteOverdue tells, once, that CodePipeline has not handed an action out again.
 func (r *Reconciler) noteOverdue(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	message := fmt.Sprintf("CodePipeline took a continuation token more than %s ago and has not handed the action out again: was its execution stopped, or does another worker poll for it?", overdueAfter)
+	message := fmt.Sprintf("CodePipeline took a continuation token more than %s ago and has not handed the action out again: was its execution stopped, or does another worker poll for it?", diagnosis.ShortDuration(overdueAfter))
 	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuationOverdue, message)
 	})

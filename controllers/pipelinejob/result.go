@@ -79,7 +79,7 @@ func (r *Reconciler) resultUnread(ctx context.Context, s state, cause error) err
 	job := s.job
 	if r.pastReadGrace(job) {
 		return r.recordFailure(ctx, s, v1alpha1.FailureSystemUnavailable,
-			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, tell those who run the cluster", ReadGrace, cause))
+			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, tell those who run the cluster", diagnosis.ShortDuration(ReadGrace), cause))
 	}
 	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{

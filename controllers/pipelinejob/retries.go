@@ -13,7 +13,7 @@ import (
 )
 
 // Waits after a step that failed: from a second to a minute, without end. An action
-// stays open in CodePipeline for about 24 hours.
+// stays open in CodePipeline for a day or longer.
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute

@@ -80,7 +80,7 @@ func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.Cu
 	return r.jobAnswered(ctx, s, action, built, r.Create(ctx, built))
 }
 
-// jobAnswered goes on after the API server's answer to the creation of a Job.
+// jobAnswered acts on the API server's answer to the creation of a Job.
 func (r *Reconciler) jobAnswered(ctx context.Context, s state, action *v1alpha1.CustomAction, built *batchv1.Job, err error) error {
 	switch diagnosis.AnswerOf(err) {
 	case diagnosis.AnswerTaken:
@@ -100,18 +100,18 @@ func (r *Reconciler) jobAnswered(ctx context.Context, s state, action *v1alpha1.
 	}
 }
 
-// jobRefused says that an admission policy refuses the Job. It fails when that has lasted
-// as long as a pod may be refused: policies are rolled out in steps.
+// jobRefused records that an admission policy refuses the Job. The work fails when that
+// has lasted as long as a pod may be refused: policies are rolled out in steps.
 func (r *Reconciler) jobRefused(ctx context.Context, s state, action *v1alpha1.CustomAction, built *batchv1.Job, cause error) error {
 	grace := diagnosis.DefaultGracePeriods.Admission
 	wayOut := diagnosis.WayOut(cause.Error(), built.Spec.Template.Spec)
-	// Only the text: a webhook chooses the code, which may be that of a stale reading.
+	// Only its text is kept: a webhook chooses the code, which may be a conflict's.
 	refusal := refusedError{fmt.Errorf("create Job %s: %s. %s", built.Name, strings.TrimRight(cause.Error(), " ."), wayOut)}
 	if r.retries.failsFor(client.ObjectKeyFromObject(s.job), stepCreateJob, refusal, s.now) < grace {
 		return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, v1alpha1.ReasonJobRefused, refusal)
 	}
 	return r.recordFailure(ctx, s, v1alpha1.FailurePermissionError,
-		fmt.Sprintf("Kubernetes has refused for %s the Job made from the jobTemplate of CustomAction %s: %v", grace, action.Name, refusal))
+		fmt.Sprintf("Kubernetes has refused for %s the Job made from the jobTemplate of CustomAction %s: %v", diagnosis.ShortDuration(grace), action.Name, refusal))
 }
 
 // notAdmitted says that the API server refuses what the work needs. It fails when that has
@@ -125,7 +125,7 @@ func (r *Reconciler) notAdmitted(ctx context.Context, s state, taken step, cause
 		wayOut = "Retry the action when others have ended, or have the quota raised"
 	}
 	if r.retries.failsFor(client.ObjectKeyFromObject(s.job), taken, cause, s.now) >= grace {
-		return r.recordFailure(ctx, s, kind, fmt.Sprintf("Kubernetes has refused for %s to %v. %s", grace, cause, wayOut))
+		return r.recordFailure(ctx, s, kind, fmt.Sprintf("Kubernetes has refused for %s to %v. %s", diagnosis.ShortDuration(grace), cause, wayOut))
 	}
 	return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, reason, cause)
 }
@@ -208,8 +208,8 @@ func (r *Reconciler) cancel(ctx context.Context, s state) error {
 	return r.recordEnd(ctx, s, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{Type: v1alpha1.FailureJobFailed, Message: message})
 }
 
-// namespaceGoes reports whether a namespace is being deleted. If it can't be read, that is
-// not said: the cancellation does not wait for it.
+// namespaceGoes reports whether a namespace is being deleted. It is false if the namespace
+// can't be read: the cancellation does not wait for that.
 func (r *Reconciler) namespaceGoes(ctx context.Context, name string) bool {
 	namespace := &corev1.Namespace{}
 	err := r.Live.Get(ctx, client.ObjectKey{Name: name}, namespace)

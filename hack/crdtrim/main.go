@@ -48,7 +48,7 @@ func trimFile(path string) error {
 	return os.WriteFile(path, append([]byte("---\n"), content...), 0o644)
 }
 
-// embedded are the fields of the spec that have types of Kubernetes'.
+// embedded are the fields of the spec that embed large types of Kubernetes.
 var embedded = [][]string{{"jobTemplate"}, {"workspace", "volumeClaimTemplate"}}
 
 func trim(crd map[string]any) error {

@@ -22,13 +22,13 @@ type compression struct {
 	// sample is how many compressed bytes hold the first block, and so the header of
 	// the first entry.
 	sample int
-	// memory, in bytes, is how large its window may be; zero if that needs no bound.
+	// memory bounds its window, in bytes; zero: it needs no bound.
 	memory int64
 	// open returns a reader of the content.
 	open func(io.Reader) (io.ReadCloser, error)
 }
 
-// compressions are told from each other by how they begin. A block of bzip2 has at most
+// compressions are recognized by how they begin. A block of bzip2 has at most
 // 900 kB, a chunk of xz 64 KiB, a block of zstd 128 KiB.
 var compressions = []compression{
 	{"gzip", prefix("\x1f\x8b"), 64 << 10, 0, openGzip},
@@ -56,10 +56,9 @@ func isZstd(head []byte) bool {
 	return prefix("\x28\xb5\x2f\xfd")(head) || len(head) > 4 && head[0]&0xf0 == 0x50 && prefix("\x2a\x4d\x18")(head[1:])
 }
 
-// Decompressors hold as much of what they have written as an archive asks for: the
-// memory of a small container is less. These bounds are those of the tools' own presets:
-// of "xz -9", and of what zstd decompresses unless it is told otherwise. Bzip2 and
-// deflate need less than 10 MiB.
+// An archive says how much of its content a decompressor must hold, which may be more than
+// the memory of a small container. The bounds are those of the tools: the preset of
+// "xz -9", and the default of "zstd --decompress". Bzip2 and deflate need less than 10 MiB.
 const (
 	maxDictionary = 64 << 20
 	maxWindow     = 128 << 20
@@ -92,8 +91,8 @@ func newZstd(from io.Reader, window uint64) (*zstd.Decoder, error) {
 	return zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 }
 
-// compressionOf returns how content is compressed that begins like this; nil if it is
-// not.
+// compressionOf returns the compression of content that begins with head; nil if it is not
+// compressed.
 func compressionOf(head []byte) *compression {
 	for i := range compressions {
 		if compressions[i].begins(head) {
@@ -150,8 +149,8 @@ func (c *compression) unreadable(err error) error {
 	return fmt.Errorf("not a readable %s file: %w", c.name, err)
 }
 
-// decompressed returns a *MemoryError if decompression takes too much memory: each block,
-// or frame, says by itself how much it takes.
+// decompressed is the content of a compressed archive. Its Read returns a *MemoryError if
+// decompression would take too much memory: each block, or frame, says how much it takes.
 type decompressed struct {
 	from   io.Reader
 	format *compression
@@ -165,12 +164,11 @@ func (d decompressed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// MemoryError reports that an archive is compressed so that it takes more memory to
-// decompress it than there is.
+// MemoryError reports that decompression of an archive would take more memory than it may.
 type MemoryError struct {
-	// Format is that of the compression.
+	// Format is the name of the compression.
 	Format string
-	// Max is how much memory there is, in bytes.
+	// Max is how much memory it may take, in bytes.
 	Max int64
 }
 

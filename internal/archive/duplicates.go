@@ -27,8 +27,8 @@ func (w *treeWriter) dropLink(name string) {
 	}
 }
 
-// removeFile removes a file of an earlier entry, where the last entry counts. It reports
-// whether there is room now.
+// removeFile removes the file of an earlier entry, where the last entry counts. It reports
+// whether it did.
 func (w *treeWriter) removeFile(folder *os.Root, name string) bool {
 	if !w.lastWins {
 		return false
@@ -37,7 +37,7 @@ func (w *treeWriter) removeFile(folder *os.Root, name string) bool {
 	return err == nil && info.Mode().IsRegular() && folder.Remove(path.Base(name)) == nil
 }
 
-// isFile reports whether two names are those of one file.
+// isFile reports whether two names are names of one file.
 func (w *treeWriter) isFile(one, other string) bool {
 	first, err := w.root.Lstat(one)
 	if err != nil {
@@ -73,7 +73,7 @@ func (w *treeWriter) reopen(entry string) (*os.File, error) {
 	return folder.Open(base)
 }
 
-// compare returns errDiffers if content is not that of the file.
+// compare returns errDiffers if the file has another content.
 func (w *sparseWriter) compare(file *os.File, content io.Reader) error {
 	given, stored := w.buffer[:writeSize/2], w.buffer[writeSize/2:]
 	for {
@@ -94,7 +94,7 @@ func (w *sparseWriter) compare(file *os.File, content io.Reader) error {
 	}
 }
 
-// atEnd returns errDiffers if there is more in a file.
+// atEnd returns errDiffers unless the file has been read to its end.
 func atEnd(file *os.File) error {
 	n, err := file.Read(make([]byte, 1))
 	switch {

@@ -20,8 +20,8 @@ import (
 // Pack writes a folder as a zip archive of at most maxBytes. Its entries are in the
 // order of their names and keep modes, times and symbolic links. The same folder
 // always becomes the same bytes. Only a few blocks of its files are held in
-// memory. If the content of the folder is at fault, the error is a *RefusedError: it
-// also is if Unpack would refuse the archive by the same rules.
+// memory. If the content of the folder is at fault, the error is a *RefusedError. It also
+// is one if Unpack would refuse the archive by the same rules.
 //
 // Pack reads through os.Root: another process may replace a file with a symbolic
 // link meanwhile, and must not have it followed out of the folder.
@@ -94,7 +94,7 @@ type packer struct {
 	ctx    context.Context
 	folder *os.Root
 	rules  Rules
-	// tally is of the walk until members is closed, and of the writer then.
+	// tally belongs to the walk until members is closed, and then to the writer.
 	tally   tally
 	members chan member
 	jobs    chan *block

@@ -26,8 +26,8 @@ func (r Rules) skip(entry string, rule error) {
 }
 
 // LinkPolicy says what happens to a symbolic link that leads out of its folder, or over
-// so many other links that it is not known where it leads. None is ever followed by
-// Unpack or Pack.
+// so many other links that it is not known where it leads. Unpack and Pack never follow
+// such a link.
 type LinkPolicy string
 
 const (
@@ -39,10 +39,10 @@ const (
 	KeepLinks LinkPolicy = "Keep"
 )
 
-// LinkError is the rule that a symbolic link breaks, and that a LinkPolicy other than
-// RefuseLinks waives.
+// LinkError reports that a symbolic link leads out. A LinkPolicy other than RefuseLinks
+// allows it.
 type LinkError struct {
-	// Target is what the link says.
+	// Target is the link's text.
 	Target string
 	// cause is why the link can't be followed. It is nil if its text alone leads out.
 	cause error

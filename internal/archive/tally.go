@@ -7,7 +7,7 @@ import "path"
 type tally struct {
 	quota
 	keepLinks bool
-	// opened is the folder that Unpack writes in last, and linked the one in which it
+	// opened is the folder in which Unpack writes last, and linked the one in which it
 	// makes its last link.
 	opened, linked string
 	// linkSteps are those that links take when they are made and checked, once all
@@ -65,8 +65,8 @@ func (t *tally) bytesOf(name string, n int) error {
 // finish counts what is done for links at the end.
 func (t *tally) finish() error { return t.countSteps(t.lastLink, t.linkSteps) }
 
-// ratio checks the size of all files against that of the archive. The file that loses
-// the most by compression is named: one alone, such as a disk image, is usually why.
+// ratio checks the size of all files against that of the archive. It names the file that
+// compression saved the most bytes of: a single one, such as a disk image, is usually why.
 func (t *tally) ratio(archive *zipWriter) error {
 	return t.checkBytes(archive.thinnest, int64(archive.written))
 }

@@ -21,12 +21,12 @@ func Unpack(ctx context.Context, from Source, into, scratch string, rules Rules)
 	return fill(ctx, into, rules, func(w *treeWriter) error { return w.unpack(from, scratch) })
 }
 
-// Store is Unpack for a source that becomes a single file, whatever its content is.
+// Store is Unpack for a source that becomes a single file, whatever its content.
 func Store(ctx context.Context, from Source, into string, rules Rules) error {
 	return fill(ctx, into, rules, func(w *treeWriter) error { return w.store(from) })
 }
 
-// fill makes the folder into anew, and has it filled.
+// fill replaces the folder into by an empty one, and calls write to fill it.
 func fill(ctx context.Context, into string, rules Rules, write func(*treeWriter) error) error {
 	if err := os.RemoveAll(into); err != nil {
 		return fmt.Errorf("empty the folder %s: %w", into, err)

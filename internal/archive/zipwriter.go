@@ -18,7 +18,7 @@ type zipWriter struct {
 	to      io.Writer
 	written uint64
 	// indexBytes bounds the central directory with the links, as Limits.IndexBytes
-	// does: zero means maxIndex, and so does more than that.
+	// does. If it is zero, or larger than maxIndex, it is maxIndex.
 	indexBytes int64
 	// directory is the central directory, in chunks, and directorySize its size.
 	directory     [][]byte
@@ -27,8 +27,8 @@ type zipWriter struct {
 	// when they are unpacked: there must be room for them (see Limits.IndexBytes).
 	linkBytes uint64
 	entries   uint64
-	// thinnest is the file that has lost the most by compression, and saved how many
-	// bytes that are.
+	// thinnest is the file that compression has saved the most bytes of, and saved is
+	// how many.
 	thinnest string
 	saved    int64
 	// open is the entry that is being written. Its header is at offset.

@@ -1,7 +1,7 @@
-// Package awstext gives the errors of AWS's SDK texts for conditions, events and failure
-// messages: what AWS answered, or what happened instead of an answer. Request and host
-// IDs, attempts and addresses are left out, so that two failures for one reason have one
-// text, and so are the names of operations within operations.
+// Package awstext makes texts for conditions, events and failure messages from the errors
+// of AWS's SDK: what AWS answered, or what happened instead of an answer. It leaves out
+// request and host IDs, attempts and addresses, so that two failures for one reason have
+// one text, and the operations around the one that failed.
 package awstext
 
 import (
@@ -92,7 +92,7 @@ func Status(err error) int {
 	return answer.HTTPStatusCode()
 }
 
-// Foreign is the text for an answer that is not AWS's.
+// Foreign returns the text for an answer that is not AWS's, with its HTTP status.
 func Foreign(status int) string {
 	return fmt.Sprintf("the answer is not that of AWS, but perhaps of a proxy or gateway (HTTP status %d %s)", status, http.StatusText(status))
 }
@@ -138,8 +138,8 @@ func ofNetwork(err error) (text string, is bool) {
 	return "", false
 }
 
-// noise is what the SDK and AWS put into texts that differs each time, or tells users
-// nothing, with what stands in its place.
+// noise is what in the texts of the SDK and AWS differs each time, or tells users nothing,
+// and what replaces it.
 var noise = []struct {
 	pattern *regexp.Regexp
 	instead string
@@ -155,7 +155,7 @@ var noise = []struct {
 	{regexp.MustCompile(`(?:\[[^\]\s]*\]|[\w.]+):\d+->`), ""}, // the local end of a connection
 }
 
-// Stable takes out of a text what differs each time or tells users nothing.
+// Stable returns a text without what differs each time or tells users nothing.
 func Stable(text string) string {
 	for _, n := range noise {
 		text = n.pattern.ReplaceAllString(text, n.instead)

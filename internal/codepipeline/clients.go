@@ -146,7 +146,7 @@ func (c *Clients) observed(id Identity, operation string, took time.Duration, er
 	}
 }
 
-// refusal is why the role of an identity is not assumed, or nil.
+// refusal returns why the role of an identity is not assumed, or nil.
 func (c *Clients) refusal(id Identity) error {
 	switch {
 	case id.RoleARN == "":

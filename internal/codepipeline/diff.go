@@ -34,7 +34,7 @@ type member struct {
 	differs bool
 }
 
-// differs reports whether a value was returned and is another one.
+// differs reports whether a value was returned and is not the one that is wanted.
 func differs[T comparable](want T, have *T) bool { return have != nil && *have != want }
 
 func differing(of string, members []member) []string {

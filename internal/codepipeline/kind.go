@@ -151,9 +151,9 @@ func codes(list ...string) map[string]bool {
 	return set
 }
 
-// Classify returns what the SDK's error of an operation means, as a *CallError. It
-// returns nil for nil, and of an error around a *NotSentError that alone: the SDK's text
-// around it says nothing.
+// Classify returns what the SDK's error of an operation means, as a *CallError. It returns
+// nil for nil. Of an error that wraps a *NotSentError it returns only that one: the SDK's
+// text around it says nothing.
 func Classify(operation string, err error) error {
 	var notSent *NotSentError
 	switch {

@@ -19,18 +19,18 @@ const (
 	// AnswerNone: there is no answer, or none that says anything of the object: a
 	// time-out, a fault of the server, too many requests, an expired token.
 	AnswerNone
-	// AnswerNoDryRun: a webhook has effects that it can't leave out.
+	// AnswerNoDryRun: a webhook does not support dry runs, as it has side effects.
 	AnswerNoDryRun
 	// AnswerQuotaExceeded: a ResourceQuota is used up; it has room when other objects
 	// are gone.
 	AnswerQuotaExceeded
 	// AnswerNotPermitted: the operator may not create such objects (RBAC).
 	AnswerNotPermitted
-	// AnswerInvalid: the API server's own validation has found fault with fields, or the
-	// object is too large.
+	// AnswerInvalid: the API server's own validation refuses fields, or the object is too
+	// large.
 	AnswerInvalid
 	// AnswerDenied: admission refuses the object: a policy, a webhook, a LimitRange,
-	// Pod Security, or a plugin that misses what the object refers to.
+	// Pod Security, or because something that the object refers to does not exist.
 	AnswerDenied
 )
 

@@ -151,7 +151,7 @@ func (e Evidence) notEnding(pod corev1.Pod) *blocker {
 		held.failure = lossOf(pod).failure(pod)
 	}
 	addToFirstLine(held.failure, fmt.Sprintf(". The node %s has not said for %s that the pod has ended: it may still be at work there",
-		pod.Spec.NodeName, shortDuration(held.grace)))
+		pod.Spec.NodeName, ShortDuration(held.grace)))
 	return held
 }
 
@@ -193,7 +193,7 @@ func (e Evidence) noPod() *blocker {
 	case rule.waits:
 		held.grace = e.GracePeriods.Schedule
 	}
-	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could make no pod for %s: %s", shortDuration(held.grace), message)
+	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could make no pod for %s: %s", ShortDuration(held.grace), message)
 	return held
 }
 
@@ -357,7 +357,7 @@ func (e Evidence) idle(pod corev1.Pod) *blocker {
 	if held.failure = explained(pod); held.failure == nil {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, have the node looked at",
 			"node %s has not started %s for %s after the containers before it: in the pod %s no container runs, and its status tells no reason",
-			pod.Spec.NodeName, displayName(pod.Spec, next.Name), shortDuration(held.grace), pod.Name)
+			pod.Spec.NodeName, displayName(pod.Spec, next.Name), ShortDuration(held.grace), pod.Name)
 	}
 	return held
 }
@@ -440,10 +440,9 @@ func hasStarted(status corev1.ContainerStatus) bool {
 	return status.State.Running != nil || status.State.Terminated != nil || status.LastTerminationState.Terminated != nil
 }
 
-// unscheduled is the blocker of a pod without a node. One that is behind
-// scheduling gates is in none: who put them there will lift them. The
-// condition keeps its time when they are lifted; only events tell when the
-// scheduler first looked for a node.
+// unscheduled is the blocker of a pod without a node. One with scheduling gates has
+// none: the controller that set them will lift them. The condition keeps its time when
+// they are lifted; only events tell when the scheduler first looked for a node.
 func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	held := &blocker{
 		since: pod.CreationTimestamp.Time, grace: e.GracePeriods.Schedule,
@@ -457,20 +456,20 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
 			"Have the claims looked at (kubectl describe pvc), or correct spec.workspace of the CustomAction and the volumes of its spec.jobTemplate",
 			"the pod %s had no node for %s: its volume claims may not be bound (%s)%s",
-			pod.Name, shortDuration(held.grace), strings.Join(ClaimsOf(pod), ", "), e.aboutClaims(pod))
+			pod.Name, ShortDuration(held.grace), strings.Join(ClaimsOf(pod), ", "), e.aboutClaims(pod))
 	case condition == nil:
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or have the scheduler looked at",
-			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, shortDuration(held.grace), pod.Spec.SchedulerName)
+			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, ShortDuration(held.grace), pod.Spec.SchedulerName)
 	default:
 		held.since = latest(held.since, condition.LastTransitionTime.Time)
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
 			"Retry the action when the cluster has room, or correct resources.requests, nodeSelector, affinity, tolerations and volumes "+inTemplate+", or its spec.workspace",
-			"the pod %s found no node for %s: %s%s", pod.Name, shortDuration(held.grace), colon(condition.Reason, condition.Message), e.aboutClaims(pod))
+			"the pod %s found no node for %s: %s%s", pod.Name, ShortDuration(held.grace), colon(condition.Reason, condition.Message), e.aboutClaims(pod))
 	}
 	return held
 }
 
-// gated reports whether a pod is behind scheduling gates.
+// gated reports whether a pod has scheduling gates.
 func gated(pod corev1.Pod) bool {
 	condition := podCondition(pod, corev1.PodScheduled)
 	return len(pod.Spec.SchedulingGates) > 0 || (condition != nil && condition.Reason == corev1.PodReasonSchedulingGated)
@@ -488,7 +487,7 @@ var startEvents = []string{
 func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	object := "Pod/" + pod.Name
 	held := &blocker{since: scheduledAt(pod), grace: e.GracePeriods.Schedule, object: object}
-	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, shortDuration(held.grace))
+	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, ShortDuration(held.grace))
 	lookAtNode := "Retry the action; if it happens again, have the node looked at"
 	said := e.newestEvent(object, startEvents...)
 	if said == nil {
@@ -499,7 +498,7 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	switch {
 	case !slices.Contains([]string{"FailedMount", "FailedAttachVolume", "FailedMapVolume"}, said.Reason):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
-	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix+"ca"):
+	case strings.Contains(said.Message, `volume "`+podcontract.CAVolume+`"`):
 		held.failure = fail(v1alpha1.FailureConfigurationError,
 			"Make the ConfigMap with this key, or correct spec.runner.ca of the CustomAction or, if it has none, --runner-ca of the operator", "%s", what)
 	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix):
@@ -569,7 +568,7 @@ func dueAt(pod corev1.Pod, before []corev1.ContainerStatus) time.Time {
 
 func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	wayOut := "Correct the image or its imagePullSecrets " + inTemplate + ", or have the registry made reachable from the cluster's nodes"
-	if strings.HasPrefix(status.Name, podcontract.ContainerPrefix) {
+	if podcontract.IsWrapper(status.Name) {
 		wayOut = "It is the operator's own image: have those who run the operator correct --runner-image, or make it reachable from the cluster's nodes"
 	}
 	waits := status.State.Waiting
@@ -580,7 +579,7 @@ func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	waits := status.State.Waiting
 	wayOut := "Correct it " + inTemplate + ", or make the Secret, ConfigMap or volume that it refers to"
-	if strings.HasPrefix(status.Name, podcontract.ContainerPrefix) {
+	if podcontract.IsWrapper(status.Name) {
 		wayOut = "Make the Secret or ConfigMap that spec.runner of the CustomAction refers to, or correct it there"
 	}
 	if strings.Contains(waits.Message, "runAsNonRoot") || strings.Contains(waits.Message, "non-root") {
@@ -591,7 +590,7 @@ func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 }
 
 // crashFailure is of a sidecar that crashes again and again while the steps
-// behind it wait for it.
+// after it wait for it.
 func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	last, printed := "", ""
 	if ended := status.LastTerminationState.Terminated; ended != nil {
@@ -602,7 +601,7 @@ func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 		}
 	}
 	failure := fail(v1alpha1.FailureConfigurationError,
-		"The steps behind it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
+		"The steps after it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
 		"%s crashes again and again (%s)%s", nameIn(pod, status.Name), status.State.Waiting.Reason, last)
 	return withLog(failure, printed)
 }

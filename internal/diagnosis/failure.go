@@ -84,8 +84,8 @@ func (e Evidence) failed(end batchv1.JobCondition) *Failure {
 	}
 }
 
-// podGone explains a Job whose pod was deleted, by whoever it was, which counts as its failure:
-// it has left only events.
+// podGone explains a Job that failed because its pod was deleted, by a user, for example:
+// only events are left of it.
 func (e Evidence) podGone(what string) *Failure {
 	when := "before the operator could read how it ended"
 	if name := e.killed(); name != "" {
@@ -107,7 +107,7 @@ func addToFirstLine(failure *Failure, text string) {
 func (e Evidence) overdue() *Failure {
 	limit := ""
 	if seconds := e.Job.Spec.ActiveDeadlineSeconds; seconds != nil {
-		limit = fmt.Sprintf(" (%s)", shortDuration(time.Duration(*seconds)*time.Second))
+		limit = fmt.Sprintf(" (%s)", ShortDuration(time.Duration(*seconds)*time.Second))
 	}
 	if denied := e.denied(); denied != nil {
 		message := denialMessage(denied)
@@ -205,7 +205,7 @@ func explained(pod corev1.Pod) *Failure {
 	switch {
 	case status == nil:
 		return nil
-	case strings.HasPrefix(status.Name, podcontract.ContainerPrefix):
+	case podcontract.IsWrapper(status.Name):
 		return wrapperFailure(pod, *status)
 	default:
 		return stepFailure(pod, *status)
@@ -269,7 +269,7 @@ func isSidecar(spec corev1.PodSpec, name string) bool {
 	})
 }
 
-// nameIn is what users call a container of a pod.
+// nameIn is how messages name a container of a pod.
 func nameIn(pod corev1.Pod, name string) string {
 	if isForeign(pod, name) {
 		return fmt.Sprintf("container %q, which is not of the CustomAction", name)
@@ -277,10 +277,10 @@ func nameIn(pod corev1.Pod, name string) string {
 	return displayName(pod.Spec, name)
 }
 
-// displayName is what users call a container that is of the CustomAction, or the operator's.
+// displayName is how messages name a step, a sidecar or a wrapper container.
 func displayName(spec corev1.PodSpec, name string) string {
 	switch {
-	case strings.HasPrefix(name, podcontract.ContainerPrefix):
+	case podcontract.IsWrapper(name):
 		return "the operator's container " + name
 	case isSidecar(spec, name):
 		return fmt.Sprintf("sidecar %q", name)
@@ -505,8 +505,8 @@ func (l loss) wayOut() string {
 	}
 }
 
-// shortDuration is a duration without the zeros at its end: 10m, not 10m0s.
-func shortDuration(d time.Duration) string {
+// ShortDuration is the text of a duration without the zeros at its end: 10m, not 10m0s.
+func ShortDuration(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(text, zero) {

@@ -62,9 +62,9 @@ func volumesToWaitFor(pod corev1.Pod) []corev1.Volume {
 	return onlyClaims(pod.Spec.Volumes)
 }
 
-// trimmedContainers are the sidecars but for the operator's, which is known by its name, and
-// those that ended and had a memory limit: it may
-// be why. One takes as much room as all the rest of a trimmed pod.
+// trimmedContainers are the sidecars, but for codepipeline-progress, which is known by its
+// name, and the containers that ended and had a memory limit: it may be why. One takes as
+// much room as all the rest of a trimmed pod.
 func trimmedContainers(containers []corev1.Container, ended map[string]bool) []corev1.Container {
 	var kept []corev1.Container
 	for i := range containers {
@@ -95,7 +95,8 @@ func hasEnded(of corev1.ContainerStatus) bool {
 	return of.State.Terminated != nil || of.LastTerminationState.Terminated != nil
 }
 
-// onlySidecars is the spec of a Job's pods, without the operator's sidecar: their limits are read from the pods.
+// onlySidecars is the spec of a Job's pods with the sidecars alone, but for
+// codepipeline-progress: limits are read from the pods.
 func onlySidecars(spec corev1.PodSpec) corev1.PodSpec {
 	sidecars := slices.DeleteFunc(slices.Clone(spec.InitContainers), func(c corev1.Container) bool {
 		return c.RestartPolicy == nil || c.Name == podcontract.ContainerProgress

@@ -14,35 +14,35 @@ import (
 )
 
 // WayOut is what to do about a pod, or a Job, that the API server refuses with message.
-// It says whose the containers are that the message is about: users can't reach the
-// operator's. pod is the spec with which it was sent.
+// It tells the containers of the CustomAction from the wrapper containers, which users
+// can't change in the template. pod is the spec that was sent.
 func WayOut(message string, pod corev1.PodSpec) string {
 	rule := denialOf(message)
 	if rule.waits {
 		return rule.wayOut
 	}
-	var own, others []string
-	for _, name := range accused(message, pod) {
-		if strings.HasPrefix(name, podcontract.ContainerPrefix) {
-			own = append(own, name)
+	var wrappers, others []string
+	for _, name := range refusedContainers(message, pod) {
+		if podcontract.IsWrapper(name) {
+			wrappers = append(wrappers, name)
 		} else {
 			others = append(others, strconv.Quote(name))
 		}
 	}
 	switch {
-	case len(own) == 0:
+	case len(wrappers) == 0:
 		return rule.wayOut
 	case len(others) == 0:
-		return ownWayOut(own, message)
+		return wrapperWayOut(wrappers, message)
 	default:
-		return fmt.Sprintf("%s. For %s: %s", ownWayOut(own, message), strings.Join(others, ", "), lowerFirst(rule.wayOut))
+		return fmt.Sprintf("%s. For %s: %s", wrapperWayOut(wrappers, message), strings.Join(others, ", "), lowerFirst(rule.wayOut))
 	}
 }
 
-// ofResources is in messages about requests and limits.
+// ofResources matches messages about requests and limits.
 var ofResources = regexp.MustCompile(`(?i)\b(cpu|memory|ephemeral-storage|resources?|requests?|limits?)\b`)
 
-func ownWayOut(names []string, message string) string {
+func wrapperWayOut(names []string, message string) string {
 	way := "have the rule changed by those who run the cluster, or --runner-image by those who run the operator"
 	if ofResources.MatchString(strings.ReplaceAll(message, "denied the request", "")) {
 		way = "correct them " + inRunner
@@ -52,8 +52,8 @@ func ownWayOut(names []string, message string) string {
 
 func lowerFirst(text string) string { return strings.ToLower(text[:1]) + text[1:] }
 
-// NeedsTemplate reports whether Evidence.Template is to be read before Observe: the
-// message of a refused pod does not name containers, but places or values in its spec.
+// NeedsTemplate reports whether Evidence.Template must be read before Observe: the message
+// of a refused pod names no containers, but places or values in its spec.
 func NeedsTemplate(e Evidence) bool {
 	if e.Template != nil || slices.ContainsFunc(e.Pods, func(pod corev1.Pod) bool { return !terminal(pod) }) {
 		return false
@@ -70,9 +70,9 @@ func (e Evidence) template() corev1.PodSpec {
 	return e.Job.Spec.Template.Spec
 }
 
-// accused are the names of the containers that a refusal is about, in their order; none
-// if it does not tell.
-func accused(message string, pod corev1.PodSpec) []string {
+// refusedContainers are the names of the containers that a refusal is about, in their
+// order; none if it does not say.
+func refusedContainers(message string, pod corev1.PodSpec) []string {
 	if _, why, found := strings.Cut(message, " is forbidden: "); found {
 		message = why // before it is the name of the pod
 	}
@@ -90,7 +90,7 @@ func accused(message string, pod corev1.PodSpec) []string {
 			}
 		}
 	}
-	for _, name := range []string{podcontract.ContainerFetch, podcontract.ContainerProgress, podcontract.ContainerReport} {
+	for _, name := range podcontract.Wrappers {
 		if strings.Contains(message, name) && !slices.Contains(names, name) {
 			names = append(names, name) // the spec is not known
 		}
@@ -99,9 +99,9 @@ func accused(message string, pod corev1.PodSpec) []string {
 }
 
 // mentions reports whether a message names a container: in quotes, or in a quota's list.
-// The bare word may be another: "cpu" or "build".
+// A bare word, such as "cpu" or "build", may mean something else.
 func mentions(message, name string) bool {
-	if strings.HasPrefix(name, podcontract.ContainerPrefix) {
+	if podcontract.IsWrapper(name) {
 		return strings.Contains(message, name)
 	}
 	for _, quotes := range []string{`""`, `''`, "<>", "``"} {

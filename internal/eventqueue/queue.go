@@ -33,8 +33,8 @@ const (
 
 // Handler does what a message asks for.
 type Handler interface {
-	// Started is told that a custom action waits to be polled for. It says
-	// whether anybody polls for its type.
+	// Started is told that a custom action waits to be polled for. It reports whether a
+	// CustomAction polls for its type.
 	Started(change Change) bool
 	// Stopped is told that CodePipeline no longer waits for a custom action, which was
 	// abandoned or cancelled. It reports whether there was work to stop. After an error

@@ -72,9 +72,8 @@ func DryRunPod(job *batchv1.Job) *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 	pod.Name, pod.Namespace = job.Name+"-pod", job.Namespace
 	metav1.SetMetaDataLabel(&pod.ObjectMeta, batchv1.JobNameLabel, job.Name)
-	// Policies let pods without an owner through to nobody. The Job is not there: its UID
-	// is any, and its owner's deletion not blocked, for which the operator would need a
-	// permission.
+	// Some policies refuse pods without an owner. The Job does not exist, so any UID will
+	// do. BlockOwnerDeletion is not set: the operator would need a permission for it.
 	pod.OwnerReferences = []metav1.OwnerReference{{
 		APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job", Name: job.Name,
 		UID: types.UID(cmp.Or(string(job.UID), sampleID)), Controller: ptr.To(true),
@@ -83,8 +82,8 @@ func DryRunPod(job *batchv1.Job) *corev1.Pod {
 }
 
 // Refusal translates the API server's objections to a DryRunJob, or with podFields to a
-// DryRunPod of it, into the CustomAction's fields; nil when there is nothing. A field whose
-// value comes from a reference is passed over: another value than the sample may do.
+// DryRunPod of it, into the CustomAction's fields; nil if there are none. A field whose value
+// comes from a reference is left out: another value than the sample may be accepted.
 func Refusal(action *v1alpha1.CustomAction, job *batchv1.Job, podFields bool, causes []metav1.StatusCause) error {
 	filled := referencing(action)
 	var problems []error
@@ -100,9 +99,9 @@ func Refusal(action *v1alpha1.CustomAction, job *batchv1.Job, podFields bool, ca
 	return errors.Join(problems...)
 }
 
-// MayBeOfSample reports whether the cluster may deny a DryRunJob or its pod for what stands
-// in for a pipeline's values: another value may do. It does if the message quotes it, and it
-// may if images are taken from references, which most policies are about.
+// MayBeOfSample reports whether the cluster may deny a DryRunJob or its pod because of the
+// sample, which has other values than a pipeline's. It does so if the message quotes the
+// sample, and may do so if images come from references, as many policies are about images.
 func MayBeOfSample(action *v1alpha1.CustomAction, message string) bool {
 	if strings.Contains(message, sampleName) {
 		return true
@@ -153,7 +152,7 @@ func caSetBy(action *v1alpha1.CustomAction) string {
 	return ""
 }
 
-// number is that of digits.
+// number is the number that digits stand for.
 func number(digits string) int {
 	n, err := strconv.Atoi(digits)
 	if err != nil {
@@ -164,11 +163,11 @@ func number(digits string) int {
 
 // containerField is where the field below a container comes from.
 func containerField(action *v1alpha1.CustomAction, containers []corev1.Container, index int, rest string) string {
-	if isOwn(containers[index]) {
+	if podcontract.IsWrapper(containers[index].Name) {
 		return runnerField(action, containers[index].Name, rest)
 	}
 	for _, before := range containers[:index] {
-		if isOwn(before) {
+		if podcontract.IsWrapper(before.Name) {
 			index--
 		}
 	}
@@ -181,11 +180,7 @@ func containerField(action *v1alpha1.CustomAction, containers []corev1.Container
 		k := number(variable[1]) - len(stepEnv(action, sampleJobOf(action), v1alpha1.Run{Number: 1}))
 		rest = fmt.Sprintf(".env[%d]", k) + strings.TrimPrefix(rest, variable[0])
 	}
-	return fmt.Sprintf("spec.jobTemplate.spec.template.spec.%s[%d]%s", kind, index, rest)
-}
-
-func isOwn(container corev1.Container) bool {
-	return strings.HasPrefix(container.Name, podcontract.ContainerPrefix)
+	return fmt.Sprintf("%s.%s[%d]%s", atPod, kind, index, rest)
 }
 
 // runnerField is where the field of a wrapper container comes from.

@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// checkArtifacts refuses artifacts whose names can't be folders, or of which steps could
-// not tell the variables apart: the names are the pipeline's.
+// checkArtifacts refuses artifacts whose names can't be folders, or would share an
+// environment variable: the pipeline chooses the names.
 func checkArtifacts(job *v1alpha1.PipelineJob) error {
 	for _, kind := range []struct {
 		what      string

@@ -17,8 +17,8 @@ func (p path) isLabelValue() bool {
 	return len(p) > 1 && slices.Contains(labelMaps, p[len(p)-2])
 }
 
-// checkLabelValue refuses what references have made of a text if it can't be the value
-// of a label. The API server would refuse it too, but can't know the way out.
+// checkLabelValue refuses a text whose references were resolved if it can't be the value
+// of a label. The API server would refuse it too, but does not know the way out.
 func checkLabelValue(text, resolved string) error {
 	if len(validation.IsValidLabelValue(resolved)) == 0 {
 		return nil

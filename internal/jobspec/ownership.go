@@ -12,8 +12,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// originOf is where in a CustomAction a field of its built Job comes from or, if it is
-// there through the operator alone, what to call it.
+// originOf is where in a CustomAction a field of its built Job comes from or, if the
+// operator sets it, how messages name it.
 func originOf(action *v1alpha1.CustomAction, job *batchv1.Job, field string) string {
 	origin := templateField(action, job, withoutOwnRule(action, field))
 	if !strings.HasPrefix(origin, "spec.jobTemplate") { // of a wrapper container
@@ -40,7 +40,7 @@ func withoutOwnRule(action *v1alpha1.CustomAction, field string) string {
 		return field
 	}
 	added := len(ignoreDisruptions(given).Rules) - len(given.Rules)
-	index, _ := strconv.Atoi(match[1]) // the pattern has digits alone
+	index, _ := strconv.Atoi(match[1]) // the pattern has only digits
 	return fmt.Sprintf("spec.podFailurePolicy.rules[%d]", index-added) + strings.TrimPrefix(field, match[0])
 }
 

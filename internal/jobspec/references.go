@@ -41,11 +41,11 @@ type unusable map[string]string
 // scope is what references can be resolved to, and why some can't.
 type scope struct {
 	values values
-	// unset has the optional properties that the pipeline's action does not set, which a
-	// default can stand for.
+	// unset has the optional properties that the pipeline's action does not set: a default
+	// can replace them.
 	unset     map[string]bool
 	explained unusable
-	// preferDefaults has defaults stand for all properties, to check them.
+	// preferDefaults makes defaults replace all properties, to check the defaults.
 	preferDefaults bool
 }
 
@@ -109,11 +109,11 @@ func (s scope) resolve(text string, quote, anyArtifact bool) (string, error) {
 // isEscaped reports whether a match of reference is $$(…).
 func isEscaped(match string) bool { return strings.HasPrefix(match, "$$") }
 
-// unknownError is that of a reference in a known group that is not known itself.
+// unknownError is the error for an unknown reference of a known group.
 type unknownError struct{ error }
 
-// withEscape adds the way out for what is no reference, where there is one: Kubernetes
-// makes $(…) of $$(…) in the fields that it expands.
+// withEscape adds how to write what is not meant as a reference, in the fields that
+// Kubernetes expands: there, it turns $$(…) into $(…).
 func withEscape(err error, match string, expanded bool) error {
 	if unknown := (unknownError{}); expanded && errors.As(err, &unknown) {
 		return fmt.Errorf("%w; if it is a command for a shell, write $%s", err, match)
@@ -142,8 +142,8 @@ func (s scope) valueOf(expression string, anyArtifact bool) (string, error) {
 	return naming.LabelSafe(value), nil
 }
 
-// valueOrDefault is the value of a reference that may have a default. The name of a
-// property may have a | too.
+// valueOrDefault is the value of a reference that may have a default. A | may also be part
+// of a property's name.
 func (s scope) valueOrDefault(text string, anyArtifact bool) (string, error) {
 	name, standIn, hasDefault := strings.Cut(text, "|")
 	switch {

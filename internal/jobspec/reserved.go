@@ -1,7 +1,6 @@
 package jobspec
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -21,33 +20,26 @@ import (
 // A container that is privileged, or sees the node's file system, is not kept
 // from anything in a pod.
 func checkReserved(pod corev1.PodSpec, job *v1alpha1.PipelineJob) error {
-	const at = "spec.jobTemplate.spec.template.spec"
 	c := reservedCheck{secret: naming.SecretName(job)}
 	shared := pod.ShareProcessNamespace != nil && *pod.ShareProcessNamespace
-	c.refuse(shared, at+".shareProcessNamespace", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
-	c.refuse(pod.HostPID, at+".hostPID", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
+	c.refuse(shared, atPod+".shareProcessNamespace", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
+	c.refuse(pod.HostPID, atPod+".hostPID", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
 	for i := range pod.InitContainers {
-		c.container(&pod.InitContainers[i], fmt.Sprintf("%s.initContainers[%d]", at, i))
+		c.container(&pod.InitContainers[i], fmt.Sprintf("%s.initContainers[%d]", atPod, i))
 	}
 	for i := range pod.Containers {
-		c.container(&pod.Containers[i], fmt.Sprintf("%s.containers[%d]", at, i))
+		c.container(&pod.Containers[i], fmt.Sprintf("%s.containers[%d]", atPod, i))
 	}
 	for i := range pod.Volumes {
-		c.volume(&pod.Volumes[i], fmt.Sprintf("%s.volumes[%d]", at, i))
+		c.volume(&pod.Volumes[i], fmt.Sprintf("%s.volumes[%d]", atPod, i))
 	}
-	return errors.Join(c.problems...)
+	return c.join()
 }
 
 // reservedCheck collects the uses of reserved names and paths.
 type reservedCheck struct {
-	secret   string
-	problems []error
-}
-
-func (c *reservedCheck) refuse(is bool, field, why string) {
-	if is {
-		c.problems = append(c.problems, &FieldError{Field: field, Err: errors.New(why)})
-	}
+	problems
+	secret string
 }
 
 func (c *reservedCheck) name(name, field string) {

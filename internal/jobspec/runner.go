@@ -2,7 +2,6 @@ package jobspec
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,10 +11,11 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 const (
-	caVolume = "codepipeline-ca"
+	caVolume = podcontract.CAVolume
 	caDir    = "/var/run/codepipeline-ca"
 	caFile   = "ca.crt"
 	envCA    = "AWS_CA_BUNDLE"
@@ -95,8 +95,8 @@ func resources(cpu, memory, cpuLimit, memoryLimit string) corev1.ResourceRequire
 	}
 }
 
-// resourcesOr returns the resources of a wrapper container whose default ones are given.
-// In a pod with limits of its own, Kubernetes takes no container's that are higher: the
+// resourcesOr returns the resources of a wrapper container, for which it has defaults. If
+// the pod has limits of its own, Kubernetes refuses higher ones of a container: the
 // defaults are lowered to them.
 func (o RunnerOptions) resourcesOr(defaults corev1.ResourceRequirements, pod *corev1.ResourceRequirements) corev1.ResourceRequirements {
 	if o.Resources != nil {
@@ -116,8 +116,8 @@ func (o RunnerOptions) resourcesOr(defaults corev1.ResourceRequirements, pod *co
 	return chosen
 }
 
-// reservedEnv are variables of AWS SDKs that spec.runner.env must not set, and why. The
-// containers that it is for have the credentials of the job, and its region.
+// reservedEnv are variables of AWS SDKs that spec.runner.env must not set, and why: the
+// containers use the credentials of the job, and its region.
 var reservedEnv = map[string]string{
 	"AWS_ACCESS_KEY_ID":                      ownCredentials,
 	"AWS_SECRET_ACCESS_KEY":                  ownCredentials,
@@ -147,28 +147,32 @@ func checkRunner(runner *v1alpha1.Runner) error {
 	if runner == nil {
 		return nil
 	}
-	var problems []error
+	var p problems
 	for i, variable := range runner.Env {
-		name := fmt.Sprintf("spec.runner.env[%d] (%s)", i, variable.Name)
-		switch why := reservedEnv[variable.Name]; {
-		case why != "":
-			problems = append(problems, &FieldError{Field: name, Err: errors.New(why)})
-		case variable.Name == envCA && runner.CA != nil:
-			problems = append(problems, &FieldError{Field: name, Err: errors.New("must be absent beside spec.runner.ca, which sets it")})
-		case HasCredentials(variable.Name, variable.Value):
-			problems = append(problems, &FieldError{Field: name,
-				Err: errors.New("must not hold a user name or password, which every reader of the object would see: put the whole value into a Secret, and set valueFrom.secretKeyRef")})
-		}
+		rule := brokenRule(variable, runner)
+		p.refuse(rule != "", fmt.Sprintf("spec.runner.env[%d] (%s)", i, variable.Name), rule)
 	}
-	return errors.Join(problems...)
+	return p.join()
+}
+
+// brokenRule is the rule that a variable of spec.runner.env breaks; empty if it breaks none.
+func brokenRule(variable corev1.EnvVar, runner *v1alpha1.Runner) string {
+	switch {
+	case variable.Name == envCA && runner.CA != nil:
+		return "must be absent beside spec.runner.ca, which sets it"
+	case HasCredentials(variable.Name, variable.Value):
+		return "must not hold a user name or password, which every reader of the object would see: put the whole value into a Secret, and set valueFrom.secretKeyRef"
+	default:
+		return reservedEnv[variable.Name]
+	}
 }
 
 // withURLs are variables whose values are URLs.
 var withURLs = []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 
 // HasCredentials reports whether the value of an environment variable is a URL, such as a
-// proxy's, with a user name or password. They may stand before an @ with no scheme before
-// them: http://user:password@proxy:3128 or user:password@proxy:3128.
+// proxy's, with a user name or password, with or without a scheme:
+// http://user:password@proxy:3128 or user:password@proxy:3128.
 func HasCredentials(name, value string) bool {
 	isURL := slices.Contains(withURLs, strings.ToUpper(name)) || strings.HasPrefix(name, "AWS_ENDPOINT_URL")
 	return isURL && strings.Contains(value, "@")

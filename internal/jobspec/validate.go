@@ -10,9 +10,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// Validate reports whether jobs can be made from the action's jobTemplate: that
-// every reference is known, that the template keeps to what the model of steps allows
-// and that spec.runner sets nothing that is reserved. The error is a *FieldError, or several joined.
+// Validate reports whether jobs can be made from the action's jobTemplate: that every
+// reference is known, that the template keeps to what the model of steps allows, that
+// spec.runner sets nothing that is reserved, and that steps can write to spec.workspace.
+// The error is a *FieldError, or several joined.
 func Validate(action *v1alpha1.CustomAction) error {
 	sample := sampleJobOf(action)
 	values := scopeOf(action, sample, 1)
@@ -25,52 +26,40 @@ func Validate(action *v1alpha1.CustomAction) error {
 	if err != nil {
 		return err
 	}
-	if err := checkWindows(resolved.Spec.Template.Spec); err != nil {
-		return err // what else there is to say would be about Linux
+	pod := resolved.Spec.Template.Spec
+	if err := checkWindows(pod); err != nil {
+		return err // the other checks are for Linux
 	}
-	const spec = "spec.jobTemplate.spec"
-	var problems []error
-	refuse := func(is bool, field, why string) {
-		if is {
-			problems = append(problems, &FieldError{Field: spec + "." + field, Err: errors.New(why)})
-		}
-	}
-	job := resolved.Spec
-	refuse(job.Parallelism != nil && *job.Parallelism != 1, "parallelism", "must be 1 or absent: one pod does the work of one action execution")
-	refuse(job.Completions != nil && *job.Completions != 1, "completions", "must be 1 or absent: one pod does the work of one action execution")
-	refuse(job.CompletionMode != nil && *job.CompletionMode != "NonIndexed", "completionMode", "must be NonIndexed or absent")
-	refuse(job.Selector != nil, "selector", "must be absent: Kubernetes makes it")
-	refuse(job.ManualSelector != nil && *job.ManualSelector, "manualSelector", "must be absent: Kubernetes makes the selector")
-	refuse(job.ActiveDeadlineSeconds != nil, "activeDeadlineSeconds", "must be absent: set spec.timeout")
-	refuse(job.PodReplacementPolicy != nil && *job.PodReplacementPolicy == batchv1.TerminatingOrFailed, "podReplacementPolicy",
-		"must be Failed or absent: a new pod must not work beside one that is still ending")
-	pod := job.Template.Spec
-	refuse(pod.RestartPolicy != "" && pod.RestartPolicy != corev1.RestartPolicyNever, "template.spec.restartPolicy", "must be Never or absent: a step runs once")
-	refuse(len(pod.Containers) == 0, "template.spec.containers", "must have at least one: the containers are the action's steps")
-	for i, container := range pod.Containers {
-		problems = append(problems, checkStep(container, fmt.Sprintf("%s.template.spec.containers[%d]", spec, i))...)
-	}
-	return errors.Join(append(problems, checkReserved(pod, sample), checkWorkspace(action.Spec.Workspace), checkRunner(action.Spec.Runner))...)
+	return errors.Join(checkJob(resolved.Spec), checkReserved(pod, sample), checkWorkspace(action.Spec.Workspace), checkRunner(action.Spec.Runner))
 }
 
-// checkStep refuses what an init container, which a step becomes, can't have.
-func checkStep(step corev1.Container, field string) []error {
-	var problems []error
-	forbidden := map[string]bool{
-		"livenessProbe":  step.LivenessProbe != nil,
-		"readinessProbe": step.ReadinessProbe != nil,
-		"startupProbe":   step.StartupProbe != nil,
-		"lifecycle":      step.Lifecycle != nil,
+// checkJob refuses what the model of steps does not allow: one pod, in which containers
+// run one after another.
+func checkJob(job batchv1.JobSpec) error {
+	var p problems
+	p.refuse(job.Parallelism != nil && *job.Parallelism != 1, atJob+".parallelism", "must be 1 or absent: one pod does the work of one action execution")
+	p.refuse(job.Completions != nil && *job.Completions != 1, atJob+".completions", "must be 1 or absent: one pod does the work of one action execution")
+	p.refuse(job.CompletionMode != nil && *job.CompletionMode != "NonIndexed", atJob+".completionMode", "must be NonIndexed or absent")
+	p.refuse(job.Selector != nil, atJob+".selector", "must be absent: Kubernetes makes it")
+	p.refuse(job.ManualSelector != nil && *job.ManualSelector, atJob+".manualSelector", "must be absent: Kubernetes makes the selector")
+	p.refuse(job.ActiveDeadlineSeconds != nil, atJob+".activeDeadlineSeconds", "must be absent: set spec.timeout")
+	p.refuse(job.PodReplacementPolicy != nil && *job.PodReplacementPolicy == batchv1.TerminatingOrFailed, atJob+".podReplacementPolicy",
+		"must be Failed or absent: a new pod must not work beside one that is still ending")
+	pod := job.Template.Spec
+	p.refuse(pod.RestartPolicy != "" && pod.RestartPolicy != corev1.RestartPolicyNever, atPod+".restartPolicy", "must be Never or absent: a step runs once")
+	p.refuse(len(pod.Containers) == 0, atPod+".containers", "must have at least one: the containers are the action's steps")
+	for i := range pod.Containers {
+		p.step(&pod.Containers[i], fmt.Sprintf("%s.containers[%d]", atPod, i))
 	}
-	for _, name := range []string{"livenessProbe", "readinessProbe", "startupProbe", "lifecycle"} {
-		if forbidden[name] {
-			problems = append(problems, &FieldError{Field: field + "." + name,
-				Err: errors.New("must be absent: a step runs to its end; for a service beside it use an init container with restartPolicy Always")})
-		}
-	}
-	if step.RestartPolicy != nil {
-		problems = append(problems, &FieldError{Field: field + ".restartPolicy",
-			Err: errors.New("must be absent: a step runs once; a sidecar belongs in initContainers")})
-	}
-	return problems
+	return p.join()
+}
+
+// step refuses what an init container, which a step becomes, can't have.
+func (p *problems) step(step *corev1.Container, field string) {
+	const service = "must be absent: a step runs to its end; for a service beside it use an init container with restartPolicy Always"
+	p.refuse(step.LivenessProbe != nil, field+".livenessProbe", service)
+	p.refuse(step.ReadinessProbe != nil, field+".readinessProbe", service)
+	p.refuse(step.StartupProbe != nil, field+".startupProbe", service)
+	p.refuse(step.Lifecycle != nil, field+".lifecycle", service)
+	p.refuse(step.RestartPolicy != nil, field+".restartPolicy", "must be absent: a step runs once; a sidecar belongs in initContainers")
 }

@@ -11,24 +11,23 @@ import (
 // one that older clusters have.
 var osLabels = []string{corev1.LabelOSStable, "beta.kubernetes.io/os"}
 
-// errWindows says why a pod that demands Windows can't be made.
+// errWindows is the rule that a pod which demands Windows breaks.
 var errWindows = errors.New("must not demand Windows: the operator's containers, which bring artifacts into the pod and give its result, " +
 	"are Linux programs, so let the steps run on Linux nodes and have one of them start what needs Windows elsewhere")
 
 // checkWindows refuses a pod that only Windows nodes may run. It names one field, however
 // many demand it.
 func checkWindows(pod corev1.PodSpec) error {
-	const at = "spec.jobTemplate.spec.template.spec"
 	if pod.OS != nil && pod.OS.Name == corev1.Windows {
-		return &FieldError{Field: at + ".os.name", Err: errWindows}
+		return &FieldError{Field: atPod + ".os.name", Err: errWindows}
 	}
 	for _, label := range osLabels {
 		if pod.NodeSelector[label] == string(corev1.Windows) {
-			return &FieldError{Field: at + ".nodeSelector." + label, Err: errWindows}
+			return &FieldError{Field: atPod + ".nodeSelector." + label, Err: errWindows}
 		}
 	}
 	if affinityDemandsWindows(pod.Affinity) {
-		return &FieldError{Field: at + ".affinity.nodeAffinity", Err: errWindows}
+		return &FieldError{Field: atPod + ".affinity.nodeAffinity", Err: errWindows}
 	}
 	return nil
 }
@@ -45,8 +44,8 @@ func affinityDemandsWindows(affinity *corev1.Affinity) bool {
 	})
 }
 
-// demandsWindows reports whether a requirement is on the operating system of a node and
-// leaves Windows alone.
+// demandsWindows reports whether a requirement on a node's operating system allows only
+// Windows.
 func demandsWindows(requirement corev1.NodeSelectorRequirement) bool {
 	if !slices.Contains(osLabels, requirement.Key) {
 		return false

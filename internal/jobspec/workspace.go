@@ -1,7 +1,6 @@
 package jobspec
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,11 +16,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// atWorkspace is the path of a CustomAction's workspace.
-const atWorkspace = "spec.workspace"
-
-// setWorkspace has the shared volume of a pod be as the CustomAction wants it. byDefault is
-// the size limit of an emptyDir for which it wants none; zero: no limit.
+// setWorkspace makes the shared volume of a pod what the CustomAction asks for. byDefault
+// is the size limit of an emptyDir for which it asks for none; zero: no limit.
 func setWorkspace(pod *corev1.PodSpec, wanted *v1alpha1.Workspace, byDefault resource.Quantity, job *v1alpha1.PipelineJob) {
 	at := indexOfShared(*pod)
 	if at < 0 {
@@ -55,9 +51,9 @@ func claimOf(wanted *corev1.PersistentVolumeClaimTemplate, job *v1alpha1.Pipelin
 	return claim
 }
 
-// openToGroup has the kubelet give the volumes of a pod to the group that all of its
-// containers are in: the folder of a new file system is root's alone. The template may
-// know better.
+// openToGroup makes the kubelet give the volumes of a pod to the group that all of its
+// containers are in: the folder of a new file system is root's alone. An fsGroup of the
+// template is left alone.
 func openToGroup(pod *corev1.PodSpec) {
 	if pod.SecurityContext == nil {
 		pod.SecurityContext = &corev1.PodSecurityContext{}
@@ -72,7 +68,8 @@ func openToGroup(pod *corev1.PodSpec) {
 }
 
 // makeRoom raises the memory limit of the container that unpacks artifacts by the size of
-// a workspace in memory: the kernel charges what is written there to the one who writes.
+// a workspace in memory: the kernel charges what is written there to the container that
+// writes it.
 func makeRoom(pod *corev1.PodSpec, size resource.Quantity) {
 	for i := range pod.InitContainers {
 		resources := &pod.InitContainers[i].Resources
@@ -92,27 +89,22 @@ func checkWorkspace(wanted *v1alpha1.Workspace) error {
 	if wanted == nil {
 		return nil
 	}
-	var problems []error
-	refuse := func(is bool, field, why string) {
-		if is {
-			problems = append(problems, &FieldError{Field: atWorkspace + "." + field, Err: errors.New(why)})
-		}
-	}
-	refuse(wanted.SizeLimit != nil && wanted.SizeLimit.Sign() <= 0, "sizeLimit", "must be more than 0, such as 20Gi; leave it out for the operator's default")
+	var p problems
+	p.refuse(wanted.SizeLimit != nil && wanted.SizeLimit.Sign() <= 0, atWorkspace+".sizeLimit", "must be more than 0, such as 20Gi; leave it out for the operator's default")
 	if claim := wanted.VolumeClaimTemplate; claim != nil {
-		refuse(claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == corev1.PersistentVolumeBlock, "volumeClaimTemplate.spec.volumeMode",
+		p.refuse(claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == corev1.PersistentVolumeBlock, atWorkspace+".volumeClaimTemplate.spec.volumeMode",
 			"must be Filesystem or absent: the workspace is a folder")
 		modes := claim.Spec.AccessModes
-		refuse(len(modes) > 0 && !slices.ContainsFunc(modes, writable), "volumeClaimTemplate.spec.accessModes",
+		p.refuse(len(modes) > 0 && !slices.ContainsFunc(modes, writable), atWorkspace+".volumeClaimTemplate.spec.accessModes",
 			"must have one that allows to write, such as ReadWriteOnce")
 	}
-	return errors.Join(problems...)
+	return p.join()
 }
 
 func writable(mode corev1.PersistentVolumeAccessMode) bool { return mode != corev1.ReadOnlyMany }
 
 // workspaceField is where in a CustomAction the field of the shared volume in a built pod
-// comes from; empty if it is not such a field, or the operator's.
+// comes from; empty if it is another field, or the CustomAction has no workspace.
 func workspaceField(action *v1alpha1.CustomAction, pod corev1.PodSpec, field string) string {
 	if action.Spec.Workspace == nil {
 		return ""

@@ -16,8 +16,6 @@ import (
 const (
 	sharedVolume   = podcontract.SharedVolume
 	handoverVolume = "codepipeline-handover"
-	// wrappers is how many wrapper containers a pod has.
-	wrappers = 3
 	// runnerUser is the nonroot user of distroless images, and its group.
 	runnerUser = 65532
 )
@@ -38,13 +36,13 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	for i := range steps {
 		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
 		steps[i].VolumeMounts = append(steps[i].VolumeMounts, corev1.VolumeMount{Name: sharedVolume, MountPath: podcontract.Root})
-		// What steps print that know secrets stays in their logs, and out of the
-		// status of the pod: see Failure.Log.
+		// What the steps of a job with secrets print stays in their logs, and out of
+		// the status of the pod: see Failure.Log.
 		if steps[i].TerminationMessagePolicy == "" && len(job.Spec.SecretConfiguration) == 0 {
 			steps[i].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
 	}
-	limit := envelopeLimit(len(steps) + wrappers)
+	limit := envelopeLimit(len(steps) + len(podcontract.Wrappers))
 	fetch := transferContainer(podcontract.ContainerFetch, "fetch", limit, job, options)
 	fetch.Command = append(fetch.Command, options.ArtifactArgs...)
 	report := transferContainer(podcontract.ContainerReport, "report", limit, job, options)
@@ -88,8 +86,8 @@ func envelopeLimit(containers int) int {
 
 func limitFlag(envelopeLimit int) string { return fmt.Sprintf("--envelope-limit=%d", envelopeLimit) }
 
-// transferContainer is one of the two wrapper containers that move artifacts and
-// write an envelope: fetch or report.
+// transferContainer is one of the wrapper containers that move artifacts: fetch or
+// report.
 func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.PipelineJob, options Options) corev1.Container {
 	container := runnerContainer(name, options, command, limitFlag(envelopeLimit))
 	options.Runner.addTransferEnv(&container)
@@ -102,8 +100,8 @@ func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.Pi
 }
 
 // progressContainer is the sidecar that follows the result files: a step that fails leaves
-// nothing else from which its summary and link could be read. It calls nobody, so it gets neither the handover nor the environment for the SDK, and
-// it only reads what steps write.
+// nothing else from which its summary and link could be read. It makes no calls, so it gets
+// neither the handover nor the environment for the SDK, and it only reads what steps write.
 func progressContainer(envelopeLimit int, options Options) corev1.Container {
 	container := runnerContainer(podcontract.ContainerProgress, options, "progress", limitFlag(envelopeLimit))
 	container.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)

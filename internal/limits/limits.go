@@ -12,8 +12,8 @@ const (
 	ExternalExecutionID = 1500
 	ContinuationToken   = 2048
 	FailureMessage      = 5000
-	// FailureSummary is how much of a failure's message the summary may take that the steps
-	// wrote before: an event's note has room for what failed, too.
+	// FailureSummary is how much of a failure's message the summary of the steps may take:
+	// an event's note must have room for what failed, too.
 	FailureSummary   = 500
 	Revision         = 1500
 	ChangeIdentifier = 100
@@ -32,7 +32,7 @@ const (
 
 // Limits of Kubernetes objects.
 const (
-	// HandedOver is, in bytes of JSON, the most of a PipelineJob that CodePipeline fills. An
+	// HandedOver is how much of a PipelineJob CodePipeline may fill, in bytes of JSON. An
 	// object has at most 1.5 MiB (etcd's --max-request-bytes), of which the result of the
 	// work needs some: the output variables alone may have OutputVariables.
 	HandedOver = 1 << 20

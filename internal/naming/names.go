@@ -26,8 +26,8 @@ func JobName(job *v1alpha1.PipelineJob, run int32) string {
 }
 
 // ExternalExecutionID is the external execution ID of a run for which no step gave one:
-// NAMESPACE.JOB. A namespace has no dot, so that it can be taken apart again, and neither
-// has a character that a URL template may or may not escape.
+// NAMESPACE.JOB. The first dot ends the namespace, which can't have one. Neither name has
+// a character that has to be escaped in a URL.
 func ExternalExecutionID(namespace, jobName string) string { return namespace + "." + jobName }
 
 // PipelineJobName is the name of the PipelineJob for an action execution. It

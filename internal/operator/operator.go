@@ -240,7 +240,7 @@ func executionInterval(o Options) time.Duration {
 }
 
 // Retries after errors: from a second to a minute, without end. An action stays
-// open in CodePipeline for about 24 hours.
+// open in CodePipeline for a day or longer.
 const (
 	retryFirst = time.Second
 	retryLast  = time.Minute

@@ -1,5 +1,5 @@
-// Package plaintext makes texts that programs print fit to be read elsewhere than on a
-// terminal: in the status of an object, an event, or the console of CodePipeline.
+// Package plaintext makes what programs print for a terminal readable elsewhere: in the
+// status of an object, in an event, and in the console of CodePipeline.
 package plaintext
 
 import (
@@ -10,8 +10,8 @@ import (
 )
 
 // Of returns a text without ANSI escape sequences (ECMA-48: colours, movements, titles) and
-// without other control characters, of which it keeps line feeds and tabs. Of a line that a
-// program wrote several times, with a carriage return in between, the last writing is kept.
+// without other control characters but line feeds and tabs. Of a line that a program wrote
+// several times, with carriage returns in between, it keeps the last version.
 func Of(text string) string {
 	if strings.IndexFunc(text, isControl) < 0 {
 		return text

@@ -57,8 +57,19 @@ const (
 	ContainerPrefix = "codepipeline-"
 )
 
-// SharedVolume is the name of the volume at Root, the workspace.
-const SharedVolume = ContainerPrefix + "shared"
+// Wrappers are the names of all wrapper containers, in the order in which they start.
+var Wrappers = [...]string{ContainerFetch, ContainerProgress, ContainerReport}
+
+// IsWrapper reports whether a container of a job's pod is a wrapper container, by its name.
+func IsWrapper(name string) bool { return strings.HasPrefix(name, ContainerPrefix) }
+
+// Names of volumes in a job's pod.
+const (
+	// SharedVolume is the volume at Root, the workspace.
+	SharedVolume = ContainerPrefix + "shared"
+	// CAVolume has the certificates that the wrapper containers trust.
+	CAVolume = ContainerPrefix + "ca"
+)
 
 // Environment variables of a step.
 const (

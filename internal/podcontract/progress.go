@@ -131,8 +131,8 @@ const (
 // that a container runtime splits it.
 func ProgressLine(given Progress) []byte { return given.encodeWithin(maxProgressLine, encodeProgress) }
 
-// encodeWithin is an encoding of at most limit bytes, for which texts are cut: the longer
-// one first.
+// encodeWithin encodes the progress in at most limit bytes. To fit, texts are cut, the
+// longer one first.
 func (p Progress) encodeWithin(limit int, encode func(Progress) []byte) []byte {
 	p.cut()
 	for {

@@ -34,7 +34,7 @@ func (s *skippedLog) add(entry string, rule error) {
 	}
 }
 
-// conclude logs how many entries were left out in all, if not each was logged.
+// conclude logs how many entries were left out in all, if some were not logged.
 func (s *skippedLog) conclude() {
 	if s.count > maxSkippedLogged {
 		s.log.Warn("Left more entries out", "all", s.count)

@@ -33,7 +33,7 @@ const (
 )
 
 // requestError is an error of the SDK with a text for users, who read it in a failed
-// action: what S3 answered, without the SDK's request and host IDs.
+// action: S3's answer, without request and host IDs.
 type requestError struct{ err error }
 
 func (e *requestError) Error() string {
@@ -74,7 +74,8 @@ func markExpired(err error) error {
 }
 
 // IsAccessDenied reports whether S3 denied access to the object or to the KMS
-// key, or did not accept the signature. S3 returns errors of KMS as bad requests with codes that begin with "KMS.".
+// key, or did not accept the signature. S3 returns errors of KMS as bad requests with
+// codes that begin with "KMS.".
 func IsAccessDenied(err error) bool {
 	switch code := errorCode(err); {
 	case code == "RequestTimeTooSkewed": // the node's clock is wrong

@@ -40,7 +40,7 @@ func (p RetryPolicy) retryer() aws.Retryer {
 	})
 }
 
-// untrustedIsFinal does not retry on a certificate that is not trusted.
+// untrustedIsFinal reports a certificate that is not trusted as an error not to retry.
 func untrustedIsFinal(err error) aws.Ternary {
 	if IsUntrusted(err) {
 		return aws.FalseTernary

@@ -139,7 +139,7 @@ func TestAResultThatCantBeReadForLong(t *testing.T) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
 		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("SystemUnavailable"))
-		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(ContainSubstring("the result of the work could not be read for 10m0s: no log of container"))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(ContainSubstring("the result of the work could not be read for 10m: no log of container"))
 	})
 }
 

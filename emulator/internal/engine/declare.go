@@ -99,7 +99,7 @@ func (e *Engine) checkStage(stage *StageDeclaration, first bool, seen names) err
 	return checkFlow(stage.Actions, seen.artifacts)
 }
 
-// complete fills in what a declaration leaves out. The service shows all of it.
+// complete fills in what a declaration leaves out: the service shows every member.
 func (a *ActionDeclaration) complete() {
 	a.RunOrder = max(a.RunOrder, 1)
 	if a.InputArtifacts == nil {
@@ -219,7 +219,7 @@ func (t *ActionType) checkAction(a *ActionDeclaration) error {
 	return nil
 }
 
-// check holds the number of an action's artifacts against its type.
+// check returns an error if the type of an action does not allow this number of artifacts.
 func (d ArtifactDetails) check(action, kind string, count int) error {
 	switch {
 	case count < d.MinimumCount:

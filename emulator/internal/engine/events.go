@@ -23,8 +23,7 @@ type Event struct {
 	Provider, Version string
 	// Inputs are those of an action that has started, Outputs of one that has succeeded.
 	Inputs, Outputs []ArtifactDetail
-	// Result is there when the action has succeeded or failed, if there is anything to
-	// say.
+	// Result is set if the action has succeeded or failed, and something is known of it.
 	Result *EventResult
 }
 

@@ -32,7 +32,7 @@ type execution struct {
 	// requestToken makes a repeated StartPipelineExecution start nothing.
 	requestToken string
 	trigger      Trigger
-	// retries counts those of stages.
+	// retries counts the retries of stages.
 	retries int
 	// overrides are the revisions that a start demanded, by source action.
 	overrides map[string]SourceOverride
@@ -86,8 +86,8 @@ func (e *Engine) StopPipelineExecution(r StopRequest) (*ExecutionIDResponse, err
 // abandon ends an execution because it was stopped.
 func (x *execution) abandon(e *Engine) { x.endAtOnce(e, abandoned, stopped) }
 
-// endAtOnce ends a live execution, with its running actions and stages. Their jobs
-// take no result any more.
+// endAtOnce ends a live execution, with its running actions and stages. Their jobs no
+// longer take a result.
 func (x *execution) endAtOnce(e *Engine, actions, status string) {
 	if !x.live() {
 		return

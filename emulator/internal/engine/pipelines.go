@@ -75,7 +75,7 @@ func (e *Engine) CreatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 }
 
 // UpdatePipeline replaces a pipeline's declaration. Running executions go on with the
-// one that they began with, unless it was their running action that was removed.
+// one that they began with, unless their running action was removed.
 func (e *Engine) UpdatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	defer e.enter()()
 	known, err := e.pipeline(r.Pipeline.Name)

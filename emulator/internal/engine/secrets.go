@@ -76,7 +76,7 @@ func (e *Engine) maskedSecrets(a *ActionDeclaration) []string {
 	return masked
 }
 
-// keepSecrets does so for one action; known is nil for a new one.
+// keepSecrets keeps the secrets of one action; known is nil for a new one.
 func (a *ActionDeclaration) keepSecrets(known *ActionDeclaration, masked []string) error {
 	if known == nil {
 		return fail("InvalidActionDeclarationException", "Action configuration for the new action '%s' contains an invalid configuration for the secret property '%s'. '%s' may be used in secret properties only when updating an existing action.", a.Name, masked[0], mask)
