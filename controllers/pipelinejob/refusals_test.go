@@ -143,7 +143,7 @@ func TestFirstRefusalOfAPolicyIsNoEnd(t *testing.T) {
 	p.start(nil)
 	p.poll(nil)
 	kube := p.operator.Client
-	var answer error = errors.New("context deadline exceeded")
+	answer := errors.New("context deadline exceeded")
 	p.operator.Client = interceptor.NewClient(p.kube, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.CreateOption) error {
 			if _, is := o.(*batchv1.Job); is {
