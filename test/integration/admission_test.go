@@ -143,7 +143,7 @@ func TestQuotaOnLimitsNamesTheContainerAndItsOwner(t *testing.T) {
 		a.Spec.Runner = &v1alpha1.Runner{Resources: &corev1.ResourceRequirements{}}
 	})
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonJobRefused)).To(And(
-		ContainSubstring("For the operator's own codepipeline-fetch, codepipeline-report: correct them in spec.runner.resources"),
+		ContainSubstring("For the operator's own codepipeline-fetch, codepipeline-progress, codepipeline-report: correct them in spec.runner.resources"),
 		Not(ContainSubstring("spec.jobTemplate"))))
 }
 
@@ -174,7 +174,7 @@ func TestLimitRangeAsksForMoreThanTheDefault(t *testing.T) {
 	w.create(objects[1])
 	w.Expect(w.readyReason("limits", v1alpha1.ReasonJobRefused)).To(And(
 		ContainSubstring("minimum cpu usage per Container is 50m, but request is 10m"),
-		ContainSubstring("For the operator's own codepipeline-fetch, codepipeline-report: correct them in spec.runner.resources"),
+		ContainSubstring("For the operator's own codepipeline-fetch, codepipeline-progress, codepipeline-report: correct them in spec.runner.resources"),
 		ContainSubstring("--runner-resources"), Not(ContainSubstring("spec.jobTemplate"))))
 	w.changeNamed("limits", func(a *v1alpha1.CustomAction) {
 		a.Spec.Runner = &v1alpha1.Runner{Resources: &corev1.ResourceRequirements{
@@ -195,7 +195,7 @@ func TestRatioOfALimitRange(t *testing.T) {
 	stop := w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(withResources))).To(Succeed())
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonJobRefused)).To(And(
-		ContainSubstring("cpu max limit to request ratio per Container is 4"), ContainSubstring("For the operator's own codepipeline-fetch, codepipeline-report")))
+		ContainSubstring("cpu max limit to request ratio per Container is 4"), ContainSubstring("For the operator's own codepipeline-fetch, codepipeline-progress, codepipeline-report")))
 	stop()
 	even := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("250m"), corev1.ResourceMemory: resource.MustParse("256Mi")}
 	w.adjust = append(w.adjust, withRunner(jobspec.RunnerOptions{Resources: &corev1.ResourceRequirements{Requests: even, Limits: even}}))
@@ -310,7 +310,7 @@ func TestPodThatIsRefusedAfterTheDryRun(t *testing.T) {
 		FirstTimestamp: now, LastTimestamp: now, Count: 3, Type: corev1.EventTypeWarning,
 	})).To(Succeed())
 	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonPodRefused, "minimum cpu usage per Container is 50m",
-		"For the operator's own codepipeline-fetch, codepipeline-report: correct them in spec.runner.resources")
+		"For the operator's own codepipeline-fetch, codepipeline-progress, codepipeline-report: correct them in spec.runner.resources")
 	w.ready(metav1.ConditionFalse, v1alpha1.ReasonJobRefused)
 }
 
