@@ -8,12 +8,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // Validate reports whether jobs can be made from the action's jobTemplate: that
 // every reference is known, that the template keeps to what the model of steps allows
 // and that spec.runner sets nothing that is reserved. The error is a *FieldError, or several joined.
 func Validate(action *v1alpha1.CustomAction) error {
+	if err := checkContainers(action.Spec.JobTemplate.Spec.Template.Spec); err != nil {
+		return err
+	}
 	sample := sampleJobOf(action)
 	values := scopeOf(action, sample, 1)
 	defaults := values
@@ -51,6 +55,18 @@ func Validate(action *v1alpha1.CustomAction) error {
 		problems = append(problems, checkStep(container, fmt.Sprintf("%s.template.spec.containers[%d]", spec, i))...)
 	}
 	return errors.Join(append(problems, checkReserved(pod, sample), checkWorkspace(action.Spec.Workspace), checkRunner(action.Spec.Runner))...)
+}
+
+// checkContainers bounds the containers of a template, before anything is made for each.
+func checkContainers(pod corev1.PodSpec) error {
+	count := len(pod.InitContainers) + len(pod.Containers)
+	if count <= limits.TemplateContainers {
+		return nil
+	}
+	return &FieldError{Field: "spec.jobTemplate.spec.template.spec.containers", Err: fmt.Errorf(
+		"must be at most %d, initContainers included, and are %d: the kubelet divides %d KiB of termination messages among the containers of a pod, "+
+			"and each needs room to say how it ended; do more of the work in one step",
+		limits.TemplateContainers, count, limits.PodTerminationMessages>>10)}
 }
 
 // checkStep refuses what an init container, which a step becomes, can't have.
