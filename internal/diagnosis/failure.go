@@ -303,7 +303,7 @@ func wrapperFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	ended := status.State.Terminated
 	envelope, err := podcontract.ParseEnvelope(ended.Message)
 	if err == nil && envelope.Failure != nil {
-		return &Failure{Type: v1alpha1.FailureType(envelope.Failure.Type), Message: envelope.Failure.Message}
+		return &Failure{Type: v1alpha1.FailureType(envelope.Failure.Type), Message: plaintext.Of(envelope.Failure.Message)}
 	}
 	what, wayOut := ending(ended), "Retry the action; if it happens again, tell those who run the operator"
 	if ended.Reason == reasonOOMKilled {
