@@ -70,7 +70,7 @@ func TestFetchAndReportRun(t *testing.T) {
 
 	g.Expect(os.WriteFile(filepath.Join(root, "result", "note"), nil, 0o600)).To(Succeed())
 	g.Expect(run(append([]string{"report"}, args...), &stdout, &stderr)).To(Equal(1))
-	g.Expect(stderr.String()).To(ContainSubstring("note: not a result file"))
+	g.Expect(stderr.String()).To(ContainSubstring(`note\": not a result file`))
 }
 
 func TestProgressStartsAndEndsOnASignal(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 )
 
@@ -143,7 +144,8 @@ func setActionConditions(status *v1alpha1.CustomActionStatus, action *v1alpha1.C
 	}
 }
 
+// setActionCondition keeps line feeds: several faults of a template are a line each.
 func setActionCondition(status *v1alpha1.CustomActionStatus, condition metav1.Condition) {
-	condition.Message = limits.Cut(condition.Message, limits.ConditionMessage)
+	condition.Message = limits.Cut(plaintext.Of(condition.Message), limits.ConditionMessage)
 	meta.SetStatusCondition(&status.Conditions, condition)
 }

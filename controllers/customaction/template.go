@@ -14,6 +14,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 )
 
 // The dry run of a pod needs the permission to create pods, which RBAC can't narrow to dry
@@ -64,7 +65,7 @@ func judge(action *v1alpha1.CustomAction, tried *batchv1.Job, kind string, answe
 		return invalid(action, tried, kind, answer)
 	case diagnosis.AnswerNone:
 		err := fmt.Errorf("the API server did not say whether it would take the %s of this action: %w", kind, answer)
-		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
+		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: plaintext.OneLine(err.Error()), err: err, retry: true}
 	case diagnosis.AnswerNotPermitted:
 		return refused(kind, answer, "Give the operator that permission")
 	default:
@@ -77,7 +78,7 @@ func judge(action *v1alpha1.CustomAction, tried *batchv1.Job, kind string, answe
 
 func refused(kind string, answer error, wayOut string) finding {
 	err := fmt.Errorf("the cluster would refuse the %s of this action: %w", kind, answer)
-	message := strings.TrimRight(err.Error(), " .") + ". " + wayOut
+	message := strings.TrimRight(plaintext.OneLine(err.Error()), " .") + ". " + wayOut
 	return finding{reason: v1alpha1.ReasonJobRefused, message: message, err: err, retry: true}
 }
 

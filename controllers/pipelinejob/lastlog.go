@@ -1,6 +1,7 @@
 package pipelinejob
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -25,9 +26,7 @@ func (r *Reconciler) explain(ctx context.Context, job *v1alpha1.PipelineJob, fai
 	secrets, err := r.secretValues(ctx, job)
 	switch {
 	case err == nil:
-		// Escape sequences go first: within a secret they would hide it.
-		printed := plaintext.Of(r.lastLog(ctx, job.Namespace, failure.Log))
-		return diagnosis.WithLog(masked(failure.Message, secrets), masked(printed, secrets)), nil
+		return withoutSecrets(failure, r.lastLog(ctx, job.Namespace, failure.Log), secrets), nil
 	case verdictOf(operationDetails, err, false) == verdictGone || r.pastReadGrace(job):
 		what, _, _ := strings.Cut(failure.Message, "\n")
 		return diagnosis.WithLog(what, "(What the step printed is left out: it may hold secrets of the action, and CodePipeline did not tell them any more.)"), nil
@@ -35,6 +34,18 @@ func (r *Reconciler) explain(ctx context.Context, job *v1alpha1.PipelineJob, fai
 		return "", r.callFailed(ctx, job, v1alpha1.ConditionComplete,
 			fmt.Errorf("ask CodePipeline for the secrets that a step may have printed: %w", err))
 	}
+}
+
+// withoutSecrets is the message of a failure, with the last lines of a step's log if the failure
+// names it. A termination message of the step is left out then: the kubelet, or the limit of a
+// failure's message, may have cut off half a secret, which is not known for one.
+func withoutSecrets(failure *diagnosis.Failure, log string, secrets []string) string {
+	what := failure.Message
+	if failure.Log != nil {
+		what, _, _ = strings.Cut(what, "\n")
+	}
+	// Escape sequences go first: within a secret they would hide it.
+	return diagnosis.WithLog(masked(what, secrets), masked(plaintext.Of(log), secrets))
 }
 
 // secretValues are those of the job's secret properties. They are asked for
@@ -122,24 +133,68 @@ const mask = "***"
 // is a secret by itself: braces and the like are none.
 const shortestLine = 4
 
-// masked takes secrets out of a text, as they are: not those that a program has
-// encoded. One of several lines is taken out line by line, too, because a log may
-// have only some of them.
+// masked takes secrets out of a text, as they are and as plaintext.Of leaves them: not those
+// that a program has encoded. One of several lines is taken out line by line, too, because a
+// log may have only some of them.
 func masked(text string, secrets []string) string {
+	var told strings.Builder
+	end := 0
+	for _, at := range merged(placesOf(text, secrets)) {
+		told.WriteString(text[end:at.from])
+		told.WriteString(mask)
+		end = at.to
+	}
+	told.WriteString(text[end:])
+	return told.String()
+}
+
+// span is a part of a text, in bytes: from is its first, and to the one after its last.
+type span struct{ from, to int }
+
+// placesOf are all places of secrets in a text. They may overlap: what is left of one secret
+// after another was taken out would be told.
+func placesOf(text string, secrets []string) []span {
+	var places []span
+	for _, part := range partsOf(secrets) {
+		for from := 0; ; from++ {
+			at := strings.Index(text[from:], part)
+			if at < 0 {
+				break
+			}
+			from += at
+			places = append(places, span{from, from + len(part)})
+		}
+	}
+	return places
+}
+
+// merged has one span for those that overlap, in order.
+func merged(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var apart []span
+	for _, s := range spans {
+		if last := len(apart) - 1; last >= 0 && s.from < apart[last].to {
+			apart[last].to = max(apart[last].to, s.to)
+			continue
+		}
+		apart = append(apart, s)
+	}
+	return apart
+}
+
+// partsOf are the texts to take out, each once.
+func partsOf(secrets []string) []string {
 	var parts []string
 	for _, secret := range secrets {
-		parts = append(parts, secret, strings.TrimSpace(secret))
-		for line := range strings.Lines(secret) {
-			if line = strings.TrimSpace(line); len(line) >= shortestLine {
-				parts = append(parts, line)
+		parts = append(parts, secret, strings.TrimSpace(secret), plaintext.Of(secret), strings.TrimSpace(plaintext.Of(secret)))
+		for _, line := range strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
+			for _, line := range []string{strings.TrimSpace(line), strings.TrimSpace(plaintext.Of(line))} {
+				if len(line) >= shortestLine {
+					parts = append(parts, line)
+				}
 			}
 		}
 	}
-	parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
-	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) }) // one may be part of another
-	var pairs []string
-	for _, part := range slices.Compact(parts) {
-		pairs = append(pairs, part, mask)
-	}
-	return strings.NewReplacer(pairs...).Replace(text)
+	slices.Sort(parts)
+	return slices.DeleteFunc(slices.Compact(parts), func(part string) bool { return part == "" })
 }

@@ -84,7 +84,7 @@ func (r *Reconciler) resultUnread(ctx context.Context, s state, cause error) err
 	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRetrying,
-			Message:            limits.Cut("the result of the work can't be read: "+cause.Error(), limits.ConditionMessage),
+			Message:            limits.Cut(plaintext.OneLine("the result of the work can't be read: "+cause.Error()), limits.ConditionMessage),
 			LastTransitionTime: metav1.NewTime(r.Clock.Now()),
 		})
 	})

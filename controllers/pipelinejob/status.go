@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 )
 
 // statusWriter is writeStatus or writeAnswer.
@@ -121,20 +122,27 @@ func finalPhase(status *v1alpha1.PipelineJobStatus) v1alpha1.Phase {
 	}
 }
 
+// setCondition sets a condition whose message is one line: it may hold what AWS, the cluster
+// or a step said.
 func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.ConditionStatus, reason, message string) {
+	setLines(status, kind, is, reason, plaintext.OneLine(message))
+}
+
+// setLines is setCondition for a message that may have several lines.
+func setLines(status *v1alpha1.PipelineJobStatus, kind string, is metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: kind, Status: is, Reason: reason,
-		Message: limits.Cut(message, limits.ConditionMessage)})
+		Message: limits.Cut(plaintext.Of(message), limits.ConditionMessage)})
 }
 
 // setEnd sets how the work ended: Complete or Failed, as batch/v1 Jobs have it, and
-// never both.
+// never both. The lines of a summary, and of what a step printed last, stay.
 func setEnd(status *v1alpha1.PipelineJobStatus, kind, reason, message string) {
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete)
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionFailed)
 	if status.Run != nil {
 		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonJobFinished, "the work has ended")
 	}
-	setCondition(status, kind, metav1.ConditionTrue, reason, message)
+	setLines(status, kind, metav1.ConditionTrue, reason, message)
 }
 
 // recordCall writes down that a call is about to be tried. It returns whether

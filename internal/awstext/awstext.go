@@ -138,12 +138,30 @@ func ofNetwork(err error) (text string, is bool) {
 	return "", false
 }
 
-// noise is what in the texts of the SDK and AWS differs each time, or tells users nothing,
-// and what replaces it.
-var noise = []struct {
+// quoted is what the SDK and Go's HTTP client quote of variables of the environment, such as
+// endpoints and proxies, with what stands in its place. A user name and password may be in
+// it, wherever its writer has put them: whole values are left out.
+var quoted = []replacement{
+	{regexp.MustCompile("(?s)Custom endpoint `.*`"), "the custom endpoint (AWS_ENDPOINT_URL and the like)"},
+	{regexp.MustCompile(`(?is)failed to parse uri: .*`), "the custom endpoint (AWS_ENDPOINT_URL and the like) is no valid URL"},
+	{regexp.MustCompile(`(?s)invalid (?:value (?:for (?:environment variable|env var), )?)?(AWS_[A-Z0-9_]+)(?:=| value[:,]).*`),
+		"the environment variable $1 has a value that can't be used"},
+	{regexp.MustCompile(`(?s)invalid proxy address .*`), "the URL of the proxy (HTTPS_PROXY and the like) is not valid"},
+	{regexp.MustCompile(`parse "(?:[^"\\]|\\.)*": `), "parse a URL: "},
+	{regexp.MustCompile(`invalid (port|URL escape|userinfo) "(?:[^"\\]|\\.)*"`), "invalid $1"},
+	{regexp.MustCompile(`unsupported protocol scheme "(?:[^"\\]|\\.)*"`), "unsupported protocol scheme"},
+	{regexp.MustCompile("//[^\\s\"'`]*@"), "//…@"},
+}
+
+// replacement is what stands in the place of a pattern.
+type replacement struct {
 	pattern *regexp.Regexp
 	instead string
-}{
+}
+
+// noise is what in the texts of the SDK and AWS differs each time, or tells users nothing,
+// and what replaces it.
+var noise = []replacement{
 	{regexp.MustCompile(`operation error [^:,]+: (\w+), `), "$1: "},
 	{regexp.MustCompile(`https? response error StatusCode: \d+, (RequestID: [^,]*, )?(HostID: [^,]*, )?`), ""},
 	{regexp.MustCompile(`exceeded maximum number of attempts, \d+, `), ""},
@@ -155,10 +173,22 @@ var noise = []struct {
 	{regexp.MustCompile(`(?:\[[^\]\s]*\]|[\w.]+):\d+->`), ""}, // the local end of a connection
 }
 
-// Stable returns a text without what differs each time or tells users nothing.
+// Stable returns a text without what differs each time or tells users nothing, and without
+// what it quotes of the environment, which may be secret.
 func Stable(text string) string {
-	for _, n := range noise {
-		text = n.pattern.ReplaceAllString(text, n.instead)
+	for _, list := range [][]replacement{quoted, noise} {
+		for _, r := range list {
+			text = r.pattern.ReplaceAllString(text, r.instead)
+		}
 	}
 	return text
 }
+
+// ConfigurationError is an error of loading the SDK's configuration, which may quote
+// variables of the environment. Its text does not.
+type ConfigurationError struct{ Err error }
+
+func (e *ConfigurationError) Error() string { return Stable(e.Err.Error()) }
+
+// Unwrap returns the error of the SDK.
+func (e *ConfigurationError) Unwrap() error { return e.Err }

@@ -65,3 +65,22 @@ func TestStable(t *testing.T) {
 		NewWithT(t).Expect(Stable(text)).To(Equal(want))
 	}
 }
+
+// TestStableLeavesOutWhatIsOfTheEnvironment has texts of the SDK and of net/http in which
+// endpoints and proxies with passwords are quoted.
+func TestStableLeavesOutWhatIsOfTheEnvironment(t *testing.T) {
+	for text, want := range map[string]string{
+		"resolve endpoint: Custom endpoint `http://u:hun%ter2@gw` was not a valid URI":                      "resolve endpoint: the custom endpoint (AWS_ENDPOINT_URL and the like) was not a valid URI",
+		"Failed to parse uri: http://u:hun ter2@gw":                                                         "the custom endpoint (AWS_ENDPOINT_URL and the like) is no valid URL",
+		`invalid proxy address "u:hunter2@proxy:3x": parse "http://u:hunter2@proxy:3x": invalid port ":3x"`: "the URL of the proxy (HTTPS_PROXY and the like) is not valid",
+		`parse "http://u:hun\"ter2@gw": net/url: invalid userinfo`:                                          "parse a URL: net/url: invalid userinfo",
+		`parse "http://u:hunter2#x@gw": invalid port ":hunter2" after host`:                                 "parse a URL: invalid port after host",
+		"dial socks5://u:hun/ter2@proxy:1080: refused":                                                      "dial socks5://…@proxy:1080: refused",
+		`proxyconnect "http://u:hunter2@proxy" and "http://u:other@proxy"`:                                  `proxyconnect "http://…@proxy" and "http://…@proxy"`,
+		"https://example.com/path and web@prod":                                                             "https://example.com/path and web@prod",
+		"invalid AWS_RETRY_MODE value, unknown RetryMode, hunter2":                                          "the environment variable AWS_RETRY_MODE has a value that can't be used",
+		"invalid value for environment variable, AWS_USE_FIPS_ENDPOINT=hunter2\nx, need true or false":      "the environment variable AWS_USE_FIPS_ENDPOINT has a value that can't be used",
+	} {
+		NewWithT(t).Expect(Stable(text)).To(Equal(want))
+	}
+}

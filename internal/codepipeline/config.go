@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/awstext"
 )
 
 // Timeouts bound calls to AWS, those for credentials included. Zero values stand for
@@ -100,7 +102,7 @@ func (e *environment) read(ctx context.Context, region string) (*environmentConf
 		cfg, err = config.LoadDefaultConfig(ctx, append(load, config.WithDefaultRegion(region))...)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+		return nil, fmt.Errorf("load the AWS configuration: %w", &awstext.ConfigurationError{Err: err})
 	}
 	loaded := &environmentConfig{Config: cfg, region: own}
 	if buildable, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {

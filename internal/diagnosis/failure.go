@@ -114,29 +114,39 @@ func (e Evidence) overdue() *Failure {
 		rule := denialOf(message)
 		return fail(rule.kind, rule.wayOut, "the run took longer than spec.timeout%s allows and was stopped before it had a pod: %s", limit, message)
 	}
-	where, printed := e.stoppedAt()
+	where, last := e.stoppedAt()
 	failure := fail(v1alpha1.FailureJobFailed, "Raise spec.timeout of the CustomAction, or make the work shorter",
 		"the run took longer than spec.timeout%s allows and was stopped%s", limit, where)
-	return withLog(failure, printed)
+	if last == nil {
+		return failure
+	}
+	return withLogOf(last.pod, last.step, failure)
 }
 
-// stoppedAt says where in its work a run was stopped, and what it printed last.
-func (e Evidence) stoppedAt() (where, printed string) {
+// endedStep is a step that has ended, in its pod.
+type endedStep struct {
+	pod  corev1.Pod
+	step corev1.ContainerStatus
+}
+
+// stoppedAt says where in its work a run was stopped, with the step if its status tells what
+// it printed last.
+func (e Evidence) stoppedAt() (where string, last *endedStep) {
 	for _, pod := range stopped(e.Pods) {
 		if status := atWork(pod); status != nil {
-			if status.State.Terminated != nil {
-				printed = status.State.Terminated.Message
+			if ended := status.State.Terminated; ended != nil && ended.Message != "" {
+				last = &endedStep{pod, *status}
 			}
-			return " in " + nameIn(pod, status.Name), printed
+			return " in " + nameIn(pod, status.Name), last
 		}
 		if where := waitReason(pod); where != "" {
-			return where, ""
+			return where, nil
 		}
 	}
 	if name := e.killed(); name != "" {
-		return " in " + displayName(e.Job.Spec.Template.Spec, name), ""
+		return " in " + displayName(e.Job.Spec.Template.Spec, name), nil
 	}
-	return "", ""
+	return "", nil
 }
 
 // stopped are the pods that the Job controller stopped, or is about to: those
@@ -303,7 +313,7 @@ func wrapperFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	ended := status.State.Terminated
 	envelope, err := podcontract.ParseEnvelope(ended.Message)
 	if err == nil && envelope.Failure != nil {
-		return &Failure{Type: v1alpha1.FailureType(envelope.Failure.Type), Message: envelope.Failure.Message}
+		return &Failure{Type: v1alpha1.FailureType(envelope.Failure.Type), Message: plaintext.Of(envelope.Failure.Message)}
 	}
 	what, wayOut := ending(ended), "Retry the action; if it happens again, tell those who run the operator"
 	if ended.Reason == reasonOOMKilled {
@@ -334,11 +344,10 @@ func stepFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	}
 }
 
-// withLogOf is withLog for a step that has ended, whose status may not tell.
+// withLogOf is withLog for a step that has ended, with where its whole log is: the status may
+// not tell, or only a part that a secret was cut through.
 func withLogOf(pod corev1.Pod, step corev1.ContainerStatus, failure *Failure) *Failure {
-	if step.State.Terminated.Message == "" {
-		failure.Log = &StepLog{pod.Name, step.Name}
-	}
+	failure.Log = &StepLog{pod.Name, step.Name}
 	return withLog(failure, step.State.Terminated.Message)
 }
 

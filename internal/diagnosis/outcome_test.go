@@ -333,14 +333,14 @@ func TestEndings(t *testing.T) {
 	}
 }
 
-// TestStepsWhoseStatusDoesNotTell says where to read what they printed.
-func TestStepsWhoseStatusDoesNotTell(t *testing.T) {
+// TestWhereTheLogOfAStepIs says where to read what they printed.
+func TestWhereTheLogOfAStepIs(t *testing.T) {
 	backoff := jobFailed(batchv1.JobReasonBackoffLimitExceeded, "")
 	for name, c := range map[string]struct {
 		pods []corev1.Pod
 		want *StepLog
 	}{
-		"a step that tells":                {pods(terminated("unit", 3, "Error", "assertion failed")), nil},
+		"a step that tells":                {pods(terminated("unit", 3, "Error", "assertion failed")), &StepLog{"pod-1", "unit"}},
 		"a step that does not":             {pods(terminated("unit", 3, "Error", "")), &StepLog{"pod-1", "unit"}},
 		"a step that ran out of memory":    {pods(terminated("unit", 137, "OOMKilled", "")), &StepLog{"pod-1", "unit"}},
 		"a step that was never started":    {pods(terminated("unit", 128, "StartError", "")), nil},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 )
 
 // Waiting is what a run waits for before one of its containers runs.
@@ -23,13 +24,13 @@ type Waiting struct {
 	Detail string
 }
 
-// Message is what people read: that of a condition.
+// Message is what people read: that of a condition. It is one line.
 func (w Waiting) Message() string {
 	message := w.Subject
 	if w.Detail != "" {
 		message += ": " + w.Detail
 	}
-	return limits.Cut(message, limits.ConditionMessage)
+	return limits.Cut(plaintext.OneLine(message), limits.ConditionMessage)
 }
 
 // SaidBy reports whether a condition's reason and message say the same. Numbers in
@@ -37,7 +38,7 @@ func (w Waiting) Message() string {
 // does what the kubelet says of an image, which alternates between the registry's
 // answer and the wait for the next try.
 func (w Waiting) SaidBy(reason, message string) bool {
-	if reason != w.Reason || message != w.Message() && !strings.HasPrefix(message, w.Subject) {
+	if reason != w.Reason || message != w.Message() && !strings.HasPrefix(message, plaintext.OneLine(w.Subject)) {
 		return false
 	}
 	return reason == v1alpha1.ReasonImagePullBackOff || withoutNumbers(message) == withoutNumbers(w.Message())

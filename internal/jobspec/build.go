@@ -41,6 +41,9 @@ func Build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 
 // build takes any name for an artifact's if it is told to.
 func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options, anyArtifact bool) (*batchv1.Job, error) {
+	if err := checkContainers(action.Spec.JobTemplate.Spec.Template.Spec); err != nil {
+		return nil, err
+	}
 	template, err := substitute(action.Spec.JobTemplate, scopeOf(action, job, run.Number), anyArtifact)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
@@ -87,13 +88,13 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 
 // resolve replaces every reference in text. quote protects the value from
 // being expanded a second time where Kubernetes itself expands $(NAME).
-func (s scope) resolve(text string, quote, anyArtifact bool) (string, error) {
-	failed := s.checkDefaults(text)
+func (s *substitution) resolve(text string, quote bool) (string, error) {
+	failed := s.scope.checkDefaults(text)
 	resolved := reference.ReplaceAllStringFunc(text, func(match string) string {
 		if isEscaped(match) {
 			return match
 		}
-		value, err := s.valueOf(match[len("$("):len(match)-len(")")], anyArtifact)
+		value, err := s.scope.valueOf(match[len("$("):len(match)-len(")")], s.anyArtifact)
 		if err != nil {
 			failed = withEscape(err, match, quote)
 			return match
@@ -101,10 +102,19 @@ func (s scope) resolve(text string, quote, anyArtifact bool) (string, error) {
 		if quote {
 			value = escape(value)
 		}
+		if s.expanded += len(value); s.expanded > limits.Expanded {
+			failed = errTooLarge
+			return match
+		}
 		return value
 	})
 	return resolved, failed
 }
+
+// errTooLarge is that of a template whose references are replaced by more than an object has
+// room for.
+var errTooLarge = fmt.Errorf("after its references are replaced, the template has more than %d bytes of their values, and an object has no room for it: "+
+	"use the variables (%s…) in the steps, which have each value once", limits.Expanded, podcontract.EnvConfig(""))
 
 // isEscaped reports whether a match of reference is $$(…).
 func isEscaped(match string) bool { return strings.HasPrefix(match, "$$") }

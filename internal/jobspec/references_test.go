@@ -56,7 +56,7 @@ func TestResolve(t *testing.T) {
 			if c.quote {
 				job.Spec.Pipeline.ExecutionID = "a$(CODEPIPELINE_CONFIG_TOKEN)"
 			}
-			got, err := scopeOf(sampleAction(), job, 2).resolve(c.text, c.quote, false)
+			got, err := (&substitution{scope: scopeOf(sampleAction(), job, 2)}).resolve(c.text, c.quote)
 			if c.err != "" {
 				g.Expect(err).To(MatchError(ContainSubstring(c.err)))
 				return
@@ -88,7 +88,7 @@ func TestEmptyPropertyHasItsValue(t *testing.T) {
 	g := NewWithT(t)
 	job := sampleJob()
 	job.Spec.Configuration["Flavor"] = ""
-	g.Expect(scopeOf(sampleAction(), job, 1).resolve("[$(config.Flavor|3)]", false, false)).To(Equal("[]"))
+	g.Expect((&substitution{scope: scopeOf(sampleAction(), job, 1)}).resolve("[$(config.Flavor|3)]", false)).To(Equal("[]"))
 }
 
 // TestCommandSubstitutions has a shell script with commands that look like references.

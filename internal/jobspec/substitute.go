@@ -32,7 +32,7 @@ func substitute(template batchv1.JobTemplateSpec, s scope, anyArtifact bool) (*b
 	if err := json.Unmarshal(content, &tree); err != nil {
 		return nil, fmt.Errorf("decode spec.jobTemplate: %w", err)
 	}
-	walker := substitution{scope: s, anyArtifact: anyArtifact}
+	walker := &substitution{scope: s, anyArtifact: anyArtifact}
 	tree, err = walker.walk(tree, path{"spec", "jobTemplate"})
 	if err != nil {
 		return nil, err
@@ -48,16 +48,19 @@ func substitute(template batchv1.JobTemplateSpec, s scope, anyArtifact bool) (*b
 	return resolved, nil
 }
 
+// substitution replaces the references of one template.
 type substitution struct {
 	scope       scope
 	anyArtifact bool
+	// expanded is how many bytes references have been replaced by.
+	expanded int
 }
 
-func (s substitution) walk(node any, at path) (any, error) {
+func (s *substitution) walk(node any, at path) (any, error) {
 	var err error
 	switch node := node.(type) {
 	case string:
-		text, err := s.scope.resolve(node, at.expandedByKubernetes(), s.anyArtifact)
+		text, err := s.resolve(node, at.expandedByKubernetes())
 		if err == nil && text != node && at.isLabelValue() {
 			err = checkLabelValue(node, text)
 		}

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // Validate reports whether jobs can be made from the action's jobTemplate: that every
@@ -15,6 +16,9 @@ import (
 // spec.runner sets nothing that is reserved, and that steps can write to spec.workspace.
 // The error is a *FieldError, or several joined.
 func Validate(action *v1alpha1.CustomAction) error {
+	if err := checkContainers(action.Spec.JobTemplate.Spec.Template.Spec); err != nil {
+		return err
+	}
 	sample := sampleJobOf(action)
 	values := scopeOf(action, sample, 1)
 	defaults := values
@@ -31,6 +35,18 @@ func Validate(action *v1alpha1.CustomAction) error {
 		return err // the other checks are for Linux
 	}
 	return errors.Join(checkJob(resolved.Spec), checkReserved(pod, sample), checkWorkspace(action.Spec.Workspace), checkRunner(action.Spec.Runner))
+}
+
+// checkContainers bounds the containers of a template, before anything is made for each.
+func checkContainers(pod corev1.PodSpec) error {
+	count := len(pod.InitContainers) + len(pod.Containers)
+	if count <= limits.TemplateContainers {
+		return nil
+	}
+	return &FieldError{Field: atPod + ".containers", Err: fmt.Errorf(
+		"must be at most %d, initContainers included, and are %d: the kubelet divides %d KiB of termination messages among the containers of a pod, "+
+			"and each needs room to say how it ended; do more of the work in one step",
+		limits.TemplateContainers, count, limits.PodTerminationMessages>>10)}
 }
 
 // checkJob refuses what the model of steps does not allow: one pod, in which containers

@@ -46,6 +46,11 @@ const (
 	// EventNote is, in bytes, the longest note of an event (events.k8s.io/v1;
 	// NoteLengthLimit in the API server's validation).
 	EventNote = 1024
+	// Expanded is, in bytes, the most that all references of a jobTemplate together may be
+	// replaced by. An object has at most 1.5 MiB (etcd's --max-request-bytes), so that a Job
+	// with more would be refused; and a template near that limit could name a value so often
+	// that the memory of who builds the Job does not suffice.
+	Expanded = 1 << 20
 	// FailurePolicyRules is the most rules of a Job's podFailurePolicy (batch/v1
 	// PodFailurePolicy).
 	FailurePolicyRules = 20
@@ -58,6 +63,11 @@ const (
 const (
 	TerminationMessage     = 4096
 	PodTerminationMessages = 12 << 10
+	// TemplateContainers is the most containers, init containers included, of a jobTemplate.
+	// It is the operator's own limit: with more, the part of PodTerminationMessages that is
+	// left for the operator's containers is too short to say what became of the work. Each
+	// container also gets all variables of the job.
+	TemplateContainers = 64
 )
 
 // EnvironmentVariable is the longest variable that Linux lets a program start with, in bytes

@@ -25,6 +25,10 @@ func Of(text string) string {
 	return strings.Join(lines, "\n")
 }
 
+// OneLine is Of with blanks for line feeds: for a text that somebody else chose within one
+// of the operator's, where a line of its own would pass for the operator's words.
+func OneLine(text string) string { return strings.ReplaceAll(Of(text), "\n", " ") }
+
 func withoutControl(r rune) rune {
 	if isControl(r) {
 		return -1

@@ -27,6 +27,10 @@ func TestOf(t *testing.T) {
 	}
 }
 
+func TestOneLine(t *testing.T) {
+	NewWithT(t).Expect(OneLine("no\x1b[2J\x07\r\nReady\n")).To(Equal("no Ready "))
+}
+
 // TestOfTwice holds for any text: what comes out is plain.
 func TestOfTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -117,7 +117,7 @@ func fileNames(folder fs.FS) ([]string, error) {
 			continue
 		}
 		if _, known := parsers[name]; !known {
-			return nil, fmt.Errorf("%s: not a result file; known are %s", name, strings.Join(knownFiles(), ", "))
+			return nil, fmt.Errorf("%q: not a result file; known are %s", name, strings.Join(knownFiles(), ", "))
 		}
 		if !entry.Type().IsRegular() {
 			return nil, fmt.Errorf("%s: must be a regular file", name)

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/awstext"
 )
 
 // Location is the place of an object in S3.
@@ -66,7 +68,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 		config.WithRetryer(o.Retry.retryer),
 		config.WithCredentialsProvider(credentials))
 	if err != nil {
-		return nil, fmt.Errorf("prepare the S3 client: %w", err)
+		return nil, fmt.Errorf("prepare the S3 client: %w", &awstext.ConfigurationError{Err: err})
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.DisableLogOutputChecksumValidationSkipped = true // most objects have no checksum: nothing to act on

@@ -69,7 +69,7 @@ var layers = [][]room{
 	{ // One reconciler each.
 		{"controllers/customaction", []string{
 			"internal/poller", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
-			"internal/metrics", "internal/staleness", "internal/limits", "api/v1alpha1",
+			"internal/metrics", "internal/staleness", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		{"controllers/pipelinejob", []string{
 			"internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
