@@ -76,14 +76,15 @@ func refusedContainers(message string, pod corev1.PodSpec) []string {
 	if _, why, found := strings.Cut(message, " is forbidden: "); found {
 		message = why // before it is the name of the pod
 	}
-	faults := faultsIn(message)
+	// Once for all containers: both are of a user's choice, and as long as an object may be.
+	faults, places, listed := faultsIn(message), placesIn(message), listedIn(message)
 	var names []string
 	for _, kind := range []struct {
 		name       string
 		containers []corev1.Container
 	}{{"initContainers", pod.InitContainers}, {"containers", pod.Containers}} {
 		for i, container := range kind.containers {
-			placed := slices.Contains(placesIn(message), fmt.Sprintf("%s/%d", kind.name, i))
+			placed := places[fmt.Sprintf("%s/%d", kind.name, i)] || listed[container.Name]
 			atFault := slices.ContainsFunc(faults, func(f fault) bool { return f.of(container) })
 			if placed || atFault || mentions(message, container.Name) {
 				names = append(names, container.Name)
@@ -98,19 +99,14 @@ func refusedContainers(message string, pod corev1.PodSpec) []string {
 	return names
 }
 
-// mentions reports whether a message names a container: in quotes, or in a quota's list.
-// A bare word, such as "cpu" or "build", may mean something else.
+// mentions reports whether a message names a container in quotes. A bare word, such as "cpu"
+// or "build", may mean something else.
 func mentions(message, name string) bool {
 	if podcontract.IsWrapper(name) {
 		return strings.Contains(message, name)
 	}
 	for _, quotes := range []string{`""`, `''`, "<>", "``"} {
 		if strings.Contains(message, quotes[:1]+name+quotes[1:]) {
-			return true
-		}
-	}
-	for _, list := range quotaList.FindAllStringSubmatch(message, -1) {
-		if slices.Contains(strings.Split(list[1], ","), name) {
 			return true
 		}
 	}
@@ -128,12 +124,24 @@ var (
 	ratio = regexp.MustCompile(`([^\s\[]+) max limit to request ratio per Container is ([^\s,]+), but (?:provided ratio|no request|no limit)`)
 )
 
-func placesIn(message string) []string {
-	var places []string
+// placesIn are the places of containers that a message names, as KIND/INDEX.
+func placesIn(message string) map[string]bool {
+	places := map[string]bool{}
 	for _, found := range place.FindAllStringSubmatch(message, -1) {
-		places = append(places, found[1]+"/"+found[2])
+		places[found[1]+"/"+found[2]] = true
 	}
 	return places
+}
+
+// listedIn are the names of containers in the lists of quotas.
+func listedIn(message string) map[string]bool {
+	listed := map[string]bool{}
+	for _, list := range quotaList.FindAllStringSubmatch(message, -1) {
+		for name := range strings.SplitSeq(list[1], ",") {
+			listed[name] = true
+		}
+	}
+	return listed
 }
 
 // fault is what a LimitRange has found in one of a pod's containers, which it does not name.

@@ -56,8 +56,9 @@ func (c *reservedCheck) container(container *corev1.Container, field string) {
 	for i, mount := range container.VolumeMounts {
 		at := fmt.Sprintf("%s.volumeMounts[%d]", field, i)
 		c.name(mount.Name, at)
-		below := strings.HasPrefix(filepath.Clean(mount.MountPath)+"/", podcontract.Root+"/")
-		c.refuse(below, at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share is there, which spec.workspace chooses", podcontract.Root))
+		place := filepath.Clean("/" + mount.MountPath) // runtimes take a relative path for one from the root
+		c.refuse(place == "/", at+".mountPath", fmt.Sprintf("must not be the root of the container: %s, the volume that all steps share, would be below it", podcontract.Root))
+		c.refuse(strings.HasPrefix(place+"/", podcontract.Root+"/"), at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share is there, which spec.workspace chooses", podcontract.Root))
 	}
 	for i, variable := range container.Env {
 		if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil {
@@ -73,8 +74,8 @@ func (c *reservedCheck) container(container *corev1.Container, field string) {
 
 func (c *reservedCheck) volume(volume *corev1.Volume, field string) {
 	c.name(volume.Name, field)
-	if volume.Secret != nil {
-		c.secretName(volume.Secret.SecretName, field+".secret.secretName")
+	for _, reader := range secretsOf(volume) {
+		c.secretName(reader.name, field+"."+reader.field)
 	}
 	if volume.Projected == nil {
 		return
@@ -84,4 +85,46 @@ func (c *reservedCheck) volume(volume *corev1.Volume, field string) {
 			c.secretName(source.Secret.Name, fmt.Sprintf("%s.projected.sources[%d].secret.name", field, i))
 		}
 	}
+}
+
+// secretReference is a field below a volume that names a Secret.
+type secretReference struct{ field, name string }
+
+// secretsOf are the Secrets that a volume reads, or has its driver given, but for those of a
+// projected one, which has a list.
+func secretsOf(volume *corev1.Volume) []secretReference {
+	var found []secretReference
+	if volume.Secret != nil {
+		found = append(found, secretReference{"secret.secretName", volume.Secret.SecretName})
+	}
+	if volume.AzureFile != nil {
+		found = append(found, secretReference{"azureFile.secretName", volume.AzureFile.SecretName})
+	}
+	local := func(field string, reference *corev1.LocalObjectReference) {
+		if reference != nil {
+			found = append(found, secretReference{field, reference.Name})
+		}
+	}
+	if volume.CSI != nil {
+		local("csi.nodePublishSecretRef.name", volume.CSI.NodePublishSecretRef)
+	}
+	if volume.FlexVolume != nil {
+		local("flexVolume.secretRef.name", volume.FlexVolume.SecretRef)
+	}
+	if volume.CephFS != nil {
+		local("cephfs.secretRef.name", volume.CephFS.SecretRef)
+	}
+	if volume.RBD != nil {
+		local("rbd.secretRef.name", volume.RBD.SecretRef)
+	}
+	if volume.ISCSI != nil {
+		local("iscsi.secretRef.name", volume.ISCSI.SecretRef)
+	}
+	if volume.ScaleIO != nil {
+		local("scaleIO.secretRef.name", volume.ScaleIO.SecretRef)
+	}
+	if volume.StorageOS != nil {
+		local("storageos.secretRef.name", volume.StorageOS.SecretRef)
+	}
+	return found
 }

@@ -30,6 +30,17 @@ func TestLabelSafe(t *testing.T) {
 	}
 }
 
+// TestLabelSafeDiffersFromItsOwnValues has pipelines whose names are what others' become.
+func TestLabelSafeDiffersFromItsOwnValues(t *testing.T) {
+	for _, text := range []string{"web@prod", "@", strings.Repeat("a", 100)} {
+		g := NewWithT(t)
+		value := LabelSafe(text)
+		g.Expect(LabelSafe(value)).NotTo(Equal(value), "it would be that of %q", text)
+		g.Expect(validation.IsValidLabelValue(LabelSafe(value))).To(BeEmpty())
+	}
+	NewWithT(t).Expect(LabelSafe("web-2026")).To(Equal("web-2026"))
+}
+
 // TestLabelSafeHoldsForAnyText: it is a label value, always the same one, and another one
 // for another text.
 func TestLabelSafeHoldsForAnyText(t *testing.T) {
