@@ -420,7 +420,7 @@ func (s state) mayAsk() bool {
 	return !fails || s.now.Sub(since) < timeoutMargin
 }
 
-// settled cleans up behind a job that CodePipeline no longer waits for.
+// settled cleans up after a job that CodePipeline no longer waits for.
 func (s state) settled() (step, time.Duration) {
 	if s.mustStopRun() && !s.failsForLong(stepStopRun) {
 		return stepStopRun, 0

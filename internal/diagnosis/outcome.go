@@ -59,7 +59,7 @@ type GracePeriods struct {
 	// Quota: a quota is used up. Others have it, and end, so this is no fault.
 	Quota time.Duration
 	// Start: a container can't be created, or a sidecar crashes before the
-	// steps behind it could start. What it lacks may be on its way.
+	// steps after it could start. What it lacks may be on its way.
 	Start time.Duration
 	// Node: a pod that was taken away does not end, since its node does not
 	// answer. Nodes are rebooted; then the Job has another pod.
@@ -123,8 +123,8 @@ type LogResult struct {
 type Failure struct {
 	Type    v1alpha1.FailureType
 	Message string
-	// Log is where to read what the step printed last, when the pod's status
-	// does not tell, as that of a pod whose steps know secrets does not.
+	// Log is where to read the last log lines of the step that failed; nil if no step
+	// did. What the pod's status has of them may begin within a secret.
 	Log *StepLog
 }
 
