@@ -2,6 +2,7 @@ package customaction
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -125,6 +126,17 @@ func (r *Reconciler) recheckRefused(action *v1alpha1.CustomAction, jobs []v1alph
 }
 
 // forget drops what is known of an action.
+// tagKeys are those that the last examination of an object set, whatever its generation was.
+func (e *examinations) tagKeys(action *v1alpha1.CustomAction) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	last := e.known[client.ObjectKeyFromObject(action)]
+	if last.uid != action.UID {
+		return nil
+	}
+	return slices.Clone(last.found.tagKeys)
+}
+
 func (e *examinations) forget(name types.NamespacedName) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -118,3 +118,16 @@ func TestCountsAreWrittenOnceAMinute(t *testing.T) {
 	g.Expect(status.JobsInFlight).To(BeEquivalentTo(1))
 	g.Expect(status.LastPollTime.Time).To(BeTemporally("~", now, time.Second), "it does not go back")
 }
+
+// TestTagsThatTheStatusDoesNotShowYet are taken off all the same when they leave the spec.
+func TestTagsThatTheStatusDoesNotShowYet(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Now()
+	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "work", UID: "1", Generation: 1}}
+	r := &Reconciler{}
+	r.examinations.record(action, now, now, examined{tagKeys: []string{"stage", "team"}})
+	action.Generation, action.Status.TagKeys = 2, []string{"cost", "team"}
+	g.Expect(r.tagKeysOf(action)).To(Equal([]string{"cost", "stage", "team"}))
+	action.UID = "2" // an object of the same name
+	g.Expect(r.tagKeysOf(action)).To(Equal([]string{"cost", "team"}))
+}

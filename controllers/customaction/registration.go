@@ -63,7 +63,7 @@ func (e examined) wrong() (finding, bool) {
 // examine checks the template, and makes sure that CodePipeline has the action
 // type as defined.
 func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction) examined {
-	found := examined{tagKeys: action.Status.TagKeys}
+	found := examined{tagKeys: r.tagKeysOf(action)}
 	if isRegistered(action) { // else the ARN is of another account or region
 		found.arn = action.Status.ActionTypeARN
 	}
@@ -143,7 +143,7 @@ func (r *Reconciler) registerMissing(ctx context.Context, api *codepipeline.Clie
 // syncTags sets the tags of the action type to those of the spec, and returns the
 // keys that the operator manages. Without any it makes no call.
 func (r *Reconciler) syncTags(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction) ([]string, error) {
-	wanted, ours := tagsOf(action), action.Status.TagKeys
+	wanted, ours := tagsOf(action), r.tagKeysOf(action)
 	if len(wanted)+len(ours) == 0 {
 		return nil, nil
 	}
@@ -161,6 +161,14 @@ func (r *Reconciler) syncTags(ctx context.Context, api *codepipeline.Client, act
 		}
 	}
 	return slices.Sorted(maps.Keys(wanted)), nil
+}
+
+// tagKeysOf are the tags that the operator has set. The status may not show yet what the
+// last examination set.
+func (r *Reconciler) tagKeysOf(action *v1alpha1.CustomAction) []string {
+	keys := append(r.examinations.tagKeys(action), action.Status.TagKeys...)
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 func tagsOf(action *v1alpha1.CustomAction) map[string]string {

@@ -400,17 +400,18 @@ func (s state) overTimeIn() (left time.Duration, known bool) {
 		return 0, false
 	}
 	until := since.Add(s.longest)
-	if s.answered.waits {
+	if s.answered.waits && !s.job.AwaitsContinuation() { // another worker may have what is awaited
 		until = latest(until, s.answered.at.Add(timeoutMargin))
 	}
 	return until.Sub(s.now), true
 }
 
 // mayAsk reports whether CodePipeline can tell of an action that takes long: it was claimed,
-// and the last answer is not that nothing is known. Calls that fail are tried for a while.
+// no continuation of it is awaited, and the last answer is not that nothing is known. Calls
+// that fail are tried for a while.
 func (s state) mayAsk() bool {
 	of := s.job.Spec.Pipeline
-	if s.deleting() || s.job.Status.AcknowledgedAt == nil || of.ExecutionID == "" || of.ActionExecutionID == "" {
+	if s.deleting() || s.job.AwaitsContinuation() || s.job.Status.AcknowledgedAt == nil || of.ExecutionID == "" || of.ActionExecutionID == "" {
 		return false
 	}
 	if (s.answered.unknown || s.answered.over) && s.now.Sub(s.answered.at) < timeoutMargin {

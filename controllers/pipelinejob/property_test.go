@@ -510,7 +510,8 @@ func (p *play) unended() string {
 		}
 	}
 	for _, job := range p.pipelineJobs() {
-		if !job.Settled() {
+		// A continuation that another worker has taken is given up after a day.
+		if !job.Settled() && !p.theirs[job.Spec.Pipeline.ActionExecutionID] {
 			return fmt.Sprintf("PipelineJob %s is stuck: %+v", job.Name, job.Status)
 		}
 	}

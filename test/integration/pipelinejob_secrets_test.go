@@ -53,15 +53,19 @@ func TestASecretThatAStepPrints(t *testing.T) {
 }
 
 // TestASecretInATerminationMessage has a template that keeps the pod's status
-// telling, by a terminationMessagePolicy of its own.
+// telling, by a terminationMessagePolicy of its own. It may begin within the secret: the log
+// is told instead.
 func TestASecretInATerminationMessage(t *testing.T) {
 	w := newWorld(t)
 	w.workWithPassword()
-	w.FailStep(w.RunningJob(1), "login --password "+password)
+	job := w.RunningJob(1)
+	w.Logs.Write(job.Name+"-pod", "work", "login --password "+password+"\n")
+	w.FailStep(job, password[2:])
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
 		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(HaveSuffix("\nlogin --password ***"))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).NotTo(ContainSubstring(password[2:]))
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -63,6 +62,8 @@ spec:
     unpack: Auto
     inputs:
     - {name: image, unpack: Never}
+  runner:
+    ca: {name: aws-ca, key: ca.crt}
   timeout: 1h
   gracePeriods: {imagePull: 5m, scheduling: 1h, start: 5m, node: 5m}
   progress:
@@ -588,6 +589,8 @@ func workspaceCases() []ruleCase {
 func otherCases() []ruleCase {
 	return []ruleCase{
 		lengthAtMost("aws.region", 30), lengthAtLeast("aws.region", 4),
+		lengthAtMost("runner.ca.name", 253), lengthAtLeast("runner.ca.name", 1),
+		lengthAtMost("runner.ca.key", 253), lengthAtLeast("runner.ca.key", 1),
 		{
 			covers: "spec.aws.region pattern",
 			passes: []edit{set("aws.region", "eu-central-1")},
@@ -847,13 +850,16 @@ func TestEveryRuleHasACase(t *testing.T) {
 	}
 	found := constraintsOf(t).rules
 	g.Expect(len(found)).To(BeNumerically(">", 60), "the CRD was not read as it should be")
-	g.Expect(slices.Sorted(maps.Keys(covered))).To(Equal(found), "constraints that the tables cover, and those of the CRD")
+	for _, rule := range found {
+		g.Expect(covered).To(HaveKey(rule), "a constraint of the CRD that no table covers")
+	}
+	g.Expect(covered).To(HaveLen(len(found)), "constraints that the CRD does not have")
 }
 
-// constraints are those of the CRD of CustomAction, without the jobTemplate and
-// the template of a claim, which are Kubernetes' own. Rules are named by field and kind, such as
-// "spec.actionType.tags[].key maxLength"; CEL rules by the start of their
-// message. [] is the elements of a list, {} the values of a map.
+// constraints are those of the CRD of CustomAction, without the jobTemplate, the template of
+// a claim, and the resources and variables of the runner, which are Kubernetes' own. Rules
+// are named by field and kind, such as "spec.actionType.tags[].key maxLength"; CEL rules by
+// the start of their message. [] is the elements of a list, {} the values of a map.
 type constraints struct {
 	rules    []string
 	required []string
@@ -871,7 +877,8 @@ func constraintsOf(t *testing.T) constraints {
 	g.Expect(versions).To(HaveLen(1))
 	spec, _, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties", "spec")
 	g.Expect(err).NotTo(HaveOccurred())
-	for _, path := range []string{"jobTemplate", "workspace.properties.volumeClaimTemplate.properties", "workspace.properties.volumeClaimTemplate.required"} {
+	for _, path := range []string{"jobTemplate", "workspace.properties.volumeClaimTemplate.properties", "workspace.properties.volumeClaimTemplate.required",
+		"runner.properties.env", "runner.properties.envFrom", "runner.properties.resources"} {
 		unstructured.RemoveNestedField(spec, append([]string{"properties"}, strings.Split(path, ".")...)...)
 	}
 	var found constraints
