@@ -226,6 +226,9 @@ func (s *suite) logs() map[string]string {
 		for pod := range strings.FieldsSeq(s.kubectl("-n", in, "get", "pods", "-o", "name")) {
 			// A container that has not started has no log, which keeps none of the others back.
 			out, err := s.tryKubectl("", "-n", in, "logs", pod, "--all-containers", "--tail=-1", "--ignore-errors")
+			if err != nil && strings.Contains(out, "(NotFound)") {
+				continue // it was ending, because of an earlier test
+			}
 			s.Expect(err).NotTo(HaveOccurred(), out)
 			found[in+" "+pod] = out
 		}
