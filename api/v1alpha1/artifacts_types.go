@@ -19,7 +19,7 @@ type Artifacts struct {
 	// +kubebuilder:default=Refuse
 	Links LinkPolicy `json:"links,omitempty"`
 
-	// unpack says whether input artifacts are unpacked, unless inputs says otherwise.
+	// unpack decides whether input artifacts are unpacked, unless inputs says otherwise.
 	//
 	// Auto, the default: a zip or tar archive, also one that is compressed by gzip, bzip2,
 	// xz or zstd, is unpacked into the artifact's folder; any other object becomes a
@@ -68,7 +68,7 @@ const (
 	LinksKeep LinkPolicy = "Keep"
 )
 
-// UnpackPolicy says whether an input artifact is unpacked.
+// UnpackPolicy decides whether an input artifact is unpacked.
 //
 // +kubebuilder:validation:Enum=Auto;Never
 type UnpackPolicy string

@@ -57,7 +57,7 @@ func remedy(kind string, err error) string {
 	case kind == revisionUnavailable && s3store.IsBucketNotFound(err):
 		return "; the pipeline's artifact store must be a bucket that exists"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "; the workspace has no more room: raise the size in spec.workspace of the CustomAction, or have the node's disk looked at"
+		return "; the workspace is full: raise the size in spec.workspace of the CustomAction, or have the node's disk looked at"
 	case s3store.IsUntrusted(err):
 		return "; set spec.runner.ca of the CustomAction, or the operator's --runner-ca, to the certificates of its CA"
 	case kind == revisionUnavailable && s3store.IsNotFound(err):
