@@ -26,6 +26,7 @@ import (
 	. "github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtimescheme "k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -292,7 +293,9 @@ func Terminated(name string, code int32, message string) corev1.ContainerStatus 
 	}}}
 }
 
-// AddPod makes a pod of a Job, as the Job controller does, with a status.
+// AddPod makes a pod of a Job, as the Job controller does, with a status. A pod that is there
+// already gets the status. One whose status comes after the clock was moved on looks, for a
+// moment, like one that no scheduler took up for as long.
 func (w *World) AddPod(job *batchv1.Job, status corev1.PodStatus) {
 	w.T.Helper()
 	pod := &corev1.Pod{
@@ -303,7 +306,11 @@ func (w *World) AddPod(job *batchv1.Job, status corev1.PodStatus) {
 	for key, value := range job.Spec.Template.Labels {
 		pod.Labels[key] = value
 	}
-	w.Expect(w.Kube.Create(w.Ctx, pod)).To(Succeed())
+	err := w.Kube.Create(w.Ctx, pod)
+	if apierrors.IsAlreadyExists(err) {
+		err = w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(pod), pod)
+	}
+	w.Expect(err).NotTo(HaveOccurred())
 	pod.Status = status
 	w.Expect(w.Kube.Status().Update(w.Ctx, pod)).To(Succeed())
 }

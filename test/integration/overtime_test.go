@@ -8,6 +8,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -25,6 +26,15 @@ func TestActionOverItsTimeIsAskedFor(t *testing.T) {
 		metav1.SetMetaDataAnnotation(&pj.ObjectMeta, "test/look", time.Now().String())
 		w.Expect(w.Kube.Update(w.Ctx, pj)).To(Succeed())
 	}
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+		endedNow(podcontract.ContainerFetch, "Completed"), waits("work", "ErrImagePull", "not found"),
+	}})
+	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonImagePullBackOff)
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+		endedNow(podcontract.ContainerFetch, "Completed"),
+		{Name: "work", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}},
+	}})
+	w.isRunning(metav1.ConditionTrue, v1alpha1.ReasonJobStarted)
 	w.Clock.Step(26 * time.Hour)
 	look()
 	w.Await(func(g Gomega) { g.Expect(w.Calls("ListActionExecutions")).To(Equal(1)) })
