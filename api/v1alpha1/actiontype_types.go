@@ -100,11 +100,12 @@ type ActionType struct {
 	// +optional
 	OutputArtifactDetails ArtifactDetails `json:"outputArtifactDetails"`
 
-	// tags of the action type: 50 at most, told apart by their keys, whose case
-	// counts. They can be changed: the operator keeps them in sync (registration
-	// Managed), and leaves alone the tags that others have set.
+	// tags of the action type: 47 at most, told apart by their keys, whose case
+	// counts. They can be changed: the operator keeps them in sync on an action type that
+	// it registered for this object, and leaves alone the tags that others have set. Of the
+	// 50 that AWS allows, three say whose the action type is.
 	// +optional
-	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:MaxItems=47
 	// +listType=map
 	// +listMapKey=key
 	Tags []Tag `json:"tags,omitempty"`
@@ -237,6 +238,7 @@ type Tag struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:Pattern=`^[\p{L}\p{N}\p{Z}_.:/=+@-]*$`
 	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('aws:')",message="key must not begin with aws: in any case, for such tags are AWS's own: choose another key"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('codepipeline.pipelinejob.dev/')",message="key must not begin with codepipeline.pipelinejob.dev/: such tags say which object the action type belongs to, and the operator sets them. Choose another key"
 	Key string `json:"key"`
 
 	// value of the tag: letters, digits, spaces and characters of _.:/=+-@, 256

@@ -55,19 +55,26 @@ const (
 	// CodePipeline accepts it again only with that definition.
 	ReasonVersionRetired = "VersionRetired"
 	// ReasonCredentialsUnavailable: the operator has no AWS credentials, or can't
-	// assume spec.aws.roleARN.
+	// assume the role of the account.
 	ReasonCredentialsUnavailable = "CredentialsUnavailable"
-	// ReasonRoleNotAllowed: the operator's --allowed-roles do not have
-	// spec.aws.roleARN, or it has no --cluster-id for the role's external ID.
+	// ReasonRoleNotAllowed: the operator's --allowed-roles do not have the
+	// spec.roleARN of the account, or it has no --cluster-id for the external ID.
 	ReasonRoleNotAllowed = "RoleNotAllowed"
-	// ReasonRegionNotFound: spec.aws.region has no CodePipeline.
+	// ReasonRegionNotFound: the region has no CodePipeline.
 	ReasonRegionNotFound = "RegionNotFound"
-	// ReasonActionTypeTaken: an older CustomAction takes the jobs of the same
-	// action type.
+	// ReasonActionTypeTaken: another CustomAction takes the jobs of the same action type,
+	// or the tags of the action type name another object.
 	ReasonActionTypeTaken = "ActionTypeTaken"
-	// ReasonAccountUnknown: an older CustomAction may take the jobs of the same action
-	// type: AWS does not say whether both are of one account.
-	ReasonAccountUnknown = "AccountUnknown"
+	// ReasonAccessNotGranted: no grant of the CodePipelineAccount allows what the object
+	// asks for.
+	ReasonAccessNotGranted = "AccessNotGranted"
+	// ReasonRegistrationNotGranted: the action type does not exist, and no grant lets the
+	// namespace create it.
+	ReasonRegistrationNotGranted = "RegistrationNotGranted"
+	// ReasonAccountNotFound: there is no CodePipelineAccount of the name.
+	ReasonAccountNotFound = "AccountNotFound"
+	// ReasonAccountNotReady: the CodePipelineAccount is not ready.
+	ReasonAccountNotReady = "AccountNotReady"
 	// ReasonTagsOutOfSync: the tags of the action type differ from those of the spec.
 	ReasonTagsOutOfSync = "TagsOutOfSync"
 	// ReasonDeregistered: the action type was deleted from CodePipeline.
@@ -96,6 +103,28 @@ const (
 	ReasonNotRegistered = "NotRegistered"
 	// ReasonDeleting: the object is being deleted; its jobs finish first.
 	ReasonDeleting = "Deleting"
+)
+
+// Condition types of a CodePipelineAccount, beside Ready: it is True when AWS has told the
+// account's ID, for the role that the object has.
+const (
+	// ConditionThrottled is True while AWS throttles calls in a region of the account, so
+	// that the operator makes fewer.
+	ConditionThrottled = "Throttled"
+)
+
+// Reasons of a CodePipelineAccount's conditions.
+const (
+	// ReasonProven: GetCallerIdentity of STS told the account's ID.
+	ReasonProven = "Proven"
+	// ReasonProving: AWS is being asked for the account's ID.
+	ReasonProving = "Proving"
+	// ReasonInUse: the object is being deleted, and CustomActions or PipelineJobs use it.
+	ReasonInUse = "InUse"
+	// ReasonThrottling: calls were throttled within the last minutes.
+	ReasonThrottling = "Throttling"
+	// ReasonNotThrottled: they were not.
+	ReasonNotThrottled = "NotThrottled"
 )
 
 // Condition types of a PipelineJob.

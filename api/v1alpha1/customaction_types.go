@@ -18,7 +18,8 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="In flight",type=integer,JSONPath=`.status.jobsInFlight`
-// +kubebuilder:printcolumn:name="Region",type=string,priority=1,JSONPath=`.spec.aws.region`
+// +kubebuilder:printcolumn:name="Account",type=string,priority=1,JSONPath=`.spec.accountRef.name`
+// +kubebuilder:printcolumn:name="Region",type=string,priority=1,JSONPath=`.status.region`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type CustomAction struct {
@@ -73,8 +74,8 @@ type CustomActionSpec struct {
 	ActionType ActionType `json:"actionType"`
 
 	// registration says whether the operator may create the action type.
-	// Managed, the default: a missing one is created, an identical one is
-	// adopted, and one that differs is left alone (condition Registered=False,
+	// Managed, the default: a missing one is created, if a grant of the account has
+	// mayRegister, an identical one is adopted, and one that differs is left alone (condition Registered=False,
 	// reason DefinitionConflict). External: it is registered by other means; it must
 	// exist and be identical, and is only polled.
 	// +optional
@@ -83,19 +84,25 @@ type CustomActionSpec struct {
 
 	// deletionPolicy says what happens to the action type when this object is
 	// deleted. Retain, the default, leaves it in CodePipeline. Delete removes
-	// it after the last running job has finished, unless registration is
-	// External, or status.registeredWith shows that the action type is not this
-	// object's; CodePipeline then accepts the same version again only with the
-	// identical definition.
+	// it after the last running job has finished, if the operator registered it for
+	// this object (status.actionTypeOwner is This) and a grant with mayRegister still
+	// allows it; CodePipeline then accepts the same version again only with the identical
+	// definition.
 	// +optional
 	// +kubebuilder:default=Retain
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// aws says in which region, and as which role, CodePipeline is called. When
-	// it is changed, the action type is looked for, registered and polled where
-	// it then says; the one registered before stays in CodePipeline.
+	// accountRef names the CodePipelineAccount that is used: as whom the operator calls
+	// CodePipeline, and in which regions. Its grants decide whether this namespace may use
+	// it. When it is changed, the action type is looked for, registered and polled where it
+	// then says; the one registered before stays in CodePipeline.
 	// +required
-	AWS AWS `json:"aws"`
+	AccountRef AccountReference `json:"accountRef"`
+
+	// region is the region of the pipelines, such as eu-central-1: one of the account's.
+	// It may be absent if the account has one region.
+	// +optional
+	Region Region `json:"region,omitempty"`
 
 	// polling tunes how jobs are polled for.
 	// +optional
@@ -204,28 +211,30 @@ const (
 	DeletionDelete DeletionPolicy = "Delete"
 )
 
-// AWS says where and as whom CodePipeline is called. Credentials come from the
-// operator's own environment (IRSA, EKS Pod Identity, environment variables).
-type AWS struct {
-	// region is the region of the pipelines, such as eu-central-1: 4 to 30
-	// lower-case letters, digits and hyphens.
-	// +required
-	// +kubebuilder:validation:MinLength=4
-	// +kubebuilder:validation:MaxLength=30
-	// +kubebuilder:validation:Pattern=`^[a-z0-9-]+$`
-	Region string `json:"region"`
+// ActionTypeOwner says whose an action type is by its tags.
+//
+// +kubebuilder:validation:Enum=This;Other;None
+type ActionTypeOwner string
 
-	// roleARN is a role that the operator assumes for all calls, such as
-	// arn:aws:iam::111122223333:role/pipelines in another account: 1024
-	// characters at most. It is assumed with the external ID
-	// CLUSTER-ID/NAMESPACE, of this object's namespace, which the role's trust
-	// policy should demand; CLUSTER-ID is the operator's flag --cluster-id, without
-	// which it assumes no role. Without roleARN the operator calls as itself.
-	// +optional
-	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^arn:aws(-[\w]+)*:iam::[0-9]{12}:role/.+$`
-	RoleARN string `json:"roleARN,omitempty"`
-}
+const (
+	// OwnerThis: the tags name this object.
+	OwnerThis ActionTypeOwner = "This"
+	// OwnerOther: the tags name another object, of this cluster or another.
+	OwnerOther ActionTypeOwner = "Other"
+	// OwnerNone: the action type has no tags that name an object.
+	OwnerNone ActionTypeOwner = "None"
+)
+
+// Tags of an action type that was registered for a CustomAction: they name it, in
+// whatever cluster it is. They must not be changed by others.
+const (
+	// TagCluster is the ID of the cluster: the operator's flag --cluster-id.
+	TagCluster = "codepipeline.pipelinejob.dev/cluster"
+	// TagNamespace is the namespace of the CustomAction.
+	TagNamespace = "codepipeline.pipelinejob.dev/namespace"
+	// TagName is the name of the CustomAction.
+	TagName = "codepipeline.pipelinejob.dev/name"
+)
 
 // Polling tunes PollForJobs.
 type Polling struct {
@@ -280,12 +289,18 @@ type CustomActionStatus struct {
 	// +optional
 	ActionTypeARN string `json:"actionTypeARN,omitempty"`
 
-	// registeredWith is spec.aws as it was when the operator began to register the
-	// action type or, if there was one, found it as spec.actionType defines it. It is
-	// absent before that, and after the action type was found with another
-	// definition. deletionPolicy Delete applies only while it is equal to spec.aws.
+	// accountID and region are where the action type is looked for: the account, as AWS
+	// told it, and the region of spec.region or of the account.
 	// +optional
-	RegisteredWith *AWS `json:"registeredWith,omitempty"`
+	AccountID string `json:"accountID,omitempty"`
+	// +optional
+	Region Region `json:"region,omitempty"`
+
+	// actionTypeOwner says whose the action type is by its tags: This, if they name this
+	// object; Other, if they name another; None without such tags. Only if it is This does
+	// the operator tag the action type, and delete it by deletionPolicy.
+	// +optional
+	ActionTypeOwner ActionTypeOwner `json:"actionTypeOwner,omitempty"`
 
 	// tagKeys are the tags of the action type that the operator has set. One that
 	// leaves the spec is taken off; others stay.

@@ -1,6 +1,7 @@
 // Package v1alpha1 holds the API of the codepipeline.pipelinejob.dev group:
 // CustomAction, the definition of an AWS CodePipeline custom action and of the
-// Kubernetes Job that does its work, and PipelineJob, one execution of it.
+// Kubernetes Job that does its work; PipelineJob, one execution of it; and
+// CodePipelineAccount, which grants namespaces the use of an AWS account.
 // +kubebuilder:object:generate=true
 // +groupName=codepipeline.pipelinejob.dev
 package v1alpha1
@@ -19,6 +20,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&CustomAction{}, &CustomActionList{},
 		&PipelineJob{}, &PipelineJobList{},
+		&CodePipelineAccount{}, &CodePipelineAccountList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

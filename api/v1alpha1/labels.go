@@ -26,6 +26,12 @@ const (
 	// (event CANCELED).
 	AbandonedByUpdate = "pipeline-updated"
 
+	// LabelEnabled is on namespaces that may use the account of a simple install, with the
+	// value "true": its grant selects them by it.
+	LabelEnabled = "codepipeline.pipelinejob.dev/enabled"
+
+	// FinalizerAccount holds a CodePipelineAccount until nothing uses it.
+	FinalizerAccount = "codepipeline.pipelinejob.dev/account"
 	// FinalizerCustomAction holds a CustomAction until its jobs have finished
 	// and, with deletionPolicy Delete, its action type is deregistered.
 	FinalizerCustomAction = "codepipeline.pipelinejob.dev/custom-action"

@@ -1,6 +1,7 @@
 package customaction
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
@@ -18,10 +20,12 @@ type observation struct {
 	now time.Time
 	// pending is what AWS is being asked for, before the rest is known.
 	pending string
-	// taken is in order unless an older object takes the same jobs.
-	taken finding
-	// examined is the zero value when taken is not in order.
+	// access is where the action may take jobs.
+	access access
+	// examined is what the status has when access is not in order.
 	examined examined
+	// taken is in order unless another object takes the same jobs.
+	taken finding
 	// poll is the zero value while nothing is polled.
 	poll poller.Health
 }
@@ -34,10 +38,20 @@ func (o observation) mayPoll(action *v1alpha1.CustomAction) bool {
 }
 
 func (o observation) wrong() (finding, bool) {
-	if o.taken.err != nil {
-		return o.taken, true
+	if o.access.refused.err != nil {
+		return o.access.refused, true
 	}
-	return o.examined.wrong()
+	if wrong, is := o.examined.wrong(); is {
+		return wrong, true
+	}
+	return o.taken, o.taken.err != nil
+}
+
+// keepsFromNobody reports whether only a change of an object, or of AWS, could let the action
+// take jobs: until then another may.
+func (o observation) keepsFromNobody() bool {
+	wrong, is := o.wrong()
+	return is && (slices.Contains(lasting, wrong.reason) || wrong.reason == v1alpha1.ReasonActionTypeTaken)
 }
 
 // conditionsOf gives the conditions Registered, Polling and, last, Ready.
@@ -117,7 +131,7 @@ func pollingCondition(action *v1alpha1.CustomAction, o observation) metav1.Condi
 }
 
 func pollReason(err error) string {
-	if reason := reasonOf(err); reason != "" {
+	if reason := identity.ReasonOf(err); reason != "" {
 		return reason
 	}
 	if codepipeline.KindOf(err) == codepipeline.ActionTypeNotFound {

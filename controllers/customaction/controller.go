@@ -25,12 +25,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
-	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
@@ -58,7 +58,8 @@ type Reconciler struct {
 	Poller *poller.Poller
 	// PollChanged brings the names of CustomActions whose polling changed.
 	PollChanged <-chan event.TypedGenericEvent[types.NamespacedName]
-	// ClusterID goes into the external ID with which roles are assumed.
+	// ClusterID goes into the external ID with which roles are assumed, and into the tags of
+	// action types.
 	ClusterID string
 	Clock     clock.PassiveClock
 	Events    events.EventRecorder
@@ -69,7 +70,7 @@ type Reconciler struct {
 	Self *corev1.ObjectReference
 
 	examinations examinations
-	accounts     accounts
+	holders      holders
 	counts       counts
 	noPodDryRun  sync.Once
 	queue        queue // nil before the controller is started
@@ -94,6 +95,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		Owns(&v1alpha1.PipelineJob{}).
 		Watches(&v1alpha1.CustomAction{}, handler.EnqueueRequestsFromMapFunc(r.sameActionType),
 			builder.WithPredicates(concernsOthers)).
+		Watches(&v1alpha1.CodePipelineAccount{}, handler.EnqueueRequestsFromMapFunc(r.ofAccount), builder.WithPredicates(changesAccess)).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(source.TypedChannel(r.PollChanged, polls)).
 		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
 			r.queue = q
@@ -106,6 +109,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 // +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=customactions,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=customactions/status,verbs=patch
 // +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=customactions/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
 // Reconcile checks the template, registers the action type and keeps it
 // polled, or takes both back when the object is being deleted.
@@ -118,6 +122,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			r.examinations.forget(req.NamespacedName)
 			r.counts.forget(req.NamespacedName)
 			metrics.Forget(req.NamespacedName)
+			r.releaseJobs(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -150,21 +155,24 @@ func (r *Reconciler) addFinalizer(ctx context.Context, action *v1alpha1.CustomAc
 
 // keep registers the action type, polls for it, and says so in the status.
 func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (ctrl.Result, error) {
-	seen, wait, err := r.observe(ctx, action)
+	seen, wait, err := r.observe(ctx, action, inFlight)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if seen.pending != "" {
 		return ctrl.Result{}, r.sayPending(ctx, action, inFlight, seen.pending)
 	}
-	r.Poller.Ensure(r.target(action, seen.mayPoll(action)))
+	r.poll(action, seen.access, seen.mayPoll(action))
+	if seen.keepsFromNobody() && inFlight == 0 {
+		r.releaseJobs(ctx, client.ObjectKeyFromObject(action))
+	}
 	if seen.mayPoll(action) {
 		seen.poll = r.Poller.Health(client.ObjectKeyFromObject(action))
 	}
 	before := readiness(action)
 	again, err := r.writeStatus(ctx, action, tally{inFlight, seen.poll.LastPoll}, func(status *v1alpha1.CustomActionStatus) {
-		status.ActionTypeARN, status.TagKeys = seen.examined.arn, seen.examined.tagKeys
-		status.RegisteredWith = seen.examined.registeredWith(action)
+		status.ActionTypeARN, status.TagKeys, status.ActionTypeOwner = seen.examined.arn, seen.examined.tagKeys, seen.examined.owner
+		status.AccountID, status.Region = seen.access.accountID(), seen.access.region
 		setActionConditions(status, action, seen)
 	})
 	if err != nil {
@@ -179,25 +187,19 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 
 // observe finds out whether the action may be polled for, as far as that is known, and
 // how long it is until it is to be examined again: zero while it is being examined.
-func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction) (observation, time.Duration, error) {
+func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (observation, time.Duration, error) {
 	now, name := r.Clock.Now(), client.ObjectKeyFromObject(action)
-	seen := observation{now: now, examined: examined{arn: action.Status.ActionTypeARN, tagKeys: action.Status.TagKeys}}
-	taken, asking, err := r.precedence(ctx, action)
-	if seen.taken, seen.pending = taken, asking; err != nil || asking != "" {
+	seen := observation{now: now, examined: recorded(action)}
+	allowed, err := r.accessOf(ctx, action)
+	if seen.access, seen.pending = allowed, allowed.pending; err != nil || allowed.pending != "" || allowed.refused.err != nil {
 		return seen, 0, err
-	}
-	if taken.retry {
-		return seen, lastRetry, nil
-	}
-	if taken.err != nil {
-		return seen, 0, nil
 	}
 	if health := r.Poller.Health(name); codepipeline.KindOf(health.Err) == codepipeline.ActionTypeNotFound {
 		r.examinations.recheck(name, health.FailingSince, now, 0) // the type was deleted
 	}
 	found, known, wait := r.examinations.of(action, now)
 	if wait <= 0 {
-		r.examineInLane(ctx, action)
+		r.examineInLane(ctx, action, allowed)
 		wait = 0
 	}
 	if !known {
@@ -205,7 +207,28 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction)
 		return seen, wait, nil
 	}
 	seen.examined = found
-	return seen, wait, nil
+	if _, wrong := found.wrong(); wrong {
+		return seen, wait, nil
+	}
+	if seen.taken, err = r.hold(ctx, action, seen, inFlight); seen.taken.err != nil {
+		wait = lastRetry // unless a change of the other comes before that
+	}
+	return seen, wait, err
+}
+
+// recorded is what the status has of an action that is not examined now.
+func recorded(action *v1alpha1.CustomAction) examined {
+	status := &action.Status
+	return examined{arn: status.ActionTypeARN, tagKeys: status.TagKeys, owner: status.ActionTypeOwner}
+}
+
+// poll has an action's jobs polled for, unless no call may be made for its namespace.
+func (r *Reconciler) poll(action *v1alpha1.CustomAction, a access, newJobs bool) {
+	if !a.works(action.Namespace) {
+		r.Poller.Remove(client.ObjectKeyFromObject(action))
+		return
+	}
+	r.Poller.Ensure(r.target(action, a, newJobs))
 }
 
 // sayPending says what a new object waits for. One whose definition has changed is
@@ -248,16 +271,13 @@ func (r *Reconciler) event(action *v1alpha1.CustomAction, kind, reason, did, not
 	r.Events.Eventf(action, nil, kind, reason, did, "%s", limits.CutBytes(note, limits.EventNote))
 }
 
-func (r *Reconciler) identity(action *v1alpha1.CustomAction) codepipeline.Identity {
-	return identity.Of(action.Spec.AWS, r.ClusterID, action.Namespace)
-}
-
 // target is what the poller is to ask for. Whether or not new jobs may be taken, it
 // polls while a job is awaited: the result of that would stay unreported otherwise.
-func (r *Reconciler) target(action *v1alpha1.CustomAction, newJobs bool) poller.Target {
+func (r *Reconciler) target(action *v1alpha1.CustomAction, a access, newJobs bool) poller.Target {
 	target := poller.Target{
 		Action:   client.ObjectKeyFromObject(action),
-		Identity: r.identity(action),
+		Account:  a.account.Name,
+		Identity: r.identity(a, action),
 		Type:     actionTypeID(action),
 		Interval: action.Spec.Polling.Interval.Duration,
 	}

@@ -30,31 +30,33 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 		again, err := r.drain(ctx, action, inFlight)
 		return ctrl.Result{RequeueAfter: again}, err
 	}
-	r.Poller.Remove(client.ObjectKeyFromObject(action))
-	decided, other, err := r.decideRelease(ctx, action)
+	name := client.ObjectKeyFromObject(action)
+	r.Poller.Remove(name)
+	allowed, err := r.accessOf(ctx, action)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	decided, why, err := r.decideRelease(ctx, action, allowed)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	switch decided {
-	case notRegistered:
-		return ctrl.Result{}, r.leave(ctx, action, "this object did not register it")
 	case keepActionType:
 		return ctrl.Result{}, r.release(ctx, action)
+	case notGranted:
+		return ctrl.Result{}, r.leave(ctx, action, why)
 	case awaitOthers:
-		return ctrl.Result{}, r.sayDeleting(ctx, action, fmt.Sprintf("being deleted: waiting for CustomAction %s/%s, which has the same action type and is being deleted too",
-			other.Namespace, other.Name))
-	case awaitAccount:
-		return r.awaitAccount(ctx, action, other)
+		return ctrl.Result{RequeueAfter: lastRetry}, r.sayDeleting(ctx, action, "being deleted: waiting for "+why)
 	case deleteActionType:
 	}
 	if _, _, wait := r.examinations.of(action, r.Clock.Now()); wait > 0 { // it failed before
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	left := deletionGracePeriod - r.Clock.Since(action.DeletionTimestamp.Time)
-	if silent := r.Lanes.SilentFor(lanes.Of(r.identity(action))); left <= 0 && silent >= deletionGracePeriod {
+	if silent := r.Lanes.SilentFor(lanes.Of(r.identity(allowed, action))); left <= 0 && silent >= deletionGracePeriod {
 		return ctrl.Result{}, r.giveUp(ctx, action, "calls to that account and region are not answered, and its own has not had its turn")
 	}
-	r.inLane(ctx, action, "DeleteCustomActionType", r.takeBack)
+	r.inLane(ctx, action, allowed, "DeleteCustomActionType", func(ctx context.Context, action *v1alpha1.CustomAction) { r.takeBack(ctx, action, allowed) })
 	return ctrl.Result{RequeueAfter: max(left, lastRetry)}, nil
 }
 
@@ -65,39 +67,30 @@ func (r *Reconciler) release(ctx context.Context, action *v1alpha1.CustomAction)
 	if err := r.Patch(ctx, action, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("release CustomAction %s: %w", action.Name, err))
 	}
+	r.releaseJobs(ctx, client.ObjectKeyFromObject(action))
 	return nil
 }
 
-// decideRelease decides what happens to the action type, and because of which other
-// object.
-func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomAction) (deletionDecision, *sharer, error) {
+// decideRelease decides what happens to the action type, and why.
+func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomAction, a access) (decided deletionDecision, why string, err error) {
 	if action.Spec.DeletionPolicy != v1alpha1.DeletionDelete || action.Spec.Registration != v1alpha1.RegistrationManaged {
-		return keepActionType, nil, nil
+		return keepActionType, "", nil
 	}
-	if !isRegistered(action) {
-		return notRegistered, nil, nil
+	if !a.works(action.Namespace) || !a.given.MayRegister {
+		return notGranted, fmt.Sprintf("no grant of CodePipelineAccount %s with mayRegister is for it", action.Spec.AccountRef.Name), nil
 	}
-	others, err := r.sharing(ctx, action, func(*v1alpha1.CustomAction) bool { return true })
+	others, err := r.sharing(ctx, action, a, func(*v1alpha1.CustomAction) bool { return true })
 	if err != nil {
-		return keepActionType, nil, err
+		return keepActionType, "", err
 	}
-	decided, other := decideDeletion(action, others)
-	return decided, other, nil
-}
-
-// awaitAccount waits until AWS tells if another object uses the action type.
-func (r *Reconciler) awaitAccount(ctx context.Context, action *v1alpha1.CustomAction, other *sharer) (ctrl.Result, error) {
-	if other.account == askedAccount {
-		return ctrl.Result{}, nil // it is reconciled when there is an answer
-	}
-	why := fmt.Sprintf("it is not known whether CustomAction %s/%s uses it: GetCallerIdentity failed: %s", other.Namespace, other.Name, other.why)
-	return ctrl.Result{RequeueAfter: lastRetry}, r.cantDeregister(ctx, action, why)
+	decided, why = decideDeletion(action, others)
+	return decided, why, nil
 }
 
 // takeBack deletes the action type and lets the object go. What fails is tried again.
-func (r *Reconciler) takeBack(ctx context.Context, action *v1alpha1.CustomAction) {
+func (r *Reconciler) takeBack(ctx context.Context, action *v1alpha1.CustomAction, a access) {
 	began := r.Clock.Now()
-	err := r.deregister(ctx, action)
+	err := r.deregister(ctx, action, a)
 	if err == nil {
 		return
 	}
@@ -105,61 +98,70 @@ func (r *Reconciler) takeBack(ctx context.Context, action *v1alpha1.CustomAction
 	r.examinations.record(action, began, r.Clock.Now(), examined{registration: finding{err: err, retry: true}})
 }
 
-// deregister deletes the action type, unless another object uses it by now, and lets the
-// object go.
-func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomAction) error {
+// deregister deletes the action type if it is this object's and no other uses it by now,
+// and lets the object go.
+func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomAction, a access) error {
 	// From a stale reading the type may be another object's by now.
 	if err := staleness.Check(ctx, r.Live, action, &v1alpha1.CustomAction{}); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	decided, _, err := r.decideRelease(ctx, action)
+	decided, _, err := r.decideRelease(ctx, action, a)
 	if err != nil || decided != deleteActionType {
 		return err
 	}
 	id := actionTypeID(action)
-	differs, err := r.deleteUnlessDiffers(ctx, action)
+	remains, err := r.deleteOwned(ctx, action, a)
 	if err != nil && r.timeIsUp(action) {
 		return r.giveUp(ctx, action, explain(action, err))
 	}
 	if err != nil {
 		return errors.Join(err, r.cantDeregister(ctx, action, explain(action, err)))
 	}
-	if len(differs) > 0 {
-		return r.leave(ctx, action, "it differs from spec.actionType in "+strings.Join(differs, ", "))
+	if remains != "" {
+		return r.leave(ctx, action, remains)
 	}
-	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonDeregistered, "Deregister", fmt.Sprintf("deleted action type %s in %s", id, action.Spec.AWS.Region))
+	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonDeregistered, "Deregister", fmt.Sprintf("deleted action type %s in %s", id, regionOf(action)))
 	return r.release(ctx, action)
 }
 
-// deleteUnlessDiffers deletes the action type. If it is not as the object defines it, it
-// remains, and the fields are returned.
-func (r *Reconciler) deleteUnlessDiffers(ctx context.Context, action *v1alpha1.CustomAction) (fields []string, err error) {
+// deleteOwned deletes the action type. If its tags don't say that it is this object's, or it
+// is not as the object defines it, it remains, and why is returned.
+func (r *Reconciler) deleteOwned(ctx context.Context, action *v1alpha1.CustomAction, a access) (remains string, err error) {
 	wanted := actionTypeOf(action)
-	api, err := r.AWS.For(ctx, r.identity(action))
+	api, err := r.AWS.For(ctx, r.identity(a, action))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
+	// One that was made a moment ago may not be listed yet: then its tags tell.
 	found, err := api.FindActionType(ctx, wanted.ID)
 	if err != nil {
-		return nil, err
+		return "", err
+	}
+	arn, err := api.ActionTypeARN(ctx, wanted.ID)
+	if err != nil {
+		return "", err
+	}
+	tags, err := api.Tags(ctx, arn)
+	if found == nil && codepipeline.KindOf(err) == codepipeline.ResourceNotFound {
+		return "", nil // it was deleted by others
+	}
+	if err != nil {
+		return "", err
+	}
+	if r.owner(action, tags) != v1alpha1.OwnerThis {
+		return "it was not registered for this object", nil
 	}
 	if found != nil {
-		fields = codepipeline.Differences(wanted, *found)
+		if fields := codepipeline.Differences(wanted, *found); len(fields) > 0 {
+			return "it differs from spec.actionType in " + strings.Join(fields, ", "), nil
+		}
 	}
-	if len(fields) > 0 {
-		return fields, nil
-	}
-	// One that was made a moment ago may not be listed yet.
-	err = api.DeleteActionType(ctx, wanted.ID)
-	if found == nil && codepipeline.KindOf(err) == codepipeline.AccessDenied {
-		return nil, nil
-	}
-	return nil, err
+	return "", api.DeleteActionType(ctx, wanted.ID)
 }
 
 // leave lets the object go without its action type, and says why.
 func (r *Reconciler) leave(ctx context.Context, action *v1alpha1.CustomAction, why string) error {
-	message := fmt.Sprintf("action type %s, if there is one, remains in CodePipeline in %s: %s", actionTypeID(action), action.Spec.AWS.Region, why)
+	message := fmt.Sprintf("action type %s, if there is one, remains in CodePipeline in %s: %s", actionTypeID(action), regionOf(action), why)
 	logf.FromContext(ctx).Info("A CustomAction is deleted without its action type", "message", message)
 	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonNotDeregistered, "Deregister", message)
 	return r.release(ctx, action)
@@ -168,7 +170,11 @@ func (r *Reconciler) leave(ctx context.Context, action *v1alpha1.CustomAction, w
 // drain says that the object waits for its jobs. It takes no new ones; those that
 // CodePipeline is to hand out again are polled for.
 func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (time.Duration, error) {
-	r.Poller.Ensure(r.target(action, false))
+	allowed, err := r.accessOf(ctx, action)
+	if err != nil {
+		return 0, err
+	}
+	r.poll(action, allowed, false)
 	return r.writeDeleting(ctx, action, inFlight, fmt.Sprintf("being deleted: waiting for %d jobs to finish", r.shown(action, inFlight)))
 }
 
@@ -206,33 +212,26 @@ type deletionDecision int
 const (
 	// deleteActionType: no other object needs it.
 	deleteActionType deletionDecision = iota
-	// keepActionType: another object uses it, or will delete it.
+	// keepActionType: another object uses it.
 	keepActionType
-	// notRegistered: the action type is not this object's.
-	notRegistered
+	// notGranted: it may not be deleted.
+	notGranted
 	// awaitOthers: another object that uses it is being deleted too.
 	awaitOthers
-	// awaitAccount: another object may use it; AWS does not say whether it is of the
-	// same account.
-	awaitAccount
 )
 
-// decideDeletion decides by the others that share the action type, and names the one
-// that it decides by. Of objects that are deleted together the oldest goes last, and
-// decides.
-func decideDeletion(action *v1alpha1.CustomAction, others []sharer) (decided deletionDecision, by *sharer) {
+// decideDeletion decides by the others that use the action type: those that may take jobs,
+// or have some. One that is being deleted too is waited for.
+func decideDeletion(action *v1alpha1.CustomAction, others []standing) (decided deletionDecision, why string) {
 	for i := range others {
-		other := &others[i]
-		switch {
-		case !other.DeletionTimestamp.IsZero() && isOlder(action, &other.CustomAction):
-			if by == nil {
-				decided, by = awaitOthers, other
-			}
-		case other.account == sameAccount:
-			return keepActionType, other
-		default:
-			decided, by = awaitAccount, other
+		if others[i].DeletionTimestamp.IsZero() {
+			return keepActionType, ""
 		}
+		who := "a CustomAction of another namespace"
+		if others[i].Namespace == action.Namespace {
+			who = "CustomAction " + others[i].Name
+		}
+		decided, why = awaitOthers, who+", which has the same action type and is being deleted too"
 	}
-	return decided, by
+	return decided, why
 }

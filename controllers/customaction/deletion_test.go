@@ -13,43 +13,52 @@ import (
 )
 
 func TestDecideDeletion(t *testing.T) {
-	start := time.Now()
-	object := func(age int, deleting bool) sharer {
-		made := v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(start.Add(time.Duration(-age) * time.Hour))}}
+	object := func(namespace, name string, deleting bool) standing {
+		made := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 		if deleting {
 			made.DeletionTimestamp = ptr.To(metav1.Now())
 		}
-		return sharer{made, sameAccount, ""}
-	}
-	unclear := func(other sharer) sharer {
-		other.account = unclearAccount
-		return other
+		return standing{CustomAction: made}
 	}
 	cases := map[string]struct {
-		others []sharer
+		others []standing
 		want   deletionDecision
+		why    string
 	}{
-		"alone":                                         {nil, deleteActionType},
-		"a newer one stays":                             {[]sharer{object(1, false)}, keepActionType},
-		"an older one stays":                            {[]sharer{object(9, false)}, keepActionType},
-		"a newer one goes too":                          {[]sharer{object(1, true)}, awaitOthers},
-		"an older one goes too":                         {[]sharer{object(9, true)}, keepActionType},
-		"one goes, and another stays":                   {[]sharer{object(1, true), object(2, false)}, keepActionType},
-		"a newer one of an unclear account stays":       {[]sharer{unclear(object(1, false))}, awaitAccount},
-		"an older one of an unclear account stays":      {[]sharer{unclear(object(9, false))}, awaitAccount},
-		"a newer one of an unclear account goes too":    {[]sharer{unclear(object(1, true))}, awaitOthers},
-		"an older one of an unclear account goes too":   {[]sharer{unclear(object(9, true))}, awaitAccount},
-		"one goes, and one of an unclear account stays": {[]sharer{object(1, true), unclear(object(2, false))}, awaitAccount},
-		"an unclear one stays, and one that is not":     {[]sharer{unclear(object(9, false)), object(1, false)}, keepActionType},
-		"an older and a newer one goes":                 {[]sharer{object(9, true), object(1, true)}, keepActionType},
+		"alone":                       {nil, deleteActionType, ""},
+		"another one stays":           {[]standing{object("team", "other", false)}, keepActionType, ""},
+		"another one goes too":        {[]standing{object("team", "other", true)}, awaitOthers, "CustomAction other, which has the same action type and is being deleted too"},
+		"one of another team goes":    {[]standing{object("foe", "secret", true)}, awaitOthers, "a CustomAction of another namespace, which has the same action type and is being deleted too"},
+		"one goes, and another stays": {[]standing{object("team", "other", true), object("team", "third", false)}, keepActionType, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			mine := object(5, true)
-			decided, by := decideDeletion(&mine.CustomAction, c.others)
+			decided, why := decideDeletion(object("team", "mine", true).CustomAction, c.others)
 			NewWithT(t).Expect(decided).To(Equal(c.want))
-			NewWithT(t).Expect(by != nil).To(Equal(len(c.others) > 0))
+			NewWithT(t).Expect(why).To(Equal(c.why))
 		})
+	}
+}
+
+// TestStanding: work that goes on must not run twice, and tags are the proof of whose an
+// action type is. Age decides last.
+func TestStanding(t *testing.T) {
+	g := NewWithT(t)
+	aged := func(hours int) *v1alpha1.CustomAction {
+		return &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(time.Now().Add(-time.Duration(hours) * time.Hour))}}
+	}
+	order := []standing{
+		{CustomAction: aged(1), jobs: true, owns: true},
+		{CustomAction: aged(9), jobs: true, polls: true},
+		{CustomAction: aged(1), owns: true},
+		{CustomAction: aged(1), polls: true},
+		{CustomAction: aged(9)},
+		{CustomAction: aged(5)},
+	}
+	for i := range order {
+		for j := range order {
+			g.Expect(order[i].before(order[j])).To(Equal(i < j), "%d %d", i, j)
+		}
 	}
 }
 

@@ -125,7 +125,6 @@ func (r *Reconciler) recheckRefused(action *v1alpha1.CustomAction, jobs []v1alph
 	}
 }
 
-// forget drops what is known of an action.
 // tagKeys are those that the last examination of an object set, whatever its generation was.
 func (e *examinations) tagKeys(action *v1alpha1.CustomAction) []string {
 	e.mu.Lock()
@@ -137,6 +136,7 @@ func (e *examinations) tagKeys(action *v1alpha1.CustomAction) []string {
 	return slices.Clone(last.found.tagKeys)
 }
 
+// forget drops what is known of an action.
 func (e *examinations) forget(name types.NamespacedName) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -149,9 +149,9 @@ type flight types.NamespacedName
 
 // inLane has a lane do something that calls AWS for an action, beginning with an
 // operation, and the action reconciled afterwards: no worker waits for AWS.
-func (r *Reconciler) inLane(ctx context.Context, action *v1alpha1.CustomAction, operation string, do func(context.Context, *v1alpha1.CustomAction)) {
+func (r *Reconciler) inLane(ctx context.Context, action *v1alpha1.CustomAction, a access, operation string, do func(context.Context, *v1alpha1.CustomAction)) {
 	name, log, copied := client.ObjectKeyFromObject(action), logf.FromContext(ctx), action.DeepCopy()
-	r.Lanes.Submit(lanes.Of(r.identity(action)), lanes.Call{ID: flight(name), Operation: operation, Do: func(ctx context.Context) {
+	r.Lanes.Submit(lanes.Of(r.identity(a, action)), lanes.Call{ID: flight(name), Operation: operation, Do: func(ctx context.Context) {
 		defer r.again(name)
 		do(logf.IntoContext(ctx, log), copied)
 	}})
@@ -165,13 +165,13 @@ func (r *Reconciler) again(name types.NamespacedName) {
 }
 
 // examineInLane examines an action where it may wait for AWS.
-func (r *Reconciler) examineInLane(ctx context.Context, action *v1alpha1.CustomAction) {
-	r.inLane(ctx, action, "ListActionTypes", func(ctx context.Context, action *v1alpha1.CustomAction) {
+func (r *Reconciler) examineInLane(ctx context.Context, action *v1alpha1.CustomAction, a access) {
+	r.inLane(ctx, action, a, "ListActionTypes", func(ctx context.Context, action *v1alpha1.CustomAction) {
 		began := r.Clock.Now()
 		if _, _, wait := r.examinations.of(action, began); wait > 0 {
 			return // it was examined meanwhile
 		}
-		found := r.examine(ctx, action)
+		found := r.examine(ctx, action, a)
 		if wrong, is := found.wrong(); is {
 			logf.FromContext(ctx).Info("The definition is not in order", "reason", wrong.reason, "error", wrong.err.Error())
 		}

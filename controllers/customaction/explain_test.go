@@ -16,11 +16,11 @@ import (
 func TestRegionThatDoesNotExist(t *testing.T) {
 	g := NewWithT(t)
 	action := &v1alpha1.CustomAction{}
-	action.Spec.AWS.Region = "eu-centrl-1"
+	action.Spec.Region = "eu-centrl-1"
 	failed := registrationFailed(action, fmt.Errorf("list custom action types: %w",
 		&net.DNSError{Err: "no such host", Name: "codepipeline.eu-centrl-1.amazonaws.com", IsNotFound: true}))
 	g.Expect(failed.reason).To(Equal(v1alpha1.ReasonRegionNotFound))
-	g.Expect(failed.message).To(HavePrefix(`spec.aws.region is "eu-centrl-1", and there is no host codepipeline.eu-centrl-1.amazonaws.com`))
+	g.Expect(failed.message).To(HavePrefix(`the region is "eu-centrl-1", and there is no host codepipeline.eu-centrl-1.amazonaws.com`))
 	g.Expect(failed.retry).To(BeTrue())
 }
 

@@ -60,13 +60,13 @@ func (r *Reconciler) giveUp(ctx context.Context, action *v1alpha1.CustomAction, 
 
 // remains says which action type remains, how to delete it, and why.
 func remains(action *v1alpha1.CustomAction, why string) string {
-	id, where := actionTypeID(action), action.Spec.AWS.Region
-	if account := recordedAccount(action); account != "" {
+	id, where := actionTypeID(action), string(regionOf(action))
+	if account := action.Status.AccountID; account != "" {
 		where += " of account " + account
 	}
 	return fmt.Sprintf("The CustomAction was deleted, and its action type could not be for %s: action type %s remains in CodePipeline in %s. "+
 		"To delete it, run aws codepipeline delete-custom-action-type --category %s --provider %s --action-version %s --region %s. The reason: %s",
-		deletionGracePeriod, id, where, id.Category, id.Provider, id.Version, action.Spec.AWS.Region, why)
+		deletionGracePeriod, id, where, id.Category, id.Provider, id.Version, regionOf(action), why)
 }
 
 func (r *Reconciler) sayNotDeregistered(ctx context.Context, action *v1alpha1.CustomAction, reason, message string) error {

@@ -1,49 +1,60 @@
 package customaction
 
 import (
-	"context"
-	"fmt"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"maps"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// isRegistered reports whether the action type is the object's: the operator registered
-// it for the object, or found it as the object defines it. No other is ever deleted.
-func isRegistered(action *v1alpha1.CustomAction) bool {
-	with := action.Status.RegisteredWith
-	return with != nil && *with == action.Spec.AWS
+// ownerTags are the tags by which an action type is an object's. They are the proof:
+// what the status has may be lost with the object, and the answer to a creation too.
+func (r *Reconciler) ownerTags(action *v1alpha1.CustomAction) map[string]string {
+	return map[string]string{
+		v1alpha1.TagCluster: r.ClusterID, v1alpha1.TagNamespace: action.Namespace, v1alpha1.TagName: action.Name,
+	}
 }
 
-// registeredWith is status.registeredWith after an examination. One that could not tell
-// changes nothing.
-func (e examined) registeredWith(action *v1alpha1.CustomAction) *v1alpha1.AWS {
-	switch e.registration.reason {
-	case v1alpha1.ReasonRegistered:
-		return action.Spec.AWS.DeepCopy()
-	case v1alpha1.ReasonDefinitionConflict:
-		return nil
+// owner tells whose an action type is by its tags.
+func (r *Reconciler) owner(action *v1alpha1.CustomAction, tags map[string]string) v1alpha1.ActionTypeOwner {
+	named, ours := 0, true
+	for key, value := range r.ownerTags(action) {
+		found, has := tags[key]
+		if has {
+			named++
+		}
+		ours = ours && has && found == value
+	}
+	switch {
+	case named == 0:
+		return v1alpha1.OwnerNone
+	case ours:
+		return v1alpha1.OwnerThis
 	default:
-		return action.Status.RegisteredWith
+		return v1alpha1.OwnerOther
 	}
 }
 
-// recordRegistration records that the action type is about to be registered: if the
-// operator ends after the call and before its answer, the object's deletion still
-// deletes the action type. The rest of the status is left to writeStatus: its conditions
-// are not of this generation yet.
-func (r *Reconciler) recordRegistration(ctx context.Context, action *v1alpha1.CustomAction) error {
-	if action.Spec.Registration == v1alpha1.RegistrationExternal || isRegistered(action) {
-		return nil
+// isOfAnotherNamespace reports whether tags name an object of another namespace or cluster.
+// One of the same namespace is the same team's: it may have been given another name.
+func (r *Reconciler) isOfAnotherNamespace(action *v1alpha1.CustomAction, tags map[string]string) bool {
+	return r.owner(action, tags) == v1alpha1.OwnerOther &&
+		(tags[v1alpha1.TagCluster] != r.ClusterID || tags[v1alpha1.TagNamespace] != action.Namespace)
+}
+
+// foreign is what is found of an action type that is another object's. Other clusters and
+// namespaces may share one with a queryable property: each takes the jobs of its value.
+func (r *Reconciler) foreign(action *v1alpha1.CustomAction, tags map[string]string) (finding, bool) {
+	if !r.isOfAnotherNamespace(action, tags) || query(action) != "" {
+		return finding{}, false
 	}
-	before := action.DeepCopy()
-	action.Status.RegisteredWith, action.Status.ActionTypeARN = action.Spec.AWS.DeepCopy(), ""
-	if err := r.Status().Patch(ctx, action, client.MergeFrom(before)); err != nil {
-		return fmt.Errorf("record the registration of CustomAction %s: %w", action.Name, err)
-	}
-	if !action.DeletionTimestamp.IsZero() { // it may have been let go already
-		return fmt.Errorf("CustomAction %s is being deleted: its action type is not registered", action.Name)
-	}
-	return nil
+	return refusal(v1alpha1.ReasonActionTypeTaken,
+		"the tags of action type %s in %s name a CustomAction of another namespace or cluster: use another version or provider. To hand the action type over, the platform team can take off its tags %s, %s and %s",
+		actionTypeID(action), regionOf(action), v1alpha1.TagCluster, v1alpha1.TagNamespace, v1alpha1.TagName), true
+}
+
+// createTags are the tags with which an action type is created.
+func (r *Reconciler) createTags(action *v1alpha1.CustomAction) map[string]string {
+	tags := tagsOf(action)
+	maps.Copy(tags, r.ownerTags(action))
+	return tags
 }

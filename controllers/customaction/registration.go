@@ -2,16 +2,18 @@ package customaction
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/grants"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 )
 
 // finding is what was found out about a part of a CustomAction: the reason and
@@ -45,9 +47,11 @@ type examined struct {
 	// passing is why the last examination failed, if that will pass and the one before
 	// it still counts.
 	passing finding
-	// arn is that of the action type, tagKeys are those of its tags that are ours.
+	// arn is that of the action type, tagKeys are those of its tags that are ours, and owner
+	// says whose it is.
 	arn     string
 	tagKeys []string
+	owner   v1alpha1.ActionTypeOwner
 }
 
 // wrong is the first part that is not in order.
@@ -62,105 +66,144 @@ func (e examined) wrong() (finding, bool) {
 
 // examine checks the template, and makes sure that CodePipeline has the action
 // type as defined.
-func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction) examined {
-	found := examined{tagKeys: r.tagKeysOf(action)}
-	if isRegistered(action) { // else the ARN is of another account or region
-		found.arn = action.Status.ActionTypeARN
-	}
+func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction, a access) examined {
+	found := recorded(action)
+	found.tagKeys = r.tagKeysOf(action)
 	if found.template = r.checkTemplate(ctx, action); found.template.err != nil {
 		return found
 	}
-	api, err := r.AWS.For(ctx, r.identity(action))
+	api, err := r.AWS.For(ctx, r.identity(a, action))
 	if err != nil {
 		found.registration = registrationFailed(action, err)
 		return found
 	}
-	if found.registration = r.register(ctx, api, action); found.registration.err != nil {
+	found.registration = r.register(ctx, api, action, a.given)
+	if found.registration.err != nil {
+		found.arn, found.owner = "", "" // it may be another one by now
 		return found
 	}
-	if action.Spec.Registration == v1alpha1.RegistrationManaged {
-		found.tagKeys, err = r.syncTags(ctx, api, action)
-	}
-	if err != nil {
-		problem := "its tags are out of sync with spec.actionType.tags: " + codepipeline.StableText(err)
-		found.registration.message += "; " + problem
-		r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonTagsOutOfSync, "KeepTags", problem)
-	}
-	switch arn, err := api.ActionTypeARN(ctx, actionTypeID(action)); {
-	case err == nil:
-		found.arn = arn
-	case found.arn == "":
-		found.registration.message += "; its ARN is not known: " + codepipeline.StableText(err)
+	if err := r.examineTags(ctx, api, action, &found); err != nil {
+		found.registration = registrationFailed(action, err)
 	}
 	return found
 }
 
 // register makes sure that CodePipeline has the action type as defined. One
 // that differs is left alone: pipelines may use it.
-func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction) finding {
+func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, given grants.Given) finding {
 	wanted := actionTypeOf(action)
 	found, err := api.FindActionType(ctx, wanted.ID)
-	if err != nil {
+	switch {
+	case err != nil:
 		return registrationFailed(action, err)
-	}
-	if found != nil {
+	case found != nil:
 		return compared(action, wanted, *found)
+	case action.Spec.Registration == v1alpha1.RegistrationExternal:
+		return missing(v1alpha1.ReasonActionTypeNotFound,
+			"action type %s does not exist in %s, and registration is External: register it, or set registration to Managed", wanted.ID, regionOf(action))
+	case !given.MayRegister:
+		return missing(v1alpha1.ReasonRegistrationNotGranted,
+			"action type %s does not exist in %s, and no grant of CodePipelineAccount %s lets namespace %s create it: the platform team can create it, or set mayRegister in a grant",
+			wanted.ID, regionOf(action), action.Spec.AccountRef.Name, action.Namespace)
+	default:
+		return r.create(ctx, api, action, wanted)
 	}
-	if err := r.recordRegistration(ctx, action); err != nil {
-		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
-	}
-	return r.registerMissing(ctx, api, action, wanted)
+}
+
+// missing is what is found of an action type that others may create.
+func missing(reason, format string, args ...any) finding {
+	found := refusal(reason, format, args...)
+	found.retry = true
+	return found
 }
 
 // compared is what is found of an action type that exists.
 func compared(action *v1alpha1.CustomAction, wanted codepipeline.ActionType, found codepipeline.ListedActionType) finding {
 	if fields := codepipeline.Differences(wanted, found); len(fields) > 0 {
-		err := fmt.Errorf("action type %s exists in %s with another definition; it differs in %s: use the next version, or make the definitions equal",
-			wanted.ID, action.Spec.AWS.Region, strings.Join(fields, ", "))
-		return finding{reason: v1alpha1.ReasonDefinitionConflict, message: err.Error(), err: err}
+		return refusal(v1alpha1.ReasonDefinitionConflict,
+			"action type %s exists in %s with another definition; it differs in %s: use the next version, or make the definitions equal",
+			wanted.ID, regionOf(action), strings.Join(fields, ", "))
 	}
 	return registered(wanted.ID)
 }
 
-func (r *Reconciler) registerMissing(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, wanted codepipeline.ActionType) finding {
-	if action.Spec.Registration == v1alpha1.RegistrationExternal {
-		err := fmt.Errorf("action type %s does not exist in %s, and registration is External: register it, or set registration to Managed",
-			wanted.ID, action.Spec.AWS.Region)
-		return finding{reason: v1alpha1.ReasonActionTypeNotFound, message: err.Error(), err: err, retry: true}
+// create creates the action type, with the tags that say whose it is.
+func (r *Reconciler) create(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, wanted codepipeline.ActionType) finding {
+	if err := r.stillThere(ctx, action); err != nil {
+		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
 	}
-	if err := api.CreateActionType(ctx, wanted, tagsOf(action)); err != nil {
-		// Another object of this type may have registered it at the same time.
+	if err := api.CreateActionType(ctx, wanted, r.createTags(action)); err != nil {
+		// Another object of this type may have created it at the same time.
 		if found, _ := api.FindActionType(ctx, wanted.ID); found != nil {
 			return compared(action, wanted, *found)
 		}
 		return registrationFailed(action, err)
 	}
 	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonRegistered, "Register",
-		fmt.Sprintf("registered action type %s in %s", wanted.ID, action.Spec.AWS.Region))
+		fmt.Sprintf("registered action type %s in %s", wanted.ID, regionOf(action)))
 	return registered(wanted.ID)
 }
 
-// syncTags sets the tags of the action type to those of the spec, and returns the
-// keys that the operator manages. Without any it makes no call.
-func (r *Reconciler) syncTags(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction) ([]string, error) {
-	wanted, ours := tagsOf(action), r.tagKeysOf(action)
-	if len(wanted)+len(ours) == 0 {
-		return nil, nil
+// stillThere reads past the cache that an object has not been deleted: afterwards nothing
+// would delete what is created for it.
+func (r *Reconciler) stillThere(ctx context.Context, action *v1alpha1.CustomAction) error {
+	newest := &v1alpha1.CustomAction{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(action), newest); err != nil {
+		return fmt.Errorf("read CustomAction %s: %w", action.Name, err)
 	}
+	if newest.UID != action.UID || !newest.DeletionTimestamp.IsZero() {
+		return fmt.Errorf("CustomAction %s is being deleted: its action type is not registered", action.Name)
+	}
+	return nil
+}
+
+// examineTags finds out whose the action type is, and keeps its tags in sync if it is this
+// object's.
+func (r *Reconciler) examineTags(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, found *examined) error {
 	arn, err := api.ActionTypeARN(ctx, actionTypeID(action))
 	if err != nil {
-		return ours, err
+		return err
 	}
-	found, err := api.Tags(ctx, arn)
+	tags, err := api.Tags(ctx, arn)
 	if err != nil {
-		return ours, err
+		return err
 	}
-	if changes := codepipeline.ChangeTags(wanted, found, ours); !changes.None() {
-		if err := api.UpdateTags(ctx, arn, changes); err != nil {
-			return ours, err
+	found.arn, found.owner = arn, r.owner(action, tags)
+	if taken, is := r.foreign(action, tags); is {
+		found.registration = taken
+		return nil
+	}
+	if action.Spec.Registration == v1alpha1.RegistrationExternal {
+		return nil
+	}
+	var problem string
+	found.tagKeys, problem = r.syncTags(ctx, api, action, *found, tags)
+	if problem != "" {
+		problem = "its tags are out of sync with spec.actionType.tags: " + problem
+		found.registration.message += "; " + problem
+		r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonTagsOutOfSync, "KeepTags", problem)
+	}
+	return nil
+}
+
+// syncTags sets the tags of an action type that is this object's to those of the spec, and
+// returns the keys that the operator manages, and why that is not done.
+func (r *Reconciler) syncTags(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, found examined, tags map[string]string) (keys []string, problem string) {
+	wanted := tagsOf(action)
+	changes := codepipeline.ChangeTags(wanted, tags, found.tagKeys)
+	switch {
+	case found.owner != v1alpha1.OwnerThis:
+		if changes.None() || len(changes.Set) == 0 {
+			return nil, ""
+		}
+		return nil, "the action type was not registered for this object, so that its tags are not changed"
+	case changes.None():
+	default:
+		if err := api.UpdateTags(ctx, found.arn, changes); err != nil {
+			return found.tagKeys, codepipeline.StableText(err)
 		}
 	}
-	return slices.Sorted(maps.Keys(wanted)), nil
+	return slices.Sorted(maps.Keys(wanted)), ""
 }
 
 // tagKeysOf are the tags that the operator has set. The status may not show yet what the
@@ -187,7 +230,7 @@ func registered(id codepipeline.ActionTypeID) finding {
 // object ends: CodePipeline refused the request, with an error of its model. Any other
 // answer, such as a proxy's, is tried again.
 func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
-	failed := finding{reason: reasonOf(cause), message: explain(action, cause), err: cause, retry: true}
+	failed := finding{reason: identity.ReasonOf(cause), message: explain(action, cause), err: cause, retry: true}
 	switch {
 	case failed.reason != "":
 	case codepipeline.IsRetiredVersion(cause):
@@ -205,36 +248,11 @@ func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 	return failed
 }
 
-// reasonOf is the reason of a call that failed for what has nothing to do with
-// what it asked for; empty for any other.
-func reasonOf(cause error) string {
-	var credentials *codepipeline.CredentialsError
-	var role *codepipeline.RoleNotAllowedError
-	var anonymous *codepipeline.NoExternalIDError
-	_, unknown := codepipeline.UnknownHost(cause)
-	switch {
-	case errors.As(cause, &role), errors.As(cause, &anonymous):
-		return v1alpha1.ReasonRoleNotAllowed
-	case errors.As(cause, &credentials):
-		return v1alpha1.ReasonCredentialsUnavailable
-	case unknown:
-		return v1alpha1.ReasonRegionNotFound
-	}
-	switch codepipeline.KindOf(cause) {
-	case codepipeline.AccessDenied:
-		return v1alpha1.ReasonAccessDenied
-	case codepipeline.Throttled, codepipeline.Unclear:
-		return v1alpha1.ReasonAWSUnavailable
-	default:
-		return ""
-	}
-}
-
 // explain says what a failed call means for the object.
 func explain(action *v1alpha1.CustomAction, cause error) string {
 	if host, unknown := codepipeline.UnknownHost(cause); unknown {
-		return fmt.Sprintf("spec.aws.region is %q, and there is no host %s: is the region right, and does the cluster's DNS resolve it? (%s)",
-			action.Spec.AWS.Region, host, codepipeline.StableText(cause))
+		return fmt.Sprintf("the region is %q, and there is no host %s: is the region right, and does the cluster's DNS resolve it? (%s)",
+			regionOf(action), host, codepipeline.StableText(cause))
 	}
 	return codepipeline.StableText(cause)
 }

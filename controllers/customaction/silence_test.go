@@ -6,6 +6,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -26,6 +27,7 @@ func TestActionTypeDoesNotWaitInASilentLane(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
 	scheme := runtime.NewScheme()
 	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	g.Expect(corev1.AddToScheme(scheme)).To(Succeed())
 	clock := clocktesting.NewFakeClock(time.Now())
 	kube := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.CustomAction{}).
 		WithIndex(&v1alpha1.PipelineJob{}, poller.IndexInFlight, poller.IndexByAction).
@@ -35,14 +37,18 @@ func TestActionTypeDoesNotWaitInASilentLane(t *testing.T) {
 		a.Finalizers = []string{v1alpha1.FinalizerCustomAction}
 	})
 	g.Expect(kube.Create(ctx, action)).To(Succeed())
-	action.Status.RegisteredWith = action.Spec.AWS.DeepCopy()
-	g.Expect(kube.Status().Update(ctx, action)).To(Succeed())
 	g.Expect(kube.Delete(ctx, action)).To(Succeed())
+
+	account := harness.NewAccount("team")
+	harness.InUse(account, "team")
+	g.Expect(kube.Create(ctx, account)).To(Succeed())
 
 	told := events.NewFakeRecorder(1000)
 	r := &Reconciler{Client: kube, Live: kube, Lanes: lanes.New(lanes.Options{Clock: clock}), Clock: clock,
 		AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}), Poller: &poller.Poller{Clock: clock}, Events: told}
-	silent := lanes.Of(r.identity(action))
+	allowed, err := r.accessOf(ctx, action)
+	g.Expect(err).NotTo(HaveOccurred())
+	silent := lanes.Of(r.identity(allowed, action))
 	answer := make(chan struct{})
 	for i := range lanes.DefaultInFlight {
 		r.Lanes.Submit(silent, lanes.Call{ID: i, Operation: "PutJobFailureResult", Do: func(context.Context) { <-answer }})

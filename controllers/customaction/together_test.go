@@ -6,6 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -34,8 +36,10 @@ func TestTypeThatAnotherObjectRegisteredMeanwhile(t *testing.T) {
 			g.Expect(err).NotTo(HaveOccurred())
 			mine, other := harness.NewAction("team"), harness.NewAction("team", c.change)
 			g.Expect(api.CreateActionType(t.Context(), actionTypeOf(other), nil)).To(Succeed())
-			r := &Reconciler{}
-			g.Expect(r.registerMissing(t.Context(), api, mine, actionTypeOf(mine)).reason).To(Equal(c.reason))
+			scheme := runtime.NewScheme()
+			g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+			r := &Reconciler{Live: fake.NewClientBuilder().WithScheme(scheme).WithObjects(mine).Build()}
+			g.Expect(r.create(t.Context(), api, mine, actionTypeOf(mine)).reason).To(Equal(c.reason))
 		})
 	}
 }

@@ -78,8 +78,8 @@ type Options struct {
 	Events    events.EventRecorder
 	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
-	// ClusterID goes into the external ID with which roles are assumed.
-	ClusterID string
+	// Identities are as whom calls are made.
+	Identities identity.Resolver
 	// Renewal is the age at which a job's credentials are renewed; zero:
 	// DefaultRenewal.
 	Renewal time.Duration
@@ -225,11 +225,17 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	r.leading.Do(func() { r.leadingSince = s.now })
 	s.leadingSince = r.leadingSince
 	s.failing = r.retries.failing(client.ObjectKeyFromObject(job), s.now)
+	var noAccess *identity.NoAccessError
+	id, err := r.Identities.OfJob(ctx, job)
+	if err != nil && !errors.As(err, &noAccess) {
+		return s, nil, err
+	}
+	s.identity = id
 	if s.deleting() {
 		s.silentFor = r.Lanes.SilentFor(r.laneOf(s))
 	}
 	action := &v1alpha1.CustomAction{}
-	err := r.Get(ctx, types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)
+	err = r.Get(ctx, types.NamespacedName{Namespace: job.Namespace, Name: job.Spec.ActionRef.Name}, action)
 	switch {
 	case apierrors.IsNotFound(err):
 		action = nil
@@ -458,5 +464,9 @@ func lost(job *v1alpha1.PipelineJob) string {
 
 // codePipeline is the client for a job's account and region.
 func (r *Reconciler) codePipeline(ctx context.Context, job *v1alpha1.PipelineJob) (*codepipeline.Client, error) {
-	return r.AWS.For(ctx, identity.Of(job.Spec.AWS, r.ClusterID, job.Namespace))
+	id, err := r.Identities.OfJob(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	return r.AWS.For(ctx, id)
 }

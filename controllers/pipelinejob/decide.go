@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
@@ -99,6 +100,8 @@ type state struct {
 	run *batchv1.Job
 	// pods are those of run.
 	pods []corev1.Pod
+	// identity is as whom calls for the job are made; the zero value if there may be none.
+	identity codepipeline.Identity
 	// outcome is what became of run.
 	outcome diagnosis.Outcome
 	// ttl is how long a settled job is kept; nil keeps it for ever.

@@ -67,11 +67,12 @@ type ExecutionsOptions struct {
 	AWS       *codepipeline.Clients
 	Lanes     *lanes.Lanes
 	// Interval is the time between two rounds; zero: there is none.
-	Interval  time.Duration
-	Clock     clock.Clock
-	ClusterID string
-	Events    events.EventRecorder
-	Log       logr.Logger
+	Interval time.Duration
+	Clock    clock.Clock
+	// Identities are as whom calls are made.
+	Identities identity.Resolver
+	Events     events.EventRecorder
+	Log        logr.Logger
 	// Over is called for a PipelineJob that CodePipeline no longer waits for.
 	Over func(types.NamespacedName)
 }
@@ -121,7 +122,7 @@ func (e *Executions) round(ctx context.Context) error {
 		return fmt.Errorf("list the PipelineJobs: %w", err)
 	}
 	e.forget(list.Items)
-	for id, pipelines := range e.group(list.Items) {
+	for id, pipelines := range e.group(ctx, list.Items) {
 		if !e.begin(id) {
 			continue
 		}
@@ -144,7 +145,7 @@ type watched struct {
 
 // group has the jobs to ask for by identity and pipeline. An action that was claimed
 // less than an interval ago is in progress, or its report tells.
-func (e *Executions) group(jobs []v1alpha1.PipelineJob) map[codepipeline.Identity]map[string][]watched {
+func (e *Executions) group(ctx context.Context, jobs []v1alpha1.PipelineJob) map[codepipeline.Identity]map[string][]watched {
 	groups := map[codepipeline.Identity]map[string][]watched{}
 	for i := range jobs {
 		job := &jobs[i]
@@ -152,7 +153,10 @@ func (e *Executions) group(jobs []v1alpha1.PipelineJob) map[codepipeline.Identit
 		if since == nil || e.Clock.Since(since.Time) < e.Interval || of.ActionExecutionID == "" || of.ExecutionID == "" {
 			continue
 		}
-		id := identity.Of(job.Spec.AWS, e.ClusterID, job.Namespace)
+		id, err := e.Identities.OfNamespace(ctx, job)
+		if err != nil {
+			continue // the reconciler says so
+		}
 		if groups[id] == nil {
 			groups[id] = map[string][]watched{}
 		}

@@ -23,7 +23,7 @@ func (p *play) areRunning(executions int) {
 	}
 	for id, action := range p.actions() {
 		job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "work-" + id, UID: types.UID(id)}}
-		job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work", "us-east-1"
+		job.Spec.ActionRef.Name, job.Spec.AccountRef.Name, job.Spec.Region = "work", "team", "us-east-1"
 		job.Spec.Pipeline = v1alpha1.PipelineContext{Name: "p", ExecutionID: *action.PipelineExecutionId, ActionExecutionID: id}
 		p.Expect(p.kube.Create(p.ctx, job)).To(Succeed())
 		job.Status.AcknowledgedAt = ptr.To(metav1.NewTime(p.clock.Now().Add(-2 * time.Minute)))
@@ -114,7 +114,7 @@ func TestIdentitiesDoNotWaitForEachOther(t *testing.T) {
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	p.areRunning(2)
 	slow := p.pipelineJobs()[0]
-	slow.Spec.AWS.Region = "xx-hole-1"
+	slow.Spec.Region = "xx-hole-1"
 	p.Expect(p.kube.Update(p.ctx, &slow)).To(Succeed())
 	p.Expect(p.aws.Inject(emulator.Fault{Operation: emulator.AnyOperation, Region: "xx-hole-1", Kind: emulator.BlackHole, Probability: 1})).To(Succeed())
 	asked := func() (here, hole int) {

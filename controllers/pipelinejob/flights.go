@@ -12,7 +12,6 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
@@ -129,8 +128,13 @@ func (r *Reconciler) takeBack(key types.NamespacedName, s state) {
 	r.NodeLanes.Cancel(nodeLaneOf(s), flight(key))
 }
 
+// laneOf is the lane of a job's account and region. Jobs for which there may be no call have
+// one of their own: their steps fail there, and hold up no other.
 func (r *Reconciler) laneOf(s state) lanes.Key {
-	return lanes.Of(identity.Of(s.job.Spec.AWS, r.ClusterID, s.job.Namespace))
+	if s.identity.Region == "" {
+		return lanes.Key{Account: "none"}
+	}
+	return lanes.Of(s.identity)
 }
 
 // nodeLaneOf is the lane of the node from which logs of a run are read.

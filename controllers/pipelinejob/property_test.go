@@ -38,6 +38,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
@@ -93,7 +94,11 @@ func newPlay(t *testing.T, adjust ...func(*emulator.Options)) *play {
 	p.aws, err = emulator.Start("127.0.0.1:0", options)
 	p.Expect(err).NotTo(HaveOccurred())
 	scheme := harness.NewScheme(p)
-	p.kube = fake.NewClientBuilder().WithScheme(scheme).WithIndex(&corev1.Pod{}, IndexJob, ByJob).
+	account := harness.NewAccount("team", func(a *v1alpha1.CodePipelineAccount) {
+		a.Spec.Regions = append(a.Spec.Regions, "xx-hole-1")
+		harness.InUse(a, "team")
+	})
+	p.kube = fake.NewClientBuilder().WithScheme(scheme).WithObjects(account).WithIndex(&corev1.Pod{}, IndexJob, ByJob).
 		WithIndex(&corev1.Event{}, "involvedObject.kind", func(o client.Object) []string { return []string{o.(*corev1.Event).InvolvedObject.Kind} }).
 		WithIndex(&corev1.Event{}, "involvedObject.name", func(o client.Object) []string { return []string{o.(*corev1.Event).InvolvedObject.Name} }).
 		WithStatusSubresource(&v1alpha1.PipelineJob{}, &batchv1.Job{}, &corev1.Pod{}).WithInterceptorFuncs(p.interceptor()).Build()
@@ -190,10 +195,11 @@ func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
 	o := Options{
 		Client: p.cached(), Live: p.kube, AWS: clients, Clock: p.clock, Events: noEvents{givenUp: p.givenUp},
 		Lanes: lanes.New(lanes.Options{Clock: clock.RealClock{}}), NodeLanes: lanes.New(lanes.Options{Clock: clock.RealClock{}}), Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"},
+		Identities: identity.Resolver{Reader: p.kube},
 	}
 	o.Executions = NewExecutions(ExecutionsOptions{
 		Reader: p.kube, Unsettled: client.InNamespace("team"), AWS: clients, Lanes: o.Lanes, Interval: time.Minute, Clock: p.clock,
-		Events: o.Events, Over: func(k8stypes.NamespacedName) {},
+		Identities: o.Identities, Events: o.Events, Over: func(k8stypes.NamespacedName) {},
 	})
 	return New(o)
 }
@@ -257,7 +263,7 @@ func (p *play) record(polled codepipeline.Job) {
 		Generation: 1,
 	}}
 	job.Spec = v1alpha1.PipelineJobSpec{
-		ActionRef: v1alpha1.ActionReference{Name: "work"}, AWS: v1alpha1.AWS{Region: "us-east-1"},
+		ActionRef: v1alpha1.ActionReference{Name: "work"}, AccountRef: v1alpha1.AccountReference{Name: "team"}, Region: "us-east-1",
 		Pipeline: v1alpha1.PipelineContext{
 			Name: polled.Pipeline.Name, ExecutionID: polled.Pipeline.ExecutionID, ActionExecutionID: polled.Pipeline.ActionExecutionID,
 		},

@@ -110,7 +110,10 @@ func TestRefusedRoleIsShown(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			job := w.recorded(c.record, func(job *v1alpha1.PipelineJob) { job.Spec.AWS.RoleARN = "arn:aws:iam::111122223333:role/other" })
+			w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
+				account.Spec.RoleARN = "arn:aws:iam::111122223333:role/other"
+			})
+			job := w.recorded(c.record)
 			r := w.reconciler()
 			r.AWS = codepipeline.NewClients(codepipeline.ClientsOptions{AllowedRoles: []string{"arn:aws:iam::111122223333:role/ours"}}, w.Cloud()...)
 			w.Expect(r.take(w.Ctx, c.step, state{job: job}, nil)).NotTo(Succeed())

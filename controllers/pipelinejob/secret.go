@@ -119,7 +119,7 @@ func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1ac.Se
 func handoverOf(job *v1alpha1.PipelineJob, details codepipeline.Job) podcontract.Handover {
 	return podcontract.Handover{
 		JobID:  details.ID,
-		Region: job.Spec.AWS.Region,
+		Region: string(job.Spec.Region),
 		Credentials: podcontract.Credentials{
 			AccessKeyID:     details.Credentials.AccessKeyID,
 			SecretAccessKey: details.Credentials.SecretAccessKey,

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
@@ -28,13 +29,28 @@ import (
 // world is harness.World with a reconciler.
 type world struct{ *harness.World }
 
-func newWorld(t *testing.T) *world { return &world{harness.New(t)} }
+func newWorld(t *testing.T) *world {
+	w := &world{harness.New(t)}
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { harness.InUse(account, w.Namespace) })
+	return w
+}
+
+// changeAccount changes the account of the world's namespace, and its status.
+func (w *world) changeAccount(change func(*v1alpha1.CodePipelineAccount)) {
+	account := &v1alpha1.CodePipelineAccount{}
+	w.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: w.Namespace}, account)).To(Succeed())
+	change(account)
+	status := account.Status
+	w.Expect(w.Kube.Update(w.Ctx, account)).To(Succeed())
+	account.Status = status
+	w.Expect(w.Kube.Status().Update(w.Ctx, account)).To(Succeed())
+}
 
 // reconciler is one whose steps a test takes by itself, with readings of its
 // own choice.
 func (w *world) reconciler() *Reconciler {
 	return New(Options{
-		Client: w.indexed(), Live: w.Kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, w.Cloud()...), Clock: clock.RealClock{},
+		Client: w.indexed(), Live: w.Kube, Identities: identity.Resolver{Reader: w.Kube}, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, w.Cloud()...), Clock: clock.RealClock{},
 		Events: events.NewFakeRecorder(100), JobOptions: jobspec.Options{RunnerImage: "operator:test"},
 	})
 }
@@ -61,7 +77,7 @@ func (w *world) indexed() client.Client {
 // recorded makes a PipelineJob whose status is as change leaves it.
 func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus), adjust ...func(*v1alpha1.PipelineJob)) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.Namespace}}
-	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work", "us-east-1"
+	job.Spec.ActionRef.Name, job.Spec.AccountRef.Name, job.Spec.Region = "work", w.Namespace, "us-east-1"
 	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "00000000-0000-0000-0000-000000000001", Nonce: "1"}
 	for _, do := range adjust {
 		do(job)

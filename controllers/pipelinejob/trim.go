@@ -45,8 +45,9 @@ func Trim(object any) {
 func share(job *v1alpha1.PipelineJob) {
 	spec, status := &job.Spec, &job.Status
 	pipeline := &spec.Pipeline
-	compact.Share(&job.APIVersion, &job.Kind, &job.Namespace, &spec.ActionRef.Name, &spec.AWS.Region, &spec.AWS.RoleARN, &spec.AccountID,
+	compact.Share(&job.APIVersion, &job.Kind, &job.Namespace, &spec.ActionRef.Name, &spec.AccountRef.Name, &spec.AccountID,
 		&pipeline.Name, &pipeline.ARN, &pipeline.Stage, &pipeline.Action)
+	compact.Share(&spec.Region)
 	compact.Share(&status.Phase)
 	job.Finalizers = slices.Clone(job.Finalizers)
 	for i := range job.Finalizers {

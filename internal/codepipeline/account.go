@@ -33,6 +33,15 @@ func (c *Client) Account(ctx context.Context) (partition, id string, err error) 
 	return known.partition, known.id, nil
 }
 
+// AskAccount asks AWS for the ID of the account that is called, whatever was known of it.
+func (c *Client) AskAccount(ctx context.Context) (id string, err error) {
+	found, err := once(ctx, &c.account.asking, c.timeouts.Call, c.askAccount)
+	if err != nil {
+		return "", err
+	}
+	return found.id, nil
+}
+
 func (c *Client) askAccount(ctx context.Context) (*accountID, error) {
 	const doing = "find out the account"
 	out, err := call(ctx, c, "GetCallerIdentity", doing, func() (*sts.GetCallerIdentityOutput, error) {
@@ -63,11 +72,3 @@ func (c *Client) ActionTypeARN(ctx context.Context, id ActionTypeID) (string, er
 	}.String(), nil
 }
 
-// AccountOf is the account of an ARN; empty if the text is none.
-func AccountOf(text string) string {
-	parsed, err := arn.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return parsed.AccountID
-}

@@ -29,6 +29,8 @@ const (
 	InvalidJobState
 	// ActionTypeNotFound: PollForJobs found no such action type.
 	ActionTypeNotFound
+	// ResourceNotFound: there is no resource of the ARN.
+	ResourceNotFound
 	// LimitExceeded: the account has as many action types as it may.
 	LimitExceeded
 	// Refused: CodePipeline will never take this request as it is
@@ -39,7 +41,7 @@ const (
 var kindNames = map[Kind]string{
 	Unclear: "unclear", Throttled: "throttled", AccessDenied: "access_denied", InvalidNonce: "invalid_nonce",
 	JobNotFound: "job_not_found", InvalidJobState: "invalid_job_state", ActionTypeNotFound: "action_type_not_found",
-	LimitExceeded: "limit_exceeded", Refused: "refused",
+	ResourceNotFound: "resource_not_found", LimitExceeded: "limit_exceeded", Refused: "refused",
 }
 
 // String returns the kind as metrics name it.
@@ -111,7 +113,7 @@ var modelled = map[string]map[string]Kind{
 	},
 	"TagResource": {
 		"ValidationException":             Refused,
-		"ResourceNotFoundException":       Refused,
+		"ResourceNotFoundException":       ResourceNotFound,
 		"InvalidArnException":             Refused,
 		"TooManyTagsException":            Refused,
 		"InvalidTagsException":            Refused,
@@ -119,14 +121,14 @@ var modelled = map[string]map[string]Kind{
 	},
 	"UntagResource": {
 		"ValidationException":             Refused,
-		"ResourceNotFoundException":       Refused,
+		"ResourceNotFoundException":       ResourceNotFound,
 		"InvalidArnException":             Refused,
 		"InvalidTagsException":            Refused,
 		"ConcurrentModificationException": Throttled,
 	},
 	"ListTagsForResource": {
 		"ValidationException":       Refused,
-		"ResourceNotFoundException": Refused,
+		"ResourceNotFoundException": ResourceNotFound,
 		"InvalidArnException":       Refused,
 		"InvalidNextTokenException": Unclear,
 	},

@@ -1,20 +1,96 @@
 // Package identity says as whom the operator calls AWS for the objects of a
-// namespace.
+// namespace: by the CodePipelineAccount that they name.
 package identity
 
 import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
-// Of returns the identity for objects of a namespace. The external ID of an assumed
-// role names the cluster and the namespace, so that the role's trust policy can say
-// who may use it. Without the cluster's ID there is none, and the role can't be assumed:
-// /NAMESPACE would be the same for the namespaces of all clusters.
-func Of(aws v1alpha1.AWS, clusterID, namespace string) codepipeline.Identity {
-	id := codepipeline.Identity{Region: aws.Region, RoleARN: aws.RoleARN}
+// Caller is for whom a call is made.
+type Caller struct {
+	Region v1alpha1.Region
+	// Namespace of the CustomAction; Action is its name, empty for a call that is made for
+	// several.
+	Namespace, Action string
+}
+
+// Of returns the identity for a caller. The external ID of an assumed role names the
+// cluster and the namespace, so that the role's trust policy can say who may use it.
+// Without the cluster's ID there is none, and the role can't be assumed: /NAMESPACE would
+// be the same for the namespaces of all clusters.
+func Of(account *v1alpha1.CodePipelineAccount, clusterID string, caller Caller) codepipeline.Identity {
+	id := codepipeline.Identity{Region: string(caller.Region), RoleARN: account.Spec.RoleARN}
 	if id.RoleARN != "" && clusterID != "" {
-		id.ExternalID = clusterID + "/" + namespace
+		id.ExternalID = clusterID + "/" + caller.Namespace
 	}
 	return id
+}
+
+// IndexAccount is the cache's index of CustomActions, and of PipelineJobs that are not
+// settled, by the name of their CodePipelineAccount.
+const IndexAccount = "spec.accountRef.name"
+
+// ByAccount is the indexer for IndexAccount.
+func ByAccount(object client.Object) []string {
+	switch object := object.(type) {
+	case *v1alpha1.CustomAction:
+		return []string{object.Spec.AccountRef.Name}
+	case *v1alpha1.PipelineJob:
+		if !object.Settled() {
+			return []string{object.Spec.AccountRef.Name}
+		}
+	}
+	return nil
+}
+
+// Resolver finds the identity for the jobs of a namespace.
+type Resolver struct {
+	// Reader reads CodePipelineAccounts, from a cache.
+	Reader client.Reader
+	// ClusterID goes into the external ID with which roles are assumed.
+	ClusterID string
+}
+
+// NoAccessError says why no call is made for a PipelineJob. It lasts until somebody
+// changes the account, mostly.
+type NoAccessError struct{ message string }
+
+func (e *NoAccessError) Error() string { return e.message }
+
+// OfJob returns the identity with which calls for a PipelineJob are made. Whatever the
+// object says, it is a *NoAccessError unless the account works for the namespace, as its
+// own status has it: only the operator writes that, and only for namespaces with a grant. A
+// grant that was withdrawn does not change it before the last job is reported.
+func (r Resolver) OfJob(ctx context.Context, job *v1alpha1.PipelineJob) (codepipeline.Identity, error) {
+	return r.find(ctx, job, job.Spec.ActionRef.Name)
+}
+
+// OfNamespace is OfJob for a call that is made for jobs of several CustomActions of the
+// job's namespace, account and region.
+func (r Resolver) OfNamespace(ctx context.Context, job *v1alpha1.PipelineJob) (codepipeline.Identity, error) {
+	return r.find(ctx, job, "")
+}
+
+func (r Resolver) find(ctx context.Context, job *v1alpha1.PipelineJob, action string) (codepipeline.Identity, error) {
+	name, account := job.Spec.AccountRef.Name, &v1alpha1.CodePipelineAccount{}
+	err := r.Reader.Get(ctx, client.ObjectKey{Name: name}, account)
+	switch {
+	case apierrors.IsNotFound(err):
+		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("there is no CodePipelineAccount %q: the platform team can create it", name)}
+	case err != nil:
+		return codepipeline.Identity{}, fmt.Errorf("read CodePipelineAccount %s: %w", name, err)
+	case !slices.Contains(account.Status.Namespaces, job.Namespace):
+		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("no grant of CodePipelineAccount %s is for namespace %s: the platform team can add one", name, job.Namespace)}
+	case !slices.Contains(account.Status.Regions, job.Spec.Region):
+		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("CodePipelineAccount %s is not for region %s: the platform team can add it", name, job.Spec.Region)}
+	}
+	return Of(account, r.ClusterID, Caller{job.Spec.Region, job.Namespace, action}), nil
 }

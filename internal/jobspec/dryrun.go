@@ -22,7 +22,8 @@ import (
 )
 
 const (
-	sampleID = "00000000-0000-4000-8000-000000000000"
+	sampleRegion = v1alpha1.Region("us-east-1")
+	sampleID     = "00000000-0000-4000-8000-000000000000"
 	// sampleName is a name like no other: see MayBeOfSample.
 	sampleName = "pipelinejob-sample"
 )
@@ -33,7 +34,8 @@ func sampleJobOf(action *v1alpha1.CustomAction) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{}
 	job.Name, job.Namespace = naming.PipelineJobName(action.Name, sampleID, sampleID), action.Namespace
 	job.Spec = v1alpha1.PipelineJobSpec{
-		ActionRef: v1alpha1.ActionReference{Name: action.Name}, AWS: action.Spec.AWS, AccountID: "000000000000",
+		ActionRef: v1alpha1.ActionReference{Name: action.Name}, AccountRef: action.Spec.AccountRef,
+		Region: cmp.Or(action.Spec.Region, action.Status.Region, sampleRegion), AccountID: "000000000000",
 		Pipeline: v1alpha1.PipelineContext{
 			Name: sampleName, ExecutionID: sampleID, Stage: sampleName, Action: sampleName, ActionExecutionID: sampleID,
 		},

@@ -12,7 +12,7 @@ import (
 // as given.
 func sampleAction(steps ...corev1.Container) *v1alpha1.CustomAction {
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "build", Namespace: "team"}}
-	action.Spec.AWS.Region = "eu-central-1"
+	action.Spec.AccountRef.Name, action.Spec.Region = "shared", "eu-central-1"
 	action.Spec.ActionType.ConfigurationProperties = []v1alpha1.ConfigurationProperty{
 		{Name: "Target", Required: true},
 		{Name: "Flavor"},
@@ -27,6 +27,7 @@ func sampleJob() *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "build-1", Namespace: "team"}}
 	job.Spec = v1alpha1.PipelineJobSpec{
 		ActionRef: v1alpha1.ActionReference{Name: "build"},
+		Region:    "eu-central-1",
 		AccountID: "111122223333",
 		Pipeline: v1alpha1.PipelineContext{
 			Name: "web", ExecutionID: "execution-1", Stage: "Build", Action: "compile", ActionExecutionID: "action-1",

@@ -60,7 +60,7 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 		"action.executionID":   job.Spec.Pipeline.ActionExecutionID,
 		"job.id":               job.Spec.CodePipelineJob.ID,
 		"run.number":           strconv.Itoa(int(run)),
-		"aws.region":           action.Spec.AWS.Region,
+		"aws.region":           string(job.Spec.Region),
 		"aws.accountID":        job.Spec.AccountID,
 	}, unset: map[string]bool{}, explained: unusable{}}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {

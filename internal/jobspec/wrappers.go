@@ -152,7 +152,7 @@ func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alp
 		literal(podcontract.EnvStage, job.Spec.Pipeline.Stage),
 		literal(podcontract.EnvAction, job.Spec.Pipeline.Action),
 		literal(podcontract.EnvActionExecutionID, job.Spec.Pipeline.ActionExecutionID),
-		literal(podcontract.EnvRegion, action.Spec.AWS.Region),
+		literal(podcontract.EnvRegion, string(job.Spec.Region)),
 		literal(podcontract.EnvAccountID, job.Spec.AccountID),
 		literal(podcontract.EnvResult, podcontract.ResultDir),
 		literal(podcontract.EnvHelper, podcontract.HelperFile),

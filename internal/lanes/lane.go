@@ -281,6 +281,18 @@ func (l *lane) load() Load {
 	return of
 }
 
+// throttledAt is when a call was last throttled.
+func (l *lane) throttledAt() (last time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.paces {
+		if p.throttledAt.After(last) {
+			last = p.throttledAt
+		}
+	}
+	return last
+}
+
 // idleSince reports whether nothing has been asked of the lane since t.
 func (l *lane) idleSince(t time.Time) bool {
 	l.mu.Lock()

@@ -202,6 +202,17 @@ func (l *Lanes) SilentFor(key Key) time.Duration {
 	return known.silentFor()
 }
 
+// ThrottledAt is when a call of a lane was last throttled; zero: never, or long ago.
+func (l *Lanes) ThrottledAt(key Key) time.Time {
+	l.mu.Lock()
+	known, ok := l.lanes[key]
+	l.mu.Unlock()
+	if !ok {
+		return time.Time{}
+	}
+	return known.throttledAt()
+}
+
 // Load is what goes on in a lane.
 type Load struct {
 	Waiting, InFlight int

@@ -29,12 +29,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/controllers/account"
 	"github.com/pipelinejob/pipelinejob-operator/controllers/customaction"
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/compact"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/logs"
@@ -160,6 +162,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := actions.SetupWithManager(ctx, mgr, controllerOptions(o.Workers)); err != nil {
 		return fmt.Errorf("set up the CustomAction controller: %w", err)
 	}
+	if err := addAccounts(mgr, aws, calls, o, recorder); err != nil {
+		return err
+	}
 	if err := addJobs(mgr, aws, calls, o, recorder); err != nil {
 		return err
 	}
@@ -183,24 +188,47 @@ func addLanes(mgr ctrl.Manager, o lanes.Options) (*lanes.Lanes, error) {
 	return calls, nil
 }
 
+// addAccounts adds the controller of CodePipelineAccounts.
+func addAccounts(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o Options, recorder events.EventRecorder) error {
+	accounts := &account.Reconciler{
+		Client: mgr.GetClient(), AWS: aws, Lanes: calls, ClusterID: o.ClusterID, Namespace: namespaceOf(o.Self), Clock: o.Clock, Events: recorder,
+	}
+	if err := accounts.SetupWithManager(mgr, controllerOptions(o.Workers)); err != nil {
+		return fmt.Errorf("set up the CodePipelineAccount controller: %w", err)
+	}
+	return nil
+}
+
+// namespaceOf is the operator's namespace, also if it runs in no cluster.
+func namespaceOf(self *corev1.ObjectReference) string {
+	if self == nil {
+		return defaultNamespace
+	}
+	return self.Namespace
+}
+
+// defaultNamespace is the namespace in which config/default installs the operator.
+const defaultNamespace = "pipelinejob-system"
+
 // addJobs adds the controller of PipelineJobs, and what looks for stopped executions.
 func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o Options, recorder events.EventRecorder) error {
 	nodes, err := addLanes(mgr, lanes.Options{InFlight: logsInFlight})
 	if err != nil {
 		return err
 	}
+	identities := identity.Resolver{Reader: mgr.GetClient(), ClusterID: o.ClusterID}
 	var jobs *pipelinejob.Reconciler
 	executions := pipelinejob.NewExecutions(pipelinejob.ExecutionsOptions{
-		Reader:    mgr.GetClient(),
-		Unsettled: client.MatchingFields{poller.IndexInFlight: poller.OfAnyAction},
-		AWS:       aws,
-		Lanes:     calls,
-		Interval:  executionInterval(o),
-		Clock:     o.Clock,
-		ClusterID: o.ClusterID,
-		Events:    recorder,
-		Log:       mgr.GetLogger().WithName("executions"),
-		Over:      func(job types.NamespacedName) { jobs.Again(job) },
+		Reader:     mgr.GetClient(),
+		Unsettled:  client.MatchingFields{poller.IndexInFlight: poller.OfAnyAction},
+		AWS:        aws,
+		Lanes:      calls,
+		Interval:   executionInterval(o),
+		Clock:      o.Clock,
+		Identities: identities,
+		Events:     recorder,
+		Log:        mgr.GetLogger().WithName("executions"),
+		Over:       func(job types.NamespacedName) { jobs.Again(job) },
 	})
 	jobs = pipelinejob.New(pipelinejob.Options{
 		Client:     mgr.GetClient(),
@@ -211,7 +239,7 @@ func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o 
 		Clock:      o.Clock,
 		Events:     recorder,
 		JobOptions: o.JobOptions,
-		ClusterID:  o.ClusterID,
+		Identities: identities,
 		Logs:       o.Logs,
 		Renewal:    o.CredentialsRenewal,
 		Executions: executions,
@@ -266,6 +294,8 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		{&v1alpha1.PipelineJob{}, poller.IndexInFlight, poller.IndexByAction},
 		{&v1alpha1.PipelineJob{}, indexActionExecution, indexByActionExecution},
 		{&corev1.Pod{}, pipelinejob.IndexJob, pipelinejob.ByJob},
+		{&v1alpha1.CustomAction{}, identity.IndexAccount, identity.ByAccount},
+		{&v1alpha1.PipelineJob{}, identity.IndexAccount, identity.ByAccount},
 	} {
 		if err := indexer.IndexField(ctx, index.object, index.field, index.extract); err != nil {
 			return fmt.Errorf("index %T by %s: %w", index.object, index.field, err)

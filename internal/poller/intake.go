@@ -114,7 +114,7 @@ func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.C
 func (l *loop) recordNew(ctx context.Context, target Target, action *v1alpha1.CustomAction, jobs []codepipeline.Job, polledAt time.Time) tally {
 	offers, latest := []*v1alpha1.PipelineJob{}, map[string]int{}
 	for _, job := range jobs {
-		record := fitting(newPipelineJob(action, job, metav1.NewTime(polledAt)))
+		record := fitting(newPipelineJob(action, target, job, metav1.NewTime(polledAt)))
 		if at, twice := latest[record.Name]; twice {
 			offers[at] = record
 			continue
@@ -369,7 +369,7 @@ func mayBeOpen(known *v1alpha1.PipelineJob, polled v1alpha1.CodePipelineJob) boo
 // newPipelineJob is the record of a polled job. The values of secret
 // properties and the credentials stay out of it. A property that the
 // definition does not declare counts as secret.
-func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, polledAt metav1.Time) *v1alpha1.PipelineJob {
+func newPipelineJob(action *v1alpha1.CustomAction, target Target, job codepipeline.Job, polledAt metav1.Time) *v1alpha1.PipelineJob {
 	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{
 		Name:            naming.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),
 		Namespace:       action.Namespace,
@@ -377,9 +377,10 @@ func newPipelineJob(action *v1alpha1.CustomAction, job codepipeline.Job, polledA
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(action, v1alpha1.GroupVersion.WithKind("CustomAction"))},
 	}}
 	record.Spec = v1alpha1.PipelineJobSpec{
-		ActionRef: v1alpha1.ActionReference{Name: action.Name},
-		AWS:       action.Spec.AWS,
-		AccountID: job.AccountID,
+		ActionRef:  v1alpha1.ActionReference{Name: action.Name},
+		AccountRef: v1alpha1.AccountReference{Name: target.Account},
+		Region:     v1alpha1.Region(target.Identity.Region),
+		AccountID:  job.AccountID,
 		Pipeline: v1alpha1.PipelineContext{
 			Name:              job.Pipeline.Name,
 			ARN:               job.Pipeline.ARN,

@@ -24,6 +24,8 @@ import (
 // Target is what the loop of an action polls for.
 type Target struct {
 	Action types.NamespacedName
+	// Account is the name of the CodePipelineAccount, which goes into what is recorded.
+	Account string
 	// Identity says where and as whom to poll.
 	Identity codepipeline.Identity
 	Type     codepipeline.ActionTypeID

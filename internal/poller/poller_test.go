@@ -14,9 +14,9 @@ import (
 func TestRecordOfAPolledJob(t *testing.T) {
 	g := NewWithT(t)
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "build", Namespace: "team"}}
-	action.Spec.AWS = v1alpha1.AWS{Region: "eu-central-1", RoleARN: "arn:aws:iam::111122223333:role/r"}
 	action.Spec.ActionType.ConfigurationProperties = []v1alpha1.ConfigurationProperty{{Name: "Target"}, {Name: "Token", Secret: true}}
-	record := newPipelineJob(action, codepipeline.Job{
+	target := Target{Account: "shared", Identity: codepipeline.Identity{Region: "eu-central-1"}}
+	record := newPipelineJob(action, target, codepipeline.Job{
 		ID: "11111111-1111-1111-1111-111111111111", Nonce: "7", AccountID: "111122223333", ContinuationToken: "again",
 		Configuration: map[string]string{"Target": "all", "Token": "hunter2"},
 		Credentials:   codepipeline.Credentials{AccessKeyID: "hunter3", SecretAccessKey: "hunter4", SessionToken: "hunter5"},
@@ -29,7 +29,8 @@ func TestRecordOfAPolledJob(t *testing.T) {
 
 	g.Expect(record.Name).To(Equal("build-22222222-2222-2222-2222-222222222222"))
 	g.Expect(record.Finalizers).To(ConsistOf(v1alpha1.FinalizerPipelineJob))
-	g.Expect(record.Spec.AWS).To(Equal(action.Spec.AWS))
+	g.Expect(record.Spec.AccountRef.Name).To(Equal("shared"))
+	g.Expect(record.Spec.Region).To(BeEquivalentTo("eu-central-1"))
 	g.Expect(record.Spec.Configuration).To(Equal(map[string]string{"Target": "all"}))
 	g.Expect(record.Spec.SecretConfiguration).To(Equal([]string{"Token"}))
 	g.Expect(record.Spec.InputArtifacts).To(Equal([]v1alpha1.Artifact{

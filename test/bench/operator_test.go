@@ -23,6 +23,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 // queue is the name of the queue with CodePipeline's events.
@@ -55,6 +56,7 @@ func newWorld(t *testing.T, interval time.Duration, wakeUp bool) *world {
 	}, flags...)
 
 	w.action = suspended(interval)
+	w.Expect(w.kube.Create(t.Context(), harness.NewAccount(namespace))).To(Succeed())
 	w.Expect(w.kube.Create(t.Context(), w.action)).To(Succeed())
 	w.await(func(g Gomega) { g.Expect(w.condition(v1alpha1.ConditionRegistered)).To(BeTrue()) })
 	return w
@@ -64,7 +66,7 @@ func newWorld(t *testing.T, interval time.Duration, wakeUp bool) *world {
 // secrets.
 func suspended(interval time.Duration) *v1alpha1.CustomAction {
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "work"}}
-	action.Spec.AWS.Region = "us-east-1"
+	action.Spec.AccountRef.Name = namespace
 	action.Spec.ActionType = v1alpha1.ActionType{Category: "Test", Provider: "work", Version: "1"}
 	action.Spec.Polling = v1alpha1.Polling{Interval: metav1.Duration{Duration: interval}, MaxConcurrentJobs: 1000}
 	action.Spec.Suspend = true

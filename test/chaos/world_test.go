@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 // world is all that takes part.
@@ -125,6 +126,9 @@ func (w *world) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := w.kube.Create(ctx, harness.NewAccount(namespace)); err != nil {
+		return err
+	}
 	for _, k := range kinds {
 		if err := w.kube.Create(ctx, w.action(k)); err != nil {
 			return err
@@ -156,7 +160,7 @@ func (w *world) watch(ctx context.Context) error {
 // action is the CustomAction of a kind.
 func (w *world) action(k kind) *v1alpha1.CustomAction {
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: string(k), Namespace: namespace}}
-	action.Spec.AWS.Region = "us-east-1"
+	action.Spec.AccountRef.Name = namespace
 	action.Spec.ActionType = v1alpha1.ActionType{
 		Category: "Test", Provider: string(k), Version: "1", ConfigurationProperties: []v1alpha1.ConfigurationProperty{{Name: "Target"}},
 	}

@@ -31,7 +31,7 @@ apiVersion: codepipeline.pipelinejob.dev/v1alpha1
 kind: CustomAction
 metadata: {name: {{.Name}}, namespace: pipelines}
 spec:
-  aws: {region: us-east-1}
+  accountRef: {name: default}
   actionType:
     category: Build
     provider: E2E-{{.Name}}

@@ -133,7 +133,7 @@ apiVersion: codepipeline.pipelinejob.dev/v1alpha1
 kind: CustomAction
 metadata: {name: bad, namespace: pipelines}
 spec:
-  aws: {region: us-east-1}
+  accountRef: {name: default}
   actionType:
     category: Test
     provider: PROVIDER

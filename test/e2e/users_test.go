@@ -25,7 +25,7 @@ apiVersion: codepipeline.pipelinejob.dev/v1alpha1
 kind: CustomAction
 metadata: {name: {{.Name}}, namespace: e2e-users}
 spec:
-  aws: {region: us-east-1}
+  accountRef: {name: default}
   actionType:
     category: Build
     provider: E2E-{{.Name}}

@@ -114,6 +114,7 @@ func New(t *testing.T, adjust ...func(*emulator.Options)) *World {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	w.Expect(w.Kube.Create(w.Ctx, namespace)).To(Succeed())
 	w.Namespace = namespace.Name
+	w.Expect(w.Kube.Create(w.Ctx, NewAccount(w.Namespace))).To(Succeed())
 
 	options := emulator.Options{
 		Buckets:           []string{"source", "artifacts"},
@@ -173,6 +174,27 @@ func (w *World) Cloud() []func(*config.LoadOptions) error {
 	}
 }
 
+// LabelNamespace is on the CodePipelineAccounts of a World, with its namespace: they are
+// cluster-scoped, and the operators of other tests are to leave them alone.
+const LabelNamespace = "test/namespace"
+
+// NewAccount is a CodePipelineAccount of the name of a namespace, which grants it all.
+func NewAccount(namespace string, changes ...func(*v1alpha1.CodePipelineAccount)) *v1alpha1.CodePipelineAccount {
+	account := &v1alpha1.CodePipelineAccount{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{LabelNamespace: namespace}}}
+	account.Spec.Regions = []v1alpha1.Region{"us-east-1"}
+	account.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Names: []string{namespace}}, MayRegister: true}}
+	for _, change := range changes {
+		change(account)
+	}
+	return account
+}
+
+// InUse gives an account the status with which the operator makes calls for a namespace.
+func InUse(account *v1alpha1.CodePipelineAccount, namespace string) {
+	account.Status.AccountID, account.Status.ProvenRoleARN = "111122223333", account.Spec.RoleARN
+	account.Status.Namespaces, account.Status.Regions = []string{namespace}, account.Spec.Regions
+}
+
 // Action is a valid CustomAction, named "work", that polls often.
 func (w *World) Action(changes ...func(*v1alpha1.CustomAction)) *v1alpha1.CustomAction {
 	return NewAction(w.Namespace, changes...)
@@ -181,7 +203,7 @@ func (w *World) Action(changes ...func(*v1alpha1.CustomAction)) *v1alpha1.Custom
 // NewAction is World.Action for a namespace.
 func NewAction(namespace string, changes ...func(*v1alpha1.CustomAction)) *v1alpha1.CustomAction {
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "work", Namespace: namespace}}
-	action.Spec.AWS.Region = "us-east-1"
+	action.Spec.AccountRef.Name = namespace
 	action.Spec.ActionType = v1alpha1.ActionType{
 		Category: "Test", Provider: "work", Version: "1",
 		ConfigurationProperties: []v1alpha1.ConfigurationProperty{{Name: "Target"}, {Name: "Token", Secret: true}},

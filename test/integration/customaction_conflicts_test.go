@@ -2,7 +2,6 @@ package integration
 
 import (
 	"testing"
-	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
@@ -39,7 +38,7 @@ func TestOlderObjectKeepsTheActionType(t *testing.T) {
 	w.operate()
 	older, newer := w.twoOfOneType()
 	message := w.readyReason(newer.Name, v1alpha1.ReasonActionTypeTaken)
-	w.Expect(message).To(Equal("CustomAction " + w.Namespace + "/" + older.Name + ", which is older, takes the jobs of action type Test/work/1 in us-east-1: " +
+	w.Expect(message).To(Equal("CustomAction " + older.Name + " takes the jobs of action type Test/work/1 in us-east-1: " +
 		"delete one of the two, or give this one another version or queryParam"))
 	w.Expect(w.Calls("CreateCustomActionType")).To(Equal(1))
 	w.Expect(w.Kube.Delete(w.Ctx, newer)).To(Succeed())
@@ -70,9 +69,9 @@ func TestNewerObjectTakesOver(t *testing.T) {
 	w.readyReason(newer.Name, v1alpha1.ReasonActionTypeTaken)
 	w.Expect(w.Kube.Delete(w.Ctx, older)).To(Succeed())
 	w.readyReason(newer.Name, v1alpha1.ReasonReady)
-	w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero(), "it is the newer object's now")
-	w.Expect(w.Kube.Delete(w.Ctx, newer)).To(Succeed())
-	w.Await(func(g Gomega) { g.Expect(w.Calls("DeleteCustomActionType")).To(Equal(1)) })
+	w.deleteAction(newer)
+	w.notDeregistered(newer.Name, "it was not registered for this object")
+	w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero(), "its tags name the older object")
 }
 
 func TestObjectsOfOneTypeByQuery(t *testing.T) {
@@ -94,76 +93,27 @@ func TestObjectsOfOneTypeByQuery(t *testing.T) {
 	w.Expect(found.ActionTypes).To(HaveLen(1))
 }
 
-// TestObjectOfAnUnknownAccountWaits has two objects of one action type, the newer with a
-// role, while AWS does not say of which account the operator itself is: they may be of one.
-func TestObjectOfAnUnknownAccountWaits(t *testing.T) {
-	w := newWorld(t)
-	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "GetCallerIdentity", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
-	older, newer := w.twoAccounts("111122223333")
-	w.operate()
-	w.readyReason(older.Name, v1alpha1.ReasonReady)
-	w.Expect(w.readyReason(newer.Name, v1alpha1.ReasonAccountUnknown)).To(And(
-		ContainSubstring("CustomAction "+w.Namespace+"/"+older.Name+", which is older, may take the jobs of action type Test/work/1 in us-east-1"),
-		ContainSubstring("GetCallerIdentity failed: ")))
-
-	w.Expect(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(newer), newer)).To(Succeed())
-	w.Expect(newer.Status.LastPollTime).To(BeNil(), "it was not polled for")
-	w.AWS.ClearFaults()
-	w.Clock.Step(time.Minute)
-	w.changeNamed(newer.Name, labelled("looked"))
-	w.readyReason(newer.Name, v1alpha1.ReasonActionTypeTaken)
-}
-
-// TestNothingIsDeregisteredWhileAnAccountIsUnknown deletes the object that has the action
-// type while AWS does not say whether the other one is of the same account.
-func TestNothingIsDeregisteredWhileAnAccountIsUnknown(t *testing.T) {
-	w := newWorld(t)
-	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "GetCallerIdentity", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
-	older, newer := w.twoAccounts("111122223333")
-	w.operate()
-	w.readyReason(older.Name, v1alpha1.ReasonReady)
-	w.readyReason(newer.Name, v1alpha1.ReasonAccountUnknown)
-	w.Expect(w.Kube.Delete(w.Ctx, older)).To(Succeed())
-	w.Expect(w.readyReason(older.Name, v1alpha1.ReasonDeleting)).To(ContainSubstring("not known whether CustomAction " + w.Namespace + "/" + newer.Name + " uses it"))
-	w.AWS.ClearFaults()
-	w.Clock.Step(time.Minute)
-	w.changeNamed(older.Name, labelled("looked"))
-	w.awaitGone(older)
-	w.readyReason(newer.Name, v1alpha1.ReasonReady)
-	w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero())
-}
-
 // TestFailingGetCallerIdentityStopsNoPolling has two objects of one action type in two
-// accounts. That they are two was known before the operator was restarted.
+// accounts. Which they are was known before the operator was restarted.
 func TestFailingGetCallerIdentityStopsNoPolling(t *testing.T) {
 	w := newWorld(t)
-	older, newer := w.twoAccounts("444455556666")
+	one := w.Action()
+	other := w.Action(named("two"), w.ofAccount("other", func(a *v1alpha1.CodePipelineAccount) { a.Spec.RoleARN = "arn:aws:iam::444455556666:role/ci" }))
+	w.Expect(w.Kube.Create(w.Ctx, one)).To(Succeed())
+	w.Expect(w.Kube.Create(w.Ctx, other)).To(Succeed())
 	stop := w.operate()
-	w.readyReason(older.Name, v1alpha1.ReasonReady)
-	w.readyReason(newer.Name, v1alpha1.ReasonReady)
+	w.readyReason(one.Name, v1alpha1.ReasonReady)
+	w.readyReason(other.Name, v1alpha1.ReasonReady)
 	stop()
-	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "GetCallerIdentity", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
+	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "GetCallerIdentity", Kind: emulator.ServerError, Probability: 1})).To(Succeed())
 	w.AWS.ClearJournal()
 	w.operate()
 	w.Await(func(g Gomega) {
 		g.Expect(w.AWS.Journal("GetCallerIdentity")).NotTo(BeEmpty())
 		g.Expect(w.AWS.Journal("PollForJobs")).To(ContainElements(HaveField("AccountID", "111122223333"), HaveField("AccountID", "444455556666")))
 	})
-	w.readyReason(older.Name, v1alpha1.ReasonReady)
-	w.readyReason(newer.Name, v1alpha1.ReasonReady)
-}
-
-// twoAccounts makes two actions of one type that may both delete it, one of the operator's
-// own account, the other with a role of an account; no operator runs yet.
-func (w *world) twoAccounts(account string) (older, newer *v1alpha1.CustomAction) {
-	older = w.Action(deletesType)
-	newer = w.Action(named("two"), deletesType, func(a *v1alpha1.CustomAction) { a.Spec.AWS.RoleARN = "arn:aws:iam::" + account + ":role/ci" })
-	w.Expect(w.Kube.Create(w.Ctx, older)).To(Succeed())
-	w.Expect(w.Kube.Create(w.Ctx, newer)).To(Succeed())
-	if older.CreationTimestamp.Equal(&newer.CreationTimestamp) && newer.UID < older.UID { // made in one second
-		older, newer = newer, older
-	}
-	return older, newer
+	w.readyReason(one.Name, v1alpha1.ReasonReady)
+	w.readyReason(other.Name, v1alpha1.ReasonReady)
 }
 
 func labelled(key string) func(*v1alpha1.CustomAction) {

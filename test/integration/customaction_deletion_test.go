@@ -29,10 +29,11 @@ func deletesType(action *v1alpha1.CustomAction) {
 
 // createForeignType creates action type "work" with another definition than the
 // CustomAction "work" has.
-func (w *world) createForeignType() {
+func (w *world) createForeignType(tags ...types.Tag) {
 	_, err := w.Pipelines.CreateCustomActionType(w.Ctx, &sdk.CreateCustomActionTypeInput{
 		Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
 		InputArtifactDetails: &types.ArtifactDetails{MaximumCount: 5}, OutputArtifactDetails: &types.ArtifactDetails{MaximumCount: 1},
+		Tags: tags,
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 }
@@ -84,30 +85,37 @@ func TestForeignActionTypeIsNotDeleted(t *testing.T) {
 			w.ready(metav1.ConditionFalse, c.reason)
 			w.deleteAction(action)
 			w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero())
-			w.notDeregistered(action.Name, "this object did not register it")
+			w.notDeregistered(action.Name, "it was not registered for this object")
 		})
 	}
 }
 
-// TestActionTypeThatDiffersIsNotDeleted has an operator that ended after it had recorded
-// a registration, which another client came first with.
+// TestActionTypeThatDiffersIsNotDeleted has an action type with the tags of an object, and
+// another definition.
 func TestActionTypeThatDiffersIsNotDeleted(t *testing.T) {
 	w := newWorld(t)
-	w.createForeignType()
-	action := w.Action(deletesType, func(a *v1alpha1.CustomAction) { a.Finalizers = []string{v1alpha1.FinalizerCustomAction} })
-	w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
-	action.Status.RegisteredWith = action.Spec.AWS.DeepCopy()
-	w.Expect(w.Kube.Status().Update(w.Ctx, action)).To(Succeed())
-	w.Expect(w.Kube.Delete(w.Ctx, action)).To(Succeed())
+	w.createForeignType(w.ownerTags("here", w.Namespace, "work")...)
 	w.operate()
-	w.awaitGone(action)
+	action := w.Action(deletesType)
+	w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
+	w.ready(metav1.ConditionFalse, v1alpha1.ReasonDefinitionConflict)
+	w.deleteAction(action)
 	w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero())
 	w.notDeregistered(action.Name, "it differs from spec.actionType in inputArtifactDetails")
 }
 
-// TestRegistrationIsRecordedBeforeItsAnswer ends the operator between the registration
-// and the status that tells of it: the object's deletion still deletes the action type.
-func TestRegistrationIsRecordedBeforeItsAnswer(t *testing.T) {
+// ownerTags are tags that name an object.
+func (w *world) ownerTags(cluster, namespace, name string) []types.Tag {
+	return []types.Tag{
+		{Key: aws.String(v1alpha1.TagCluster), Value: &cluster}, {Key: aws.String(v1alpha1.TagNamespace), Value: &namespace},
+		{Key: aws.String(v1alpha1.TagName), Value: &name},
+	}
+}
+
+// TestTypeOfWhichTheStatusDoesNotTellIsDeleted ends the operator between the registration
+// and the status that tells of it: the object's deletion still deletes the action type,
+// whose tags name it.
+func TestTypeOfWhichTheStatusDoesNotTellIsDeleted(t *testing.T) {
 	w := newWorld(t)
 	var cut atomic.Bool // the operator is as good as gone
 	w.wrap = func(next http.RoundTripper) http.RoundTripper {
@@ -166,24 +174,6 @@ func TestActionTypeThatCantBeDeletedKeepsNoObject(t *testing.T) {
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(families).To(ContainElement(And(
 		HaveField("GetName()", "pipelinejob_deleted_not_deregistered_total"), HaveField("GetMetric()", ContainElement(HaveField("GetCounter().GetValue()", BeNumerically(">=", 1)))))))
-}
-
-// TestUnknownAccountKeepsNoObject deletes the object that has the action type while AWS
-// does not say whether another object uses it.
-func TestUnknownAccountKeepsNoObject(t *testing.T) {
-	w := newWorld(t)
-	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "GetCallerIdentity", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
-	older, newer := w.twoAccounts("111122223333")
-	w.operate()
-	w.readyReason(older.Name, v1alpha1.ReasonReady)
-	w.Expect(w.Kube.Delete(w.Ctx, older)).To(Succeed())
-	w.readyReason(older.Name, v1alpha1.ReasonDeleting)
-	w.Clock.Step(6 * time.Minute)
-	w.changeNamed(older.Name, labelled("looked"))
-	w.awaitGone(older)
-	w.notDeregistered(older.Name, "it is not known whether CustomAction "+w.Namespace+"/"+newer.Name+" uses it")
-	w.readyReason(newer.Name, v1alpha1.ReasonReady)
-	w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero())
 }
 
 // TestObjectThatWasLetGoDoesNotCount deletes one of two objects of one action type, which

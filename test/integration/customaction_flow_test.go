@@ -16,6 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 // ready waits until condition Ready has the given status and reason, and
@@ -162,4 +163,24 @@ func TestDeletionLetsContinuedJobsFinish(t *testing.T) {
 		g.Expect(w.WorkState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded))
 		g.Expect(apierrors.IsNotFound(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(action), action))).To(BeTrue())
 	})
+}
+
+// changeAccount changes the account of the world's namespace.
+func (w *world) changeAccount(change func(*v1alpha1.CodePipelineAccount)) {
+	w.T.Helper()
+	w.Await(func(g Gomega) { // the operator writes it too
+		account := &v1alpha1.CodePipelineAccount{}
+		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: w.Namespace}, account)).To(Succeed())
+		change(account)
+		g.Expect(w.Kube.Update(w.Ctx, account)).To(Succeed())
+	})
+}
+
+// ofAccount has an action use another account, which it makes.
+func (w *world) ofAccount(suffix string, changes ...func(*v1alpha1.CodePipelineAccount)) func(*v1alpha1.CustomAction) {
+	w.T.Helper()
+	account := harness.NewAccount(w.Namespace, changes...)
+	account.Name += "-" + suffix
+	w.Expect(w.Kube.Create(w.Ctx, account)).To(Succeed())
+	return func(action *v1alpha1.CustomAction) { action.Spec.AccountRef.Name = account.Name }
 }

@@ -151,10 +151,12 @@ func TestRegistrationThatFails(t *testing.T) {
 		})
 		w.Expect(err).NotTo(HaveOccurred())
 	}
-	withRole := func(action *v1alpha1.CustomAction) { action.Spec.AWS.RoleARN = "arn:aws:iam::444455556666:role/ci" }
+	withRole := func(account *v1alpha1.CodePipelineAccount) {
+		account.Spec.RoleARN = "arn:aws:iam::444455556666:role/ci"
+	}
 	cases := map[string]struct {
 		before func(*world)
-		change func(*v1alpha1.CustomAction)
+		change func(*v1alpha1.CodePipelineAccount)
 		reason string
 		says   string
 	}{
@@ -184,19 +186,19 @@ func TestRegistrationThatFails(t *testing.T) {
 		},
 		"a role that can't be assumed": {
 			change: withRole,
-			reason: v1alpha1.ReasonCredentialsUnavailable, says: `assume the role arn:aws:iam::444455556666:role/ci with the external ID "here/test-`,
+			reason: v1alpha1.ReasonAccountNotReady, says: `assume the role arn:aws:iam::444455556666:role/ci with the external ID "here/pipelinejob-system`,
 		},
 		"a role that may not be assumed": {
 			before: func(w *world) { w.allowRoles("arn:aws:iam::111122223333:role/*") },
 			change: withRole,
-			reason: v1alpha1.ReasonRoleNotAllowed, says: "its flag --allowed-roles has arn:aws:iam::111122223333:role/*",
+			reason: v1alpha1.ReasonAccountNotReady, says: "its flag --allowed-roles has arn:aws:iam::111122223333:role/*",
 		},
 		"a role without a cluster ID": {
 			before: func(w *world) {
 				w.adjust = append(w.adjust, func(o *operator.Options) { o.ClusterID = "" })
 			},
 			change: withRole,
-			reason: v1alpha1.ReasonRoleNotAllowed, says: "the operator has no cluster ID: set its flag --cluster-id",
+			reason: v1alpha1.ReasonAccountNotReady, says: "the operator has no cluster ID: set its flag --cluster-id",
 		},
 		"AWS is down": {
 			before: func(w *world) {
@@ -211,12 +213,11 @@ func TestRegistrationThatFails(t *testing.T) {
 			if c.before != nil {
 				c.before(w)
 			}
-			w.operate()
-			action := w.Action()
 			if c.change != nil {
-				c.change(action)
+				w.changeAccount(c.change)
 			}
-			w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
+			w.operate()
+			w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 			message := w.ready(metav1.ConditionFalse, c.reason)
 			w.Expect(message).To(ContainSubstring(c.says))
 			w.Expect(message).NotTo(MatchRegexp("operation error|response error|RequestID|HostID"), "the SDK's words")
@@ -233,8 +234,9 @@ func TestRoleIsAssumedForItsNamespace(t *testing.T) {
 	const role = "arn:aws:iam::444455556666:role/ci"
 	w := newWorld(t)
 	w.allowRoles("arn:aws:iam::4444????6666:role/*")
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.RoleARN = role })
 	w.operate()
-	w.Expect(w.Kube.Create(w.Ctx, w.Action(func(a *v1alpha1.CustomAction) { a.Spec.AWS.RoleARN = role }))).To(Succeed())
+	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 	action := &v1alpha1.CustomAction{}
 	w.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Namespace: w.Namespace, Name: "work"}, action)).To(Succeed())
@@ -242,8 +244,9 @@ func TestRoleIsAssumedForItsNamespace(t *testing.T) {
 	assumed := w.AWS.Journal("AssumeRole")
 	w.Expect(assumed).NotTo(BeEmpty())
 	for _, call := range assumed {
-		w.Expect(call.Request).To(ContainSubstring(`"ExternalId":"here/%s"`, w.Namespace))
+		w.Expect(call.Request).To(Or(ContainSubstring(`"ExternalId":"here/%s"`, w.Namespace), ContainSubstring(`"ExternalId":"here/pipelinejob-system"`)))
 	}
+	w.Expect(assumed).To(ContainElement(HaveField("Request", ContainSubstring(`"ExternalId":"here/%s"`, w.Namespace))))
 }
 
 func TestTemplateThatTheAPIServerRefuses(t *testing.T) {

@@ -51,7 +51,7 @@ func TestBlackHoledLanesHoldUpNoOther(t *testing.T) {
 func (w *world) polledJob(region string, number int) *v1alpha1.PipelineJob {
 	now := metav1.Now()
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: fmt.Sprintf("hole-%d", number)}}
-	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "hole", region
+	job.Spec.ActionRef.Name, job.Spec.AccountRef.Name, job.Spec.Region = "hole", w.Namespace, v1alpha1.Region(region)
 	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", number), Nonce: "1", PolledAt: &now}
 	return job
 }

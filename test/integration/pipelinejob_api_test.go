@@ -90,8 +90,8 @@ func (w *world) fullJob() *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "full", Namespace: w.Namespace}}
 	artifact := v1alpha1.Artifact{Name: "a", Revision: "1", S3Location: v1alpha1.S3Location{BucketName: "b", ObjectKey: "k"}}
 	job.Spec = v1alpha1.PipelineJobSpec{
-		ActionRef: v1alpha1.ActionReference{Name: "work"},
-		AWS:       v1alpha1.AWS{Region: "us-east-1", RoleARN: "arn:aws:iam::111122223333:role/r"},
+		ActionRef:  v1alpha1.ActionReference{Name: "work"},
+		AccountRef: v1alpha1.AccountReference{Name: w.Namespace}, Region: "us-east-1",
 		AccountID: "111122223333",
 		Pipeline: v1alpha1.PipelineContext{
 			Name: "web", ARN: "arn:aws:codepipeline:us-east-1:111122223333:web", ExecutionID: "e", Stage: "Build", Action: "compile", ActionExecutionID: "x",
@@ -126,10 +126,11 @@ func TestWhatCodePipelineHandedOverIsImmutable(t *testing.T) {
 		"encryptionKey":       func(to, from *v1alpha1.PipelineJobSpec) { to.EncryptionKey = from.EncryptionKey },
 	}
 	edits := map[string]func(*v1alpha1.PipelineJobSpec){
-		"actionRef": func(s *v1alpha1.PipelineJobSpec) { s.ActionRef.Name = "other" },
-		"aws":       func(s *v1alpha1.PipelineJobSpec) { s.AWS.RoleARN = "arn:aws:iam::444455556666:role/r" },
-		"pipeline":  func(s *v1alpha1.PipelineJobSpec) { s.Pipeline.Stage = "Deploy" },
-		"accountID": func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" },
+		"actionRef":  func(s *v1alpha1.PipelineJobSpec) { s.ActionRef.Name = "other" },
+		"accountRef": func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name = "other" },
+		"region":     func(s *v1alpha1.PipelineJobSpec) { s.Region = "eu-west-1" },
+		"pipeline":   func(s *v1alpha1.PipelineJobSpec) { s.Pipeline.Stage = "Deploy" },
+		"accountID":  func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" },
 		"configuration": func(s *v1alpha1.PipelineJobSpec) {
 			s.Configuration = map[string]string{"Level": "2"}
 		},

@@ -257,7 +257,7 @@ func TestAnotherWorkerClaimsFirst(t *testing.T) {
 	w.Expect(err).NotTo(HaveOccurred())
 
 	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.Namespace}}
-	record.Spec.ActionRef.Name, record.Spec.AWS.Region = "work", "us-east-1"
+	record.Spec.ActionRef.Name, record.Spec.AccountRef.Name, record.Spec.Region = "work", w.Namespace, "us-east-1"
 	record.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: *job.Id, Nonce: *job.Nonce}
 	w.Expect(w.Kube.Create(w.Ctx, record)).To(Succeed())
 	w.operate()

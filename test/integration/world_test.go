@@ -8,6 +8,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -15,6 +16,7 @@ import (
 	crconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
@@ -46,6 +48,7 @@ func (w *world) operate() (stop func()) {
 	cached, err := operator.CacheOptions()
 	w.Expect(err).NotTo(HaveOccurred())
 	cached.DefaultNamespaces = map[string]cache.Config{w.Namespace: {}} // other tests leave objects behind
+	cached.ByObject[&v1alpha1.CodePipelineAccount{}] = cache.ByObject{Label: labels.SelectorFromSet(labels.Set{harness.LabelNamespace: w.Namespace})}
 	reached := rest.CopyConfig(w.Config)
 	if w.wrap != nil {
 		reached.Wrap(w.wrap)

@@ -57,8 +57,8 @@ var layers = [][]room{
 		{"hack/...", []string{"emulator/pipeline"}, emulatorTests[:2]},
 		{"test/integration", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
 		{"test/scale", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
-		{"test/bench", []string{"internal/operator", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
-		{"test/chaos", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
+		{"test/bench", []string{"test/harness", "internal/operator", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
+		{"test/chaos", []string{"test/harness", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/e2e", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/layout", nil, nil},
 	},
@@ -67,8 +67,11 @@ var layers = [][]room{
 		{"internal/operator", operatorSide, forTests},
 	},
 	{ // One reconciler each.
+		{"controllers/account", []string{
+			"internal/identity", "internal/grants", "internal/lanes", "internal/codepipeline", "internal/plaintext", "internal/limits", "api/v1alpha1",
+		}, forTests},
 		{"controllers/customaction", []string{
-			"internal/poller", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
+			"internal/poller", "internal/identity", "internal/grants", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		{"controllers/pipelinejob", []string{
@@ -106,6 +109,7 @@ var layers = [][]room{
 	},
 	{
 		{"internal/limits", nil, forTests},
+		{"internal/grants", []string{"api/v1alpha1"}, forTests},
 		// The texts of AWS's errors.
 		{"internal/awstext", nil, forTests},
 		{"api/v1alpha1", nil, forTests},

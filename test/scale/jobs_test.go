@@ -81,6 +81,7 @@ func TestManyJobs(t *testing.T) {
 	actions, jobs := number(t, "ACTIONS", 500), number(t, "JOBS", 10_000)
 	s := newSite(t, emulator.Options{Buckets: []string{"source", "artifacts"}})
 	each := (jobs + actions - 1) / actions
+	s.Expect(s.kube.Create(t.Context(), account(actions))).To(Succeed())
 	inParallel(actions, func(i int) {
 		a := action(i)
 		a.Spec.Polling.MaxConcurrentJobs = int32(each) //nolint:gosec // it is small
@@ -174,7 +175,7 @@ func (s *site) running(metrics string) float64 {
 // startPipeline starts executions of a pipeline that uses action i.
 func (s *site) startPipeline(i, executions int) {
 	made := action(i)
-	cfg, err := config.LoadDefaultConfig(s.t.Context(), config.WithBaseEndpoint(s.aws.URL()), config.WithRegion(made.Spec.AWS.Region),
+	cfg, err := config.LoadDefaultConfig(s.t.Context(), config.WithBaseEndpoint(s.aws.URL()), config.WithRegion(string(made.Spec.Region)),
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 	s.Expect(err).NotTo(HaveOccurred())
 	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
@@ -257,7 +258,7 @@ func busy(err error) bool {
 // settle makes a PipelineJob that has long been reported.
 func (s *site) settle(i int) {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("settled-%d", i)}}
-	job.Spec.ActionRef.Name, job.Spec.AWS.Region = "work-0", "us-east-1"
+	job.Spec.ActionRef.Name, job.Spec.AccountRef.Name, job.Spec.Region = "work-0", accountName, "us-east-1"
 	job.Spec.Pipeline.ActionExecutionID = fmt.Sprintf("settled-%d", i)
 	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: fmt.Sprintf("00000000-0000-0000-0000-%012d", i), Nonce: "1"}
 	s.insist(func() error { return s.kube.Create(s.t.Context(), job) })

@@ -33,6 +33,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 const (
@@ -74,6 +75,7 @@ func measure(t *testing.T, actions int) figures {
 	g := NewWithT(t)
 	s := newSite(t, emulator.Options{})
 	config, kube, aws := s.config, s.kube, s.aws
+	g.Expect(kube.Create(t.Context(), account(actions))).To(Succeed())
 	for i := range actions {
 		g.Expect(kube.Create(t.Context(), action(i))).To(Succeed())
 	}
@@ -118,9 +120,27 @@ func (f *figures) count(calls []emulator.Call, from, to time.Time) {
 	}
 }
 
+// accountName is the name of the account that all actions use.
+const accountName = "default"
+
+// account grants the namespace of the actions all their regions.
+func account(actions int) *v1alpha1.CodePipelineAccount {
+	return harness.NewAccount("default", func(a *v1alpha1.CodePipelineAccount) {
+		a.Spec.Regions = nil
+		for i := 0; i < max(actions, 1); i += perRegion {
+			a.Spec.Regions = append(a.Spec.Regions, regionOf(i))
+		}
+	})
+}
+
+// regionOf is the region of an action.
+func regionOf(i int) v1alpha1.Region {
+	return v1alpha1.Region(fmt.Sprintf("us-east-%d", i/perRegion+1))
+}
+
 func action(i int) *v1alpha1.CustomAction {
 	made := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("work-%d", i)}}
-	made.Spec.AWS.Region = fmt.Sprintf("us-east-%d", i/perRegion+1)
+	made.Spec.AccountRef.Name, made.Spec.Region = accountName, regionOf(i)
 	made.Spec.ActionType = v1alpha1.ActionType{Category: "Test", Provider: fmt.Sprintf("work-%d", i), Version: "1"}
 	made.Spec.Polling = v1alpha1.Polling{Interval: metav1.Duration{Duration: interval}, MaxConcurrentJobs: 10}
 	made.Spec.JobTemplate = batchv1.JobTemplateSpec{}

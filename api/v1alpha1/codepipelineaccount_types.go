@@ -1,0 +1,183 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// CodePipelineAccount grants namespaces the use of an AWS account: as whom the operator
+// calls CodePipeline, in which regions, and for which action types. It belongs to the
+// platform team. Without a grant a namespace has no access.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=cpaccount,categories=codepipeline
+// +kubebuilder:printcolumn:name="Account",type=string,JSONPath=`.status.accountID`
+// +kubebuilder:printcolumn:name="Regions",type=string,JSONPath=`.spec.regions`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Throttled",type=string,JSONPath=`.status.conditions[?(@.type=="Throttled")].status`
+// +kubebuilder:printcolumn:name="Actions",type=integer,JSONPath=`.status.actions`
+// +kubebuilder:printcolumn:name="Role",type=string,priority=1,JSONPath=`.spec.roleARN`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type CodePipelineAccount struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says as whom the operator calls AWS, and for whom.
+	// +required
+	Spec CodePipelineAccountSpec `json:"spec"`
+	// status is what the operator found out.
+	// +optional
+	Status CodePipelineAccountStatus `json:"status,omitempty,omitzero"`
+}
+
+// CodePipelineAccountList is a list of CodePipelineAccounts.
+//
+// +kubebuilder:object:root=true
+type CodePipelineAccountList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []CodePipelineAccount `json:"items"`
+}
+
+// CodePipelineAccountSpec says as whom the operator calls AWS, and for whom.
+type CodePipelineAccountSpec struct {
+	// roleARN is the role that the operator assumes, such as
+	// arn:aws:iam::111122223333:role/pipelines: 1024 characters at most. It is assumed
+	// with the external ID CLUSTER-ID/NAMESPACE, of the namespace that is worked for, or of
+	// the operator's own to look at the account itself; with a session name that has the
+	// namespace and the CustomAction; and with a session policy of the calls that the
+	// operator makes. Without roleARN the operator calls as itself, and AWS does not tell
+	// namespaces apart.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:Pattern=`^arn:aws(-[\w]+)*:iam::[0-9]{12}:role/.+$`
+	RoleARN string `json:"roleARN,omitempty"`
+
+	// regions are those in which the account may be used, such as eu-central-1: 1 to 50, each
+	// of 4 to 30 lower-case letters, digits and hyphens.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	Regions []Region `json:"regions"`
+
+	// grants say who may use the account: 100 at most. What several grants give a
+	// namespace adds up. Without any, nobody may use it.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Grants []Grant `json:"grants,omitempty"`
+}
+
+// Region is an AWS region, such as eu-central-1.
+//
+// +kubebuilder:validation:MinLength=4
+// +kubebuilder:validation:MaxLength=30
+// +kubebuilder:validation:Pattern=`^[a-z0-9-]+$`
+type Region string
+
+// Grant lets namespaces use an account.
+type Grant struct {
+	// namespaces are those that the grant is for.
+	// +required
+	Namespaces GrantedNamespaces `json:"namespaces"`
+
+	// actionTypes are the action types for which CustomActions of these namespaces may take
+	// jobs: 50 at most. Without any: all.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	ActionTypes []ActionTypePattern `json:"actionTypes,omitempty"`
+
+	// mayRegister lets these namespaces create action types in the account, and delete and
+	// tag those that they have created. By default they only take the jobs of action types
+	// that exist.
+	// +optional
+	MayRegister bool `json:"mayRegister,omitempty"`
+}
+
+// GrantedNamespaces selects namespaces by name or by label.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.names) != has(self.selector)",message="set either names or selector: use two grants for both"
+type GrantedNamespaces struct {
+	// names are the namespaces: 1 to 500.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=500
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Names []string `json:"names,omitempty"`
+
+	// selector selects namespaces by their labels. An empty one, {}, selects all. Who
+	// may label a namespace can give it the grant.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+}
+
+// ActionTypePattern matches action types.
+type ActionTypePattern struct {
+	// category is that of the action types; absent: any.
+	// +optional
+	Category Category `json:"category,omitempty"`
+
+	// provider is that of the action types, in which * stands for any characters, such as
+	// team-a-*: 35 characters at most. Absent: any.
+	// +optional
+	// +kubebuilder:validation:MaxLength=35
+	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z_*-]+$`
+	Provider string `json:"provider,omitempty"`
+}
+
+// AccountReference names a CodePipelineAccount.
+type AccountReference struct {
+	// name of the CodePipelineAccount.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// CodePipelineAccountStatus is what the operator found out.
+type CodePipelineAccountStatus struct {
+	// observedGeneration is the generation that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready and Throttled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// accountID is the ID of the AWS account, as GetCallerIdentity of STS told it. It is
+	// kept while AWS does not answer, and absent before its first answer.
+	// +optional
+	AccountID string `json:"accountID,omitempty"`
+
+	// provenRoleARN is the spec.roleARN with which accountID was found out. CustomActions
+	// wait while it is another.
+	// +optional
+	ProvenRoleARN string `json:"provenRoleARN,omitempty"`
+
+	// actions is how many CustomActions use the account. It is brought up to date at most
+	// once a minute.
+	// +optional
+	Actions int32 `json:"actions"`
+
+	// namespaces are those for which the operator makes calls: they were granted when
+	// they were added, and each stays until its grant is withdrawn and its last job
+	// is reported.
+	// +optional
+	// +listType=set
+	Namespaces []string `json:"namespaces,omitempty"`
+
+	// regions are those in which the operator makes calls: those of the spec, and those
+	// of jobs that are not reported yet.
+	// +optional
+	// +listType=set
+	Regions []Region `json:"regions,omitempty"`
+}

@@ -1,0 +1,126 @@
+package account
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/grants"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
+)
+
+type conditionOf = metav1.Condition
+
+const (
+	isTrue  = metav1.ConditionTrue
+	isFalse = metav1.ConditionFalse
+	unknown = metav1.ConditionUnknown
+)
+
+// usage is who uses an account.
+type usage struct {
+	actions []v1alpha1.CustomAction
+	// jobs are those that are not settled.
+	jobs []v1alpha1.PipelineJob
+	// labels are those of the namespaces of actions.
+	labels map[string]map[string]string
+}
+
+func (u usage) namespacesOfActions() []string {
+	var names []string
+	for i := range u.actions {
+		names = append(names, u.actions[i].Namespace)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// namespaces are those for which calls are made: of actions, with a grant, and those of
+// before that have jobs which are not reported. A job is no reason to add one: who
+// may create PipelineJobs would have access.
+func (u usage) namespaces(account *v1alpha1.CodePipelineAccount) []string {
+	var names []string
+	for _, name := range u.namespacesOfActions() {
+		if grants.Selects(account, grants.Namespace{Name: name, Labels: u.labels[name]}) {
+			names = append(names, name)
+		}
+	}
+	for i := range u.jobs {
+		if of := u.jobs[i].Namespace; slices.Contains(account.Status.Namespaces, of) {
+			names = append(names, of)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// regions are those in which calls are made: those of the spec, and those of before that
+// have jobs which are not reported.
+func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region {
+	regions := slices.Clone(account.Spec.Regions)
+	for i := range u.jobs {
+		if in := u.jobs[i].Spec.Region; slices.Contains(account.Status.Regions, in) {
+			regions = append(regions, in)
+		}
+	}
+	slices.Sort(regions)
+	return slices.Compact(regions)
+}
+
+// readyCondition says whether the account can be used.
+func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven proof) conditionOf {
+	ready := conditionOf{Type: v1alpha1.ConditionReady, Status: isFalse}
+	switch {
+	case !account.DeletionTimestamp.IsZero():
+		ready.Reason, ready.Message = v1alpha1.ReasonInUse, "being deleted: it is used by "+used.String()+". It goes when they are gone, or name another account"
+	case proven.failed != "":
+		ready.Reason, ready.Message = proven.reason, "AWS does not tell the account's ID: "+proven.failed
+	case proven.accountID != "":
+		ready.Status, ready.Reason = isTrue, v1alpha1.ReasonProven
+		ready.Message = fmt.Sprintf("AWS told the account's ID, %s", proven.accountID)
+	default:
+		ready.Status, ready.Reason, ready.Message = unknown, v1alpha1.ReasonProving, "AWS is being asked for the account's ID"
+	}
+	ready.Message = limits.Cut(plaintext.OneLine(ready.Message), limits.ConditionMessage)
+	return ready
+}
+
+// shownUsers is how many users of an account a message names.
+const shownUsers = 10
+
+// String names the users, to the platform team.
+func (u usage) String() string {
+	var names []string
+	for i := range u.actions {
+		names = append(names, fmt.Sprintf("CustomAction %s/%s", u.actions[i].Namespace, u.actions[i].Name))
+	}
+	for i := range u.jobs {
+		names = append(names, fmt.Sprintf("PipelineJob %s/%s", u.jobs[i].Namespace, u.jobs[i].Name))
+	}
+	if more := len(names) - shownUsers; more > 0 {
+		slices.SortFunc(names, cmp.Compare[string])
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:shownUsers], ", "), more)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// throttledFor is how long an account counts as throttled after a call was.
+const throttledFor = 2 * time.Minute
+
+// throttledCondition says whether AWS throttles calls with the account.
+func throttledCondition(at, now time.Time) conditionOf {
+	throttled := conditionOf{Type: v1alpha1.ConditionThrottled, Status: isFalse, Reason: v1alpha1.ReasonNotThrottled,
+		Message: fmt.Sprintf("no call was throttled within %s", throttledFor)}
+	if !at.IsZero() && now.Sub(at) < throttledFor {
+		throttled.Status, throttled.Reason = isTrue, v1alpha1.ReasonThrottling
+		throttled.Message = fmt.Sprintf("AWS throttled calls within %s, so that fewer are made: jobs start and end later. The metric pipelinejob_aws_call_rate has the rate of each operation", throttledFor)
+	}
+	return throttled
+}

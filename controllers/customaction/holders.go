@@ -1,0 +1,222 @@
+package customaction
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// jobsKey names jobs of which one CustomAction takes all: two that polled for the same would
+// each get some of them, and one the continuations of the other's.
+type jobsKey struct {
+	accountID string
+	region    v1alpha1.Region
+	// actionType and query are as texts.
+	actionType, query string
+}
+
+func keyOf(action *v1alpha1.CustomAction, a access) jobsKey {
+	return jobsKey{a.accountID(), a.region, actionTypeID(action).String(), query(action)}
+}
+
+// query is spec.polling.queryParam as a text.
+func query(action *v1alpha1.CustomAction) string {
+	for key, value := range action.Spec.Polling.QueryParam { // one at most
+		return key + "=" + string(value)
+	}
+	return ""
+}
+
+// holders has the CustomAction that takes jobs, for each key: one at a time. The zero value
+// is ready for use.
+type holders struct {
+	mu sync.Mutex
+	by map[jobsKey]types.NamespacedName
+	of map[types.NamespacedName]jobsKey
+}
+
+// holder is who takes the jobs of a key.
+func (h *holders) holder(key jobsKey) (action types.NamespacedName, held bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	action, held = h.by[key]
+	return action, held
+}
+
+// take makes an action the holder of a key, and of no other, unless there is one.
+func (h *holders) take(key jobsKey, action types.NamespacedName) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if holder, held := h.by[key]; held {
+		return holder == action
+	}
+	if h.by == nil {
+		h.by, h.of = map[jobsKey]types.NamespacedName{}, map[types.NamespacedName]jobsKey{}
+	}
+	h.drop(action)
+	h.by[key], h.of[action] = action, key
+	return true
+}
+
+// release has an action be the holder of no key, and returns the one that it held.
+func (h *holders) release(action types.NamespacedName) (key jobsKey, held bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key, held = h.of[action]
+	h.drop(action)
+	return key, held
+}
+
+func (h *holders) drop(action types.NamespacedName) {
+	if key, held := h.of[action]; held {
+		delete(h.of, action)
+		delete(h.by, key)
+	}
+}
+
+// hold has an action take the jobs of its key, or finds who does or is to.
+func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs int32) (finding, error) {
+	key, name := keyOf(action, seen.access), client.ObjectKeyFromObject(action)
+	if holder, held := r.holders.holder(key); held && holder == name {
+		return finding{}, nil
+	}
+	rivals, err := r.sharing(ctx, action, seen.access, func(other *v1alpha1.CustomAction) bool { return query(other) == query(action) })
+	if err != nil {
+		return finding{}, err
+	}
+	mine := standing{jobs: jobs > 0, owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action), CustomAction: action}
+	for i := range rivals {
+		if rivals[i].before(mine) {
+			return takenBy(rivals[i].CustomAction, action), nil
+		}
+	}
+	if !r.holders.take(key, name) {
+		holder, _ := r.holders.holder(key)
+		return takenBy(&v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: holder.Namespace, Name: holder.Name}}, action), nil
+	}
+	return finding{}, nil
+}
+
+// releaseJobs has an action be nobody's rival any longer, and the others look whether they
+// may take the jobs.
+func (r *Reconciler) releaseJobs(ctx context.Context, action types.NamespacedName) {
+	key, held := r.holders.release(action)
+	if !held {
+		return
+	}
+	for _, request := range r.requests(ctx, client.MatchingFields{indexActionType: key.actionType}) {
+		if request.NamespacedName != action {
+			r.again(request.NamespacedName)
+		}
+	}
+}
+
+// standing is by what it is decided which of several CustomActions takes jobs.
+type standing struct {
+	*v1alpha1.CustomAction
+	// jobs: it has jobs that are not reported, of which continuations may come.
+	jobs bool
+	// owns: the tags of the action type name it.
+	owns bool
+	// polls: it took jobs when its status was written.
+	polls bool
+}
+
+// before reports whether one goes before another: work that goes on must not run twice, and
+// whose the action type is, is proven by its tags.
+func (s standing) before(other standing) bool {
+	switch {
+	case s.jobs != other.jobs:
+		return s.jobs
+	case s.owns != other.owns:
+		return s.owns
+	case s.polls != other.polls:
+		return s.polls
+	default:
+		return isOlder(s.CustomAction, other.CustomAction)
+	}
+}
+
+func polls(action *v1alpha1.CustomAction) bool {
+	return meta.IsStatusConditionTrue(action.Status.Conditions, v1alpha1.ConditionPolling)
+}
+
+// isOlder orders objects by their age; of two of one second the UID decides.
+func isOlder(one, other *v1alpha1.CustomAction) bool {
+	if one.CreationTimestamp.Equal(&other.CreationTimestamp) {
+		return one.UID < other.UID
+	}
+	return one.CreationTimestamp.Before(&other.CreationTimestamp)
+}
+
+// sharing lists the other CustomActions that may take jobs of the same action type, in the
+// same account and region, of those that matter.
+func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, a access, matters func(*v1alpha1.CustomAction) bool) ([]standing, error) {
+	var list v1alpha1.CustomActionList
+	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}); err != nil {
+		return nil, fmt.Errorf("list CustomActions of the same action type: %w", err)
+	}
+	var found []standing
+	for i := range list.Items {
+		other := &list.Items[i]
+		if other.UID == action.UID || !matters(other) {
+			continue
+		}
+		its, err := r.accessOf(ctx, other)
+		if err != nil {
+			return nil, err
+		}
+		if its.accountID() != a.accountID() || its.region != a.region {
+			continue
+		}
+		jobs, err := r.unsettled(ctx, other)
+		if err != nil {
+			return nil, err
+		}
+		if len(jobs) > 0 || mayTake(other, its) {
+			found = append(found, standing{other, len(jobs) > 0, other.Status.ActionTypeOwner == v1alpha1.OwnerThis, polls(other)})
+		}
+	}
+	return found, nil
+}
+
+// mayTake reports whether an action without jobs may take some, now or as soon as a failure
+// has passed. One that only a change of an object could let take jobs keeps them from nobody.
+func mayTake(action *v1alpha1.CustomAction, a access) bool {
+	if !action.DeletionTimestamp.IsZero() || !a.given.Access {
+		return false
+	}
+	ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady)
+	return ready == nil || ready.Status == metav1.ConditionTrue || ready.ObservedGeneration != action.Generation || !slices.Contains(lasting, ready.Reason)
+}
+
+// lasting are the reasons that only a change of an object, or of AWS, ends.
+var lasting = []string{
+	v1alpha1.ReasonAccountNotFound, v1alpha1.ReasonAccessNotGranted, v1alpha1.ReasonRegistrationNotGranted,
+	v1alpha1.ReasonRoleNotAllowed, v1alpha1.ReasonCredentialsUnavailable, v1alpha1.ReasonAccessDenied,
+	v1alpha1.ReasonDefinitionConflict, v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationFailed,
+	v1alpha1.ReasonVersionRetired, v1alpha1.ReasonInvalidJobTemplate,
+}
+
+// takenBy says that another CustomAction takes the jobs. It is named to its own namespace
+// alone.
+func takenBy(other, action *v1alpha1.CustomAction) finding {
+	who := "a CustomAction of another namespace"
+	if other.Namespace == action.Namespace {
+		who = "CustomAction " + other.Name
+	}
+	jobs := "the jobs of action type " + actionTypeID(action).String()
+	if value := query(action); value != "" {
+		jobs += " with " + value
+	}
+	return refusal(v1alpha1.ReasonActionTypeTaken, "%s takes %s in %s: delete one of the two, or give this one another version or queryParam",
+		who, jobs, regionOf(action))
+}

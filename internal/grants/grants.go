@@ -1,0 +1,100 @@
+// Package grants decides what the grants of a CodePipelineAccount allow a namespace. It is
+// pure: who calls it has the account and the namespace.
+package grants
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// Namespace is what a grant selects a namespace by.
+type Namespace struct {
+	Name   string
+	Labels map[string]string
+}
+
+// Given is what the grants of an account give a namespace for an action type. The zero
+// value is nothing.
+type Given struct {
+	// Access: jobs of the action type may be taken.
+	Access bool
+	// MayRegister: the action type may be created, tagged and deleted.
+	MayRegister bool
+}
+
+// Of adds up what an account's grants give a namespace for an action type.
+func Of(account *v1alpha1.CodePipelineAccount, namespace Namespace, actionType *v1alpha1.ActionType) Given {
+	var given Given
+	for i := range account.Spec.Grants {
+		grant := &account.Spec.Grants[i]
+		if !selects(grant, namespace) || !covers(grant, actionType) {
+			continue
+		}
+		given.Access = true
+		given.MayRegister = given.MayRegister || grant.MayRegister
+	}
+	return given
+}
+
+// Selects reports whether any grant of an account is for a namespace.
+func Selects(account *v1alpha1.CodePipelineAccount, namespace Namespace) bool {
+	return slices.ContainsFunc(account.Spec.Grants, func(grant v1alpha1.Grant) bool { return selects(&grant, namespace) })
+}
+
+func selects(grant *v1alpha1.Grant, namespace Namespace) bool {
+	if slices.Contains(grant.Namespaces.Names, namespace.Name) {
+		return true
+	}
+	if grant.Namespaces.Selector == nil {
+		return false
+	}
+	selector, err := metav1.LabelSelectorAsSelector(grant.Namespaces.Selector)
+	return err == nil && selector.Matches(labels.Set(namespace.Labels))
+}
+
+func covers(grant *v1alpha1.Grant, actionType *v1alpha1.ActionType) bool {
+	return len(grant.ActionTypes) == 0 || slices.ContainsFunc(grant.ActionTypes, func(pattern v1alpha1.ActionTypePattern) bool {
+		return (pattern.Category == "" || pattern.Category == actionType.Category) && matches(pattern.Provider, actionType.Provider)
+	})
+}
+
+// matches reports whether a provider is of a pattern; empty is any. The names of both have
+// none of path.Match's other special characters: the CRD sees to it.
+func matches(pattern, provider string) bool {
+	if pattern == "" {
+		return true
+	}
+	matched, err := path.Match(pattern, provider)
+	return err == nil && matched
+}
+
+// Region returns the region in which an account is used: the one that is wanted, or the
+// account's only one. The error says what is allowed.
+func Region(account *v1alpha1.CodePipelineAccount, wanted v1alpha1.Region) (v1alpha1.Region, error) {
+	regions := account.Spec.Regions
+	switch {
+	case slices.Contains(regions, wanted):
+		return wanted, nil
+	case wanted == "" && len(regions) == 1:
+		return regions[0], nil
+	case wanted == "":
+		return "", fmt.Errorf("spec.region must be set: CodePipelineAccount %s has several, %s", account.Name, list(regions))
+	default:
+		return "", fmt.Errorf("spec.region is %s, and CodePipelineAccount %s is for %s", wanted, account.Name, list(regions))
+	}
+}
+
+func list(regions []v1alpha1.Region) string {
+	var names []string
+	for _, region := range regions {
+		names = append(names, string(region))
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,109 @@
+package grants
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+func TestGrantsAddUp(t *testing.T) {
+	enabled := &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelEnabled: "true"}}
+	build := &v1alpha1.ActionType{Category: "Build", Provider: "team-a-docker"}
+	teamA := Namespace{Name: "team-a", Labels: map[string]string{v1alpha1.LabelEnabled: "true"}}
+	cases := map[string]struct {
+		grants []v1alpha1.Grant
+		want   Given
+	}{
+		"none": {nil, Given{}},
+		"by name": {
+			[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Names: []string{"team-b", "team-a"}}}}, Given{Access: true},
+		},
+		"of another name": {
+			[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Names: []string{"team", "team-a-b"}}, MayRegister: true}}, Given{},
+		},
+		"by label": {
+			[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}, MayRegister: true}},
+			Given{Access: true, MayRegister: true},
+		},
+		"of another label": {
+			[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}}}}, Given{},
+		},
+		"of all": {
+			[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Selector: &metav1.LabelSelector{}}}}, Given{Access: true},
+		},
+		"of neither names nor labels": {
+			[]v1alpha1.Grant{{MayRegister: true}}, Given{},
+		},
+		"of a selector that is none": {
+			[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Selector: &metav1.LabelSelector{
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}},
+			}}}}, Given{},
+		},
+		"of its provider": {
+			[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}, ActionTypes: []v1alpha1.ActionTypePattern{{Provider: "team-a-*"}}}},
+			Given{Access: true},
+		},
+		"of its category, and another provider": {
+			[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}, ActionTypes: []v1alpha1.ActionTypePattern{{Category: "Build", Provider: "team-a"}}}},
+			Given{},
+		},
+		"of another category": {
+			[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}, ActionTypes: []v1alpha1.ActionTypePattern{{Category: "Test"}}}},
+			Given{},
+		},
+		"of which one may register, for other types": {
+			[]v1alpha1.Grant{
+				{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}},
+				{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}, ActionTypes: []v1alpha1.ActionTypePattern{{Category: "Test"}}, MayRegister: true},
+			},
+			Given{Access: true},
+		},
+		"that add up": {
+			[]v1alpha1.Grant{
+				{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}},
+				{Namespaces: v1alpha1.GrantedNamespaces{Names: []string{"team-a"}}, ActionTypes: []v1alpha1.ActionTypePattern{{Category: "Build"}}, MayRegister: true},
+			},
+			Given{Access: true, MayRegister: true},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			account := &v1alpha1.CodePipelineAccount{Spec: v1alpha1.CodePipelineAccountSpec{Grants: c.grants}}
+			g.Expect(Of(account, teamA, build)).To(Equal(c.want))
+		})
+	}
+}
+
+func TestRegion(t *testing.T) {
+	one, two := []v1alpha1.Region{"eu-central-1"}, []v1alpha1.Region{"eu-central-1", "us-east-1"}
+	cases := map[string]struct {
+		regions []v1alpha1.Region
+		wanted  v1alpha1.Region
+		want    v1alpha1.Region
+		err     string
+	}{
+		"the only one":                   {one, "", "eu-central-1", ""},
+		"one of several":                 {two, "us-east-1", "us-east-1", ""},
+		"none of several":                {two, "", "", "spec.region must be set: CodePipelineAccount shared has several, eu-central-1, us-east-1"},
+		"another than the account's":     {two, "eu-west-1", "", "spec.region is eu-west-1, and CodePipelineAccount shared is for eu-central-1, us-east-1"},
+		"another than the account's one": {one, "us-east-1", "", "spec.region is us-east-1, and CodePipelineAccount shared is for eu-central-1"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			account := &v1alpha1.CodePipelineAccount{Spec: v1alpha1.CodePipelineAccountSpec{Regions: c.regions}}
+			account.Name = "shared"
+			got, err := Region(account, c.wanted)
+			g.Expect(got).To(Equal(c.want))
+			if c.err == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			g.Expect(err).To(MatchError(c.err))
+		})
+	}
+}
