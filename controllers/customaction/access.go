@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -81,7 +82,7 @@ func decideAccess(action *v1alpha1.CustomAction, account *v1alpha1.CodePipelineA
 			"no grant of CodePipelineAccount %s lets namespace %s take jobs of %s actions of provider %s: the platform team can add one to its spec.grants, or label the namespace as one of them selects it",
 			account.Name, namespace.Name, action.Spec.ActionType.Category, action.Spec.ActionType.Provider)
 	case !isProven(account):
-		found.refused = notReady(account)
+		found.refused, found.pending = notReady(account)
 	case !found.works(namespace.Name):
 		found.pending = fmt.Sprintf("CodePipelineAccount %s is about to take up namespace %s", account.Name, namespace.Name)
 	}
@@ -94,15 +95,15 @@ func refusal(reason, format string, args ...any) finding {
 	return finding{reason: reason, message: err.Error(), err: err}
 }
 
-// notReady says why an account can't be used yet.
-func notReady(account *v1alpha1.CodePipelineAccount) finding {
-	why := "AWS is being asked for its ID"
-	if ready := meta.FindStatusCondition(account.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.ObservedGeneration == account.Generation {
-		why = ready.Message
+// notReady says why an account can't be used, or what it is about to find out.
+func notReady(account *v1alpha1.CodePipelineAccount) (refused finding, pending string) {
+	ready := meta.FindStatusCondition(account.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || ready.ObservedGeneration != account.Generation || ready.Status != metav1.ConditionFalse {
+		return finding{}, fmt.Sprintf("AWS is being asked for the ID of CodePipelineAccount %s", account.Name)
 	}
-	found := refusal(v1alpha1.ReasonAccountNotReady, "CodePipelineAccount %s is not ready: %s", account.Name, why)
-	found.retry = true
-	return found
+	refused = refusal(v1alpha1.ReasonAccountNotReady, "CodePipelineAccount %s is not ready: %s", account.Name, ready.Message)
+	refused.retry = true
+	return refused, ""
 }
 
 // identity is as whom calls for an action are made.

@@ -137,7 +137,7 @@ func (r *Reconciler) deleteOwned(ctx context.Context, action *v1alpha1.CustomAct
 	if err != nil {
 		return "", err
 	}
-	arn, err := api.ActionTypeARN(ctx, wanted.ID)
+	arn, err := arnOf(ctx, api, action, a)
 	if err != nil {
 		return "", err
 	}

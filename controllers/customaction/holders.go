@@ -88,15 +88,9 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	if holder, held := r.holders.holder(key); held && holder == name {
 		return finding{}, nil
 	}
-	rivals, err := r.sharing(ctx, action, seen.access, func(other *v1alpha1.CustomAction) bool { return query(other) == query(action) })
-	if err != nil {
-		return finding{}, err
-	}
 	mine := standing{jobs: jobs > 0, owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action), CustomAction: action}
-	for i := range rivals {
-		if rivals[i].before(mine) {
-			return takenBy(rivals[i].CustomAction, action), nil
-		}
+	if taken, err := r.takenBefore(ctx, mine, seen.access); err != nil || taken.err != nil {
+		return taken, err
 	}
 	if !r.holders.take(key, name) {
 		holder, _ := r.holders.holder(key)
@@ -105,8 +99,21 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	return finding{}, nil
 }
 
-// releaseJobs has an action be nobody's rival any longer, and the others look whether they
-// may take the jobs.
+// takenBefore finds who goes before an action, of those that may take the same jobs.
+func (r *Reconciler) takenBefore(ctx context.Context, mine standing, a access) (finding, error) {
+	others, err := r.sharing(ctx, mine.CustomAction, a, func(other *v1alpha1.CustomAction) bool { return query(other) == query(mine.CustomAction) })
+	if err != nil {
+		return finding{}, err
+	}
+	for i := range others {
+		if others[i].before(mine) {
+			return takenBy(others[i].CustomAction, mine.CustomAction), nil
+		}
+	}
+	return finding{}, nil
+}
+
+// releaseJobs has an action take no jobs any longer, and the others look whether they may.
 func (r *Reconciler) releaseJobs(ctx context.Context, action types.NamespacedName) {
 	key, held := r.holders.release(action)
 	if !held {

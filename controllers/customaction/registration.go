@@ -12,7 +12,6 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
-	"github.com/pipelinejob/pipelinejob-operator/internal/grants"
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 )
 
@@ -77,12 +76,12 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction,
 		found.registration = registrationFailed(action, err)
 		return found
 	}
-	found.registration = r.register(ctx, api, action, a.given)
+	found.registration = r.register(ctx, api, action, a)
 	if found.registration.err != nil {
 		found.arn, found.owner = "", "" // it may be another one by now
 		return found
 	}
-	if err := r.examineTags(ctx, api, action, &found); err != nil {
+	if err := r.examineTags(ctx, api, action, a, &found); err != nil {
 		found.registration = registrationFailed(action, err)
 	}
 	return found
@@ -90,7 +89,7 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction,
 
 // register makes sure that CodePipeline has the action type as defined. One
 // that differs is left alone: pipelines may use it.
-func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, given grants.Given) finding {
+func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access) finding {
 	wanted := actionTypeOf(action)
 	found, err := api.FindActionType(ctx, wanted.ID)
 	switch {
@@ -101,13 +100,25 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 	case action.Spec.Registration == v1alpha1.RegistrationExternal:
 		return missing(v1alpha1.ReasonActionTypeNotFound,
 			"action type %s does not exist in %s, and registration is External: register it, or set registration to Managed", wanted.ID, regionOf(action))
-	case !given.MayRegister:
+	case !a.given.MayRegister:
 		return missing(v1alpha1.ReasonRegistrationNotGranted,
 			"action type %s does not exist in %s, and no grant of CodePipelineAccount %s lets namespace %s create it: the platform team can create it, or set mayRegister in a grant",
 			wanted.ID, regionOf(action), action.Spec.AccountRef.Name, action.Namespace)
-	default:
-		return r.create(ctx, api, action, wanted)
 	}
+	// Of several that find it missing, the one that is to take the jobs creates it.
+	if taken, err := r.takenBefore(ctx, standing{CustomAction: action}, a); err != nil || taken.err != nil {
+		taken.retry = true // once it is there, it is nobody's turn
+		return unlessAPIServer(taken, err)
+	}
+	return r.create(ctx, api, action, wanted)
+}
+
+// unlessAPIServer is a finding, or that the API server did not tell.
+func unlessAPIServer(found finding, err error) finding {
+	if err != nil {
+		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
+	}
+	return found
 }
 
 // missing is what is found of an action type that others may create.
@@ -130,7 +141,7 @@ func compared(action *v1alpha1.CustomAction, wanted codepipeline.ActionType, fou
 // create creates the action type, with the tags that say whose it is.
 func (r *Reconciler) create(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, wanted codepipeline.ActionType) finding {
 	if err := r.stillThere(ctx, action); err != nil {
-		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
+		return unlessAPIServer(finding{}, err)
 	}
 	if err := api.CreateActionType(ctx, wanted, r.createTags(action)); err != nil {
 		// Another object of this type may have created it at the same time.
@@ -157,10 +168,20 @@ func (r *Reconciler) stillThere(ctx context.Context, action *v1alpha1.CustomActi
 	return nil
 }
 
+// arnOf is the ARN of the action type. What the status has needs no call, of which the failure
+// would stop polling after the operator was restarted.
+func arnOf(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access) (string, error) {
+	known := action.Status.ActionTypeARN
+	if known != "" && action.Status.AccountID == a.accountID() && action.Status.Region == a.region {
+		return known, nil
+	}
+	return api.ActionTypeARN(ctx, actionTypeID(action))
+}
+
 // examineTags finds out whose the action type is, and keeps its tags in sync if it is this
 // object's.
-func (r *Reconciler) examineTags(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, found *examined) error {
-	arn, err := api.ActionTypeARN(ctx, actionTypeID(action))
+func (r *Reconciler) examineTags(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access, found *examined) error {
+	arn, err := arnOf(ctx, api, action, a)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,9 @@ func (w *world) caseObjects(name string) []*unstructured.Unstructured {
 		if object.GetNamespace() != "" {
 			object.SetNamespace(w.Namespace)
 		}
+		if object.GetKind() == "CustomAction" {
+			w.Expect(unstructured.SetNestedField(object.Object, w.Namespace, "spec", "accountRef", "name")).To(Succeed())
+		}
 		objects = append(objects, object)
 	}
 }

@@ -32,6 +32,8 @@ type world struct {
 	adjust []func(*operator.Options)
 	// wrap stands between the operator and the API server, if it is set.
 	wrap func(http.RoundTripper) http.RoundTripper
+	// neighbours are more namespaces that the operator works in.
+	neighbours []string
 	// executionInterval is the operator's; zero: stopped executions are not noticed.
 	executionInterval time.Duration
 }
@@ -48,6 +50,9 @@ func (w *world) operate() (stop func()) {
 	cached, err := operator.CacheOptions()
 	w.Expect(err).NotTo(HaveOccurred())
 	cached.DefaultNamespaces = map[string]cache.Config{w.Namespace: {}} // other tests leave objects behind
+	for _, name := range w.neighbours {
+		cached.DefaultNamespaces[name] = cache.Config{}
+	}
 	cached.ByObject[&v1alpha1.CodePipelineAccount{}] = cache.ByObject{Label: labels.SelectorFromSet(labels.Set{harness.LabelNamespace: w.Namespace})}
 	reached := rest.CopyConfig(w.Config)
 	if w.wrap != nil {
