@@ -51,9 +51,8 @@ spec:
     - {key: team, value: web}
   registration: Managed
   deletionPolicy: Retain
-  aws:
-    region: us-east-1
-    roleARN: arn:aws:iam::111122223333:role/pipelines
+  accountRef: {name: default}
+  region: us-east-1
   polling:
     interval: 10s
     maxConcurrentJobs: 10
@@ -142,7 +141,6 @@ type ruleCase struct {
 const (
 	first     = "actionType.configurationProperties.0."
 	queryable = first + "queryable"
-	arn       = "arn:aws:iam::111122223333:role/"
 	site      = "https://ci.example.com/"
 )
 
@@ -446,9 +444,9 @@ func tagCases() []ruleCase {
 	return []ruleCase{
 		{
 			covers: "spec.actionType.tags maxItems",
-			passes: []edit{numbered(50), set("actionType.tags", nil)},
-			fails:  []edit{numbered(51)},
-			says:   "spec.actionType.tags: Too many: 51: must have at most 50 items",
+			passes: []edit{numbered(47), set("actionType.tags", nil)},
+			fails:  []edit{numbered(48)},
+			says:   "spec.actionType.tags: Too many: 48: must have at most 47 items",
 		},
 		{
 			covers: "spec.actionType.tags x-kubernetes-list-map-keys",
@@ -474,6 +472,12 @@ func tagCases() []ruleCase {
 			passes: []edit{set(key, "aws"), set(key, "my-aws:team"), set(value, "aws:x")},
 			fails:  []edit{set(key, "aws:team"), set(key, "AWS:team"), set(key, "aWs:")},
 			says:   inMessage(key) + `: key must not begin with aws: in any case, for such tags are AWS's own: choose another key`,
+		},
+		{
+			covers: constraint(key, "rule: key must not begin with codepipeline.pipelinejob.dev/"),
+			passes: []edit{set(key, "codepipeline.pipelinejob.dev"), set(key, "x.codepipeline.pipelinejob.dev/name")},
+			fails:  []edit{set(key, "codepipeline.pipelinejob.dev/name"), set(key, "codepipeline.pipelinejob.dev/x")},
+			says:   inMessage(key) + `: key must not begin with codepipeline.pipelinejob.dev/: such tags say which object the action type belongs to, and the operator sets them. Choose another key`,
 		},
 	}
 }
@@ -588,24 +592,15 @@ func workspaceCases() []ruleCase {
 
 func otherCases() []ruleCase {
 	return []ruleCase{
-		lengthAtMost("aws.region", 30), lengthAtLeast("aws.region", 4),
+		lengthAtMost("region", 30), lengthAtLeast("region", 4),
+		lengthAtMost("accountRef.name", 253), lengthAtLeast("accountRef.name", 1),
 		lengthAtMost("runner.ca.name", 253), lengthAtLeast("runner.ca.name", 1),
 		lengthAtMost("runner.ca.key", 253), lengthAtLeast("runner.ca.key", 1),
 		{
-			covers: "spec.aws.region pattern",
-			passes: []edit{set("aws.region", "eu-central-1")},
-			fails:  []edit{set("aws.region", "EU-CENTRAL-1"), set("aws.region", "eu_central_1"), set("aws.region", "eu-central-1 ")},
-			says:   "spec.aws.region: should match '^[a-z0-9-]+$'",
-		},
-		longest("aws.roleARN", arn, 1024),
-		{
-			covers: "spec.aws.roleARN pattern",
-			passes: []edit{set("aws.roleARN", arn+"path/r"), set("aws.roleARN", "arn:aws-us-gov:iam::111122223333:role/r"), set("aws.roleARN", nil)},
-			fails: []edit{
-				set("aws.roleARN", ""), set("aws.roleARN", arn), set("aws.roleARN", "arn:aws:iam::11112222333:role/r"),
-				set("aws.roleARN", "arn:aws:iam::111122223333:user/r"),
-			},
-			says: `spec.aws.roleARN: should match '^arn:aws(-[\w]+)*:iam::[0-9]{12}:role/.+$'`,
+			covers: "spec.region pattern",
+			passes: []edit{set("region", "eu-central-1"), set("region", nil)},
+			fails:  []edit{set("region", "EU-CENTRAL-1"), set("region", "eu_central_1"), set("region", "eu-central-1 ")},
+			says:   "spec.region: should match '^[a-z0-9-]+$'",
 		},
 		{
 			covers: "spec.registration enum",
@@ -800,7 +795,7 @@ func TestActionTypeIsImmutableButForTags(t *testing.T) {
 		"order":          reordered, // the list is a map by name
 		"registration":   set("registration", "External"),
 		"deletionPolicy": set("deletionPolicy", "Delete"),
-		"aws":            set("aws.region", "eu-central-1", "aws.roleARN", nil),
+		"aws":            set("region", "eu-central-1", "aws.roleARN", nil),
 		"polling":        set("polling", nil),
 		"others":         set("suspend", true, "timeout", nil, "progress", nil, "ttlSecondsAfterFinished", nil),
 	} {
