@@ -253,7 +253,9 @@ func TestHandMadePipelineJobCallsAsNobody(t *testing.T) {
 
 func TestRegionIsOneOfTheAccounts(t *testing.T) {
 	w := newWorld(t)
-	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.Regions = append(account.Spec.Regions, "eu-west-1") })
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
+		account.Spec.Regions = append(account.Spec.Regions, "eu-west-1")
+	})
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonAccessNotGranted)).To(HavePrefix("spec.region must be set: "))
@@ -273,12 +275,15 @@ func TestThrottlingIsShown(t *testing.T) {
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "PollForJobs", Kind: emulator.Throttle, Probability: 1})).To(Succeed())
-	w.Await(func(g Gomega) { g.Expect(w.AWS.Journal("PollForJobs")).To(ContainElement(HaveField("Fault", emulator.Throttle))) })
-	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.Grants = append(account.Spec.Grants, account.Spec.Grants[0]) })
+	w.Await(func(g Gomega) {
+		g.Expect(w.AWS.Journal("PollForJobs")).To(ContainElement(HaveField("Fault", emulator.Throttle)))
+	})
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
+		account.Spec.Grants = append(account.Spec.Grants, account.Spec.Grants[0])
+	})
 	w.Await(func(g Gomega) {
 		account := &v1alpha1.CodePipelineAccount{}
 		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: w.Namespace}, account)).To(Succeed())
 		g.Expect(meta.IsStatusConditionTrue(account.Status.Conditions, v1alpha1.ConditionThrottled)).To(BeTrue())
 	})
 }
-
