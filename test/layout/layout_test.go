@@ -32,7 +32,7 @@ type room struct {
 // operatorSide are the packages of the operator and what it shares with the pods:
 // all but the programs that run in a pod.
 var operatorSide = []string{
-	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity",
+	"controllers/account", "controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity", "internal/grants",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
 	"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 }
@@ -97,6 +97,7 @@ var layers = [][]room{
 	{
 		{"internal/codepipeline", []string{"internal/awstext", "internal/limits"}, forTests},
 		{"internal/naming", []string{"internal/limits", "api/v1alpha1"}, forTests},
+		{"internal/grants", []string{"api/v1alpha1"}, forTests},
 		{"internal/logs", nil, forTests},
 		{"internal/metrics", nil, forTests},
 		{"internal/staleness", nil, forTests},
@@ -109,7 +110,6 @@ var layers = [][]room{
 	},
 	{
 		{"internal/limits", nil, forTests},
-		{"internal/grants", []string{"api/v1alpha1"}, forTests},
 		// The texts of AWS's errors.
 		{"internal/awstext", nil, forTests},
 		{"api/v1alpha1", nil, forTests},
