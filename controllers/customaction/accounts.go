@@ -131,7 +131,7 @@ func (r *Reconciler) askInLane(ctx context.Context, action *v1alpha1.CustomActio
 		asked flight
 	}
 	name, log := client.ObjectKeyFromObject(action), logf.FromContext(ctx)
-	r.Lanes.Submit(lanes.Of(id), lanes.Call{ID: lookup{id, flight(name)}, Operation: "GetCallerIdentity", Do: func(ctx context.Context) {
+	r.Lanes.Submit(lanes.Of(id), lanes.Call{ID: lookup{id, flight(name)}, Namespace: name.Namespace, Operation: "GetCallerIdentity", Do: func(ctx context.Context) {
 		defer r.again(name)
 		if _, ask := r.accounts.of(id, r.Clock.Now()); !ask {
 			return // it was asked for meanwhile

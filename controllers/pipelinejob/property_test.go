@@ -192,7 +192,7 @@ func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
 		Lanes: lanes.New(lanes.Options{Clock: clock.RealClock{}}), NodeLanes: lanes.New(lanes.Options{Clock: clock.RealClock{}}), Logs: &harness.LogBook{}, JobOptions: jobspec.Options{RunnerImage: "operator:test"},
 	}
 	o.Executions = NewExecutions(ExecutionsOptions{
-		Reader: p.kube, Unsettled: client.InNamespace("team"), AWS: clients, Lanes: o.Lanes, Interval: time.Minute, Clock: p.clock,
+		Reader: p.kube, Unsettled: client.InNamespace(""), AWS: clients, Lanes: o.Lanes, Interval: time.Minute, Clock: p.clock,
 		Events: o.Events, Over: func(k8stypes.NamespacedName) {},
 	})
 	return New(o)
