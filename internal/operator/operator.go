@@ -35,6 +35,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/compact"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
+	"github.com/pipelinejob/pipelinejob-operator/internal/fairqueue"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/logs"
@@ -253,6 +254,7 @@ const DefaultWorkers = 50
 func controllerOptions(workers int) controller.Options {
 	return controller.Options{
 		MaxConcurrentReconciles: cmp.Or(workers, DefaultWorkers),
+		NewQueue:                fairqueue.New,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryLast),
 	}
 }

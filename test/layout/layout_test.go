@@ -34,7 +34,7 @@ type room struct {
 var operatorSide = []string{
 	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
-	"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
+	"internal/metrics", "internal/staleness", "internal/compact", "internal/fairqueue", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 }
 
 // forTests is what the tests of the operator and of the pods' programs use;
@@ -98,6 +98,7 @@ var layers = [][]room{
 		{"internal/metrics", nil, forTests},
 		{"internal/staleness", nil, forTests},
 		{"internal/compact", nil, forTests},
+		{"internal/fairqueue", nil, forTests},
 		{"internal/archive", nil, forTests},
 		{"internal/plaintext", nil, forTests},
 		{"internal/s3store", []string{"internal/awstext"}, forTests},
