@@ -13,6 +13,9 @@ import (
 // /NAMESPACE would be the same for the namespaces of all clusters.
 func Of(aws v1alpha1.AWS, clusterID, namespace string) codepipeline.Identity {
 	id := codepipeline.Identity{Region: aws.Region, RoleARN: aws.RoleARN}
+	if id.RoleARN != "" {
+		id.SessionName, id.MayRegister = codepipeline.SessionName(namespace, ""), true
+	}
 	if id.RoleARN != "" && clusterID != "" {
 		id.ExternalID = clusterID + "/" + namespace
 	}

@@ -19,11 +19,11 @@ func TestOf(t *testing.T) {
 		"the operator itself": {v1alpha1.AWS{Region: "us-east-1"}, "here", codepipeline.Identity{Region: "us-east-1"}},
 		"a role": {
 			v1alpha1.AWS{Region: "us-east-1", RoleARN: role}, "here",
-			codepipeline.Identity{Region: "us-east-1", RoleARN: role, ExternalID: "here/team-sec"},
+			codepipeline.Identity{Region: "us-east-1", RoleARN: role, ExternalID: "here/team-sec", SessionName: "team-sec.", MayRegister: true},
 		},
 		"a role without the cluster's ID": {
 			v1alpha1.AWS{Region: "us-east-1", RoleARN: role}, "",
-			codepipeline.Identity{Region: "us-east-1", RoleARN: role},
+			codepipeline.Identity{Region: "us-east-1", RoleARN: role, SessionName: "team-sec.", MayRegister: true},
 		},
 	}
 	for name, c := range cases {

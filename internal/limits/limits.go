@@ -30,6 +30,13 @@ const (
 	ArtifactName = 100
 )
 
+// Limits of sessions of assumed roles: the API reference of STS, AssumeRole,
+// RoleSessionName and Policy.
+const (
+	SessionName   = 64
+	SessionPolicy = 2048
+)
+
 // Limits of Kubernetes objects.
 const (
 	// HandedOver is how much of a PipelineJob CodePipeline may fill, in bytes of JSON. An
