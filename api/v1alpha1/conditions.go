@@ -58,7 +58,7 @@ const (
 	// assume spec.aws.roleARN.
 	ReasonCredentialsUnavailable = "CredentialsUnavailable"
 	// ReasonRoleNotAllowed: the operator's --allowed-roles do not have
-	// spec.aws.roleARN, or it has no --cluster-id for the role's external ID.
+	// spec.aws.roleARN.
 	ReasonRoleNotAllowed = "RoleNotAllowed"
 	// ReasonRegionNotFound: spec.aws.region has no CodePipeline.
 	ReasonRegionNotFound = "RegionNotFound"

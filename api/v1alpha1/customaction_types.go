@@ -219,8 +219,9 @@ type AWS struct {
 	// arn:aws:iam::111122223333:role/pipelines in another account: 1024
 	// characters at most. It is assumed with the external ID
 	// CLUSTER-ID/NAMESPACE, of this object's namespace, which the role's trust
-	// policy should demand; CLUSTER-ID is the operator's flag --cluster-id, without
-	// which it assumes no role. Without roleARN the operator calls as itself.
+	// policy should demand; CLUSTER-ID is the operator's flag --cluster-id, the UID
+	// of the namespace kube-system by default. Without roleARN the operator calls as
+	// itself.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^arn:aws(-[\w]+)*:iam::[0-9]{12}:role/.+$`

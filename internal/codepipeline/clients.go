@@ -136,7 +136,7 @@ type keptClient struct {
 // longest if there are mostKept: who may make objects can name any region and role.
 const (
 	idleLife = time.Hour
-	mostKept = 1000
+	mostKept = 4000
 )
 
 // evict makes room for one more client. The caller holds the lock.

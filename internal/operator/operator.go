@@ -48,7 +48,8 @@ type Options struct {
 	Clock clock.Clock
 	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
-	// ClusterID goes into the external ID with which roles are assumed.
+	// ClusterID goes into the external ID with which roles are assumed; empty: the UID of
+	// the namespace kube-system.
 	ClusterID string
 	// ActionTimeout is how long CodePipeline waits for an action, from its first claim;
 	// zero: pipelinejob.DefaultActionTimeout.
@@ -123,6 +124,10 @@ const pollChanges = 1024
 // CodePipeline's events to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	var err error
+	if o.ClusterID, err = clusterID(ctx, o.ClusterID, mgr.GetAPIReader()); err != nil {
 		return err
 	}
 	if o.Logs == nil {
