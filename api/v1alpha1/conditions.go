@@ -82,6 +82,9 @@ const (
 	// ReasonInvalidJobTemplate: no Job can be made from spec.jobTemplate, spec.runner and
 	// spec.workspace.
 	ReasonInvalidJobTemplate = "InvalidJobTemplate"
+	// ReasonTooLarge: spec is larger than the operator keeps in memory, so that no jobs
+	// are made of it. The message has the size, the limit and the way out.
+	ReasonTooLarge = "TooLarge"
 	// ReasonPolling: jobs are polled for.
 	ReasonPolling = "Polling"
 	// ReasonAtCapacity: as many jobs are in flight as may be; polls go on when one

@@ -32,7 +32,7 @@ type room struct {
 // operatorSide are the packages of the operator and what it shares with the pods:
 // all but the programs that run in a pod.
 var operatorSide = []string{
-	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity",
+	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/bounds", "internal/identity",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
 	"internal/metrics", "internal/staleness", "internal/compact", "internal/fairqueue", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 }
@@ -68,11 +68,11 @@ var layers = [][]room{
 	},
 	{ // One reconciler each.
 		{"controllers/customaction", []string{
-			"internal/poller", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
+			"internal/poller", "internal/bounds", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		{"controllers/pipelinejob", []string{
-			"internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
+			"internal/bounds", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		// The programs in a pod.
@@ -89,11 +89,12 @@ var layers = [][]room{
 		{"internal/lanes", []string{"internal/codepipeline"}, forTests},
 		{"internal/eventqueue", []string{"internal/codepipeline"}, forTests},
 		{"internal/jobspec", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},
-		{"internal/diagnosis", []string{"internal/naming", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1"}, forTests},
+		{"internal/diagnosis", []string{"internal/bounds", "internal/naming", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1"}, forTests},
 	},
 	{
 		{"internal/codepipeline", []string{"internal/awstext", "internal/limits"}, forTests},
 		{"internal/naming", []string{"internal/limits", "api/v1alpha1"}, forTests},
+		{"internal/bounds", []string{"internal/limits", "api/v1alpha1"}, forTests},
 		{"internal/logs", nil, forTests},
 		{"internal/metrics", nil, forTests},
 		{"internal/staleness", nil, forTests},
