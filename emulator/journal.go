@@ -33,8 +33,8 @@ type Call struct {
 	Caller string `json:"caller"`
 	// Request holds no secrets. For CodePipeline it is the request, in JSON, and
 	// empty for CreatePipeline and UpdatePipeline. For S3 it is an object with the
-	// path; for STS with the role's ARN, the session name and the external ID; for
-	// SQS with the URL or name of the queue.
+	// path; for STS with the role's ARN, the session name, the external ID and the
+	// session's policy; for SQS with the URL or name of the queue.
 	Request json.RawMessage `json:"request,omitempty"`
 	// Error is the error code of the answer, or empty if the call succeeded, even if
 	// its answer was lost. With a fault that keeps the call from the service

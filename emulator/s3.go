@@ -47,6 +47,10 @@ func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, 
 		objects.WriteError(w, codes[ServiceS3][refusal.Reason], refusal.Message)
 		return
 	}
+	if refused := refusedByPolicy(who, "AccessDenied", objectPermissions(cmp.Or(objects.Operation(r), r.Method), r)...); refused != nil {
+		objects.WriteError(w, refused.Code, refused.Message)
+		return
+	}
 	switch {
 	case fault.Kind == ServerErrorAfter:
 		e.objects.Serve(&discardedResponse{header: http.Header{}}, r, who.grant)

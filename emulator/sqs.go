@@ -87,6 +87,9 @@ func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action strin
 	}
 	var response any
 	if problem == nil {
+		problem = refusedByPolicy(who, "AccessDeniedException", queuePermission(who, action, request))
+	}
+	if problem == nil {
 		response, problem = e.callSQS(r.Context(), who, r.Host, action, request)
 	}
 	if problem == nil && fault.Kind == ServerErrorAfter {

@@ -129,10 +129,10 @@ func (e *Emulator) callSTS(action string, r *http.Request, who caller, refusal *
 	}
 }
 
-// recordSTS records the role and the session, and no token.
+// recordSTS records the role, the session and its policy, and no token.
 func (e *Emulator) recordSTS(action string, r *http.Request, who caller, outcome string, fault FaultKind) {
 	shown := map[string]string{}
-	for _, name := range []string{"RoleArn", "RoleSessionName", "ExternalId"} {
+	for _, name := range []string{"RoleArn", "RoleSessionName", "ExternalId", "Policy"} {
 		if value := r.FormValue(name); value != "" {
 			shown[name] = value
 		}
@@ -153,9 +153,16 @@ func (e *Emulator) assume(r *http.Request, who caller) (any, *engine.Error) {
 	if e.options.Roles != nil && (!known || demanded != r.FormValue("ExternalId")) {
 		return nil, &engine.Error{Code: "AccessDenied", Message: fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", who.ARN, name)}
 	}
+	if refused := refusedByPolicy(who, "AccessDenied", permission{"sts:AssumeRole", name}); refused != nil && r.FormValue("Action") == "AssumeRole" {
+		return nil, refused
+	}
+	policy, problem := sessionPolicy(r)
+	if problem != nil {
+		return nil, problem
+	}
 	now := e.clock.Now()
 	assumed := identity.Caller{
-		Account: role[2], UserID: "AROAEMULATOR:" + session,
+		Account: role[2], UserID: "AROAEMULATOR:" + session, Policy: policy,
 		ARN: fmt.Sprintf("arn:aws%s:sts::%s:assumed-role/%s/%s", role[1], role[2], role[3][strings.LastIndex(role[3], "/")+1:], session),
 	}
 	id, key := e.keys.Issue(assumed, now, now.Add(length))

@@ -64,7 +64,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 		return
 	}
 	var response any
-	if err = allow(r, who, refusal, name, fault.Kind); err == nil {
+	if err = allow(r, who, refusal, name, body, fault.Kind); err == nil {
 		response, err = e.call(e.region(who.regionID()), name, body, fault)
 	}
 	e.record(ServiceCodePipeline, name, who, e.shown(name, body), outcomeOf(err), fault.Kind)
@@ -88,7 +88,7 @@ func (e *Emulator) answer(w http.ResponseWriter, r *http.Request, fault Fault, w
 }
 
 // allow returns an error for a request that is not accepted, whatever its operation.
-func allow(r *http.Request, who caller, refusal *identity.Refusal, operation string, fault FaultKind) error {
+func allow(r *http.Request, who caller, refusal *identity.Refusal, operation string, body []byte, fault FaultKind) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case r.Method != http.MethodPost || r.URL.Path != "/":
@@ -99,6 +99,9 @@ func allow(r *http.Request, who caller, refusal *identity.Refusal, operation str
 		return &engine.Error{Code: codes[ServiceCodePipeline][refusal.Reason], Message: refusal.Message}
 	case who.grant != nil || fault == AccessDenied:
 		return &engine.Error{Code: "AccessDeniedException", Message: "User: " + who.ARN + " is not authorized to perform: codepipeline:" + operation}
+	}
+	if refused := refusedByPolicy(who, "AccessDeniedException", pipelinePermissions(who.regionID(), operation, body)...); refused != nil {
+		return refused
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ const (
 	// assume the role of the account.
 	ReasonCredentialsUnavailable = "CredentialsUnavailable"
 	// ReasonRoleNotAllowed: the operator's --allowed-roles do not have the
-	// spec.roleARN of the account, or it has no --cluster-id for the external ID.
+	// spec.roleARN of the account.
 	ReasonRoleNotAllowed = "RoleNotAllowed"
 	// ReasonRegionNotFound: the region has no CodePipeline.
 	ReasonRegionNotFound = "RegionNotFound"
@@ -89,6 +89,9 @@ const (
 	// ReasonInvalidJobTemplate: no Job can be made from spec.jobTemplate, spec.runner and
 	// spec.workspace.
 	ReasonInvalidJobTemplate = "InvalidJobTemplate"
+	// ReasonTooLarge: spec is larger than the operator keeps in memory, so that no jobs
+	// are made of it. The message has the size, the limit and the way out.
+	ReasonTooLarge = "TooLarge"
 	// ReasonPolling: jobs are polled for.
 	ReasonPolling = "Polling"
 	// ReasonAtCapacity: as many jobs are in flight as may be; polls go on when one

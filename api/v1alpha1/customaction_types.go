@@ -165,11 +165,12 @@ type CustomActionSpec struct {
 	GracePeriods *GracePeriods `json:"gracePeriods,omitempty"`
 
 	// ttlSecondsAfterFinished is how long a PipelineJob, with its Job and the
-	// logs of its pod, is kept after its result was reported: in seconds, 0 or
-	// more. 86400, a day, by default.
+	// logs of its pod, is kept after its result was reported: in seconds, from 0 to
+	// 2592000, 30 days. 86400, a day, by default.
 	// +optional
 	// +kubebuilder:default=86400
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:XValidation:rule="self <= 2592000",message="must be at most 2592000, 30 days: each PipelineJob that is kept takes memory of the operator. Keep logs and results for longer elsewhere"
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 }
 

@@ -118,7 +118,7 @@ func parse() (options, error) {
 	flag.StringVar(&o.runnerImage, "runner-image", os.Getenv("RUNNER_IMAGE"),
 		"Image with /runner for the pods of jobs: this program's own image (default $RUNNER_IMAGE).")
 	flag.StringVar(&o.clusterID, "cluster-id", "",
-		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed; without it no role is.")
+		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed, which no other cluster has (default: the UID of the namespace kube-system).")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
 		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped (codepipeline:ListActionExecutions); 0: only after --action-timeout.")
 	flag.DurationVar(&o.actionTimeout, "action-timeout", pipelinejob.DefaultActionTimeout,

@@ -108,7 +108,7 @@ func notReady(account *v1alpha1.CodePipelineAccount) (refused finding, pending s
 
 // identity is as whom calls for an action are made.
 func (r *Reconciler) identity(a access, action *v1alpha1.CustomAction) codepipeline.Identity {
-	return identity.Of(a.account, r.ClusterID, identity.Caller{Region: a.region, Namespace: action.Namespace, Action: action.Name})
+	return identity.Of(a.account, r.ClusterID, identity.Caller{Region: a.region, Namespace: action.Namespace, Action: action.Name, MayRegister: a.given.MayRegister})
 }
 
 // regionOf is where an action takes jobs, as far as that is known.

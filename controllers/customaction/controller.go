@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
@@ -143,13 +144,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // addFinalizer adds the finalizer.
 func (r *Reconciler) addFinalizer(ctx context.Context, action *v1alpha1.CustomAction) error {
-	before := action.DeepCopy()
-	if !controllerutil.AddFinalizer(action, v1alpha1.FinalizerCustomAction) {
+	if controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction) {
 		return nil
 	}
-	if err := r.Patch(ctx, action, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := bounds.ChangeFinalizers(ctx, r.Client, r.Live, action, bounds.Adds(v1alpha1.FinalizerCustomAction)); err != nil {
 		return fmt.Errorf("add the finalizer to CustomAction %s: %w", action.Name, err)
 	}
+	bounds.TrimAction(action) // the answer has all of it
 	return nil
 }
 

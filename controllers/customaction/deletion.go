@@ -15,6 +15,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
@@ -62,9 +63,7 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 
 // release lets the object go.
 func (r *Reconciler) release(ctx context.Context, action *v1alpha1.CustomAction) error {
-	before := action.DeepCopy()
-	controllerutil.RemoveFinalizer(action, v1alpha1.FinalizerCustomAction)
-	if err := r.Patch(ctx, action, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := bounds.ChangeFinalizers(ctx, r.Client, r.Live, action, bounds.Removes(v1alpha1.FinalizerCustomAction)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("release CustomAction %s: %w", action.Name, err))
 	}
 	r.releaseJobs(ctx, client.ObjectKeyFromObject(action))

@@ -151,7 +151,8 @@ type flight types.NamespacedName
 // operation, and the action reconciled afterwards: no worker waits for AWS.
 func (r *Reconciler) inLane(ctx context.Context, action *v1alpha1.CustomAction, a access, operation string, do func(context.Context, *v1alpha1.CustomAction)) {
 	name, log, copied := client.ObjectKeyFromObject(action), logf.FromContext(ctx), action.DeepCopy()
-	r.Lanes.Submit(lanes.Of(r.identity(a, action)), lanes.Call{ID: flight(name), Operation: operation, Do: func(ctx context.Context) {
+	copied.Status.Region = a.region // it may not be written yet, and messages have it
+	r.Lanes.Submit(lanes.Of(r.identity(a, action)), lanes.Call{ID: flight(name), Namespace: name.Namespace, Operation: operation, Do: func(ctx context.Context) {
 		defer r.again(name)
 		do(logf.IntoContext(ctx, log), copied)
 	}})

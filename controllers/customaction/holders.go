@@ -94,7 +94,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	}
 	if !r.holders.take(key, name) {
 		holder, _ := r.holders.holder(key)
-		return takenBy(&v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: holder.Namespace, Name: holder.Name}}, action), nil
+		return takenBy(&v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: holder.Namespace, Name: holder.Name}}, action, key.region), nil
 	}
 	return finding{}, nil
 }
@@ -107,7 +107,7 @@ func (r *Reconciler) takenBefore(ctx context.Context, mine standing, a access) (
 	}
 	for i := range others {
 		if others[i].before(mine) {
-			return takenBy(others[i].CustomAction, mine.CustomAction), nil
+			return takenBy(others[i].CustomAction, mine.CustomAction, a.region), nil
 		}
 	}
 	return finding{}, nil
@@ -215,7 +215,7 @@ var lasting = []string{
 
 // takenBy says that another CustomAction takes the jobs. It is named to its own namespace
 // alone.
-func takenBy(other, action *v1alpha1.CustomAction) finding {
+func takenBy(other, action *v1alpha1.CustomAction, region v1alpha1.Region) finding {
 	who := "a CustomAction of another namespace"
 	if other.Namespace == action.Namespace {
 		who = "CustomAction " + other.Name
@@ -225,5 +225,5 @@ func takenBy(other, action *v1alpha1.CustomAction) finding {
 		jobs += " with " + value
 	}
 	return refusal(v1alpha1.ReasonActionTypeTaken, "%s takes %s in %s: delete one of the two, or give this one another version or queryParam",
-		who, jobs, regionOf(action))
+		who, jobs, region)
 }

@@ -12,6 +12,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
@@ -25,6 +26,9 @@ import (
 // checkTemplate finds out, before there is a job, whether the API server would
 // take the Jobs that are made of the template, and their pods.
 func (r *Reconciler) checkTemplate(ctx context.Context, action *v1alpha1.CustomAction) finding {
+	if why, is := bounds.TooLarge(action); is {
+		return finding{reason: v1alpha1.ReasonTooLarge, message: why, err: errors.New(why)}
+	}
 	if err := jobspec.Validate(action); err != nil {
 		return invalidTemplate(err)
 	}

@@ -274,10 +274,14 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	return s, action, nil
 }
 
+// longestTTL is the most that spec.ttlSecondsAfterFinished may say, for objects from before
+// there was a bound: the API server takes them with what they had.
+const longestTTL = 30 * 24 * time.Hour
+
 // follow takes over what the CustomAction says of its jobs.
 func (s *state) follow(action *v1alpha1.CustomAction) {
 	if seconds := action.Spec.TTLSecondsAfterFinished; seconds != nil {
-		s.ttl = ptr.To(time.Duration(*seconds) * time.Second)
+		s.ttl = ptr.To(min(time.Duration(*seconds)*time.Second, longestTTL))
 	}
 	if progress := action.Spec.Progress; progress != nil {
 		s.progressEvery = progress.Interval.Duration

@@ -26,12 +26,12 @@ import (
 )
 
 const (
-	// deniedFor is how long an identity without the permission is not tried again.
+	// deniedFor is how long it is not tried again after the permission was missing.
 	deniedFor = 30 * time.Minute
-	// byIDs is how many executions that are not among the latest of their pipeline an
-	// identity asks for in a round.
+	// byIDs is how many executions that are not among the latest of their pipeline are
+	// asked for in a round of one asker.
 	byIDs = 60
-	// roundTimeout bounds what a round does for an identity.
+	// roundTimeout bounds a round of one asker.
 	roundTimeout = 10 * time.Minute
 )
 
@@ -52,9 +52,10 @@ type Executions struct {
 	answers map[types.UID]lastStatus
 	// askedAt is when an execution was asked for by its ID.
 	askedAt map[executionID]time.Time
-	// denied is since when identities lack the permission, or are being asked.
-	denied map[codepipeline.Identity]time.Time
-	asking map[codepipeline.Identity]bool
+	// denied is since when there is no permission, and asking has those whose round is
+	// under way.
+	denied map[asker]time.Time
+	asking map[asker]bool
 	rounds sync.WaitGroup
 }
 
@@ -82,13 +83,21 @@ func NewExecutions(o ExecutionsOptions) *Executions {
 	return &Executions{
 		ExecutionsOptions: o,
 		over:              map[types.UID]string{}, answers: map[types.UID]lastStatus{}, askedAt: map[executionID]time.Time{},
-		denied: map[codepipeline.Identity]time.Time{}, asking: map[codepipeline.Identity]bool{},
+		denied: map[asker]time.Time{}, asking: map[asker]bool{},
 	}
 }
 
 type executionID struct {
-	identity            codepipeline.Identity
+	asker
 	pipeline, execution string
+}
+
+// asker is for whom executions are asked for: the jobs of a namespace that have an identity
+// in common. What is wrong with those of one, such as a pipeline that the operator may not
+// ask for, or thousands of them, must not keep the stops of another from being noticed.
+type asker struct {
+	identity  codepipeline.Identity
+	namespace string
 }
 
 // NeedLeaderElection makes the manager start the rounds on the leader alone.
@@ -114,23 +123,23 @@ func (e *Executions) Start(ctx context.Context) error {
 	}
 }
 
-// round looks at all jobs that are worked on. Identities do not wait for each other: one
-// whose last round has not ended is left out.
+// round looks at all jobs that are worked on. Askers do not wait for each other: one whose
+// last round has not ended is left out.
 func (e *Executions) round(ctx context.Context) error {
 	var list v1alpha1.PipelineJobList
 	if err := e.Reader.List(ctx, &list, e.Unsettled, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list the PipelineJobs: %w", err)
 	}
 	e.forget(list.Items)
-	for id, pipelines := range e.group(ctx, list.Items) {
-		if !e.begin(id) {
+	for by, pipelines := range e.group(ctx, list.Items) {
+		if !e.begin(by) {
 			continue
 		}
 		e.rounds.Go(func() {
-			defer e.end(id)
+			defer e.end(by)
 			ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 			defer cancel()
-			e.lookAll(ctx, id, pipelines)
+			e.lookAll(ctx, by, pipelines)
 		})
 	}
 	return nil
@@ -143,10 +152,10 @@ type watched struct {
 	execution, itself string // IDs of the pipeline execution and the action execution
 }
 
-// group has the jobs to ask for by identity and pipeline. An action that was claimed
+// group has the jobs to ask for by asker and pipeline. An action that was claimed
 // less than an interval ago is in progress, or its report tells.
-func (e *Executions) group(ctx context.Context, jobs []v1alpha1.PipelineJob) map[codepipeline.Identity]map[string][]watched {
-	groups := map[codepipeline.Identity]map[string][]watched{}
+func (e *Executions) group(ctx context.Context, jobs []v1alpha1.PipelineJob) map[asker]map[string][]watched {
+	groups := map[asker]map[string][]watched{}
 	for i := range jobs {
 		job := &jobs[i]
 		since, of := job.Status.AcknowledgedAt, job.Spec.Pipeline
@@ -157,10 +166,11 @@ func (e *Executions) group(ctx context.Context, jobs []v1alpha1.PipelineJob) map
 		if err != nil {
 			continue // the reconciler says so
 		}
-		if groups[id] == nil {
-			groups[id] = map[string][]watched{}
+		by := asker{id, job.Namespace}
+		if groups[by] == nil {
+			groups[by] = map[string][]watched{}
 		}
-		groups[id][of.Name] = append(groups[id][of.Name], watched{
+		groups[by][of.Name] = append(groups[by][of.Name], watched{
 			uid: job.UID, key: client.ObjectKeyFromObject(job), action: naming.ActionOf(job),
 			execution: of.ExecutionID, itself: of.ActionExecutionID,
 		})
@@ -168,34 +178,34 @@ func (e *Executions) group(ctx context.Context, jobs []v1alpha1.PipelineJob) map
 	return groups
 }
 
-// lookAll is the round of one identity.
-func (e *Executions) lookAll(ctx context.Context, id codepipeline.Identity, pipelines map[string][]watched) {
+// lookAll is the round of one asker.
+func (e *Executions) lookAll(ctx context.Context, by asker, pipelines map[string][]watched) {
 	var left []executionID
 	jobs := map[executionID][]watched{}
 	for pipeline, all := range pipelines {
-		found, err := e.ask(ctx, id, func(ctx context.Context, api *codepipeline.Client) (map[string]string, error) {
+		found, err := e.ask(ctx, by, func(ctx context.Context, api *codepipeline.Client) (map[string]string, error) {
 			return api.LatestActionExecutions(ctx, pipeline)
 		})
 		if err != nil {
-			e.failed(ctx, id, err, all)
+			e.failed(ctx, by, err, all)
 			if ctx.Err() != nil || codepipeline.KindOf(err) == codepipeline.AccessDenied {
 				return
 			}
 			continue
 		}
 		for _, job := range e.judge(found, all) {
-			execution := executionID{id, pipeline, job.execution}
+			execution := executionID{by, pipeline, job.execution}
 			jobs[execution] = append(jobs[execution], job)
 		}
 	}
 	left = e.longestAgo(slices.Collect(maps.Keys(jobs)))
 	for _, execution := range left[:min(byIDs, len(left))] {
-		found, err := e.ask(ctx, id, func(ctx context.Context, api *codepipeline.Client) (map[string]string, error) {
+		found, err := e.ask(ctx, by, func(ctx context.Context, api *codepipeline.Client) (map[string]string, error) {
 			return api.ListActionExecutions(ctx, execution.pipeline, execution.execution)
 		})
 		e.mark(execution)
 		if err != nil {
-			e.failed(ctx, id, err, jobs[execution])
+			e.failed(ctx, by, err, jobs[execution])
 			if ctx.Err() != nil {
 				return
 			}
@@ -205,11 +215,11 @@ func (e *Executions) lookAll(ctx context.Context, id codepipeline.Identity, pipe
 	}
 }
 
-// ask makes a call in the identity's lane, and waits for it.
-func (e *Executions) ask(ctx context.Context, id codepipeline.Identity, call func(context.Context, *codepipeline.Client) (map[string]string, error)) (found map[string]string, err error) {
-	waited := e.Lanes.Do(ctx, lanes.Of(id), operationExecutions, func(ctx context.Context) {
+// ask makes a call in the lane of an asker's identity, and waits for it.
+func (e *Executions) ask(ctx context.Context, by asker, call func(context.Context, *codepipeline.Client) (map[string]string, error)) (found map[string]string, err error) {
+	waited := e.Lanes.Do(ctx, lanes.Of(by.identity), by.namespace, operationExecutions, func(ctx context.Context) {
 		var api *codepipeline.Client
-		if api, err = e.AWS.For(ctx, id); err == nil {
+		if api, err = e.AWS.For(ctx, by.identity); err == nil {
 			found, err = call(ctx, api)
 		}
 	})
@@ -314,7 +324,7 @@ func overBecause(status string) string {
 
 // failed takes note of a call that failed. That the permission is missing is told, once
 // in a while; anything else is tried again in the next round.
-func (e *Executions) failed(ctx context.Context, id codepipeline.Identity, cause error, jobs []watched) {
+func (e *Executions) failed(ctx context.Context, by asker, cause error, jobs []watched) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -323,7 +333,7 @@ func (e *Executions) failed(ctx context.Context, id codepipeline.Identity, cause
 		return
 	}
 	e.mu.Lock()
-	e.denied[id] = e.Clock.Now()
+	e.denied[by] = e.Clock.Now()
 	e.mu.Unlock()
 	action := &v1alpha1.CustomAction{}
 	if err := e.Reader.Get(ctx, jobs[0].action, action); err != nil {
@@ -341,21 +351,21 @@ func (e *Executions) closed(job *v1alpha1.PipelineJob) string {
 	return e.over[job.UID]
 }
 
-// begin reports whether a round of an identity may begin.
-func (e *Executions) begin(id codepipeline.Identity) bool {
+// begin reports whether a round of an asker may begin.
+func (e *Executions) begin(by asker) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if since, denied := e.denied[id]; denied && e.Clock.Since(since) < deniedFor || e.asking[id] {
+	if since, denied := e.denied[by]; denied && e.Clock.Since(since) < deniedFor || e.asking[by] {
 		return false
 	}
-	e.asking[id] = true
+	e.asking[by] = true
 	return true
 }
 
-func (e *Executions) end(id codepipeline.Identity) {
+func (e *Executions) end(by asker) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.asking, id)
+	delete(e.asking, by)
 }
 
 // longestAgo sorts executions by when they were asked for by ID, never first.
@@ -386,5 +396,5 @@ func (e *Executions) forget(unsettled []v1alpha1.PipelineJob) {
 	maps.DeleteFunc(e.over, func(uid types.UID, _ string) bool { return !jobs[uid] })
 	maps.DeleteFunc(e.answers, func(uid types.UID, _ lastStatus) bool { return !jobs[uid] })
 	maps.DeleteFunc(e.askedAt, func(of executionID, _ time.Time) bool { return !executions[of.execution] })
-	maps.DeleteFunc(e.denied, func(_ codepipeline.Identity, since time.Time) bool { return e.Clock.Since(since) >= deniedFor })
+	maps.DeleteFunc(e.denied, func(_ asker, since time.Time) bool { return e.Clock.Since(since) >= deniedFor })
 }

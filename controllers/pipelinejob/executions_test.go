@@ -138,3 +138,29 @@ func TestIdentitiesDoNotWaitForEachOther(t *testing.T) {
 		g.Expect(hole).To(Equal(1), "its first round has not ended")
 	}).WithTimeout(time.Minute).Should(Succeed())
 }
+
+// TestMissingPermissionIsOfOneNamespace has a call denied for a job of one namespace: those of
+// another that are worked on as the same identity are asked for all the same.
+func TestMissingPermissionIsOfOneNamespace(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.areRunning(1)
+	neighbour := p.pipelineJob()
+	neighbour.ObjectMeta = metav1.ObjectMeta{Namespace: "neighbour", Name: neighbour.Name, UID: "neighbour"}
+	status := neighbour.Status
+	p.Expect(p.kube.Create(p.ctx, neighbour)).To(Succeed())
+	neighbour.Status = status
+	p.Expect(p.kube.Status().Update(p.ctx, neighbour)).To(Succeed())
+	p.Expect(p.aws.Inject(emulator.Fault{Operation: "ListActionExecutions", Kind: emulator.AccessDenied, Times: 1})).To(Succeed())
+	asked := func() int {
+		before := len(p.aws.Journal("ListActionExecutions"))
+		p.Expect(p.operator.Executions.round(p.ctx)).To(Succeed())
+		p.operator.Executions.rounds.Wait()
+		p.clock.Step(time.Minute)
+		return len(p.aws.Journal("ListActionExecutions")) - before
+	}
+	p.Expect(asked()).To(Equal(2), "one of them is denied")
+	p.Expect(asked()).To(Equal(1), "the other one is asked for again")
+	p.clock.Step(deniedFor)
+	p.Expect(asked()).To(Equal(2))
+}

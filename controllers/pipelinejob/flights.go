@@ -111,7 +111,7 @@ func takerOf(next step, s state) taker {
 // handOver has a lane take a step that a worker would wait for.
 func (r *Reconciler) handOver(ctx context.Context, key types.NamespacedName, next step, s state) {
 	log, by := logf.FromContext(ctx), takerOf(next, s)
-	call := lanes.Call{ID: flight(key), Operation: operationOf(next, s), Do: func(ctx context.Context) {
+	call := lanes.Call{ID: flight(key), Namespace: key.Namespace, Operation: operationOf(next, s), Do: func(ctx context.Context) {
 		r.fly(logf.IntoContext(ctx, log), key, by)
 	}}
 	if by == takerNode {

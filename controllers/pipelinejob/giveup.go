@@ -13,6 +13,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
@@ -35,8 +36,7 @@ func (r *Reconciler) giveUp(ctx context.Context, job *v1alpha1.PipelineJob) erro
 // release removes the finalizer: CodePipeline waits for nothing more, or was given up.
 // That is told before, more than once if need be: afterwards nothing says it any more.
 func (r *Reconciler) release(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	before := job.DeepCopy()
-	if !controllerutil.RemoveFinalizer(job, v1alpha1.FinalizerPipelineJob) {
+	if !controllerutil.ContainsFinalizer(job, v1alpha1.FinalizerPipelineJob) {
 		return nil
 	}
 	said := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionReported)
@@ -44,7 +44,7 @@ func (r *Reconciler) release(ctx context.Context, job *v1alpha1.PipelineJob) err
 	if unreported {
 		r.tellUnreported(ctx, job, said.Message)
 	}
-	if err := r.Patch(ctx, job, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := bounds.ChangeFinalizers(ctx, r.Client, r.Live, job, bounds.Removes(v1alpha1.FinalizerPipelineJob)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("release PipelineJob %s: %w", job.Name, err))
 	}
 	if unreported {

@@ -198,7 +198,7 @@ func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
 		Identities: identity.Resolver{Reader: p.kube},
 	}
 	o.Executions = NewExecutions(ExecutionsOptions{
-		Reader: p.kube, Unsettled: client.InNamespace("team"), AWS: clients, Lanes: o.Lanes, Interval: time.Minute, Clock: p.clock,
+		Reader: p.kube, Unsettled: client.InNamespace(""), AWS: clients, Lanes: o.Lanes, Interval: time.Minute, Clock: p.clock,
 		Identities: o.Identities, Events: o.Events, Over: func(k8stypes.NamespacedName) {},
 	})
 	return New(o)

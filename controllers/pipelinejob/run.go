@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
@@ -61,7 +62,14 @@ func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.Cu
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("the CustomAction %q is gone: there is no jobTemplate to run", job.Spec.ActionRef.Name))
 	}
-	built, err := jobspec.Build(action, job, *job.Status.Run, r.JobOptions)
+	if why, is := bounds.TooLarge(action); is {
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, fmt.Sprintf("CustomAction %s: %s", action.Name, why))
+	}
+	whole, err := r.complete(ctx, job)
+	if err != nil {
+		return err
+	}
+	built, err := jobspec.Build(action, whole, *job.Status.Run, r.JobOptions)
 	if invalid := (*jobspec.FieldError)(nil); errors.As(err, &invalid) {
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("CustomAction %s: %v", action.Name, err))

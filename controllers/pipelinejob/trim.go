@@ -2,40 +2,48 @@ package pipelinejob
 
 import (
 	"context"
-	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/compact"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
 const (
-	// annotationLeftOut is on PipelineJobs of the cache alone: their status.outputVariables
-	// were left out.
-	annotationLeftOut = "codepipeline.pipelinejob.dev/output-variables-left-out"
+	// annotationLeftOut is on PipelineJobs of the cache alone: status.outputVariables, or
+	// spec.configuration, were left out.
+	annotationLeftOut = "codepipeline.pipelinejob.dev/left-out"
 	// keptVariables is the size of status.outputVariables, in bytes, up to which a cache has
 	// them. CodePipeline takes 122,880 of them, which only the report reads, once.
 	keptVariables = 1 << 10
+	// keptConfiguration is the size of spec.configuration, in bytes, up to which a cache has
+	// it. CodePipeline's own bound is 10 properties of 1,000 characters; what references
+	// bring may be more, and only the creation of the Job reads it.
+	keptConfiguration = 16 << 10
 )
 
-// Trim leaves of a PipelineJob or CustomAction what the operator reads from its cache.
+// Trim leaves of a PipelineJob, CustomAction or namespace what the operator reads from its cache.
 // No write may be based on what was left out: a settled job of which nothing is to be
 // cleaned up gets none.
 func Trim(object any) {
 	switch object := object.(type) {
 	case *v1alpha1.CustomAction:
+		bounds.TrimAction(object)
+	case *corev1.Namespace: // grants select it by its labels
 		object.ManagedFields, object.Annotations = nil, nil
 	case *v1alpha1.PipelineJob:
-		object.ManagedFields, object.Labels = nil, nil
-		maps.DeleteFunc(object.Annotations, func(name, _ string) bool {
-			return name != v1alpha1.AnnotationAbandoned && name != annotationLeftOut // that of an object which is trimmed again
-		})
+		// annotationLeftOut is that of an object which is trimmed again.
+		bounds.TrimMeta(object, v1alpha1.FinalizerPipelineJob, v1alpha1.AnnotationAbandoned, annotationLeftOut)
 		if object.Settled() && object.Status.Protocol.Secret == nil && object.DeletionTimestamp.IsZero() {
 			trimSettled(object)
 		} else {
-			leaveOutVariables(object)
+			leaveOutBulk(object)
 		}
+		bound(object)
 		share(object)
 	}
 }
@@ -83,19 +91,44 @@ func trimSettled(job *v1alpha1.PipelineJob) {
 	}
 }
 
-func leaveOutVariables(job *v1alpha1.PipelineJob) {
-	size := 0
-	for name, value := range job.Status.OutputVariables {
-		size += len(name) + len(value)
+// leaveOutBulk leaves out what is read once: complete reads it past the cache.
+func leaveOutBulk(job *v1alpha1.PipelineJob) {
+	leftOut := false
+	for _, bulk := range []struct {
+		of   *map[string]string
+		kept int
+	}{{&job.Status.OutputVariables, keptVariables}, {&job.Spec.Configuration, keptConfiguration}} {
+		if textSize(*bulk.of) > bulk.kept {
+			*bulk.of, leftOut = nil, true
+		}
 	}
-	if size <= keptVariables {
+	if !leftOut {
 		return
 	}
-	job.Status.OutputVariables = nil
 	if job.Annotations == nil {
 		job.Annotations = map[string]string{}
 	}
 	job.Annotations[annotationLeftOut] = "true"
+}
+
+func textSize(of map[string]string) (size int) {
+	for name, value := range of {
+		size += len(name) + len(value)
+	}
+	return size
+}
+
+// bound keeps a PipelineJob that is over bounds.Object from being worked for: only its name,
+// its action and the end of it are left. No job of CodePipeline's is that large without what
+// leaveOutBulk leaves out: its names have 100 characters and its artifacts are 5.
+func bound(job *v1alpha1.PipelineJob) {
+	if bounds.Memory(job) <= bounds.Object {
+		return
+	}
+	action, ended := job.Spec.ActionRef, job.CreationTimestamp
+	action.Name = limits.CutBytes(action.Name, limits.ObjectName)
+	job.Spec, job.Status = v1alpha1.PipelineJobSpec{ActionRef: action}, v1alpha1.PipelineJobStatus{}
+	job.Settle(ended)
 }
 
 // complete returns a PipelineJob with what the cache leaves out. The error is a conflict

@@ -71,4 +71,3 @@ func (c *Client) ActionTypeARN(ctx context.Context, id ActionTypeID) (string, er
 		Resource: fmt.Sprintf("actiontype:Custom/%s/%s/%s", id.Category, id.Provider, id.Version),
 	}.String(), nil
 }
-

@@ -17,7 +17,7 @@ import (
 // try may have done, which only the caller has on record, and when, on the rate at which
 // AWS takes calls. Each call ends within Timeouts.Call.
 type Client struct {
-	api         *sdk.Client
+	api         service
 	credentials identityCredentials
 	identity    Identity
 	timeouts    Timeouts

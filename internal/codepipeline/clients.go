@@ -1,6 +1,7 @@
 package codepipeline
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"regexp"
@@ -23,6 +24,29 @@ type Identity struct {
 	RoleARN string
 	// ExternalID goes with RoleARN, which is not assumed without it.
 	ExternalID string
+	// SessionName is that of the role's session, as SessionName gives it; empty:
+	// defaultSessionName.
+	SessionName string
+	// MayRegister: the role's session may create, delete and tag action types.
+	MayRegister bool
+	// ActionType is the only action type that the role's session polls, reads the tags of
+	// and registers; the zero value: any.
+	//
+	// Without RoleARN neither it nor MayRegister and SessionName mean anything: the
+	// operator's own credentials are used as they are.
+	ActionType ActionTypeID
+}
+
+// defaultSessionName is for what is of no namespace.
+const defaultSessionName = "pipelinejob-operator"
+
+// meant is an identity with what means anything for it: those that differ in nothing
+// else share a Client.
+func (i Identity) meant() Identity {
+	if i.RoleARN != "" {
+		return i
+	}
+	return Identity{Region: i.Region}
 }
 
 // Account is that of the role, empty for the operator's own.
@@ -82,6 +106,7 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	if err := c.refusal(id); err != nil {
 		return nil, &NotSentError{Kind: AccessDenied, Err: err}
 	}
+	id = id.meant()
 	if client, ok := c.known(id); ok {
 		return client, nil
 	}
@@ -111,7 +136,7 @@ type keptClient struct {
 // longest if there are mostKept: who may make objects can name any region and role.
 const (
 	idleLife = time.Hour
-	mostKept = 1000
+	mostKept = 4000
 )
 
 // evict makes room for one more client. The caller holds the lock.
@@ -175,8 +200,9 @@ func (c *Clients) newClient(cfg aws.Config, id Identity) *Client {
 	if id.RoleARN != "" {
 		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), id.RoleARN,
 			func(o *stscreds.AssumeRoleOptions) {
-				o.RoleSessionName = "pipelinejob-operator"
+				o.RoleSessionName = cmp.Or(id.SessionName, defaultSessionName)
 				o.ExternalID = aws.String(id.ExternalID)
+				o.Policy = aws.String(id.SessionPolicy())
 			}))
 	}
 	own := identityCredentials{identity: id, provider: cfg.Credentials, within: c.options.Timeouts.Call}

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	. "github.com/onsi/gomega"
 
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -323,7 +324,7 @@ func TestClientsShareConnections(t *testing.T) {
 	for _, id := range []Identity{{Region: "us-east-1"}, {Region: "us-east-1", RoleARN: "arn:aws:iam::111122223333:role/worker", ExternalID: "x"}, {Region: "eu-west-1"}} {
 		client, err := clients.For(t.Context(), id)
 		g.Expect(err).NotTo(HaveOccurred())
-		for _, used := range []any{client.api.Options().HTTPClient, client.account.callers.Options().HTTPClient} {
+		for _, used := range []any{client.api.(*sdk.Client).Options().HTTPClient, client.account.callers.Options().HTTPClient} {
 			g.Expect(used.(*http.Client).Transport).To(BeIdenticalTo(transport))
 		}
 	}

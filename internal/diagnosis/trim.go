@@ -9,11 +9,15 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // Trim leaves of an object what Observe reads, and what its names and owners are: a
 // cache has thousands of them. What is not a pod or a Job it leaves as it is.
+//
+// One that takes more than bounds.Object then, which no pod or Job of a run does, is not
+// looked at: only its metadata are left. Who may make pods can give them the label of ours.
 func Trim(object any) {
 	switch object := object.(type) {
 	case *corev1.Pod:
@@ -22,6 +26,9 @@ func Trim(object any) {
 		object.Spec = trimmedSpec(object.Spec, ended(object.Status))
 		object.Spec.Volumes = claims
 		object.Status = trimmedPodStatus(object.Status)
+		if bounds.Memory(object) > bounds.Object {
+			*object = corev1.Pod{ObjectMeta: object.ObjectMeta}
+		}
 	case *batchv1.Job:
 		trimMeta(&object.ObjectMeta, labelQueue)
 		object.Spec = batchv1.JobSpec{
@@ -29,6 +36,9 @@ func Trim(object any) {
 			Template: corev1.PodTemplateSpec{Spec: onlySidecars(object.Spec.Template.Spec)},
 		}
 		object.Status.UncountedTerminatedPods = nil
+		if bounds.Memory(object) > bounds.Object {
+			*object = batchv1.Job{ObjectMeta: object.ObjectMeta}
+		}
 	}
 }
 
@@ -36,6 +46,9 @@ func Trim(object any) {
 func trimMeta(object *metav1.ObjectMeta, label string) {
 	object.GenerateName = ""
 	object.ManagedFields, object.Annotations, object.Finalizers = nil, nil, nil
+	object.OwnerReferences = slices.DeleteFunc(object.OwnerReferences, func(owner metav1.OwnerReference) bool {
+		return !ptr.Deref(owner.Controller, false)
+	})
 	value, ok := object.Labels[label]
 	object.Labels = nil
 	if ok {

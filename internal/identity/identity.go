@@ -20,6 +20,8 @@ type Caller struct {
 	// Namespace of the CustomAction; Action is its name, empty for a call that is made for
 	// several.
 	Namespace, Action string
+	// MayRegister: the call may create, tag or delete an action type.
+	MayRegister bool
 }
 
 // Of returns the identity for a caller. The external ID of an assumed role names the
@@ -28,6 +30,9 @@ type Caller struct {
 // be the same for the namespaces of all clusters.
 func Of(account *v1alpha1.CodePipelineAccount, clusterID string, caller Caller) codepipeline.Identity {
 	id := codepipeline.Identity{Region: string(caller.Region), RoleARN: account.Spec.RoleARN}
+	if id.RoleARN != "" {
+		id.SessionName, id.MayRegister = codepipeline.SessionName(caller.Namespace, caller.Action), caller.MayRegister
+	}
 	if id.RoleARN != "" && clusterID != "" {
 		id.ExternalID = clusterID + "/" + caller.Namespace
 	}
@@ -92,5 +97,5 @@ func (r Resolver) find(ctx context.Context, job *v1alpha1.PipelineJob, action st
 	case !slices.Contains(account.Status.Regions, job.Spec.Region):
 		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("CodePipelineAccount %s is not for region %s: the platform team can add it", name, job.Spec.Region)}
 	}
-	return Of(account, r.ClusterID, Caller{job.Spec.Region, job.Namespace, action}), nil
+	return Of(account, r.ClusterID, Caller{Region: job.Spec.Region, Namespace: job.Namespace, Action: action}), nil
 }

@@ -25,14 +25,16 @@ func TestOf(t *testing.T) {
 		want               codepipeline.Identity
 	}{
 		"the operator itself": {"", "here", codepipeline.Identity{Region: "us-east-1"}},
-		"a role":              {role, "here", codepipeline.Identity{Region: "us-east-1", RoleARN: role, ExternalID: "here/team-sec"}},
+		"a role": {role, "here", codepipeline.Identity{
+			Region: "us-east-1", RoleARN: role, ExternalID: "here/team-sec", SessionName: "team-sec.build", MayRegister: true,
+		}},
 		"a role without the cluster's ID": {
-			role, "", codepipeline.Identity{Region: "us-east-1", RoleARN: role},
+			role, "", codepipeline.Identity{Region: "us-east-1", RoleARN: role, SessionName: "team-sec.build", MayRegister: true},
 		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			caller := Caller{Region: "us-east-1", Namespace: "team-sec", Action: "build"}
+			caller := Caller{Region: "us-east-1", Namespace: "team-sec", Action: "build", MayRegister: true}
 			NewWithT(t).Expect(Of(accountOf(c.roleARN), c.clusterID, caller)).To(Equal(c.want))
 		})
 	}
@@ -57,12 +59,12 @@ func TestOfJob(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			job := &v1alpha1.PipelineJob{Spec: v1alpha1.PipelineJobSpec{AccountRef: v1alpha1.AccountReference{Name: c.account}, Region: c.region}}
+			job := &v1alpha1.PipelineJob{Spec: v1alpha1.PipelineJobSpec{AccountRef: v1alpha1.AccountReference{Name: c.account}, Region: c.region, ActionRef: v1alpha1.ActionReference{Name: "work"}}}
 			job.Namespace = c.namespace
 			id, err := resolver.OfJob(t.Context(), job)
 			if c.refusal == "" {
 				g.Expect(err).NotTo(HaveOccurred())
-				g.Expect(id).To(Equal(codepipeline.Identity{Region: "us-east-1", RoleARN: role, ExternalID: "here/team-a"}))
+				g.Expect(id).To(Equal(codepipeline.Identity{Region: "us-east-1", RoleARN: role, ExternalID: "here/team-a", SessionName: "team-a.work"}))
 				return
 			}
 			g.Expect(err).To(MatchError(c.refusal))

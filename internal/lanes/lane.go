@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -16,18 +17,29 @@ import (
 type lane struct {
 	lanes *Lanes
 
-	mu sync.Mutex
-	// waiting has a line for each operation, of *entry: one that has no token holds up
-	// no other.
-	waiting  map[string]*list.List
+	mu       sync.Mutex
+	waiting  [priorities]*turns
 	byID     map[any]*entry // all that wait or run
-	inFlight [priorities]int
-	paces    map[string]*pace
-	timer    clock.Timer // nil: none is set
-	used     time.Time
+	inFlight running
+	// namespaces has the calls in flight of each that has any.
+	namespaces map[string]*running
+	paces      map[string]*pace
+	timer      clock.Timer // nil: none is set
+	used       time.Time
 	// silentSince is when a call first had no answer, since the last one that had, and
 	// silentUntil when the last one had none; zero: the last one had an answer.
 	silentSince, silentUntil time.Time
+}
+
+// running counts the calls in flight of each priority.
+type running [priorities]int
+
+// from counts those of a priority and below.
+func (r *running) from(p priority) (count int) {
+	for _, of := range r[p:] {
+		count += of
+	}
+	return count
 }
 
 // entry is a call that waits or runs.
@@ -40,7 +52,11 @@ type entry struct {
 }
 
 func newLane(l *Lanes) *lane {
-	return &lane{lanes: l, waiting: map[string]*list.List{}, byID: map[any]*entry{}, paces: map[string]*pace{}}
+	made := &lane{lanes: l, byID: map[any]*entry{}, namespaces: map[string]*running{}, paces: map[string]*pace{}}
+	for p := range made.waiting {
+		made.waiting[p] = newTurns()
+	}
+	return made
 }
 
 // submit has a call wait, or takes it in the place of one that waits under its ID.
@@ -54,7 +70,7 @@ func (l *lane) submit(c Call) {
 	case known != nil && known.place == nil:
 		known.next = &c
 		return
-	case known != nil && known.Operation == c.Operation:
+	case known != nil && known.Operation == c.Operation && known.Namespace == c.Namespace:
 		known.Call = c
 	default:
 		l.remove(known)
@@ -65,12 +81,7 @@ func (l *lane) submit(c Call) {
 
 func (l *lane) add(c Call, now time.Time) {
 	e := &entry{Call: c, priority: priorityOf(c.Operation), arrived: now}
-	line := l.waiting[e.Operation]
-	if line == nil {
-		line = list.New()
-		l.waiting[e.Operation] = line
-	}
-	e.place = line.PushBack(e)
+	l.waiting[e.priority].add(e)
 	l.byID[e.ID] = e
 	l.lanes.open.Add(1)
 }
@@ -80,18 +91,9 @@ func (l *lane) remove(e *entry) {
 	if e == nil {
 		return
 	}
-	l.leave(e)
+	l.waiting[e.priority].remove(e)
 	delete(l.byID, e.ID)
 	l.lanes.open.Done()
-}
-
-func (l *lane) leave(e *entry) {
-	line := l.waiting[e.Operation]
-	line.Remove(e.place)
-	e.place = nil
-	if line.Len() == 0 {
-		delete(l.waiting, e.Operation)
-	}
 }
 
 // cancel takes back a call that waits. It reports whether there was one.
@@ -136,50 +138,56 @@ func (l *lane) tick() {
 	l.dispatch(l.lanes.clock.Now())
 }
 
-// next is the call to start now: the first of the most important line that has room
-// and a token. If there is none, it is how long to wait for a token; zero: for none.
+// next is the call to start now: of the most important that have room and a token, that
+// of the namespace whose turn it is. If there is none, it is how long to wait for a token;
+// zero: for none.
 func (l *lane) next(now time.Time) (first *entry, wait time.Duration) {
-	for operation, line := range l.waiting {
-		if !l.hasRoom(priorityOf(operation)) {
+	tokenIn := func(operation string) time.Duration { return l.pace(operation, now).wait(now) }
+	for at, waiting := range l.waiting {
+		p := priority(at)
+		if !l.hasRoom(p) {
 			continue // a call that ends makes some
 		}
-		if left := l.pace(operation, now).wait(now); left > 0 {
-			if wait == 0 || left < wait {
-				wait = left
-			}
-			continue
+		first, left := waiting.next(tokenIn, func(namespace string) bool { return l.hasRoomFor(namespace, p) })
+		if first != nil {
+			return first, 0
 		}
-		if head := line.Front().Value.(*entry); first == nil || head.before(first) {
-			first = head
+		if left > 0 && (wait == 0 || left < wait) {
+			wait = left
 		}
 	}
-	return first, wait
+	return nil, wait
 }
 
-func (e *entry) before(other *entry) bool {
-	if e.priority != other.priority {
-		return e.priority < other.priority
-	}
-	return e.arrived.Before(other.arrived)
-}
-
-// hasRoom reports whether one more call of a priority may be in flight. Those that are
-// less important leave room for those that are more: all of a priority and below
-// together have a share.
+// hasRoom reports whether one more call of a priority may be in flight.
 func (l *lane) hasRoom(p priority) bool {
-	total, below := 0, 0
-	for of, running := range l.inFlight {
-		total += running
-		if priority(of) >= p {
-			below += running
-		}
-	}
-	return total < l.lanes.inFlight && below < max(1, int(float64(l.lanes.inFlight)*shares[p]))
+	return l.inFlight.from(0) < l.lanes.inFlight && l.inFlight.from(p) < l.bound(p)
+}
+
+// bound is how many calls of a priority and below may be in flight together: those that
+// are less important leave room for those that are more.
+func (l *lane) bound(p priority) int {
+	return max(1, int(float64(l.lanes.inFlight)*shares[p]))
+}
+
+// namespaceShare is the part of each bound that the calls of one namespace have at most:
+// when they hang, there is room for those of its neighbours.
+const namespaceShare = 0.75
+
+// hasRoomFor reports whether one more call of a priority and a namespace may be in
+// flight. The operator's own calls have none.
+func (l *lane) hasRoomFor(namespace string, p priority) bool {
+	of := l.namespaces[namespace]
+	return namespace == "" || of == nil || of.from(p) < int(math.Ceil(float64(l.bound(p))*namespaceShare))
 }
 
 func (l *lane) start(e *entry) {
-	l.leave(e)
+	l.waiting[e.priority].start(e)
 	l.inFlight[e.priority]++
+	if l.namespaces[e.Namespace] == nil {
+		l.namespaces[e.Namespace] = &running{}
+	}
+	l.namespaces[e.Namespace][e.priority]++
 	l.paces[e.Operation].take()
 	go l.run(e)
 }
@@ -203,6 +211,10 @@ func (l *lane) ended(e *entry) {
 	now := l.lanes.clock.Now()
 	l.used = now
 	l.inFlight[e.priority]--
+	of := l.namespaces[e.Namespace]
+	if of[e.priority]--; *of == (running{}) {
+		delete(l.namespaces, e.Namespace)
+	}
 	delete(l.byID, e.ID)
 	if e.next != nil {
 		l.add(*e.next, now)
@@ -271,9 +283,7 @@ func (l *lane) load() Load {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of := Load{Rates: map[string]float64{}}
-	for _, running := range l.inFlight {
-		of.InFlight += running
-	}
+	of.InFlight = l.inFlight.from(0)
 	of.Waiting = len(l.byID) - of.InFlight
 	for operation, p := range l.paces {
 		of.Rates[operation] = p.rate

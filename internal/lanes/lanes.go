@@ -1,8 +1,9 @@
 // Package lanes decides who may call AWS, and when. All calls to one account in one
 // region go through its lane: a bounded number is in flight, the rate of each operation
-// adapts to throttling, and what is more important goes first. A caller never waits: it
-// says what is to be done when there is room, which a goroutine of the lane does then.
-// So a slow or throttled account holds up no other.
+// adapts to throttling, what is more important goes first, and namespaces take turns. A
+// caller never waits: it says what is to be done when there is room, which a goroutine of
+// the lane does then. So a slow or throttled account holds up no other, and within one,
+// no namespace holds up another.
 package lanes
 
 import (
@@ -80,6 +81,9 @@ func Of(id codepipeline.Identity) Key { return Key{Account: id.Account(), Region
 type Call struct {
 	// ID is what the call is for, and comparable. A lane makes one call for it at a time.
 	ID any
+	// Namespace is that of the object which the call is for. Among calls of equal priority,
+	// namespaces take turns; empty: the operator's own calls, which are a namespace, too.
+	Namespace string
 	// Operation is the AWS operation, or the first one if there are several. Its rate
 	// says when Do is called.
 	Operation string
@@ -148,10 +152,10 @@ func (l *Lanes) Cancel(key Key, id any) bool {
 // Do is Submit for a goroutine of its own, which waits until do has returned. If ctx
 // ends before do is called, its error is returned and do is not called any more; once
 // do was called, Do returns after it, even when the lanes have stopped meanwhile.
-func (l *Lanes) Do(ctx context.Context, key Key, operation string, do func(ctx context.Context)) error {
+func (l *Lanes) Do(ctx context.Context, key Key, namespace, operation string, do func(ctx context.Context)) error {
 	type ticket struct{ settled atomic.Bool } // do was called, or will not be
 	id, done := &ticket{}, make(chan struct{})
-	l.Submit(key, Call{ID: id, Operation: operation, Do: func(ctx context.Context) {
+	l.Submit(key, Call{ID: id, Namespace: namespace, Operation: operation, Do: func(ctx context.Context) {
 		if id.settled.CompareAndSwap(false, true) {
 			defer close(done)
 			do(ctx)

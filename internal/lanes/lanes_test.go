@@ -266,11 +266,11 @@ func TestDoWaitsForItsTurn(t *testing.T) {
 	f.expectBegun("running")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	f.Expect(f.Do(ctx, here, "PollForJobs", func(context.Context) { panic("it was given up") })).To(MatchError(context.Canceled))
+	f.Expect(f.Do(ctx, here, "", "PollForJobs", func(context.Context) { panic("it was given up") })).To(MatchError(context.Canceled))
 	f.clock.Step(time.Second)
 	f.endOf("running")
 	did := false
-	f.Expect(f.Do(t.Context(), here, "PollForJobs", func(context.Context) { did = true })).To(Succeed())
+	f.Expect(f.Do(t.Context(), here, "", "PollForJobs", func(context.Context) { did = true })).To(Succeed())
 	f.Expect(did).To(BeTrue())
 }
 
@@ -279,7 +279,7 @@ func TestPanicEndsOneCall(t *testing.T) {
 	f.Submit(here, Call{ID: "broken", Operation: "AcknowledgeJob", Do: func(context.Context) { panic("broken") }})
 	f.Wait()
 	f.clock.Step(time.Second)
-	f.Expect(f.Do(t.Context(), here, "AcknowledgeJob", func(context.Context) {})).To(Succeed())
+	f.Expect(f.Do(t.Context(), here, "", "AcknowledgeJob", func(context.Context) {})).To(Succeed())
 }
 
 func TestStopEndsWhatIsInFlightAndDropsTheRest(t *testing.T) {
@@ -294,7 +294,7 @@ func TestStopEndsWhatIsInFlightAndDropsTheRest(t *testing.T) {
 	f.expectClosed()
 	f.Consistently(stopped, 50*time.Millisecond).ShouldNot(Receive())
 	f.submit(here, "late", "AcknowledgeJob")
-	f.Expect(f.Do(ctx, here, "PollForJobs", func(context.Context) { panic("it is late") })).To(MatchError(context.Canceled))
+	f.Expect(f.Do(ctx, here, "", "PollForJobs", func(context.Context) { panic("it is late") })).To(MatchError(context.Canceled))
 	f.endOf("running")
 	f.Eventually(stopped).WithTimeout(deadline).Should(Receive(BeNil()))
 	f.expectBegun("running")
@@ -310,7 +310,7 @@ func TestDoWaitsForWhatItBeganWhenTheLanesStop(t *testing.T) {
 	began, end, did := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	answer := ""
 	go func() {
-		did <- f.Do(ctx, here, "PollForJobs", func(context.Context) {
+		did <- f.Do(ctx, here, "", "PollForJobs", func(context.Context) {
 			close(began)
 			<-end
 			answer = "jobs"

@@ -30,6 +30,13 @@ const (
 	ArtifactName = 100
 )
 
+// Limits of sessions of assumed roles: the API reference of STS, AssumeRole,
+// RoleSessionName and Policy.
+const (
+	SessionName   = 64
+	SessionPolicy = 2048
+)
+
 // Limits of Kubernetes objects.
 const (
 	// HandedOver is how much of a PipelineJob CodePipeline may fill, in bytes of JSON. An
@@ -51,6 +58,12 @@ const (
 	// with more would be refused; and a template near that limit could name a value so often
 	// that the memory of who builds the Job does not suffice.
 	Expanded = 1 << 20
+	// ObjectName is, in bytes, the longest name of an object (DNS subdomain, RFC 1123).
+	ObjectName = 253
+	// ActionSpec is, in bytes of JSON, the largest spec of a CustomAction of which jobs are
+	// made. It is the operator's own limit: it keeps all of them in memory, and an object may
+	// have 1.5 MiB (etcd's --max-request-bytes). A large template has 20 KiB.
+	ActionSpec = 64 << 10
 	// FailurePolicyRules is the most rules of a Job's podFailurePolicy (batch/v1
 	// PodFailurePolicy).
 	FailurePolicyRules = 20

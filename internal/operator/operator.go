@@ -36,6 +36,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/compact"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/eventqueue"
+	"github.com/pipelinejob/pipelinejob-operator/internal/fairqueue"
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
@@ -49,7 +50,8 @@ type Options struct {
 	Clock clock.Clock
 	// JobOptions are what every Kubernetes Job is made with.
 	JobOptions jobspec.Options
-	// ClusterID goes into the external ID with which roles are assumed.
+	// ClusterID goes into the external ID with which roles are assumed; empty: the UID of
+	// the namespace kube-system.
 	ClusterID string
 	// ActionTimeout is how long CodePipeline waits for an action, from its first claim;
 	// zero: pipelinejob.DefaultActionTimeout.
@@ -124,6 +126,10 @@ const pollChanges = 1024
 // CodePipeline's events to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	var err error
+	if o.ClusterID, err = clusterID(ctx, o.ClusterID, mgr.GetAPIReader()); err != nil {
 		return err
 	}
 	if o.Logs == nil {
@@ -281,6 +287,7 @@ const DefaultWorkers = 50
 func controllerOptions(workers int) controller.Options {
 	return controller.Options{
 		MaxConcurrentReconciles: cmp.Or(workers, DefaultWorkers),
+		NewQueue:                fairqueue.New,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryLast),
 	}
 }

@@ -214,7 +214,7 @@ func (l *loop) work(ctx context.Context, target Target, open *room) (did outcome
 	l.poller.capacity.enterLane(target.Action)
 	var jobs []codepipeline.Job
 	var polledAt time.Time // before the answer: whoever was frozen since then knows nothing newer
-	err := l.poller.Lanes.Do(ctx, lanes.Of(target.Identity), operationPoll, func(context.Context) {
+	err := l.poller.Lanes.Do(ctx, lanes.Of(target.Identity), target.Action.Namespace, operationPoll, func(context.Context) {
 		polledAt = l.poller.Clock.Now()
 		jobs = l.poll(lasting, target, open, &did)
 	})

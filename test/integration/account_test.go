@@ -238,11 +238,14 @@ func TestHandMadePipelineJobCallsAsNobody(t *testing.T) {
 	made := w.fullJob()
 	made.Namespace, made.Spec.CodePipelineJob.ID = neighbour, "11111111-1111-4111-8111-111111111111"
 	w.Expect(w.Kube.Create(w.Ctx, made)).To(Succeed())
-	made.Status.Protocol.AcknowledgedJobID, made.Status.AcknowledgedAt = made.Spec.CodePipelineJob.ID, &metav1.Time{Time: w.Clock.Now()}
-	made.Status.Phase = v1alpha1.PhaseFailed
-	made.Status.FailureDetails = &v1alpha1.FailureDetails{Type: "JobFailed", Message: "forged"}
-	made.Status.FinishedAt = &metav1.Time{Time: w.Clock.Now()}
-	w.Expect(w.Kube.Status().Update(w.Ctx, made)).To(Succeed())
+	w.Await(func(g Gomega) { // the operator writes it too
+		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(made), made)).To(Succeed())
+		made.Status.Protocol.AcknowledgedJobID, made.Status.AcknowledgedAt = made.Spec.CodePipelineJob.ID, &metav1.Time{Time: w.Clock.Now()}
+		made.Status.Phase = v1alpha1.PhaseFailed
+		made.Status.FailureDetails = &v1alpha1.FailureDetails{Type: "JobFailed", Message: "forged"}
+		made.Status.FinishedAt = &metav1.Time{Time: w.Clock.Now()}
+		g.Expect(w.Kube.Status().Update(w.Ctx, made)).To(Succeed())
+	})
 	w.Await(func(g Gomega) {
 		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(made), made)).To(Succeed())
 		g.Expect(made.Status.Conditions).To(ContainElement(And(HaveField("Status", metav1.ConditionFalse),

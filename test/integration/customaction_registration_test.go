@@ -198,13 +198,6 @@ func TestRegistrationThatFails(t *testing.T) {
 			change: withRole,
 			reason: v1alpha1.ReasonAccountNotReady, says: "its flag --allowed-roles has arn:aws:iam::111122223333:role/*",
 		},
-		"a role without a cluster ID": {
-			before: func(w *world) {
-				w.adjust = append(w.adjust, func(o *operator.Options) { o.ClusterID = "" })
-			},
-			change: withRole,
-			reason: v1alpha1.ReasonAccountNotReady, says: "the operator has no cluster ID: set its flag --cluster-id",
-		},
 		"AWS is down": {
 			before: func(w *world) {
 				w.Expect(w.AWS.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.ServerError, Probability: 1})).To(Succeed())
@@ -233,6 +226,23 @@ func TestRegistrationThatFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestClusterIDIsThatOfTheCluster has no cluster ID set: two clusters have no namespaces in
+// common.
+func TestClusterIDIsThatOfTheCluster(t *testing.T) {
+	w := newWorld(t)
+	system := &corev1.Namespace{}
+	w.Await(func(g Gomega) {
+		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: "kube-system"}, system)).To(Succeed())
+	})
+	w.adjust = append(w.adjust, func(o *operator.Options) { o.ClusterID = "" })
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.RoleARN = "arn:aws:iam::444455556666:role/ci" })
+	w.operate()
+	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.Expect(w.AWS.Journal("AssumeRole")).To(HaveEach(HaveField("Request", ContainSubstring(fmt.Sprintf(`"ExternalId":"%s/`, system.UID)))))
+	w.Expect(w.AWS.Journal("AssumeRole")).To(ContainElement(HaveField("Request", ContainSubstring(fmt.Sprintf(`"ExternalId":"%s/%s"`, system.UID, w.Namespace)))))
 }
 
 func TestRoleIsAssumedForItsNamespace(t *testing.T) {

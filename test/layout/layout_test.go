@@ -32,9 +32,9 @@ type room struct {
 // operatorSide are the packages of the operator and what it shares with the pods:
 // all but the programs that run in a pod.
 var operatorSide = []string{
-	"controllers/account", "controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity", "internal/grants",
+	"controllers/account", "controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/bounds", "internal/identity", "internal/grants",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
-	"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
+	"internal/metrics", "internal/staleness", "internal/compact", "internal/fairqueue", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 }
 
 // forTests is what the tests of the operator and of the pods' programs use;
@@ -71,11 +71,11 @@ var layers = [][]room{
 			"internal/identity", "internal/grants", "internal/lanes", "internal/codepipeline", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		{"controllers/customaction", []string{
-			"internal/poller", "internal/identity", "internal/grants", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
+			"internal/poller", "internal/bounds", "internal/identity", "internal/grants", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		{"controllers/pipelinejob", []string{
-			"internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
+			"internal/bounds", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		// The programs in a pod.
@@ -92,16 +92,18 @@ var layers = [][]room{
 		{"internal/lanes", []string{"internal/codepipeline"}, forTests},
 		{"internal/eventqueue", []string{"internal/codepipeline"}, forTests},
 		{"internal/jobspec", []string{"internal/naming", "internal/podcontract", "internal/limits", "api/v1alpha1"}, forTests},
-		{"internal/diagnosis", []string{"internal/naming", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1"}, forTests},
+		{"internal/diagnosis", []string{"internal/bounds", "internal/naming", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1"}, forTests},
 	},
 	{
 		{"internal/codepipeline", []string{"internal/awstext", "internal/limits"}, forTests},
 		{"internal/naming", []string{"internal/limits", "api/v1alpha1"}, forTests},
 		{"internal/grants", []string{"api/v1alpha1"}, forTests},
+		{"internal/bounds", []string{"internal/limits", "api/v1alpha1"}, forTests},
 		{"internal/logs", nil, forTests},
 		{"internal/metrics", nil, forTests},
 		{"internal/staleness", nil, forTests},
 		{"internal/compact", nil, forTests},
+		{"internal/fairqueue", nil, forTests},
 		{"internal/archive", nil, forTests},
 		{"internal/plaintext", nil, forTests},
 		{"internal/s3store", []string{"internal/awstext"}, forTests},

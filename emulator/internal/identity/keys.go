@@ -14,6 +14,8 @@ type Caller struct {
 	Account string
 	// ARN and UserID are as GetCallerIdentity returns them.
 	ARN, UserID string
+	// Policy is that of the caller's session; nil if it has none.
+	Policy *Policy
 }
 
 // Key is what belongs to an access key ID.

@@ -1,0 +1,209 @@
+package codepipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+)
+
+// sessionNames are what STS takes: the pattern and the lengths of RoleSessionName.
+var sessionNames = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+
+func TestSessionName(t *testing.T) {
+	long := strings.Repeat("n", 63)
+	for name, c := range map[string]struct{ namespace, action, want string }{
+		"short":                             {"team-a", "deploy", "team-a.deploy"},
+		"an action with dots":               {"team-a", "deploy.example.com", "team-a.deploy.example.com"},
+		"no action":                         {"team-a", "", "team-a."},
+		"one letter":                        {"a", "", "a."},
+		"just short enough":                 {strings.Repeat("n", 31), strings.Repeat("a", 32), strings.Repeat("n", 31) + "." + strings.Repeat("a", 32)},
+		"one too long":                      {strings.Repeat("n", 32), strings.Repeat("a", 32), strings.Repeat("n", 32) + "." + strings.Repeat("a", 10) + "+"},
+		"the longest":                       {long, strings.Repeat("a", 253), long[:43] + "+"},
+		"characters that STS does not take": {"team a", "größe/x", "team-a.gr--e-x+"},
+		"the sign of a hash":                {"team", "a+b", "team.a+b+"},
+		"a dot in a namespace":              {"a.b", "c", "a.b.c+"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			got := SessionName(c.namespace, c.action)
+			g.Expect(got).To(MatchRegexp(sessionNames.String()))
+			if hash := strings.LastIndex(c.want, "+"); hash >= 0 {
+				g.Expect(got[:strings.LastIndex(got, "+")]).To(Equal(c.want[:hash]))
+				g.Expect(got[strings.LastIndex(got, "+")+1:]).To(MatchRegexp(`^[0-9a-f]{20}$`))
+				return
+			}
+			g.Expect(got).To(Equal(c.want))
+		})
+	}
+}
+
+// TestSessionNamesAreTheirOwn has pairs that are alike at their beginnings, at their ends, or
+// when they are put together.
+func TestSessionNamesAreTheirOwn(t *testing.T) {
+	g := NewWithT(t)
+	long := strings.Repeat("x", 200)
+	seen := map[string]string{}
+	for _, namespace := range []string{"a", "a.b", "a-b", "a b", "x", long[:62] + "a", long[:62] + "b"} {
+		for _, action := range []string{"", "b.c", "c", "b-c", "b/c", long + "a", long + "b", "a" + long, "b" + long} {
+			name, pair := SessionName(namespace, action), namespace+"|"+action
+			g.Expect(seen).NotTo(HaveKey(name), pair)
+			seen[name] = pair
+		}
+	}
+	cut := SessionName("a", long)
+	g.Expect(SessionName("a", strings.TrimPrefix(cut, "a."))).NotTo(Equal(cut), "who names an action for another's session")
+}
+
+// TestSessionPolicyHasEachCall: what a Client can call at all are the methods of service.
+func TestSessionPolicyHasEachCall(t *testing.T) {
+	g := NewWithT(t)
+	var can, listed []string
+	for method := range reflect.TypeFor[service]().Methods() {
+		can = append(can, method.Name)
+	}
+	for _, o := range operations {
+		listed = append(listed, o.name)
+	}
+	g.Expect(listed).To(ConsistOf(can))
+}
+
+// actionsOf are those that a policy allows, without their service.
+func actionsOf(g *WithT, content string) (actions, resources []string) {
+	var of policy
+	g.Expect(json.Unmarshal([]byte(content), &of)).To(Succeed())
+	g.Expect(of.Version).To(Equal("2012-10-17"))
+	for _, s := range of.Statement {
+		g.Expect(s.Effect).To(Equal("Allow"))
+		for _, action := range s.Action {
+			actions = append(actions, strings.TrimPrefix(action, "codepipeline:"))
+		}
+		resources = append(resources, s.Resource...)
+	}
+	return actions, resources
+}
+
+func TestSessionPolicy(t *testing.T) {
+	registering := []string{"CreateCustomActionType", "DeleteCustomActionType", "TagResource", "UntagResource"}
+	working := []string{"AcknowledgeJob", "GetJobDetails", "ListActionExecutions", "ListActionTypes", "PutJobFailureResult", "PutJobSuccessResult",
+		"ListTagsForResource", "PollForJobs"}
+	longest := ActionTypeID{"Approval", strings.Repeat("P", 35), strings.Repeat("9", 9)}
+	for name, c := range map[string]struct {
+		id                 Identity
+		actions, resources []string
+	}{
+		"any type": {Identity{RoleARN: someRole, Region: "us-east-1"}, working, []string{"*", "*"}},
+		"its own type": {Identity{RoleARN: someRole, Region: "us-east-1", ActionType: ActionTypeID{"Deploy", "kubernetes", "1"}}, working, []string{
+			"*", "arn:aws:codepipeline:us-east-1:*:action?ype:?ustom/Deploy/kubernetes/1", "arn:aws:codepipeline:us-east-1:*:action?ype:?ustom/Deploy/kubernetes/1/",
+		}},
+		"may register": {Identity{RoleARN: someRole, MayRegister: true}, slices.Concat(working, registering), []string{"*", "*"}},
+		"the longest": {
+			Identity{RoleARN: strings.Replace(someRole, "arn:aws:", "arn:aws-us-gov:", 1), Region: strings.Repeat("r", 30), MayRegister: true, ActionType: longest},
+			slices.Concat(working, registering), nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			content := c.id.SessionPolicy()
+			g.Expect(len(content)).To(BeNumerically("<=", limits.SessionPolicy))
+			actions, resources := actionsOf(g, content)
+			g.Expect(actions).To(ConsistOf(c.actions))
+			if c.resources != nil {
+				g.Expect(resources).To(Equal(c.resources))
+			}
+		})
+	}
+}
+
+// TestSessionSaysWhoItIsFor has AssumeRole called.
+func TestSessionSaysWhoItIsFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		id      Identity
+		session string
+	}{
+		"of an action": {Identity{SessionName: SessionName("team-a", "deploy"), MayRegister: true}, "team-a.deploy"},
+		"of none":      {Identity{}, defaultSessionName},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			server := emulator.StartT(t, emulator.Options{})
+			c.id.Region, c.id.RoleARN, c.id.ExternalID = "us-east-1", someRole, "cluster/team-a"
+			client, err := NewClients(ClientsOptions{}, anyKey(server.URL())...).For(t.Context(), c.id)
+			g.Expect(err).NotTo(HaveOccurred())
+			_, err = client.FindActionType(t.Context(), ActionTypeID{"Test", "p", "1"})
+			g.Expect(err).NotTo(HaveOccurred())
+			var request map[string]string
+			g.Expect(json.Unmarshal(server.Journal("AssumeRole")[0].Request, &request)).To(Succeed())
+			g.Expect(request).To(Equal(map[string]string{
+				"RoleArn": someRole, "RoleSessionName": c.session, "ExternalId": "cluster/team-a", "Policy": c.id.SessionPolicy(),
+			}))
+			g.Expect(server.Journal("ListActionTypes")[0].Caller).To(HaveSuffix("assumed-role/worker/" + c.session))
+		})
+	}
+}
+
+// TestSessionPolicySuffices makes all calls in sessions that have a policy, and those that
+// it leaves out are denied.
+func TestSessionPolicySuffices(t *testing.T) {
+	ofType := ActionTypeID{"Test", "p", "1"}
+	for _, o := range operations {
+		for name, c := range map[string]struct {
+			id     Identity
+			denied bool
+		}{
+			"working":                           {Identity{}, o.registers},
+			"working for its type":              {Identity{ActionType: ofType}, o.registers},
+			"registering its type":              {Identity{ActionType: ofType, MayRegister: true}, false},
+			"registering another type":          {Identity{ActionType: ActionTypeID{"Test", "p", "2"}, MayRegister: true}, o.ofType},
+			"of a type whose name begins alike": {Identity{ActionType: ActionTypeID{"Test", "p", "10"}, MayRegister: true}, o.ofType},
+		} {
+			t.Run(fmt.Sprint(o.name, " ", name), func(t *testing.T) {
+				g := NewWithT(t)
+				server := emulator.StartT(t, emulator.Options{})
+				c.id.Region, c.id.RoleARN, c.id.ExternalID = "us-east-1", "arn:aws:iam::111122223333:role/worker", "cluster/team-a"
+				client, err := NewClients(ClientsOptions{}, anyKey(server.URL())...).For(t.Context(), c.id)
+				g.Expect(err).NotTo(HaveOccurred())
+				err = calls[o.name](t.Context(), client)
+				g.Expect(server.Journal(o.name)).To(HaveLen(1), "%v", err)
+				if c.denied {
+					g.Expect(KindOf(err)).To(Equal(AccessDenied), "%v", err)
+					g.Expect(err).To(MatchError(ContainSubstring("because no session policy allows the codepipeline:" + o.name + " action")))
+					return
+				}
+				g.Expect(KindOf(err)).NotTo(Equal(AccessDenied), "%v", err)
+			})
+		}
+	}
+}
+
+// TestTagsOfACreationNeedTheirPermission: of a session for another type, CodePipeline would
+// take the creation for the tags, too.
+func TestTagsOfACreationNeedTheirPermission(t *testing.T) {
+	g := NewWithT(t)
+	server := emulator.StartT(t, emulator.Options{})
+	id := Identity{Region: "us-east-1", RoleARN: someRole, ExternalID: "x", MayRegister: true, ActionType: ActionTypeID{"Test", "p", "1"}}
+	client, err := NewClients(ClientsOptions{}, anyKey(server.URL())...).For(t.Context(), id)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(client.CreateActionType(t.Context(), ActionType{ID: id.ActionType}, map[string]string{"a": "b"})).To(Succeed())
+}
+
+// TestOperatorsOwnCredentialsAreUsedAsTheyAre: without a role there is no session, and
+// identities that differ in what means nothing share a client.
+func TestOperatorsOwnCredentialsAreUsedAsTheyAre(t *testing.T) {
+	g := NewWithT(t)
+	server := emulator.StartT(t, emulator.Options{})
+	clients := NewClients(ClientsOptions{}, anyKey(server.URL())...)
+	client, err := clients.For(t.Context(), Identity{Region: "us-east-1", SessionName: "team-a.deploy", ActionType: ActionTypeID{"Test", "p", "1"}})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(client.CreateActionType(t.Context(), ActionType{ID: ActionTypeID{"Test", "q", "1"}}, nil)).To(Succeed())
+	g.Expect(server.Journal("AssumeRole")).To(BeEmpty())
+	g.Expect(clients.For(t.Context(), Identity{Region: "us-east-1"})).To(BeIdenticalTo(client))
+}
