@@ -67,8 +67,8 @@ type PipelineJobList struct {
 // documented limit, and a job that can't be recorded can't be failed either.
 //
 // +kubebuilder:validation:XValidation:rule="self.actionRef == oldSelf.actionRef",message="actionRef is immutable: it is what CodePipeline handed over",fieldPath=".actionRef"
-// +kubebuilder:validation:XValidation:rule="self.accountRef == oldSelf.accountRef",message="accountRef is immutable: it is where the job was polled",fieldPath=".accountRef"
-// +kubebuilder:validation:XValidation:rule="self.region == oldSelf.region",message="region is immutable: it is where the job was polled",fieldPath=".region"
+// +kubebuilder:validation:XValidation:rule="self.accountRef == oldSelf.accountRef",message="accountRef is immutable: it is what CodePipeline handed over the job with",fieldPath=".accountRef"
+// +kubebuilder:validation:XValidation:rule="self.region == oldSelf.region",message="region is immutable: it is what CodePipeline handed over the job in",fieldPath=".region"
 // +kubebuilder:validation:XValidation:rule="self.pipeline == oldSelf.pipeline",message="pipeline is immutable: it is what CodePipeline handed over",fieldPath=".pipeline"
 // +kubebuilder:validation:XValidation:rule="has(self.configuration) == has(oldSelf.configuration) && (!has(self.configuration) || self.configuration == oldSelf.configuration)",message="configuration is immutable: it is what CodePipeline handed over",fieldPath=".configuration"
 // +kubebuilder:validation:XValidation:rule="has(self.secretConfiguration) == has(oldSelf.secretConfiguration) && (!has(self.secretConfiguration) || self.secretConfiguration == oldSelf.secretConfiguration)",message="secretConfiguration is immutable: it is what CodePipeline handed over",fieldPath=".secretConfiguration"

@@ -208,7 +208,9 @@ func TestDeletionDoesNotWaitInASilentLane(t *testing.T) {
 	p.Expect(p.operator.Reconcile(p.ctx, requestFor(job.Name))).Error().NotTo(HaveOccurred()) // stops the run
 
 	p.operator.Lanes = lanes.New(lanes.Options{Clock: p.clock})
-	silent := p.operator.laneOf(state{job: job})
+	id, err := p.operator.Identities.OfJob(p.ctx, job)
+	p.Expect(err).NotTo(HaveOccurred())
+	silent := lanes.Of(id)
 	defer fill(p.operator.Lanes, silent, operationFailure)()
 	p.operator.Lanes.Answered(silent, operationFailure, lanes.AnswerNone)
 	waits, err := p.operator.Reconcile(p.ctx, requestFor(job.Name))

@@ -96,7 +96,7 @@ func newPlay(t *testing.T, adjust ...func(*emulator.Options)) *play {
 	scheme := harness.NewScheme(p)
 	account := harness.NewAccount("team", func(a *v1alpha1.CodePipelineAccount) {
 		a.Spec.Regions = append(a.Spec.Regions, "xx-hole-1")
-		harness.InUse(a, "team")
+		harness.InUse(a, "team", "neighbour")
 	})
 	p.kube = fake.NewClientBuilder().WithScheme(scheme).WithObjects(account).WithIndex(&corev1.Pod{}, IndexJob, ByJob).
 		WithIndex(&corev1.Event{}, "involvedObject.kind", func(o client.Object) []string { return []string{o.(*corev1.Event).InvolvedObject.Kind} }).

@@ -189,10 +189,10 @@ func NewAccount(namespace string, changes ...func(*v1alpha1.CodePipelineAccount)
 	return account
 }
 
-// InUse gives an account the status with which the operator makes calls for a namespace.
-func InUse(account *v1alpha1.CodePipelineAccount, namespace string) {
+// InUse gives an account the status with which the operator makes calls for namespaces.
+func InUse(account *v1alpha1.CodePipelineAccount, namespaces ...string) {
 	account.Status.AccountID, account.Status.ProvenRoleARN = "111122223333", account.Spec.RoleARN
-	account.Status.Namespaces, account.Status.Regions = []string{namespace}, account.Spec.Regions
+	account.Status.Namespaces, account.Status.Regions = namespaces, account.Spec.Regions
 }
 
 // Action is a valid CustomAction, named "work", that polls often.

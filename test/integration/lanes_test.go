@@ -25,6 +25,15 @@ func TestBlackHoledLanesHoldUpNoOther(t *testing.T) {
 	w.adjust = append(w.adjust, func(o *operator.Options) {
 		o.AWSTimeouts = codepipeline.Timeouts{Attempt: time.Hour, Call: time.Hour, Listing: time.Hour}
 	})
+	// Calls are made for a namespace with an action, in the regions of its account.
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
+		for region := range regions {
+			account.Spec.Regions = append(account.Spec.Regions, v1alpha1.Region(fmt.Sprintf("xx-hole-%d", region)))
+		}
+	})
+	w.Expect(w.Kube.Create(w.Ctx, w.Action(named("hole"), func(a *v1alpha1.CustomAction) {
+		a.Spec.ActionType.Provider, a.Spec.Registration, a.Spec.Region = "hole", v1alpha1.RegistrationExternal, "us-east-1"
+	}))).To(Succeed())
 	for region := range regions {
 		name := fmt.Sprintf("xx-hole-%d", region)
 		w.Expect(w.AWS.Inject(emulator.Fault{Operation: emulator.AnyOperation, Region: name, Kind: emulator.BlackHole, Probability: 1})).To(Succeed())
@@ -35,7 +44,7 @@ func TestBlackHoledLanesHoldUpNoOther(t *testing.T) {
 	stop := w.operate()
 	w.Await(func(g Gomega) { g.Expect(w.hanging()).To(Equal(regions*each), "all hang at the same time") })
 
-	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
+	w.Expect(w.Kube.Create(w.Ctx, w.Action(func(a *v1alpha1.CustomAction) { a.Spec.Region = "us-east-1" }))).To(Succeed())
 	w.awaitRegistration()
 	w.StartPipeline(map[string]string{"Target": "all"})
 	w.Await(func(g Gomega) { g.Expect(w.Jobs(g)).To(HaveLen(1)) })
