@@ -44,10 +44,13 @@ func TestLinkSteps(t *testing.T) {
 	}
 }
 
+// deepTarget is how deep the folder is to which the links of throughLinks lead.
+const deepTarget = 100
+
 // throughLinks has short links whose targets pass through others, to a deep folder: each
-// takes two steps by its own text, and depth more.
-func throughLinks(links, depth int) []item {
-	deep := strings.Repeat("d/", depth)
+// takes two steps by its own text, and deepTarget more.
+func throughLinks(links int) []item {
+	deep := strings.Repeat("d/", deepTarget)
 	items := []item{fileItem(deep+"f", "1"), linkItem("a", strings.TrimSuffix(deep, "/"))}
 	for i := range links {
 		items = append(items, linkItem(fmt.Sprintf("l%d", i), "a/f"))
@@ -58,7 +61,7 @@ func throughLinks(links, depth int) []item {
 // TestStepsOfLinksThroughLinksAreBounded counts steps: an archive of 10 MB with such links
 // took minutes.
 func TestStepsOfLinksThroughLinksAreBounded(t *testing.T) {
-	const depth, free = 100, 1 << 10
+	const free = 1 << 10
 	unpack := func(content []byte, policy LinkPolicy) (*treeWriter, error) {
 		w := newTreeWriter(t.Context(), openRoot(t, t.TempDir()), Rules{Limits: Limits{Bytes: 10, Entries: 10_000}, Links: policy})
 		w.freeSteps = free
@@ -68,30 +71,30 @@ func TestStepsOfLinksThroughLinksAreBounded(t *testing.T) {
 		for _, policy := range []LinkPolicy{RefuseLinks, SkipLinks} {
 			t.Run(fmt.Sprintf("%s/%s", format, policy), func(t *testing.T) {
 				g := NewWithT(t)
-				w, err := unpack(archive(t, throughLinks(10, depth)...), policy)
+				w, err := unpack(archive(t, throughLinks(10)...), policy)
 				g.Expect(err).NotTo(HaveOccurred())
 				// The folders of f; then a, whose target is followed, and each link with it.
-				g.Expect(w.steps).To(Equal(depth + (1 + depth) + 10*(1+1+depth+1)))
-				w, err = unpack(archive(t, throughLinks(100, depth)...), policy)
+				g.Expect(w.steps).To(Equal(deepTarget + (1 + deepTarget) + 10*(1+1+deepTarget+1)))
+				w, err = unpack(archive(t, throughLinks(100)...), policy)
 				g.Expect(refusedEntry(g, err)).To(HavePrefix("l"))
 				g.Expect(err).To(MatchError(ContainSubstring("the symbolic links of the archive lead through so many folders and other links that it takes more than ")))
-				g.Expect(w.steps).To(BeNumerically("<=", free+stepsPerEntry*w.entries+2*depth), "it ends at the limit")
+				g.Expect(w.steps).To(BeNumerically("<=", free+stepsPerEntry*w.entries+2*deepTarget), "it ends at the limit")
 			})
 		}
 	}
 	t.Run("links that are kept are not followed", func(t *testing.T) {
-		_, err := unpack(tarOf(t, throughLinks(100, depth)...), KeepLinks)
+		_, err := unpack(tarOf(t, throughLinks(100)...), KeepLinks)
 		NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	})
 }
 
 // TestPackCountsStepsOfLinksThroughLinks packs what Unpack would refuse.
 func TestPackCountsStepsOfLinksThroughLinks(t *testing.T) {
-	const depth, free = 100, 1 << 12
+	const free = 1 << 12
 	for links, refused := range map[int]bool{10: false, 100: true} {
 		t.Run(fmt.Sprint(links), func(t *testing.T) {
 			g := NewWithT(t)
-			folder := folderOf(t, throughLinks(links, depth)...)
+			folder := folderOf(t, throughLinks(links)...)
 			p := newPacker(t.Context(), folder, usual)
 			p.tally.freeSteps = free
 			go p.work()
