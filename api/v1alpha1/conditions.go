@@ -179,6 +179,9 @@ const (
 	ReasonCancelled = "Cancelled"
 	// ReasonReported: CodePipeline took the result.
 	ReasonReported = "Reported"
+	// ReasonClaimUnconfirmed: CodePipeline did not take the progress of a job whose claim it
+	// did not confirm either. The run goes on.
+	ReasonClaimUnconfirmed = "ClaimUnconfirmed"
 	// ReasonReportRefused: CodePipeline refused the result for good.
 	ReasonReportRefused = "ReportRefused"
 	// ReasonNotReported: the PipelineJob was deleted, and CodePipeline could not be told

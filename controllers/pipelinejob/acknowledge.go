@@ -92,8 +92,7 @@ func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) 
 		if status.Protocol.Progress != nil {
 			status.Protocol.Progress.ContinuationToken = "" // whatever came back, the run goes on under it
 		}
-		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged,
-			"CodePipeline took the claim of job "+job.Spec.CodePipelineJob.ID)
+		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged, claimed(job, confirmed))
 		if next, _ := decide(s); next == stepPlanRun {
 			planNext(job)
 		}
@@ -103,6 +102,14 @@ func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) 
 	}
 	metrics.Claim(naming.ActionOf(job), v1alpha1.ReasonAcknowledged)
 	return nil
+}
+
+// claimed says what is known of a claim.
+func claimed(job *v1alpha1.PipelineJob, confirmed bool) string {
+	if confirmed {
+		return "CodePipeline took the claim of job " + job.Spec.CodePipelineJob.ID
+	}
+	return fmt.Sprintf("job %s counts as claimed: the answer to an earlier try was lost, and CodePipeline refused the next with InvalidNonceException", job.Spec.CodePipelineJob.ID)
 }
 
 // drop gives up a job that is not ours to work on, or not any more. If the answer to a

@@ -457,8 +457,13 @@ func (r *Reconciler) expire(ctx context.Context, job *v1alpha1.PipelineJob) erro
 	return nil
 }
 
-// lost says what is known of a run whose Kubernetes Job is gone.
+// lost says what is known of a run whose Kubernetes Job is gone. The operator has stopped
+// one if it recorded an end, which resume took back.
 func lost(job *v1alpha1.PipelineJob) string {
+	running := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionRunning)
+	if running != nil && running.Reason == v1alpha1.ReasonJobFinished {
+		return fmt.Sprintf("the Kubernetes Job %s was stopped when CodePipeline no longer took reports of the action, and then CodePipeline handed the action out again. Retry the action", job.Status.Run.JobName)
+	}
 	when := "while it worked"
 	if meta.IsStatusConditionFalse(job.Status.Conditions, v1alpha1.ConditionComplete) { // Retrying
 		when = "before its result could be read"

@@ -126,6 +126,9 @@ func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJ
 	case verdictTaken:
 		return r.progressReported(ctx, job, err == nil)
 	case verdictGone:
+		if job.Status.Protocol.ClaimUnconfirmed {
+			return r.progressNotTaken(ctx, job)
+		}
 		return r.unreported(ctx, job, r.writeAnswer, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer waited for the progress: the execution was stopped, or the action timed out")
 	case verdictRefused:
@@ -155,14 +158,27 @@ func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.Pipelin
 	return nil
 }
 
+// progressNotTaken drops an update of a job that is not open, and whose claim CodePipeline
+// did not confirm: perhaps it was never ours, and is handed out again with another nonce.
+// So the work goes on. If the execution was stopped, Executions tell.
+func (r *Reconciler) progressNotTaken(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	return r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+		dropProgress(status)
+		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonClaimUnconfirmed,
+			"CodePipeline did not take the progress: either the claim of the job had no effect, and the job is handed out again, "+
+				"or its execution was stopped. The run goes on until that is known")
+	})
+}
+
+func dropProgress(status *v1alpha1.PipelineJobStatus) {
+	status.Protocol.Call = nil
+	status.Protocol.Progress.ContinuationToken = ""
+}
+
 // progressRefused drops an update that CodePipeline will never take: the work
 // goes on, and its result is what counts.
 func (r *Reconciler) progressRefused(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
-	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
-		status.Protocol.Call = nil
-		status.Protocol.Progress.ContinuationToken = ""
-	})
-	if err != nil {
+	if err := r.writeAnswer(ctx, job, dropProgress); err != nil {
 		return err
 	}
 	r.event(job, corev1.EventTypeWarning, v1alpha1.ReasonReportRefused, "ReportProgress", "CodePipeline refused the progress: "+cause.Error())

@@ -225,6 +225,10 @@ func resume(status *v1alpha1.PipelineJobStatus, deleting bool) {
 	if !status.HasResult() {
 		status.FinishedAt = nil
 	}
+	reported := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReported)
+	if reported != nil && (reported.Reason == v1alpha1.ReasonJobNoLongerOpen || reported.Reason == v1alpha1.ReasonClaimUnconfirmed) {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReported)
+	}
 }
 
 // endInFailure ends the work, and the run that may still be going on.

@@ -1,15 +1,20 @@
 package pipelinejob
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 // steps takes steps, without polls, until the PipelineJob is as wanted.
@@ -138,4 +143,61 @@ func TestDeletionWaitsBriefly(t *testing.T) {
 	job.DeletionTimestamp, job.Status.Protocol.ReportedJobID = &metav1.Time{Time: now}, job.Spec.CodePipelineJob.ID
 	next, _ = decide(state{job: job, now: now})
 	g.Expect(next).To(Equal(stepRelease), "CodePipeline has the cancellation")
+}
+
+// TestWorkOfAnUnconfirmedClaimGoesOn plays what happened to a job under load: the claim
+// fails before its effect, and the job is handed out again in an answer that was lost, so that
+// InvalidNonce looks as if the claim was ours. The progress finds the job not open. The run
+// goes on; the job comes with a newer nonce, and its result counts.
+func TestWorkOfAnUnconfirmedClaimGoesOn(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.withProgress(time.Minute)
+	p.start(nil)
+	p.poll(nil)
+	p.Expect(p.aws.Inject(emulator.Fault{Operation: "AcknowledgeJob", Kind: emulator.ResetBefore})).To(Succeed())
+	p.tryStep(p.pipelineJob().Name)
+	p.clock.Step(10 * time.Minute)
+	p.otherPoll()
+	p.steps(runs1)
+	name, run := p.pipelineJob().Name, p.running()[0].Name
+	pod := p.runningPod(&p.running()[0])
+	logs := p.operator.Logs.(*harness.LogBook)
+	for percent := 30; percent <= 40; percent += 10 { // each is tried, and none ends the work
+		logs.Write(pod.Name, podcontract.ContainerProgress, fmt.Sprintf("codepipeline-progress {\"percentComplete\":%d}\n", percent))
+		p.clock.Step(time.Minute)
+		p.steps(func(job *v1alpha1.PipelineJob) bool {
+			details := job.Status.ExecutionDetails
+			return details.PercentComplete != nil && int(*details.PercentComplete) == percent && job.Status.ProgressToken() == ""
+		})
+		said := meta.FindStatusCondition(p.pipelineJob().Status.Conditions, v1alpha1.ConditionReported)
+		p.Expect(said.Reason).To(Equal(v1alpha1.ReasonClaimUnconfirmed))
+		p.Expect(p.pipelineJob().Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+		p.Expect(p.running()).To(ConsistOf(HaveField("Name", run)))
+	}
+
+	p.clock.Step(10 * time.Minute)
+	p.poll(nil)
+	p.step(name)
+	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeFalse())
+	p.Expect(meta.FindStatusCondition(p.pipelineJob().Status.Conditions, v1alpha1.ConditionReported)).To(BeNil())
+	p.Expect(p.kube.Delete(p.ctx, pod)).To(Succeed()) // end makes another
+	p.end(&p.running()[0], `{"result":{"summary":"done"}}`)
+	p.until(func(job *v1alpha1.PipelineJob) bool { return job.Settled() })
+	p.Expect(p.made).To(Equal(map[string]int{run: 1}))
+	p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo("Succeeded"))))
+}
+
+// TestRunThatWasStoppedIsNotBlamedOnOthers: when the operator has stopped a run because
+// CodePipeline seemed to wait for nothing, and the action is handed out again, the failure
+// says so.
+func TestRunThatWasStoppedIsNotBlamedOnOthers(t *testing.T) {
+	g := NewWithT(t)
+	job := version1()
+	job.Status.Run = &v1alpha1.Run{JobName: "work-1", JobUID: "u"}
+	setCondition(&job.Status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "runs")
+	g.Expect(lost(job)).To(ContainSubstring("deleted while it worked, and not by the operator"))
+	(&Reconciler{Options: Options{Clock: clocktesting.NewFakeClock(time.Now())}}).endCancelled(job, "claimed elsewhere")
+	resume(&job.Status, false)
+	g.Expect(lost(job)).To(ContainSubstring("stopped when CodePipeline no longer took reports of the action"))
 }

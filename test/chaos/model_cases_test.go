@@ -75,7 +75,11 @@ func TestModel(t *testing.T) {
 		"never begun, unasked":       {func(f *facts) { f.verdict.action = "" }, []string{"no user stopped it"}},
 		"the object says failed":     {func(f *facts) { f.objects = []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseFailed, "x")} }, []string{"is Failed, but the action"}},
 		"the object says cancelled":  {func(f *facts) { f.objects = []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseCancelled, "x")} }, []string{"is Cancelled, but the action"}},
-		"the object says dropped":    {func(f *facts) { f.objects = []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseDropped, "x")} }, []string{"is Dropped, but the action"}},
+		"a dropped object that worked": {func(f *facts) {
+			f.objects = []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseDropped, "x")}
+			f.objects[0].Status.Run = &v1alpha1.Run{}
+		}, []string{"is Dropped, but the action"}},
+		"a dropped object besides": {func(f *facts) { f.objects = append(f.objects, settledAs(v1alpha1.PhaseDropped, "x")) }, nil},
 		"a failure without a reason": {func(f *facts) { failed(f); f.objects[0].Status.Conditions = nil }, []string{"no condition says why"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -155,6 +155,8 @@ func (f facts) wrongObject(job *v1alpha1.PipelineJob) []string {
 		found = append(found, say(v.action == types.ActionExecutionStatusFailed && !cancelled)...)
 	case v1alpha1.PhaseCancelled:
 		found = append(found, say(cancelled)...)
+	case v1alpha1.PhaseDropped: // it may be a record of an outdated poll, and another did the work
+		found = append(found, say(job.Status.Run == nil)...)
 	default:
 		found = append(found, say(false)...)
 	}
