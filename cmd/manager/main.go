@@ -11,16 +11,17 @@ import (
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/scope"
 )
 
 // gracePeriod is how long work under way may take to end on a stop.
@@ -72,10 +73,20 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(o)
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	where, err := o.namespaces.examine(ctx, config)
 	if err != nil {
 		return err
 	}
+	mgr, err := newManager(config, where, o)
+	if err != nil {
+		return err
+	}
+	ctx, restart := context.WithCancel(ctx) // the Deployment starts again what ends
+	defer restart()
 	err = operator.Setup(ctx, mgr, operator.Options{
 		Clock: clock.RealClock{},
 		JobOptions: jobspec.Options{
@@ -92,6 +103,8 @@ func run(ctx context.Context, o options) error {
 		EventQueueURL:      o.eventQueueURL,
 		Metrics:            metrics.Registry,
 		Self:               self(),
+		Scope:              where,
+		Restart:            restart,
 	})
 	if err != nil {
 		return err
@@ -99,25 +112,20 @@ func run(ctx context.Context, o options) error {
 	return mgr.Start(ctx)
 }
 
-func newManager(o options) (ctrl.Manager, error) {
-	config, err := ctrl.GetConfig()
-	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w", err)
-	}
+func newManager(config *rest.Config, where scope.Scope, o options) (ctrl.Manager, error) {
 	scheme, err := operator.NewScheme()
 	if err != nil {
 		return nil, err
 	}
-	cached, err := operator.CacheOptions()
+	cached, err := operator.CacheOptions(where.Cached()...)
 	if err != nil {
 		return nil, err
 	}
 	managed := ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   cached,
-		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
+		Metrics:                 o.metrics.Server(),
 		HealthProbeBindAddress:  o.healthAddress,
-		PprofBindAddress:        o.pprofAddress,
 		GracefulShutdownTimeout: ptr.To(gracePeriod),
 	}
 	o.leader.apply(&managed)

@@ -34,7 +34,7 @@ type room struct {
 var operatorSide = []string{
 	"controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/identity",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
-	"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
+	"internal/metrics", "internal/staleness", "internal/compact", "internal/scope", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 }
 
 // forTests is what the tests of the operator and of the pods' programs use;
@@ -49,7 +49,7 @@ var (
 // layer that is below all its importers.
 var layers = [][]room{
 	{ // Programs: flags and wiring.
-		{"cmd/manager", []string{"internal/operator", "controllers/pipelinejob", "internal/jobspec", "internal/lanes", "api/v1alpha1"}, forTests},
+		{"cmd/manager", []string{"internal/operator", "internal/scope", "controllers/pipelinejob", "internal/jobspec", "internal/lanes", "api/v1alpha1"}, forTests},
 		{"cmd/runner", []string{"internal/runner", "internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
 		{"cmd/step", []string{"internal/helper", "internal/podcontract"}, forTests},
 		{"cmd/codepipeline-emulator", []string{"emulator"}, emulatorTests},
@@ -80,6 +80,7 @@ var layers = [][]room{
 		{"internal/helper", []string{"internal/podcontract", "internal/limits"}, forTests},
 	},
 	{
+		{"internal/scope", []string{"internal/metrics", "api/v1alpha1"}, forTests},
 		{"internal/poller", []string{
 			"internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/metrics", "internal/limits", "api/v1alpha1",
 		}, forTests},
