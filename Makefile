@@ -128,7 +128,7 @@ chaos-build:
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-load demo-build $(BIN)/gotestsum ## The demo and more, end to end on the local cluster
 	@hack/debian-packages.sh awscli:aws
-	KUBECONFIG=$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS)) PATH=$(BIN)/k8s:$$PATH DEMO=$(BIN)/demo \
+	KUBECONFIG=$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS)) PATH=$(BIN)/k8s:$$PATH DEMO=$(BIN)/demo AUDIT_LOG=$$($(BIN)/cluster audit-log $(CLUSTER_FLAGS)) \
 		$(BIN)/gotestsum --format=standard-verbose -- -tags=e2e -count=1 -timeout=20m ./test/e2e/...
 
 ##@ Code

@@ -59,10 +59,11 @@ var layers = [][]room{
 		{"test/scale", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
 		{"test/bench", []string{"internal/operator", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/chaos", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
-		{"test/e2e", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
+		{"test/e2e", []string{"test/rights", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/layout", nil, nil},
 	},
 	{
+		{"test/rights", nil, nil},
 		{"test/harness", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"internal/operator", operatorSide, forTests},
 	},
