@@ -129,7 +129,7 @@ chaos-build:
 test-e2e: cluster-up cluster-load demo-build $(BIN)/gotestsum ## The demo and more, end to end on the local cluster
 	@hack/debian-packages.sh awscli:aws
 	KUBECONFIG=$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS)) PATH=$(BIN)/k8s:$$PATH DEMO=$(BIN)/demo AUDIT_LOG=$$($(BIN)/cluster audit-log $(CLUSTER_FLAGS)) \
-		$(BIN)/gotestsum --format=standard-verbose -- -tags=e2e -count=1 -timeout=20m ./test/e2e/...
+		$(BIN)/gotestsum --format=standard-verbose -- -tags=e2e -count=1 -timeout=30m ./test/e2e/...
 
 ##@ Code
 

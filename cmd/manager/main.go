@@ -73,15 +73,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	config, err := ctrl.GetConfig()
-	if err != nil {
-		return fmt.Errorf("find the cluster: %w", err)
-	}
-	where, err := o.namespaces.examine(ctx, config)
-	if err != nil {
-		return err
-	}
-	mgr, err := newManager(config, where, o)
+	mgr, where, err := newManager(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -112,7 +104,21 @@ func run(ctx context.Context, o options) error {
 	return mgr.Start(ctx)
 }
 
-func newManager(config *rest.Config, where scope.Scope, o options) (ctrl.Manager, error) {
+// newManager returns a manager without controllers, and the scope that its cache has.
+func newManager(ctx context.Context, o options) (ctrl.Manager, scope.Scope, error) {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, scope.Scope{}, fmt.Errorf("find the cluster: %w", err)
+	}
+	where, err := o.namespaces.examine(ctx, config)
+	if err != nil {
+		return nil, scope.Scope{}, err
+	}
+	mgr, err := managerOf(config, where, o)
+	return mgr, where, err
+}
+
+func managerOf(config *rest.Config, where scope.Scope, o options) (ctrl.Manager, error) {
 	scheme, err := operator.NewScheme()
 	if err != nil {
 		return nil, err
