@@ -128,8 +128,8 @@ chaos-build:
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-load demo-build $(BIN)/gotestsum ## The demo and more, end to end on the local cluster
 	@hack/debian-packages.sh awscli:aws
-	KUBECONFIG=$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS)) PATH=$(BIN)/k8s:$$PATH DEMO=$(BIN)/demo \
-		$(BIN)/gotestsum --format=standard-verbose -- -tags=e2e -count=1 -timeout=20m ./test/e2e/...
+	KUBECONFIG=$$($(BIN)/cluster kubeconfig $(CLUSTER_FLAGS)) PATH=$(BIN)/k8s:$$PATH DEMO=$(BIN)/demo AUDIT_LOG=$$($(BIN)/cluster audit-log $(CLUSTER_FLAGS)) \
+		$(BIN)/gotestsum --format=standard-verbose -- -tags=e2e -count=1 -timeout=30m ./test/e2e/...
 
 ##@ Code
 
@@ -140,10 +140,11 @@ generate: $(BIN)/controller-gen ## Generate code from api/
 	@$(BIN)/controller-gen object paths=./api/...
 
 .PHONY: manifests
-manifests: $(BIN)/controller-gen ## Generate CRDs and RBAC from api/ and controllers/
+manifests: $(BIN)/controller-gen ## Generate CRDs and RBAC from api/, controllers/ and internal/operator
 	@$(BIN)/controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:artifacts:config=$(CRDS)
 	@go run ./hack/crdtrim $(CRDS)/codepipeline.pipelinejob.dev_customactions.yaml
-	@$(BIN)/controller-gen rbac:roleName=pipelinejob-operator paths=./controllers/... output:rbac:artifacts:config=config/rbac
+	@$(BIN)/controller-gen rbac:roleName=pipelinejob-operator paths=./controllers/... paths=./internal/operator output:rbac:artifacts:config=config/rbac
+	@go run ./hack/roles config/rbac/role.yaml config/namespaced
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## Format the code

@@ -14,7 +14,7 @@ import (
 // with a message.
 func (e *Emulator) controlHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /_emulator/health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /_emulator/journal", e.getJournal)
 	mux.HandleFunc("DELETE /_emulator/journal", func(w http.ResponseWriter, _ *http.Request) {
 		e.ClearJournal()

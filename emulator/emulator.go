@@ -66,6 +66,8 @@ type Options struct {
 	Roles map[string]string
 	// NoSignatures accepts unsigned requests, and does not check signatures.
 	NoSignatures bool
+	// Control is who may use the emulator's own API. Default: ControlLoopback.
+	Control ControlAccess
 
 	// ContinuationDelay is the time from a result with a continuation token to the
 	// job that carries the token. Default: 5 seconds.
@@ -180,7 +182,7 @@ func New(options Options) (*Emulator, error) {
 		faults: newFaults(o.Seed), regions: map[regionID]*region{}, closing: make(chan struct{}),
 	}
 	e.close = sync.OnceFunc(func() { close(e.closing) })
-	e.control = e.controlHandler()
+	e.control = guardControl(o.Control, e.controlHandler())
 	if o.EventQueue != "" {
 		e.queues.Create(queues.Name{Account: o.AccountID, Region: o.Region, Queue: o.EventQueue})
 	}
@@ -218,6 +220,7 @@ func (o Options) complete() Options {
 	if o.Clock == nil {
 		o.Clock = machineClock{}
 	}
+	o.Control = cmp.Or(o.Control, ControlLoopback)
 	o.Region, o.AccountID = cmp.Or(o.Region, "us-east-1"), cmp.Or(o.AccountID, "111122223333")
 	o.Buckets, o.Credentials, o.Roles = slices.Clone(o.Buckets), slices.Clone(o.Credentials), maps.Clone(o.Roles)
 	return o
@@ -233,6 +236,9 @@ var (
 func (o Options) check() error {
 	if !regionPattern.MatchString(o.Region) {
 		return fmt.Errorf("the region %q must be like us-east-1", o.Region)
+	}
+	if err := o.Control.check(); err != nil {
+		return err
 	}
 	if o.EventQueue != "" && !queueName.MatchString(o.EventQueue) {
 		return fmt.Errorf("the event queue %q must have 1 to 80 letters, digits, hyphens and underscores", o.EventQueue)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -24,7 +25,8 @@ S3, STS and SQS beside it on the same port. Point any AWS client at it:
   aws codepipeline list-pipelines
 
 Its state is in memory. Any key is a user's of the account, unless keys are
-configured; each account and region has its own pipelines. It is controlled by:
+configured; each account and region has its own pipelines. Who may (see --control)
+controls it by:
 
   GET    /_emulator/health
   GET    /_emulator/journal?operation=AcknowledgeJob   calls received (DELETE clears)
@@ -56,6 +58,7 @@ func parse(arguments []string, output io.Writer) (options, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:4566", "`ADDRESS` to listen on.")
+	flags.StringVar((*string)(&o.emulator.Control), "control", "", "`WHO` may use the API below /_emulator/: loopback, all or none. Without it: loopback if --listen is a loopback address, else none.")
 	flags.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log: text or json.")
 	flags.StringVar(&o.emulator.Region, "region", "us-east-1", "`REGION` of callers without a signature.")
 	flags.StringVar(&o.emulator.AccountID, "account", "111122223333", "`ACCOUNT` of callers whose access key names none.")
@@ -81,7 +84,20 @@ func parse(arguments []string, output io.Writer) (options, error) {
 			return o, fmt.Errorf("--%s must be at least 1, not %d", name, count)
 		}
 	}
+	if o.emulator.Control == "" {
+		o.emulator.Control = controlFor(o.listen)
+	}
 	return o, logTo(&o.emulator, output, o.logFormat)
+}
+
+// controlFor is who may control an emulator that listens on an address, if that was not
+// told: in a cluster, where others reach it, nobody.
+func controlFor(listen string) emulator.ControlAccess {
+	host, _, err := net.SplitHostPort(listen)
+	if err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback()) {
+		return emulator.ControlLoopback
+	}
+	return emulator.ControlNone
 }
 
 func callerFlags(flags *flag.FlagSet, o *emulator.Options) {

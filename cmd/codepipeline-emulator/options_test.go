@@ -43,6 +43,31 @@ func TestParse(t *testing.T) {
 	g.Expect(out.String()).To(ContainSubstring(`"msg":"hello"`))
 }
 
+func TestWhoMayControl(t *testing.T) {
+	for name, c := range map[string]struct {
+		arguments []string
+		want      emulator.ControlAccess
+	}{
+		"by default":                     {nil, emulator.ControlLoopback},
+		"on the machine":                 {[]string{"--listen=localhost:0"}, emulator.ControlLoopback},
+		"on the machine, by IPv6":        {[]string{"--listen=[::1]:4566"}, emulator.ControlLoopback},
+		"where others reach it":          {[]string{"--listen=0.0.0.0:4566"}, emulator.ControlNone},
+		"on all addresses":               {[]string{"--listen=:4566"}, emulator.ControlNone},
+		"in a cluster, if it is allowed": {[]string{"--listen=0.0.0.0:4566", "--control=loopback"}, emulator.ControlLoopback},
+		"by all":                         {[]string{"--control=all"}, emulator.ControlAll},
+		"by nobody":                      {[]string{"--control=none"}, emulator.ControlNone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			o, err := parse(c.arguments, &bytes.Buffer{})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(o.emulator.Control).To(Equal(c.want))
+		})
+	}
+	_, err := emulator.New(emulator.Options{Control: "me"})
+	NewWithT(t).Expect(err).To(MatchError(`the option Control must be loopback, none or all, not "me"`))
+}
+
 func TestRedispatchAfterHasNames(t *testing.T) {
 	g := NewWithT(t)
 	for text, want := range map[string]time.Duration{
@@ -71,7 +96,7 @@ func TestHelpHasPlaceholders(t *testing.T) {
 	g.Expect(err).To(MatchError(flag.ErrHelp))
 	for name, placeholder := range map[string]string{
 		"listen": "ADDRESS", "log-format": "FORMAT", "region": "REGION", "account": "ACCOUNT", "create-bucket": "BUCKET",
-		"credentials-file": "FILE", "role": "ARN[=EXTERNAL-ID]", "event-queue": "NAME",
+		"credentials-file": "FILE", "role": "ARN[=EXTERNAL-ID]", "event-queue": "NAME", "control": "WHO",
 		"continuation-delay": "duration", "redispatch-after": "duration", "keep-executions": "int", "fault": "JSON", "seed": "uint",
 	} {
 		g.Expect(out.String()).To(ContainSubstring("\n  -" + name + " " + placeholder + "\n"))

@@ -11,16 +11,17 @@ import (
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/scope"
 )
 
 // gracePeriod is how long work under way may take to end on a stop.
@@ -72,10 +73,12 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(o)
+	mgr, where, err := newManager(ctx, o)
 	if err != nil {
 		return err
 	}
+	ctx, restart := context.WithCancel(ctx) // the Deployment starts again what ends
+	defer restart()
 	err = operator.Setup(ctx, mgr, operator.Options{
 		Clock: clock.RealClock{},
 		JobOptions: jobspec.Options{
@@ -92,6 +95,8 @@ func run(ctx context.Context, o options) error {
 		EventQueueURL:      o.eventQueueURL,
 		Metrics:            metrics.Registry,
 		Self:               self(),
+		Scope:              where,
+		Restart:            restart,
 	})
 	if err != nil {
 		return err
@@ -99,25 +104,34 @@ func run(ctx context.Context, o options) error {
 	return mgr.Start(ctx)
 }
 
-func newManager(o options) (ctrl.Manager, error) {
+// newManager returns a manager without controllers, and the scope that its cache has.
+func newManager(ctx context.Context, o options) (ctrl.Manager, scope.Scope, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w", err)
+		return nil, scope.Scope{}, fmt.Errorf("find the cluster: %w", err)
 	}
+	where, err := o.namespaces.examine(ctx, config)
+	if err != nil {
+		return nil, scope.Scope{}, err
+	}
+	mgr, err := managerOf(config, where, o)
+	return mgr, where, err
+}
+
+func managerOf(config *rest.Config, where scope.Scope, o options) (ctrl.Manager, error) {
 	scheme, err := operator.NewScheme()
 	if err != nil {
 		return nil, err
 	}
-	cached, err := operator.CacheOptions()
+	cached, err := operator.CacheOptions(where.Cached()...)
 	if err != nil {
 		return nil, err
 	}
 	managed := ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   cached,
-		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress},
+		Metrics:                 o.metrics.Server(),
 		HealthProbeBindAddress:  o.healthAddress,
-		PprofBindAddress:        o.pprofAddress,
 		GracefulShutdownTimeout: ptr.To(gracePeriod),
 	}
 	o.leader.apply(&managed)

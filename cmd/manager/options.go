@@ -19,12 +19,12 @@ import (
 )
 
 type options struct {
-	metricsAddress string
-	healthAddress  string
-	pprofAddress   string
-	leader         leaderElection
-	runnerImage    string
-	clusterID      string
+	metrics       operator.MetricsOptions
+	healthAddress string
+	namespaces    namespaceList
+	leader        leaderElection
+	runnerImage   string
+	clusterID     string
 	// executionInterval is as in operator.Options.
 	executionInterval time.Duration
 	// actionTimeout is as in operator.Options.
@@ -111,9 +111,9 @@ const maxWorkers = 1000
 
 func parse() (options, error) {
 	var o options
-	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Address that serves /metrics; 0 turns it off.")
+	bindMetrics(flag.CommandLine, &o.metrics)
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address that serves /healthz and /readyz.")
-	flag.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "Address that serves Go's profiles at /debug/pprof/, such as 127.0.0.1:6060; 0 turns it off.")
+	flag.Var(&o.namespaces, "namespaces", "Namespaces to work in, separated by commas; the operator needs a Role in each (default: all namespaces).")
 	o.leader.bind(flag.CommandLine)
 	flag.StringVar(&o.runnerImage, "runner-image", os.Getenv("RUNNER_IMAGE"),
 		"Image with /runner for the pods of jobs: this program's own image (default $RUNNER_IMAGE).")
@@ -178,5 +178,5 @@ func (o *options) check() error {
 	if o.runnerImage == "" {
 		return errors.New("--runner-image is missing: set it, or $RUNNER_IMAGE, to the image that this program runs from")
 	}
-	return nil
+	return o.metrics.Check()
 }

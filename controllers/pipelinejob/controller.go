@@ -127,14 +127,15 @@ func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 // +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=pipelinejobs/status,verbs=patch
 // +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=pipelinejobs/finalizers,verbs=update
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=pods/log,verbs=get
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=create;patch;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=pipelinejob-system,resources=leases,verbs=get;create;update
-// +kubebuilder:rbac:groups="",namespace=pipelinejob-system,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",namespace=pipelinejob-system,resources=events,verbs=create
+// +kubebuilder:rbac:groups=events.k8s.io,namespace=pipelinejob-system,resources=events,verbs=create;patch
 
 // Reconcile gathers what is recorded, decides on one step and takes it, or has it taken
 // by the account's lane if it calls AWS.

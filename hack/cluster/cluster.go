@@ -68,6 +68,7 @@ func (c *cluster) nodeName() string           { return c.name + "-node" }
 func (c *cluster) pki(file string) string     { return c.path("pki", file) }
 func (c *cluster) etc(file string) string     { return c.path("etc", file) }
 func (c *cluster) logFile(part string) string { return c.path("logs", part+".log") }
+func (c *cluster) auditLog() string           { return c.logFile("audit") }
 func (c *cluster) runFile(file string) string { return c.path("run", file) }
 func (c *cluster) asset(binary string) string { return filepath.Join(c.assets, binary) }
 func (c *cluster) lockFile() string           { return c.dir + ".lock" }

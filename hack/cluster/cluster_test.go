@@ -318,7 +318,7 @@ func TestTemplatesAreWhole(t *testing.T) {
 	if err := c.writeConfig(network{Block: 1}); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{c.etc("containerd.toml"), c.etc("kubelet.yaml"), c.etc("cni/10-ptp.conflist"), c.etc("kube-proxy.yaml"), c.kubeconfig()} {
+	for _, file := range []string{c.etc("containerd.toml"), c.etc("kubelet.yaml"), c.etc("cni/10-ptp.conflist"), c.etc("kube-proxy.yaml"), c.etc("audit-policy.yaml"), c.kubeconfig()} {
 		data, err := os.ReadFile(file)
 		if err != nil || len(data) == 0 || strings.Contains(string(data), "<no value>") {
 			t.Errorf("%s: %v", file, err)
@@ -335,8 +335,10 @@ func TestCommandLine(t *testing.T) {
 			t.Errorf("%q was taken", args)
 		}
 	}
-	err := run(context.Background(), []string{"kubeconfig", "--root=" + t.TempDir()})
-	if err == nil || !strings.Contains(err.Error(), "make cluster-up") {
-		t.Errorf("kubeconfig of no cluster: %v", err)
+	for _, command := range []string{"kubeconfig", "audit-log"} {
+		err := run(context.Background(), []string{command, "--root=" + t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), "make cluster-up") {
+			t.Errorf("%s of no cluster: %v", command, err)
+		}
 	}
 }

@@ -97,6 +97,10 @@ func (c *cluster) apiServerArgs(n network) []string {
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction,PodSecurity",
 		"--allow-privileged=true",
+		"--audit-policy-file=" + c.etc("audit-policy.yaml"),
+		"--audit-log-path=" + c.auditLog(),
+		"--audit-log-maxsize=64", // MiB; the file before it is kept
+		"--audit-log-maxbackup=1",
 	}
 }
 

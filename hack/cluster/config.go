@@ -42,6 +42,8 @@ func (c *cluster) writeConfig(n network) error {
 		"cni.conflist":    c.etc("cni/10-ptp.conflist"),
 		"kubelet.yaml":    c.etc("kubelet.yaml"),
 		"kube-proxy.yaml": c.etc("kube-proxy.yaml"),
+
+		"audit-policy.yaml": c.etc("audit-policy.yaml"),
 	} {
 		var out bytes.Buffer
 		if err := templates.ExecuteTemplate(&out, name, values); err != nil {

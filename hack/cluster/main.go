@@ -27,6 +27,7 @@ Commands:
   status      say which parts run and whether they are healthy
   load        import the image archives in --images that have changed
   kubeconfig  print the path of the kubeconfig
+  audit-log   print the path of the API server's log of the operator's requests
 
 Flags:
 `
@@ -97,6 +98,7 @@ func init() {
 		"status":     status,
 		"load":       load,
 		"kubeconfig": printKubeconfig,
+		"audit-log":  printAuditLog,
 		nodeInitArg:  nodeInit,
 		nodeArg:      runNode,
 	}
@@ -107,6 +109,14 @@ func printKubeconfig(_ context.Context, c *cluster) error {
 		return fmt.Errorf("cluster %q has no kubeconfig: it is not up; run make cluster-up", c.name)
 	}
 	fmt.Println(c.kubeconfig())
+	return nil
+}
+
+func printAuditLog(_ context.Context, c *cluster) error {
+	if _, err := os.Stat(c.auditLog()); err != nil {
+		return fmt.Errorf("cluster %q has no audit log: if it was started before it had one, run make cluster-down && make cluster-up", c.name)
+	}
+	fmt.Println(c.auditLog())
 	return nil
 }
 

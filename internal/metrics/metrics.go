@@ -53,11 +53,18 @@ var (
 		Name: "pipelinejob_event_messages_total",
 		Help: "Messages of the event queue by result: woke, cancelled, ignored or invalid.",
 	}, []string{"result"})
+	namespacesWaiting = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "pipelinejob_namespaces_waiting",
+		Help: "Namespaces of --namespaces that do not exist, or in which the operator lacks rights.",
+	})
 )
 
 func init() {
-	ctrlmetrics.Registry.MustRegister(requests, latency, polls, polled, claims, reports, start, wakeUps, deletedUnreported, deletedNotDeregistered)
+	ctrlmetrics.Registry.MustRegister(requests, latency, polls, polled, claims, reports, start, wakeUps, deletedUnreported, deletedNotDeregistered, namespacesWaiting)
 }
+
+// NamespacesWaiting sets how many of its namespaces the operator can't work in.
+func NamespacesWaiting(count int) { namespacesWaiting.Set(float64(count)) }
 
 // Request counts a call to AWS; result is ok or the kind of its error.
 func Request(operation string, took time.Duration, result string) {

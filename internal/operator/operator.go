@@ -43,6 +43,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/logs"
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
+	"github.com/pipelinejob/pipelinejob-operator/internal/scope"
 )
 
 // Options are what the operator needs beside a manager.
@@ -85,6 +86,11 @@ type Options struct {
 	Self *corev1.ObjectReference
 	// AWSConfig configures the clients of AWS, besides the environment.
 	AWSConfig []codepipeline.LoadOption
+	// Scope is where the operator works. The manager's cache must have the same.
+	Scope scope.Scope
+	// Restart ends the operator, to be started again when it can work in another namespace
+	// of its scope.
+	Restart func()
 }
 
 // NewScheme knows all types that the operator handles.
@@ -97,18 +103,25 @@ func NewScheme() (*runtime.Scheme, error) {
 }
 
 // CacheOptions keep only the Jobs and Pods of PipelineJobs in memory, and of each object
-// only what is read.
-func CacheOptions() (cache.Options, error) {
+// only what is read. They are for some namespaces; none: for all.
+func CacheOptions(namespaces ...string) (cache.Options, error) {
 	ours, err := labels.NewRequirement(v1alpha1.LabelPipelineJob, selection.Exists, nil)
 	if err != nil {
 		return cache.Options{}, err
 	}
 	selected := cache.ByObject{Label: labels.NewSelector().Add(*ours), Transform: trimmedBy(diagnosis.Trim)}
-	return cache.Options{
+	options := cache.Options{
 		NewInformer:      compact.NewInformer,
 		DefaultTransform: trimmedBy(pipelinejob.Trim),
 		ByObject:         map[client.Object]cache.ByObject{&batchv1.Job{}: selected, &corev1.Pod{}: selected},
-	}, nil
+	}
+	for _, namespace := range namespaces {
+		if options.DefaultNamespaces == nil {
+			options.DefaultNamespaces = map[string]cache.Config{}
+		}
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return options, nil
 }
 
 func trimmedBy(trim func(any)) toolscache.TransformFunc {
@@ -124,7 +137,15 @@ const pollChanges = 1024
 
 // Setup adds the poller, both reconcilers and, with a queue, the reader of
 // CodePipeline's events to a manager.
+//
+// Without a namespace to work in, it only waits for one.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+	if err := addWaiter(mgr, o); err != nil {
+		return err
+	}
+	if !o.Scope.All() && len(o.Scope.Open) == 0 {
+		return nil
+	}
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
@@ -178,6 +199,22 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		return err
 	}
 	return addEventQueue(ctx, mgr, aws, o, polls)
+}
+
+// addWaiter adds what waits for the namespaces in which the operator can't work yet.
+func addWaiter(mgr ctrl.Manager, o Options) error {
+	if len(o.Scope.Waiting) == 0 {
+		return nil
+	}
+	kube, err := kubernetes.NewForConfig(mgr.GetConfig())
+	if err != nil {
+		return fmt.Errorf("make a client to wait for namespaces: %w", err)
+	}
+	waiter := &scope.Waiter{Kube: kube, Clock: o.Clock, Log: mgr.GetLogger().WithName("namespaces"), Waiting: o.Scope.Waiting, Restart: o.Restart}
+	if err := mgr.Add(waiter); err != nil {
+		return fmt.Errorf("add what waits for namespaces: %w", err)
+	}
+	return nil
 }
 
 // logsInFlight is how many logs of a node are read at a time.

@@ -94,7 +94,23 @@ func (s *suite) tryKubectl(input string, args ...string) (string, error) {
 // connect forwards a port to the emulator and makes AWS clients for it.
 func (s *suite) connect() {
 	s.t.Helper()
-	cmd := exec.Command("kubectl", "-n", "pipelinejob-system", "port-forward", "deployment/codepipeline-emulator", ":4566")
+	s.url = "http://" + s.forward("codepipeline-emulator", "4566")
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": s.url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+		"AWS_ACCESS_KEY_ID": "emulator", "AWS_SECRET_ACCESS_KEY": "emulator",
+	} {
+		s.t.Setenv(name, value)
+	}
+	cfg, err := config.LoadDefaultConfig(s.ctx)
+	s.Expect(err).NotTo(HaveOccurred())
+	s.aws, s.objs = codepipeline.NewFromConfig(cfg), s3.NewFromConfig(cfg)
+}
+
+// forward forwards a port to a deployment of the operator's namespace, until the test ends,
+// and returns the address here.
+func (s *suite) forward(deployment, port string) (address string) {
+	s.t.Helper()
+	cmd := exec.Command("kubectl", "-n", "pipelinejob-system", "port-forward", "deployment/"+deployment, ":"+port)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.StdoutPipe()
@@ -107,17 +123,8 @@ func (s *suite) connect() {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	s.Expect(err).NotTo(HaveOccurred(), errs.String())
 	// Forwarding from 127.0.0.1:PORT -> 4566
-	address, _, _ := strings.Cut(strings.TrimPrefix(line, "Forwarding from "), " ")
-	s.url = "http://" + address
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": s.url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
-		"AWS_ACCESS_KEY_ID": "emulator", "AWS_SECRET_ACCESS_KEY": "emulator",
-	} {
-		s.t.Setenv(name, value)
-	}
-	cfg, err := config.LoadDefaultConfig(s.ctx)
-	s.Expect(err).NotTo(HaveOccurred())
-	s.aws, s.objs = codepipeline.NewFromConfig(cfg), s3.NewFromConfig(cfg)
+	address, _, _ = strings.Cut(strings.TrimPrefix(line, "Forwarding from "), " ")
+	return address
 }
 
 // call is one of the emulator's journal.

@@ -34,7 +34,7 @@ type room struct {
 var operatorSide = []string{
 	"controllers/account", "controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/bounds", "internal/identity", "internal/grants",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
-	"internal/metrics", "internal/staleness", "internal/compact", "internal/fairqueue", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
+	"internal/metrics", "internal/staleness", "internal/compact", "internal/fairqueue", "internal/scope", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 }
 
 // forTests is what the tests of the operator and of the pods' programs use;
@@ -49,7 +49,7 @@ var (
 // layer that is below all its importers.
 var layers = [][]room{
 	{ // Programs: flags and wiring.
-		{"cmd/manager", []string{"internal/operator", "controllers/pipelinejob", "internal/jobspec", "internal/lanes", "api/v1alpha1"}, forTests},
+		{"cmd/manager", []string{"internal/operator", "internal/scope", "controllers/pipelinejob", "internal/jobspec", "internal/lanes", "api/v1alpha1"}, forTests},
 		{"cmd/runner", []string{"internal/runner", "internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
 		{"cmd/step", []string{"internal/helper", "internal/podcontract"}, forTests},
 		{"cmd/codepipeline-emulator", []string{"emulator"}, emulatorTests},
@@ -59,10 +59,11 @@ var layers = [][]room{
 		{"test/scale", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
 		{"test/bench", []string{"test/harness", "internal/operator", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/chaos", []string{"test/harness", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
-		{"test/e2e", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
+		{"test/e2e", []string{"test/rights", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/layout", nil, nil},
 	},
 	{
+		{"test/rights", nil, nil},
 		{"test/harness", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"internal/operator", operatorSide, forTests},
 	},
@@ -83,6 +84,7 @@ var layers = [][]room{
 		{"internal/helper", []string{"internal/podcontract", "internal/limits"}, forTests},
 	},
 	{
+		{"internal/scope", []string{"internal/metrics", "api/v1alpha1"}, forTests},
 		{"internal/poller", []string{
 			"internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/metrics", "internal/limits", "api/v1alpha1",
 		}, forTests},

@@ -7,7 +7,6 @@ package scale
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -169,8 +168,8 @@ func operate(t *testing.T, config *rest.Config, endpoint string, environment ...
 	address := listener.Addr().String()
 	g.Expect(listener.Close()).To(Succeed())
 	var log bytes.Buffer
-	operator := exec.Command(os.Getenv("MANAGER"), "--kubeconfig="+kubeconfig(t, config), "--metrics-bind-address="+address,
-		"--health-probe-bind-address=0", "--pprof-bind-address="+cmp.Or(os.Getenv("PPROF"), "0"), "--runner-image=operator:test", "--zap-log-level=error")
+	operator := exec.Command(os.Getenv("MANAGER"), "--kubeconfig="+kubeconfig(t, config), "--metrics-bind-address="+address, "--metrics-secure=false",
+		"--pprof", "--health-probe-bind-address=0", "--runner-image=operator:test", "--zap-log-level=error")
 	operator.Env = append(append(os.Environ(), environment...), "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1")
 	operator.Stdout, operator.Stderr = &log, &log
 	g.Expect(operator.Start()).To(Succeed())

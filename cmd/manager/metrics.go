@@ -1,0 +1,19 @@
+package main
+
+import (
+	"flag"
+
+	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
+)
+
+// bindMetrics adds the flags of the metrics' server, with the names that Kubebuilder gives
+// them.
+func bindMetrics(flags *flag.FlagSet, o *operator.MetricsOptions) {
+	flags.StringVar(&o.Address, "metrics-bind-address", ":8443", "Address that serves /metrics; 0 turns it off.")
+	flags.BoolVar(&o.Secure, "metrics-secure", true,
+		"Serve metrics by TLS, to callers whose token has the right to get /metrics. With false, everybody who reaches the address gets them.")
+	flags.StringVar(&o.CertDir, "metrics-cert-path", "", "Folder with the certificate of the metrics' server (default: a self-signed one, made at start).")
+	flags.StringVar(&o.CertName, "metrics-cert-name", "tls.crt", "File of the certificate in --metrics-cert-path.")
+	flags.StringVar(&o.KeyName, "metrics-cert-key", "tls.key", "File of the key in --metrics-cert-path.")
+	flags.BoolVar(&o.Profiles, "pprof", false, "Serve Go's profiles at /debug/pprof/ beside /metrics, to callers whose token has the right to get the path.")
+}
