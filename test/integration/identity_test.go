@@ -65,8 +65,8 @@ nameSuffix: "-2"`,
 	}
 }
 
-// overlayOf writes a kustomization that changes config/default.
-func overlayOf(g *WithT, folder, changes string) string {
+// overlayOf writes a kustomization that changes config/default, with components of config.
+func overlayOf(g *WithT, folder, changes string, components ...string) string {
 	config, err := filepath.Abs(filepath.Join("..", "..", "config"))
 	g.Expect(err).NotTo(HaveOccurred())
 	folder, err = filepath.EvalSymlinks(folder)
@@ -74,6 +74,9 @@ func overlayOf(g *WithT, folder, changes string) string {
 	config, err = filepath.Rel(folder, config)
 	g.Expect(err).NotTo(HaveOccurred())
 	content := fmt.Sprintf("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [%[1]s/default]\ntransformers: [%[1]s/admission/identity]%[2]s\n", config, changes)
+	if len(components) > 0 {
+		content += fmt.Sprintf("\ncomponents: [%s/%s]\n", config, strings.Join(components, ", "+config+"/"))
+	}
 	g.Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o600)).To(Succeed())
 	return folder
 }
