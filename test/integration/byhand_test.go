@@ -177,9 +177,10 @@ func TestPipelineJobsByHandTouchNothingElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			foreign := w.plainJob()
-			w.Expect(w.Kube.Create(w.Ctx, foreign)).To(Succeed())
 			byHand := w.pipelineJobByHand()
+			foreign := w.plainJob()
+			foreign.Labels = map[string]string{v1alpha1.LabelPipelineJob: byHand.Name} // or the operator would not see it
+			w.Expect(w.Kube.Create(w.Ctx, foreign)).To(Succeed())
 			byHand.Finalizers = []string{v1alpha1.FinalizerPipelineJob}
 			byHand.Spec.SecretConfiguration = []string{"Token"}
 			secrets := []*corev1.Secret{w.secret(byHand.Name), w.secret(byHand.Name + "-1"), w.secret("pipelinejob-" + byHand.Name)}
