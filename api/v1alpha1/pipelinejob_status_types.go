@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Phase sums up the state of a PipelineJob for people. Programs should read
@@ -196,6 +197,10 @@ type SecretState struct {
 	// for about 15 minutes. Absent until the Secret has been created.
 	// +optional
 	RenewedAt *metav1.Time `json:"renewedAt,omitempty"`
+	// uid of the Secret, as the answer to its creation had it. It is replaced and deleted
+	// only as the object with this UID.
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
 }
 
 // Run is one Kubernetes Job.

@@ -39,9 +39,6 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// fieldOwner owns the fields that the operator applies.
-const fieldOwner = "pipelinejob-operator"
-
 // Reconciler walks a PipelineJob through the protocol: acknowledge,
 // run, record, report. What it does next is decided by decide from what is
 // recorded; each external effect is preceded by a write that fails when the
@@ -129,7 +126,7 @@ func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=pods/log,verbs=get
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=create;patch;delete
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=create;update;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -385,7 +382,8 @@ func (r *Reconciler) jobOfRun(ctx context.Context, job *v1alpha1.PipelineJob) (*
 	if err != nil {
 		return nil, fmt.Errorf("read Job %s: %w", key.Name, err)
 	}
-	if string(run.UID) != job.Status.Run.JobUID && job.Status.Run.JobUID != "" {
+	// Both the name and the UID are in the status, which may have been written by hand.
+	if !metav1.IsControlledBy(run, job) || string(run.UID) != job.Status.Run.JobUID && job.Status.Run.JobUID != "" {
 		return nil, nil
 	}
 	return run, nil

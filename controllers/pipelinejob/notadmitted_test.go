@@ -9,10 +9,10 @@ import (
 
 	. "github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -31,16 +31,12 @@ func (p *play) refusing(jobs bool, message *string) {
 	}
 	p.operator.Client = interceptor.NewClient(p.kube, interceptor.Funcs{
 		Create: func(ctx context.Context, kube client.WithWatch, object client.Object, options ...client.CreateOption) error {
-			if _, is := object.(*batchv1.Job); refuse(is && jobs) != nil {
-				return refuse(true)
-			}
-			return kube.Create(ctx, object, options...)
-		},
-		Apply: func(ctx context.Context, kube client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
-			if err := refuse(!jobs); err != nil {
+			_, isJob := object.(*batchv1.Job)
+			_, isSecret := object.(*corev1.Secret)
+			if err := refuse(jobs && isJob || !jobs && isSecret); err != nil {
 				return err
 			}
-			return kube.Apply(ctx, object, options...)
+			return kube.Create(ctx, object, options...)
 		},
 	})
 }

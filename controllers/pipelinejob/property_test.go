@@ -63,7 +63,7 @@ type play struct {
 	// made counts the Jobs that were created, by name.
 	made map[string]int
 	// secrets are those that are there.
-	secrets map[string]bool
+	secrets secretStore
 	// givenUp are action executions of which CodePipeline was not told that their
 	// PipelineJob was deleted, as was said.
 	givenUp map[string]bool
@@ -84,7 +84,7 @@ var workerType = codepipeline.ActionTypeID{Category: "Test", Provider: "work", V
 func newPlay(t *testing.T, adjust ...func(*emulator.Options)) *play {
 	p := &play{
 		WithT: NewWithT(t), ctx: t.Context(), clock: clocktesting.NewFakeClock(time.Now()),
-		theirs: map[string]bool{}, made: map[string]int{}, secrets: map[string]bool{}, givenUp: map[string]bool{},
+		theirs: map[string]bool{}, made: map[string]int{}, secrets: secretStore{}, givenUp: map[string]bool{},
 	}
 	var err error
 	options := emulator.Options{Clock: p.clock, Buckets: []string{"source", "artifacts"}, CreateOnly: true}
@@ -135,11 +135,14 @@ func (p *play) declare() {
 
 var errWrite = errors.New("the API server did not answer")
 
-// interceptor lets writes go wrong, and keeps Secrets, which are applied.
+// interceptor lets writes go wrong, and keeps Secrets by their UIDs.
 func (p *play) interceptor() interceptor.Funcs {
 	return interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
 			return p.write(func() error {
+				if secret, ok := object.(*corev1.Secret); ok {
+					return p.secrets.create(secret)
+				}
 				object.SetUID(k8stypes.UID("uid-" + object.GetName())) // as the API server does it
 				err := c.Create(ctx, object, options...)
 				if job, ok := object.(*batchv1.Job); ok && err == nil {
@@ -156,19 +159,16 @@ func (p *play) interceptor() interceptor.Funcs {
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
 			if secret, ok := object.(*corev1.Secret); ok {
-				delete(p.secrets, secret.Name)
-				return nil
+				return p.secrets.delete(secret, options...)
 			}
 			return c.Delete(ctx, object, options...)
 		},
-		Apply: func(_ context.Context, _ client.WithWatch, object runtime.ApplyConfiguration, _ ...client.ApplyOption) error {
-			named, ok := object.(interface{ GetName() *string })
-			if !ok {
-				return fmt.Errorf("%T has no name", object)
-			}
+		Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
 			return p.write(func() error {
-				p.secrets[*named.GetName()] = true
-				return nil
+				if secret, ok := object.(*corev1.Secret); ok {
+					return p.secrets.replace(secret)
+				}
+				return c.Update(ctx, object, options...)
 			})
 		},
 	}

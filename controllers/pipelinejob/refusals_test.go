@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -115,8 +114,11 @@ func TestDeniedSecretBacksOff(t *testing.T) {
 			p.poll(nil)
 			cached := p.operator.Client.(client.WithWatch)
 			p.operator.Client = interceptor.NewClient(cached, interceptor.Funcs{
-				Apply: func(context.Context, client.WithWatch, runtime.ApplyConfiguration, ...client.ApplyOption) error {
-					return refusal
+				Create: func(ctx context.Context, kube client.WithWatch, object client.Object, options ...client.CreateOption) error {
+					if _, is := object.(*corev1.Secret); is {
+						return refusal
+					}
+					return kube.Create(ctx, object, options...)
 				},
 			})
 			began := p.clock.Now()

@@ -9,9 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
@@ -22,7 +19,7 @@ import (
 )
 
 // renewSecret writes the job's Secret from what CodePipeline says now, and
-// records of when it is. It is applied, never read.
+// records of when it is.
 func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
 	job := s.job
 	api, err := r.codePipeline(ctx, job)
@@ -46,11 +43,11 @@ func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Apply(ctx, secret, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
-		return r.secretRefused(ctx, s, fmt.Errorf("write Secret %s: %w", naming.SecretName(job), err))
+	if err := r.writeSecret(ctx, job, secret); err != nil {
+		return r.secretRefused(ctx, s, fmt.Errorf("write Secret %s: %w", secret.Name, err))
 	}
 	return afterCall(r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
-		status.Protocol.Secret = &v1alpha1.SecretState{JobID: job.Spec.CodePipelineJob.ID, RenewedAt: &now}
+		status.Protocol.Secret = &v1alpha1.SecretState{JobID: job.Spec.CodePipelineJob.ID, RenewedAt: &now, UID: secret.UID}
 	}))
 }
 
@@ -91,7 +88,7 @@ func (r *Reconciler) secretRefused(ctx context.Context, s state, cause error) er
 	}
 }
 
-func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1ac.SecretApplyConfiguration, error) {
+func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1.Secret, error) {
 	data := map[string][]byte{}
 	for _, name := range job.Spec.SecretConfiguration {
 		data[naming.SecretConfigKey(name)] = []byte(details.Configuration[name])
@@ -103,17 +100,14 @@ func secretOf(job *v1alpha1.PipelineJob, details codepipeline.Job) (*corev1ac.Se
 		}
 		data[podcontract.HandoverKey] = content
 	}
-	return corev1ac.Secret(naming.SecretName(job), job.Namespace).
-		WithType(corev1.SecretTypeOpaque).
-		WithLabels(naming.Labels(job)).
-		WithOwnerReferences(metav1ac.OwnerReference().
-			WithAPIVersion(v1alpha1.GroupVersion.String()).
-			WithKind("PipelineJob").
-			WithName(job.Name).
-			WithUID(job.UID).
-			WithController(true).
-			WithBlockOwnerDeletion(true)).
-		WithData(data), nil
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: naming.SecretName(job), Namespace: job.Namespace, Labels: naming.Labels(job),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, v1alpha1.GroupVersion.WithKind("PipelineJob"))},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: data,
+	}, nil
 }
 
 func handoverOf(job *v1alpha1.PipelineJob, details codepipeline.Job) podcontract.Handover {
@@ -137,13 +131,4 @@ func handedOver(artifacts []codepipeline.Artifact) []podcontract.Artifact {
 		places = append(places, podcontract.Artifact{Name: artifact.Name, Bucket: artifact.Bucket, ObjectKey: artifact.ObjectKey})
 	}
 	return places
-}
-
-// dropSecret deletes the Secret of a job that no longer needs it.
-func (r *Reconciler) dropSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: naming.SecretName(job)}}
-	if err := r.notDeleted(job, "Secret "+secret.Name, r.Delete(ctx, secret)); err != nil {
-		return err
-	}
-	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) { status.Protocol.Secret = nil })
 }

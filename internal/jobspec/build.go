@@ -51,7 +51,7 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	if err := checkWindows(template.Spec.Template.Spec); err != nil {
 		return nil, err
 	}
-	if err := checkReserved(template.Spec.Template.Spec, job); err != nil {
+	if err := checkReserved(template.Spec.Template.Spec); err != nil {
 		return nil, err
 	}
 	if err := checkArtifacts(job); err != nil {

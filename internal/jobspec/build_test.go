@@ -19,6 +19,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -121,9 +122,9 @@ func TestBuildRefusesWhatAReferenceMakes(t *testing.T) {
 			pod(a).Containers[0].Name, j.Spec.Configuration["Target"] = "$(config.Target)", "codepipeline-x"
 		}, ".containers[0].name: must not begin with"},
 		"the job's Secret": {func(a *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
-			j.Spec.Configuration["Target"] = j.Name
+			j.Spec.Configuration["Target"] = naming.SecretName(j)
 			pod(a).Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "$(config.Target)"}}}}
-		}, ".volumes[0].secret.secretName: must not be the job's own Secret"},
+		}, ".volumes[0].secret.secretName: must not be the Secret of a PipelineJob"},
 		"an artifact that is no folder": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
 			j.Spec.OutputArtifacts = []v1alpha1.Artifact{{Name: "../other"}}
 		}, `the output artifacts of the pipeline's action: "../other" can't be a folder`},

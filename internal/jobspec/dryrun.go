@@ -33,6 +33,7 @@ const (
 func sampleJobOf(action *v1alpha1.CustomAction) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{}
 	job.Name, job.Namespace = naming.PipelineJobName(action.Name, sampleID, sampleID), action.Namespace
+	job.UID = sampleID
 	job.Spec = v1alpha1.PipelineJobSpec{
 		ActionRef: v1alpha1.ActionReference{Name: action.Name}, AccountRef: action.Spec.AccountRef,
 		Region: cmp.Or(action.Spec.Region, action.Status.Region, sampleRegion), AccountID: "000000000000",
@@ -60,10 +61,16 @@ func sampleJobOf(action *v1alpha1.CustomAction) *v1alpha1.PipelineJob {
 }
 
 // DryRunJob returns the Job of a sample PipelineJob, for a dry run that asks the
-// API server whether it would accept the Jobs of the action.
+// API server whether it would accept the Jobs of the action. It has an owner, as the Jobs of
+// PipelineJobs do: a policy may refuse the operator all others.
 func DryRunJob(action *v1alpha1.CustomAction, options Options) (*batchv1.Job, error) {
-	job := sampleJobOf(action)
-	return build(action, job, v1alpha1.Run{Number: 1, JobName: naming.JobName(job, 1)}, options, true)
+	sample := sampleJobOf(action)
+	job, err := build(action, sample, v1alpha1.Run{Number: 1, JobName: naming.JobName(sample, 1)}, options, true)
+	if err != nil {
+		return nil, err
+	}
+	job.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(sample, v1alpha1.GroupVersion.WithKind("PipelineJob"))}
+	return job, nil
 }
 
 // DryRunPod returns a pod as the Job's controller would create it, for a dry run that asks

@@ -24,7 +24,7 @@ func sampleAction(steps ...corev1.Container) *v1alpha1.CustomAction {
 }
 
 func sampleJob() *v1alpha1.PipelineJob {
-	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "build-1", Namespace: "team"}}
+	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "build-1", Namespace: "team", UID: "7d0c0b4e-3f0a-4c56-9a43-2d6f1b3e8a10"}}
 	job.Spec = v1alpha1.PipelineJobSpec{
 		ActionRef: v1alpha1.ActionReference{Name: "build"},
 		Region:    "eu-central-1",

@@ -7,20 +7,19 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// checkReserved refuses what would give a template's containers the job's Secret, in
-// which the credentials for artifacts are, or the place of what is the
+// checkReserved refuses what would give a template's containers the Secret of a PipelineJob,
+// in which the credentials for artifacts are, or the place of what is the
 // operator's own. It is for a template whose references are replaced: they may
 // make a name that is not in the CustomAction.
 //
 // A container that is privileged, or sees the node's file system, is not kept
 // from anything in a pod.
-func checkReserved(pod corev1.PodSpec, job *v1alpha1.PipelineJob) error {
-	c := reservedCheck{secret: naming.SecretName(job)}
+func checkReserved(pod corev1.PodSpec) error {
+	var c reservedCheck
 	shared := pod.ShareProcessNamespace != nil && *pod.ShareProcessNamespace
 	c.refuse(shared, atPod+".shareProcessNamespace", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
 	c.refuse(pod.HostPID, atPod+".hostPID", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
@@ -37,10 +36,7 @@ func checkReserved(pod corev1.PodSpec, job *v1alpha1.PipelineJob) error {
 }
 
 // reservedCheck collects the uses of reserved names and paths.
-type reservedCheck struct {
-	problems
-	secret string
-}
+type reservedCheck struct{ problems }
 
 func (c *reservedCheck) name(name, field string) {
 	c.refuse(strings.HasPrefix(name, podcontract.ContainerPrefix), field+".name",
@@ -48,7 +44,7 @@ func (c *reservedCheck) name(name, field string) {
 }
 
 func (c *reservedCheck) secretName(name, field string) {
-	c.refuse(name == c.secret, field, "must not be the job's own Secret: steps get the values of secret properties as environment variables")
+	c.refuse(naming.IsSecretName(name), field, "must not be the Secret of a PipelineJob: steps get the values of secret properties as environment variables")
 }
 
 func (c *reservedCheck) container(container *corev1.Container, field string) {

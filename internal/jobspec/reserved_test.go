@@ -54,7 +54,7 @@ func TestNoVolumeReadsTheSecretOfTheJob(t *testing.T) {
 			action := sampleAction(step("unit"))
 			action.Spec.JobTemplate.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "mine", VolumeSource: volume}}
 			_, err := Build(action, job, v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
-			NewWithT(t).Expect(err).To(MatchError(ContainSubstring("volumes[0]." + field + ": must not be the job's own Secret")))
+			NewWithT(t).Expect(err).To(MatchError(ContainSubstring("volumes[0]." + field + ": must not be the Secret of a PipelineJob")))
 		})
 	}
 }

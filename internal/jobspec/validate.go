@@ -34,7 +34,7 @@ func Validate(action *v1alpha1.CustomAction) error {
 	if err := checkWindows(pod); err != nil {
 		return err // the other checks are for Linux
 	}
-	return errors.Join(checkJob(resolved.Spec), checkReserved(pod, sample), checkWorkspace(action.Spec.Workspace), checkRunner(action.Spec.Runner))
+	return errors.Join(checkJob(resolved.Spec), checkReserved(pod), checkWorkspace(action.Spec.Workspace), checkRunner(action.Spec.Runner))
 }
 
 // checkContainers bounds the containers of a template, before anything is made for each.

@@ -48,7 +48,7 @@ func TestValidate(t *testing.T) {
 		"the processes of the node": {change: func(a *v1alpha1.CustomAction) { pod(a).HostPID = true }, err: ".hostPID: must not be true"},
 		"our Secret as a variable": {change: func(a *v1alpha1.CustomAction) {
 			pod(a).Containers[0].Env = []corev1.EnvVar{{Name: "X", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: ownSecret, Key: "handover.json"}}}}
-		}, err: ".containers[0].env[0].valueFrom.secretKeyRef.name: must not be the job's own Secret"},
+		}, err: ".containers[0].env[0].valueFrom.secretKeyRef.name: must not be the Secret of a PipelineJob"},
 		"our Secret as variables": {change: func(a *v1alpha1.CustomAction) {
 			pod(a).Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: ownSecret}}}
 		}, err: ".containers[0].envFrom[0].secretRef.name"},
@@ -83,8 +83,8 @@ func pod(action *v1alpha1.CustomAction) *corev1.PodSpec {
 	return &action.Spec.JobTemplate.Spec.Template.Spec
 }
 
-// ownSecret is what a PipelineJob and its Secret are called.
-var ownSecret = corev1.LocalObjectReference{Name: "build-$(action.executionID)"}
+// ownSecret is what the Secret of a PipelineJob is called, of whichever one.
+var ownSecret = corev1.LocalObjectReference{Name: "pipelinejob-3d1f5c7e-0b6a-4f0e-8a57-9a4f7d1c2b35"}
 
 func mounting(mount corev1.VolumeMount) func(*v1alpha1.CustomAction) {
 	return func(a *v1alpha1.CustomAction) { pod(a).Containers[0].VolumeMounts = []corev1.VolumeMount{mount} }

@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// uuid is the form of CodePipeline's IDs.
+// uuid is the form of CodePipeline's IDs, and of Kubernetes' UIDs.
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // maxActionInName leaves room, in the 63 characters of a pod's labels, for an
@@ -54,8 +54,19 @@ const secretConfigPrefix = "config."
 // secretKey matches a valid key of a Secret (core/v1 Secret, data).
 var secretKey = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
 
-// SecretName is the name of the job's Secret.
-func SecretName(job *v1alpha1.PipelineJob) string { return job.Name }
+// secretPrefix starts the names of Secrets of PipelineJobs. A UID follows it.
+const secretPrefix = "pipelinejob-"
+
+// SecretName is the name of the job's Secret. It has the PipelineJob's UID, which the API
+// server chooses: the operator may not read Secrets, so the name has to tell that a Secret
+// is the job's. Nobody can make a PipelineJob for the name of a Secret that exists already.
+func SecretName(job *v1alpha1.PipelineJob) string { return secretPrefix + string(job.UID) }
+
+// IsSecretName reports whether a name is that of the Secret of a PipelineJob.
+func IsSecretName(name string) bool {
+	id, found := strings.CutPrefix(name, secretPrefix)
+	return found && uuid.MatchString(id)
+}
 
 // SecretConfigKey is the key of a secret property in the job's Secret. Names
 // of properties may have characters that keys may not.

@@ -228,8 +228,8 @@ func TestEndings(t *testing.T) {
 	}
 	s.Expect(s.kubectl("-n", namespace, "get", "cpjob", "--field-selector", "spec.pipeline.name=endings,status.phase=Failed", "-o", "name")).
 		To(And(ContainSubstring(jobs["oom"].Name), Not(ContainSubstring(jobs["well"].Name))))
-	for _, left := range []string{jobs["well"].Name, jobs["oom"].Name} {
-		s.Expect(s.kubectl("-n", namespace, "get", "secrets", "-o", "name")).NotTo(ContainSubstring(left))
+	for _, ended := range []string{"well", "oom"} {
+		s.Expect(s.kubectl("-n", namespace, "get", "secrets", "-o", "name")).NotTo(ContainSubstring(secretOf(jobs[ended])))
 	}
 }
 

@@ -136,17 +136,17 @@ func TestRestrictedWithFiveArtifactsAndASecret(t *testing.T) {
 		out, err := s.tryKubectl("", "-n", namespace, "exec", "job/"+job.Status.Run.JobName, "-c", "copy", "--", "cat", "/codepipeline/output/out1/digest")
 		g.Expect(err).NotTo(HaveOccurred(), out)
 	})
-	secrets := append([]string{password}, s.credentialsOf(job.Name)...)
+	secrets := append([]string{password}, s.credentialsOf(secretOf(job))...)
 	s.Expect(len(secrets)).To(BeNumerically(">=", 3))
-	s.expectNowhereElse(job.Name, true, secrets)
+	s.expectNowhereElse(secretOf(job), true, secrets)
 	s.kubectl("-n", namespace, "exec", "job/"+job.Status.Run.JobName, "-c", "copy", "--", "touch", "/codepipeline/go")
 
 	s.Expect(s.ended("restricted", execution)).To(Equal(types.PipelineExecutionStatusSucceeded))
 	s.eventually(func(g Gomega) {
-		out, err := s.tryKubectl("", "-n", namespace, "get", "secret", job.Name)
+		out, err := s.tryKubectl("", "-n", namespace, "get", "secret", secretOf(job))
 		g.Expect(err).To(HaveOccurred(), out)
 	})
-	s.expectNowhereElse(job.Name, false, secrets)
+	s.expectNowhereElse(secretOf(job), false, secrets)
 	s.expectOutputs(execution)
 }
 
@@ -167,14 +167,17 @@ func TestASecretThatAStepPrints(t *testing.T) {
 	job := s.pipelineJobs(s, execution)["restricted"]
 	pod := s.kubectl("-n", namespace, "get", "pods", "-l", "batch.kubernetes.io/job-name="+job.Status.Run.JobName, "-o", "name")
 	own := "log of " + namespace + " " + strings.TrimSpace(pod)
-	s.expectNowhereElse(job.Name, false, []string{password}, own)
+	s.expectNowhereElse(secretOf(job), false, []string{password}, own)
 	s.Expect(s.logs()[strings.TrimPrefix(own, "log of ")]).To(ContainSubstring(password))
 }
 
-// credentialsOf are the values in the job's Secret that give access to something.
-func (s *suite) credentialsOf(job string) []string {
+// secretOf is the name of a job's Secret.
+func secretOf(job v1alpha1.PipelineJob) string { return "pipelinejob-" + string(job.UID) }
+
+// credentialsOf are the values in a job's Secret that give access to something.
+func (s *suite) credentialsOf(name string) []string {
 	var secret corev1.Secret
-	s.Expect(json.Unmarshal([]byte(s.kubectl("-n", namespace, "get", "secret", job, "-o", "json")), &secret)).To(Succeed())
+	s.Expect(json.Unmarshal([]byte(s.kubectl("-n", namespace, "get", "secret", name, "-o", "json")), &secret)).To(Succeed())
 	var handover struct {
 		Credentials struct{ SecretAccessKey, SessionToken string }
 	}
@@ -184,7 +187,7 @@ func (s *suite) credentialsOf(job string) []string {
 
 // expectNowhereElse looks for secrets in all objects, logs, and values of etcd but
 // the job's Secret, which is there while it runs, and some places more.
-func (s *suite) expectNowhereElse(job string, while bool, secrets []string, but ...string) {
+func (s *suite) expectNowhereElse(secret string, while bool, secrets []string, but ...string) {
 	s.t.Helper()
 	places := s.objects()
 	for name, content := range s.logs() {
@@ -193,15 +196,15 @@ func (s *suite) expectNowhereElse(job string, while bool, secrets []string, but 
 	for key, value := range s.etcd() {
 		places["etcd "+key] = value
 	}
-	own := "etcd /registry/secrets/" + namespace + "/" + job
+	own := "etcd /registry/secrets/" + namespace + "/" + secret
 	s.Expect(strings.Contains(places[own], secrets[0])).To(Equal(while), "its own Secret")
 	for _, place := range append(but, own) {
 		delete(places, place)
 	}
 	s.Expect(len(places)).To(BeNumerically(">", 100))
 	for place, content := range places {
-		for _, secret := range secrets {
-			for _, form := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret))} {
+		for _, value := range secrets {
+			for _, form := range []string{value, base64.StdEncoding.EncodeToString([]byte(value))} {
 				s.Expect(strings.Contains(content, form)).To(BeFalse(), place)
 			}
 		}

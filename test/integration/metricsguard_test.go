@@ -76,7 +76,7 @@ func TestMetricsAreForThoseWithTheRight(t *testing.T) {
 	user, tenant, prometheus := w.user("operator"), w.user("tenant"), w.user("prometheus")
 	w.allow(user, w.rulesOf(scopedClusterRole))
 	w.allow(prometheus, w.rulesOf(metricsReader))
-	address := w.serveMetrics(w.as(user), operator.MetricsOptions{Secure: true, Profiles: true})
+	address := w.serveMetrics(w.withToken(user), operator.MetricsOptions{Secure: true, Profiles: true})
 	reader := w.token(prometheus)
 	w.Await(func(g Gomega) { g.Expect(w.status(g, address, "/metrics", reader)).To(Equal(http.StatusOK)) })
 	for name, c := range map[string]struct {
@@ -122,10 +122,10 @@ func TestTokensAreNotLogged(t *testing.T) {
 		g.Expect(answer.Body.String()).NotTo(ContainSubstring(token))
 		return answer.Code
 	}
-	allowed := w.as(user)
+	allowed := w.withToken(user)
 	w.Await(func(g Gomega) { g.Expect(ask(g, allowed, token)).To(Equal(http.StatusForbidden)) })
 	w.Expect(ask(w, allowed, guessed)).To(Equal(http.StatusInternalServerError))
-	w.Expect(ask(w, w.as(powerless), token)).To(Equal(http.StatusInternalServerError))
+	w.Expect(ask(w, w.withToken(powerless), token)).To(Equal(http.StatusInternalServerError))
 	w.Expect(log.String()).To(And(ContainSubstring("Authorization denied"), ContainSubstring("Authentication failed")))
 	w.Expect(log.String()).NotTo(Or(ContainSubstring(token), ContainSubstring(guessed)))
 }
@@ -136,12 +136,12 @@ func TestCertificateOfMetrics(t *testing.T) {
 	folder := t.TempDir()
 	trusted := x509.NewCertPool()
 	trusted.AddCert(w.certificate(folder))
-	address := w.serveMetrics(w.as(w.user("operator")), operator.MetricsOptions{Secure: true, CertDir: folder, CertName: "cert.pem", KeyName: "key.pem"})
+	address := w.serveMetrics(w.withToken(w.user("operator")), operator.MetricsOptions{Secure: true, CertDir: folder, CertName: "cert.pem", KeyName: "key.pem"})
 	response, err := w.get(address, "/metrics", "", trusted)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(response.StatusCode).To(Equal(http.StatusUnauthorized))
 
-	selfSigned := w.serveMetrics(w.as(w.user("other")), operator.MetricsOptions{Secure: true})
+	selfSigned := w.serveMetrics(w.withToken(w.user("other")), operator.MetricsOptions{Secure: true})
 	_, err = w.get(selfSigned, "/metrics", "", trusted)
 	w.Expect(err).To(MatchError(ContainSubstring("certificate signed by unknown authority")))
 }

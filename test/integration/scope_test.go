@@ -72,8 +72,8 @@ func (w *world) token(of rbacv1.Subject) string {
 	return request.Status.Token
 }
 
-// as is a way to the API server as a service account.
-func (w *world) as(user rbacv1.Subject) *rest.Config {
+// withToken is a way to the API server with a service account's token.
+func (w *world) withToken(user rbacv1.Subject) *rest.Config {
 	w.T.Helper()
 	config := rest.AnonymousClientConfig(w.Config)
 	config.BearerToken, config.QPS = w.token(user), -1
@@ -153,7 +153,7 @@ func TestOperatorOfSomeNamespaces(t *testing.T) {
 	user := w.user("operator")
 	w.allow(user, w.rulesOf(scopedClusterRole))
 	w.allowIn(w.Namespace, user, w.rulesOf(scopedRole))
-	config := w.as(user)
+	config := w.withToken(user)
 	found := w.examined(config, 1, w.Namespace, other.Name, "not-there")
 	w.Expect(found.Waiting).To(HaveKeyWithValue("not-there", "the namespace does not exist"))
 	w.Expect(found.Waiting).To(HaveKeyWithValue(other.Name, HavePrefix("the operator's service account lacks rights in it: list customactions.codepipeline.pipelinejob.dev, ")))
@@ -210,7 +210,7 @@ func TestOperatorWithoutANamespace(t *testing.T) {
 	w := newWorld(t)
 	user := w.user("operator")
 	w.allow(user, w.rulesOf(scopedClusterRole))
-	config := w.as(user)
+	config := w.withToken(user)
 	found := w.examined(config, 0, w.Namespace)
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	stop := w.operateIn(config, found, prometheus.NewPedanticRegistry())

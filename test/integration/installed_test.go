@@ -1,0 +1,147 @@
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+const (
+	// systemNamespace and operatorsUser are what config/default installs.
+	systemNamespace = "pipelinejob-system"
+	operatorsUser   = "system:serviceaccount:" + systemNamespace + ":pipelinejob-operator"
+	// labelPolicies is on the namespaces of tests in which the policies of config/admission
+	// are in force. Other tests have an operator with another name.
+	labelPolicies = "test.pipelinejob.dev/policies"
+)
+
+// kustomized are the objects of a kustomization, as kubectl builds them.
+func kustomized(folder string) ([]*unstructured.Unstructured, error) {
+	built := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize", folder) //nolint:gosec // the tests' own kubectl
+	var errs bytes.Buffer
+	built.Stderr = &errs
+	content, err := built.Output()
+	if err != nil {
+		return nil, errors.Join(err, errors.New(errs.String()))
+	}
+	var objects []*unstructured.Unstructured
+	documents := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		object := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(document, object); err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+}
+
+// installed is what config/default has beside the CRDs and the Deployment: accounts, roles
+// and policies.
+var installed = sync.OnceValues(func() ([]*unstructured.Unstructured, error) {
+	objects, err := kustomized(filepath.Join("..", "..", "config", "default"))
+	left := []string{"CustomResourceDefinition", "Deployment"}
+	return slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return slices.Contains(left, o.GetKind()) }), err
+})
+
+var installing sync.Mutex
+
+// install applies what config/default has, with the policies in force in the namespaces that
+// have labelPolicies, and labels that of the test.
+func (w *world) install() {
+	w.T.Helper()
+	objects, err := installed()
+	w.Expect(err).NotTo(HaveOccurred())
+	installing.Lock()
+	defer installing.Unlock()
+	for _, object := range objects {
+		object = object.DeepCopy()
+		if object.GetKind() == "ValidatingAdmissionPolicyBinding" {
+			w.Expect(unstructured.SetNestedField(object.Object, "true", "spec", "matchResources", "namespaceSelector", "matchLabels", labelPolicies)).To(Succeed())
+		}
+		w.Expect(w.Kube.Patch(w.Ctx, object, client.Apply, client.FieldOwner("test"), client.ForceOwnership)).To(Succeed(), object.GetKind()) //nolint:staticcheck // of objects that have no apply configuration
+	}
+	w.enforce(w.Namespace)
+	w.enforce(systemNamespace)
+}
+
+// enforce puts the policies in force in a namespace, and waits until the API server does.
+func (w *world) enforce(name string) {
+	w.T.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	before := namespace.DeepCopy()
+	namespace.Labels = map[string]string{labelPolicies: "true"}
+	w.Expect(w.Kube.Patch(w.Ctx, namespace, client.MergeFrom(before))).To(Succeed())
+	operator := w.as(operatorsUser)
+	w.Await(func(g Gomega) {
+		byHand, foreign := w.pipelineJobByHand(), w.secret("foreign")
+		byHand.Namespace, foreign.Namespace = name, name
+		g.Expect(w.Kube.Create(w.Ctx, byHand, client.DryRunAll)).To(MatchError(ContainSubstring("denied request")))
+		g.Expect(operator.Create(w.Ctx, foreign, client.DryRunAll)).To(MatchError(ContainSubstring("denied request")))
+	})
+}
+
+// as is a client of a user who may do all that no policy forbids.
+func (w *world) as(user string) client.Client {
+	w.T.Helper()
+	config := rest.CopyConfig(w.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}
+	return w.clientOf(config)
+}
+
+func (w *world) clientOf(config *rest.Config) client.Client {
+	w.T.Helper()
+	made, err := client.New(config, client.Options{Scheme: w.Kube.Scheme()})
+	w.Expect(err).NotTo(HaveOccurred())
+	return made
+}
+
+// operatorsToken is the access of the operator that config/default installs, with its token.
+func (w *world) operatorsToken() *rest.Config {
+	w.T.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "pipelinejob-operator", Namespace: systemNamespace}}
+	request := &authenticationv1.TokenRequest{}
+	w.Expect(w.Kube.SubResource("token").Create(w.Ctx, account, request)).To(Succeed())
+	config := rest.AnonymousClientConfig(w.Config)
+	config.BearerToken = request.Status.Token
+	return config
+}
+
+// pipelineJobByHand is one that no operator has made.
+func (w *world) pipelineJobByHand() *v1alpha1.PipelineJob {
+	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "by-hand", Namespace: w.Namespace}}
+	job.Spec.ActionRef.Name = "work"
+	job.Spec.AccountRef, job.Spec.Region = w.Action().Spec.AccountRef, "us-east-1"
+	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "00000000-0000-4000-8000-000000000001", Nonce: "1"}
+	return job
+}
+
+const valueOfForeign = "correct-battery-staple"
+
+// secret is somebody's.
+func (w *world) secret(name string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.Namespace}, StringData: map[string]string{"password": valueOfForeign}}
+}
