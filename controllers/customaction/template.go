@@ -25,7 +25,7 @@ import (
 // checkTemplate finds out, before there is a job, whether the API server would
 // take the Jobs that are made of the template, and their pods.
 func (r *Reconciler) checkTemplate(ctx context.Context, action *v1alpha1.CustomAction) finding {
-	if err := jobspec.Validate(action); err != nil {
+	if err := jobspec.Validate(action, r.JobOptions.AllowReferencesIn); err != nil {
 		return invalidTemplate(err)
 	}
 	job, err := jobspec.DryRunJob(action, r.JobOptions)

@@ -239,6 +239,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 		s.follow(action)
 	}
 	s.gracePeriods = gracePeriodsOf(action, cmp.Or(r.ActionTimeout, DefaultActionTimeout))
+	s.logRule = logRuleOf(action, r.JobOptions.FailureLog)
 	s.closed = r.closed(s)
 	if job.Status.Run == nil {
 		return s, action, nil

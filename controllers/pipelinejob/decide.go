@@ -99,6 +99,8 @@ type state struct {
 	run *batchv1.Job
 	// pods are those of run.
 	pods []corev1.Pod
+	// logRule is for the last log lines of a failed step.
+	logRule logRule
 	// outcome is what became of run.
 	outcome diagnosis.Outcome
 	// ttl is how long a settled job is kept; nil keeps it for ever.

@@ -603,5 +603,8 @@ func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	failure := fail(v1alpha1.FailureConfigurationError,
 		"The steps after it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
 		"%s crashes again and again (%s)%s", nameIn(pod, status.Name), status.State.Waiting.Reason, last)
+	if !podcontract.IsWrapper(status.Name) {
+		failure.Printed = &StepLog{Pod: pod.Name, Container: status.Name, Previous: true}
+	}
 	return withLog(failure, printed)
 }

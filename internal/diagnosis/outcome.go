@@ -126,10 +126,17 @@ type Failure struct {
 	// Log is where to read the last log lines of the step that failed; nil if no step
 	// did. What the pod's status has of them may begin within a secret.
 	Log *StepLog
+	// Printed is the log of which the message may have lines below its first: that of a step
+	// or sidecar of the template. Nil: what is there is the operator's.
+	Printed *StepLog
 }
 
-// StepLog is the log of a step.
-type StepLog struct{ Pod, Container string }
+// StepLog is the log of a step or a sidecar.
+type StepLog struct {
+	Pod, Container string
+	// Previous is set if the container was started again since.
+	Previous bool
+}
 
 // WithLog is a failure's message with what the step printed last below its
 // first line, cut to what CodePipeline takes.
