@@ -396,6 +396,9 @@ func TestPodsAloneAreRefused(t *testing.T) {
 // to name.
 func TestPriorityClassThatIsNotThere(t *testing.T) {
 	w := newWorld(t)
+	w.adjust = append(w.adjust, func(o *operator.Options) {
+		o.JobOptions.AllowReferencesIn = []v1alpha1.ReferencePlace{v1alpha1.ReferenceInPriorityClassName}
+	})
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Template.Spec.PriorityClassName = "urgent" }))).To(Succeed())
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonJobRefused)).To(And(

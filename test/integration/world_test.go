@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -32,6 +33,8 @@ type world struct {
 	wrap func(http.RoundTripper) http.RoundTripper
 	// executionInterval is the operator's; zero: stopped executions are not noticed.
 	executionInterval time.Duration
+	// log takes the operator's log, if it is set.
+	log logr.Logger
 }
 
 // newWorld returns a world whose operator is not started yet.
@@ -51,7 +54,7 @@ func (w *world) operate() (stop func()) {
 		reached.Wrap(w.wrap)
 	}
 	mgr, err := ctrl.NewManager(reached, ctrl.Options{
-		Scheme: scheme, Cache: cached,
+		Scheme: scheme, Cache: cached, Logger: w.log,
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		// One operator after another in this process; a panic is a test's failure.
 		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true), RecoverPanic: ptr.To(false)},
