@@ -254,6 +254,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	s.pods, s.progressRead = pods, r.reads.of(job.UID)
 	evidence := diagnosis.Evidence{
 		Job: s.run, Pods: pods, Now: s.now, GracePeriods: s.gracePeriods, Secrets: len(job.Spec.SecretConfiguration) > 0,
+		LogsStay: s.logRule.rule != v1alpha1.FailureLogAlways,
 	}
 	// Of work whose end is decided they would tell nothing, and hold it up if they can't be read.
 	if !s.deleting() && !job.Status.HasResult() && diagnosis.NeedsEvents(evidence) {

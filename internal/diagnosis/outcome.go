@@ -34,6 +34,8 @@ type Evidence struct {
 	GracePeriods GracePeriods
 	// Secrets says that the steps know secret values, which the kubelet may quote.
 	Secrets bool
+	// LogsStay says that what a container printed may not be told of each container.
+	LogsStay bool
 }
 
 // Event is what a component of the cluster said about an object.

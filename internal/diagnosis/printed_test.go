@@ -1,6 +1,7 @@
 package diagnosis
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -35,5 +36,28 @@ func TestWhoseLinesAMessageHas(t *testing.T) {
 			g.Expect(failure.Message).To(ContainSubstring("\n" + printed))
 			g.Expect(failure.Printed).To(Equal(c.want))
 		})
+	}
+}
+
+// TestWhatAHookPrinted has the kubelet quote it, in the reason of a container that waits.
+func TestWhatAHookPrinted(t *testing.T) {
+	for _, stays := range []bool{false, true} {
+		g := NewWithT(t)
+		const printed = `Exec lifecycle hook ([login]) failed - error: 1, message: "hunter2 is wrong"`
+		for _, age := range []time.Duration{-time.Minute, -time.Hour} {
+			e := evidence(jobWith(""), since(-2*time.Hour, withSidecar(), endedAt(podcontract.ContainerFetch, 0, age),
+				waitingFor("db", "PostStartHookError", printed), waiting("unit", "PodInitializing")))
+			e.LogsStay = stays
+			outcome := observeTrimmed(e)
+			text := ""
+			if outcome.Failure != nil {
+				text = outcome.Failure.Message
+			} else {
+				g.Expect(outcome.Waiting).NotTo(BeNil())
+				text = outcome.Waiting.Message()
+			}
+			g.Expect(text).To(ContainSubstring("PostStartHookError"))
+			g.Expect(strings.Contains(text, "hunter2")).To(Equal(!stays), text)
+		}
 	}
 }
