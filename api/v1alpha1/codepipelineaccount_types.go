@@ -69,6 +69,12 @@ type CodePipelineAccountSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
 	Grants []Grant `json:"grants,omitempty"`
+
+	// failureLog says whether the last log lines of a step that failed are told to
+	// CodePipeline, in events and in the status: Always (the default), NoSecrets or Never. The
+	// stricter of this and a CustomAction's spec.failureLog counts.
+	// +optional
+	FailureLog FailureLog `json:"failureLog,omitempty"`
 }
 
 // Region is an AWS region, such as eu-central-1.
@@ -96,6 +102,15 @@ type Grant struct {
 	// that exist.
 	// +optional
 	MayRegister bool `json:"mayRegister,omitempty"`
+
+	// allowReferencesIn are the places of job templates, beside those that always do, that
+	// may refer to what a pipeline controls, such as $(pipeline.execution) in an image:
+	// each hands a decision over to all who can change a pipeline of the account.
+	// By default there are none.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=10
+	AllowReferencesIn []ReferencePlace `json:"allowReferencesIn,omitempty"`
 }
 
 // GrantedNamespaces selects namespaces by name or by label.

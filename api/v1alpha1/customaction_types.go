@@ -121,11 +121,17 @@ type CustomActionSpec struct {
 	// $(config.KEY), $(pipeline.name), $(pipeline.executionID), $(stage.name),
 	// $(action.name), $(action.executionID), $(job.id), $(run.number),
 	// $(aws.region), $(aws.accountID), $(input.NAME) and $(output.NAME) are
-	// replaced in every string. $(config.KEY|VALUE) has a default for an optional
+	// replaced by their values. $(config.KEY|VALUE) has a default for an optional
 	// property that the pipeline's action does not set. $(label:REFERENCE) makes
 	// a label value of any of them: where needed, it is cut and gets a digest. An
 	// unknown reference of these groups is an error, and no Job starts. Any other
 	// $(…) is left alone, as is $$(…).
+	//
+	// References to what a pipeline controls are allowed in values of env, labels and
+	// annotations, and in elements of command and args, but not in a shell's script, the
+	// element that follows -c: use the environment variable there, as in
+	// "$CODEPIPELINE_CONFIG_KEY". Only $(run.number), those to aws and output, and those to
+	// input artifacts that are unpacked may be in any field.
 	// +required
 	JobTemplate batchv1.JobTemplateSpec `json:"jobTemplate"`
 
@@ -163,6 +169,16 @@ type CustomActionSpec struct {
 	// such as an image that can't be pulled, before the action fails.
 	// +optional
 	GracePeriods *GracePeriods `json:"gracePeriods,omitempty"`
+
+	// failureLog says whether the last log lines of a failed step go into the action's
+	// failure in CodePipeline, and into status and events of its PipelineJob. Always, the
+	// default: those of every step. NoSecrets: not those of a step that refers to a Secret,
+	// by its variables or by a volume that it mounts. Never: those of none. Where they are
+	// left out, the message says how to read them. The values of secret properties are
+	// masked in all that is told; their Secret does not count.
+	// +optional
+	// +kubebuilder:default=Always
+	FailureLog FailureLog `json:"failureLog,omitempty"`
 
 	// ttlSecondsAfterFinished is how long a PipelineJob, with its Job and the
 	// logs of its pod, is kept after its result was reported: in seconds, from 0 to

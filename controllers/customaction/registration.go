@@ -68,7 +68,7 @@ func (e examined) wrong() (finding, bool) {
 func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction, a access) examined {
 	found := recorded(action)
 	found.tagKeys = r.tagKeysOf(action)
-	if found.template = r.checkTemplate(ctx, action); found.template.err != nil {
+	if found.template = r.checkTemplate(ctx, action, a.given.ReferencesIn); found.template.err != nil {
 		return found
 	}
 	api, err := r.AWS.For(ctx, r.identity(a, action))

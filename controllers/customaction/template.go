@@ -24,15 +24,18 @@ import (
 // +kubebuilder:rbac:groups="",resources=pods,verbs=create
 
 // checkTemplate finds out, before there is a job, whether the API server would
-// take the Jobs that are made of the template, and their pods.
-func (r *Reconciler) checkTemplate(ctx context.Context, action *v1alpha1.CustomAction) finding {
+// take the Jobs that are made of the template, and their pods. In the places of references
+// the template may refer to what a pipeline controls.
+func (r *Reconciler) checkTemplate(ctx context.Context, action *v1alpha1.CustomAction, references []v1alpha1.ReferencePlace) finding {
 	if why, is := bounds.TooLarge(action); is {
 		return finding{reason: v1alpha1.ReasonTooLarge, message: why, err: errors.New(why)}
 	}
-	if err := jobspec.Validate(action); err != nil {
+	options := r.JobOptions
+	options.AllowReferencesIn = references
+	if err := jobspec.Validate(action, references); err != nil {
 		return invalidTemplate(err)
 	}
-	job, err := jobspec.DryRunJob(action, r.JobOptions)
+	job, err := jobspec.DryRunJob(action, options)
 	if err != nil {
 		return invalidTemplate(err)
 	}

@@ -95,7 +95,7 @@ func TestMissingPermissionToTryPodsIsLogged(t *testing.T) {
 	ctx := logf.IntoContext(t.Context(), funcr.New(func(_, args string) { logged += args + "\n" }, funcr.Options{}))
 	action := harness.NewAction("team")
 	for range 2 {
-		g.Expect(r.checkTemplate(ctx, action)).To(Equal(finding{}))
+		g.Expect(r.checkTemplate(ctx, action, nil)).To(Equal(finding{}))
 	}
 	g.Expect(tried).To(Equal(2), "the permission may come")
 	g.Expect(strings.Count(logged, "\n")).To(Equal(1))

@@ -243,6 +243,10 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 		s.follow(action)
 	}
 	s.gracePeriods = gracePeriodsOf(action, cmp.Or(r.ActionTimeout, DefaultActionTimeout))
+	if s.account, err = r.accountOf(ctx, job); err != nil {
+		return s, nil, err
+	}
+	s.logRule = logRuleOf(action, s.account)
 	s.closed = r.closed(s)
 	if job.Status.Run == nil {
 		return s, action, nil
@@ -257,6 +261,7 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	s.pods, s.progressRead = pods, r.reads.of(job.UID)
 	evidence := diagnosis.Evidence{
 		Job: s.run, Pods: pods, Now: s.now, GracePeriods: s.gracePeriods, Secrets: len(job.Spec.SecretConfiguration) > 0,
+		LogsStay: s.logRule.rule != v1alpha1.FailureLogAlways,
 	}
 	// Of work whose end is decided they would tell nothing, and hold it up if they can't be read.
 	if !s.deleting() && !job.Status.HasResult() && diagnosis.NeedsEvents(evidence) {

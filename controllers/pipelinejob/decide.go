@@ -102,6 +102,10 @@ type state struct {
 	pods []corev1.Pod
 	// identity is as whom calls for the job are made; the zero value if there may be none.
 	identity codepipeline.Identity
+	// account is the one that the job names, nil when there is none.
+	account *v1alpha1.CodePipelineAccount
+	// logRule is for the last log lines of a failed step.
+	logRule logRule
 	// outcome is what became of run.
 	outcome diagnosis.Outcome
 	// ttl is how long a settled job is kept; nil keeps it for ever.

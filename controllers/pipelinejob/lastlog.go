@@ -16,10 +16,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 )
 
-// explain gives a failure's message as everybody may read it. The steps of a job
-// with secret properties know their values, and may print them, as a shell does
-// under "set -x": they are taken out of all that is told.
-func (r *Reconciler) explain(ctx context.Context, job *v1alpha1.PipelineJob, failure *diagnosis.Failure) (string, error) {
+// explain gives a failure's message as everybody may read it: without log lines that
+// spec.failureLog leaves out. The steps of a job with secret properties know their values, and
+// may print them, as a shell does under "set -x": they are taken out of all that is told.
+func (r *Reconciler) explain(ctx context.Context, s state, failure *diagnosis.Failure) (string, error) {
+	job := s.job
+	failure, leftOut := r.withoutLog(ctx, s, failure)
 	if len(job.Spec.SecretConfiguration) == 0 {
 		return failure.Message, nil
 	}
@@ -28,6 +30,9 @@ func (r *Reconciler) explain(ctx context.Context, job *v1alpha1.PipelineJob, fai
 	case err == nil:
 		return withoutSecrets(failure, r.lastLog(ctx, job.Namespace, failure.Log), secrets), nil
 	case verdictOf(operationDetails, err, false) == verdictGone || r.pastReadGrace(job):
+		if leftOut {
+			return failure.Message, nil
+		}
 		what, _, _ := strings.Cut(failure.Message, "\n")
 		return diagnosis.WithLog(what, "(What the step printed is left out: it may hold secrets of the action, and CodePipeline did not tell them any more.)"), nil
 	default:

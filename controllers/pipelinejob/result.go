@@ -23,7 +23,7 @@ import (
 func (r *Reconciler) recordResult(ctx context.Context, s state) error {
 	job, outcome := s.job, s.outcome
 	if outcome.Failure != nil {
-		message, err := r.explain(ctx, job, outcome.Failure)
+		message, err := r.explain(ctx, s, outcome.Failure)
 		if err != nil {
 			return err
 		}

@@ -69,7 +69,11 @@ func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.Cu
 	if err != nil {
 		return err
 	}
-	built, err := jobspec.Build(action, whole, *job.Status.Run, r.JobOptions)
+	options, err := r.jobOptions(ctx, s.account, action)
+	if err != nil {
+		return err
+	}
+	built, err := jobspec.Build(action, whole, *job.Status.Run, options)
 	if invalid := (*jobspec.FieldError)(nil); errors.As(err, &invalid) {
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
 			fmt.Sprintf("CustomAction %s: %v", action.Name, err))

@@ -528,8 +528,8 @@ func (e Evidence) waiting(pod corev1.Pod, i int) *blocker {
 	case "InvalidImageName", "ErrImageNeverPull":
 		held.failure = imageFailure(pod, status)
 	case "CreateContainerConfigError", v1alpha1.ReasonCreateContainerError, "RunContainerError", reasonStartError, reasonContainerCannotRun,
-		"PreStartHookError", "PostStartHookError":
-		held.grace, held.failure = e.GracePeriods.Start, startFailure(pod, status)
+		"PreStartHookError", reasonPostStartHook:
+		held.grace, held.failure = e.GracePeriods.Start, e.startFailure(pod, status)
 	case v1alpha1.ReasonCrashLoopBackOff:
 		held.grace, held.failure = e.GracePeriods.Start, crashFailure(pod, status)
 	default:
@@ -576,7 +576,7 @@ func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 		"the image %q of %s can't be used: %s", status.Image, nameIn(pod, status.Name), colon(waits.Reason, waits.Message))
 }
 
-func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
+func (e Evidence) startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	waits := status.State.Waiting
 	wayOut := "Correct it " + inTemplate + ", or make the Secret, ConfigMap or volume that it refers to"
 	if podcontract.IsWrapper(status.Name) {
@@ -586,7 +586,20 @@ func startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 		wayOut = "Set securityContext.runAsUser to a user other than root, by number, " + inTemplate + ", or use an image that has one"
 	}
 	return fail(v1alpha1.FailureConfigurationError, wayOut,
-		"%s can't be started: %s", nameIn(pod, status.Name), colon(waits.Reason, waits.Message))
+		"%s can't be started: %s", nameIn(pod, status.Name), colon(waits.Reason, e.startMessage(waits)))
+}
+
+// reasonPostStartHook is that of a sidecar whose hook has failed. The message has what the hook
+// printed.
+const reasonPostStartHook = "PostStartHookError"
+
+// startMessage is what the kubelet says of a container that can't be started, without what a
+// container printed if that may not be told.
+func (e Evidence) startMessage(waits *corev1.ContainerStateWaiting) string {
+	if waits.Reason == reasonPostStartHook && e.LogsStay {
+		return "(what the hook printed is left out, as spec.failureLog of the CustomAction or of its account says; see the pod)"
+	}
+	return waits.Message
 }
 
 // crashFailure is of a sidecar that crashes again and again while the steps
@@ -603,5 +616,8 @@ func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	failure := fail(v1alpha1.FailureConfigurationError,
 		"The steps after it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
 		"%s crashes again and again (%s)%s", nameIn(pod, status.Name), status.State.Waiting.Reason, last)
+	if !podcontract.IsWrapper(status.Name) {
+		failure.Printed = &StepLog{Pod: pod.Name, Container: status.Name, Previous: true}
+	}
 	return withLog(failure, printed)
 }

@@ -347,7 +347,8 @@ func stepFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 // withLogOf is withLog for a step that has ended, with where its whole log is: the status may
 // not tell, or only a part that a secret was cut through.
 func withLogOf(pod corev1.Pod, step corev1.ContainerStatus, failure *Failure) *Failure {
-	failure.Log = &StepLog{pod.Name, step.Name}
+	failure.Log = &StepLog{Pod: pod.Name, Container: step.Name}
+	failure.Printed = failure.Log
 	return withLog(failure, step.State.Terminated.Message)
 }
 

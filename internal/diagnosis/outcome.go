@@ -34,6 +34,8 @@ type Evidence struct {
 	GracePeriods GracePeriods
 	// Secrets says that the steps know secret values, which the kubelet may quote.
 	Secrets bool
+	// LogsStay says that what a container printed may not be told of each container.
+	LogsStay bool
 }
 
 // Event is what a component of the cluster said about an object.
@@ -126,10 +128,17 @@ type Failure struct {
 	// Log is where to read the last log lines of the step that failed; nil if no step
 	// did. What the pod's status has of them may begin within a secret.
 	Log *StepLog
+	// Printed is the log of which the message may have lines below its first: that of a step
+	// or sidecar of the template. Nil: what is there is the operator's.
+	Printed *StepLog
 }
 
-// StepLog is the log of a step.
-type StepLog struct{ Pod, Container string }
+// StepLog is the log of a step or a sidecar.
+type StepLog struct {
+	Pod, Container string
+	// Previous is set if the container was started again since.
+	Previous bool
+}
 
 // WithLog is a failure's message with what the step printed last below its
 // first line, cut to what CodePipeline takes.

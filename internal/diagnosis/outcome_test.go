@@ -340,9 +340,9 @@ func TestWhereTheLogOfAStepIs(t *testing.T) {
 		pods []corev1.Pod
 		want *StepLog
 	}{
-		"a step that tells":                {pods(terminated("unit", 3, "Error", "assertion failed")), &StepLog{"pod-1", "unit"}},
-		"a step that does not":             {pods(terminated("unit", 3, "Error", "")), &StepLog{"pod-1", "unit"}},
-		"a step that ran out of memory":    {pods(terminated("unit", 137, "OOMKilled", "")), &StepLog{"pod-1", "unit"}},
+		"a step that tells":                {pods(terminated("unit", 3, "Error", "assertion failed")), &StepLog{Pod: "pod-1", Container: "unit"}},
+		"a step that does not":             {pods(terminated("unit", 3, "Error", "")), &StepLog{Pod: "pod-1", Container: "unit"}},
+		"a step that ran out of memory":    {pods(terminated("unit", 137, "OOMKilled", "")), &StepLog{Pod: "pod-1", Container: "unit"}},
 		"a step that was never started":    {pods(terminated("unit", 128, "StartError", "")), nil},
 		"a wrapper container":              {pods(terminated(podcontract.ContainerReport, 2, "Error", "")), nil},
 		"a step whose pod was taken away":  {pods(evicted("low"), terminated("unit", 137, "Error", "")), nil},

@@ -232,7 +232,7 @@ func (e Evidence) containerWaiting(pod corev1.Pod, i int) *Waiting {
 		}
 	default:
 		return &Waiting{
-			Reason: v1alpha1.ReasonCreateContainerError, Detail: colon(waits.Reason, e.quoted(waits.Message)),
+			Reason: v1alpha1.ReasonCreateContainerError, Detail: colon(waits.Reason, e.quoted(e.startMessage(waits))),
 			Subject: fmt.Sprintf("In pod %s %s can't be started", pod.Name, name),
 		}
 	}

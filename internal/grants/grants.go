@@ -27,6 +27,9 @@ type Given struct {
 	Access bool
 	// MayRegister: the action type may be created, tagged and deleted.
 	MayRegister bool
+	// ReferencesIn are the places of job templates, beside those that always do, that may
+	// refer to what a pipeline controls.
+	ReferencesIn []v1alpha1.ReferencePlace
 }
 
 // Of adds up what an account's grants give a namespace for an action type.
@@ -39,7 +42,10 @@ func Of(account *v1alpha1.CodePipelineAccount, namespace Namespace, actionType *
 		}
 		given.Access = true
 		given.MayRegister = given.MayRegister || grant.MayRegister
+		given.ReferencesIn = append(given.ReferencesIn, grant.AllowReferencesIn...)
 	}
+	slices.Sort(given.ReferencesIn)
+	given.ReferencesIn = slices.Compact(given.ReferencesIn)
 	return given
 }
 

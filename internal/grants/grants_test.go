@@ -68,6 +68,18 @@ func TestGrantsAddUp(t *testing.T) {
 			},
 			Given{Access: true, MayRegister: true},
 		},
+		"whose places for references add up": {
+			[]v1alpha1.Grant{
+				{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}, AllowReferencesIn: []v1alpha1.ReferencePlace{v1alpha1.ReferenceInSubPath, v1alpha1.ReferenceInImage}},
+				{Namespaces: v1alpha1.GrantedNamespaces{Names: []string{"team-a"}}, AllowReferencesIn: []v1alpha1.ReferencePlace{v1alpha1.ReferenceInImage}},
+				{Namespaces: v1alpha1.GrantedNamespaces{Names: []string{"team-b"}}, AllowReferencesIn: []v1alpha1.ReferencePlace{v1alpha1.ReferenceInClaimName}},
+				{
+					Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}, ActionTypes: []v1alpha1.ActionTypePattern{{Category: "Test"}},
+					AllowReferencesIn: []v1alpha1.ReferencePlace{v1alpha1.ReferenceInSecretName},
+				},
+			},
+			Given{Access: true, ReferencesIn: []v1alpha1.ReferencePlace{v1alpha1.ReferenceInImage, v1alpha1.ReferenceInSubPath}},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

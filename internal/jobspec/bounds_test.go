@@ -50,7 +50,7 @@ func TestReferencesExpandWithinBounds(t *testing.T) {
 
 func TestDefaultsExpandWithinBounds(t *testing.T) {
 	action := sampleAction(step("unit", "$(config.Flavor|"+strings.Repeat("x", limits.Expanded+1)+")"))
-	NewWithT(t).Expect(Validate(action)).To(MatchError(ContainSubstring("after its references are replaced")))
+	NewWithT(t).Expect(Validate(action, nil)).To(MatchError(ContainSubstring("after its references are replaced")))
 }
 
 func TestContainersOfATemplateAreBounded(t *testing.T) {
@@ -77,7 +77,7 @@ func TestContainersOfATemplateAreBounded(t *testing.T) {
 			}
 			_, built := Build(action, sampleJob(), v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
 			_, tried := DryRunJob(action, Options{})
-			for _, err := range []error{Validate(action), built, tried} {
+			for _, err := range []error{Validate(action, nil), built, tried} {
 				if c.refused {
 					g.Expect(err).To(MatchError(ContainSubstring(field)))
 				} else {

@@ -31,6 +31,12 @@ type Options struct {
 	// WorkspaceSizeLimit is the size limit of a workspace for which the CustomAction sets
 	// none, if it is an emptyDir; zero: no limit.
 	WorkspaceSizeLimit resource.Quantity
+	// AllowReferencesIn are the places in which the account's grant allows references to
+	// what a pipeline controls, beside those where they always are.
+	AllowReferencesIn []v1alpha1.ReferencePlace
+	// FailureLog is the account's rule for the last log lines of failed steps; empty: it has
+	// none. The stricter of it and the CustomAction's counts.
+	FailureLog v1alpha1.FailureLog
 }
 
 // Build makes the Kubernetes Job of one run. It errs with a *FieldError when
@@ -44,7 +50,7 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	if err := checkContainers(action.Spec.JobTemplate.Spec.Template.Spec); err != nil {
 		return nil, err
 	}
-	template, err := substitute(action.Spec.JobTemplate, scopeOf(action, job, run.Number), anyArtifact)
+	template, err := fill(action, scopeOf(action, job, run.Number), stepEnv(action, job, run), anyArtifact, options.AllowReferencesIn)
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func TestBuildRefusesWhatAReferenceMakes(t *testing.T) {
 	}{
 		"a name of the operator's": {func(a *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
 			pod(a).Containers[0].Name, j.Spec.Configuration["Target"] = "$(config.Target)", "codepipeline-x"
-		}, ".containers[0].name: must not begin with"},
+		}, ".containers[0].name: $(config.Target) must not be here: "},
 		"the job's Secret": {func(a *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
 			j.Spec.Configuration["Target"] = naming.SecretName(j)
 			pod(a).Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "$(config.Target)"}}}}
@@ -142,7 +142,8 @@ func TestBuildRefusesWhatAReferenceMakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			action, job := sampleAction(step("work", "true")), sampleJob()
 			c.change(action, job)
-			_, err := Build(action, job, v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
+			options := Options{AllowReferencesIn: []v1alpha1.ReferencePlace{v1alpha1.ReferenceInSecretName}}
+			_, err := Build(action, job, v1alpha1.Run{Number: 1, JobName: "build-1-1"}, options)
 			g := NewWithT(t)
 			g.Expect(err).To(MatchError(ContainSubstring(c.says)))
 			g.Expect(errors.As(err, new(*FieldError))).To(BeTrue())

@@ -17,7 +17,7 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 	action := sampleAction(step("one"), step("two"))
 	pod := &action.Spec.JobTemplate.Spec.Template.Spec
 	pod.InitContainers = []corev1.Container{{Name: "proxy", Image: "proxy:1"}}
-	pod.Containers[1].ImagePullPolicy = "$(config.Target)"
+	pod.Containers[1].Image = "$(config.Target)"
 	pod.Containers[1].Env = []corev1.EnvVar{{Name: "-"}}
 	pod.Volumes = []corev1.Volume{{Name: "cache", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
 	action.Spec.JobTemplate.Spec.PodFailurePolicy = &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{Action: "FailJob"}}}
@@ -29,7 +29,8 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 	tuned.Spec.Runner = &v1alpha1.Runner{
 		Resources: &corev1.ResourceRequirements{}, Env: []corev1.EnvVar{{Name: "-"}}, CA: &v1alpha1.CABundle{Name: "aws"},
 	}
-	options := Options{RunnerImage: "runner:1", Runner: RunnerOptions{CA: &v1alpha1.CABundle{Name: "all"}}}
+	options := Options{RunnerImage: "runner:1", Runner: RunnerOptions{CA: &v1alpha1.CABundle{Name: "all"}},
+		AllowReferencesIn: []v1alpha1.ReferencePlace{v1alpha1.ReferenceInImage}}
 	const template = "spec.jobTemplate.spec.template.spec."
 	cases := map[string]struct {
 		action *v1alpha1.CustomAction
@@ -38,7 +39,7 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 	}{
 		"an init container": {action, "spec.template.spec.initContainers[2].image", template + "initContainers[0].image: bad"},
 		"a step":            {action, "spec.template.spec.initContainers[3].image", template + "containers[0].image: bad"},
-		"the last step":     {action, "spec.template.spec.initContainers[4].image", template + "containers[1].image: bad"},
+		"the last step":     {action, "spec.template.spec.initContainers[4].workingDir", template + "containers[1].workingDir: bad"},
 		"its sidecar": {action, "spec.template.spec.initContainers[1].image",
 			"the operator's container codepipeline-progress.image: bad"},
 		"its group": {action, "spec.template.spec.securityContext.supplementalGroups",
@@ -61,7 +62,7 @@ func TestRefusalNamesTheTemplatesField(t *testing.T) {
 		"a variable of the step": {action, "spec.template.spec.initContainers[4].env[" + strconv.Itoa(env) + "].name",
 			template + "containers[1].env[0].name: bad"},
 		"elsewhere":                  {action, "spec.template.spec.priorityClassName", template + "priorityClassName: bad"},
-		"filled in from a reference": {action, "spec.template.spec.initContainers[4].imagePullPolicy", ""},
+		"filled in from a reference": {action, "spec.template.spec.initContainers[4].image", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

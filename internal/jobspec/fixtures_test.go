@@ -42,5 +42,5 @@ func sampleJob() *v1alpha1.PipelineJob {
 }
 
 func step(name string, args ...string) corev1.Container {
-	return corev1.Container{Name: name, Image: "work:1", Command: []string{"sh", "-c"}, Args: args}
+	return corev1.Container{Name: name, Image: "work:1", Command: []string{"work"}, Args: args}
 }

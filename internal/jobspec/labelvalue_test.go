@@ -85,10 +85,10 @@ func TestDefaultsAreCheckedBeforeThereIsAJob(t *testing.T) {
 			action := sampleAction(step("build"))
 			action.Spec.JobTemplate.Spec.Template.ObjectMeta = metav1.ObjectMeta{Labels: map[string]string{"flavor": label}}
 			if says == "" {
-				g.Expect(Validate(action)).To(Succeed())
+				g.Expect(Validate(action, nil)).To(Succeed())
 				return
 			}
-			g.Expect(Validate(action)).To(MatchError(ContainSubstring(says)))
+			g.Expect(Validate(action, nil)).To(MatchError(ContainSubstring(says)))
 		})
 	}
 }

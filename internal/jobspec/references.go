@@ -33,6 +33,9 @@ var cutDefault = regexp.MustCompile(`\$?\$\((?:` + labelPrefix + `)?((?:` + grou
 // 2015-07-09, ArtifactName.
 var artifactName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
 
+// accountID matches the ID of an AWS account (API model 2015-07-09, AccountId), and none.
+var accountID = regexp.MustCompile(`^([0-9]{12})?$`)
+
 // values gives what each reference stands for, by its name ("config.KEY").
 type values map[string]string
 
@@ -63,6 +66,10 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 		"aws.region":           string(job.Spec.Region),
 		"aws.accountID":        job.Spec.AccountID,
 	}, unset: map[string]bool{}, explained: unusable{}}
+	if !accountID.MatchString(job.Spec.AccountID) {
+		delete(s.values, "aws.accountID") // it may be in scripts
+		s.explained["aws.accountID"] = "the job's account ID is not one of AWS"
+	}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {
 		name := configGroup + property.Name
 		value, set := job.Spec.Configuration[property.Name]

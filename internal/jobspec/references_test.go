@@ -100,7 +100,8 @@ func TestCommandSubstitutions(t *testing.T) {
 		t.Run(script, func(t *testing.T) {
 			g := NewWithT(t)
 			action := sampleAction(step("build", script))
-			g.Expect(Validate(action)).To(Succeed())
+			pod(action).Containers[0].Command = []string{"sh", "-c"}
+			g.Expect(Validate(action, nil)).To(Succeed())
 			resolved, err := substitute(action.Spec.JobTemplate, scopeOf(action, sampleJob(), 1), false)
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(resolved.Spec.Template.Spec.Containers[0].Args).To(Equal([]string{script}), "Kubernetes and the shell do the rest")

@@ -22,7 +22,7 @@ func TestNothingIsMountedOverTheSharedVolume(t *testing.T) {
 			unit.VolumeMounts = []corev1.VolumeMount{{Name: "mine", MountPath: place}}
 			action := sampleAction(unit)
 			action.Spec.JobTemplate.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "mine"}}
-			err := Validate(action)
+			err := Validate(action, nil)
 			if refused {
 				NewWithT(t).Expect(err).To(MatchError(ContainSubstring("containers[0].volumeMounts[0].mountPath: must not be ")))
 			} else {

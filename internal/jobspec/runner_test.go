@@ -132,7 +132,7 @@ func TestVariablesOfTheRunnerThatAreRefused(t *testing.T) {
 			action := sampleAction(step("work"))
 			action.Spec.Runner = &c.runner
 			_, built := Build(action, sampleJob(), v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
-			for _, err := range []error{Validate(action), built} {
+			for _, err := range []error{Validate(action, nil), built} {
 				if c.err == "" {
 					g.Expect(err).NotTo(HaveOccurred())
 					continue
@@ -155,7 +155,7 @@ func TestTimeToLiveOfTheTemplateIsRaised(t *testing.T) {
 			g := NewWithT(t)
 			action := sampleAction(step("work"))
 			action.Spec.JobTemplate.Spec.TTLSecondsAfterFinished = c.given
-			g.Expect(Validate(action)).To(Succeed())
+			g.Expect(Validate(action, nil)).To(Succeed())
 			built, err := Build(action, sampleJob(), v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(built.Spec.TTLSecondsAfterFinished).To(Equal(c.want))

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
 // FieldError says what is wrong with a field of a CustomAction's jobTemplate.
@@ -20,6 +23,21 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
 
 // Unwrap gives the rule that was broken.
 func (e *FieldError) Unwrap() error { return e.Err }
+
+// fill returns a copy of an action's template with its references replaced. It errs if one is
+// not known, or is where it must not be. environment is what the operator gives steps.
+func fill(
+	action *v1alpha1.CustomAction, s scope, environment []corev1.EnvVar, anyArtifact bool, allowed []v1alpha1.ReferencePlace,
+) (*batchv1.JobTemplateSpec, error) {
+	template, err := substitute(action.Spec.JobTemplate, s, anyArtifact)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkReferences(action, template, environment, allowed); err != nil {
+		return nil, err
+	}
+	return template, nil
+}
 
 // substitute returns a copy of the template with the references in all of its
 // string values replaced. Keys of maps are left alone.

@@ -12,21 +12,21 @@ import (
 )
 
 // Validate reports whether jobs can be made from the action's jobTemplate: that every
-// reference is known, that the template keeps to what the model of steps allows, that
+// reference is known and where it may be, that the template keeps to what the model of steps allows, that
 // spec.runner sets nothing that is reserved, and that steps can write to spec.workspace.
-// The error is a *FieldError, or several joined.
-func Validate(action *v1alpha1.CustomAction) error {
+// allowReferencesIn is as in Options. The error is a *FieldError, or several joined.
+func Validate(action *v1alpha1.CustomAction, allowReferencesIn []v1alpha1.ReferencePlace) error {
 	if err := checkContainers(action.Spec.JobTemplate.Spec.Template.Spec); err != nil {
 		return err
 	}
 	sample := sampleJobOf(action)
-	values := scopeOf(action, sample, 1)
+	values, environment := scopeOf(action, sample, 1), stepEnv(action, sample, v1alpha1.Run{Number: 1})
 	defaults := values
 	defaults.preferDefaults = true
-	if _, err := substitute(action.Spec.JobTemplate, defaults, true); err != nil {
+	if _, err := fill(action, defaults, environment, true, allowReferencesIn); err != nil {
 		return err
 	}
-	resolved, err := substitute(action.Spec.JobTemplate, values, true)
+	resolved, err := fill(action, values, environment, true, allowReferencesIn)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func TestValidate(t *testing.T) {
 			g := NewWithT(t)
 			action := sampleAction(step("work", "true"))
 			c.change(action)
-			err := Validate(action)
+			err := Validate(action, []v1alpha1.ReferencePlace{v1alpha1.ReferenceInSecretName})
 			if c.err == "" {
 				g.Expect(err).NotTo(HaveOccurred())
 				return

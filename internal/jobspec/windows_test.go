@@ -57,7 +57,7 @@ func TestWindows(t *testing.T) {
 			g := NewWithT(t)
 			action := sampleAction(step("build"))
 			c.change(pod(action))
-			err := Validate(action)
+			err := Validate(action, nil)
 			if c.field == "" {
 				g.Expect(err).NotTo(HaveOccurred())
 				return
@@ -73,8 +73,9 @@ func TestWindowsByAReference(t *testing.T) {
 	g := NewWithT(t)
 	action, job := sampleAction(step("build")), sampleJob()
 	pod(action).NodeSelector = map[string]string{corev1.LabelOSStable: "$(config.Target)"}
-	g.Expect(Validate(action)).To(Succeed())
+	granted := []v1alpha1.ReferencePlace{v1alpha1.ReferenceInNodeSelector}
+	g.Expect(Validate(action, granted)).To(Succeed())
 	job.Spec.Configuration["Target"] = "windows"
-	_, err := Build(action, job, v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
+	_, err := Build(action, job, v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{AllowReferencesIn: granted})
 	g.Expect(err).To(MatchError(ContainSubstring("must not demand Windows")))
 }

@@ -113,10 +113,10 @@ func TestWorkspaceThatCantBeWrittenTo(t *testing.T) {
 			action := sampleAction(step("build"))
 			action.Spec.Workspace = workspaceOf(g, workspace)
 			if says == "" {
-				g.Expect(Validate(action)).To(Succeed())
+				g.Expect(Validate(action, nil)).To(Succeed())
 				return
 			}
-			g.Expect(Validate(action)).To(MatchError(HavePrefix(says)))
+			g.Expect(Validate(action, nil)).To(MatchError(HavePrefix(says)))
 		})
 	}
 }
@@ -138,5 +138,5 @@ func TestRefusedWorkspaceIsNamed(t *testing.T) {
 func TestVolumeOfTheTemplateAsWorkspace(t *testing.T) {
 	action := sampleAction(step("build"))
 	mounting(corev1.VolumeMount{Name: "work", MountPath: podcontract.Root})(action)
-	NewWithT(t).Expect(Validate(action)).To(MatchError(ContainSubstring("which spec.workspace chooses")))
+	NewWithT(t).Expect(Validate(action, nil)).To(MatchError(ContainSubstring("which spec.workspace chooses")))
 }

@@ -25,6 +25,7 @@ const (
 // them and report after them.
 func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
 	options.Runner = options.Runner.with(action.Spec.Runner)
+	options.FailureLog = v1alpha1.StricterFailureLog(action.Spec.FailureLog, options.FailureLog)
 	wrapSteps(pod, stepEnv(action, job, run), job, options)
 	setWorkspace(pod, action.Spec.Workspace, options.WorkspaceSizeLimit, job)
 	setArtifactArgs(&pod.InitContainers[0], &pod.Containers[0], action, job)
@@ -37,8 +38,9 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
 		steps[i].VolumeMounts = append(steps[i].VolumeMounts, corev1.VolumeMount{Name: sharedVolume, MountPath: podcontract.Root})
 		// What the steps of a job with secrets print stays in their logs, and out of
-		// the status of the pod: see Failure.Log.
-		if steps[i].TerminationMessagePolicy == "" && len(job.Spec.SecretConfiguration) == 0 {
+		// the status of the pod: see Failure.Log. So does what no one may be told.
+		told := len(job.Spec.SecretConfiguration) == 0 && TellsLog(options.FailureLog, *pod, steps[i].Name, job)
+		if steps[i].TerminationMessagePolicy == "" && told {
 			steps[i].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
 	}

@@ -27,6 +27,8 @@ type work struct {
 	Script string
 	// Memory is the step's limit.
 	Memory string
+	// Properties are the configuration properties of the action type, in YAML.
+	Properties string
 	// Spec are more members of the CustomAction's spec, in YAML.
 	Spec string
 
@@ -49,6 +51,9 @@ spec:
     category: Test
     provider: E2E-{{.Name}}
     version: "1"
+{{- with .Properties}}
+    configurationProperties: {{.}}
+{{- end}}
     inputArtifactDetails: {minimumCount: 0, maximumCount: 1}
     outputArtifactDetails: {minimumCount: 0, maximumCount: 0}
   polling: {interval: 2s}

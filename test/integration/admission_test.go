@@ -400,6 +400,9 @@ func TestPodsAloneAreRefused(t *testing.T) {
 func TestPriorityClassThatIsNotThere(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
+		account.Spec.Grants[0].AllowReferencesIn = []v1alpha1.ReferencePlace{v1alpha1.ReferenceInPriorityClassName}
+	})
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(func(a *v1alpha1.CustomAction) { a.Spec.JobTemplate.Spec.Template.Spec.PriorityClassName = "urgent" }))).To(Succeed())
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonJobRefused)).To(And(
 		ContainSubstring("no PriorityClass with name urgent was found"), ContainSubstring("correct priorityClassName")))

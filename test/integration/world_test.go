@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
@@ -36,6 +37,8 @@ type world struct {
 	neighbours []string
 	// executionInterval is the operator's; zero: stopped executions are not noticed.
 	executionInterval time.Duration
+	// log takes the operator's log, if it is set.
+	log logr.Logger
 }
 
 // newWorld returns a world whose operator is not started yet.
@@ -59,7 +62,7 @@ func (w *world) operate() (stop func()) {
 		reached.Wrap(w.wrap)
 	}
 	mgr, err := ctrl.NewManager(reached, ctrl.Options{
-		Scheme: scheme, Cache: cached,
+		Scheme: scheme, Cache: cached, Logger: w.log,
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		// One operator after another in this process; a panic is a test's failure.
 		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true), RecoverPanic: ptr.To(false)},

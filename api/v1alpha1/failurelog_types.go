@@ -1,0 +1,39 @@
+package v1alpha1
+
+// FailureLog says whether the last log lines of a step that failed leave the cluster's logs.
+//
+// +kubebuilder:validation:Enum=Always;NoSecrets;Never
+type FailureLog string
+
+const (
+	// FailureLogAlways tells the lines of every step.
+	FailureLogAlways FailureLog = "Always"
+	// FailureLogNoSecrets leaves out the lines of a step that refers to a Secret.
+	FailureLogNoSecrets FailureLog = "NoSecrets"
+	// FailureLogNever leaves out the lines of every step.
+	FailureLogNever FailureLog = "Never"
+)
+
+// StricterFailureLog returns the one of two rules that tells less. An empty one is Always;
+// one that is not known, as an older operator may meet it, is Never.
+func StricterFailureLog(a, b FailureLog) FailureLog {
+	a, b = a.known(), b.known()
+	if a == FailureLogNever || b == FailureLogNever {
+		return FailureLogNever
+	}
+	if a == FailureLogNoSecrets || b == FailureLogNoSecrets {
+		return FailureLogNoSecrets
+	}
+	return FailureLogAlways
+}
+
+func (f FailureLog) known() FailureLog {
+	switch f {
+	case "", FailureLogAlways:
+		return FailureLogAlways
+	case FailureLogNoSecrets:
+		return f
+	default:
+		return FailureLogNever
+	}
+}

@@ -1,0 +1,45 @@
+package pipelinejob
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/grants"
+	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
+)
+
+// accountOf reads the CodePipelineAccount that a job names; nil if there is none.
+func (r *Reconciler) accountOf(ctx context.Context, job *v1alpha1.PipelineJob) (*v1alpha1.CodePipelineAccount, error) {
+	account := &v1alpha1.CodePipelineAccount{}
+	err := r.Get(ctx, client.ObjectKey{Name: job.Spec.AccountRef.Name}, account)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read CodePipelineAccount %s: %w", job.Spec.AccountRef.Name, err)
+	default:
+		return account, nil
+	}
+}
+
+// jobOptions are those of the operator, with what the account says of the pods. Of a grant
+// that was withdrawn nothing is left: the work begins without what it allowed, or not at all.
+func (r *Reconciler) jobOptions(ctx context.Context, account *v1alpha1.CodePipelineAccount, action *v1alpha1.CustomAction) (jobspec.Options, error) {
+	options := r.JobOptions
+	if account == nil {
+		options.FailureLog = v1alpha1.FailureLogNever
+		return options, nil
+	}
+	namespace := &corev1.Namespace{}
+	if err := r.Get(ctx, client.ObjectKey{Name: action.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
+		return options, fmt.Errorf("read namespace %s: %w", action.Namespace, err)
+	}
+	given := grants.Of(account, grants.Namespace{Name: action.Namespace, Labels: namespace.Labels}, &action.Spec.ActionType)
+	options.FailureLog, options.AllowReferencesIn = account.Spec.FailureLog, given.ReferencesIn
+	return options, nil
+}

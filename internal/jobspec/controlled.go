@@ -1,0 +1,129 @@
+package jobspec
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+)
+
+// Who changes a pipeline, starts one with variables or names an object in its bucket writes
+// texts that CodePipeline hands over with a job. They are data: this file tells them from what
+// the operator and the CustomAction write, by the names of references and variables.
+
+// pipelineControls reports whether a pipeline controls the value of a reference, of which
+// expression is what is between the parentheses. The operator's own are listed; all else is
+// taken for the pipeline's.
+func pipelineControls(action *v1alpha1.CustomAction, expression string) bool {
+	group, name, _ := strings.Cut(referenceName(expression), ".")
+	switch group {
+	case "aws", "run", "output":
+		return false
+	case "input":
+		return isFile(action, name) // its path ends in the key of the object
+	default:
+		return true
+	}
+}
+
+// referenceName is the name of a reference without label: and default.
+func referenceName(expression string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(expression, labelPrefix), "|")
+	return name
+}
+
+// controlledReference is the first reference in a text to what a pipeline controls, as it is
+// written; empty if there is none.
+func controlledReference(action *v1alpha1.CustomAction, text string) string {
+	for _, match := range reference.FindAllStringSubmatch(text, -1) {
+		if !isEscaped(match[0]) && pipelineControls(action, match[1]) {
+			return match[0]
+		}
+	}
+	return ""
+}
+
+// ownVariables are the variables that the operator gives steps and of which no pipeline
+// controls the value. Those of artifacts are in ownVariable.
+var ownVariables = map[string]bool{
+	podcontract.EnvRegion: true, podcontract.EnvAccountID: true, podcontract.EnvResult: true, podcontract.EnvHelper: true,
+}
+
+// ownVariable reports whether the value of a variable that the operator gives steps is its own.
+func ownVariable(action *v1alpha1.CustomAction, name string) bool {
+	switch {
+	case ownVariables[name], strings.HasPrefix(name, podcontract.EnvOutput("")):
+		return true
+	case strings.HasPrefix(name, podcontract.EnvInput("")):
+		return !mayBeFile(action, name)
+	default:
+		return false
+	}
+}
+
+// mayBeFile reports whether a variable may hold the path of an input artifact that stays a
+// file. Which artifact it is of can't be told: names that differ may share a variable.
+func mayBeFile(action *v1alpha1.CustomAction, variable string) bool {
+	given := action.Spec.Artifacts
+	return given.Unpack == v1alpha1.UnpackNever || slices.ContainsFunc(given.Inputs, func(input v1alpha1.InputArtifact) bool {
+		return input.Unpack == v1alpha1.UnpackNever && podcontract.EnvInput(input.Name) == variable
+	})
+}
+
+// variables tells which environment variables of a container have a value that a pipeline
+// controls.
+type variables struct {
+	action *v1alpha1.CustomAction
+	// ofTemplate are those among the variables of the template.
+	ofTemplate map[string]bool
+}
+
+// variablesOf reads the environment of a container in the template. Kubernetes expands $(NAME)
+// in the value of a variable only if NAME comes before it, so once through is enough.
+func variablesOf(action *v1alpha1.CustomAction, container corev1.Container) variables {
+	v := variables{action, map[string]bool{}}
+	for _, variable := range container.Env {
+		if v.controlsValue(variable) {
+			v.ofTemplate[variable.Name] = true
+		}
+	}
+	return v
+}
+
+func (v variables) controlsValue(variable corev1.EnvVar) bool {
+	if variable.ValueFrom != nil && !isOfCluster(*variable.ValueFrom) {
+		return true
+	}
+	return controlledReference(v.action, variable.Value) != "" || v.controlledVariable(variable.Value) != ""
+}
+
+// isOfCluster reports whether no pipeline controls what a variable is taken from. It lists
+// what is known: labels and annotations may hold references, and files may be a step's.
+func isOfCluster(source corev1.EnvVarSource) bool {
+	if field := source.FieldRef; field != nil {
+		return !strings.HasPrefix(field.FieldPath, "metadata.labels") && !strings.HasPrefix(field.FieldPath, "metadata.annotations")
+	}
+	return source.ConfigMapKeyRef != nil || source.SecretKeyRef != nil || source.ResourceFieldRef != nil
+}
+
+// pipelineControls reports whether a pipeline controls the value of a variable.
+func (v variables) pipelineControls(name string) bool {
+	ofOperator := name == podcontract.EnvHelper || strings.HasPrefix(name, podcontract.EnvHelper+"_")
+	return v.ofTemplate[name] || ofOperator && !ownVariable(v.action, name)
+}
+
+// controlledVariable is the first $(NAME) in a text that Kubernetes would replace by what a
+// pipeline controls; empty if there is none.
+func (v variables) controlledVariable(text string) string {
+	found := ""
+	scanVariables(text, func(string) bool { return true }, func(name string) bool {
+		if v.pipelineControls(name) {
+			found = "$(" + name + ")"
+		}
+		return found == ""
+	})
+	return found
+}

@@ -1,0 +1,50 @@
+package jobspec
+
+import "strings"
+
+// scanVariables parts a text at its variables as the kubelet does in command, args and values
+// of env (k8s.io/kubernetes, third_party/forked/golang/expansion): literal gets each part that
+// stays, with $ for $$, and variable the NAME of each $(NAME). It ends early if one of them
+// returns false.
+func scanVariables(text string, literal, variable func(string) bool) {
+	for text != "" {
+		before, rest, found := strings.Cut(text, "$")
+		if !literal(before) || !found {
+			return
+		}
+		name, after, closed := strings.Cut(strings.TrimPrefix(rest, "("), ")")
+		goesOn := true
+		switch {
+		case strings.HasPrefix(rest, "$"):
+			goesOn, text = literal("$"), rest[len("$"):]
+		case strings.HasPrefix(rest, "(") && closed:
+			goesOn, text = variable(name), after
+		default:
+			goesOn, text = literal("$"), rest
+		}
+		if !goesOn {
+			return
+		}
+	}
+}
+
+// expandedLength bounds what expand returns: variables may refer to each other so that a
+// small template grows without end.
+const expandedLength = 512
+
+// expand replaces the variables in a text whose values are known, and cuts the result to
+// expandedLength. The values are not expanded again.
+func expand(text string, known map[string]string) string {
+	var expanded strings.Builder
+	add := func(part string) bool {
+		expanded.WriteString(part[:min(len(part), expandedLength-expanded.Len())])
+		return expanded.Len() < expandedLength
+	}
+	scanVariables(text, add, func(name string) bool {
+		if value, ok := known[name]; ok {
+			return add(value)
+		}
+		return add("$(" + name + ")")
+	})
+	return expanded.String()
+}

@@ -1,0 +1,159 @@
+package integration
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	"github.com/go-logr/logr/funcr"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// printedByStep is what a step printed before it failed, of which nothing may be told.
+const printedByStep = "connect: password ocean-drive-19 refused"
+
+// fromSecret has a step refer to a Secret of the cluster.
+func fromSecret(container *corev1.Container) {
+	container.Env = []corev1.EnvVar{{Name: "PASSWORD", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+		LocalObjectReference: corev1.LocalObjectReference{Name: "database"}, Key: "password",
+	}}}}
+}
+
+// failWith runs a step that fails, of a CustomAction with a rule for its log, and returns what
+// CodePipeline was told. The pod's status has the lines, whatever the operator asked for.
+func (w *world) failWith(rule v1alpha1.FailureLog, change func(*corev1.Container)) string {
+	w.T.Helper()
+	w.work(func(a *v1alpha1.CustomAction) {
+		a.Spec.FailureLog = rule
+		change(&a.Spec.JobTemplate.Spec.Template.Spec.Containers[0])
+	})
+	job := w.RunningJob(1)
+	w.Logs.Write(job.Name+"-pod", "work", printedByStep+"\n")
+	w.FailStep(job, printedByStep)
+	return w.failureMessage()
+}
+
+// failureMessage waits for what CodePipeline is told of a failure.
+func (w *world) failureMessage() (message string) {
+	w.T.Helper()
+	w.Await(func(g Gomega) {
+		state := w.WorkState(g)
+		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
+		message = aws.ToString(state.ErrorDetails.Message)
+	})
+	return message
+}
+
+// TestFailureLog has the last lines of a failed step told, or left out by spec.failureLog.
+func TestFailureLog(t *testing.T) {
+	none := func(*corev1.Container) {}
+	for name, c := range map[string]struct {
+		rule   v1alpha1.FailureLog
+		change func(*corev1.Container)
+		why    string // empty: they are told
+	}{
+		"by default, with a Secret":     {"", fromSecret, ""},
+		"always, with a Secret":         {v1alpha1.FailureLogAlways, fromSecret, ""},
+		"no secrets, and there is none": {v1alpha1.FailureLogNoSecrets, none, ""},
+		"no secrets, and there is one":  {v1alpha1.FailureLogNoSecrets, fromSecret, "spec.failureLog of the CustomAction is NoSecrets, and the container refers to a Secret"},
+		"never":                         {v1alpha1.FailureLogNever, none, "spec.failureLog of the CustomAction is Never"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			message := w.failWith(c.rule, c.change)
+			if c.why == "" {
+				w.Expect(message).To(HaveSuffix("\n" + printedByStep))
+				return
+			}
+			pod := w.Jobs(w)[0].Name + "-pod"
+			w.Expect(message).To(And(HavePrefix(`step "work" failed: exit code 3. `), HaveSuffix(
+				"\n(The last log lines are left out: "+c.why+". To read them: kubectl logs -n "+w.Namespace+" "+pod+" -c work)")))
+		})
+	}
+}
+
+// TestLinesThatAreLeftOutAreNowhere looks for them in all that the operator writes.
+func TestLinesThatAreLeftOutAreNowhere(t *testing.T) {
+	w := newWorld(t)
+	var mu sync.Mutex
+	var log strings.Builder
+	w.log = funcr.New(func(prefix, args string) {
+		mu.Lock()
+		defer mu.Unlock()
+		log.WriteString(prefix + args + "\n")
+	}, funcr.Options{Verbosity: 10})
+	w.failWith(v1alpha1.FailureLogNever, func(*corev1.Container) {})
+
+	var told []eventsv1.Event
+	w.Await(func(g Gomega) {
+		var events eventsv1.EventList
+		g.Expect(w.Kube.List(w.Ctx, &events, client.InNamespace(w.Namespace))).To(Succeed())
+		told = events.Items
+		g.Expect(told).To(ContainElement(HaveField("Note", ContainSubstring("The last log lines are left out"))))
+	})
+	written, err := json.Marshal([]any{w.PipelineJob(w), told})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(string(written)).NotTo(ContainSubstring("ocean-drive"))
+	mu.Lock()
+	defer mu.Unlock()
+	w.Expect(log.String()).To(ContainSubstring("Next step"), "the log is that of the operator")
+	w.Expect(log.String()).NotTo(ContainSubstring("ocean-drive"))
+}
+
+// TestSecretOfAWebhook has a webhook give a pod a Secret that the template does not have.
+func TestSecretOfAWebhook(t *testing.T) {
+	w := newWorld(t)
+	w.work(func(a *v1alpha1.CustomAction) { a.Spec.FailureLog = v1alpha1.FailureLogNoSecrets })
+	job := w.RunningJob(1)
+	changed := job.DeepCopy()
+	for i := range changed.Spec.Template.Spec.InitContainers {
+		if step := &changed.Spec.Template.Spec.InitContainers[i]; step.Name == "work" {
+			fromSecret(step)
+		}
+	}
+	w.AddPod(changed, corev1.PodStatus{Phase: corev1.PodPending})
+	w.FailStep(job, printedByStep)
+	w.Expect(w.failureMessage()).To(And(ContainSubstring("the container refers to a Secret"), Not(ContainSubstring("ocean-drive"))))
+}
+
+// TestMaskedAndLeftOut has an action with a secret property: it does not count as a Secret,
+// and is masked where lines are told.
+func TestMaskedAndLeftOut(t *testing.T) {
+	for rule, says := range map[v1alpha1.FailureLog]string{
+		v1alpha1.FailureLogNoSecrets: `\n\+ login --password \*\*\*\nlogin failed$`,
+		v1alpha1.FailureLogNever:     `\n\(The last log lines are left out: spec.failureLog of the CustomAction is Never\. [^\n]*\)$`,
+	} {
+		t.Run(string(rule), func(t *testing.T) {
+			w := newWorld(t)
+			w.operate()
+			w.Expect(w.Kube.Create(w.Ctx, w.Action(func(a *v1alpha1.CustomAction) { a.Spec.FailureLog = rule }))).To(Succeed())
+			w.awaitRegistration()
+			w.StartPipeline(map[string]string{"Target": "all", "Token": password})
+			w.failWithPassword()
+			w.Expect(w.failureMessage()).To(MatchRegexp(says))
+		})
+	}
+}
+
+// TestPodOfLinesThatAreLeftOut has the kubelet not put them into the pod's status either.
+func TestPodOfLinesThatAreLeftOut(t *testing.T) {
+	w := newWorld(t)
+	w.work(func(a *v1alpha1.CustomAction) { a.Spec.FailureLog = v1alpha1.FailureLogNever })
+	job := w.RunningJob(1)
+	w.Expect(stepNamed(job.Spec.Template.Spec, "work").TerminationMessagePolicy).To(Equal(corev1.TerminationMessageReadFile))
+}
+
+// TestUnknownRuleIsRefused has a typo.
+func TestUnknownRuleIsRefused(t *testing.T) {
+	w := newWorld(t)
+	err := w.Kube.Create(w.Ctx, w.Action(func(a *v1alpha1.CustomAction) { a.Spec.FailureLog = "Sometimes" }))
+	w.Expect(err).To(MatchError(ContainSubstring(`spec.failureLog: Unsupported value: "Sometimes"`)))
+}
