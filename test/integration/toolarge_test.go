@@ -35,6 +35,7 @@ func (w *world) inCache() []v1alpha1.CustomAction {
 	cached, err := cache.New(w.Config, options)
 	w.Expect(err).NotTo(HaveOccurred())
 	go func() { _ = cached.Start(w.Ctx) }()
+	w.Expect(cached.WaitForCacheSync(w.Ctx)).To(BeTrue())
 	var actions v1alpha1.CustomActionList
 	w.Expect(cached.List(w.Ctx, &actions)).To(Succeed())
 	return actions.Items
