@@ -17,6 +17,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/compact"
+	"github.com/pipelinejob/pipelinejob-operator/internal/fairqueue"
 )
 
 // most is what an author can have the API server take of an object, in bytes of JSON: 1.5 MiB
@@ -138,4 +139,13 @@ func TestNoObjectIsLargeInTheCache(t *testing.T) {
 			g.Expect(found.(client.Object).GetUID()).To(BeEquivalentTo("1"))
 		})
 	}
+}
+
+// TestControllersServeNamespacesInTurns: both have a queue of package fairqueue.
+func TestControllersServeNamespacesInTurns(t *testing.T) {
+	g := NewWithT(t)
+	options := controllerOptions(0)
+	made := options.NewQueue("test", options.RateLimiter)
+	defer made.ShutDown()
+	g.Expect(made).To(BeAssignableToTypeOf(fairqueue.Queue{}))
 }

@@ -46,7 +46,7 @@ func TestNamespacesShareTheSlots(t *testing.T) {
 func TestSlotsThatComeFreeTogetherAreShared(t *testing.T) {
 	g := NewWithT(t)
 	d := types.NamespacedName{Namespace: "other", Name: "d"}
-	l := newSlots(2, map[types.NamespacedName]int32{a: 2, b: 1, c: 1, d: 1})
+	l := newSlots(2, map[types.NamespacedName]int32{a: 3, b: 1, c: 1, d: 1})
 	l.observe(flying(a, "1"))
 	l.observe(flying(a, "2"))
 	for _, action := range []types.NamespacedName{b, a, c, d} {

@@ -32,6 +32,8 @@ type world struct {
 	wrap func(http.RoundTripper) http.RoundTripper
 	// executionInterval is the operator's; zero: stopped executions are not noticed.
 	executionInterval time.Duration
+	// neighbours are the namespaces that the operator looks at besides the world's.
+	neighbours []string
 }
 
 // newWorld returns a world whose operator is not started yet.
@@ -46,6 +48,9 @@ func (w *world) operate() (stop func()) {
 	cached, err := operator.CacheOptions()
 	w.Expect(err).NotTo(HaveOccurred())
 	cached.DefaultNamespaces = map[string]cache.Config{w.Namespace: {}} // other tests leave objects behind
+	for _, neighbour := range w.neighbours {
+		cached.DefaultNamespaces[neighbour] = cache.Config{}
+	}
 	reached := rest.CopyConfig(w.Config)
 	if w.wrap != nil {
 		reached.Wrap(w.wrap)
