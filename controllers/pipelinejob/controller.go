@@ -216,7 +216,7 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (
 
 // gather reads all that decide needs. The action is nil when it is gone.
 func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
-	s := state{job: job, now: r.Clock.Now(), renewal: r.Renewal, longest: cmp.Or(r.ActionTimeout, DefaultActionTimeout) + timeoutMargin}
+	s := state{job: job, now: r.Clock.Now(), ttl: ptr.To(longestTTL), renewal: r.Renewal, longest: cmp.Or(r.ActionTimeout, DefaultActionTimeout) + timeoutMargin}
 	if job.Status.AcknowledgedAt != nil {
 		s.answered = r.Executions.lastAnswer(job.UID)
 	}
@@ -277,8 +277,9 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	return s, action, nil
 }
 
-// longestTTL is the most that spec.ttlSecondsAfterFinished may say, for objects from before
-// there was a bound: the API server takes them with what they had.
+// longestTTL is the most that spec.ttlSecondsAfterFinished may say: for objects from before
+// there was a bound, which the API server takes with what they had, and for PipelineJobs
+// without a CustomAction.
 const longestTTL = 30 * 24 * time.Hour
 
 // follow takes over what the CustomAction says of its jobs.

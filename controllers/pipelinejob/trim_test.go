@@ -3,6 +3,7 @@ package pipelinejob
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
 // TestLargeVariablesAreReportedFromACacheWithoutThem has a run give back output
@@ -70,5 +73,89 @@ func TestTrimLeavesSettledJobsSmall(t *testing.T) {
 			g.Expect(job.Status.HasResult()).To(BeTrue(), "how it ended stays known")
 			g.Expect(job.Annotations).To(And(HaveKey(v1alpha1.AnnotationAbandoned), Not(HaveKey("team/notes"))))
 		})
+	}
+}
+
+// TestLargeConfigurationIsInTheJob has a value that the cache leaves out, and the Job needs.
+func TestLargeConfigurationIsInTheJob(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	value := strings.Repeat("v", keptConfiguration)
+	p.changeAction(func(action *v1alpha1.CustomAction) {
+		action.Spec.ActionType.ConfigurationProperties = []v1alpha1.ConfigurationProperty{{Name: "Large"}}
+	})
+	p.start(nil)
+	p.poll(nil)
+	job := p.pipelineJob()
+	job.Spec.Configuration = map[string]string{"Large": value}
+	p.Expect(p.kube.Update(p.ctx, job)).To(Succeed())
+	var shown v1alpha1.PipelineJob
+	p.Expect(p.operator.Get(p.ctx, client.ObjectKeyFromObject(job), &shown)).To(Succeed())
+	p.Expect(shown.Spec.Configuration).To(BeEmpty())
+
+	p.until(func(job *v1alpha1.PipelineJob) bool { return job.Status.Phase == v1alpha1.PhaseRunning })
+	p.Expect(p.running()[0].Spec.Template.Spec.InitContainers).To(ContainElement(HaveField("Env", ContainElement(
+		And(HaveField("Name", podcontract.EnvConfig("Large")), HaveField("Value", value))))))
+	p.Expect(p.pipelineJob().Spec.Configuration).To(HaveKeyWithValue("Large", value), "nothing was taken away")
+}
+
+// TestJobOfAnActionThatIsTooLarge was polled before the action became too large: no Job can
+// be made of it.
+func TestJobOfAnActionThatIsTooLarge(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.start(nil)
+	p.poll(nil)
+	p.changeAction(func(action *v1alpha1.CustomAction) {
+		action.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args = []string{strings.Repeat("x", limits.ActionSpec)}
+	})
+	p.until(func(job *v1alpha1.PipelineJob) bool { return job.Settled() })
+	failure := p.pipelineJob().Status.FailureDetails
+	p.Expect(failure.Type).To(Equal(v1alpha1.FailureConfigurationError))
+	p.Expect(failure.Message).To(MatchRegexp(`^CustomAction work: spec has [\d,]+ bytes of JSON, and may have 65,536 at most`))
+	p.Expect(p.running()).To(BeEmpty())
+	p.Expect(p.aws.Journal("PutJobFailureResult")).To(HaveLen(1))
+}
+
+// TestPipelineJobThatIsTooLarge was made by hand: nothing is done for it but its deletion,
+// when its time is over.
+func TestPipelineJobThatIsTooLarge(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	forged := version1()
+	forged.Namespace, forged.ResourceVersion = "team", ""
+	forged.CreationTimestamp = metav1.NewTime(p.clock.Now())
+	forged.Spec.ActionRef.Name = "work"
+	forged.Spec.Pipeline.Name = strings.Repeat("x", 1<<20)
+	p.Expect(p.kube.Create(p.ctx, forged)).To(Succeed())
+	for range 5 {
+		p.step(forged.Name)
+	}
+	p.Expect(p.aws.Journal("AcknowledgeJob", "PutJobSuccessResult", "PutJobFailureResult", "GetJobDetails")).To(BeEmpty())
+	p.Expect(p.running()).To(BeEmpty())
+	p.Expect(p.pipelineJob().Spec.Pipeline.Name).To(HaveLen(1<<20), "nothing was taken away")
+	p.clock.Step(longestTTL + time.Hour)
+	for range 5 {
+		p.step(forged.Name)
+	}
+	p.Expect(p.pipelineJobs()).To(BeEmpty())
+}
+
+// changeAction changes the CustomAction.
+func (p *play) changeAction(change func(*v1alpha1.CustomAction)) {
+	action := &v1alpha1.CustomAction{}
+	p.Expect(p.kube.Get(p.ctx, client.ObjectKey{Namespace: "team", Name: "work"}, action)).To(Succeed())
+	change(action)
+	p.Expect(p.kube.Update(p.ctx, action)).To(Succeed())
+}
+
+// TestLongTTLOfOldObjects has a CustomAction say more than it may today.
+func TestLongTTLOfOldObjects(t *testing.T) {
+	for seconds, want := range map[int32]time.Duration{60: time.Minute, math.MaxInt32: longestTTL} {
+		g := NewWithT(t)
+		s, action := state{}, &v1alpha1.CustomAction{}
+		action.Spec.TTLSecondsAfterFinished = &seconds
+		s.follow(action)
+		g.Expect(s.ttl).To(HaveValue(Equal(want)))
 	}
 }

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sync"
@@ -37,7 +38,8 @@ type capacity struct {
 
 	mu      sync.Mutex
 	actions map[types.NamespacedName]*usage
-	// waiting are actions that found all slots taken, the longest first.
+	// waiting are actions that found all slots taken, the longest first; inTurn is the order
+	// in which they get some.
 	waiting []types.NamespacedName
 }
 
@@ -183,7 +185,7 @@ func (c *capacity) held(of *usage) int32 {
 }
 
 // share is the part of the free slots that an action gets: those that it holds, and more if
-// each other one that waits for longer, and can use a slot, is left one.
+// each other one whose turn is before its own, and that can use a slot, is left one.
 func (c *capacity) share(action types.NamespacedName, of *usage, held int32) int32 {
 	want := of.free()
 	if c.limit == 0 || want == 0 {
@@ -191,7 +193,7 @@ func (c *capacity) share(action types.NamespacedName, of *usage, held int32) int
 		return want
 	}
 	left := c.limit - c.used()
-	for _, other := range c.waiting {
+	for _, other := range c.inTurn(action) {
 		if other == action {
 			break
 		}
@@ -333,13 +335,13 @@ func (c *capacity) forget(action types.NamespacedName) {
 	c.drop(action)
 }
 
-// next returns the actions whose turn it is: those that wait for longest and can
-// use a slot, as many as there are free slots.
+// next returns the actions whose turn it is and that can use a slot, as many as there are
+// free slots.
 func (c *capacity) next() (turns []types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	left := c.limit - c.used()
-	for _, action := range c.waiting {
+	for _, action := range c.inTurn(types.NamespacedName{}) {
 		if left <= 0 {
 			break
 		}
@@ -349,6 +351,40 @@ func (c *capacity) next() (turns []types.NamespacedName) {
 		}
 	}
 	return turns
+}
+
+// inTurn has the actions that wait in the order of their turns. The namespaces that use the
+// fewest slots come first, those that an earlier turn brings them included: one with
+// thousands of actions must not keep the slots that come free from its neighbours. Among
+// equals it is the action that waits for longest. An action that is given takes part too, as
+// the last that came.
+func (c *capacity) inTurn(also types.NamespacedName) []types.NamespacedName {
+	order := slices.Clone(c.waiting)
+	if also.Name != "" && !slices.Contains(order, also) {
+		order = append(order, also)
+	}
+	if len(order) < 2 {
+		return order
+	}
+	uses, turn := c.usedByNamespace(), map[types.NamespacedName]int32{}
+	for _, action := range order {
+		turn[action] = uses[action.Namespace]
+		if c.canUse(action) {
+			uses[action.Namespace]++
+		}
+	}
+	slices.SortStableFunc(order, func(a, b types.NamespacedName) int { return cmp.Compare(turn[a], turn[b]) })
+	return order
+}
+
+// usedByNamespace counts the slots that the actions of each namespace use, without those that
+// are held for polls.
+func (c *capacity) usedByNamespace() map[string]int32 {
+	uses := map[string]int32{}
+	for action, of := range c.actions {
+		uses[action.Namespace] += size(of.slots) + size(of.reserved)
+	}
+	return uses
 }
 
 func (c *capacity) leave(action types.NamespacedName) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -205,6 +206,16 @@ func atLeast(field string, limit int) ruleCase {
 		passes: []edit{set(field, limit)},
 		fails:  []edit{set(field, limit-1)},
 		says:   fmt.Sprintf("%s: should be greater than or equal to %d", inMessage(field), limit),
+	}
+}
+
+// atMostByRule is a maximum that a rule has, for the sake of its message.
+func atMostByRule(field string, limit int, message string) ruleCase {
+	return ruleCase{
+		covers: constraint(field, "rule: "+start(message)),
+		passes: []edit{set(field, limit)},
+		fails:  []edit{set(field, limit+1), set(field, math.MaxInt32)},
+		says:   inMessage(field) + ": " + message,
 	}
 }
 
@@ -621,6 +632,8 @@ func otherCases() []ruleCase {
 		duration("gracePeriods.node", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
 		duration("progress.interval", "10s", "1h", "must be from 10s to 1h, such as 30s or 5m: each update costs calls to CodePipeline"),
 		atLeast("ttlSecondsAfterFinished", 0),
+		atMostByRule("ttlSecondsAfterFinished", 2592000,
+			"must be at most 2592000, 30 days: each PipelineJob that is kept takes memory of the operator. Keep logs and results for longer elsewhere"),
 	}
 }
 

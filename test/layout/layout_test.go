@@ -76,7 +76,7 @@ var layers = [][]room{
 			"internal/metrics", "internal/staleness", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		{"controllers/pipelinejob", []string{
-			"internal/bounds", "internal/identity", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
+			"internal/bounds", "internal/identity", "internal/grants", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
 		// The programs in a pod.
