@@ -84,8 +84,8 @@ type quota struct {
 	limits  Limits
 	bytes   int64
 	entries int
-	// steps is how many folders were opened on the way to entries. It may exceed
-	// its limit per entry by freeSteps.
+	// steps is how many folders were opened on the way to entries, and to where links
+	// lead. It may exceed its limit per entry by freeSteps.
 	steps, freeSteps int
 }
 
@@ -161,12 +161,7 @@ func (w *treeWriter) addLink(entry string, made link) error {
 // linkNamed finds the symbolic link of that name, which is not made yet. It is nil if
 // there is none.
 func (w *treeWriter) linkNamed(name string) *link {
-	if w.linkIndex == nil { // a zip archive does not ask
-		w.linkIndex = make(map[string]int, len(w.links))
-		for i, made := range w.links {
-			w.linkIndex[made.name] = i
-		}
-	}
+	w.indexLinks()
 	i, ok := w.linkIndex[name]
 	if !ok {
 		return nil
@@ -174,9 +169,29 @@ func (w *treeWriter) linkNamed(name string) *link {
 	return &w.links[i]
 }
 
-// stepsPerEntry is how many folders may be opened on the way to an entry, on
-// average, and freeSteps how many more: a small archive of deep folders could take
-// hours otherwise.
+// indexLinks makes linkIndex, if it is not made yet.
+func (w *treeWriter) indexLinks() {
+	if w.linkIndex != nil {
+		return
+	}
+	w.linkIndex = make(map[string]int, len(w.links))
+	for i, made := range w.links {
+		w.linkIndex[made.name] = i
+	}
+}
+
+// targetOf is for linkSteps.
+func (w *treeWriter) targetOf(name []byte) (target string, isLink bool) {
+	i, isLink := w.linkIndex[string(name)]
+	if !isLink {
+		return "", false
+	}
+	return w.links[i].target, true
+}
+
+// stepsPerEntry is how many folders may be opened on the way to an entry, and to where a
+// link leads, on average, and freeSteps how many more: a small archive of deep folders, or
+// of links through them, could take hours otherwise.
 const (
 	stepsPerEntry = 32
 	freeSteps     = 1 << 18
@@ -184,9 +199,24 @@ const (
 
 // countSteps counts the folders that are opened on the way to an entry.
 func (q *quota) countSteps(entry string, folders int) error {
-	q.steps += folders
-	if q.steps > q.freeSteps+stepsPerEntry*q.entries {
-		return refuse(entry, fmt.Errorf("the folders of the archive are so deep that it takes more than %d steps to reach %d entries", q.steps, q.entries))
+	if q.spend(folders) {
+		return nil
 	}
-	return nil
+	return refuse(entry, fmt.Errorf("the folders of the archive are so deep that it takes more than %d steps to reach %d entries", q.steps, q.entries))
+}
+
+// countLinkSteps counts the steps that it takes to find out where a symbolic link leads.
+func (q *quota) countLinkSteps(entry string, steps int) error {
+	if q.spend(steps) {
+		return nil
+	}
+	return refuse(entry, fmt.Errorf(
+		"the symbolic links of the archive lead through so many folders and other links that it takes more than %d steps to follow them, for %d entries: "+
+			"link straight to the files", q.steps, q.entries))
+}
+
+// spend counts steps, and reports whether they are within the limit.
+func (q *quota) spend(steps int) bool {
+	q.steps += steps
+	return q.steps <= q.freeSteps+stepsPerEntry*q.entries
 }

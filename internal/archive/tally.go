@@ -10,14 +10,18 @@ type tally struct {
 	// opened is the folder in which Unpack writes last, and linked the one in which it
 	// makes its last link.
 	opened, linked string
-	// linkSteps are those that links take when they are made and checked, once all
-	// other entries exist. lastLink is the last of them.
-	linkSteps int
+	// makeSteps are those that links take when they are made, once all other entries
+	// exist. lastLink is the last of them.
+	makeSteps int
 	lastLink  string
+	// links are the names of those that are checked, in order, and targets where each
+	// leads: the steps that it takes are known when all links are.
+	links   []string
+	targets map[string]string
 }
 
 func newTally(rules Rules) tally {
-	return tally{quota: newQuota(rules.Limits), keepLinks: rules.Links == KeepLinks, opened: ".", linked: "."}
+	return tally{quota: newQuota(rules.Limits), keepLinks: rules.Links == KeepLinks, opened: ".", linked: ".", targets: map[string]string{}}
 }
 
 // entry counts a file, or a folder.
@@ -48,11 +52,12 @@ func (t *tally) link(name, target string) error {
 	if err := t.entry(name, false); err != nil {
 		return err
 	}
-	t.linkSteps += stepsTo(path.Dir(name), &t.linked)
-	if !t.keepLinks {
-		t.linkSteps += depth(name) + depth(target)
-	}
+	t.makeSteps += stepsTo(path.Dir(name), &t.linked)
 	t.lastLink = name
+	if !t.keepLinks {
+		t.links = append(t.links, name)
+		t.targets[name] = target
+	}
 	return nil
 }
 
@@ -63,7 +68,23 @@ func (t *tally) bytesOf(name string, n int) error {
 }
 
 // finish counts what is done for links at the end.
-func (t *tally) finish() error { return t.countSteps(t.lastLink, t.linkSteps) }
+func (t *tally) finish() error {
+	if err := t.countSteps(t.lastLink, t.makeSteps); err != nil {
+		return err
+	}
+	for _, name := range t.links {
+		if err := t.countLinkSteps(name, linkSteps(name, t.targetOf)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// targetOf is for linkSteps.
+func (t *tally) targetOf(name []byte) (target string, isLink bool) {
+	target, isLink = t.targets[string(name)]
+	return target, isLink
+}
 
 // ratio checks the size of all files against that of the archive. It names the file that
 // compression saved the most bytes of: a single one, such as a disk image, is usually why.

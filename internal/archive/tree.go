@@ -355,12 +355,13 @@ func (w *treeWriter) finish() error {
 // last: what becomes of a link does not depend on its place in the archive.
 func (w *treeWriter) checkLinks() error {
 	var skipped []int
+	w.indexLinks()
 	for i, link := range w.links {
-		if err := errors.Join(w.ctx.Err(), w.countSteps(link.name, depth(link.name)+depth(link.target))); err != nil {
-			return err
-		}
 		if link.name == "" {
 			continue
+		}
+		if err := errors.Join(w.ctx.Err(), w.countLinkSteps(link.name, linkSteps(link.name, w.targetOf))); err != nil {
+			return err
 		}
 		err := checkLink(w.root, link.name, link.target)
 		switch {
