@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -79,10 +77,15 @@ func run(ctx context.Context, o options) error {
 	}
 	ctx, restart := context.WithCancel(ctx) // the Deployment starts again what ends
 	defer restart()
+	pod := self()
+	image, err := o.runnerImageOf(ctx, mgr, pod)
+	if err != nil {
+		return err
+	}
 	err = operator.Setup(ctx, mgr, operator.Options{
 		Clock: clock.RealClock{},
 		JobOptions: jobspec.Options{
-			RunnerImage: o.runnerImage, Runner: o.runner.options(env), ArtifactArgs: artifactArgs, WorkspaceSizeLimit: o.workspaceSizeLimit.Quantity,
+			RunnerImage: image, Runner: o.runner.options(env), ArtifactArgs: artifactArgs, WorkspaceSizeLimit: o.workspaceSizeLimit.Quantity,
 		},
 		ClusterID:          o.clusterID,
 		ExecutionInterval:  o.executionInterval,
@@ -94,7 +97,7 @@ func run(ctx context.Context, o options) error {
 		AllowedRoles:       o.allowedRoles,
 		EventQueueURL:      o.eventQueueURL,
 		Metrics:            metrics.Registry,
-		Self:               self(),
+		Self:               pod,
 		Scope:              where,
 		Restart:            restart,
 	})
@@ -143,20 +146,4 @@ func managerOf(config *rest.Config, where scope.Scope, o options) (ctrl.Manager,
 		return nil, err
 	}
 	return mgr, mgr.AddReadyzCheck("ping", healthz.Ping)
-}
-
-// namespaceFile has the namespace of a pod.
-const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-
-// self is the operator's own pod; nil if it runs in none.
-func self() *corev1.ObjectReference {
-	namespace, err := os.ReadFile(namespaceFile)
-	if err != nil {
-		return nil
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return nil
-	}
-	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: strings.TrimSpace(string(namespace)), Name: name}
 }

@@ -56,12 +56,11 @@ func TestFlagsThatBreakARule(t *testing.T) {
 		"no external ID":               {func(o *options) { o.clusterID = "two words" }, `--cluster-id is "two words": it may have up to 1000 letters`},
 		"a workspace below nothing": {func(o *options) { o.workspaceSizeLimit.Quantity = resource.MustParse("-1Gi") },
 			"--workspace-size-limit is -1Gi: it must be 0 or more"},
-		"no image": {func(o *options) { o.runnerImage = "" }, "--runner-image is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			o := options{
-				renewal: pipelinejob.DefaultRenewal, actionTimeout: pipelinejob.DefaultActionTimeout, lanes: lanes.Options{InFlight: 1, Ceiling: 1}, workers: 1, runnerImage: "operator:1",
+				renewal: pipelinejob.DefaultRenewal, actionTimeout: pipelinejob.DefaultActionTimeout, lanes: lanes.Options{InFlight: 1, Ceiling: 1}, workers: 1,
 			}
 			g.Expect(o.check()).To(Succeed())
 			c.change(&o)

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"math"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -115,8 +113,8 @@ func parse() (options, error) {
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address that serves /healthz and /readyz.")
 	flag.Var(&o.namespaces, "namespaces", "Namespaces to work in, separated by commas; the operator needs a Role in each (default: all namespaces).")
 	o.leader.bind(flag.CommandLine)
-	flag.StringVar(&o.runnerImage, "runner-image", os.Getenv("RUNNER_IMAGE"),
-		"Image with /runner for the pods of jobs: this program's own image (default $RUNNER_IMAGE).")
+	flag.StringVar(&o.runnerImage, "runner-image", "",
+		"Image with /runner for the pods of jobs (default: the image of the operator's own pod; outside a cluster it must be set).")
 	flag.StringVar(&o.clusterID, "cluster-id", "",
 		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed, which no other cluster has (default: the UID of the namespace kube-system).")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
@@ -174,9 +172,6 @@ func (o *options) check() error {
 	}
 	if o.workers < 1 || o.workers > maxWorkers {
 		return fmt.Errorf("--concurrent-reconciles is %d: it must be from 1 to %d", o.workers, maxWorkers)
-	}
-	if o.runnerImage == "" {
-		return errors.New("--runner-image is missing: set it, or $RUNNER_IMAGE, to the image that this program runs from")
 	}
 	return o.metrics.Check()
 }

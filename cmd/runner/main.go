@@ -85,6 +85,7 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	flags.Func("links", "What happens to symbolic links that lead out of an artifact: Refuse (the default), Skip or Keep.", linksFlag(&o.Links))
 	if name == "fetch" {
 		flags.StringVar(&o.Helper, "helper", "/step", "The program to install for steps; empty: none.")
+		flags.StringVar(&o.HelperDir, "helper-dir", podcontract.HelperInstallDir, "Where to install it: the folder of a volume of its own.")
 		flags.Func("file", "An input artifact that is not unpacked; may be given several times.", func(artifact string) error {
 			o.Files = append(o.Files, artifact)
 			return nil

@@ -58,12 +58,12 @@ func TestACommandLineThatCantBeUsed(t *testing.T) {
 
 func TestFetchAndReportRun(t *testing.T) {
 	g := NewWithT(t)
-	root := t.TempDir()
+	root, helpers := t.TempDir(), t.TempDir()
 	message := filepath.Join(t.TempDir(), "termination-log")
 	args := []string{"--root=" + root, "--termination-log=" + message}
 	var stdout, stderr bytes.Buffer
-	g.Expect(run(append([]string{"fetch", "--helper=" + os.Args[0]}, args...), &stdout, &stderr)).To(Equal(0), stderr.String())
-	g.Expect(filepath.Join(root, "bin", "codepipeline")).To(BeAnExistingFile())
+	g.Expect(run(append([]string{"fetch", "--helper=" + os.Args[0], "--helper-dir=" + helpers}, args...), &stdout, &stderr)).To(Equal(0), stderr.String())
+	g.Expect(filepath.Join(helpers, "codepipeline")).To(BeAnExistingFile())
 	g.Expect(os.WriteFile(filepath.Join(root, "result", "summary"), []byte("done"), 0o600)).To(Succeed())
 	g.Expect(run(append([]string{"report"}, args...), &stdout, &stderr)).To(Equal(0), stderr.String())
 	g.Expect(os.ReadFile(message)).To(MatchJSON(`{"result":{"summary":"done"}}`))

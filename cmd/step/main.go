@@ -1,5 +1,5 @@
 // Command step is the helper for steps. They find it as
-// /codepipeline/bin/codepipeline, with its path in $CODEPIPELINE.
+// /codepipeline/bin/codepipeline, read-only, with its path in $CODEPIPELINE.
 package main
 
 import (

@@ -133,6 +133,7 @@ func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=pipelinejob-system,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups="",namespace=pipelinejob-system,resources=events,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=pipelinejob-system,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",namespace=pipelinejob-system,resources=pods,verbs=get
 
 // Reconcile gathers what is recorded, decides on one step and takes it, or has it taken
 // by the account's lane if it calls AWS.

@@ -80,6 +80,7 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	setLabels(&built.Spec.Template.ObjectMeta, job, run)
 	defaultJobSpec(&built.Spec, action)
 	addWrappers(&built.Spec.Template.Spec, action, job, run, options)
+	skipIdentityWebhook(&built.Spec.Template.ObjectMeta)
 	return built, nil
 }
 

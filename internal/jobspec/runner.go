@@ -82,16 +82,22 @@ func (o RunnerOptions) caVolumes() []corev1.Volume {
 
 // transferResources and progressResources have limits of CPU and memory, as a quota of
 // limits asks for on every container. There is no limit of ephemeral-storage: the kubelet
-// would apply it to what steps write.
+// would apply it to what steps write, for which the workspace has its size limit.
 var (
 	transferResources = resources("10m", "64Mi", "1", "256Mi")
 	progressResources = resources("5m", "16Mi", "100m", "64Mi")
 )
 
+// ownStorage is what a wrapper container has on the node's disk besides the volumes: its
+// log. It is requested so that the scheduler and quotas count it.
+var ownStorage = resource.MustParse("16Mi")
+
 func resources(cpu, memory, cpuLimit, memoryLimit string) corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{
-		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)},
-		Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpuLimit), corev1.ResourceMemory: resource.MustParse(memoryLimit)},
+		Requests: corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory), corev1.ResourceEphemeralStorage: ownStorage.DeepCopy(),
+		},
+		Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpuLimit), corev1.ResourceMemory: resource.MustParse(memoryLimit)},
 	}
 }
 

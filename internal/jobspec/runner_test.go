@@ -36,7 +36,7 @@ func TestResourcesOfTheWrapperContainers(t *testing.T) {
 		g := NewWithT(t)
 		for _, container := range wrappersOf(builtWith(g, nil, RunnerOptions{})) {
 			g.Expect(container.Resources.Limits).To(And(HaveLen(2), HaveKey(corev1.ResourceCPU), HaveKey(corev1.ResourceMemory)), container.Name)
-			g.Expect(container.Resources.Requests).To(HaveLen(2), container.Name)
+			g.Expect(container.Resources.Requests).To(And(HaveLen(3), HaveKey(corev1.ResourceCPU), HaveKey(corev1.ResourceMemory), HaveKey(corev1.ResourceEphemeralStorage)), container.Name)
 		}
 	})
 	for name, c := range map[string]struct {

@@ -88,7 +88,7 @@ func TestWorkspaceOnAClaim(t *testing.T) {
 			g.Expect(context.SupplementalGroups).To(ContainElement(int64(runnerUser)), "all containers may write, whatever the group is")
 
 			volumes := built.Spec.Template.Spec.Volumes
-			g.Expect(volumes).To(HaveLen(2), "the workspace and the handover")
+			g.Expect(volumes).To(HaveLen(4), "the workspace, the helper, no token, and the handover")
 			claim := volumes[0].Ephemeral.VolumeClaimTemplate
 			g.Expect(claim.Spec).To(Equal(action.Spec.Workspace.VolumeClaimTemplate.Spec))
 			g.Expect(claim.Labels).To(And(HaveKeyWithValue("team", "web"), HaveKeyWithValue(v1alpha1.LabelPipeline, "web")))

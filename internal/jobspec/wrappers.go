@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -15,6 +16,7 @@ import (
 
 const (
 	sharedVolume   = podcontract.SharedVolume
+	helperVolume   = podcontract.HelperVolume
 	handoverVolume = "codepipeline-handover"
 	// runnerUser is the nonroot user of distroless images, and its group.
 	runnerUser = 65532
@@ -36,7 +38,9 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	steps := slices.Concat(pod.InitContainers, pod.Containers)
 	for i := range steps {
 		steps[i].Env = append(slices.Clone(env), steps[i].Env...)
-		steps[i].VolumeMounts = append(steps[i].VolumeMounts, corev1.VolumeMount{Name: sharedVolume, MountPath: podcontract.Root})
+		steps[i].VolumeMounts = append(steps[i].VolumeMounts,
+			corev1.VolumeMount{Name: sharedVolume, MountPath: podcontract.Root},
+			corev1.VolumeMount{Name: helperVolume, MountPath: podcontract.HelperDir, ReadOnly: true})
 		// What the steps of a job with secrets print stays in their logs, and out of
 		// the status of the pod: see Failure.Log. So does what no one may be told.
 		told := len(job.Spec.SecretConfiguration) == 0 && TellsLog(options.FailureLog, *pod, steps[i].Name, job)
@@ -47,6 +51,7 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	limit := envelopeLimit(len(steps) + len(podcontract.Wrappers))
 	fetch := transferContainer(podcontract.ContainerFetch, "fetch", limit, job, options)
 	fetch.Command = append(fetch.Command, options.ArtifactArgs...)
+	fetch.VolumeMounts = append(fetch.VolumeMounts, corev1.VolumeMount{Name: helperVolume, MountPath: podcontract.HelperInstallDir})
 	report := transferContainer(podcontract.ContainerReport, "report", limit, job, options)
 	report.Command = append(report.Command, options.ArtifactArgs...)
 	follow := progressContainer(limit, options)
@@ -57,14 +62,24 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	pod.InitContainers = slices.Concat([]corev1.Container{fetch, follow}, steps)
 	pod.Containers = []corev1.Container{report}
 	shareGroup(pod)
-	pod.Volumes = append(pod.Volumes, corev1.Volume{
-		Name:         sharedVolume,
-		VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}},
-	})
+	pod.Volumes = append(pod.Volumes, emptyVolume(sharedVolume, nil), emptyVolume(helperVolume, &helperSize), emptyVolume(noTokenVolume, &noTokenSize))
 	if HasArtifacts(job) {
 		pod.Volumes = append(pod.Volumes, handover(job))
 	}
 	pod.Volumes = append(pod.Volumes, options.Runner.caVolumes()...)
+}
+
+// helperSize is room for the helper, of some 3 MB, and for the next one beside it, should
+// fetch run again.
+var helperSize = resource.MustParse("16Mi")
+
+// emptyVolume is a volume on the node's disk; limit nil: of any size.
+func emptyVolume(name string, limit *resource.Quantity) corev1.Volume {
+	source := &corev1.EmptyDirVolumeSource{}
+	if limit != nil {
+		source.SizeLimit = ptr.To(limit.DeepCopy())
+	}
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: source}}
 }
 
 // shareGroup puts all containers into the group that the shared folders belong
@@ -119,7 +134,7 @@ func runnerContainer(name string, options Options, command ...string) corev1.Con
 		Image:           options.RunnerImage,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Command:         append([]string{"/runner"}, command...),
-		VolumeMounts:    []corev1.VolumeMount{{Name: sharedVolume, MountPath: podcontract.Root}},
+		VolumeMounts:    []corev1.VolumeMount{{Name: sharedVolume, MountPath: podcontract.Root}, noToken},
 		SecurityContext: &corev1.SecurityContext{
 			RunAsNonRoot:             ptr.To(true),
 			RunAsUser:                ptr.To[int64](runnerUser),

@@ -1,6 +1,8 @@
 package jobspec
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -75,7 +77,28 @@ func TestTheProgressContainerIsANativeSidecar(t *testing.T) {
 	sidecar := wrapped("compile").InitContainers[1]
 	g.Expect(sidecar.RestartPolicy).To(HaveValue(Equal(corev1.ContainerRestartPolicyAlways)))
 	g.Expect(sidecar.Env).To(BeEmpty(), "neither a step's nor the SDK's")
-	g.Expect(sidecar.VolumeMounts).To(Equal([]corev1.VolumeMount{{Name: sharedVolume, MountPath: podcontract.Root, ReadOnly: true}}))
+	g.Expect(sidecar.VolumeMounts).To(Equal([]corev1.VolumeMount{{Name: sharedVolume, MountPath: podcontract.Root, ReadOnly: true}, noToken}))
+}
+
+// TestTheHelperIsReadOnlyForSteps: a step that could replace the helper would act in later
+// ones, and read their secrets.
+func TestTheHelperIsReadOnlyForSteps(t *testing.T) {
+	g := NewWithT(t)
+	pod := wrapped("compile", "check")
+	readOnly := corev1.VolumeMount{Name: helperVolume, MountPath: podcontract.HelperDir, ReadOnly: true}
+	for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
+		mounted := slices.DeleteFunc(slices.Clone(container.VolumeMounts), func(m corev1.VolumeMount) bool { return m.Name != helperVolume })
+		switch {
+		case container.Name == podcontract.ContainerFetch:
+			g.Expect(mounted).To(Equal([]corev1.VolumeMount{{Name: helperVolume, MountPath: podcontract.HelperInstallDir}}), "it installs the helper")
+		case podcontract.IsWrapper(container.Name):
+			g.Expect(mounted).To(BeEmpty(), container.Name)
+		default:
+			g.Expect(mounted).To(Equal([]corev1.VolumeMount{readOnly}), "%s, sidecars too", container.Name)
+		}
+	}
+	g.Expect(strings.HasPrefix(podcontract.HelperInstallDir, podcontract.Root)).To(BeFalse(), "not below what steps may write to")
+	g.Expect(pod.Volumes).To(ContainElement(And(HaveField("Name", helperVolume), HaveField("EmptyDir.SizeLimit", Not(BeNil())))))
 }
 
 // TestTheProgressContainerCountsForTheEnvelope: the kubelet divides its 12 KiB

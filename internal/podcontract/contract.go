@@ -26,10 +26,19 @@ const (
 	OutputDir = Root + "/output"
 	// ResultDir is where steps write their results (see Result).
 	ResultDir = Root + "/result"
+	// HelperDir is where steps find the helper. It is a volume of its own, and read-only
+	// in steps: a step that could replace the helper would act in later ones, with their
+	// secrets. No step can replace the folder either, because the volume is mounted on it
+	// in every container that may write to the shared volume.
+	HelperDir = Root + "/bin"
 	// HelperFile is a program that writes results, for steps that like it
 	// better than files (see package helper).
-	HelperFile = Root + "/bin/codepipeline"
+	HelperFile = HelperDir + "/codepipeline"
 )
+
+// HelperInstallDir is where the helper's volume is mounted in ContainerFetch, which
+// installs the helper.
+const HelperInstallDir = "/var/run/codepipeline-helper"
 
 const (
 	// HandoverDir is where the job's Secret is mounted, in the wrapper
@@ -67,6 +76,11 @@ func IsWrapper(name string) bool { return strings.HasPrefix(name, ContainerPrefi
 const (
 	// SharedVolume is the volume at Root, the workspace.
 	SharedVolume = ContainerPrefix + "shared"
+	// HelperVolume has the helper, at HelperDir.
+	HelperVolume = ContainerPrefix + "helper"
+	// NoTokenVolume is empty, and takes the place of the service account's token in the
+	// wrapper containers.
+	NoTokenVolume = ContainerPrefix + "no-token"
 	// CAVolume has the certificates that the wrapper containers trust.
 	CAVolume = ContainerPrefix + "ca"
 )

@@ -10,23 +10,25 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// install installs the helper for steps.
+// install installs the helper for steps, in its own volume.
 func (o Options) install() error {
 	if o.Helper == "" {
 		return nil
 	}
-	to := o.path(podcontract.HelperFile)
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return fmt.Errorf("make the folder of the helper for steps: %w", err)
+	// Steps have the volume mounted here. The container runtime would make the folder as
+	// root, which a file system on the network may not allow.
+	if err := os.MkdirAll(o.path(podcontract.HelperDir), 0o755); err != nil {
+		return notWritable(fmt.Errorf("make the folder of the helper for steps: %w", err))
 	}
-	// Steps of every user run it, whatever the umask is.
-	if err := errors.Join(os.Chmod(filepath.Dir(to), 0o755), copyProgram(o.Helper, to)); err != nil {
+	to := filepath.Join(o.HelperDir, filepath.Base(podcontract.HelperFile))
+	if err := copyProgram(o.Helper, to); err != nil {
 		return fmt.Errorf("install the helper for steps: %w", err)
 	}
 	return nil
 }
 
-// copyProgram replaces a file atomically: a sidecar may be running it.
+// copyProgram replaces a file atomically: a sidecar may be running it. Every user may run
+// it, whatever the umask is.
 func copyProgram(from, to string) error {
 	source, err := os.Open(from)
 	if err != nil {

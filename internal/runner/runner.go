@@ -23,8 +23,9 @@ import (
 type Options struct {
 	// Root is the shared volume.
 	Root string
-	// Helper is the program that Fetch installs for steps, if any.
-	Helper string
+	// Helper is the program that Fetch installs for steps, if any, in HelperDir, the
+	// folder of a volume that steps find at podcontract.HelperDir.
+	Helper, HelperDir string
 	// Handover is the path of the handover. It is empty if the job moves no
 	// artifacts.
 	Handover string

@@ -1,0 +1,74 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// managerContainer is the operator's container in its own pod.
+	managerContainer = "manager"
+	// ownPodTimeout bounds the request for the operator's own pod.
+	ownPodTimeout = 10 * time.Second
+)
+
+// RunnerImage returns the image that the operator itself runs from, which has the programs
+// for jobs' pods, too: that of its container in its own pod, as admission has left it, so
+// that it can be pulled in this cluster. self is nil if the operator runs in no pod. Each
+// error names the way out.
+func RunnerImage(ctx context.Context, reader client.Reader, self *corev1.ObjectReference) (string, error) {
+	if self == nil {
+		return "", errors.New("--runner-image is missing: set it to the operator's image, which the operator only finds by itself if it runs in a pod")
+	}
+	ctx, cancel := context.WithTimeout(ctx, ownPodTimeout)
+	defer cancel()
+	pod := &corev1.Pod{}
+	if err := reader.Get(ctx, types.NamespacedName{Namespace: self.Namespace, Name: self.Name}, pod); err != nil {
+		return "", fmt.Errorf("read the operator's own pod %s/%s, whose image jobs' pods use: %w; %s", self.Namespace, self.Name, err, wayToOwnPod(err))
+	}
+	return imageOf(pod)
+}
+
+// wayToOwnPod is the way out if the operator's own pod can't be read.
+func wayToOwnPod(err error) string {
+	switch {
+	case apierrors.IsForbidden(err):
+		return "allow the operator's service account to get pods in its own namespace, as the Role in config/rbac does, or set --runner-image"
+	case apierrors.IsNotFound(err):
+		return "set $POD_NAME and $POD_NAMESPACE to metadata.name and metadata.namespace of the pod (fieldRef), as config/manager does, or set --runner-image"
+	default:
+		return "make the API server reachable, or set --runner-image"
+	}
+}
+
+// imageOf returns the image of the operator's container, beside which webhooks may have
+// added others.
+func imageOf(pod *corev1.Pod) (string, error) {
+	containers := pod.Spec.Containers
+	if len(containers) == 1 {
+		return containers[0].Image, nil
+	}
+	at := slices.IndexFunc(containers, func(c corev1.Container) bool { return c.Name == managerContainer })
+	if at < 0 {
+		return "", fmt.Errorf("the operator's own pod %s/%s has the containers %s, and none is named %s: give the operator's this name, or set --runner-image",
+			pod.Namespace, pod.Name, strings.Join(namesOf(containers), ", "), managerContainer)
+	}
+	return containers[at].Image, nil
+}
+
+func namesOf(containers []corev1.Container) []string {
+	var names []string
+	for _, container := range containers {
+		names = append(names, container.Name)
+	}
+	return names
+}
