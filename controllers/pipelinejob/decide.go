@@ -469,11 +469,10 @@ func (s state) expiresIn() (left time.Duration, expires bool) {
 
 // handOutMayComeIn is how long an object that is being deleted is kept for the case that
 // CodePipeline hands its job out again: its claim was taken for one that had its effect, and
-// the job was not open. Then the job is claimed, and failed as cancelled; without the
-// object, the work that the user has cancelled would begin.
+// no report was confirmed, even if one was taken for delivered. Then the job is claimed, and
+// failed as cancelled; without the object, the work that the user has cancelled would begin.
 func (s state) handOutMayComeIn() time.Duration {
-	protocol := s.job.Status.Protocol
-	if !protocol.ClaimUnconfirmed || protocol.ReportedJobID == s.job.Spec.CodePipelineJob.ID {
+	if !s.job.Status.Protocol.ClaimUnconfirmed {
 		return 0
 	}
 	return min(s.boundIn(), s.job.Status.ReportedAt.Add(deletionGracePeriod).Sub(s.now))

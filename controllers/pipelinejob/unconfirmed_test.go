@@ -97,7 +97,15 @@ func TestUnconfirmedClaimsAreKept(t *testing.T) {
 
 // TestCancelledWorkDoesNotBeginAgain has a claim fail before its effect, which looks as if it
 // was ours, and a user delete the PipelineJob. When the job is handed out again, it is failed.
+// So it is if the report of the cancellation fails before its effect, too, and then finds the
+// job not open, which looks as if CodePipeline took it.
 func TestCancelledWorkDoesNotBeginAgain(t *testing.T) {
+	for name, reportFails := range map[string]bool{"the report finds the job not open": false, "the report looks as if it was taken": true} {
+		t.Run(name, func(t *testing.T) { cancelledWorkDoesNotBeginAgain(t, reportFails) })
+	}
+}
+
+func cancelledWorkDoesNotBeginAgain(t *testing.T, reportFails bool) {
 	p := newPlay(t, func(o *emulator.Options) { o.RedispatchAfter = 30 * time.Second })
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	p.start(nil)
@@ -107,8 +115,12 @@ func TestCancelledWorkDoesNotBeginAgain(t *testing.T) {
 	p.clock.Step(time.Minute)
 	p.otherPoll()
 	p.Expect(p.kube.Delete(p.ctx, p.pipelineJob())).To(Succeed())
+	if reportFails {
+		p.Expect(p.aws.Inject(emulator.Fault{Operation: operationFailure, Kind: emulator.ResetBefore})).To(Succeed())
+	}
 	p.steps(func(job *v1alpha1.PipelineJob) bool { return job.Settled() })
 	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeTrue())
+	p.Expect(p.pipelineJob().Status.Protocol.ReportedJobID != "").To(Equal(reportFails))
 	p.step(p.pipelineJob().Name)
 	p.Expect(p.pipelineJobs()).To(HaveLen(1), "it may be handed out again")
 
@@ -141,6 +153,9 @@ func TestDeletionWaitsBriefly(t *testing.T) {
 	next, _ = decide(state{job: job, now: now.Add(time.Hour)})
 	g.Expect(next).To(Equal(stepRelease), "it would have come by now")
 	job.DeletionTimestamp, job.Status.Protocol.ReportedJobID = &metav1.Time{Time: now}, job.Spec.CodePipelineJob.ID
+	next, _ = decide(state{job: job, now: now})
+	g.Expect(next).To(Equal(stepWait), "the report only looks as if it was taken")
+	job.Status.Protocol.ClaimUnconfirmed = false
 	next, _ = decide(state{job: job, now: now})
 	g.Expect(next).To(Equal(stepRelease), "CodePipeline has the cancellation")
 }
