@@ -43,7 +43,11 @@ func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
 	if err != nil {
 		return err
 	}
-	if err := r.writeSecret(ctx, job, secret); err != nil {
+	err = r.writeSecret(ctx, job, secret)
+	if errors.Is(err, errSecretGone) {
+		return afterCall(r.forgetSecret(ctx, job))
+	}
+	if err != nil {
 		return r.secretRefused(ctx, s, fmt.Errorf("write Secret %s: %w", secret.Name, err))
 	}
 	return afterCall(r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {

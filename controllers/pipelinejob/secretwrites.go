@@ -2,6 +2,7 @@ package pipelinejob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,28 +34,37 @@ func uidOfSecret(job *v1alpha1.PipelineJob) types.UID {
 	return job.Status.Protocol.Secret.UID
 }
 
-// writeSecret replaces the Secret whose UID is known as a whole, or creates it if it is
-// gone. If its UID is not known, it is created, or replaced if an earlier try has created it.
+// errSecretGone: the Secret whose UID is known is not there.
+var errSecretGone = errors.New("the Secret is gone")
+
+// writeSecret replaces the Secret whose UID is known as a whole. If its UID is not known, it
+// is created, or replaced if an earlier try has created it. If the one that is known is gone,
+// the error is errSecretGone: that must be recorded before another is created, whose UID would
+// be taken for somebody else's if its creation was not recorded.
 func (r *Reconciler) writeSecret(ctx context.Context, job *v1alpha1.PipelineJob, secret *corev1.Secret) error {
 	if secret.UID = uidOfSecret(job); secret.UID != "" {
 		err := r.Update(ctx, secret)
-		if isOfAnother(err) {
+		switch {
+		case isOfAnother(err):
 			return fmt.Errorf("another Secret, which the operator did not create, has taken its place: delete it (%s)", err.Error())
-		}
-		if !apierrors.IsNotFound(err) {
+		case apierrors.IsNotFound(err):
+			return errSecretGone
+		default:
 			return err
 		}
-		// An operator that has taken over may have dropped it.
-		if err := r.checkNewest(ctx, job); err != nil {
-			return err
-		}
-		secret.UID = ""
 	}
 	err := r.Create(ctx, secret)
 	if apierrors.IsAlreadyExists(err) {
 		err = r.Update(ctx, secret)
 	}
 	return err
+}
+
+// forgetSecret records that the Secret whose UID is known is gone: the next step creates one.
+func (r *Reconciler) forgetSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+		status.Protocol.Secret = &v1alpha1.SecretState{JobID: status.Protocol.Secret.JobID}
+	})
 }
 
 // isOfAnother reports whether a write was refused because the object by this name has

@@ -193,6 +193,8 @@ func TestPipelineJobsByHandTouchNothingElse(t *testing.T) {
 			forge(byHand, foreign)
 			w.Expect(w.Kube.Status().Update(w.Ctx, byHand)).To(Succeed())
 			w.operate()
+			w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed()) // so that the account works for the namespace
+			w.awaitRegistration()
 			w.Expect(w.Kube.Delete(w.Ctx, byHand)).To(Succeed())
 			w.Await(func(g Gomega) {
 				g.Expect(apierrors.IsNotFound(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(byHand), byHand))).To(BeTrue())

@@ -27,6 +27,7 @@ func TestNeighbourIsNotHeldUp(t *testing.T) {
 		names := &account.Spec.Grants[0].Namespaces.Names
 		*names = append(*names, hostile.Name)
 	})
+	w.Expect(w.Kube.Create(w.Ctx, w.Action(w.in(hostile.Name), func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Provider = "hostile" }))).To(Succeed())
 	for n := range many {
 		job := w.polledJob("us-east-1", n)
 		job.Namespace = hostile.Name

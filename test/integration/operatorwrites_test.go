@@ -20,6 +20,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 // trick is a request that may tell the content of a Secret to who may not read it.
@@ -318,6 +319,7 @@ func TestActionInASystemNamespaceIsTold(t *testing.T) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "kube-"}}
 	w.Expect(w.Kube.Create(w.Ctx, namespace)).To(Succeed())
 	w.enforce(namespace.Name)
+	w.Expect(w.Kube.Create(w.Ctx, harness.NewAccount(namespace.Name))).To(Succeed())
 	w.Namespace, w.Config = namespace.Name, w.operatorsToken()
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
