@@ -15,9 +15,9 @@ func TestOwnPod(t *testing.T) {
 		name, namespace string
 		want            *corev1.ObjectReference
 	}{
-		"by the downward API":  {"operator-1", "system", &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "system", Name: "operator-1"}},
-		"the host's name":      {"", "system", &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "system", Name: host}},
-		"outside a cluster": {"", "", nil},
+		"by the downward API": {"operator-1", "system", &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "system", Name: "operator-1"}},
+		"the host's name":     {"", "system", &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "system", Name: host}},
+		"outside a cluster":   {"", "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("POD_NAME", c.name)

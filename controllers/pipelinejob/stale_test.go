@@ -75,13 +75,10 @@ func (w *world) indexed() client.Client {
 }
 
 // recorded makes a PipelineJob whose status is as change leaves it.
-func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus), adjust ...func(*v1alpha1.PipelineJob)) *v1alpha1.PipelineJob {
+func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus)) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.Namespace}}
 	job.Spec.ActionRef.Name, job.Spec.AccountRef.Name, job.Spec.Region = "work", w.Namespace, "us-east-1"
 	job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "00000000-0000-0000-0000-000000000001", Nonce: "1"}
-	for _, do := range adjust {
-		do(job)
-	}
 	w.Expect(w.Kube.Create(w.Ctx, job)).To(Succeed())
 	w.Expect(w.reconciler().writeStatus(w.Ctx, job, change)).To(Succeed())
 	return job

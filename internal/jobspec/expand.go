@@ -13,7 +13,7 @@ func scanVariables(text string, literal, variable func(string) bool) {
 			return
 		}
 		name, after, closed := strings.Cut(strings.TrimPrefix(rest, "("), ")")
-		goesOn := true
+		var goesOn bool
 		switch {
 		case strings.HasPrefix(rest, "$"):
 			goesOn, text = literal("$"), rest[len("$"):]

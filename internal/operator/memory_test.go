@@ -49,7 +49,7 @@ func large() map[string]client.Object {
 				meta.OwnerReferences = append(meta.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: fmt.Sprint(i), UID: "2"})
 			}
 		case "managed fields":
-			meta.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m", FieldsV1: &metav1.FieldsV1{Raw: []byte(text)}}}
+			meta.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m", FieldsV1: metav1.NewFieldsV1(text)}}
 		}
 		return meta
 	}

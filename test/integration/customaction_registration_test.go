@@ -237,7 +237,9 @@ func TestClusterIDIsThatOfTheCluster(t *testing.T) {
 		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: "kube-system"}, system)).To(Succeed())
 	})
 	w.adjust = append(w.adjust, func(o *operator.Options) { o.ClusterID = "" })
-	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.RoleARN = "arn:aws:iam::444455556666:role/ci" })
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
+		account.Spec.RoleARN = "arn:aws:iam::444455556666:role/ci"
+	})
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)

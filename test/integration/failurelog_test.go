@@ -148,7 +148,7 @@ func TestPodOfLinesThatAreLeftOut(t *testing.T) {
 	w := newWorld(t)
 	w.work(func(a *v1alpha1.CustomAction) { a.Spec.FailureLog = v1alpha1.FailureLogNever })
 	job := w.RunningJob(1)
-	w.Expect(stepNamed(job.Spec.Template.Spec, "work").TerminationMessagePolicy).To(Equal(corev1.TerminationMessageReadFile))
+	w.Expect(stepOf(job.Spec.Template.Spec).TerminationMessagePolicy).To(Equal(corev1.TerminationMessageReadFile))
 }
 
 // TestUnknownRuleIsRefused has a typo.

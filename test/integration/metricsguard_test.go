@@ -44,8 +44,11 @@ func (w *world) serveMetrics(user *rest.Config, o operator.MetricsOptions) (addr
 	return listens.GetBindAddr()
 }
 
+// answer is what is looked at of a response: its status code, and the major version of HTTP.
+type answer struct{ status, protocol int }
+
 // get asks a server by TLS that is trusted by a pool; nil: by anything.
-func (w *world) get(address, path, token string, trusted *x509.CertPool) (*http.Response, error) {
+func (w *world) get(address, path, token string, trusted *x509.CertPool) (answer, error) {
 	request, err := http.NewRequestWithContext(w.Ctx, http.MethodGet, "https://"+address+path, nil)
 	w.Expect(err).NotTo(HaveOccurred())
 	if token != "" {
@@ -55,18 +58,19 @@ func (w *world) get(address, path, token string, trusted *x509.CertPool) (*http.
 		RootCAs: trusted, InsecureSkipVerify: trusted == nil, //nolint:gosec // the certificate is self-signed
 	}}}
 	response, err := client.Do(request)
-	if err == nil {
-		_, err = io.Copy(io.Discard, response.Body)
-		w.Expect(response.Body.Close()).To(Succeed())
+	if err != nil {
+		return answer{}, err
 	}
-	return response, err
+	_, err = io.Copy(io.Discard, response.Body)
+	w.Expect(response.Body.Close()).To(Succeed())
+	return answer{response.StatusCode, response.ProtoMajor}, err
 }
 
 func (w *world) status(g Gomega, address, path, token string) int {
 	response, err := w.get(address, path, token, nil)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(response.ProtoMajor).To(Equal(1), "HTTP/2 is off")
-	return response.StatusCode
+	g.Expect(response.protocol).To(Equal(1), "HTTP/2 is off")
+	return response.status
 }
 
 // TestMetricsAreForThoseWithTheRight has the operator's rights of config/namespaced, which
@@ -139,7 +143,7 @@ func TestCertificateOfMetrics(t *testing.T) {
 	address := w.serveMetrics(w.withToken(w.user("operator")), operator.MetricsOptions{Secure: true, CertDir: folder, CertName: "cert.pem", KeyName: "key.pem"})
 	response, err := w.get(address, "/metrics", "", trusted)
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(response.StatusCode).To(Equal(http.StatusUnauthorized))
+	w.Expect(response.status).To(Equal(http.StatusUnauthorized))
 
 	selfSigned := w.serveMetrics(w.withToken(w.user("other")), operator.MetricsOptions{Secure: true})
 	_, err = w.get(selfSigned, "/metrics", "", trusted)

@@ -165,8 +165,8 @@ func TestOperatorCreatesOnlyPartsOfPipelineJobs(t *testing.T) {
 	}
 	for name, c := range attempts {
 		for kind, object := range map[string]client.Object{"Secret": w.secret("part"), "Job": w.plainJob()} {
-			for mode, options := range map[string][]client.CreateOption{"": nil, " by a dry run": {client.DryRunAll}} {
-				t.Run(kind+": "+name+mode, func(t *testing.T) {
+			for mode, options := range map[string][]client.CreateOption{"for real": nil, "by a dry run": {client.DryRunAll}} {
+				t.Run(kind+": "+name+" "+mode, func(t *testing.T) {
 					object := object.DeepCopyObject().(client.Object)
 					part(object, "owner")
 					c.apply(object)

@@ -49,7 +49,7 @@ func TestReferencesThatAreGranted(t *testing.T) {
 	}))).To(Succeed())
 	w.awaitRegistration()
 	w.StartPipeline(map[string]string{"Target": "build:1"})
-	w.Expect(stepNamed(w.RunningJob(1).Spec.Template.Spec, "work").Image).To(Equal("registry/build:1"))
+	w.Expect(stepOf(w.RunningJob(1).Spec.Template.Spec).Image).To(Equal("registry/build:1"))
 }
 
 // TestPipelineThatMakesAScript has a pipeline's value be a shell's -c, which only the job

@@ -625,6 +625,12 @@ func otherCases() []ruleCase {
 			fails:  []edit{set("deletionPolicy", "Orphan"), set("deletionPolicy", "")},
 			says:   `spec.deletionPolicy: supported values: "Retain", "Delete"`,
 		},
+		{
+			covers: "spec.failureLog enum",
+			passes: []edit{set("failureLog", "Always"), set("failureLog", "NoSecrets"), set("failureLog", "Never"), set("failureLog", nil)},
+			fails:  []edit{set("failureLog", "Sometimes"), set("failureLog", "")},
+			says:   `spec.failureLog: supported values: "Always", "NoSecrets", "Never"`,
+		},
 		duration("timeout", "1s", "720h", "must be from 1s to 720h, such as 90s or 1h30m; CodePipeline gives up on a custom action after 24 hours, unless that quota was raised"),
 		duration("gracePeriods.imagePull", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),
 		duration("gracePeriods.scheduling", "1s", "24h", "must be from 1s to 24h, such as 90s or 1h30m"),

@@ -159,7 +159,11 @@ func TestOperatorOfSomeNamespaces(t *testing.T) {
 	w.Expect(found.Waiting).To(HaveKeyWithValue(other.Name, HavePrefix("the operator's service account lacks rights in it: list customactions.codepipeline.pipelinejob.dev, ")))
 
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
-	elsewhere := harness.NewAction(other.Name, func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Provider = "elsewhere" })
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
+		names := &account.Spec.Grants[0].Namespaces.Names
+		*names = append(*names, other.Name)
+	})
+	elsewhere := w.Action(w.in(other.Name), func(a *v1alpha1.CustomAction) { a.Spec.ActionType.Provider = "elsewhere" })
 	w.Expect(w.Kube.Create(w.Ctx, elsewhere)).To(Succeed())
 	stop := w.operateIn(config, found, prometheus.NewPedanticRegistry())
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)

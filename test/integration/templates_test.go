@@ -30,7 +30,7 @@ func TestCommandsInScriptsAreLeftAlone(t *testing.T) {
 		step.Command, step.Args = []string{"sh", "-euc"}, []string{shellScript}
 	})
 	job := w.RunningJob(1)
-	w.Expect(stepNamed(job.Spec.Template.Spec, "work").Args).To(Equal([]string{shellScript}))
+	w.Expect(stepOf(job.Spec.Template.Spec).Args).To(Equal([]string{shellScript}))
 }
 
 // TestTyposInReferences has typos in groups that are known.
@@ -112,7 +112,7 @@ func TestWorkspaceOnAVolume(t *testing.T) {
 	spec := job.Spec.Template.Spec
 	w.Expect(spec.SecurityContext.FSGroup).To(HaveValue(BeEquivalentTo(65532)))
 	w.Expect(spec.SecurityContext.FSGroupChangePolicy).To(HaveValue(Equal(corev1.FSGroupChangeOnRootMismatch)))
-	mounted := stepNamed(spec, "work").VolumeMounts
+	mounted := stepOf(spec).VolumeMounts
 	w.Expect(mounted).To(ContainElement(And(HaveField("Name", podcontract.SharedVolume), HaveField("MountPath", "/codepipeline"))))
 
 	now := metav1.Now()
@@ -153,10 +153,10 @@ func TestVolumeAtTheWorkspace(t *testing.T) {
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)).To(ContainSubstring("which spec.workspace chooses"))
 }
 
-// stepNamed is an init container of a pod.
-func stepNamed(pod corev1.PodSpec, name string) corev1.Container {
+// stepOf is the step "work" of a pod.
+func stepOf(pod corev1.PodSpec) corev1.Container {
 	for _, container := range pod.InitContainers {
-		if container.Name == name {
+		if container.Name == "work" {
 			return container
 		}
 	}
