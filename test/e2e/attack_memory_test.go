@@ -28,6 +28,7 @@ func TestAttackMemory(t *testing.T) {
 	s.connect()
 	before := s.operatorRestarts()
 	s.kubectl("create", "namespace", hostile)
+	s.kubectl("label", "namespace", hostile, v1alpha1.LabelEnabled+"=true")
 	t.Cleanup(func() { _, _ = s.tryKubectl("", "delete", "namespace", hostile, "--wait=false") })
 	for i := range actions {
 		var text bytes.Buffer

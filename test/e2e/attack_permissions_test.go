@@ -84,7 +84,10 @@ func TestAttackWithTheOperatorsToken(t *testing.T) {
 		"a Job in kube-system":   {input: job("kube-system"), args: []string{"create", "--raw", "/apis/batch/v1/namespaces/kube-system/jobs", "-f", "-"}, refusal: byPolicy},
 		"a Job in its namespace": {input: job("pipelinejob-system"), args: []string{"create", "--raw", "/apis/batch/v1/namespaces/pipelinejob-system/jobs", "-f", "-"}, refusal: byPolicy},
 		"a Job without an owner": {input: job(namespace), args: []string{"create", "--raw", "/apis/batch/v1/namespaces/" + namespace + "/jobs", "-f", "-"}, refusal: byPolicy},
-		"a pod of its own": {input: `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "attack"}, "spec": {"containers": [{"name": "x", "image": "pipelinejob.dev/sample-work:dev"}]}}`,
+		"a pod of its own": {input: `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "attack"}, "spec": {
+			"securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+			"containers": [{"name": "x", "image": "pipelinejob.dev/sample-work:dev",
+				"securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}`,
 			args: []string{"create", "--raw", "/api/v1/namespaces/" + namespace + "/pods", "-f", "-"}, refusal: byPolicy},
 	}, value, encoded)
 	s.Expect(s.kubectl("-n", namespace, "get", "secret", "payroll", "-o", "jsonpath={.data.password} {.metadata.deletionTimestamp}")).To(Equal(encoded + " "))

@@ -48,7 +48,9 @@ type suite struct {
 }
 
 func newSuite(t *testing.T) *suite {
-	return &suite{WithT: NewWithT(t), t: t, ctx: t.Context()}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // that of t ends before what is to be cleaned up
+	t.Cleanup(cancel)
+	return &suite{WithT: NewWithT(t), t: t, ctx: ctx}
 }
 
 // demo runs the demo and returns what it printed.
