@@ -26,6 +26,9 @@ type taker int
 const (
 	takerWorker taker = iota
 	takerNode
+	// takerNoAccount is for what would call AWS, while there may be no call: it only fails.
+	// If there is access by then, the account's lane is to take it.
+	takerNoAccount
 	takerAccount
 )
 
@@ -99,6 +102,8 @@ func readsLog(next step, s state) bool {
 // takerOf is who is to take a step.
 func takerOf(next step, s state) taker {
 	switch {
+	case operationOf(next, s) != "" && s.identity.Region == "":
+		return takerNoAccount
 	case operationOf(next, s) != "":
 		return takerAccount
 	case readsLog(next, s):

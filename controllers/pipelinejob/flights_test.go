@@ -172,3 +172,16 @@ func TestCallAfterWhichTheObjectChangedIsNotRepeatedAtOnce(t *testing.T) {
 	p.Expect(p.operator.settle(key, this, conflict)).To(Equal(reconcile.Result{RequeueAfter: conflictRetry}))
 	p.Expect(p.operator.retries.wait(key, this, p.clock.Now())).To(BeZero())
 }
+
+// TestAccessThatComesWhileAJobWaits: a step without access only fails, in a lane of its own. If
+// it was made there once there is access, an account that does not answer would hold up all
+// that have none.
+func TestAccessThatComesWhileAJobWaits(t *testing.T) {
+	g := NewWithT(t)
+	job := version1()
+	s := state{job: job}
+	g.Expect(takerOf(stepAcknowledge, s)).To(Equal(takerNoAccount))
+	s.identity.Region = "us-east-1"
+	g.Expect(takerOf(stepAcknowledge, s)).To(BeNumerically(">", takerNoAccount), "it is handed over to the account's lane")
+	g.Expect(takerOf(stepNoteRunning, s)).To(Equal(takerWorker))
+}
