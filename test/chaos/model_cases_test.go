@@ -69,17 +69,17 @@ func TestModel(t *testing.T) {
 		"a cancellation that nobody asked for": {func(f *facts) {
 			f.verdict, f.objects = cancelled, []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseCancelled, "deleted")}
 		}, []string{"no user deleted"}},
-		"abandoned":                  {func(f *facts) { f.verdict.action, f.deeds[abandons] = types.ActionExecutionStatusAbandoned, true }, nil},
-		"abandoned by nobody":        {func(f *facts) { f.verdict.action = types.ActionExecutionStatusAbandoned }, []string{"no user did that"}},
-		"never begun":                {func(f *facts) { f.verdict.action, f.deeds[stops] = "", true }, nil},
-		"never begun, unasked":       {func(f *facts) { f.verdict.action = "" }, []string{"no user stopped it"}},
-		"the object says failed":     {func(f *facts) { f.objects = []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseFailed, "x")} }, []string{"is Failed, but the action"}},
-		"the object says cancelled":  {func(f *facts) { f.objects = []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseCancelled, "x")} }, []string{"is Cancelled, but the action"}},
+		"abandoned":                 {func(f *facts) { f.verdict.action, f.deeds[abandons] = types.ActionExecutionStatusAbandoned, true }, nil},
+		"abandoned by nobody":       {func(f *facts) { f.verdict.action = types.ActionExecutionStatusAbandoned }, []string{"no user did that"}},
+		"never begun":               {func(f *facts) { f.verdict.action, f.deeds[stops] = "", true }, nil},
+		"never begun, unasked":      {func(f *facts) { f.verdict.action = "" }, []string{"no user stopped it"}},
+		"the object says failed":    {func(f *facts) { f.objects = []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseFailed, "x")} }, []string{"is Failed, but the action"}},
+		"the object says cancelled": {func(f *facts) { f.objects = []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseCancelled, "x")} }, []string{"is Cancelled, but the action"}},
 		"a dropped object that worked": {func(f *facts) {
 			f.objects = []*v1alpha1.PipelineJob{settledAs(v1alpha1.PhaseDropped, "x")}
 			f.objects[0].Status.Run = &v1alpha1.Run{}
 		}, []string{"is Dropped, but the action"}},
-		"a dropped object besides": {func(f *facts) { f.objects = append(f.objects, settledAs(v1alpha1.PhaseDropped, "x")) }, nil},
+		"a dropped object besides":   {func(f *facts) { f.objects = append(f.objects, settledAs(v1alpha1.PhaseDropped, "x")) }, nil},
 		"a failure without a reason": {func(f *facts) { failed(f); f.objects[0].Status.Conditions = nil }, []string{"no condition says why"}},
 	} {
 		t.Run(name, func(t *testing.T) {
