@@ -19,7 +19,7 @@ import (
 var usersYAML = template.Must(template.New("").Parse(`
 apiVersion: v1
 kind: Namespace
-metadata: {name: e2e-users}
+metadata: {name: e2e-users, labels: {codepipeline.pipelinejob.dev/enabled: "true"}}
 ---
 apiVersion: codepipeline.pipelinejob.dev/v1alpha1
 kind: CustomAction
