@@ -101,6 +101,9 @@ func notReady(account *v1alpha1.CodePipelineAccount) (refused finding, pending s
 	if ready == nil || ready.ObservedGeneration != account.Generation || ready.Status != metav1.ConditionFalse {
 		return finding{}, fmt.Sprintf("AWS is being asked for the ID of CodePipelineAccount %s", account.Name)
 	}
+	if !account.DeletionTimestamp.IsZero() { // the condition names those who use it, who are other tenants
+		return refusal(v1alpha1.ReasonAccountNotReady, "CodePipelineAccount %s is being deleted: name another one in spec.accountRef", account.Name), ""
+	}
 	refused = refusal(v1alpha1.ReasonAccountNotReady, "CodePipelineAccount %s is not ready: %s", account.Name, ready.Message)
 	refused.retry = true
 	return refused, ""

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -22,28 +21,22 @@ import (
 // with pods that have the label of the operator's and thousands of sidecars. The operator is
 // not killed, and does a neighbour's work.
 func TestAttackMemory(t *testing.T) {
-	const hostile, actions, pods = "e2e-attack-memory", 60, 20
+	const actions, pods = 60, 20
 	s := newSuite(t)
 	s.install()
 	s.connect()
 	before := s.operatorRestarts()
-	s.kubectl("create", "namespace", hostile)
-	s.kubectl("label", "namespace", hostile, v1alpha1.LabelEnabled+"=true")
-	t.Cleanup(func() { _, _ = s.tryKubectl("", "delete", "namespace", hostile, "--wait=false") })
+	hostile := s.hostileTenant("e2e-attack-memory")
 	for i := range actions {
-		var text bytes.Buffer
-		s.Expect(workYAML.Execute(&text, work{Name: fmt.Sprint("large-", i), Script: strings.Repeat("x", 1<<20)})).To(Succeed())
-		manifest := strings.Replace(text.String(), "namespace: "+namespace, "namespace: "+hostile, 1)
-		out, err := s.tryKubectl(manifest, "create", "-f", "-")
-		s.Expect(err).NotTo(HaveOccurred(), out)
+		hostile.create(hostile.manifest(work{Name: fmt.Sprint("large-", i), Script: strings.Repeat("x", 1<<20)}))
 	}
 	for i := range pods {
-		content, err := json.Marshal(podOfSidecars(hostile, i))
+		content, err := json.Marshal(podOfSidecars(hostile.namespace, i))
 		s.Expect(err).NotTo(HaveOccurred())
-		out, err := s.tryKubectl(string(content), "create", "-f", "-")
+		out, err := s.tryKubectl(string(content), append(hostile.as, "create", "-f", "-")...)
 		s.Expect(err).NotTo(HaveOccurred(), out)
 	}
-	s.kubectl("-n", hostile, "wait", "--for=jsonpath={.status.conditions[?(@.type=='Ready')].reason}="+v1alpha1.ReasonTooLarge,
+	s.kubectl("-n", hostile.namespace, "wait", "--for=jsonpath={.status.conditions[?(@.type=='Ready')].reason}="+v1alpha1.ReasonTooLarge,
 		"--timeout=2m", "cpaction", "--all")
 
 	w := work{Name: "attack-memory", Script: "true"}
