@@ -11,18 +11,44 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestTestsThatTheDocsNameExist holds the names of tests in docs/testing.md against the
-// tests that there are.
+var nameOfATest = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+
+// TestTestsThatTheDocsNameExist holds the names of tests in the docs against the tests that
+// there are.
 func TestTestsThatTheDocsNameExist(t *testing.T) {
 	g := NewWithT(t)
-	content, err := os.ReadFile("../../docs/testing.md")
-	g.Expect(err).NotTo(HaveOccurred())
-	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(content), -1)
-	g.Expect(named).NotTo(BeEmpty())
 	existing := tests(g)
-	for _, name := range named {
-		g.Expect(existing).To(HaveKey(name[1]), "docs/testing.md names it")
+	for _, page := range []string{"testing.md", "threat-model.md"} {
+		named := nameOfATest.FindAllStringSubmatch(doc(g, page), -1)
+		g.Expect(named).NotTo(BeEmpty(), page)
+		for _, name := range named {
+			g.Expect(existing).To(HaveKey(name[1]), "docs/%s names it", page)
+		}
 	}
+}
+
+// TestEachDefenceNamesItsTests holds that each line of what is defended names a test.
+func TestEachDefenceNamesItsTests(t *testing.T) {
+	g := NewWithT(t)
+	_, text, found := strings.Cut(doc(g, "threat-model.md"), "\n## What is defended\n")
+	g.Expect(found).To(BeTrue())
+	text, _, found = strings.Cut(text, "\n## What is not defended\n")
+	g.Expect(found).To(BeTrue())
+	var lines int
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| attack ") || strings.HasPrefix(line, "| --- ") {
+			continue
+		}
+		lines++
+		g.Expect(line).To(MatchRegexp(nameOfATest.String()))
+	}
+	g.Expect(lines).To(BeNumerically(">", 20), "the page was not read as it should be")
+}
+
+func doc(g *WithT, page string) string {
+	content, err := os.ReadFile(filepath.Join("../../docs", page))
+	g.Expect(err).NotTo(HaveOccurred())
+	return string(content)
 }
 
 // tests returns the names of all tests of this module.
