@@ -814,6 +814,13 @@ func (in *PipelineJobSpec) DeepCopyInto(out *PipelineJobSpec) {
 	*out = *in
 	out.ActionRef = in.ActionRef
 	out.AccountRef = in.AccountRef
+	if in.QueryParam != nil {
+		in, out := &in.QueryParam, &out.QueryParam
+		*out = make(map[string]QueryValue, len(*in))
+		for key, val := range *in {
+			(*out)[key] = val
+		}
+	}
 	out.Pipeline = in.Pipeline
 	if in.Configuration != nil {
 		in, out := &in.Configuration, &out.Configuration
