@@ -73,14 +73,19 @@ func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region 
 	return slices.Compact(regions)
 }
 
-// readyCondition says whether the account can be used.
+// readyCondition says whether the account can be used as its spec says. What AWS does not
+// tell comes before an invalid grant: it concerns all grants.
 func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven proof) conditionOf {
 	ready := conditionOf{Type: v1alpha1.ConditionReady, Status: isFalse}
+	invalid := grants.Invalid(account)
 	switch {
 	case !account.DeletionTimestamp.IsZero():
 		ready.Reason, ready.Message = v1alpha1.ReasonInUse, "being deleted: it is used by "+used.String()+". It goes when they are gone, or name another account"
 	case proven.failed != "":
 		ready.Reason, ready.Message = proven.reason, "AWS does not tell the account's ID: "+proven.failed
+	case proven.accountID != "" && len(invalid) > 0:
+		ready.Reason = v1alpha1.ReasonInvalidGrant
+		ready.Message = "invalid selectors, whose grants give no namespace access until they are corrected: " + strings.Join(invalid, "; ") + ". The other grants count"
 	case proven.accountID != "":
 		ready.Status, ready.Reason = isTrue, v1alpha1.ReasonProven
 		ready.Message = fmt.Sprintf("AWS told the account's ID, %s", proven.accountID)

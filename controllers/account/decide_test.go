@@ -85,6 +85,10 @@ func TestReadyCondition(t *testing.T) {
 	for n := range 12 {
 		many.actions = append(many.actions, actionIn(fmt.Sprintf("team-%02d", n)))
 	}
+	invalid := sharedWith("a")
+	invalid.Spec.Grants = append(invalid.Spec.Grants, v1alpha1.Grant{Namespaces: v1alpha1.GrantedNamespaces{Selector: &metav1.LabelSelector{
+		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: metav1.LabelSelectorOpIn}},
+	}}})
 	for name, c := range map[string]struct {
 		account *v1alpha1.CodePipelineAccount
 		used    usage
@@ -96,6 +100,16 @@ func TestReadyCondition(t *testing.T) {
 		"AWS was not asked":   {sharedWith(), usage{}, proof{}, unknown, v1alpha1.ReasonProving, "AWS is being asked for the account's ID"},
 		"AWS has told":        {sharedWith(), usage{}, proof{accountID: "111122223333"}, isTrue, v1alpha1.ReasonProven, "AWS told the account's ID, 111122223333"},
 		"AWS told, and fails": {sharedWith(), usage{}, proof{accountID: "111122223333", reason: v1alpha1.ReasonCredentialsUnavailable, failed: "AccessDenied:\nno"}, isFalse, v1alpha1.ReasonCredentialsUnavailable, "AWS does not tell the account's ID: AccessDenied: no"},
+		"a grant is invalid": {
+			invalid, usage{}, proof{accountID: "111122223333"}, isFalse, v1alpha1.ReasonInvalidGrant,
+			"invalid selectors, whose grants give no namespace access until they are corrected: spec.grants[1].namespaces.selector.matchExpressions[0].values: " +
+				"Required value: must be specified when `operator` is 'In' or 'NotIn'. The other grants count",
+		},
+		"a grant is invalid, and AWS was not asked": {invalid, usage{}, proof{}, unknown, v1alpha1.ReasonProving, "AWS is being asked for the account's ID"},
+		"a grant is invalid, and AWS fails": {
+			invalid, usage{}, proof{reason: v1alpha1.ReasonAWSUnavailable, failed: "no answer"},
+			isFalse, v1alpha1.ReasonAWSUnavailable, "AWS does not tell the account's ID: no answer",
+		},
 		"deleted, and used": {
 			goes, usage{actions: []v1alpha1.CustomAction{actionIn("b")}, jobs: []v1alpha1.PipelineJob{jobIn("a", east)}}, proof{accountID: "111122223333"},
 			isFalse, v1alpha1.ReasonInUse, "being deleted: it is used by CustomAction b/work, PipelineJob a/work-1. It goes when they are gone, or name another account",

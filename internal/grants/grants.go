@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
@@ -63,6 +65,22 @@ func selects(grant *v1alpha1.Grant, namespace Namespace) bool {
 	}
 	selector, err := metav1.LabelSelectorAsSelector(grant.Namespaces.Selector)
 	return err == nil && selector.Matches(labels.Set(namespace.Labels))
+}
+
+// Invalid returns what is wrong with the selectors of an account's grants, each with its
+// field, in a stable order. A grant with an invalid selector selects no namespace. The CRD
+// can't refuse it: the schema of a LabelSelector has none of its rules.
+func Invalid(account *v1alpha1.CodePipelineAccount) []string {
+	var found []string
+	for i := range account.Spec.Grants {
+		path := field.NewPath("spec", "grants").Index(i).Child("namespaces", "selector")
+		selector := account.Spec.Grants[i].Namespaces.Selector
+		for _, err := range validation.ValidateLabelSelector(selector, validation.LabelSelectorValidationOptions{}, path) {
+			found = append(found, err.Error())
+		}
+	}
+	slices.Sort(found) // matchLabels is a map
+	return found
 }
 
 func covers(grant *v1alpha1.Grant, actionType *v1alpha1.ActionType) bool {

@@ -90,6 +90,47 @@ func TestGrantsAddUp(t *testing.T) {
 	}
 }
 
+// TestInvalid holds what is said of a selector against what becomes of it.
+func TestInvalid(t *testing.T) {
+	const in = "spec.grants[1].namespaces.selector."
+	requires := func(key string, operator metav1.LabelSelectorOperator, values ...string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key, Operator: operator, Values: values}}}
+	}
+	for name, c := range map[string]struct {
+		selector *metav1.LabelSelector
+		says     []string // the beginnings
+	}{
+		"none":               {nil, nil},
+		"all":                {&metav1.LabelSelector{}, nil},
+		"a label":            {&metav1.LabelSelector{MatchLabels: map[string]string{"example.com/team": ""}}, nil},
+		"values":             {requires("team", "In", "a", ""), nil},
+		"a key":              {requires("team", "DoesNotExist"), nil},
+		"no values":          {requires("team", "In"), []string{in + "matchExpressions[0].values: Required value"}},
+		"no values to avoid": {requires("team", "NotIn"), []string{in + "matchExpressions[0].values: Required value"}},
+		"values of a key":    {requires("team", "Exists", "a"), []string{in + "matchExpressions[0].values: Forbidden"}},
+		"another operator":   {requires("team", "Gt", "1"), []string{in + `matchExpressions[0].operator: Invalid value: "Gt"`}},
+		"no key":             {requires("", "Exists"), []string{in + "matchExpressions[0].key: Invalid value", in + "matchExpressions[0].key: Invalid value"}},
+		"a bad value":        {requires("team", "In", "a", "team a"), []string{in + `matchExpressions[0].values[1]: Invalid value: "team a"`}},
+		"bad labels": {
+			&metav1.LabelSelector{MatchLabels: map[string]string{"x": "team a", "team": "team-*", "a/b/c": "", "y": "/"}},
+			[]string{in + `matchLabels: Invalid value: "/"`, in + `matchLabels: Invalid value: "a/b/c"`, in + `matchLabels: Invalid value: "team a"`, in + `matchLabels: Invalid value: "team-*"`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			account := &v1alpha1.CodePipelineAccount{}
+			account.Spec.Grants = []v1alpha1.Grant{{}, {Namespaces: v1alpha1.GrantedNamespaces{Selector: c.selector}}}
+			found := Invalid(account)
+			g.Expect(found).To(HaveLen(len(c.says)))
+			for i, says := range c.says {
+				g.Expect(found[i]).To(HavePrefix(says))
+			}
+			_, err := metav1.LabelSelectorAsSelector(c.selector)
+			g.Expect(err != nil).To(Equal(len(found) > 0), "as selects finds it: %v", err)
+		})
+	}
+}
+
 func TestRegion(t *testing.T) {
 	one, two := []v1alpha1.Region{"eu-central-1"}, []v1alpha1.Region{"eu-central-1", "us-east-1"}
 	cases := map[string]struct {
