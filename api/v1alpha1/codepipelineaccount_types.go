@@ -144,7 +144,23 @@ type ActionTypePattern struct {
 	// +kubebuilder:validation:MaxLength=35
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z_*-]+$')",message="provider may have letters, digits, underscores, hyphens and * only, such as team-a-*: leave it out for any provider"
 	Provider string `json:"provider,omitempty"`
+
+	// queryValues are the values of spec.polling.queryParam with which jobs may be taken, in
+	// which * stands for any characters, such as web-*: 20 at most. Absent: any, but none of an
+	// action type whose tags name a CustomAction of another namespace or cluster. Jobs of such a
+	// one may be taken with the values that are listed here, and with no other.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=20
+	QueryValues []QueryValuePattern `json:"queryValues,omitempty"`
 }
+
+// QueryValuePattern matches values of a queryable property.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=50
+// +kubebuilder:validation:XValidation:rule="!self.matches('[^\\\\w*-]')",message="queryValues may have letters, digits, underscores, hyphens and * only, such as web-*"
+type QueryValuePattern string
 
 // AccountReference names a CodePipelineAccount.
 type AccountReference struct {

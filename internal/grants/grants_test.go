@@ -11,7 +11,13 @@ import (
 
 func TestGrantsAddUp(t *testing.T) {
 	enabled := &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelEnabled: "true"}}
-	build := &v1alpha1.ActionType{Category: "Build", Provider: "team-a-docker"}
+	build := &v1alpha1.CustomActionSpec{
+		ActionType: v1alpha1.ActionType{Category: "Build", Provider: "team-a-docker"},
+		Polling:    v1alpha1.Polling{QueryParam: map[string]v1alpha1.QueryValue{"Cluster": "eu-1"}},
+	}
+	ofValues := func(provider string, values ...v1alpha1.QueryValuePattern) []v1alpha1.Grant {
+		return []v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}, ActionTypes: []v1alpha1.ActionTypePattern{{Provider: provider, QueryValues: values}}}}
+	}
 	teamA := Namespace{Name: "team-a", Labels: map[string]string{v1alpha1.LabelEnabled: "true"}}
 	cases := map[string]struct {
 		grants []v1alpha1.Grant
@@ -68,6 +74,10 @@ func TestGrantsAddUp(t *testing.T) {
 			},
 			Given{Access: true, MayRegister: true},
 		},
+		"that lists its query value":           {ofValues("team-a-*", "us-*", "eu-*"), Given{Access: true, Shares: true}},
+		"that lists other query values":        {ofValues("", "eu", "us-*", "EU-1"), Given{}},
+		"that lists it for another type":       {ofValues("team-b-*", "eu-1"), Given{}},
+		"that lists it, and one for any value": {append(ofValues("", "eu-1"), ofValues("")...), Given{Access: true, Shares: true}},
 		"whose places for references add up": {
 			[]v1alpha1.Grant{
 				{Namespaces: v1alpha1.GrantedNamespaces{Selector: enabled}, AllowReferencesIn: []v1alpha1.ReferencePlace{v1alpha1.ReferenceInSubPath, v1alpha1.ReferenceInImage}},
@@ -88,6 +98,16 @@ func TestGrantsAddUp(t *testing.T) {
 			g.Expect(Of(account, teamA, build)).To(Equal(c.want))
 		})
 	}
+}
+
+// TestGrantOfQueryValues is for an action without a queryParam.
+func TestGrantOfQueryValues(t *testing.T) {
+	grant := v1alpha1.Grant{
+		Namespaces:  v1alpha1.GrantedNamespaces{Names: []string{"team-a"}},
+		ActionTypes: []v1alpha1.ActionTypePattern{{QueryValues: []v1alpha1.QueryValuePattern{"*"}}},
+	}
+	account := &v1alpha1.CodePipelineAccount{Spec: v1alpha1.CodePipelineAccountSpec{Grants: []v1alpha1.Grant{grant}}}
+	NewWithT(t).Expect(Of(account, Namespace{Name: "team-a"}, &v1alpha1.CustomActionSpec{})).To(Equal(Given{}))
 }
 
 // TestInvalid holds what is said of a selector against what becomes of it.

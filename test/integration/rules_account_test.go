@@ -22,7 +22,7 @@ spec:
   grants:
   - namespaces: {names: [team-web, team-api]}
     actionTypes:
-    - {category: Test, provider: "web-*"}
+    - {category: Test, provider: "web-*", queryValues: [eu-1, "us-*"]}
     mayRegister: true
     allowReferencesIn: [Image, SubPath]
   - namespaces: {selector: {matchLabels: {team: web}}}
@@ -40,6 +40,7 @@ const (
 	namespaces = "grants.0.namespaces"
 	names      = namespaces + ".names"
 	granted    = "grants.0.actionTypes.0"
+	values     = granted + ".queryValues"
 	references = "grants.0.allowReferencesIn"
 )
 
@@ -174,6 +175,14 @@ func grantCases() []ruleCase {
 				set(granted+".provider", `web\*`), set(granted+".provider", "web/*"), set(granted+".provider", "web\n"), set(granted+".provider", "ä"),
 			},
 			says: inMessage(granted+".provider") + ": provider may have letters, digits, underscores, hyphens and * only, such as team-a-*: leave it out for any provider",
+		},
+		mostItems(values, 20, func(count int) []any { return several(count, "web-%d") }), noDuplicates(values, "web", "api"),
+		lengthAtMost(values+".0", 50), lengthAtLeast(values+".0", 1),
+		{
+			covers: constraint(values+".0", "rule: queryValues may have letters"),
+			passes: []edit{set(values+".0", "AZaz09_-*"), set(values+".0", "*"), set(values, nil)},
+			fails:  []edit{set(values+".0", "web ?"), set(values+".0", "[a-z]"), set(values+".0", `web\*`), set(values+".0", "web\n"), set(values+".0", "ä")},
+			says:   inMessage(values+".0") + ": queryValues may have letters, digits, underscores, hyphens and * only, such as web-*",
 		},
 		noDuplicates(references, "Image", "SubPath"),
 		{
