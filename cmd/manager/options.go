@@ -116,7 +116,7 @@ func parse() (options, error) {
 	flag.StringVar(&o.runnerImage, "runner-image", "",
 		"Image with /runner for the pods of jobs (default: the image of the operator's own pod; outside a cluster it must be set).")
 	flag.StringVar(&o.clusterID, "cluster-id", "",
-		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which spec.aws.roleARN is assumed, which no other cluster has (default: the UID of the namespace kube-system).")
+		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which roles of CodePipelineAccounts are assumed, which no other cluster has (default: the UID of the namespace kube-system).")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
 		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped (codepipeline:ListActionExecutions); 0: only after --action-timeout.")
 	flag.DurationVar(&o.actionTimeout, "action-timeout", pipelinejob.DefaultActionTimeout,
@@ -132,7 +132,7 @@ func parse() (options, error) {
 	flag.IntVar(&o.workers, "concurrent-reconciles", operator.DefaultWorkers,
 		"How many PipelineJobs, and how many CustomActions, are worked on at a time; a worker mostly waits for the API server, and never for AWS.")
 	flag.Var(&o.allowedRoles, "allowed-roles",
-		"Roles that spec.aws.roleARN may name, separated by commas, * for any characters and ? for any one (default: all).")
+		"Roles that CodePipelineAccounts may name, separated by commas, * for any characters and ? for any one (default: all).")
 	flag.StringVar(&o.eventQueueURL, "event-queue-url", "",
 		"SQS queue with CodePipeline's action execution events, so that jobs need not wait for a poll (default: none).")
 	o.artifacts.bind()

@@ -145,7 +145,7 @@ var reservedEnv = map[string]string{
 
 const (
 	ownCredentials = "must be absent: artifacts are transferred with the credentials that CodePipeline gives for each job"
-	ownRegion      = "must be absent: the region is that of spec.aws.region"
+	ownRegion      = "must be absent: the region is that of the CodePipelineAccount, or spec.region"
 )
 
 // checkRunner refuses variables that would break the wrapper containers, or show a secret.

@@ -611,9 +611,14 @@ func workspaceCases() []ruleCase {
 		{
 			covers: "spec.workspace.sizeLimit pattern",
 			passes: []edit{workspace(map[string]any{"sizeLimit": "20Gi"}), workspace(map[string]any{"sizeLimit": 1 << 30})},
-			fails:  []edit{workspace(map[string]any{"sizeLimit": "20 GB"})},
-			says: `spec.workspace.sizeLimit: should match '^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|` +
-				`([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$'`,
+			fails:  []edit{workspace(map[string]any{"sizeLimit": "20 GB"}), workspace(map[string]any{"sizeLimit": "1e100"})},
+			says:   `spec.workspace.sizeLimit: should match '^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$'`,
+		},
+		{
+			covers: "spec.workspace.sizeLimit maxLength",
+			passes: []edit{workspace(map[string]any{"sizeLimit": strings.Repeat("0", 29) + "1Gi"})},
+			fails:  []edit{workspace(map[string]any{"sizeLimit": strings.Repeat("0", 30) + "1Gi"})},
+			says:   "spec.workspace.sizeLimit: Too long: may not be more than 32 bytes",
 		},
 		{
 			covers: "spec.workspace.sizeLimit rule: sizeLimit can't be set beside volumeClaimTemplate",
