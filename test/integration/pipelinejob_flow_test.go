@@ -90,8 +90,14 @@ func TestWorkThatSucceeds(t *testing.T) {
 // given back.
 func (w *world) succeedByLog(job *batchv1.Job, given podcontract.Result) (log string) {
 	w.T.Helper()
+	return w.giveBackByLog(job, podcontract.RunResult{Result: given})
+}
+
+// giveBackByLog is succeedByLog with what else the report container found.
+func (w *world) giveBackByLog(job *batchv1.Job, given podcontract.RunResult) (log string) {
+	w.T.Helper()
 	var text bytes.Buffer
-	message, err := podcontract.WrapResult(podcontract.RunResult{Result: given}, 200, &text)
+	message, err := podcontract.WrapResult(given, 200, &text)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodSucceeded, ContainerStatuses: []corev1.ContainerStatus{
 		harness.Terminated(podcontract.ContainerReport, 0, string(message)),
