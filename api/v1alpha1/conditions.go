@@ -152,7 +152,7 @@ const (
 	ConditionReported = "Reported"
 )
 
-// Reasons of a PipelineJob's conditions.
+// Reasons of a PipelineJob's conditions and, EmptyOutputs, of its events.
 const (
 	// ReasonAcknowledged: the claim was taken.
 	ReasonAcknowledged = "Acknowledged"
@@ -182,6 +182,9 @@ const (
 	ReasonCancelled = "Cancelled"
 	// ReasonReported: CodePipeline took the result.
 	ReasonReported = "Reported"
+	// ReasonEmptyOutputs: the work succeeded, and output artifacts have no file. The event
+	// names them.
+	ReasonEmptyOutputs = "EmptyOutputs"
 	// ReasonClaimUnconfirmed: CodePipeline did not take the progress of a job whose claim it
 	// did not confirm either. The run goes on.
 	ReasonClaimUnconfirmed = "ClaimUnconfirmed"

@@ -146,6 +146,17 @@ type CustomActionSpec struct {
 	// +optional
 	Artifacts Artifacts `json:"artifacts,omitempty,omitzero"`
 
+	// emptyOutputs says what happens when all steps have succeeded and an output artifact
+	// has no file: neither a file nor a symbolic link is in its folder, or in a folder below.
+	//
+	// Warn, the default: the empty artifact is uploaded, an event (EmptyOutputs) of the
+	// PipelineJob names it, and so does a line below the action's summary. Fail: the action
+	// fails as ConfigurationError before anything is uploaded. Allow: the empty artifact is
+	// uploaded. Runs that end with a continuation token are not checked.
+	// +optional
+	// +kubebuilder:default=Warn
+	EmptyOutputs EmptyOutputs `json:"emptyOutputs,omitempty"`
+
 	// runner tunes the wrapper containers, which the operator adds to the pods of
 	// the action: their resources, and how they reach AWS.
 	// +optional

@@ -91,7 +91,21 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 			return nil
 		})
 	}
+	if name == "report" {
+		flags.Func("empty-outputs", "What happens if output artifacts have no file: Warn (the default), Fail or Allow.", emptyOutputsFlag(&o.EmptyOutputs))
+	}
 	return flags
+}
+
+func emptyOutputsFlag(rule *runner.EmptyOutputs) func(string) error {
+	return func(value string) error {
+		switch given := runner.EmptyOutputs(value); given {
+		case runner.EmptyOutputsWarn, runner.EmptyOutputsFail, runner.EmptyOutputsAllow:
+			*rule = given
+			return nil
+		}
+		return errors.New("it must be Warn, Fail or Allow")
+	}
 }
 
 func linksFlag(policy *archive.LinkPolicy) func(string) error {

@@ -34,16 +34,18 @@ func TestACommandLineThatCantBeUsed(t *testing.T) {
 		code int
 		says string
 	}{
-		"no command":                 {nil, 2, usage},
-		"an unknown command":         {[]string{"push"}, 2, usage},
-		"a flag before the command":  {[]string{"--root=/x", "fetch"}, 2, usage},
-		"an unknown flag":            {[]string{"report", "--file=x"}, 2, "flag provided but not defined: -file"},
-		"a bad value":                {[]string{"fetch", "--max-bytes=lots"}, 2, `invalid value "lots"`},
-		"a bad link policy":          {[]string{"report", "--links=Follow"}, 2, `invalid value "Follow" for flag -links: it must be Refuse, Skip or Keep`},
-		"progress has no handover":   {[]string{"progress", "--handover=/x"}, 2, "flag provided but not defined: -handover"},
-		"help is no error":           {[]string{"progress", "--help"}, 0, "Usage of runner progress:"},
-		"help of fetch has limits":   {[]string{"fetch", "-h"}, 0, "-max-entries"},
-		"help of report has renewal": {[]string{"report", "-h"}, 0, "-renewal"},
+		"no command":                   {nil, 2, usage},
+		"an unknown command":           {[]string{"push"}, 2, usage},
+		"a flag before the command":    {[]string{"--root=/x", "fetch"}, 2, usage},
+		"an unknown flag":              {[]string{"report", "--file=x"}, 2, "flag provided but not defined: -file"},
+		"a bad value":                  {[]string{"fetch", "--max-bytes=lots"}, 2, `invalid value "lots"`},
+		"a bad link policy":            {[]string{"report", "--links=Follow"}, 2, `invalid value "Follow" for flag -links: it must be Refuse, Skip or Keep`},
+		"a bad rule for empty outputs": {[]string{"report", "--empty-outputs=Ignore"}, 2, `invalid value "Ignore" for flag -empty-outputs: it must be Warn, Fail or Allow`},
+		"fetch has no outputs":         {[]string{"fetch", "--empty-outputs=Fail"}, 2, "flag provided but not defined: -empty-outputs"},
+		"progress has no handover":     {[]string{"progress", "--handover=/x"}, 2, "flag provided but not defined: -handover"},
+		"help is no error":             {[]string{"progress", "--help"}, 0, "Usage of runner progress:"},
+		"help of fetch has limits":     {[]string{"fetch", "-h"}, 0, "-max-entries"},
+		"help of report has renewal":   {[]string{"report", "-h"}, 0, "-renewal"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -214,7 +214,7 @@ func started(s *state) {
 
 func ended(s *state) {
 	s.run.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
-	s.outcome = diagnosis.Outcome{Result: &podcontract.Result{}}
+	s.outcome = diagnosis.Outcome{Result: &podcontract.RunResult{}}
 }
 
 func vanished(s *state) {

@@ -45,7 +45,7 @@ func TestPodThatLingers(t *testing.T) {
 }
 
 // gave has the report container end while the Job does not.
-func gave(s *state) { s.outcome = diagnosis.Outcome{Result: &podcontract.Result{}} }
+func gave(s *state) { s.outcome = diagnosis.Outcome{Result: &podcontract.RunResult{}} }
 
 func finishedAgo(ago time.Duration) change {
 	return func(s *state) { s.job.Status.Run.FinishedAt = &metav1.Time{Time: noon.Add(-ago)} }

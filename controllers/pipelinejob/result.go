@@ -52,7 +52,7 @@ func (r *Reconciler) recordResult(ctx context.Context, s state) error {
 	return err
 }
 
-func (r *Reconciler) recordGiven(ctx context.Context, s state, given *podcontract.Result) error {
+func (r *Reconciler) recordGiven(ctx context.Context, s state, given *podcontract.RunResult) error {
 	if given.ContinuationToken != "" {
 		return r.recordContinuation(ctx, s, given)
 	}
@@ -60,7 +60,7 @@ func (r *Reconciler) recordGiven(ctx context.Context, s state, given *podcontrac
 }
 
 // readLog reads a result from the log of a pod's report container.
-func (r *Reconciler) readLog(ctx context.Context, namespace string, from diagnosis.LogResult) (*podcontract.Result, error) {
+func (r *Reconciler) readLog(ctx context.Context, namespace string, from diagnosis.LogResult) (*podcontract.RunResult, error) {
 	stream, err := r.Logs.Open(ctx, namespace, from.Pod, podcontract.ContainerReport, 0)
 	if err != nil {
 		return nil, err
@@ -91,19 +91,27 @@ func (r *Reconciler) resultUnread(ctx context.Context, s state, cause error) err
 	return errors.Join(cause, err)
 }
 
-func (r *Reconciler) recordSuccess(ctx context.Context, s state, given *podcontract.Result) error {
-	return r.writeResult(ctx, s, func(status *v1alpha1.PipelineJobStatus) {
+func (r *Reconciler) recordSuccess(ctx context.Context, s state, given *podcontract.RunResult) error {
+	empty := emptyOutputs(s.job, given)
+	err := r.writeResult(ctx, s, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(s.job, given)
+		details := status.ExecutionDetails
 		// Whatever a step said last of its progress: what has succeeded is done.
-		status.ExecutionDetails.PercentComplete = ptr.To[int32](100)
+		details.PercentComplete = ptr.To[int32](100)
+		details.Summary = withWarning(details.Summary, empty)
 		status.OutputVariables = given.OutputVariables
 		status.FinishedAt = status.Run.FinishedAt
-		setEnd(status, v1alpha1.ConditionComplete, v1alpha1.ReasonSucceeded, status.ExecutionDetails.Summary)
+		setEnd(status, v1alpha1.ConditionComplete, v1alpha1.ReasonSucceeded, details.Summary)
 	})
+	if err != nil {
+		return err
+	}
+	r.tellEmpty(s.job, empty)
+	return nil
 }
 
 // recordContinuation ends a run that asked, with a token, to be run again.
-func (r *Reconciler) recordContinuation(ctx context.Context, s state, given *podcontract.Result) error {
+func (r *Reconciler) recordContinuation(ctx context.Context, s state, given *podcontract.RunResult) error {
 	return r.writeResult(ctx, s, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(s.job, given)
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete) // of a log that could not be read at first
@@ -114,7 +122,7 @@ func (r *Reconciler) recordContinuation(ctx context.Context, s state, given *pod
 }
 
 // endRun takes over what a run gave back, with defaults for what it left out.
-func (r *Reconciler) endRun(job *v1alpha1.PipelineJob, given *podcontract.Result) {
+func (r *Reconciler) endRun(job *v1alpha1.PipelineJob, given *podcontract.RunResult) {
 	now := metav1.NewTime(r.Clock.Now())
 	forgetProgress(job)
 	status := &job.Status

@@ -147,7 +147,7 @@ func TestEndIsSeenBeforeThePods(t *testing.T) {
 	})
 	s, _, err := r.gather(w.Ctx, pj)
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(s.outcome.Result).To(Equal(&podcontract.Result{Summary: "done"}))
+	w.Expect(s.outcome.Result).To(Equal(&podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}))
 }
 
 // TestAJobThatIsHandedOutAgainGoesOn: a claim can be lost because CodePipeline handed the
@@ -222,5 +222,5 @@ func TestForgedPod(t *testing.T) {
 	w.Succeed(job, podcontract.Result{Summary: "done"})
 	s, _, err = r.gather(w.Ctx, pj)
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(s.outcome.Result).To(Equal(&podcontract.Result{Summary: "done"}))
+	w.Expect(s.outcome.Result).To(Equal(&podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}))
 }

@@ -32,7 +32,7 @@ var (
 // TestForeignContainer: a webhook has added an ordinary container. The report container's end is
 // that of the run.
 func TestForeignContainer(t *testing.T) {
-	done := Outcome{Result: &podcontract.Result{Summary: "done"}}
+	done := Outcome{Result: &podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}}
 	gave := reported(podcontract.Envelope{Result: done.Result})
 	deadline := jobFailed(batchv1.JobReasonDeadlineExceeded, "Job was active longer than specified deadline")
 	for name, c := range map[string]struct {

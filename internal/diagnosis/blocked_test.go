@@ -392,9 +392,9 @@ func TestOutOfMemoryWithExitCode0(t *testing.T) {
 	expectParts(g, got.Failure.Message, []string{`step "unit" failed: exit code 0 (OOMKilled)`, "its limit, 32Mi", "Raise its resources.limits.memory"})
 	g.Expect(NeedsEvents(e)).To(BeFalse(), "the pod tells all")
 
-	completed := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, terminated("unit", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.Result{}})))
+	completed := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, terminated("unit", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.RunResult{}})))
 	g.Expect(observeTrimmed(completed).Failure).NotTo(BeNil(), "a kubelet that went on")
-	sidecar := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, withSidecar(), terminated("db", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.Result{}})))
+	sidecar := evidence(jobWith(batchv1.JobComplete), since(-time.Minute, withSidecar(), terminated("db", 0, "OOMKilled", ""), reported(podcontract.Envelope{Result: &podcontract.RunResult{}})))
 	g.Expect(observeTrimmed(sidecar).Result).NotTo(BeNil(), "a sidecar's end does not count")
 }
 

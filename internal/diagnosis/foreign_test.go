@@ -17,7 +17,7 @@ import (
 // TestResultOfAPodThatFailedForAForeignContainer: the foreign container fails before the report container gives its result: the pod
 // fails, and with a backoffLimit the Job makes another, which does the work again.
 func TestResultOfAPodThatFailedForAForeignContainer(t *testing.T) {
-	done := &podcontract.Result{Summary: "done"}
+	done := &podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}
 	gave := reported(podcontract.Envelope{Result: done})
 	for name, pods := range map[string][]corev1.Pod{
 		"the Job is about to try again": pods(gave, foreign(failedState), failedPhase),

@@ -89,8 +89,8 @@ var DefaultGracePeriods = GracePeriods{
 // Outcome is what became of a run. At most one of Result, Log and Failure is
 // set; none while the run goes on.
 type Outcome struct {
-	// Result is what the steps gave back.
-	Result *podcontract.Result
+	// Result is what the run gave back.
+	Result *podcontract.RunResult
 	// Log says where to read the result: in the log of the report container.
 	Log *LogResult
 	// Failure is why the run failed.

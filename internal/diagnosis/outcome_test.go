@@ -29,7 +29,7 @@ func TestResults(t *testing.T) {
 		pods []corev1.Pod
 		want Outcome
 	}{
-		"a small result": {pods(reported(podcontract.Envelope{Result: &podcontract.Result{Summary: "done"}})), Outcome{Result: &podcontract.Result{Summary: "done"}}},
+		"a small result": {pods(reported(podcontract.Envelope{Result: &podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}})), Outcome{Result: &podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}}},
 		"a large result": {
 			pods(reported(podcontract.Envelope{Log: &podcontract.LogPointer{Size: 9, SHA256: digest64}})),
 			Outcome{Log: &LogResult{Pod: "pod-1", Pointer: podcontract.LogPointer{Size: 9, SHA256: digest64}}},
@@ -37,9 +37,9 @@ func TestResults(t *testing.T) {
 		"the result of the pod that took the place of a drained one": {
 			[]corev1.Pod{
 				made(-time.Hour, failedPhase, disruption(-time.Minute, "EvictionByEvictionAPI", ""), terminated("unit", 143, "Error", "")),
-				made(0, named("pod-2"), reported(podcontract.Envelope{Result: &podcontract.Result{Summary: "done"}})),
+				made(0, named("pod-2"), reported(podcontract.Envelope{Result: &podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}})),
 			},
-			Outcome{Result: &podcontract.Result{Summary: "done"}},
+			Outcome{Result: &podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}},
 		},
 	}
 	for name, c := range cases {

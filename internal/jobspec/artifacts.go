@@ -9,8 +9,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// setArtifactArgs tells the containers that move artifacts what spec.artifacts says,
-// where it is not the default.
+// setArtifactArgs tells the containers that move artifacts what spec.artifacts and
+// spec.emptyOutputs say, where it is not the default: a runner image of an older version does
+// not know every flag.
 func setArtifactArgs(fetch, report *corev1.Container, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob) {
 	var args []string
 	if links := action.Spec.Artifacts.Links; links != "" && links != v1alpha1.LinksRefuse {
@@ -18,6 +19,9 @@ func setArtifactArgs(fetch, report *corev1.Container, action *v1alpha1.CustomAct
 	}
 	fetch.Command = append(fetch.Command, args...)
 	report.Command = append(report.Command, args...)
+	if rule := action.Spec.EmptyOutputs; rule != "" && rule != v1alpha1.EmptyOutputsWarn {
+		report.Command = append(report.Command, "--empty-outputs="+string(rule))
+	}
 	for _, input := range job.Spec.InputArtifacts {
 		if isFile(action, input.Name) {
 			fetch.Command = append(fetch.Command, "--file="+input.Name)

@@ -9,6 +9,25 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
+// TestEmptyOutputsReachTheReport: the default is no argument, which a runner image of an older
+// version would not know.
+func TestEmptyOutputsReachTheReport(t *testing.T) {
+	for rule, want := range map[v1alpha1.EmptyOutputs][]string{
+		"": {}, v1alpha1.EmptyOutputsWarn: {}, v1alpha1.EmptyOutputsFail: {"--empty-outputs=Fail"}, v1alpha1.EmptyOutputsAllow: {"--empty-outputs=Allow"},
+	} {
+		t.Run(string(rule), func(t *testing.T) {
+			g := NewWithT(t)
+			action := sampleAction(step("work"))
+			action.Spec.EmptyOutputs = rule
+			built, err := Build(action, sampleJob(), v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{})
+			g.Expect(err).NotTo(HaveOccurred())
+			const ofAll = 4 // runner report --envelope-limit --handover
+			g.Expect(built.Spec.Template.Spec.Containers[0].Command[ofAll:]).To(Equal(want))
+			g.Expect(built.Spec.Template.Spec.InitContainers[0].Command).NotTo(ContainElement(HavePrefix("--empty-outputs")))
+		})
+	}
+}
+
 func TestArtifactsOfTheSpecReachTheContainers(t *testing.T) {
 	const folder = "/codepipeline/input/source"
 	const file = folder + "/Ab3dE5g.jar"

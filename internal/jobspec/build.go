@@ -42,7 +42,14 @@ type Options struct {
 // Build makes the Kubernetes Job of one run. It errs with a *FieldError when
 // the template can't be used for this job; such an error is final.
 func Build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) (*batchv1.Job, error) {
-	return build(action, job, run, options, false)
+	built, err := build(action, job, run, options, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDefaultContainer(built.Spec.Template); err != nil {
+		return nil, err
+	}
+	return built, nil
 }
 
 // build takes any name for an artifact's if it is told to.
@@ -81,6 +88,7 @@ func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	defaultJobSpec(&built.Spec, action)
 	addWrappers(&built.Spec.Template.Spec, action, job, run, options)
 	skipIdentityWebhook(&built.Spec.Template.ObjectMeta)
+	setDefaultContainer(&built.Spec.Template)
 	return built, nil
 }
 

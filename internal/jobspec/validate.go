@@ -34,7 +34,8 @@ func Validate(action *v1alpha1.CustomAction, allowReferencesIn []v1alpha1.Refere
 	if err := checkWindows(pod); err != nil {
 		return err // the other checks are for Linux
 	}
-	return errors.Join(checkJob(resolved.Spec), checkReserved(pod), checkWorkspace(action.Spec.Workspace), checkRunner(action.Spec.Runner))
+	return errors.Join(checkJob(resolved.Spec), checkReserved(pod), checkWorkspace(action.Spec.Workspace), checkRunner(action.Spec.Runner),
+		checkSampleDefault(action, resolved.Spec.Template))
 }
 
 // checkContainers bounds the containers of a template, before anything is made for each.

@@ -53,7 +53,7 @@ func ParseEnvelope(message string) (Envelope, error) {
 
 // WrapResult puts a result into an envelope of at most limit bytes. A result that
 // does not fit is written to log, and the envelope points at it.
-func WrapResult(given Result, limit int, log io.Writer) ([]byte, error) {
+func WrapResult(given RunResult, limit int, log io.Writer) ([]byte, error) {
 	envelope, err := json.Marshal(Envelope{Result: &given})
 	if err != nil {
 		return nil, fmt.Errorf("encode the result: %w", err)
@@ -128,7 +128,7 @@ const maxLogged = 1 << 20
 // ResultFromLog reads the result that pointer announced from a container's log,
 // whatever else is in it. The error is ErrLogLost when the log does not hold
 // it, and another when the log can't be read.
-func ResultFromLog(log io.Reader, pointer LogPointer) (*Result, error) {
+func ResultFromLog(log io.Reader, pointer LogPointer) (*RunResult, error) {
 	if pointer.Size > maxLogged {
 		return nil, fmt.Errorf("%w: it is said to have %d bytes, and none has more than %d", ErrLogLost, pointer.Size, maxLogged)
 	}
@@ -140,7 +140,7 @@ func ResultFromLog(log io.Reader, pointer LogPointer) (*Result, error) {
 	if len(content) != pointer.Size || hex.EncodeToString(sum[:]) != pointer.SHA256 {
 		return nil, fmt.Errorf("%w: %d bytes of %d are there", ErrLogLost, len(content), pointer.Size)
 	}
-	var given Result
+	var given RunResult
 	if err := json.Unmarshal(content, &given); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLogLost, err)
 	}

@@ -20,7 +20,7 @@ import (
 func TestWrapCarriesASmallResultInline(t *testing.T) {
 	g := NewWithT(t)
 	percent := int32(7)
-	given := Result{Summary: "a <b> & \"c\"\n", PercentComplete: &percent, OutputVariables: map[string]string{"K": "v"}}
+	given := RunResult{Result: Result{Summary: "a <b> & \"c\"\n", PercentComplete: &percent, OutputVariables: map[string]string{"K": "v"}}}
 	var log bytes.Buffer
 	message, err := WrapResult(given, limits.TerminationMessage, &log)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -32,16 +32,16 @@ func TestWrapCarriesASmallResultInline(t *testing.T) {
 
 func TestWrapCarriesAnEmptyResultInline(t *testing.T) {
 	g := NewWithT(t)
-	message, err := WrapResult(Result{}, limits.TerminationMessage, io.Discard)
+	message, err := WrapResult(RunResult{}, limits.TerminationMessage, io.Discard)
 	g.Expect(err).NotTo(HaveOccurred())
 	envelope, err := ParseEnvelope(string(message))
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(envelope.Result).To(HaveValue(Equal(Result{})))
+	g.Expect(envelope.Result).To(HaveValue(Equal(RunResult{})))
 }
 
 func TestWrapGoesThroughTheLogOnlyOverTheLimit(t *testing.T) {
 	g := NewWithT(t)
-	given := Result{Summary: strings.Repeat("x", 1000)}
+	given := RunResult{Result: Result{Summary: strings.Repeat("x", 1000)}}
 	whole, err := WrapResult(given, limits.TerminationMessage, io.Discard)
 	g.Expect(err).NotTo(HaveOccurred())
 
@@ -60,7 +60,7 @@ func TestWrapGoesThroughTheLogOnlyOverTheLimit(t *testing.T) {
 }
 
 func TestWrapGivesTheErrorOfTheLog(t *testing.T) {
-	_, err := WrapResult(Result{Summary: strings.Repeat("x", 100)}, 50, failingWriter{})
+	_, err := WrapResult(RunResult{Result: Result{Summary: strings.Repeat("x", 100)}}, 50, failingWriter{})
 	NewWithT(t).Expect(err).To(MatchError("write the result to the log: pipe is closed"))
 }
 
@@ -69,7 +69,7 @@ type failingWriter struct{}
 func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("pipe is closed") }
 
 // throughLog wraps a result that is too large and gives its log and pointer.
-func throughLog(t *testing.T, given Result) (string, LogPointer) {
+func throughLog(t *testing.T, given RunResult) (string, LogPointer) {
 	t.Helper()
 	g := NewWithT(t)
 	var log bytes.Buffer
@@ -83,8 +83,8 @@ func throughLog(t *testing.T, given Result) (string, LogPointer) {
 }
 
 // largest has all the bytes of output variables that are allowed.
-func largest(value string) Result {
-	given := Result{OutputVariables: map[string]string{}}
+func largest(value string) RunResult {
+	given := RunResult{Result: Result{OutputVariables: map[string]string{}}}
 	for i := range 8 {
 		key := fmt.Sprintf("K%d", i)
 		size := limits.OutputVariables/8 - len(key)

@@ -20,6 +20,15 @@ type Result struct {
 	CurrentRevision *Revision `json:"currentRevision,omitempty"`
 }
 
+// RunResult is what a run gave back: the result of its steps, and what the report container
+// found. An operator or a pod of an older version has the result alone.
+type RunResult struct {
+	Result
+	// EmptyOutputs are the names of output artifacts without a file. It is no member of
+	// Result because steps write that themselves, as FileResult.
+	EmptyOutputs []string `json:"emptyOutputs,omitempty"`
+}
+
 // Revision is CodePipeline's CurrentRevision.
 type Revision struct {
 	// Revision is 1 to 1500 characters.
@@ -45,7 +54,7 @@ type Failure struct {
 // exactly one of its members is set.
 type Envelope struct {
 	// Result is a result small enough to be carried here.
-	Result *Result `json:"result,omitempty"`
+	Result *RunResult `json:"result,omitempty"`
 	// Log points at a result in the container's log: termination messages are
 	// cut to 4096 bytes a container.
 	Log *LogPointer `json:"log,omitempty"`

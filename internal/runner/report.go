@@ -24,22 +24,35 @@ func (o Options) report(ctx context.Context) error {
 	if err != nil {
 		return &failure{configurationError, err}
 	}
-	handover, err := o.handover()
+	empty, err := o.outputs(ctx, given.ContinuationToken != "")
 	if err != nil {
 		return err
 	}
-	if handover != nil {
-		for _, output := range handover.OutputArtifacts {
-			if err := o.upload(ctx, output, given.ContinuationToken != ""); err != nil {
-				return fmt.Errorf("output artifact %q: %w", output.Name, err)
-			}
-		}
-	}
-	envelope, err := podcontract.WrapResult(given, o.EnvelopeLimit, o.Stdout)
+	envelope, err := podcontract.WrapResult(podcontract.RunResult{Result: given, EmptyOutputs: empty}, o.EnvelopeLimit, o.Stdout)
 	if err != nil {
 		return err
 	}
 	return o.terminate(envelope)
+}
+
+// outputs uploads the output artifacts, and returns the names of those without a file. Of work
+// that goes on, no output is due: it may be missing, and none is looked at.
+func (o Options) outputs(ctx context.Context, goesOn bool) (empty []string, err error) {
+	handover, err := o.handover()
+	if err != nil || handover == nil {
+		return nil, err
+	}
+	if !goesOn {
+		if empty, err = o.checkEmpty(ctx, handover.OutputArtifacts); err != nil {
+			return nil, err
+		}
+	}
+	for _, output := range handover.OutputArtifacts {
+		if err := o.upload(ctx, output, goesOn); err != nil {
+			return nil, fmt.Errorf("output artifact %q: %w", output.Name, err)
+		}
+	}
+	return empty, nil
 }
 
 // result reads the result files. A removed folder has none.
@@ -83,7 +96,7 @@ func openFolder(shared *os.Root, name string) (*os.Root, error) {
 var errLink = errors.New("it is a symbolic link")
 
 func (o Options) upload(ctx context.Context, output podcontract.Artifact, mayBeMissing bool) error {
-	inPod := podcontract.OutputDir + "/" + output.Name
+	inPod := outputFolder(output.Name)
 	folder, err := o.open(inPod)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && mayBeMissing:

@@ -25,7 +25,7 @@ func TestReportUploadsAndGivesTheResult(t *testing.T) {
 	p.write("output/docs/index", "d")
 	p.write("result/summary", "well done")
 	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
-	p.g.Expect(p.envelope().Result).To(HaveValue(Equal(podcontract.Result{Summary: "well done"})))
+	p.g.Expect(p.envelope().Result).To(HaveValue(Equal(podcontract.RunResult{Result: podcontract.Result{Summary: "well done"}})))
 	p.g.Expect(p.unzip("pipe/app/k.zip")).To(Equal(map[string]string{"bin/": "", "bin/run": "#!"}))
 	p.g.Expect(p.unzip("pipe/docs/k.zip")).To(Equal(map[string]string{"index": "d"}))
 	p.g.Expect(p.stdout.Len()).To(BeZero())
@@ -34,7 +34,7 @@ func TestReportUploadsAndGivesTheResult(t *testing.T) {
 func TestReportWithoutAnythingGivesAnEmptyResult(t *testing.T) {
 	p := newPod(t)
 	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
-	p.g.Expect(p.envelope().Result).To(HaveValue(Equal(podcontract.Result{})))
+	p.g.Expect(p.envelope().Result).To(HaveValue(Equal(podcontract.RunResult{})))
 }
 
 func TestReportGivesALargeResultThroughStdout(t *testing.T) {

@@ -37,6 +37,8 @@ type Options struct {
 	Limits archive.Limits
 	// Links says what happens to symbolic links that lead out of an artifact.
 	Links archive.LinkPolicy
+	// EmptyOutputs says what happens if output artifacts have no file; empty: EmptyOutputsWarn.
+	EmptyOutputs EmptyOutputs
 	// Files are the input artifacts that are not unpacked, by name.
 	Files []string
 	// Stdout receives a result that is too large for the termination log, and the

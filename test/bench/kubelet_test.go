@@ -93,7 +93,7 @@ func succeeded(pod *corev1.Pod) corev1.PodStatus {
 
 // result is what the report container of a pod says at its end.
 var result = func() string {
-	message, err := json.Marshal(podcontract.Envelope{Result: &podcontract.Result{}})
+	message, err := json.Marshal(podcontract.Envelope{Result: &podcontract.RunResult{}})
 	if err != nil {
 		panic(err)
 	}

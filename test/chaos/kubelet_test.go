@@ -332,7 +332,7 @@ func (w *work) envelope() string {
 	} else {
 		given.OutputVariables = outputsOf(w.number, w.execution.run)
 	}
-	content, err := json.Marshal(podcontract.Envelope{Result: &given})
+	content, err := json.Marshal(podcontract.Envelope{Result: &podcontract.RunResult{Result: given}})
 	if err != nil {
 		panic(err) // it can always be encoded
 	}

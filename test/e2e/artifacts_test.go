@@ -22,6 +22,8 @@ type mover struct {
 	Name string
 	// Artifacts is spec.artifacts.
 	Artifacts string
+	// EmptyOutputs is spec.emptyOutputs, if it is not the default.
+	EmptyOutputs string
 	// Script is what the step's shell does.
 	Script string
 }
@@ -39,7 +41,10 @@ spec:
     inputArtifactDetails: {minimumCount: 0, maximumCount: 5}
     outputArtifactDetails: {minimumCount: 0, maximumCount: 1}
   polling: {interval: 1s}
-  artifacts: {{.Artifacts}}
+  artifacts: {{or .Artifacts "{}"}}
+{{- with .EmptyOutputs}}
+  emptyOutputs: {{.}}
+{{- end}}
   jobTemplate:
     spec:
       template:
@@ -87,9 +92,9 @@ func TestLinksOfAVirtualEnvironment(t *testing.T) {
 	s := newSuite(t)
 	s.install()
 	s.connect()
-	refuse := mover{"venv-refuse", "{}", makeVenv}
-	skip, useSkipped := mover{"venv-skip", "{links: Skip}", makeVenv}, mover{"use-skip", "{}", listFiles}
-	keep, useKept := mover{"venv-keep", "{links: Keep}", makeVenv}, mover{"use-keep", "{links: Keep}", listFiles}
+	refuse := mover{Name: "venv-refuse", Artifacts: "{}", Script: makeVenv}
+	skip, useSkipped := mover{Name: "venv-skip", Artifacts: "{links: Skip}", Script: makeVenv}, mover{Name: "use-skip", Artifacts: "{}", Script: listFiles}
+	keep, useKept := mover{Name: "venv-keep", Artifacts: "{links: Keep}", Script: makeVenv}, mover{Name: "use-keep", Artifacts: "{links: Keep}", Script: listFiles}
 	s.applyMovers(refuse, skip, useSkipped, keep, useKept)
 	s.put("e2e.zip", nil)
 	source := map[string]string{"source": "e2e.zip"}
@@ -117,9 +122,9 @@ func TestArchivesFromTheField(t *testing.T) {
 	s := newSuite(t)
 	s.install()
 	s.connect()
-	list := mover{"list-files", "{}", listFiles}
-	file := mover{"one-file", "{inputs: [{name: jar, unpack: Never}]}",
-		`test -f "$CODEPIPELINE_INPUT_JAR"; test -d "$CODEPIPELINE_INPUT_APPEND"; echo "$(wc -c < "$CODEPIPELINE_INPUT_JAR") bytes" > "$CODEPIPELINE_RESULT/summary"`}
+	list := mover{Name: "list-files", Artifacts: "{}", Script: listFiles}
+	file := mover{Name: "one-file", Artifacts: "{inputs: [{name: jar, unpack: Never}]}",
+		Script: `test -f "$CODEPIPELINE_INPUT_JAR"; test -d "$CODEPIPELINE_INPUT_APPEND"; echo "$(wc -c < "$CODEPIPELINE_INPUT_JAR") bytes" > "$CODEPIPELINE_RESULT/summary"`}
 	s.applyMovers(list, file)
 	objects := map[string]string{
 		"backslash": "compress-archive-backslash.zip", "duplicate": "dot-slash-duplicate.zip", "absolute": "tar-absolute.tar",

@@ -90,6 +90,12 @@ func TestWorkThatSucceeds(t *testing.T) {
 // given back.
 func (w *world) succeedByLog(job *batchv1.Job, given podcontract.Result) (log string) {
 	w.T.Helper()
+	return w.giveBackByLog(job, podcontract.RunResult{Result: given})
+}
+
+// giveBackByLog is succeedByLog with what else the report container found.
+func (w *world) giveBackByLog(job *batchv1.Job, given podcontract.RunResult) (log string) {
+	w.T.Helper()
 	var text bytes.Buffer
 	message, err := podcontract.WrapResult(given, 200, &text)
 	w.Expect(err).NotTo(HaveOccurred())

@@ -673,6 +673,12 @@ func otherCases() []ruleCase {
 			says:   `spec.deletionPolicy: supported values: "Retain", "Delete"`,
 		},
 		{
+			covers: "spec.emptyOutputs enum",
+			passes: []edit{set("emptyOutputs", "Fail"), set("emptyOutputs", "Warn"), set("emptyOutputs", "Allow"), set("emptyOutputs", nil)},
+			fails:  []edit{set("emptyOutputs", "fail"), set("emptyOutputs", "Ignore"), set("emptyOutputs", "")},
+			says:   `spec.emptyOutputs: supported values: "Fail", "Warn", "Allow"`,
+		},
+		{
 			covers: "spec.failureLog enum",
 			passes: []edit{set("failureLog", "Always"), set("failureLog", "NoSecrets"), set("failureLog", "Never"), set("failureLog", nil)},
 			fails:  []edit{set("failureLog", "Sometimes"), set("failureLog", "")},

@@ -124,7 +124,7 @@ func TestContainerOfAWebhookKeepsNoResult(t *testing.T) {
 	w := newWorld(t)
 	w.work()
 	job := w.RunningJob(1)
-	message, err := json.Marshal(podcontract.Envelope{Result: &podcontract.Result{Summary: "done"}})
+	message, err := json.Marshal(podcontract.Envelope{Result: &podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{
 		{Name: "istio-proxy", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},

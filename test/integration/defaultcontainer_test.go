@@ -1,0 +1,44 @@
+package integration
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// defaultContainer has a template name the container that kubectl takes.
+func defaultContainer(name string) func(*v1alpha1.CustomAction) {
+	return func(a *v1alpha1.CustomAction) {
+		template := &a.Spec.JobTemplate.Spec.Template
+		template.Spec.Containers = append(template.Spec.Containers, corev1.Container{Name: "check", Image: "work:1"})
+		if name != "" {
+			metav1.SetMetaDataAnnotation(&template.ObjectMeta, "kubectl.kubernetes.io/default-container", name)
+		}
+	}
+}
+
+// TestKubectlTakesTheLastStep has the annotation on the Jobs that the operator makes.
+func TestKubectlTakesTheLastStep(t *testing.T) {
+	for given, want := range map[string]string{"": "check", "work": "work"} {
+		t.Run(given, func(t *testing.T) {
+			w := newWorld(t)
+			w.work(defaultContainer(given))
+			w.Expect(w.RunningJob(1).Spec.Template.Annotations).To(HaveKeyWithValue("kubectl.kubernetes.io/default-container", want))
+		})
+	}
+}
+
+// TestDefaultContainerThatIsNone has a typo, which is told before there is a job.
+func TestDefaultContainerThatIsNone(t *testing.T) {
+	w := newWorld(t)
+	w.operate()
+	w.Expect(w.Kube.Create(w.Ctx, w.Action(defaultContainer("chekc")))).To(Succeed())
+	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)).To(And(
+		HavePrefix("spec.jobTemplate.spec.template.metadata.annotations[kubectl.kubernetes.io/default-container]: must name a container of the pod"),
+		ContainSubstring(`"chekc" is none: write one of codepipeline-fetch, codepipeline-progress, codepipeline-report, work, check, or leave`)))
+	w.Expect(w.Calls("PollForJobs")).To(BeZero())
+}
