@@ -147,8 +147,8 @@ func (w *workshop) runOperator() {
 
 	account := harness.NewAccount("default")
 	action := harness.NewAction("default")
-	w.Expect(w.kube.Create(w.ctx, account)).To(Succeed())
-	w.Expect(w.kube.Create(w.ctx, action)).To(Succeed())
+	w.await(func(g Gomega) { g.Expect(w.kube.Create(w.ctx, account)).To(Succeed()) }) // the CRDs are served a little later
+	w.await(func(g Gomega) { g.Expect(w.kube.Create(w.ctx, action)).To(Succeed()) })
 	w.await(func(g Gomega) {
 		g.Expect(w.kube.Get(w.ctx, client.ObjectKeyFromObject(action), action)).To(Succeed())
 		g.Expect(meta.IsStatusConditionTrue(action.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue(), "%v\n%s", action.Status.Conditions, output.String())
