@@ -45,9 +45,10 @@ func docCommands(g *WithT, page string) (commands []docCommand) {
 	content, err := os.ReadFile(filepath.Join("../..", page))
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, block := range consoleBlock.FindAllStringSubmatch(string(content), -1) {
-		for text := range strings.SplitSeq("\n"+strings.ReplaceAll(block[2], "\n"+block[1], "\n"), "\n"+block[1]+"$ ") {
+		outdented := strings.ReplaceAll("\n"+block[2], "\n"+block[1], "\n")
+		for text := range strings.SplitSeq(outdented, "\n$ ") {
 			if text = strings.TrimSpace(comment.ReplaceAllString(text, "")); text != "" {
-				commands = append(commands, docCommand{page, strings.TrimPrefix(text, "$ ")})
+				commands = append(commands, docCommand{page, text})
 			}
 		}
 	}
