@@ -102,7 +102,7 @@ func newReader(t *testing.T) *reader {
 	r.Expect(r.kube.Create(r.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "prometheus", Namespace: "monitoring"}})).To(Succeed())
 	action := harness.NewAction("pipelines")
 	r.await(func(g Gomega) { g.Expect(r.kube.Create(r.ctx, action)).To(Succeed()) }) // the CRD is served a little later
-	action.Status.ObservedGeneration = action.Generation // no job is in flight
+	action.Status.ObservedGeneration = action.Generation                             // no job is in flight
 	r.Expect(r.kube.Status().Update(r.ctx, action)).To(Succeed())
 	r.finishedJob()
 	return r
