@@ -9,6 +9,20 @@ CLUSTER_FLAGS = --root=$(CLUSTER_ROOT) --name=$(CLUSTER) --assets=$(BIN)/k8s --i
 # The images to build: none named means all.
 IMAGES ?=
 
+# The operator's image, with a tag or a digest: IMG=registry.example.com/pipelinejob-operator:v1.
+IMG ?=
+# The image that make images builds and the local cluster has.
+LOCAL_IMG := pipelinejob.dev/operator:dev
+
+# What builds images: docker, podman or nerdctl.
+CONTAINER_TOOL ?= docker
+# kubectl, from $PATH or, without one there, built into bin/k8s.
+KUBECTL ?= $(or $(shell command -v kubectl),$(BIN)/k8s/kubectl)
+# Where build-installer writes install.yaml.
+DIST ?= $(CURDIR)/dist
+# true: uninstall and undeploy succeed if there is nothing to delete.
+ignore-not-found ?= false
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -22,7 +36,7 @@ help: ## Show this list
 
 .PHONY: clean
 clean: ## Delete what was built (the clusters stay: see cluster-down)
-	rm -rf $(BIN)
+	rm -rf $(BIN) $(DIST)
 
 ##@ Try and test
 
@@ -151,13 +165,77 @@ fmt: $(BIN)/golangci-lint ## Format the code
 	@$(BIN)/golangci-lint fmt
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint ## Run golangci-lint
+lint: $(BIN)/golangci-lint actionlint ## Run golangci-lint and actionlint
 	@$(BIN)/golangci-lint run --timeout=20m ./...
 	@$(BIN)/golangci-lint run --timeout=20m --build-tags=bench,chaos,e2e,scale ./test/...
+
+.PHONY: actionlint
+actionlint: $(BIN)/actionlint ## Check the GitHub workflows
+	@$(BIN)/actionlint -shellcheck= -pyflakes=
 
 .PHONY: verify
 verify: $(BIN)/controller-gen ## Fail when a generated file or a module file is stale
 	@hack/verify.sh
+
+##@ Build and deploy
+
+.PHONY: build
+build: ## Build the programs into bin/
+	@mkdir -p $(BIN)
+	go build -o $(BIN)/ ./cmd/...
+
+# Where the emulator of make run listens. Pods with artifacts must be able to reach it.
+EMULATOR ?= 127.0.0.1:4566
+# Flags of the operator and of the emulator.
+RUN_FLAGS ?=
+EMULATOR_FLAGS ?=
+
+.PHONY: run
+run: build ## Run the operator from source against $KUBECONFIG, beside the emulator of CodePipeline
+	@EMULATOR='$(EMULATOR)' EMULATOR_FLAGS='$(EMULATOR_FLAGS)' RUN_FLAGS='$(RUN_FLAGS)' hack/run.sh $(BIN) '$(or $(IMG),$(LOCAL_IMG))'
+
+.PHONY: docker-build
+docker-build: img ## Build the operator's image as IMG, with CONTAINER_TOOL
+	$(CONTAINER_TOOL) build -t $(IMG) .
+
+.PHONY: docker-push
+docker-push: img ## Push IMG
+	$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: install
+install: kubectl ## Install the CRDs into the cluster of $KUBECONFIG
+	$(KUBECTL) apply --server-side --force-conflicts -k config/crd
+
+.PHONY: uninstall
+uninstall: kubectl ## Delete the CRDs from the cluster
+	@hack/check-empty.sh $(KUBECTL)
+	$(KUBECTL) delete --ignore-not-found=$(ignore-not-found) -k config/crd
+
+.PHONY: deploy
+deploy: kubectl overlay ## Install the operator with IMG into the cluster of $KUBECONFIG
+	$(KUBECTL) apply --server-side --force-conflicts -k $(BIN)/deploy
+
+.PHONY: undeploy
+undeploy: kubectl ## Delete the operator and the CRDs from the cluster
+	@hack/check-empty.sh $(KUBECTL)
+	$(KUBECTL) delete --ignore-not-found=$(ignore-not-found) -k config/default
+
+.PHONY: build-installer
+build-installer: kubectl overlay ## Write dist/install.yaml: all that deploy installs, in one file
+	@mkdir -p $(DIST)
+	$(KUBECTL) kustomize $(BIN)/deploy > $(DIST)/install.yaml
+
+.PHONY: overlay
+overlay: img
+	@hack/overlay.sh $(BIN)/deploy '$(IMG)'
+
+.PHONY: img
+img:
+	$(if $(IMG),,$(error IMG is not set: name the operator's image, such as make $(firstword $(MAKECMDGOALS)) IMG=registry.example.com/pipelinejob-operator:v1))
+	@:
+
+.PHONY: kubectl
+kubectl: $(if $(filter $(BIN)/%,$(KUBECTL)),kube)
 
 ##@ Local cluster
 
@@ -207,6 +285,9 @@ $(BIN)/controller-gen: hack/tools/go.mod
 $(BIN)/gotestsum: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ gotest.tools/gotestsum && touch $@
 
+$(BIN)/actionlint: hack/tools/go.mod
+	@cd hack/tools && go build -o $@ github.com/rhysd/actionlint/cmd/actionlint && touch $@
+
 $(BIN)/golangci-lint: hack/lint/go.mod
 	@echo "Building golangci-lint: a few minutes, the first time"
 	@cd hack/lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@
@@ -217,4 +298,4 @@ $(BIN)/kueue: hack/kueue/go.mod
 	@cd hack/kueue && CGO_ENABLED=0 go build -ldflags='-s -w' -o $@ sigs.k8s.io/kueue/cmd/kueue && touch $@
 
 .PHONY: tools
-tools: $(BIN)/controller-gen $(BIN)/gotestsum $(BIN)/golangci-lint ## Build the pinned tools
+tools: $(BIN)/controller-gen $(BIN)/gotestsum $(BIN)/golangci-lint $(BIN)/actionlint ## Build the pinned tools

@@ -19,11 +19,31 @@ func TestTestsThatTheDocsNameExist(t *testing.T) {
 	g := NewWithT(t)
 	existing := tests(g)
 	for _, page := range []string{"testing.md", "threat-model.md"} {
-		named := nameOfATest.FindAllStringSubmatch(doc(g, page), -1)
-		g.Expect(named).NotTo(BeEmpty(), page)
-		for _, name := range named {
-			g.Expect(existing).To(HaveKey(name[1]), "docs/%s names it", page)
+		g.Expect(doc(g, page)).To(MatchRegexp(nameOfATest.String()), page)
+	}
+	pages, err := filepath.Glob("../../docs/adr/*.md")
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, page := range append(pages, "../../docs/testing.md", "../../docs/threat-model.md", "../../CONTRIBUTING.md") {
+		content, err := os.ReadFile(page)
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, name := range nameOfATest.FindAllSubmatch(content, -1) {
+			g.Expect(existing).To(HaveKey(string(name[1])), "%s names it", page)
 		}
+	}
+}
+
+// TestExceptionsNameTestsThatExist is the same for the commands of the docs that are run by
+// another test than TestCommandsOfTheDocs.
+func TestExceptionsNameTestsThatExist(t *testing.T) {
+	g := NewWithT(t)
+	existing := tests(g)
+	_, exceptions, _ := strings.Cut(text(g, "test/integration/doccommands_test.go"), "var notRunHere = ")
+	exceptions, _, found := strings.Cut(exceptions, "\n}\n")
+	g.Expect(found).To(BeTrue())
+	named := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(exceptions, -1)
+	g.Expect(named).NotTo(BeEmpty())
+	for _, name := range named {
+		g.Expect(existing).To(HaveKey(name), "the exception names it")
 	}
 }
 
