@@ -151,9 +151,10 @@ fmt: $(BIN)/golangci-lint ## Format the code
 	@$(BIN)/golangci-lint fmt
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint ## Run golangci-lint
+lint: $(BIN)/golangci-lint ## Run golangci-lint, and kube-api-linter over api/
 	@$(BIN)/golangci-lint run --timeout=20m ./...
 	@$(BIN)/golangci-lint run --timeout=20m --build-tags=bench,chaos,e2e,scale ./test/...
+	@$(BIN)/golangci-lint run --timeout=20m --config=.golangci-kal.yml ./api/...
 
 .PHONY: verify
 verify: $(BIN)/controller-gen ## Fail when a generated file or a module file is stale
@@ -207,9 +208,10 @@ $(BIN)/controller-gen: hack/tools/go.mod
 $(BIN)/gotestsum: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ gotest.tools/gotestsum && touch $@
 
+# With the plugin kube-api-linter.
 $(BIN)/golangci-lint: hack/lint/go.mod
 	@echo "Building golangci-lint: a few minutes, the first time"
-	@cd hack/lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@
+	@cd hack/lint && go build -o $@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter && touch $@
 
 # To compare with: see test/bench.
 $(BIN)/kueue: hack/kueue/go.mod

@@ -23,12 +23,15 @@ import (
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type CustomAction struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard metadata of an object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec says what the action type is and what does its work.
 	// +required
-	Spec CustomActionSpec `json:"spec"`
+	Spec CustomActionSpec `json:"spec,omitzero"`
 	// status is what the operator found and did.
 	// +optional
 	Status CustomActionStatus `json:"status,omitempty,omitzero"`
@@ -71,7 +74,7 @@ type CustomActionSpec struct {
 	// tags is immutable: for a change, apply a new CustomAction with the next
 	// version.
 	// +required
-	ActionType ActionType `json:"actionType"`
+	ActionType ActionType `json:"actionType,omitzero"`
 
 	// registration says whether the operator may create the action type.
 	// Managed, the default: a missing one is created, if a grant of the account has
@@ -97,7 +100,7 @@ type CustomActionSpec struct {
 	// it. When it is changed, the action type is looked for, registered and polled where it
 	// then says; the one registered before stays in CodePipeline.
 	// +required
-	AccountRef AccountReference `json:"accountRef"`
+	AccountRef AccountReference `json:"accountRef,omitzero"`
 
 	// region is the region of the pipelines, such as eu-central-1: one of the account's.
 	// It may be absent if the account has one region.
@@ -109,7 +112,7 @@ type CustomActionSpec struct {
 	// +kubebuilder:default={}
 	Polling Polling `json:"polling,omitempty,omitzero"`
 
-	// suspend, when true, stops polling: running jobs finish, and new ones stay
+	// suspend stops polling if it is true: running jobs finish, and new ones stay
 	// queued in CodePipeline. False by default.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
@@ -291,25 +294,28 @@ type QueryValue string
 
 // CustomActionStatus is what the operator found and did.
 type CustomActionStatus struct {
-	// observedGeneration is the generation that the status speaks of.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
-	// conditions: Ready, Registered and Polling; Reconciling or Stalled, by
+	// conditions are Ready, Registered and Polling, and Reconciling or Stalled, by
 	// the rules of kstatus, while it is not ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// observedGeneration is the generation that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// actionTypeARN is the ARN of the action type.
 	// +optional
 	ActionTypeARN string `json:"actionTypeARN,omitempty"`
 
-	// accountID and region are where the action type is looked for: the account, as AWS
-	// told it, and the region of spec.region or of the account.
+	// accountID is the ID of the AWS account in which the action type is looked for, as AWS
+	// told it.
 	// +optional
 	AccountID string `json:"accountID,omitempty"`
+
+	// region is the region in which the action type is looked for: spec.region, or the one
+	// region of the account.
 	// +optional
 	Region Region `json:"region,omitempty"`
 

@@ -149,7 +149,7 @@ func of(characters int) string { return strings.Repeat("a", characters) }
 
 // ruleCases are all rules that hold when an object is created.
 func ruleCases() []ruleCase {
-	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), workspaceCases(), artifactCases(), otherCases())
+	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), workspaceCases(), artifactCases(), runnerCases(), otherCases())
 }
 
 func actionTypeCases() []ruleCase {
@@ -871,7 +871,7 @@ func TestEveryRuleHasACase(t *testing.T) {
 }
 
 // constraints are those of the CRD of CustomAction, without the jobTemplate, the template of
-// a claim, and the resources and variables of the runner, which are Kubernetes' own. Rules
+// a claim, and the resources and each variable of the runner, which are Kubernetes' own. Rules
 // are named by field and kind, such as "spec.actionType.tags[].key maxLength"; CEL rules by
 // the start of their message. [] is the elements of a list, {} the values of a map.
 type constraints struct {
@@ -892,7 +892,7 @@ func constraintsOf(t *testing.T) constraints {
 	spec, _, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties", "spec")
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, path := range []string{"jobTemplate", "workspace.properties.volumeClaimTemplate.properties", "workspace.properties.volumeClaimTemplate.required",
-		"runner.properties.env", "runner.properties.envFrom", "runner.properties.resources"} {
+		"runner.properties.env.items", "runner.properties.envFrom.items", "runner.properties.resources"} {
 		unstructured.RemoveNestedField(spec, append([]string{"properties"}, strings.Split(path, ".")...)...)
 	}
 	var found constraints
