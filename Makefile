@@ -61,6 +61,7 @@ test-unit: kube $(BIN)/gotestsum ## Unit and envtest suites, with the race detec
 	KUBEBUILDER_ASSETS=$(BIN)/k8s $(BIN)/gotestsum -- -race -timeout=30m ./...
 	$(BIN)/gotestsum -- -timeout=30m $(addprefix ./,$(WITHOUT_RACE))
 	@cd hack/images && $(BIN)/gotestsum -- -race -timeout=30m ./...
+	@cd hack/schema && $(BIN)/gotestsum -- -race -timeout=30m ./...
 
 # How long each fuzz test runs.
 FUZZ_TIME ?= 2m
@@ -140,9 +141,12 @@ generate: $(BIN)/controller-gen ## Generate code from api/
 	@$(BIN)/controller-gen object paths=./api/...
 
 .PHONY: manifests
-manifests: $(BIN)/controller-gen ## Generate CRDs and RBAC from api/, controllers/ and internal/operator
+manifests: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate CRDs, their docs and schemas, and RBAC from api/, controllers/ and internal/operator
 	@$(BIN)/controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:artifacts:config=$(CRDS)
 	@go run ./hack/crdtrim $(CRDS)/codepipeline.pipelinejob.dev_customactions.yaml
+	@cd hack/schema && go run . ../../$(CRDS) ../../config/schema
+	@$(BIN)/crd-ref-docs --log-level=ERROR --renderer=markdown --source-path=api/v1alpha1 --output-path=docs/api.md \
+		--config=hack/apidocs/config.yaml --templates-dir=hack/apidocs/templates
 	@$(BIN)/controller-gen rbac:roleName=pipelinejob-operator paths=./controllers/... paths=./internal/operator output:rbac:artifacts:config=config/rbac
 	@go run ./hack/roles config/rbac/role.yaml config/namespaced
 
@@ -157,7 +161,7 @@ lint: $(BIN)/golangci-lint ## Run golangci-lint, and kube-api-linter over api/
 	@$(BIN)/golangci-lint run --timeout=20m --config=.golangci-kal.yml ./api/...
 
 .PHONY: verify
-verify: $(BIN)/controller-gen ## Fail when a generated file or a module file is stale
+verify: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Fail when a generated file or a module file is stale
 	@hack/verify.sh
 
 ##@ Local cluster
@@ -205,6 +209,9 @@ cluster-down: $(BIN)/cluster ## Stop the cluster and delete all that belongs to 
 $(BIN)/controller-gen: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen && touch $@
 
+$(BIN)/crd-ref-docs: hack/tools/go.mod
+	@cd hack/tools && go build -o $@ github.com/elastic/crd-ref-docs && touch $@
+
 $(BIN)/gotestsum: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ gotest.tools/gotestsum && touch $@
 
@@ -219,4 +226,4 @@ $(BIN)/kueue: hack/kueue/go.mod
 	@cd hack/kueue && CGO_ENABLED=0 go build -ldflags='-s -w' -o $@ sigs.k8s.io/kueue/cmd/kueue && touch $@
 
 .PHONY: tools
-tools: $(BIN)/controller-gen $(BIN)/gotestsum $(BIN)/golangci-lint ## Build the pinned tools
+tools: $(BIN)/controller-gen $(BIN)/crd-ref-docs $(BIN)/gotestsum $(BIN)/golangci-lint ## Build the pinned tools

@@ -46,18 +46,17 @@ type CustomActionList struct {
 	Items           []CustomAction `json:"items"`
 }
 
-// CustomActionSpec is the definition of a custom action.
-//
-// A poll takes a queryParam for the queryable property, and for nothing else:
-// API reference of PollForJobs, queryParam. As its key is a property's name, it
-// needs no rule for its length.
+// Rules of CustomActionSpec on two of its fields:
+//   - A poll takes a queryParam for the queryable property, and for nothing else: API
+//     reference of PollForJobs, queryParam. As its key is a property's name, it needs no
+//     rule for its length.
+//   - What a URL template may hold: see actiontype_types.go. Its placeholders are not
+//     checked if the properties are given under another name (ForeignKeys).
+
+// CustomActionSpec says what the action type is and what does its work.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.actionType.configurationProperties) || self.actionType.configurationProperties.all(p, !has(p.queryable) || !p.queryable || (has(self.polling.queryParam) && p.name in self.polling.queryParam))",message="queryParam must hold the queryable one of actionType.configurationProperties, with the value to poll for: CodePipeline takes no poll without it. Set it, or set queryable to false",fieldPath=".polling.queryParam"
 // +kubebuilder:validation:XValidation:rule="!has(self.polling.queryParam) || self.polling.queryParam.size() == 0 || (has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, has(p.queryable) && p.queryable))",message="queryParam must be absent: no property of actionType.configurationProperties is queryable, and CodePipeline then refuses a poll with it. Remove it, or make its property queryable",fieldPath=".polling.queryParam"
-//
-// What a URL template may hold: see actiontype_types.go. Its placeholders are not checked
-// if the properties are given under another name (ForeignKeys).
-//
 // +kubebuilder:validation:XValidation:rule="self.registration == 'External' || !has(self.actionType.settings) || !has(self.actionType.settings.thirdPartyConfigurationUrl) || self.actionType.settings.thirdPartyConfigurationUrl.matches('^(https?://|[{]Config:)')",message="thirdPartyConfigurationUrl must begin with http:// or https://, or with {Config:NAME} of a property whose values do: users follow it as a link",fieldPath=".actionType.settings.thirdPartyConfigurationUrl"
 // +kubebuilder:validation:XValidation:rule="self.registration == 'External' || has(self.actionType.actionConfigurationProperties) || !has(self.actionType.settings) || !has(self.actionType.settings.thirdPartyConfigurationUrl) || self.actionType.settings.thirdPartyConfigurationUrl.findAll('[{][^{}]*[}]?|[}]').all(found, (has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}')))",message="the only placeholder of thirdPartyConfigurationUrl is {Config:NAME}, where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",messageExpression="'the only placeholder of thirdPartyConfigurationUrl is {Config:NAME}, where NAME is one of configurationProperties that is required and not secret. ' + self.actionType.settings.thirdPartyConfigurationUrl.findAll('[{][^{}]*[}]?|[}]').filter(found, !((has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}'))))[0] + ' is none of these: declare its property so, or take it out'",fieldPath=".actionType.settings.thirdPartyConfigurationUrl"
 // +kubebuilder:validation:XValidation:rule="self.registration == 'External' || !has(self.actionType.settings) || !has(self.actionType.settings.entityUrlTemplate) || self.actionType.settings.entityUrlTemplate.matches('^(https?://|[{]Config:)')",message="entityUrlTemplate must begin with http:// or https://, or with {Config:NAME} of a property whose values do: users follow it as a link",fieldPath=".actionType.settings.entityUrlTemplate"
