@@ -75,6 +75,7 @@ test-unit: kube $(BIN)/gotestsum ## Unit and envtest suites, with the race detec
 	KUBEBUILDER_ASSETS=$(BIN)/k8s $(BIN)/gotestsum -- -race -timeout=30m ./...
 	$(BIN)/gotestsum -- -timeout=30m $(addprefix ./,$(WITHOUT_RACE))
 	@cd hack/images && $(BIN)/gotestsum -- -race -timeout=30m ./...
+	@cd hack/schema && $(BIN)/gotestsum -- -race -timeout=30m ./...
 
 # How long each fuzz test runs.
 FUZZ_TIME ?= 2m
@@ -154,9 +155,12 @@ generate: $(BIN)/controller-gen ## Generate code from api/
 	@$(BIN)/controller-gen object paths=./api/...
 
 .PHONY: manifests
-manifests: $(BIN)/controller-gen ## Generate CRDs and RBAC from api/, controllers/ and internal/operator
+manifests: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate CRDs, their docs and schemas, and RBAC from api/, controllers/ and internal/operator
 	@$(BIN)/controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:artifacts:config=$(CRDS)
 	@go run ./hack/crdtrim $(CRDS)/codepipeline.pipelinejob.dev_customactions.yaml
+	@cd hack/schema && go run . ../../$(CRDS) ../../config/schema
+	@$(BIN)/crd-ref-docs --log-level=ERROR --renderer=markdown --source-path=api/v1alpha1 --output-path=docs/api.md \
+		--config=hack/apidocs/config.yaml --templates-dir=hack/apidocs/templates
 	@$(BIN)/controller-gen rbac:roleName=pipelinejob-operator paths=./controllers/... paths=./internal/operator output:rbac:artifacts:config=config/rbac
 	@go run ./hack/roles config/rbac/role.yaml config/namespaced
 
@@ -165,16 +169,17 @@ fmt: $(BIN)/golangci-lint ## Format the code
 	@$(BIN)/golangci-lint fmt
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint actionlint ## Run golangci-lint and actionlint
+lint: $(BIN)/golangci-lint actionlint ## Run golangci-lint, kube-api-linter over api/, and actionlint
 	@$(BIN)/golangci-lint run --timeout=20m ./...
 	@$(BIN)/golangci-lint run --timeout=20m --build-tags=bench,chaos,e2e,scale ./test/...
+	@$(BIN)/golangci-lint run --timeout=20m --config=.golangci-kal.yml ./api/...
 
 .PHONY: actionlint
 actionlint: $(BIN)/actionlint ## Check the GitHub workflows
 	@$(BIN)/actionlint -shellcheck= -pyflakes=
 
 .PHONY: verify
-verify: $(BIN)/controller-gen ## Fail when a generated file or a module file is stale
+verify: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Fail when a generated file or a module file is stale
 	@hack/verify.sh
 
 ##@ Build and deploy
@@ -282,15 +287,19 @@ cluster-down: $(BIN)/cluster ## Stop the cluster and delete all that belongs to 
 $(BIN)/controller-gen: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen && touch $@
 
+$(BIN)/crd-ref-docs: hack/tools/go.mod
+	@cd hack/tools && go build -o $@ github.com/elastic/crd-ref-docs && touch $@
+
 $(BIN)/gotestsum: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ gotest.tools/gotestsum && touch $@
 
 $(BIN)/actionlint: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ github.com/rhysd/actionlint/cmd/actionlint && touch $@
 
+# With the plugin kube-api-linter.
 $(BIN)/golangci-lint: hack/lint/go.mod
 	@echo "Building golangci-lint: a few minutes, the first time"
-	@cd hack/lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@
+	@cd hack/lint && go build -o $@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter && touch $@
 
 # To compare with: see test/bench.
 $(BIN)/kueue: hack/kueue/go.mod
@@ -298,4 +307,4 @@ $(BIN)/kueue: hack/kueue/go.mod
 	@cd hack/kueue && CGO_ENABLED=0 go build -ldflags='-s -w' -o $@ sigs.k8s.io/kueue/cmd/kueue && touch $@
 
 .PHONY: tools
-tools: $(BIN)/controller-gen $(BIN)/gotestsum $(BIN)/golangci-lint $(BIN)/actionlint ## Build the pinned tools
+tools: $(BIN)/controller-gen $(BIN)/crd-ref-docs $(BIN)/gotestsum $(BIN)/golangci-lint $(BIN)/actionlint ## Build the pinned tools

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Generates all generated files anew, in a copy of the tree, and fails when one
 # of them differs from what is there. The tree itself stays as it is.
-# It needs bin/controller-gen: use "make verify".
+# It needs bin/controller-gen and bin/crd-ref-docs: use "make verify".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' 
 	[ -e "$file" ] && printf '%s\0' "$file"
 done | tar --null -T - -cf - | tar -xf - -C "$copy"
 make -s -C "$copy" BIN="$PWD/bin" generate manifests
-for module in . hack/kube hack/images hack/tools hack/lint hack/kueue; do
+for module in . hack/kube hack/images hack/schema hack/tools hack/lint hack/kueue; do
 	(cd "$copy/$module" && go mod tidy)
 done
 
@@ -22,7 +22,7 @@ while IFS= read -r -d '' file; do
 		echo "stale: $file" >&2
 		stale=1
 	fi
-done < <(git ls-files -z 'api/*' 'config/*' '*go.mod' '*go.sum')
+done < <(git ls-files -z 'api/*' 'config/*' docs/api.md '*go.mod' '*go.sum')
 if [ "$stale" -ne 0 ]; then
 	echo "Run 'make generate manifests', and 'go mod tidy' in the module named, and commit the result." >&2
 	exit 1

@@ -50,7 +50,7 @@ type ActionType struct {
 	// With provider and version it identifies the action type in its account
 	// and region. It is required.
 	// +optional
-	Category Category `json:"category"`
+	Category Category `json:"category,omitempty"`
 
 	// provider is the name under which pipelines and the console know the
 	// action, such as PipelineJob-Build: 1 to 35 letters, digits, underscores
@@ -59,7 +59,7 @@ type ActionType struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=35
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z_-]+$')",message="provider may have letters, digits, underscores and hyphens only, such as PipelineJob-Build"
-	Provider string `json:"provider"`
+	Provider string `json:"provider,omitempty"`
 
 	// version tells definitions of the same category and provider apart, such
 	// as "1" (quoted, or YAML makes it a number): 1 to 9 letters, digits,
@@ -70,7 +70,7 @@ type ActionType struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=9
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z_-]+$')",message="version may have letters, digits, underscores and hyphens only, 1 to 9 of them: write 1 or 1-0-0 for 1.0.0"
-	Version string `json:"version"`
+	Version string `json:"version,omitempty"`
 
 	// settings are links that the CodePipeline console shows with the action.
 	// Without them it shows none.
@@ -170,7 +170,7 @@ type ConfigurationProperty struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=50
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// required says whether each action must set the property. CodePipeline
 	// refuses a pipeline that does not.
@@ -239,7 +239,7 @@ type Tag struct {
 	// +kubebuilder:validation:Pattern=`^[\p{L}\p{N}\p{Z}_.:/=+@-]*$`
 	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('aws:')",message="key must not begin with aws: in any case, for such tags are AWS's own: choose another key"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('codepipeline.pipelinejob.dev/')",message="key must not begin with codepipeline.pipelinejob.dev/: such tags say which object the action type belongs to, and the operator sets them. Choose another key"
-	Key string `json:"key"`
+	Key string `json:"key,omitempty"`
 
 	// value of the tag: letters, digits, spaces and characters of _.:/=+-@, 256
 	// at most. It may be empty, but not absent.

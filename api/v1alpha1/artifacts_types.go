@@ -47,11 +47,11 @@ type InputArtifact struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=100
 	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9_-]+$`
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// unpack is Auto or Never, as in spec.artifacts.unpack.
 	// +required
-	Unpack UnpackPolicy `json:"unpack"`
+	Unpack UnpackPolicy `json:"unpack,omitempty"`
 }
 
 // LinkPolicy says what happens to symbolic links that lead out of an artifact.

@@ -21,12 +21,15 @@ import (
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type CodePipelineAccount struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard metadata of an object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec says as whom the operator calls AWS, and for whom.
 	// +required
-	Spec CodePipelineAccountSpec `json:"spec"`
+	Spec CodePipelineAccountSpec `json:"spec,omitzero"`
 	// status is what the operator found out.
 	// +optional
 	Status CodePipelineAccountStatus `json:"status,omitempty,omitzero"`
@@ -61,7 +64,7 @@ type CodePipelineAccountSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=50
-	Regions []Region `json:"regions"`
+	Regions []Region `json:"regions,omitempty"`
 
 	// grants say who may use the account: 100 at most. What several grants give a
 	// namespace adds up. Without any, nobody may use it.
@@ -168,20 +171,20 @@ type AccountReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 }
 
 // CodePipelineAccountStatus is what the operator found out.
 type CodePipelineAccountStatus struct {
-	// observedGeneration is the generation that the status speaks of.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
-	// conditions: Ready and Throttled.
+	// conditions are Ready and Throttled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// accountID is the ID of the AWS account, as GetCallerIdentity of STS told it. It is
 	// kept while AWS does not answer, and absent before its first answer.

@@ -23,12 +23,15 @@ import (
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type CustomAction struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard metadata of an object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec says what the action type is and what does its work.
 	// +required
-	Spec CustomActionSpec `json:"spec"`
+	Spec CustomActionSpec `json:"spec,omitzero"`
 	// status is what the operator found and did.
 	// +optional
 	Status CustomActionStatus `json:"status,omitempty,omitzero"`
@@ -43,18 +46,17 @@ type CustomActionList struct {
 	Items           []CustomAction `json:"items"`
 }
 
-// CustomActionSpec is the definition of a custom action.
-//
-// A poll takes a queryParam for the queryable property, and for nothing else:
-// API reference of PollForJobs, queryParam. As its key is a property's name, it
-// needs no rule for its length.
+// Rules of CustomActionSpec on two of its fields:
+//   - A poll takes a queryParam for the queryable property, and for nothing else: API
+//     reference of PollForJobs, queryParam. As its key is a property's name, it needs no
+//     rule for its length.
+//   - What a URL template may hold: see actiontype_types.go. Its placeholders are not
+//     checked if the properties are given under another name (ForeignKeys).
+
+// CustomActionSpec says what the action type is and what does its work.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.actionType.configurationProperties) || self.actionType.configurationProperties.all(p, !has(p.queryable) || !p.queryable || (has(self.polling.queryParam) && p.name in self.polling.queryParam))",message="queryParam must hold the queryable one of actionType.configurationProperties, with the value to poll for: CodePipeline takes no poll without it. Set it, or set queryable to false",fieldPath=".polling.queryParam"
 // +kubebuilder:validation:XValidation:rule="!has(self.polling.queryParam) || self.polling.queryParam.size() == 0 || (has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, has(p.queryable) && p.queryable))",message="queryParam must be absent: no property of actionType.configurationProperties is queryable, and CodePipeline then refuses a poll with it. Remove it, or make its property queryable",fieldPath=".polling.queryParam"
-//
-// What a URL template may hold: see actiontype_types.go. Its placeholders are not checked
-// if the properties are given under another name (ForeignKeys).
-//
 // +kubebuilder:validation:XValidation:rule="self.registration == 'External' || !has(self.actionType.settings) || !has(self.actionType.settings.thirdPartyConfigurationUrl) || self.actionType.settings.thirdPartyConfigurationUrl.matches('^(https?://|[{]Config:)')",message="thirdPartyConfigurationUrl must begin with http:// or https://, or with {Config:NAME} of a property whose values do: users follow it as a link",fieldPath=".actionType.settings.thirdPartyConfigurationUrl"
 // +kubebuilder:validation:XValidation:rule="self.registration == 'External' || has(self.actionType.actionConfigurationProperties) || !has(self.actionType.settings) || !has(self.actionType.settings.thirdPartyConfigurationUrl) || self.actionType.settings.thirdPartyConfigurationUrl.findAll('[{][^{}]*[}]?|[}]').all(found, (has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}')))",message="the only placeholder of thirdPartyConfigurationUrl is {Config:NAME}, where NAME is one of configurationProperties that is required and not secret: declare it so, or take out what else is in braces",messageExpression="'the only placeholder of thirdPartyConfigurationUrl is {Config:NAME}, where NAME is one of configurationProperties that is required and not secret. ' + self.actionType.settings.thirdPartyConfigurationUrl.findAll('[{][^{}]*[}]?|[}]').filter(found, !((has(self.actionType.configurationProperties) && self.actionType.configurationProperties.exists(p, p.required && !p.secret && found == '{Config:' + p.name + '}'))))[0] + ' is none of these: declare its property so, or take it out'",fieldPath=".actionType.settings.thirdPartyConfigurationUrl"
 // +kubebuilder:validation:XValidation:rule="self.registration == 'External' || !has(self.actionType.settings) || !has(self.actionType.settings.entityUrlTemplate) || self.actionType.settings.entityUrlTemplate.matches('^(https?://|[{]Config:)')",message="entityUrlTemplate must begin with http:// or https://, or with {Config:NAME} of a property whose values do: users follow it as a link",fieldPath=".actionType.settings.entityUrlTemplate"
@@ -71,7 +73,7 @@ type CustomActionSpec struct {
 	// tags is immutable: for a change, apply a new CustomAction with the next
 	// version.
 	// +required
-	ActionType ActionType `json:"actionType"`
+	ActionType ActionType `json:"actionType,omitzero"`
 
 	// registration says whether the operator may create the action type.
 	// Managed, the default: a missing one is created, if a grant of the account has
@@ -97,7 +99,7 @@ type CustomActionSpec struct {
 	// it. When it is changed, the action type is looked for, registered and polled where it
 	// then says; the one registered before stays in CodePipeline.
 	// +required
-	AccountRef AccountReference `json:"accountRef"`
+	AccountRef AccountReference `json:"accountRef,omitzero"`
 
 	// region is the region of the pipelines, such as eu-central-1: one of the account's.
 	// It may be absent if the account has one region.
@@ -109,7 +111,7 @@ type CustomActionSpec struct {
 	// +kubebuilder:default={}
 	Polling Polling `json:"polling,omitempty,omitzero"`
 
-	// suspend, when true, stops polling: running jobs finish, and new ones stay
+	// suspend stops polling if it is true: running jobs finish, and new ones stay
 	// queued in CodePipeline. False by default.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
@@ -302,25 +304,28 @@ type QueryValue string
 
 // CustomActionStatus is what the operator found and did.
 type CustomActionStatus struct {
-	// observedGeneration is the generation that the status speaks of.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
-	// conditions: Ready, Registered and Polling; Reconciling or Stalled, by
+	// conditions are Ready, Registered and Polling, and Reconciling or Stalled, by
 	// the rules of kstatus, while it is not ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// observedGeneration is the generation that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// actionTypeARN is the ARN of the action type.
 	// +optional
 	ActionTypeARN string `json:"actionTypeARN,omitempty"`
 
-	// accountID and region are where the action type is looked for: the account, as AWS
-	// told it, and the region of spec.region or of the account.
+	// accountID is the ID of the AWS account in which the action type is looked for, as AWS
+	// told it.
 	// +optional
 	AccountID string `json:"accountID,omitempty"`
+
+	// region is the region in which the action type is looked for: spec.region, or the one
+	// region of the account.
 	// +optional
 	Region Region `json:"region,omitempty"`
 

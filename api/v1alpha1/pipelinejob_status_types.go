@@ -37,17 +37,17 @@ const (
 
 // PipelineJobStatus is what the operator did.
 type PipelineJobStatus struct {
-	// phase sums up the state of the job for people: Pending, Acknowledged, Running,
-	// Reporting or Continuing, and at the end Succeeded, Failed, Cancelled or Dropped.
-	// +optional
-	Phase Phase `json:"phase,omitempty"`
-
 	// conditions are Acknowledged, Running and Reported and, when the work has ended,
 	// Complete if it succeeded and Failed if it failed or was cancelled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// phase sums up the state of the job for people: Pending, Acknowledged, Running,
+	// Reporting or Continuing, and at the end Succeeded, Failed, Cancelled or Dropped.
+	// +optional
+	Phase Phase `json:"phase,omitempty"`
 
 	// executionDetails are the executionDetails of PutJobSuccessResult.
 	// +optional
@@ -122,10 +122,12 @@ type ProtocolStatus struct {
 	// +optional
 	ReportedJobID string `json:"reportedJobID,omitempty"`
 
-	// settledJobID and settledNonce are the CodePipeline job for which reportedAt was
-	// set. The object is settled as long as codePipelineJob is this job.
+	// settledJobID is the CodePipeline job for which reportedAt was set. The object is
+	// settled as long as codePipelineJob is this job.
 	// +optional
 	SettledJobID string `json:"settledJobID,omitempty"`
+
+	// settledNonce is the nonce that this job had then.
 	// +optional
 	SettledNonce string `json:"settledNonce,omitempty"`
 
@@ -244,16 +246,16 @@ type ExecutionDetails struct {
 
 // CurrentRevision is CodePipeline's CurrentRevision.
 type CurrentRevision struct {
-	// revision, 1 to 1500 characters.
+	// revision of the work: 1 to 1500 characters.
 	// +required
 	Revision string `json:"revision"`
-	// changeIdentifier, 1 to 100 characters.
+	// changeIdentifier of the revision: 1 to 100 characters.
 	// +required
 	ChangeIdentifier string `json:"changeIdentifier"`
 	// created is when the revision was made.
 	// +optional
 	Created *metav1.Time `json:"created,omitempty"`
-	// revisionSummary, 2048 characters at most.
+	// revisionSummary of the revision: 2048 characters at most.
 	// +optional
 	RevisionSummary string `json:"revisionSummary,omitempty"`
 }
@@ -282,8 +284,8 @@ const (
 type FailureDetails struct {
 	// type of the failure.
 	// +required
-	Type FailureType `json:"type"`
-	// message, 5000 characters at most.
+	Type FailureType `json:"type,omitempty"`
+	// message that says why the work failed: 5000 characters at most.
 	// +required
 	Message string `json:"message"`
 	// externalExecutionId of the work, 1500 characters at most.

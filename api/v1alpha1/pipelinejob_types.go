@@ -38,12 +38,15 @@ import (
 // +kubebuilder:printcolumn:name="Summary",type=string,priority=1,JSONPath=`.status.executionDetails.summary`
 // +kubebuilder:printcolumn:name="Failure",type=string,priority=1,JSONPath=`.status.failureDetails.message`
 type PipelineJob struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard metadata of an object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec is what CodePipeline handed over.
 	// +required
-	Spec PipelineJobSpec `json:"spec"`
+	Spec PipelineJobSpec `json:"spec,omitzero"`
 	// status is what the operator did.
 	// +optional
 	Status PipelineJobStatus `json:"status,omitempty,omitzero"`
@@ -81,16 +84,16 @@ type PipelineJobList struct {
 type PipelineJobSpec struct {
 	// actionRef is the CustomAction that the job was polled for.
 	// +required
-	ActionRef ActionReference `json:"actionRef"`
+	ActionRef ActionReference `json:"actionRef,omitzero"`
 
 	// accountRef names the CodePipelineAccount with which the job was polled, and with which
 	// all calls for it are made.
 	// +required
-	AccountRef AccountReference `json:"accountRef"`
+	AccountRef AccountReference `json:"accountRef,omitzero"`
 
 	// region is the region in which the job was polled.
 	// +required
-	Region Region `json:"region"`
+	Region Region `json:"region,omitempty"`
 
 	// accountID is the AWS account of the pipeline.
 	// +optional
@@ -148,7 +151,7 @@ type ActionReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 }
 
 // PipelineContext tells where in which pipeline an action is.

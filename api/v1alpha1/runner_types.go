@@ -16,8 +16,9 @@ type Runner struct {
 
 	// env are variables of codepipeline-fetch and codepipeline-report, which
 	// transfer artifacts: proxies (HTTPS_PROXY, NO_PROXY) and settings of AWS SDKs,
-	// such as AWS_USE_FIPS_ENDPOINT. They take precedence over those of envFrom, and
-	// those over the ones that the operator passes on from its own environment.
+	// such as AWS_USE_FIPS_ENDPOINT. There are 100 at most. They take precedence over
+	// those of envFrom, and those over the ones that the operator passes on from its
+	// own environment.
 	//
 	// A value with a password must come from a Secret: set valueFrom.secretKeyRef.
 	// Credentials, the region and the profile of AWS can't be set: the credentials
@@ -26,11 +27,14 @@ type Runner struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=100
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
-	// envFrom are Secrets and ConfigMaps with variables of the same containers.
+	// envFrom are Secrets and ConfigMaps with variables of the same containers: 100 at
+	// most.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
 	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
 
 	// ca is the ConfigMap with the certificates that the same containers trust,
@@ -46,7 +50,7 @@ type CABundle struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// key that holds the certificates, in PEM format: 1 to 253 characters, ca.crt by default.
 	// +optional

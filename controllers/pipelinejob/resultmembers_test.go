@@ -30,7 +30,7 @@ func TestEachMemberOfAResultIsTold(t *testing.T) {
 	expectNoZero(g, reflect.ValueOf(*given.CurrentRevision))
 
 	job := &v1alpha1.PipelineJob{Status: v1alpha1.PipelineJobStatus{Run: &v1alpha1.Run{}}}
-	(&Reconciler{Options: Options{Clock: clock.RealClock{}}}).endRun(job, &given)
+	(&Reconciler{Options: Options{Clock: clock.RealClock{}}}).endRun(job, &podcontract.RunResult{Result: given})
 	// A result has one of the two: recordSuccess and recordContinuation take them over.
 	job.Status.OutputVariables, job.Status.ContinuationToken = given.OutputVariables, given.ContinuationToken
 

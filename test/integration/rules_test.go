@@ -155,7 +155,7 @@ func customActions() ruledKind {
 		sample: ruleSample,
 		foreign: []string{
 			"jobTemplate", "workspace.properties.volumeClaimTemplate.properties", "workspace.properties.volumeClaimTemplate.required",
-			"runner.properties.env", "runner.properties.envFrom", "runner.properties.resources",
+			"runner.properties.env.items", "runner.properties.envFrom.items", "runner.properties.resources",
 		},
 		cases:   ruleCases(),
 		updates: updateCases(),
@@ -183,7 +183,7 @@ func of(characters int) string { return strings.Repeat("a", characters) }
 
 // ruleCases are all rules that hold when a CustomAction is created.
 func ruleCases() []ruleCase {
-	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), workspaceCases(), artifactCases(), otherCases())
+	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), workspaceCases(), artifactCases(), runnerCases(), otherCases())
 }
 
 func actionTypeCases() []ruleCase {
