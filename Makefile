@@ -6,6 +6,13 @@ CLUSTER ?= local
 CLUSTER_ROOT := $(CURDIR)/.cluster
 CLUSTER_FLAGS = --root=$(CLUSTER_ROOT) --name=$(CLUSTER) --assets=$(BIN)/k8s --images=$(BIN)/images
 
+# The folder with the kube-apiserver and etcd of tests. Unless it is set, Kubernetes is built.
+ifndef KUBEBUILDER_ASSETS
+KUBEBUILDER_ASSETS := $(BIN)/k8s
+BUILT_ASSETS := kube
+endif
+ASSETS = KUBEBUILDER_ASSETS=$(abspath $(KUBEBUILDER_ASSETS))
+
 # The images to build: none named means all.
 IMAGES ?=
 
@@ -62,17 +69,19 @@ demo-install: kube demo-build ## The demo on a cluster of your own, by $KUBECONF
 demo-build:
 	@go build -o $(BIN)/demo ./hack/demo
 
+# With REQUIRE_TOOLS, what tests need is installed, and a test that can't run fails.
 .PHONY: test
-test: verify lint test-unit test-chaos test-e2e ## Everything: what CI runs
+test: export REQUIRE_TOOLS = 1
+test: verify lint test-unit test-chaos test-e2e ## Everything, as root: what CI runs
 
 # Packages with tests of the build constraint "!race": with the race detector their
 # large artifacts would take minutes.
 WITHOUT_RACE = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build !race$$' internal)))
 
 .PHONY: test-unit
-test-unit: kube $(BIN)/gotestsum ## Unit and envtest suites, with the race detector but for large artifacts
-	@hack/debian-packages.sh python3:python3 unzip:unzip
-	KUBEBUILDER_ASSETS=$(BIN)/k8s $(BIN)/gotestsum -- -race -timeout=30m ./...
+test-unit: $(BUILT_ASSETS) $(BIN)/gotestsum ## Unit and envtest suites, with the race detector but for large artifacts
+	@[ -z "$$REQUIRE_TOOLS" ] || hack/debian-packages.sh python3:python3 unzip:unzip xz-utils:xz curl:curl awscli:aws
+	$(ASSETS) $(BIN)/gotestsum -- -race -timeout=30m ./...
 	$(BIN)/gotestsum -- -timeout=30m $(addprefix ./,$(WITHOUT_RACE))
 	@cd hack/images && $(BIN)/gotestsum -- -race -timeout=30m ./...
 	@cd hack/schema && $(BIN)/gotestsum -- -race -timeout=30m ./...
@@ -97,7 +106,7 @@ bench: ## Benchmarks of the emulator, with a server that does nothing to compare
 
 .PHONY: bench-artifacts
 bench-artifacts: ## Measure fetch and report against aws s3 cp, zip and unzip (some minutes, and 20 GB of TMPDIR)
-	@hack/debian-packages.sh awscli:aws zip:zip unzip:unzip python3:python3
+	@hack/debian-packages.sh awscli:aws zip:zip unzip:unzip
 	go test -tags=bench -count=1 -timeout=60m -run=TestSpeedOfArtifacts -v ./internal/runner
 
 # How many CustomActions, and live jobs, to measure.
@@ -105,9 +114,9 @@ ACTIONS ?= 500
 
 .PHONY: scale
 scale: JOBS ?= 10000
-scale: kube ## Measure what many CustomActions and jobs cost the operator (about 20 minutes)
+scale: $(BUILT_ASSETS) ## Measure what many CustomActions and jobs cost the operator (about 20 minutes)
 	@go build -o $(BIN)/manager ./cmd/manager
-	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager ACTIONS=$(ACTIONS) JOBS=$(JOBS) go test -tags=scale -count=1 -timeout=60m -v ./test/scale
+	$(ASSETS) MANAGER=$(BIN)/manager ACTIONS=$(ACTIONS) JOBS=$(JOBS) go test -tags=scale -count=1 -timeout=60m -v ./test/scale
 
 # How many jobs a run of bench-operator has, how often each kind of run is made, and how
 # many single jobs are waited for when idle.
@@ -116,23 +125,23 @@ IDLE_JOBS ?= 100
 
 .PHONY: bench-operator
 bench-operator: JOBS ?= 300
-bench-operator: kube $(BIN)/kueue ## Measure jobs, requests and CPU beside bare Jobs and Kueue (about 15 minutes)
+bench-operator: $(BUILT_ASSETS) $(BIN)/kueue ## Measure jobs, requests and CPU beside bare Jobs and Kueue (about 15 minutes)
 	@go build -o $(BIN)/manager ./cmd/manager
-	KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager KUEUE=$(BIN)/kueue KUEUE_CRDS="$$(cd hack/kueue && go list -m -f '{{.Dir}}' sigs.k8s.io/kueue)/config/components/crd/bases" \
+	$(ASSETS) MANAGER=$(BIN)/manager KUEUE=$(BIN)/kueue KUEUE_CRDS="$$(cd hack/kueue && go list -m -f '{{.Dir}}' sigs.k8s.io/kueue)/config/components/crd/bases" \
 		JOBS=$(JOBS) ROUNDS=$(ROUNDS) IDLE_JOBS=$(IDLE_JOBS) go test -tags=bench -count=1 -timeout=2h -v ./test/bench
 
 # Two operators as processes, which are killed and frozen, while calls fail.
-CHAOS = KUBEBUILDER_ASSETS=$(BIN)/k8s MANAGER=$(BIN)/manager go test -tags=chaos -count=1 -timeout=12h -v
+CHAOS = $(ASSETS) MANAGER=$(BIN)/manager go test -tags=chaos -count=1 -timeout=12h -v
 CHAOS_PACKAGE = ./test/chaos
 
 .PHONY: chaos
 chaos: export JOBS ?= 10000
 chaos: export SEED ?=
-chaos: kube chaos-build ## Kill, freeze and restart all, and hold JOBS jobs against a model (hours; SEED repeats a test)
+chaos: $(BUILT_ASSETS) chaos-build ## Kill, freeze and restart all, and hold JOBS jobs against a model (hours; SEED repeats a test)
 	$(CHAOS) -run='^TestSeed$$' $(CHAOS_PACKAGE)
 
 .PHONY: test-chaos
-test-chaos: kube chaos-build ## The same for a hundred jobs with a fixed seed, and a hundred with a random one
+test-chaos: $(BUILT_ASSETS) chaos-build ## The same for a hundred jobs with a fixed seed, and a hundred with a random one
 	$(CHAOS) $(CHAOS_PACKAGE)
 
 .PHONY: chaos-build
@@ -245,7 +254,7 @@ kubectl: $(if $(filter $(BIN)/%,$(KUBECTL)),kube)
 ##@ Local cluster
 
 .PHONY: kube
-kube: $(BIN)/kube ## Build Kubernetes into bin/k8s (about 6 minutes the first time)
+kube: $(BIN)/kube ## Build Kubernetes into bin/k8s (6 to 20 minutes the first time)
 
 $(BIN)/kube: $(wildcard hack/kube/*.go) hack/kube/go.mod hack/kube/go.sum hack/kube/build.sh
 	@hack/kube/build.sh $(BIN)
@@ -283,6 +292,9 @@ cluster-down: $(BIN)/cluster ## Stop the cluster and delete all that belongs to 
 
 ##@ Tools
 
+# "go build" that shows its progress, for what takes minutes.
+GOBUILD = go run ./hack/gobuild
+
 # Pinned by the modules in hack/tools, hack/lint and hack/kueue.
 $(BIN)/controller-gen: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen && touch $@
@@ -299,12 +311,12 @@ $(BIN)/actionlint: hack/tools/go.mod
 # With the plugin kube-api-linter.
 $(BIN)/golangci-lint: hack/lint/go.mod
 	@echo "Building golangci-lint: a few minutes, the first time"
-	@cd hack/lint && go build -o $@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter && touch $@
+	@$(GOBUILD) -C hack/lint -o $@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter && touch $@
 
 # To compare with: see test/bench.
 $(BIN)/kueue: hack/kueue/go.mod
 	@echo "Building Kueue: about 5 minutes, the first time"
-	@cd hack/kueue && CGO_ENABLED=0 go build -ldflags='-s -w' -o $@ sigs.k8s.io/kueue/cmd/kueue && touch $@
+	@CGO_ENABLED=0 $(GOBUILD) -C hack/kueue -ldflags='-s -w' -o $@ sigs.k8s.io/kueue/cmd/kueue && touch $@
 
 .PHONY: tools
 tools: $(BIN)/controller-gen $(BIN)/crd-ref-docs $(BIN)/gotestsum $(BIN)/golangci-lint $(BIN)/actionlint ## Build the pinned tools

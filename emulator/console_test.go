@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
 // console does what a person does with the AWS CLI: with it, with boto3 or with
@@ -36,26 +38,17 @@ const newestMember = "environmentVariables"
 func TestConsole(t *testing.T) {
 	t.Run("AWS CLI", func(t *testing.T) {
 		t.Parallel()
-		if _, err := exec.LookPath("aws"); err != nil {
-			t.Log("there is no AWS CLI")
-			return
-		}
+		needs.Program(t, "aws")
 		w, dir := newWorld(t), t.TempDir()
 		// Version 1 writes numbers otherwise.
 		w.Expect(os.WriteFile(filepath.Join(dir, "config"), []byte("[default]\ncli_timestamp_format = iso8601\n"), 0o600)).To(Succeed())
 		c := cli{w, dir}
-		if !knowsAll(c) {
-			t.Log("the AWS CLI is too old: it does not know all of CodePipeline")
-			return
-		}
+		c.needsAll(t)
 		w.runSuite(c, dir)
 	})
 	t.Run("boto3", func(t *testing.T) {
 		t.Parallel()
-		if err := exec.CommandContext(t.Context(), "python3", "testdata/boto.py", "--knows", newestMember).Run(); err != nil {
-			t.Log("there is no boto3 that knows all of CodePipeline")
-			return
-		}
+		needsBoto(t)
 		w, dir := newWorld(t), t.TempDir()
 		b := w.startBoto(dir)
 		defer func() { w.Expect(b.end()).To(Succeed()) }()
@@ -68,10 +61,22 @@ func TestConsole(t *testing.T) {
 	})
 }
 
-// knowsAll says whether an AWS CLI is new enough.
-func knowsAll(c cli) bool {
+// needsAll skips a test if the AWS CLI is not new enough.
+func (c cli) needsAll(t *testing.T) {
+	t.Helper()
 	skeleton, err := c.run("codepipeline", "create-pipeline", "--generate-cli-skeleton")
-	return err == nil && strings.Contains(string(skeleton), newestMember)
+	if err != nil || !strings.Contains(string(skeleton), newestMember) {
+		t.Skipf("needs an AWS CLI that knows all of CodePipeline, also %s", newestMember)
+	}
+}
+
+// needsBoto skips a test if boto3 is not there or not new enough.
+func needsBoto(t *testing.T) {
+	t.Helper()
+	needs.Program(t, "python3")
+	if err := exec.CommandContext(t.Context(), "python3", "testdata/boto.py", "--knows", newestMember).Run(); err != nil {
+		t.Skipf("needs a boto3 for python3 that knows all of CodePipeline, also %s: %v", newestMember, err)
+	}
 }
 
 // environment points a program at the emulator. Of the user's configuration

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
 var update = flag.Bool("update", false, "write the tables of docs/emulator.md that are generated")
@@ -83,33 +85,34 @@ func blocks(g *WithT, language string) []string {
 func TestPagesExamplesRun(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.CreateOnly, o.Clock, o.Buckets = false, nil, nil })
 	dir := t.TempDir()
-	run := func(text, program string, arguments ...string) string {
+	run := func(g *WithT, text, program string, arguments ...string) string {
 		command := exec.CommandContext(t.Context(), program, arguments...)
 		command.Env, command.Dir = w.environment(dir), dir
 		command.Stdin = strings.NewReader(strings.ReplaceAll(text, "http://127.0.0.1:4566", w.emulator.URL()))
 		output, err := command.CombinedOutput()
-		w.Expect(err).NotTo(HaveOccurred(), string(output))
+		g.Expect(err).NotTo(HaveOccurred(), string(output))
 		return string(output)
 	}
-	script, err := filepath.Abs("testdata/boto.py")
-	w.Expect(err).NotTo(HaveOccurred())
 	shell := blocks(w.WithT, "sh")
 	w.Expect(shell).To(HaveLen(2))
-	if _, err := exec.LookPath("aws"); err == nil && knowsAll(cli{w, dir}) {
-		w.Expect(run(shell[0], "sh", "-e")).To(ContainSubstring("12 checks passed"))
-		if exec.CommandContext(t.Context(), "python3", script, "--knows", newestMember).Run() == nil {
-			w.emulator.ClearJournal()
-			run(blocks(w.WithT, "python")[0], "python3")
-			calls := w.emulator.Journal()
-			w.Expect(calls[len(calls)-1].Operation + calls[len(calls)-1].Error).To(Equal("PutJobSuccessResult"))
-		}
-	}
-	if _, err := exec.LookPath("curl"); err == nil {
-		before := w.emulator.Now()
-		run(shell[1], "sh", "-e")
-		w.Expect(w.emulator.Faults()).To(BeEmpty())
-		w.Expect(w.emulator.Now()).To(BeTemporally(">", before.Add(15*60e9-1)))
-	}
+	t.Run("AWS CLI, and boto3 after it", func(t *testing.T) {
+		needs.Program(t, "aws")
+		cli{w, dir}.needsAll(t)
+		g := NewWithT(t)
+		g.Expect(run(g, shell[0], "sh", "-e")).To(ContainSubstring("12 checks passed"))
+		needsBoto(t)
+		w.emulator.ClearJournal()
+		run(g, blocks(g, "python")[0], "python3")
+		calls := w.emulator.Journal()
+		g.Expect(calls[len(calls)-1].Operation + calls[len(calls)-1].Error).To(Equal("PutJobSuccessResult"))
+	})
+	t.Run("curl", func(t *testing.T) {
+		needs.Program(t, "curl")
+		g, before := NewWithT(t), w.emulator.Now()
+		run(g, shell[1], "sh", "-e")
+		g.Expect(w.emulator.Faults()).To(BeEmpty())
+		g.Expect(w.emulator.Now()).To(BeTemporally(">", before.Add(15*60e9-1)))
+	})
 }
 
 // TestPageHasTheExamples finds the page's Go code in a file that is tested.

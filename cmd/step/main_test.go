@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
 // build makes the program as images have it: static.
@@ -29,22 +31,24 @@ func build(t *testing.T) string {
 // a copy.
 const maxSize = 4 << 20
 
-func TestTheProgramIsSmallAndNeedsNothing(t *testing.T) {
+func TestTheProgramIsSmall(t *testing.T) {
 	g := NewWithT(t)
-	program := build(t)
-	info, err := os.Stat(program)
+	info, err := os.Stat(build(t))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(info.Size()).To(BeNumerically("<", maxSize))
-	// An image may have nothing in it: no shell, no libc, no /tmp.
+}
+
+// TestTheProgramNeedsNothing runs it as in an image that has no shell, no libc, no /tmp.
+func TestTheProgramNeedsNothing(t *testing.T) {
+	needs.Root(t, "change the root folder")
+	g := NewWithT(t)
+	program := build(t)
 	empty := t.TempDir()
 	g.Expect(os.Link(program, filepath.Join(empty, "codepipeline"))).To(Succeed())
 	g.Expect(os.Mkdir(filepath.Join(empty, "result"), 0o777)).To(Succeed())
 	cmd := exec.Command("/codepipeline", "progress", "40", "in an empty image")
 	cmd.Env = []string{"CODEPIPELINE_RESULT=/result"}
 	cmd.Dir = "/"
-	if os.Geteuid() != 0 {
-		t.Skip("only root may change the root folder")
-	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: empty}
 	out, err := cmd.CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred(), string(out))
@@ -53,9 +57,7 @@ func TestTheProgramIsSmallAndNeedsNothing(t *testing.T) {
 }
 
 func TestStepsOfDifferentUsersShareTheResults(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root may run programs as other users")
-	}
+	needs.Root(t, "run programs as other users")
 	g := NewWithT(t)
 	program := build(t)
 	folder := t.TempDir()

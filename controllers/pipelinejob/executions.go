@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,9 +53,9 @@ type Executions struct {
 	answers map[types.UID]lastStatus
 	// askedAt is when an execution was asked for by its ID.
 	askedAt map[executionID]time.Time
-	// denied is since when there is no permission, and asking has those whose round is
-	// under way.
-	denied map[asker]time.Time
+	// denied has, for as long as deniedFor, those who had no permission, and asking those
+	// whose round is under way.
+	denied *cache.Expiring
 	asking map[asker]bool
 	rounds sync.WaitGroup
 }
@@ -83,7 +84,7 @@ func NewExecutions(o ExecutionsOptions) *Executions {
 	return &Executions{
 		ExecutionsOptions: o,
 		over:              map[types.UID]string{}, answers: map[types.UID]lastStatus{}, askedAt: map[executionID]time.Time{},
-		denied: map[asker]time.Time{}, asking: map[asker]bool{},
+		denied: cache.NewExpiringWithClock(o.Clock), asking: map[asker]bool{},
 	}
 }
 
@@ -332,9 +333,7 @@ func (e *Executions) failed(ctx context.Context, by asker, cause error, jobs []w
 	if codepipeline.KindOf(cause) != codepipeline.AccessDenied {
 		return
 	}
-	e.mu.Lock()
-	e.denied[by] = e.Clock.Now()
-	e.mu.Unlock()
+	e.denied.Set(by, nil, deniedFor)
 	action := &v1alpha1.CustomAction{}
 	if err := e.Reader.Get(ctx, jobs[0].action, action); err != nil {
 		return // it is gone
@@ -355,7 +354,7 @@ func (e *Executions) closed(job *v1alpha1.PipelineJob) string {
 func (e *Executions) begin(by asker) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if since, denied := e.denied[by]; denied && e.Clock.Since(since) < deniedFor || e.asking[by] {
+	if _, denied := e.denied.Get(by); denied || e.asking[by] {
 		return false
 	}
 	e.asking[by] = true
@@ -396,5 +395,4 @@ func (e *Executions) forget(unsettled []v1alpha1.PipelineJob) {
 	maps.DeleteFunc(e.over, func(uid types.UID, _ string) bool { return !jobs[uid] })
 	maps.DeleteFunc(e.answers, func(uid types.UID, _ lastStatus) bool { return !jobs[uid] })
 	maps.DeleteFunc(e.askedAt, func(of executionID, _ time.Time) bool { return !executions[of.execution] })
-	maps.DeleteFunc(e.denied, func(_ asker, since time.Time) bool { return e.Clock.Since(since) >= deniedFor })
 }

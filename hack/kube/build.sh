@@ -11,19 +11,9 @@ major=$(echo "$version" | cut -d. -f1 | tr -d v)
 minor=$(echo "$version" | cut -d. -f2)
 about=k8s.io/component-base/version
 
-echo "building Kubernetes $version into $bin/kube: about 6 minutes the first time on 2 cores, seconds later"
-(
-	seconds=0
-	while sleep 20 >/dev/null 2>&1; do
-		seconds=$((seconds + 20))
-		echo "  still building (${seconds}s)"
-	done
-) &
-ticker=$!
-trap 'kill "$ticker" 2>/dev/null || true' EXIT
-
+echo "Building Kubernetes $version into $bin/kube: 6 to 20 minutes the first time, seconds later"
 # Under another name first: a cluster may be running from the old one.
-CGO_ENABLED=0 go build -o "$bin/kube.new" \
+CGO_ENABLED=0 go run -C ../.. ./hack/gobuild -C hack/kube -o "$bin/kube.new" \
 	-ldflags "-s -w -X $about.gitVersion=$version -X $about.gitMajor=$major -X $about.gitMinor=$minor" .
 mv "$bin/kube.new" "$bin/kube"
 

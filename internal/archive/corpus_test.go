@@ -78,6 +78,8 @@ func keptOf(g Gomega, folder string, mode func(fs.FileMode) fs.FileMode) map[str
 		case info.Mode()&fs.ModeSymlink != 0:
 			one.mode = fs.ModeSymlink
 			one.content, err = os.Readlink(name)
+		case info.Mode()&0o400 == 0: // only root could read it
+			one.mode = mode(info.Mode())
 		default:
 			one.mode = mode(info.Mode())
 			content, readErr := os.ReadFile(name)
@@ -96,6 +98,8 @@ type tool struct {
 	// archive is its file below testdata.
 	archive string
 	command string
+	// runs is a program that the command runs in addition to its first word.
+	runs string
 	// noLinks, noEmpty, noTimes and noModes are what the format, or the tool,
 	// does not keep.
 	noLinks, noEmpty, noTimes, noModes bool
@@ -121,10 +125,10 @@ var tools = []tool{
 	{archive: "label.tar", command: `tar --format=gnu --label=of-the-day -cf "$OUT" .`},
 	{archive: "incremental.tar", command: `tar --format=gnu --listed-incremental="$OUT.snar" -cf "$OUT" .`},
 	{archive: "spanning.zip", command: `zip -qry -s 100m "$OUT" .`},
-	{archive: "gnu.tar.gz", command: `tar -czf "$OUT" .`},
-	{archive: "gnu.tar.bz2", command: `tar -cjf "$OUT" .`},
-	{archive: "gnu.tar.xz", command: `tar -cJf "$OUT" .`},
-	{archive: "gnu.tar.zst", command: `tar --zstd -cf "$OUT" .`},
+	{archive: "gnu.tar.gz", command: `tar -czf "$OUT" .`, runs: "gzip"},
+	{archive: "gnu.tar.bz2", command: `tar -cjf "$OUT" .`, runs: "bzip2"},
+	{archive: "gnu.tar.xz", command: `tar -cJf "$OUT" .`, runs: "xz"},
+	{archive: "gnu.tar.zst", command: `tar --zstd -cf "$OUT" .`, runs: "zstd"},
 	{archive: "infozip-bzip2.zip", command: `zip -qry -Z bzip2 "$OUT" .`},
 	{archive: "bsdtar.zip", command: `bsdtar --format=zip -cf "$OUT" .`},
 	{archive: "bsdtar.tar", command: `bsdtar --format=pax -cf "$OUT" .`},

@@ -3,6 +3,7 @@ package jobspec
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -192,7 +193,7 @@ func (c referenceCheck) walk(node any, at path, of *variables) error {
 		if found, is := c.variables[at.String()]; is {
 			of = &found
 		}
-		for _, key := range sortedKeys(node) {
+		for _, key := range slices.Sorted(maps.Keys(node)) {
 			if err := c.walk(node[key], at.with(key), of); err != nil {
 				return err
 			}

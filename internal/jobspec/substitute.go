@@ -3,6 +3,7 @@ package jobspec
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -93,7 +94,7 @@ func (s *substitution) walk(node any, at path) (any, error) {
 			}
 		}
 	case map[string]any:
-		for _, key := range sortedKeys(node) {
+		for _, key := range slices.Sorted(maps.Keys(node)) {
 			if node[key], err = s.walk(node[key], at.with(key)); err != nil {
 				return nil, err
 			}
@@ -129,13 +130,4 @@ func (p path) expandedByKubernetes() bool {
 	default:
 		return false
 	}
-}
-
-func sortedKeys(node map[string]any) []string {
-	keys := make([]string, 0, len(node))
-	for key := range node {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,14 +131,7 @@ func fileNames(folder fs.FS) ([]string, error) {
 	return names, nil
 }
 
-func knownFiles() []string {
-	var names []string
-	for name := range parsers {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func knownFiles() []string { return slices.Sorted(maps.Keys(parsers)) }
 
 // OpenResultFile opens a result file and reads it as ReadResultFile does.
 func OpenResultFile(folder fs.FS, name string) ([]byte, error) {

@@ -19,16 +19,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
 // control runs controllers of Kubernetes until the test ends.
 func (w *world) control(controllers string) {
 	w.T.Helper()
+	program := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager")
+	needs.Program(w.T, program)
 	folder := w.T.TempDir()
 	kubeconfig := filepath.Join(folder, "kubeconfig")
 	w.Expect(clientcmd.WriteToFile(kubeconfigOf(w.Config), kubeconfig)).To(Succeed())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Ctx))
-	manager := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager"), //nolint:gosec // the tests' own
+	manager := exec.CommandContext(ctx, program, //nolint:gosec // the tests' own
 		"--kubeconfig="+kubeconfig, "--controllers="+controllers, "--leader-elect=false", "--secure-port=0")
 	w.Expect(manager.Start()).To(Succeed())
 	w.T.Cleanup(func() {

@@ -40,8 +40,8 @@ var operatorSide = []string{
 // forTests is what the tests of the operator and of the pods' programs use;
 // emulatorTests is the same for the emulator, which knows nothing of the operator.
 var (
-	forTests      = []string{"test/harness", "emulator", "emulator/pipeline"}
-	emulatorTests = []string{"emulator", "emulator/pipeline", "emulator/internal/..."}
+	forTests      = []string{"test/harness", "test/needs", "emulator", "emulator/pipeline"}
+	emulatorTests = []string{"emulator", "emulator/pipeline", "test/needs", "emulator/internal/..."}
 )
 
 // layers are the packages from the top to the bottom. A package may import what it
@@ -55,7 +55,7 @@ var layers = [][]room{
 		{"cmd/codepipeline-emulator", []string{"emulator"}, emulatorTests},
 		// Tools of this repository, and tests of all of it.
 		{"hack/...", []string{"emulator/pipeline"}, emulatorTests[:2]},
-		{"test/integration", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
+		{"test/integration", append([]string{"test/harness", "test/needs", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
 		{"test/scale", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
 		{"test/bench", []string{"test/harness", "internal/operator", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"test/chaos", []string{"test/harness", "emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
@@ -63,7 +63,7 @@ var layers = [][]room{
 		{"test/layout", nil, nil},
 	},
 	{
-		{"test/rights", nil, nil},
+		{"test/rights", nil, []string{"test/needs"}},
 		{"test/harness", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"internal/operator", operatorSide, forTests},
 	},
@@ -123,6 +123,8 @@ var layers = [][]room{
 	},
 	{
 		{"emulator/internal/...", nil, emulatorTests},
+		// What tests need of the machine: programs, root.
+		{"test/needs", nil, nil},
 	},
 }
 

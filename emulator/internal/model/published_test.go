@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
 // published is the service's model as botocore has it.
@@ -45,9 +47,6 @@ var oldest = []int{1, 43}
 func TestModelIsThePublishedOne(t *testing.T) {
 	g := NewWithT(t)
 	theirs := readPublished(t, g)
-	if theirs == nil {
-		return
-	}
 	ours, err := Load()
 	g.Expect(err).NotTo(HaveOccurred())
 	for name, operation := range ours.Operations {
@@ -67,10 +66,11 @@ func TestModelIsThePublishedOne(t *testing.T) {
 }
 
 func readPublished(t *testing.T, g *WithT) *published {
+	t.Helper()
+	needs.Program(t, "python3")
 	out, err := exec.CommandContext(t.Context(), "python3", "-c", "import botocore; print(botocore.__version__, botocore.__path__[0])").Output()
 	if err != nil {
-		t.Log("there is no botocore to compare with")
-		return nil
+		t.Skipf("needs botocore, version %d.%d or later, for python3: %v", oldest[0], oldest[1], err)
 	}
 	version, path, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
 	var numbers []int
@@ -80,8 +80,7 @@ func readPublished(t *testing.T, g *WithT) *published {
 		numbers = append(numbers, number)
 	}
 	if slices.Compare(numbers, oldest) < 0 {
-		t.Logf("botocore %s is too old to compare with", version)
-		return nil
+		t.Skipf("needs botocore, version %d.%d or later, for python3: %s is too old", oldest[0], oldest[1], version)
 	}
 	file, err := os.Open(filepath.Join(path, "data/codepipeline/2015-07-09/service-2.json.gz"))
 	g.Expect(err).NotTo(HaveOccurred())

@@ -133,12 +133,9 @@ func (v *validation) value(path string, t *Type, value any) {
 
 func (v *validation) text(path string, t *Type, text string) {
 	if len(t.Enum) > 0 {
-		for _, allowed := range t.Enum {
-			if text == allowed {
-				return
-			}
+		if !slices.Contains(t.Enum, text) {
+			v.violate(text, path, "Member must satisfy enum value set: ["+strings.Join(t.Enum, ", ")+"]")
 		}
-		v.violate(text, path, "Member must satisfy enum value set: ["+strings.Join(t.Enum, ", ")+"]")
 		return
 	}
 	v.length(path, t, text, int64(utf8.RuneCountInString(text)))
