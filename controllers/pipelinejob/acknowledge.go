@@ -73,10 +73,12 @@ func (r *Reconciler) maybeHandedOutAgain(job *v1alpha1.PipelineJob) bool {
 // with the token that it was given.
 //
 // If CodePipeline did not confirm it, it may hand the job out again, and then took nothing
-// since: neither the claim nor a result.
+// since: neither the claim nor a result. What it has confirmed stays confirmed: a job that it
+// hands out once more is a duplicate.
 func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) error {
 	job := s.job
 	again := claimedBefore(job)
+	confirmed = confirmed || again && !job.Status.Protocol.ClaimUnconfirmed
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce

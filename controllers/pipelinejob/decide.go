@@ -530,8 +530,21 @@ func (s state) deleting() bool { return !s.job.DeletionTimestamp.IsZero() }
 // out again, with a new nonce, was not: a claim whose answer was lost may have
 // been taken for one that had its effect.
 func (s state) mustAcknowledge() bool {
-	status := &s.job.Status
-	return s.job.Spec.CodePipelineJob.ID != status.Protocol.AcknowledgedJobID || s.job.Spec.CodePipelineJob.Nonce != status.Protocol.AcknowledgedNonce
+	is, protocol := s.job.Spec.CodePipelineJob, &s.job.Status.Protocol
+	if is.ID != protocol.AcknowledgedJobID {
+		return true
+	}
+	return is.Nonce != protocol.AcknowledgedNonce && !s.endsWithItsReport()
+}
+
+// endsWithItsReport reports whether a job, of which CodePipeline has confirmed the claim, was
+// given its result, or may have been: then it is handed out again only by a duplicate. To claim
+// that would hide whether the report had its effect.
+func (s state) endsWithItsReport() bool {
+	id, protocol := s.job.Spec.CodePipelineJob.ID, &s.job.Status.Protocol
+	call := protocol.Call
+	reporting := call != nil && call.Operation != operationAcknowledge && call.JobID == id
+	return !protocol.ClaimUnconfirmed && (reporting || protocol.ReportedJobID == id)
 }
 
 // maybeOurs reports whether a claim of this job may have had its effect.

@@ -5,7 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -124,4 +128,80 @@ func TestProgressOfAJobThatIsHandedOutAgainIsTold(t *testing.T) {
 	calls := p.aws.Journal(operationSuccess)
 	p.Expect(string(calls[len(calls)-1].Request)).To(ContainSubstring(`"percentComplete":30`))
 	p.Expect(p.continuation()).NotTo(Equal(first), "CodePipeline has the progress")
+}
+
+// handOutTwice has the job recorded with a nonce of which CodePipeline knows nothing: it came
+// with a duplicate.
+func (p *play) handOutTwice() {
+	job := p.pipelineJob()
+	job.Spec.CodePipelineJob.Nonce += "0"
+	job.Spec.CodePipelineJob.PolledAt = &metav1.Time{Time: p.clock.Now()}
+	job.Generation++ // as the API server does it
+	p.Expect(p.kube.Update(p.ctx, job)).To(Succeed())
+}
+
+// TestDuplicateLeavesAClaimConfirmed has a job handed out twice after CodePipeline has confirmed
+// its claim. Progress that finds the job closed ends the work, which was stopped, as without
+// the duplicate.
+func TestDuplicateLeavesAClaimConfirmed(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.progressing()
+	p.steps(runs1)
+	p.handOutTwice()
+	p.step(p.pipelineJob().Name)
+	p.Expect(p.aws.Journal(operationAcknowledge)).To(HaveLen(2))
+	job := p.pipelineJob()
+	p.Expect(job.Status.Protocol.AcknowledgedNonce).To(Equal(job.Spec.CodePipelineJob.Nonce))
+	p.Expect(job.Status.Protocol.ClaimUnconfirmed).To(BeFalse())
+	said := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionAcknowledged)
+	p.Expect(said.Message).To(HavePrefix("CodePipeline took the claim of job "))
+
+	p.abandon1()
+	p.writeProgress(30)
+	p.steps((*v1alpha1.PipelineJob).Settled)
+	p.Expect(p.pipelineJob().Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
+	p.steps(func(*v1alpha1.PipelineJob) bool { return len(p.running()) == 0 })
+}
+
+// abandon1 has a user stop the one execution, and abandon its action.
+func (p *play) abandon1() {
+	_, err := p.pipelines.StopPipelineExecution(p.ctx, &sdk.StopPipelineExecutionInput{
+		PipelineName: aws.String("p"), PipelineExecutionId: &p.executions[0], Abandon: true,
+	})
+	p.Expect(err).NotTo(HaveOccurred())
+}
+
+// TestDuplicateDuringAReport has the answer to a report be lost after its effect, and the job
+// handed out twice before the next try: CodePipeline has the result, and the object says so.
+func TestDuplicateDuringAReport(t *testing.T) {
+	const later = `{"result":{"continuationToken":"later"}}`
+	for name, message := range map[string]string{"success": `{"result":{"summary":"done"}}`, "failure": "", "continuation": later} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlay(t)
+			defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+			p.start(nil)
+			p.poll(nil)
+			p.until(runs1)
+			p.end(&p.running()[0], message)
+			for _, operation := range []string{operationSuccess, operationFailure} {
+				p.Expect(p.aws.Inject(emulator.Fault{Operation: operation, Kind: emulator.ResetAfter})).To(Succeed())
+			}
+			p.steps(func(job *v1alpha1.PipelineJob) bool {
+				call := job.Status.Protocol.Call
+				return call != nil && call.Operation != operationAcknowledge && len(p.aws.Journal(call.Operation)) > 0
+			})
+			p.aws.ClearFaults()
+			p.handOutTwice()
+			p.steps(func(job *v1alpha1.PipelineJob) bool { return job.Status.Protocol.ReportedJobID != "" })
+			if message == later {
+				p.Expect(p.pipelineJob().Status.Phase).To(Equal(v1alpha1.PhaseContinuing))
+				p.until(runs2)
+				p.Expect(p.pipelineJob().Status.FailureDetails).To(BeNil())
+				return
+			}
+			p.Expect(p.pipelineJob().Settled()).To(BeTrue())
+			p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo(p.pipelineJob().Status.Phase))))
+		})
+	}
 }
