@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -204,4 +205,27 @@ func TestDuplicateDuringAReport(t *testing.T) {
 			p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo(p.pipelineJob().Status.Phase))))
 		})
 	}
+}
+
+// TestStoppedWorkIsNotHandedOutAgain: an action that was abandoned is over, whether or not
+// CodePipeline has confirmed the claim. Its object is not kept for a job that can't come.
+func TestStoppedWorkIsNotHandedOutAgain(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.changeAction(func(action *v1alpha1.CustomAction) { action.Spec.TTLSecondsAfterFinished = ptr.To[int32](60) })
+	p.progressing()
+	p.claimSeemsOurs()
+	p.steps(runs1)
+	p.abandon1()
+	p.clock.Step(2 * time.Minute)
+	p.look()
+	p.steps((*v1alpha1.PipelineJob).Settled)
+	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeFalse())
+	p.clock.Step(2 * time.Minute)
+	for range 5 {
+		for _, name := range p.names() {
+			p.step(name)
+		}
+	}
+	p.Expect(p.pipelineJobs()).To(BeEmpty(), "its time to live is over")
 }
