@@ -40,7 +40,7 @@ func (r *Reconciler) acknowledge(ctx context.Context, s state) error {
 		}
 		return r.acknowledged(ctx, s, err == nil)
 	case verdictLost:
-		if r.maybeHandedOutAgain(job) {
+		if r.maybeHandedOutAgain(s) {
 			return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, true, err)
 		}
 		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
@@ -61,10 +61,13 @@ const claimGracePeriod = 2 * time.Minute
 
 // maybeHandedOutAgain reports whether a continuation that another worker seems to have
 // claimed may have been handed out to this operator again, with a nonce that is not
-// recorded yet. To drop it would end the work.
-func (r *Reconciler) maybeHandedOutAgain(job *v1alpha1.PipelineJob) bool {
-	polled := job.Spec.CodePipelineJob.PolledAt
-	return job.Status.Protocol.AcknowledgedJobID != "" && polled != nil && r.Clock.Since(polled.Time) < claimGracePeriod
+// recorded yet. To drop it would end the work. While no operator led, none was recorded.
+func (r *Reconciler) maybeHandedOutAgain(s state) bool {
+	polled := s.job.Spec.CodePipelineJob.PolledAt
+	if s.job.Status.Protocol.AcknowledgedJobID == "" || polled == nil {
+		return false
+	}
+	return r.Clock.Since(latest(polled.Time, s.leadingSince)) < claimGracePeriod
 }
 
 // acknowledged records the claim and, if a run is next, that in the same write. Another job

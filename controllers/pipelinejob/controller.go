@@ -447,7 +447,7 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepGiveUp:
 		return r.giveUp(ctx, s.job)
 	case stepRelease:
-		return r.release(ctx, s.job)
+		return r.release(ctx, s)
 	default:
 		return fmt.Errorf("step %s is not known", next)
 	}

@@ -471,11 +471,23 @@ func (s state) expiresIn() (left time.Duration, expires bool) {
 // CodePipeline hands its job out again: its claim was taken for one that had its effect, and
 // no report was confirmed, even if one was taken for delivered. Then the job is claimed, and
 // failed as cancelled; without the object, the work that the user has cancelled would begin.
+// While no operator led, nobody could ask for the job.
 func (s state) handOutMayComeIn() time.Duration {
 	if !s.job.Status.Protocol.ClaimUnconfirmed {
 		return 0
 	}
-	return min(s.boundIn(), s.job.Status.ReportedAt.Add(deletionGracePeriod).Sub(s.now))
+	since := s.job.Status.ReportedAt.Time
+	if s.job.DeletionTimestamp.Time.Before(since) {
+		since = s.job.DeletionTimestamp.Time
+	}
+	return latest(since, s.leadingSince).Add(deletionGracePeriod).Sub(s.now)
+}
+
+// handOutMayStillCome reports whether CodePipeline may hand the job of a settled object out
+// again, as far as is known: it confirmed nothing, and the action has not timed out.
+func (s state) handOutMayStillCome() bool {
+	claimed := s.job.Status.AcknowledgedAt
+	return s.job.Status.Protocol.ClaimUnconfirmed && claimed != nil && s.now.Sub(claimed.Time) < s.longest
 }
 
 // awaitingContinuation holds even an object that is being deleted: the job

@@ -222,10 +222,6 @@ func TestStoppedWorkIsNotHandedOutAgain(t *testing.T) {
 	p.steps((*v1alpha1.PipelineJob).Settled)
 	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeFalse())
 	p.clock.Step(2 * time.Minute)
-	for range 5 {
-		for _, name := range p.names() {
-			p.step(name)
-		}
-	}
+	p.stepAll(5)
 	p.Expect(p.pipelineJobs()).To(BeEmpty(), "its time to live is over")
 }
