@@ -83,6 +83,9 @@ const (
 	// timeoutMargin is how much longer the operator waits before it asks whether
 	// CodePipeline still does. An answer holds for as long.
 	timeoutMargin = time.Hour
+	// askAgainAfter is the shortest time between two questions whether CodePipeline still waits
+	// for an action whose progress it does not take.
+	askAgainAfter = time.Minute
 	// overdueAfter is when a continuation that has not come is talked about.
 	overdueAfter = 15 * time.Minute
 	// lingeringGracePeriod is how long the pod of a run that gave its result may go on: with
@@ -307,6 +310,9 @@ func (s state) working() (step, time.Duration) {
 	if s.progressEvery > 0 && progressIn <= 0 {
 		return stepReadProgress, 0
 	}
+	if s.mustAskOfUnconfirmed() {
+		return stepAskExecution, 0 // last: a call that fails holds up nothing else
+	}
 	return stepWait, soonest(s.recheck, renewIn, progressIn)
 }
 
@@ -426,6 +432,18 @@ func (s state) mayAsk() bool {
 	}
 	since, fails := s.failing[stepAskExecution]
 	return !fails || s.now.Sub(since) < timeoutMargin
+}
+
+// mustAskOfUnconfirmed reports whether CodePipeline is to be asked for an action whose claim it
+// did not confirm, and whose last progress it did not take: perhaps the execution was stopped.
+// There may be no rounds of Executions, which would tell.
+func (s state) mustAskOfUnconfirmed() bool {
+	said := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionReported)
+	if !s.job.Status.Protocol.ClaimUnconfirmed || said == nil || said.Reason != v1alpha1.ReasonClaimUnconfirmed || !s.mayAsk() {
+		return false
+	}
+	tried := s.recordedProgress()
+	return tried != nil && tried.After(s.answered.at) && s.now.Sub(s.answered.at) >= askAgainAfter
 }
 
 // settled cleans up after a job that CodePipeline no longer waits for.

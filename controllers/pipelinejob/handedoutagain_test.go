@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -100,11 +101,15 @@ func (p *play) progressing() {
 	p.Expect(p.kube.Update(p.ctx, plain)).To(Succeed())
 }
 
-// writeProgress has a step write its progress, a minute after the last.
+// writeProgress has the step of the one run write its progress, a minute after the last.
 func (p *play) writeProgress(percent int) {
-	pod := p.runningPod(&p.running()[0])
-	p.operator.Logs.(*harness.LogBook).Write(pod.Name, podcontract.ContainerProgress, fmt.Sprintf("codepipeline-progress {\"percentComplete\":%d}\n", percent))
+	p.say(p.runningPod(&p.running()[0]), percent)
 	p.clock.Step(time.Minute)
+}
+
+// say has the step of a pod write its progress.
+func (p *play) say(pod *corev1.Pod, percent int) {
+	p.operator.Logs.(*harness.LogBook).Write(pod.Name, podcontract.ContainerProgress, fmt.Sprintf("codepipeline-progress {\"percentComplete\":%d}\n", percent))
 }
 
 // TestProgressOfAJobThatIsHandedOutAgainIsTold has CodePipeline take neither the claim of a job
@@ -224,4 +229,57 @@ func TestStoppedWorkIsNotHandedOutAgain(t *testing.T) {
 	p.clock.Step(2 * time.Minute)
 	p.stepAll(5)
 	p.Expect(p.pipelineJobs()).To(BeEmpty(), "its time to live is over")
+}
+
+// TestStoppedWorkOfAnUnconfirmedClaimEndsWithoutRounds has an operator that looks for no stopped
+// executions. The claim has its effect and its answer is lost, so that progress which finds the
+// job closed does not tell whether the work goes on: CodePipeline is asked.
+func TestStoppedWorkOfAnUnconfirmedClaimEndsWithoutRounds(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.operator.Executions.Interval = 0
+	p.progressing()
+	p.Expect(p.aws.Inject(emulator.Fault{Operation: operationAcknowledge, Kind: emulator.ResetAfter})).To(Succeed())
+	p.steps(runs1)
+	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeTrue())
+	p.abandon1()
+	p.writeProgress(30)
+	p.steps((*v1alpha1.PipelineJob).Settled)
+	p.Expect(p.pipelineJob().Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
+	p.Expect(p.pipelineJob().Status.FailureDetails.Message).To(ContainSubstring("abandoned"))
+	p.stepAll(2)
+	p.Expect(p.running()).To(BeEmpty())
+	p.Expect(p.aws.Journal(operationExecutions)).To(HaveLen(1))
+	p.Expect(p.operator.Executions.over).To(BeEmpty(), "nothing is remembered of settled jobs")
+	p.Expect(p.operator.Executions.answers).To(BeEmpty())
+}
+
+// TestUnconfirmedWorkIsAskedForSeldom has CodePipeline wait for an action whose claim it did not
+// take: its work goes on, and it is asked for once for each update that is not taken.
+func TestUnconfirmedWorkIsAskedForSeldom(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.operator.Executions.Interval = 0
+	p.progressing()
+	p.claimSeemsOurs()
+	p.steps(runs1)
+	pod := p.runningPod(&p.running()[0])
+	for percent := 10; percent <= 30; percent += 10 {
+		p.say(pod, percent)
+		p.clock.Step(time.Minute)
+		p.stepAll(8)
+	}
+	p.Expect(p.aws.Journal(operationSuccess)).To(HaveLen(3))
+	p.clock.Step(10 * time.Minute)
+	p.stepAll(8)
+	p.Expect(p.aws.Journal(operationExecutions)).To(HaveLen(3))
+	p.Expect(p.pipelineJob().Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+
+	p.Expect(p.aws.Inject(emulator.Fault{Operation: operationExecutions, Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
+	p.say(pod, 40)
+	p.clock.Step(time.Minute)
+	p.stepAll(8)
+	p.Expect(p.kube.Delete(p.ctx, pod)).To(Succeed()) // end makes another
+	p.end(&p.running()[0], `{"result":{"summary":"done"}}`)
+	p.steps(func(job *v1alpha1.PipelineJob) bool { return job.Status.HasResult() })
 }

@@ -151,11 +151,7 @@ func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
 	if s.job.Status.Protocol.AcknowledgedJobID == "" {
 		return r.drop(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
 	}
-	if err := r.unreported(ctx, s.job, write, v1alpha1.ReasonJobNoLongerOpen, why); err != nil {
-		return err
-	}
-	r.Executions.forgetJob(s.job.UID)
-	return nil
+	return r.unreported(ctx, s.job, write, v1alpha1.ReasonJobNoLongerOpen, why)
 }
 
 // writeOver is writeStatus for an action of which CodePipeline says that it is over: its job is
