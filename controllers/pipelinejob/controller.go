@@ -218,7 +218,9 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (
 // gather reads all that decide needs. The action is nil when it is gone.
 func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
 	s := state{job: job, now: r.Clock.Now(), ttl: ptr.To(longestTTL), renewal: r.Renewal, longest: cmp.Or(r.ActionTimeout, DefaultActionTimeout) + timeoutMargin}
-	if job.Status.AcknowledgedAt != nil {
+	if job.Settled() {
+		r.Executions.forgetJob(job.UID)
+	} else if job.Status.AcknowledgedAt != nil {
 		s.answered = r.Executions.lastAnswer(job.UID)
 	}
 	r.leading.Do(func() { r.leadingSince = s.now })
@@ -447,7 +449,7 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepGiveUp:
 		return r.giveUp(ctx, s.job)
 	case stepRelease:
-		return r.release(ctx, s.job)
+		return r.release(ctx, s)
 	default:
 		return fmt.Errorf("step %s is not known", next)
 	}

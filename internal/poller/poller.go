@@ -80,8 +80,8 @@ type Poller struct {
 	// MaxConcurrent bounds the jobs in flight of all actions together; zero: no
 	// bound but those of the actions.
 	MaxConcurrent int32
-	// KeepFor is how long a job is kept that can't be recorded: as long as CodePipeline may
-	// wait for it.
+	// KeepFor is how long CodePipeline may wait for a job. For so long one is kept that can't
+	// be recorded, and a settled one is awaited of which it confirmed nothing.
 	KeepFor time.Duration
 	// Polled is told of each poll that was tried.
 	Polled func(action types.NamespacedName, jobs int, err error)
@@ -104,7 +104,7 @@ type Poller struct {
 // init makes the zero values usable.
 func (p *Poller) init() {
 	p.once.Do(func() {
-		p.capacity = newCapacity(p.MaxConcurrent, p.Clock)
+		p.capacity = newCapacity(p.MaxConcurrent, p.KeepFor, p.Clock)
 		p.loops, p.ending = map[types.NamespacedName]*loop{}, map[types.NamespacedName]*loop{}
 	})
 }
