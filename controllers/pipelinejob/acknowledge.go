@@ -129,8 +129,9 @@ func claimed(job *v1alpha1.PipelineJob, confirmed bool) string {
 func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, write statusWriter, reason, message string) error {
 	err := write(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
-		status.Protocol.Call, status.Protocol.ClaimUnconfirmed = nil, false // that of an earlier job, which is over
-		if status.Protocol.AcknowledgedJobID != "" {                        // the work of an earlier job ends with this one
+		status.Protocol.Call = nil
+		status.Protocol.ClaimUnconfirmed = false     // whatever became of the claim that it is about, its job is over
+		if status.Protocol.AcknowledgedJobID != "" { // the work of an earlier job ends with this one
 			r.endCancelled(job, message)
 			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)
 		}
