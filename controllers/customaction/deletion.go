@@ -17,6 +17,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
@@ -46,6 +47,8 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 		return ctrl.Result{}, r.release(ctx, action)
 	case notGranted:
 		return ctrl.Result{}, r.leave(ctx, action, why)
+	case awaitProof:
+		return ctrl.Result{RequeueAfter: lastRetry}, r.cantDeregister(ctx, action, why)
 	case awaitOthers:
 		return ctrl.Result{RequeueAfter: lastRetry}, r.sayDeleting(ctx, action, "being deleted: waiting for "+why)
 	case deleteActionType:
@@ -75,7 +78,10 @@ func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomA
 	if action.Spec.DeletionPolicy != v1alpha1.DeletionDelete || action.Spec.Registration != v1alpha1.RegistrationManaged {
 		return keepActionType, "", nil
 	}
-	if !a.works(action.Namespace) || !a.given.MayRegister {
+	switch {
+	case a.given.MayRegister && !identity.IsProven(a.account):
+		return awaitProof, fmt.Sprintf("AWS has not told yet which AWS account CodePipelineAccount %s is: its condition Ready says why", a.account.Name), nil
+	case !a.given.MayRegister || !a.works(action.Namespace):
 		return notGranted, fmt.Sprintf("no grant of CodePipelineAccount %s with mayRegister is for it", action.Spec.AccountRef.Name), nil
 	}
 	others, err := r.sharing(ctx, action, a, func(*v1alpha1.CustomAction) bool { return true })
@@ -215,6 +221,8 @@ const (
 	keepActionType
 	// notGranted: it may not be deleted.
 	notGranted
+	// awaitProof: the account may be another AWS account, where the action type is not.
+	awaitProof
 	// awaitOthers: another object that uses it is being deleted too.
 	awaitOthers
 )

@@ -1,0 +1,107 @@
+package integration
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+)
+
+// roleElsewhere is a role of another AWS account than the world's.
+const roleElsewhere = "arn:aws:iam::444455556666:role/ci"
+
+func roleOf(arn string) func(*v1alpha1.CodePipelineAccount) {
+	return func(account *v1alpha1.CodePipelineAccount) { account.Spec.RoleARN = arn }
+}
+
+// awaitReported waits until condition Reported of the PipelineJob has a message.
+func (w *world) awaitReported(message string) {
+	w.T.Helper()
+	w.Await(func(g Gomega) {
+		reported := meta.FindStatusCondition(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionReported)
+		g.Expect(reported).NotTo(BeNil())
+		g.Expect(reported.Status).To(Equal(metav1.ConditionFalse))
+		g.Expect(reported.Message).To(ContainSubstring(message))
+	})
+}
+
+// TestRoleOfAnotherAccountEndsNoWork has the role of an account become one of another AWS account
+// while a job works, and be set back. The other account knows nothing of the job: what it would
+// answer ends no work.
+func TestRoleOfAnotherAccountEndsNoWork(t *testing.T) {
+	const moved = "is AWS account 444455556666 now, and the job is of 111122223333: the platform team can set its spec.roleARN back"
+	t.Run("progress", func(t *testing.T) {
+		w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter = emulator.RedispatchNever })
+		w.work(progressing)
+		run := w.RunningJob(1)
+		w.follow(run)
+		w.changeAccount(roleOf(roleElsewhere))
+		w.tell(run, 40, "unit tests")
+		w.awaitReported(moved)
+		w.Consistently(func(g Gomega) {
+			g.Expect(w.PipelineJob(g).Settled()).To(BeFalse())
+			g.Expect(w.Jobs(g)).To(HaveLen(1), "the work goes on")
+		}).WithTimeout(time.Second).Should(Succeed())
+		w.changeAccount(roleOf(""))
+		w.Await(func(g Gomega) { // without a step of the clock: it is told as soon as the account is back
+			g.Expect(aws.ToString(w.WorkState(g).Summary)).To(Equal("unit tests"))
+		})
+		w.Expect(w.AWS.Journal("PutJobSuccessResult")).To(HaveEach(HaveField("AccountID", "111122223333")))
+	})
+	t.Run("a result", func(t *testing.T) {
+		w := newWorld(t)
+		w.work()
+		run := w.RunningJob(1)
+		w.changeAccount(roleOf(roleElsewhere))
+		w.Succeed(run, podcontract.Result{Summary: "finished"})
+		w.awaitReported(moved)
+		w.changeAccount(roleOf(""))
+		w.Await(func(g Gomega) { g.Expect(w.WorkState(g).Status).To(Equal(types.ActionExecutionStatusSucceeded)) })
+		w.Expect(w.AWS.Journal("PutJobSuccessResult")).To(HaveEach(HaveField("AccountID", "111122223333")))
+	})
+}
+
+// TestJobsWaitForTheProofOfTheirAccount restarts the operator while a job works. Its account was
+// created again meanwhile, so that nothing is known of it, or has the ID that AWS told before.
+func TestJobsWaitForTheProofOfTheirAccount(t *testing.T) {
+	restarted := func(t *testing.T, before func(*world)) *world {
+		w := newWorld(t)
+		stop := w.work()
+		run := w.RunningJob(1)
+		stop()
+		before(w)
+		w.Expect(w.AWS.Inject(emulator.Fault{Operation: "GetCallerIdentity", Kind: emulator.ServerError, Probability: 1})).To(Succeed())
+		w.operate()
+		w.Succeed(run, podcontract.Result{Summary: "finished"})
+		return w
+	}
+	finished := func(g Gomega, w *world) { g.Expect(aws.ToString(w.WorkState(g).Summary)).To(Equal("finished")) }
+	t.Run("created again", func(t *testing.T) {
+		w := restarted(t, func(w *world) {
+			account := &v1alpha1.CodePipelineAccount{}
+			w.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: w.Namespace}, account)).To(Succeed())
+			account.Status = v1alpha1.CodePipelineAccountStatus{}
+			w.Expect(w.Kube.Status().Update(w.Ctx, account)).To(Succeed())
+		})
+		w.awaitReported("AWS has not told yet which AWS account CodePipelineAccount " + w.Namespace + " is: its condition Ready says why")
+		w.Expect(w.AWS.Journal("PutJobSuccessResult")).To(BeEmpty())
+		w.AWS.ClearFaults()
+		w.Await(func(g Gomega) {
+			w.Clock.Step(time.Second) // AWS is asked again
+			finished(g, w)
+		})
+	})
+	t.Run("of which the ID was told before", func(t *testing.T) {
+		w := restarted(t, func(*world) {})
+		w.Await(func(g Gomega) { finished(g, w) })
+	})
+}
