@@ -52,7 +52,7 @@ type CodePipelineAccountSpec struct {
 	// namespaces apart.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^arn:aws(-[\w]+)*:iam::[0-9]{12}:role/.+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^arn:aws(-[A-Za-z0-9_]+)*:iam::[0-9]{12}:role/([!-~]+/)?[A-Za-z0-9_+=,.@-]+$')",message="must be the ARN of an IAM role, such as arn:aws:iam::111122223333:role/pipelines: copy it from the role in IAM, or leave roleARN out for the operator to call as itself"
 	RoleARN string `json:"roleARN,omitempty"`
 
 	// regions are those in which the account may be used, such as eu-central-1: 1 to 50, each
@@ -81,7 +81,7 @@ type CodePipelineAccountSpec struct {
 //
 // +kubebuilder:validation:MinLength=4
 // +kubebuilder:validation:MaxLength=30
-// +kubebuilder:validation:Pattern=`^[a-z0-9-]+$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9-]+$')",message="must be the code of an AWS region, such as eu-central-1: lower-case letters, digits and hyphens only"
 type Region string
 
 // Grant lets namespaces use an account.
@@ -122,9 +122,8 @@ type GrantedNamespaces struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=500
-	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:items:XValidation:rule="!self.matches('[^a-z0-9-]|^-|-$|^$')",message="must be the name of one namespace, such as team-web: lower-case letters, digits and, not at its ends, hyphens. There are no patterns: to grant many, use selector"
 	Names []string `json:"names,omitempty"`
 
 	// selector selects namespaces by their labels. An empty one, {}, selects all. Who
@@ -143,9 +142,25 @@ type ActionTypePattern struct {
 	// team-a-*: 35 characters at most. Absent: any.
 	// +optional
 	// +kubebuilder:validation:MaxLength=35
-	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z_*-]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z_*-]+$')",message="provider may have letters, digits, underscores, hyphens and * only, such as team-a-*: leave it out for any provider"
 	Provider string `json:"provider,omitempty"`
+
+	// queryValues are the values of spec.polling.queryParam with which jobs may be taken, in
+	// which * stands for any characters, such as web-*: 20 at most. Absent: any, but none of an
+	// action type whose tags name a CustomAction of another namespace or cluster. Jobs of such a
+	// one may be taken with the values that are listed here, and with no other.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=20
+	QueryValues []QueryValuePattern `json:"queryValues,omitempty"`
 }
+
+// QueryValuePattern matches values of a queryable property.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=50
+// +kubebuilder:validation:XValidation:rule="!self.matches('[^\\\\w*-]')",message="queryValues may have letters, digits, underscores, hyphens and * only, such as web-*"
+type QueryValuePattern string
 
 // AccountReference names a CodePipelineAccount.
 type AccountReference struct {
@@ -191,8 +206,9 @@ type CodePipelineAccountStatus struct {
 	Namespaces []string `json:"namespaces,omitempty"`
 
 	// regions are those in which the operator makes calls: those of the spec, and those
-	// of jobs that are not reported yet.
+	// of jobs that are not reported yet: 1000 at most.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
 	Regions []Region `json:"regions,omitempty"`
 }

@@ -109,7 +109,7 @@ const (
 )
 
 // Condition types of a CodePipelineAccount, beside Ready: it is True when AWS has told the
-// account's ID, for the role that the object has.
+// account's ID, for the role that the object has, and all grants are valid.
 const (
 	// ConditionThrottled is True while AWS throttles calls in a region of the account, so
 	// that the operator makes fewer.
@@ -122,6 +122,9 @@ const (
 	ReasonProven = "Proven"
 	// ReasonProving: AWS is being asked for the account's ID.
 	ReasonProving = "Proving"
+	// ReasonInvalidGrant: the selector of a grant is invalid, so that it gives no namespace
+	// access. The other grants count. The message has the fields.
+	ReasonInvalidGrant = "InvalidGrant"
 	// ReasonInUse: the object is being deleted, and CustomActions or PipelineJobs use it.
 	ReasonInUse = "InUse"
 	// ReasonThrottling: calls were throttled within the last minutes.

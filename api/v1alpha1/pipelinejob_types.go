@@ -69,6 +69,7 @@ type PipelineJobList struct {
 // +kubebuilder:validation:XValidation:rule="self.actionRef == oldSelf.actionRef",message="actionRef is immutable: it is what CodePipeline handed over",fieldPath=".actionRef"
 // +kubebuilder:validation:XValidation:rule="self.accountRef == oldSelf.accountRef",message="accountRef is immutable: it is what CodePipeline handed over the job with",fieldPath=".accountRef"
 // +kubebuilder:validation:XValidation:rule="self.region == oldSelf.region",message="region is immutable: it is what CodePipeline handed over the job in",fieldPath=".region"
+// +kubebuilder:validation:XValidation:rule="has(self.queryParam) == has(oldSelf.queryParam) && (!has(self.queryParam) || self.queryParam == oldSelf.queryParam)",message="queryParam is immutable: it is what CodePipeline handed over the job with",fieldPath=".queryParam"
 // +kubebuilder:validation:XValidation:rule="self.pipeline == oldSelf.pipeline",message="pipeline is immutable: it is what CodePipeline handed over",fieldPath=".pipeline"
 // +kubebuilder:validation:XValidation:rule="has(self.configuration) == has(oldSelf.configuration) && (!has(self.configuration) || self.configuration == oldSelf.configuration)",message="configuration is immutable: it is what CodePipeline handed over",fieldPath=".configuration"
 // +kubebuilder:validation:XValidation:rule="has(self.secretConfiguration) == has(oldSelf.secretConfiguration) && (!has(self.secretConfiguration) || self.secretConfiguration == oldSelf.secretConfiguration)",message="secretConfiguration is immutable: it is what CodePipeline handed over",fieldPath=".secretConfiguration"
@@ -94,6 +95,11 @@ type PipelineJobSpec struct {
 	// accountID is the AWS account of the pipeline.
 	// +optional
 	AccountID string `json:"accountID,omitempty"`
+
+	// queryParam is the spec.polling.queryParam with which the job was polled.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=1
+	QueryParam map[string]QueryValue `json:"queryParam,omitempty"`
 
 	// pipeline tells where in which pipeline the action is.
 	// +required

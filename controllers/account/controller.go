@@ -167,15 +167,15 @@ func (r *Reconciler) usage(ctx context.Context, account *v1alpha1.CodePipelineAc
 	if err := r.List(ctx, &jobs, by, client.UnsafeDisableDeepCopy); err != nil {
 		return usage{}, fmt.Errorf("list the PipelineJobs of CodePipelineAccount %s: %w", account.Name, err)
 	}
-	used := usage{actions: actions.Items, jobs: jobs.Items, labels: map[string]map[string]string{}}
-	for _, name := range used.namespacesOfActions() {
+	labels := map[string]map[string]string{}
+	for _, name := range namespacesOf(actions.Items) {
 		namespace := &corev1.Namespace{}
 		if err := r.Get(ctx, client.ObjectKey{Name: name}, namespace); client.IgnoreNotFound(err) != nil {
 			return usage{}, fmt.Errorf("read namespace %s: %w", name, err)
 		}
-		used.labels[name] = namespace.Labels
+		labels[name] = namespace.Labels
 	}
-	return used, nil
+	return usageOf(account, actions.Items, jobs.Items, labels), nil
 }
 
 // writeStatus writes the status of an account, and alone sets its conditions.
@@ -186,7 +186,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, account *v1alpha1.CodePipe
 	if proven.accountID != "" {
 		status.AccountID, status.ProvenRoleARN = proven.accountID, proven.roleARN
 	}
-	status.Namespaces, status.Regions = used.namespaces(account), used.regions(account)
+	status.Namespaces, status.Regions = used.namespaces(), used.regions(account)
 	ready := readyCondition(account, used, proven)
 	for _, condition := range []conditionOf{ready, throttledCondition(r.throttledAt(account), now)} {
 		condition.ObservedGeneration = account.Generation

@@ -28,14 +28,36 @@ type usage struct {
 	actions []v1alpha1.CustomAction
 	// jobs are those that are not settled.
 	jobs []v1alpha1.PipelineJob
-	// labels are those of the namespaces of actions.
-	labels map[string]map[string]string
+	// granted are the namespaces of actions that have a grant.
+	granted []string
 }
 
-func (u usage) namespacesOfActions() []string {
+// usageOf leaves out those of namespaces without a grant, and without jobs of when they had one:
+// whoever may write a CustomAction can name any account.
+func usageOf(account *v1alpha1.CodePipelineAccount, actions []v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob, labels map[string]map[string]string) usage {
+	var used usage
+	for _, name := range namespacesOf(actions) {
+		if grants.Selects(account, grants.Namespace{Name: name, Labels: labels[name]}) {
+			used.granted = append(used.granted, name)
+		}
+	}
+	for i := range jobs {
+		if slices.Contains(account.Status.Namespaces, jobs[i].Namespace) {
+			used.jobs = append(used.jobs, jobs[i])
+		}
+	}
+	for i := range actions {
+		if of := actions[i].Namespace; slices.Contains(used.granted, of) || slices.Contains(account.Status.Namespaces, of) {
+			used.actions = append(used.actions, actions[i])
+		}
+	}
+	return used
+}
+
+func namespacesOf(actions []v1alpha1.CustomAction) []string {
 	var names []string
-	for i := range u.actions {
-		names = append(names, u.actions[i].Namespace)
+	for i := range actions {
+		names = append(names, actions[i].Namespace)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -44,17 +66,10 @@ func (u usage) namespacesOfActions() []string {
 // namespaces are those for which calls are made: of actions, with a grant, and those of
 // before that have jobs which are not reported. A job is no reason to add one: who
 // may create PipelineJobs would have access.
-func (u usage) namespaces(account *v1alpha1.CodePipelineAccount) []string {
-	var names []string
-	for _, name := range u.namespacesOfActions() {
-		if grants.Selects(account, grants.Namespace{Name: name, Labels: u.labels[name]}) {
-			names = append(names, name)
-		}
-	}
+func (u usage) namespaces() []string {
+	names := slices.Clone(u.granted)
 	for i := range u.jobs {
-		if of := u.jobs[i].Namespace; slices.Contains(account.Status.Namespaces, of) {
-			names = append(names, of)
-		}
+		names = append(names, u.jobs[i].Namespace)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -73,14 +88,19 @@ func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region 
 	return slices.Compact(regions)
 }
 
-// readyCondition says whether the account can be used.
+// readyCondition says whether the account can be used as its spec says. What AWS does not
+// tell comes before an invalid grant: it concerns all grants.
 func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven proof) conditionOf {
 	ready := conditionOf{Type: v1alpha1.ConditionReady, Status: isFalse}
+	invalid := grants.Invalid(account)
 	switch {
 	case !account.DeletionTimestamp.IsZero():
 		ready.Reason, ready.Message = v1alpha1.ReasonInUse, "being deleted: it is used by "+used.String()+". It goes when they are gone, or name another account"
 	case proven.failed != "":
 		ready.Reason, ready.Message = proven.reason, "AWS does not tell the account's ID: "+proven.failed
+	case proven.accountID != "" && len(invalid) > 0:
+		ready.Reason = v1alpha1.ReasonInvalidGrant
+		ready.Message = "invalid selectors, whose grants give no namespace access until they are corrected: " + strings.Join(invalid, "; ") + ". The other grants count"
 	case proven.accountID != "":
 		ready.Status, ready.Reason = isTrue, v1alpha1.ReasonProven
 		ready.Message = fmt.Sprintf("AWS told the account's ID, %s", proven.accountID)

@@ -33,25 +33,30 @@ func jobIn(namespace string, region v1alpha1.Region) v1alpha1.PipelineJob {
 }
 
 // TestNamespacesForWhichCallsAreMade: access begins with a grant and a CustomAction, and ends
-// with the last job; a PipelineJob alone gives none.
+// with the last job; a PipelineJob alone gives none. Whoever has no access does not use the account.
 func TestNamespacesForWhichCallsAreMade(t *testing.T) {
+	one, two, job := []v1alpha1.CustomAction{actionIn("a")}, []v1alpha1.CustomAction{actionIn("a"), actionIn("a")}, []v1alpha1.PipelineJob{jobIn("a", east)}
 	for name, c := range map[string]struct {
 		granted, before []string
-		used            usage
+		actions         []v1alpha1.CustomAction
+		jobs            []v1alpha1.PipelineJob
 		want            []string
+		users           string
 	}{
-		"no one uses it":                            {[]string{"a"}, nil, usage{}, nil},
-		"an action with a grant":                    {[]string{"a"}, nil, usage{actions: []v1alpha1.CustomAction{actionIn("a"), actionIn("a")}}, []string{"a"}},
-		"an action without":                         {[]string{"a"}, nil, usage{actions: []v1alpha1.CustomAction{actionIn("b")}}, nil},
-		"a grant that was withdrawn":                {nil, []string{"a"}, usage{actions: []v1alpha1.CustomAction{actionIn("a")}}, nil},
-		"one that was withdrawn, with a job":        {nil, []string{"a"}, usage{actions: []v1alpha1.CustomAction{actionIn("a")}, jobs: []v1alpha1.PipelineJob{jobIn("a", east)}}, []string{"a"}},
-		"a job in a namespace that had no access":   {nil, []string{"a"}, usage{jobs: []v1alpha1.PipelineJob{jobIn("b", east)}}, nil},
-		"a job, with a grant, and no action at all": {[]string{"b"}, nil, usage{jobs: []v1alpha1.PipelineJob{jobIn("b", east)}}, nil},
+		"no one uses it":                          {[]string{"a"}, nil, nil, nil, nil, ""},
+		"an action with a grant":                  {[]string{"a"}, nil, two, nil, []string{"a"}, "CustomAction a/work, CustomAction a/work"},
+		"an action without":                       {[]string{"b"}, nil, one, nil, nil, ""},
+		"a grant that was withdrawn":              {nil, []string{"a"}, one, nil, nil, "CustomAction a/work"},
+		"one that was withdrawn, with a job":      {nil, []string{"a"}, one, job, []string{"a"}, "CustomAction a/work, PipelineJob a/work-1"},
+		"a job in a namespace without access":     {nil, []string{"b"}, nil, job, nil, ""},
+		"a job, with a grant, and without action": {[]string{"a"}, nil, nil, job, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			account := sharedWith(c.granted...)
+			g, account := NewWithT(t), sharedWith(c.granted...)
 			account.Status.Namespaces = c.before
-			NewWithT(t).Expect(c.used.namespaces(account)).To(Equal(c.want))
+			used := usageOf(account, c.actions, c.jobs, nil)
+			g.Expect(used.namespaces()).To(Equal(c.want))
+			g.Expect(used.String()).To(Equal(c.users))
 		})
 	}
 }
@@ -60,11 +65,9 @@ func TestNamespacesForWhichCallsAreMade(t *testing.T) {
 func TestNamespacesAreGrantedByLabel(t *testing.T) {
 	account := sharedWith()
 	account.Spec.Grants[0].Namespaces = v1alpha1.GrantedNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}
-	used := usage{
-		actions: []v1alpha1.CustomAction{actionIn("a"), actionIn("b"), actionIn("c")},
-		labels:  map[string]map[string]string{"a": {"team": "a"}, "b": {"team": "b"}},
-	}
-	NewWithT(t).Expect(used.namespaces(account)).To(Equal([]string{"a"}))
+	used := usageOf(account, []v1alpha1.CustomAction{actionIn("a"), actionIn("b"), actionIn("c")}, nil,
+		map[string]map[string]string{"a": {"team": "a"}, "b": {"team": "b"}})
+	NewWithT(t).Expect(used.namespaces()).To(Equal([]string{"a"}))
 }
 
 func TestRegionsInWhichCallsAreMade(t *testing.T) {
@@ -85,6 +88,10 @@ func TestReadyCondition(t *testing.T) {
 	for n := range 12 {
 		many.actions = append(many.actions, actionIn(fmt.Sprintf("team-%02d", n)))
 	}
+	invalid := sharedWith("a")
+	invalid.Spec.Grants = append(invalid.Spec.Grants, v1alpha1.Grant{Namespaces: v1alpha1.GrantedNamespaces{Selector: &metav1.LabelSelector{
+		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: metav1.LabelSelectorOpIn}},
+	}}})
 	for name, c := range map[string]struct {
 		account *v1alpha1.CodePipelineAccount
 		used    usage
@@ -96,6 +103,16 @@ func TestReadyCondition(t *testing.T) {
 		"AWS was not asked":   {sharedWith(), usage{}, proof{}, unknown, v1alpha1.ReasonProving, "AWS is being asked for the account's ID"},
 		"AWS has told":        {sharedWith(), usage{}, proof{accountID: "111122223333"}, isTrue, v1alpha1.ReasonProven, "AWS told the account's ID, 111122223333"},
 		"AWS told, and fails": {sharedWith(), usage{}, proof{accountID: "111122223333", reason: v1alpha1.ReasonCredentialsUnavailable, failed: "AccessDenied:\nno"}, isFalse, v1alpha1.ReasonCredentialsUnavailable, "AWS does not tell the account's ID: AccessDenied: no"},
+		"a grant is invalid": {
+			invalid, usage{}, proof{accountID: "111122223333"}, isFalse, v1alpha1.ReasonInvalidGrant,
+			"invalid selectors, whose grants give no namespace access until they are corrected: spec.grants[1].namespaces.selector.matchExpressions[0].values: " +
+				"Required value: must be specified when `operator` is 'In' or 'NotIn'. The other grants count",
+		},
+		"a grant is invalid, and AWS was not asked": {invalid, usage{}, proof{}, unknown, v1alpha1.ReasonProving, "AWS is being asked for the account's ID"},
+		"a grant is invalid, and AWS fails": {
+			invalid, usage{}, proof{reason: v1alpha1.ReasonAWSUnavailable, failed: "no answer"},
+			isFalse, v1alpha1.ReasonAWSUnavailable, "AWS does not tell the account's ID: no answer",
+		},
 		"deleted, and used": {
 			goes, usage{actions: []v1alpha1.CustomAction{actionIn("b")}, jobs: []v1alpha1.PipelineJob{jobIn("a", east)}}, proof{accountID: "111122223333"},
 			isFalse, v1alpha1.ReasonInUse, "being deleted: it is used by CustomAction b/work, PipelineJob a/work-1. It goes when they are gone, or name another account",

@@ -71,18 +71,26 @@ func decideAccess(action *v1alpha1.CustomAction, account *v1alpha1.CodePipelineA
 		// Where its jobs were taken before, they finish.
 		return access{account: account, region: regionOf(action), refused: refusal(v1alpha1.ReasonAccessNotGranted, "%w", err)}
 	}
-	found := access{account: account, region: region, given: grants.Of(account, namespace, &action.Spec.ActionType)}
+	found := access{account: account, region: region, given: grants.Of(account, namespace, &action.Spec)}
 	switch {
 	case !found.given.Access:
 		found.refused = refusal(v1alpha1.ReasonAccessNotGranted,
-			"no grant of CodePipelineAccount %s lets namespace %s take jobs of %s actions of provider %s: the platform team can add one to its spec.grants, or label the namespace as one of them selects it",
-			account.Name, namespace.Name, action.Spec.ActionType.Category, action.Spec.ActionType.Provider)
+			"no grant of CodePipelineAccount %s lets namespace %s take jobs of %s actions of provider %s%s: the platform team can add one to its spec.grants, or label the namespace as one of them selects it",
+			account.Name, namespace.Name, action.Spec.ActionType.Category, action.Spec.ActionType.Provider, withQuery(action))
 	case !identity.IsProven(account):
 		found.refused, found.pending = notReady(account)
 	case !found.works(namespace.Name):
 		found.pending = fmt.Sprintf("CodePipelineAccount %s is about to take up namespace %s", account.Name, namespace.Name)
 	}
 	return found
+}
+
+// withQuery is a part of a message: with which value of its queryable property jobs are taken.
+func withQuery(action *v1alpha1.CustomAction) string {
+	if value := query(action.Spec.Polling.QueryParam); value != "" {
+		return " with " + value
+	}
+	return ""
 }
 
 // refusal is a finding that only a change of an object ends.

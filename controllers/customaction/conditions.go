@@ -1,7 +1,6 @@
 package customaction
 
 import (
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -51,7 +50,7 @@ func (o observation) wrong() (finding, bool) {
 // take jobs: until then another may.
 func (o observation) keepsFromNobody() bool {
 	wrong, is := o.wrong()
-	return is && (slices.Contains(lasting, wrong.reason) || wrong.reason == v1alpha1.ReasonActionTypeTaken)
+	return is && (isLasting(wrong.reason, o.examined.owner) || wrong.reason == v1alpha1.ReasonActionTypeTaken)
 }
 
 // conditionsOf gives the conditions Registered, Polling and, last, Ready.

@@ -131,15 +131,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	inFlight := int32(len(jobs)) //nolint:gosec // maxConcurrentJobs bounds it
 	if !action.DeletionTimestamp.IsZero() {
-		return r.finalize(ctx, &action, inFlight)
+		return r.finalize(ctx, &action, inFlight(jobs))
 	}
 	if err := r.addFinalizer(ctx, &action); err != nil {
 		return ctrl.Result{}, err
 	}
 	r.recheckRefused(&action, jobs)
-	return r.keep(ctx, &action, inFlight)
+	return r.keep(ctx, &action, jobs)
+}
+
+func inFlight(jobs []v1alpha1.PipelineJob) int32 {
+	return int32(len(jobs)) //nolint:gosec // maxConcurrentJobs bounds it
 }
 
 // addFinalizer adds the finalizer.
@@ -155,23 +158,23 @@ func (r *Reconciler) addFinalizer(ctx context.Context, action *v1alpha1.CustomAc
 }
 
 // keep registers the action type, polls for it, and says so in the status.
-func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (ctrl.Result, error) {
-	seen, wait, err := r.observe(ctx, action, inFlight)
+func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (ctrl.Result, error) {
+	seen, wait, err := r.observe(ctx, action, jobs)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if seen.pending != "" {
-		return ctrl.Result{}, r.sayPending(ctx, action, inFlight, seen.pending)
+		return ctrl.Result{}, r.sayPending(ctx, action, inFlight(jobs), seen.pending)
 	}
 	r.poll(action, seen.access, seen.mayPoll(action))
-	if seen.keepsFromNobody() && inFlight == 0 {
-		r.releaseJobs(ctx, client.ObjectKeyFromObject(action))
+	if name := client.ObjectKeyFromObject(action); seen.keepsFromNobody() && !r.holders.needs(name, jobs) {
+		r.releaseJobs(ctx, name)
 	}
 	if seen.mayPoll(action) {
 		seen.poll = r.Poller.Health(client.ObjectKeyFromObject(action))
 	}
 	before := readiness(action)
-	again, err := r.writeStatus(ctx, action, tally{inFlight, seen.poll.LastPoll}, func(status *v1alpha1.CustomActionStatus) {
+	again, err := r.writeStatus(ctx, action, tally{inFlight(jobs), seen.poll.LastPoll}, func(status *v1alpha1.CustomActionStatus) {
 		status.ActionTypeARN, status.TagKeys, status.ActionTypeOwner = seen.examined.arn, seen.examined.tagKeys, seen.examined.owner
 		status.AccountID, status.Region = seen.access.accountID(), seen.access.region
 		setActionConditions(status, action, seen)
@@ -188,7 +191,7 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, in
 
 // observe finds out whether the action may be polled for, as far as that is known, and
 // how long it is until it is to be examined again: zero while it is being examined.
-func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (observation, time.Duration, error) {
+func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (observation, time.Duration, error) {
 	now, name := r.Clock.Now(), client.ObjectKeyFromObject(action)
 	seen := observation{now: now, examined: recorded(action)}
 	allowed, err := r.accessOf(ctx, action)
@@ -211,7 +214,7 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction,
 	if _, wrong := found.wrong(); wrong {
 		return seen, wait, nil
 	}
-	if seen.taken, err = r.hold(ctx, action, seen, inFlight); seen.taken.err != nil {
+	if seen.taken, err = r.hold(ctx, action, seen, jobs); seen.taken.err != nil {
 		wait = lastRetry // unless a change of the other comes before that
 	}
 	return seen, wait, err

@@ -84,7 +84,7 @@ func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomA
 	case !a.given.MayRegister || !a.works(action.Namespace):
 		return notGranted, fmt.Sprintf("no grant of CodePipelineAccount %s with mayRegister is for it", action.Spec.AccountRef.Name), nil
 	}
-	others, err := r.sharing(ctx, action, a, func(*v1alpha1.CustomAction) bool { return true })
+	others, err := r.sharing(ctx, action, func(of place) bool { return of.accountID == a.accountID() && of.region == a.region })
 	if err != nil {
 		return keepActionType, "", err
 	}

@@ -14,22 +14,38 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
+// place is where jobs of an action type are taken: in an account and a region, with a queryParam
+// as a text.
+type place struct {
+	accountID string
+	region    v1alpha1.Region
+	query     string
+}
+
+// placeOf is where an action takes jobs by its spec.
+func placeOf(action *v1alpha1.CustomAction, a access) place {
+	return place{a.accountID(), a.region, query(action.Spec.Polling.QueryParam)}
+}
+
+// placeOfJob is where a job was taken.
+func placeOfJob(job *v1alpha1.PipelineJob) place {
+	return place{job.Spec.AccountID, job.Spec.Region, query(job.Spec.QueryParam)}
+}
+
 // jobsKey names jobs of which one CustomAction takes all: two that polled for the same would
 // each get some of them, and one the continuations of the other's.
 type jobsKey struct {
-	accountID string
-	region    v1alpha1.Region
-	// actionType and query are as texts.
-	actionType, query string
+	place
+	actionType string
 }
 
 func keyOf(action *v1alpha1.CustomAction, a access) jobsKey {
-	return jobsKey{a.accountID(), a.region, actionTypeID(action).String(), query(action)}
+	return jobsKey{placeOf(action, a), actionTypeID(action).String()}
 }
 
-// query is spec.polling.queryParam as a text.
-func query(action *v1alpha1.CustomAction) string {
-	for key, value := range action.Spec.Polling.QueryParam { // one at most
+// query is a queryParam as a text.
+func query(queryParam map[string]v1alpha1.QueryValue) string {
+	for key, value := range queryParam { // one at most
 		return key + "=" + string(value)
 	}
 	return ""
@@ -66,6 +82,14 @@ func (h *holders) take(key jobsKey, action types.NamespacedName) bool {
 	return true
 }
 
+// needs reports whether an action has some of the jobs that it holds.
+func (h *holders) needs(action types.NamespacedName, jobs []v1alpha1.PipelineJob) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key, held := h.of[action]
+	return held && slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place })
+}
+
 // release has an action be the holder of no key, and returns the one that it held.
 func (h *holders) release(action types.NamespacedName) (key jobsKey, held bool) {
 	h.mu.Lock()
@@ -83,13 +107,13 @@ func (h *holders) drop(action types.NamespacedName) {
 }
 
 // hold has an action take the jobs of its key, or finds who does or is to.
-func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs int32) (finding, error) {
+func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) (finding, error) {
 	key, name := keyOf(action, seen.access), client.ObjectKeyFromObject(action)
 	if holder, held := r.holders.holder(key); held && holder == name {
 		return finding{}, nil
 	}
-	mine := standing{jobs: jobs > 0, owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action), CustomAction: action}
-	if taken, err := r.takenBefore(ctx, mine, seen.access); err != nil || taken.err != nil {
+	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action), CustomAction: action}
+	if taken, err := r.takenBefore(ctx, mine, key.place); err != nil || taken.err != nil {
 		return taken, err
 	}
 	if !r.holders.take(key, name) {
@@ -100,14 +124,14 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 }
 
 // takenBefore finds who goes before an action, of those that may take the same jobs.
-func (r *Reconciler) takenBefore(ctx context.Context, mine standing, a access) (finding, error) {
-	others, err := r.sharing(ctx, mine.CustomAction, a, func(other *v1alpha1.CustomAction) bool { return query(other) == query(mine.CustomAction) })
+func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place) (finding, error) {
+	others, err := r.sharing(ctx, mine.CustomAction, func(of place) bool { return of == at })
 	if err != nil {
 		return finding{}, err
 	}
 	for i := range others {
 		if others[i].before(mine) {
-			return takenBy(others[i].CustomAction, mine.CustomAction, a.region), nil
+			return takenBy(others[i].CustomAction, mine.CustomAction, at.region), nil
 		}
 	}
 	return finding{}, nil
@@ -164,9 +188,10 @@ func isOlder(one, other *v1alpha1.CustomAction) bool {
 	return one.CreationTimestamp.Before(&other.CreationTimestamp)
 }
 
-// sharing lists the other CustomActions that may take jobs of the same action type, in the
-// same account and region, of those that matter.
-func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, a access, matters func(*v1alpha1.CustomAction) bool) ([]standing, error) {
+// sharing lists the other CustomActions that may take jobs of the same action type, of the
+// places that matter, or have some of there: with what an action has of elsewhere, or has taken
+// before its spec was changed, it keeps nobody out.
+func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(place) bool) ([]standing, error) {
 	var list v1alpha1.CustomActionList
 	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}); err != nil {
 		return nil, fmt.Errorf("list CustomActions of the same action type: %w", err)
@@ -174,22 +199,20 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 	var found []standing
 	for i := range list.Items {
 		other := &list.Items[i]
-		if other.UID == action.UID || !matters(other) {
+		if other.UID == action.UID {
 			continue
 		}
 		its, err := r.accessOf(ctx, other)
 		if err != nil {
 			return nil, err
 		}
-		if its.accountID() != a.accountID() || its.region != a.region {
-			continue
-		}
 		jobs, err := r.unsettled(ctx, other)
 		if err != nil {
 			return nil, err
 		}
-		if len(jobs) > 0 || mayTake(other, its) {
-			found = append(found, standing{other, len(jobs) > 0, other.Status.ActionTypeOwner == v1alpha1.OwnerThis, polls(other)})
+		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job)) })
+		if working || matters(placeOf(other, its)) && mayTake(other, its) {
+			found = append(found, standing{other, working, other.Status.ActionTypeOwner == v1alpha1.OwnerThis, polls(other)})
 		}
 	}
 	return found, nil
@@ -202,7 +225,18 @@ func mayTake(action *v1alpha1.CustomAction, a access) bool {
 		return false
 	}
 	ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady)
-	return ready == nil || ready.Status == metav1.ConditionTrue || ready.ObservedGeneration != action.Generation || !slices.Contains(lasting, ready.Reason)
+	return ready == nil || ready.Status == metav1.ConditionTrue || ready.ObservedGeneration != action.Generation ||
+		!isLasting(ready.Reason, action.Status.ActionTypeOwner)
+}
+
+// isLasting reports whether only a change of an object, or of AWS, ends a reason, so that the
+// action keeps jobs from nobody. A mistake in its template does not give the jobs of an action
+// type away to which its tags entitle it.
+func isLasting(reason string, owner v1alpha1.ActionTypeOwner) bool {
+	if reason == v1alpha1.ReasonInvalidJobTemplate {
+		return owner != v1alpha1.OwnerThis
+	}
+	return slices.Contains(lasting, reason)
 }
 
 // lasting are the reasons that only a change of an object, or of AWS, ends.
@@ -210,7 +244,7 @@ var lasting = []string{
 	v1alpha1.ReasonAccountNotFound, v1alpha1.ReasonAccessNotGranted, v1alpha1.ReasonRegistrationNotGranted,
 	v1alpha1.ReasonRoleNotAllowed, v1alpha1.ReasonCredentialsUnavailable, v1alpha1.ReasonAccessDenied,
 	v1alpha1.ReasonDefinitionConflict, v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationFailed,
-	v1alpha1.ReasonVersionRetired, v1alpha1.ReasonInvalidJobTemplate,
+	v1alpha1.ReasonVersionRetired,
 }
 
 // takenBy says that another CustomAction takes the jobs. It is named to its own namespace
@@ -220,10 +254,7 @@ func takenBy(other, action *v1alpha1.CustomAction, region v1alpha1.Region) findi
 	if other.Namespace == action.Namespace {
 		who = "CustomAction " + other.Name
 	}
-	jobs := "the jobs of action type " + actionTypeID(action).String()
-	if value := query(action); value != "" {
-		jobs += " with " + value
-	}
+	jobs := "the jobs of action type " + actionTypeID(action).String() + withQuery(action)
 	return refusal(v1alpha1.ReasonActionTypeTaken, "%s takes %s in %s: delete one of the two, or give this one another version or queryParam",
 		who, jobs, region)
 }

@@ -41,11 +41,16 @@ func (r *Reconciler) isOfAnotherNamespace(action *v1alpha1.CustomAction, tags ma
 		(tags[v1alpha1.TagCluster] != r.ClusterID || tags[v1alpha1.TagNamespace] != action.Namespace)
 }
 
-// foreign is what is found of an action type that is another object's. Other clusters and
-// namespaces may share one with a queryable property: each takes the jobs of its value.
-func (r *Reconciler) foreign(action *v1alpha1.CustomAction, tags map[string]string) (finding, bool) {
-	if !r.isOfAnotherNamespace(action, tags) || query(action) != "" {
+// foreign is what is found of an action type that is another object's. Namespaces and clusters
+// share one with a queryable property, each with its values, where grants list them.
+func (r *Reconciler) foreign(action *v1alpha1.CustomAction, tags map[string]string, a access) (finding, bool) {
+	if !r.isOfAnotherNamespace(action, tags) || a.given.Shares {
 		return finding{}, false
+	}
+	if value := query(action.Spec.Polling.QueryParam); value != "" {
+		return refusal(v1alpha1.ReasonAccessNotGranted,
+			"the tags of action type %s in %s name a CustomAction of another namespace or cluster, and no grant of CodePipelineAccount %s lists %s: the platform team can add it to actionTypes[].queryValues of a grant for namespace %s",
+			actionTypeID(action), regionOf(action), action.Spec.AccountRef.Name, value, action.Namespace), true
 	}
 	return refusal(v1alpha1.ReasonActionTypeTaken,
 		"the tags of action type %s in %s name a CustomAction of another namespace or cluster: use another version or provider. To hand the action type over, the platform team can take off its tags %s, %s and %s",

@@ -106,7 +106,7 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 			wanted.ID, regionOf(action), action.Spec.AccountRef.Name, action.Namespace)
 	}
 	// Of several that find it missing, the one that is to take the jobs creates it.
-	if taken, err := r.takenBefore(ctx, standing{CustomAction: action}, a); err != nil || taken.err != nil {
+	if taken, err := r.takenBefore(ctx, standing{CustomAction: action}, placeOf(action, a)); err != nil || taken.err != nil {
 		taken.retry = true // once it is there, it is nobody's turn
 		return unlessAPIServer(taken, err)
 	}
@@ -190,7 +190,7 @@ func (r *Reconciler) examineTags(ctx context.Context, api *codepipeline.Client, 
 		return err
 	}
 	found.arn, found.owner = arn, r.owner(action, tags)
-	if taken, is := r.foreign(action, tags); is {
+	if taken, is := r.foreign(action, tags, a); is {
 		found.registration = taken
 		return nil
 	}

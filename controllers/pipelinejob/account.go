@@ -68,7 +68,7 @@ func (r *Reconciler) jobOptions(ctx context.Context, account *v1alpha1.CodePipel
 	if err := r.Get(ctx, client.ObjectKey{Name: action.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
 		return options, fmt.Errorf("read namespace %s: %w", action.Namespace, err)
 	}
-	given := grants.Of(account, grants.Namespace{Name: action.Namespace, Labels: namespace.Labels}, &action.Spec.ActionType)
+	given := grants.Of(account, grants.Namespace{Name: action.Namespace, Labels: namespace.Labels}, &action.Spec)
 	options.FailureLog, options.AllowReferencesIn = account.Spec.FailureLog, given.ReferencesIn
 	return options, nil
 }

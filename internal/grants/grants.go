@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
@@ -25,6 +27,9 @@ type Namespace struct {
 type Given struct {
 	// Access: jobs of the action type may be taken.
 	Access bool
+	// Shares: jobs of an action type that is another namespace's or cluster's may be taken,
+	// with the value of the queryable property that was asked for.
+	Shares bool
 	// MayRegister: the action type may be created, tagged and deleted.
 	MayRegister bool
 	// ReferencesIn are the places of job templates, beside those that always do, that may
@@ -32,15 +37,20 @@ type Given struct {
 	ReferencesIn []v1alpha1.ReferencePlace
 }
 
-// Of adds up what an account's grants give a namespace for an action type.
-func Of(account *v1alpha1.CodePipelineAccount, namespace Namespace, actionType *v1alpha1.ActionType) Given {
+// Of adds up what an account's grants give a namespace for the jobs of an action.
+func Of(account *v1alpha1.CodePipelineAccount, namespace Namespace, action *v1alpha1.CustomActionSpec) Given {
 	var given Given
 	for i := range account.Spec.Grants {
 		grant := &account.Spec.Grants[i]
-		if !selects(grant, namespace) || !covers(grant, actionType) {
+		if !selects(grant, namespace) {
+			continue
+		}
+		covered, shares := covers(grant, action)
+		if !covered {
 			continue
 		}
 		given.Access = true
+		given.Shares = given.Shares || shares
 		given.MayRegister = given.MayRegister || grant.MayRegister
 		given.ReferencesIn = append(given.ReferencesIn, grant.AllowReferencesIn...)
 	}
@@ -65,19 +75,50 @@ func selects(grant *v1alpha1.Grant, namespace Namespace) bool {
 	return err == nil && selector.Matches(labels.Set(namespace.Labels))
 }
 
-func covers(grant *v1alpha1.Grant, actionType *v1alpha1.ActionType) bool {
-	return len(grant.ActionTypes) == 0 || slices.ContainsFunc(grant.ActionTypes, func(pattern v1alpha1.ActionTypePattern) bool {
-		return (pattern.Category == "" || pattern.Category == actionType.Category) && matches(pattern.Provider, actionType.Provider)
-	})
+// Invalid returns what is wrong with the selectors of an account's grants, each with its
+// field, in a stable order. A grant with an invalid selector selects no namespace. The CRD
+// can't refuse it: the schema of a LabelSelector has none of its rules.
+func Invalid(account *v1alpha1.CodePipelineAccount) []string {
+	var found []string
+	for i := range account.Spec.Grants {
+		path := field.NewPath("spec", "grants").Index(i).Child("namespaces", "selector")
+		selector := account.Spec.Grants[i].Namespaces.Selector
+		for _, err := range validation.ValidateLabelSelector(selector, validation.LabelSelectorValidationOptions{}, path) {
+			found = append(found, err.Error())
+		}
+	}
+	slices.Sort(found) // matchLabels is a map
+	return found
 }
 
-// matches reports whether a provider is of a pattern; empty is any. The names of both have
-// none of path.Match's other special characters: the CRD sees to it.
-func matches(pattern, provider string) bool {
-	if pattern == "" {
-		return true
+// covers reports whether a grant is for the jobs that an action polls for, and whether it
+// names the value with which it does.
+func covers(grant *v1alpha1.Grant, action *v1alpha1.CustomActionSpec) (covered, shares bool) {
+	if len(grant.ActionTypes) == 0 {
+		return true, false
 	}
-	matched, err := path.Match(pattern, provider)
+	for _, pattern := range grant.ActionTypes {
+		if pattern.Category != "" && pattern.Category != action.ActionType.Category || pattern.Provider != "" && !matches(pattern.Provider, action.ActionType.Provider) {
+			continue
+		}
+		named := namesValue(pattern, action.Polling.QueryParam)
+		covered, shares = covered || named || len(pattern.QueryValues) == 0, shares || named
+	}
+	return covered, shares
+}
+
+// namesValue reports whether a pattern lists the value of a queryParam.
+func namesValue(pattern v1alpha1.ActionTypePattern, queryParam map[string]v1alpha1.QueryValue) bool {
+	for _, value := range queryParam { // one at most
+		return slices.ContainsFunc(pattern.QueryValues, func(listed v1alpha1.QueryValuePattern) bool { return matches(string(listed), string(value)) })
+	}
+	return false
+}
+
+// matches reports whether a text is of a pattern. Neither has path.Match's other special
+// characters: the CRD sees to it.
+func matches(pattern, text string) bool {
+	matched, err := path.Match(pattern, text)
 	return err == nil && matched
 }
 

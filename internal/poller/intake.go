@@ -381,6 +381,7 @@ func newPipelineJob(action *v1alpha1.CustomAction, target Target, job codepipeli
 		AccountRef: v1alpha1.AccountReference{Name: target.Account},
 		Region:     v1alpha1.Region(target.Identity.Region),
 		AccountID:  job.AccountID,
+		QueryParam: target.queryParam(),
 		Pipeline: v1alpha1.PipelineContext{
 			Name:              job.Pipeline.Name,
 			ARN:               job.Pipeline.ARN,

@@ -44,6 +44,14 @@ func (t Target) asksTheSame(other Target) bool {
 	return t.Identity == other.Identity && t.Type == other.Type && t.QueryKey == other.QueryKey && t.QueryValue == other.QueryValue
 }
 
+// queryParam is what is polled with, as PipelineJobs have it.
+func (t Target) queryParam() map[string]v1alpha1.QueryValue {
+	if t.QueryKey == "" {
+		return nil
+	}
+	return map[string]v1alpha1.QueryValue{t.QueryKey: v1alpha1.QueryValue(t.QueryValue)}
+}
+
 // Health is how the last poll of a target went.
 type Health struct {
 	// Err is why it failed, or why one of its jobs could not be recorded; nil if all

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -103,6 +104,50 @@ func TestWithdrawnGrant(t *testing.T) {
 	_, err := w.Pipelines.StartPipelineExecution(w.Ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Consistently(func() int { return w.Calls("PollForJobs") }).WithTimeout(2 * time.Second).Should(Equal(polls))
+}
+
+// TestInvalidSelectorIsShown has a grant whose selector the CRD takes and Kubernetes doesn't: it
+// is for nobody, the account says so, and the grant beside it counts.
+func TestInvalidSelectorIsShown(t *testing.T) {
+	w := newWorld(t)
+	neighbour := w.neighbour()
+	broken := v1alpha1.Grant{MayRegister: true, Namespaces: v1alpha1.GrantedNamespaces{Selector: &metav1.LabelSelector{
+		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpIn}},
+	}}}
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.Grants = append(account.Spec.Grants, broken) })
+	w.operate()
+	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
+	w.Expect(w.Kube.Create(w.Ctx, w.Action(w.in(neighbour), func(a *v1alpha1.CustomAction) {
+		a.Spec.AccountRef.Name, a.Spec.ActionType.Provider = w.Namespace, "other"
+	}))).To(Succeed())
+	const said = "invalid selectors, whose grants give no namespace access until they are corrected: " +
+		"spec.grants[1].namespaces.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'. The other grants count"
+	w.accountReady(metav1.ConditionFalse, v1alpha1.ReasonInvalidGrant, said)
+	w.Await(func(g Gomega) {
+		var events eventsv1.EventList
+		g.Expect(w.Kube.List(w.Ctx, &events, client.InNamespace(metav1.NamespaceDefault))).To(Succeed()) // the account has none
+		g.Expect(events.Items).To(ContainElement(And(HaveField("Regarding.Name", w.Namespace),
+			HaveField("Type", corev1.EventTypeWarning), HaveField("Reason", v1alpha1.ReasonInvalidGrant), HaveField("Note", said))))
+	})
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.readyIn(neighbour, v1alpha1.ReasonAccessNotGranted)
+
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
+		account.Spec.Grants[1].Namespaces.Selector.MatchExpressions[0].Values = []string{neighbour}
+	})
+	w.accountReady(metav1.ConditionTrue, v1alpha1.ReasonProven, "AWS told the account's ID, 111122223333")
+	w.readyIn(neighbour, v1alpha1.ReasonReady)
+}
+
+// accountReady waits for condition Ready of the account.
+func (w *world) accountReady(status metav1.ConditionStatus, reason, message string) {
+	w.T.Helper()
+	w.Await(func(g Gomega) {
+		account := &v1alpha1.CodePipelineAccount{}
+		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: w.Namespace}, account)).To(Succeed())
+		ready := meta.FindStatusCondition(account.Status.Conditions, v1alpha1.ConditionReady)
+		g.Expect(ready).To(HaveValue(And(HaveField("Status", status), HaveField("Reason", reason), HaveField("Message", message))))
+	})
 }
 
 // TestRegistrationNeedsAGrant has an account whose grant lets a namespace take jobs alone. The

@@ -52,27 +52,50 @@ func (w *world) failureMessage() (message string) {
 	return message
 }
 
-// TestFailureLog has the last lines of a failed step told, or left out by spec.failureLog.
+// TestFailureLog has the last lines of a failed step told, or left out by the stricter
+// spec.failureLog of the CustomAction and its CodePipelineAccount.
 func TestFailureLog(t *testing.T) {
 	none := func(*corev1.Container) {}
+	const (
+		always, noSecrets, never = v1alpha1.FailureLogAlways, v1alpha1.FailureLogNoSecrets, v1alpha1.FailureLogNever
+
+		actionSecrets  = "spec.failureLog of the CustomAction is NoSecrets, and the container refers to a Secret"
+		actionNever    = "spec.failureLog of the CustomAction is Never"
+		accountSecrets = "spec.failureLog of the CodePipelineAccount is NoSecrets, and the container refers to a Secret"
+		accountNever   = "spec.failureLog of the CodePipelineAccount is Never"
+	)
 	for name, c := range map[string]struct {
-		rule   v1alpha1.FailureLog
-		change func(*corev1.Container)
-		why    string // empty: they are told
+		account, action v1alpha1.FailureLog
+		change          func(*corev1.Container)
+		why             string // empty: they are told
 	}{
-		"by default, with a Secret":     {"", fromSecret, ""},
-		"always, with a Secret":         {v1alpha1.FailureLogAlways, fromSecret, ""},
-		"no secrets, and there is none": {v1alpha1.FailureLogNoSecrets, none, ""},
-		"no secrets, and there is one":  {v1alpha1.FailureLogNoSecrets, fromSecret, "spec.failureLog of the CustomAction is NoSecrets, and the container refers to a Secret"},
-		"never":                         {v1alpha1.FailureLogNever, none, "spec.failureLog of the CustomAction is Never"},
+		"by default, with a Secret":                               {"", "", fromSecret, ""},
+		"always, with a Secret":                                   {"", always, fromSecret, ""},
+		"no secrets, and there is none":                           {"", noSecrets, none, ""},
+		"no secrets, and there is one":                            {"", noSecrets, fromSecret, actionSecrets},
+		"never":                                                   {"", never, none, actionNever},
+		"account always, with a Secret":                           {always, always, fromSecret, ""},
+		"account always, action no secrets":                       {always, noSecrets, fromSecret, actionSecrets},
+		"account always, action never":                            {always, never, none, actionNever},
+		"account no secrets, action by default, and no Secret":    {noSecrets, "", none, ""},
+		"account no secrets, action by default":                   {noSecrets, "", fromSecret, accountSecrets},
+		"account no secrets, action always":                       {noSecrets, always, fromSecret, accountSecrets},
+		"account no secrets, action no secrets":                   {noSecrets, noSecrets, fromSecret, actionSecrets},
+		"account no secrets, action never":                        {noSecrets, never, none, actionNever},
+		"account never, action by default":                        {never, "", none, accountNever},
+		"account never, action always":                            {never, always, none, accountNever},
+		"account never, action no secrets, and there is a Secret": {never, noSecrets, fromSecret, accountNever},
+		"account never, action never":                             {never, never, none, actionNever},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			message := w.failWith(c.rule, c.change)
+			w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.FailureLog = c.account })
+			message := w.failWith(c.action, c.change)
 			if c.why == "" {
 				w.Expect(message).To(HaveSuffix("\n" + printedByStep))
 				return
 			}
+			w.Expect(message).NotTo(ContainSubstring("ocean-drive"))
 			pod := w.Jobs(w)[0].Name + "-pod"
 			w.Expect(message).To(And(HavePrefix(`step "work" failed: exit code 3. `), HaveSuffix(
 				"\n(The last log lines are left out: "+c.why+". To read them: kubectl logs -n "+w.Namespace+" "+pod+" -c work)")))
@@ -145,10 +168,18 @@ func TestMaskedAndLeftOut(t *testing.T) {
 
 // TestPodOfLinesThatAreLeftOut has the kubelet not put them into the pod's status either.
 func TestPodOfLinesThatAreLeftOut(t *testing.T) {
-	w := newWorld(t)
-	w.work(func(a *v1alpha1.CustomAction) { a.Spec.FailureLog = v1alpha1.FailureLogNever })
-	job := w.RunningJob(1)
-	w.Expect(stepOf(job.Spec.Template.Spec).TerminationMessagePolicy).To(Equal(corev1.TerminationMessageReadFile))
+	for by, c := range map[string]struct{ account, action v1alpha1.FailureLog }{
+		"the CustomAction": {v1alpha1.FailureLogAlways, v1alpha1.FailureLogNever},
+		"the account":      {v1alpha1.FailureLogNever, v1alpha1.FailureLogAlways},
+	} {
+		t.Run("by "+by, func(t *testing.T) {
+			w := newWorld(t)
+			w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.FailureLog = c.account })
+			w.work(func(a *v1alpha1.CustomAction) { a.Spec.FailureLog = c.action })
+			job := w.RunningJob(1)
+			w.Expect(stepOf(job.Spec.Template.Spec).TerminationMessagePolicy).To(Equal(corev1.TerminationMessageReadFile))
+		})
+	}
 }
 
 // TestUnknownRuleIsRefused has a typo.

@@ -92,7 +92,7 @@ func (w *world) fullJob() *v1alpha1.PipelineJob {
 	job.Spec = v1alpha1.PipelineJobSpec{
 		ActionRef:  v1alpha1.ActionReference{Name: "work"},
 		AccountRef: v1alpha1.AccountReference{Name: w.Namespace}, Region: "us-east-1",
-		AccountID: "111122223333",
+		AccountID: "111122223333", QueryParam: map[string]v1alpha1.QueryValue{"Cluster": "eu-1"},
 		Pipeline: v1alpha1.PipelineContext{
 			Name: "web", ARN: "arn:aws:codepipeline:us-east-1:111122223333:web", ExecutionID: "e", Stage: "Build", Action: "compile", ActionExecutionID: "x",
 		},
@@ -112,7 +112,7 @@ func TestWhatCodePipelineHandedOverIsImmutable(t *testing.T) {
 	w := newWorld(t)
 	bare := w.fullJob()
 	bare.Name = "bare"
-	bare.Spec.AccountID, bare.Spec.Configuration, bare.Spec.SecretConfiguration = "", nil, nil
+	bare.Spec.AccountID, bare.Spec.QueryParam, bare.Spec.Configuration, bare.Spec.SecretConfiguration = "", nil, nil, nil
 	bare.Spec.InputArtifacts, bare.Spec.OutputArtifacts, bare.Spec.EncryptionKey = nil, nil, nil
 	w.Expect(w.Kube.Create(w.Ctx, w.fullJob())).To(Succeed())
 	w.Expect(w.Kube.Create(w.Ctx, bare)).To(Succeed())
@@ -124,6 +124,7 @@ func TestWhatCodePipelineHandedOverIsImmutable(t *testing.T) {
 		"inputArtifacts":      func(to, from *v1alpha1.PipelineJobSpec) { to.InputArtifacts = from.InputArtifacts },
 		"outputArtifacts":     func(to, from *v1alpha1.PipelineJobSpec) { to.OutputArtifacts = from.OutputArtifacts },
 		"encryptionKey":       func(to, from *v1alpha1.PipelineJobSpec) { to.EncryptionKey = from.EncryptionKey },
+		"queryParam":          func(to, from *v1alpha1.PipelineJobSpec) { to.QueryParam = from.QueryParam },
 	}
 	edits := map[string]func(*v1alpha1.PipelineJobSpec){
 		"actionRef":  func(s *v1alpha1.PipelineJobSpec) { s.ActionRef.Name = "other" },
@@ -131,6 +132,7 @@ func TestWhatCodePipelineHandedOverIsImmutable(t *testing.T) {
 		"region":     func(s *v1alpha1.PipelineJobSpec) { s.Region = "eu-west-1" },
 		"pipeline":   func(s *v1alpha1.PipelineJobSpec) { s.Pipeline.Stage = "Deploy" },
 		"accountID":  func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" },
+		"queryParam": func(s *v1alpha1.PipelineJobSpec) { s.QueryParam = map[string]v1alpha1.QueryValue{"Cluster": "other"} },
 		"configuration": func(s *v1alpha1.PipelineJobSpec) {
 			s.Configuration = map[string]string{"Level": "2"}
 		},

@@ -77,7 +77,7 @@ spec:
           - {name: work, image: "work:1"}
 `
 
-// edit changes the spec of a CustomAction.
+// edit changes the spec of an object.
 type edit func(spec any) any
 
 // set gives fields of the spec other values, such as "actionType.tags.0.key";
@@ -114,11 +114,16 @@ func put(node any, path []string, value any) any {
 	return fields
 }
 
-// edited is the sample with another name and with edits.
+// edited is the sample of a CustomAction with another name and with edits.
 func (w *world) edited(name string, edits ...edit) *unstructured.Unstructured {
 	w.T.Helper()
+	return w.editedSample(ruleSample, name, edits...)
+}
+
+func (w *world) editedSample(sample, name string, edits ...edit) *unstructured.Unstructured {
+	w.T.Helper()
 	object := &unstructured.Unstructured{}
-	w.Expect(yaml.Unmarshal([]byte(ruleSample), &object.Object)).To(Succeed())
+	w.Expect(yaml.Unmarshal([]byte(sample), &object.Object)).To(Succeed())
 	object.SetNamespace(w.Namespace)
 	object.SetName(name)
 	for _, change := range edits {
@@ -130,6 +135,35 @@ func (w *world) edited(name string, edits ...edit) *unstructured.Unstructured {
 	w.Expect(object.UnmarshalJSON(text)).To(Succeed())
 	return object
 }
+
+// ruledKind is a kind whose CRD is held against tables.
+type ruledKind struct {
+	plural string
+	// sample is valid and has every field that a rule is about.
+	sample string
+	// foreign are the schemas in its spec that are Kubernetes' own.
+	foreign []string
+	// cases are all rules that hold when an object is created, updates those that hold
+	// when it is changed.
+	cases   []ruleCase
+	updates []updateCase
+}
+
+func customActions() ruledKind {
+	return ruledKind{
+		plural: "customactions",
+		sample: ruleSample,
+		foreign: []string{
+			"jobTemplate", "workspace.properties.volumeClaimTemplate.properties", "workspace.properties.volumeClaimTemplate.required",
+			"runner.properties.env", "runner.properties.envFrom", "runner.properties.resources",
+		},
+		cases:   ruleCases(),
+		updates: updateCases(),
+	}
+}
+
+// ruledKinds are all kinds that users write.
+func ruledKinds() []ruledKind { return []ruledKind{customActions(), accounts()} }
 
 // ruleCase is what passes at the limits of a constraint, what fails over them,
 // and what is then said, as by refusals.
@@ -147,7 +181,7 @@ const (
 
 func of(characters int) string { return strings.Repeat("a", characters) }
 
-// ruleCases are all rules that hold when an object is created.
+// ruleCases are all rules that hold when a CustomAction is created.
 func ruleCases() []ruleCase {
 	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), workspaceCases(), artifactCases(), otherCases())
 }
@@ -601,18 +635,26 @@ func workspaceCases() []ruleCase {
 	}
 }
 
+// regionRule is what the code of a region may hold.
+func regionRule(field string) ruleCase {
+	return ruleCase{
+		covers: constraint(field, "rule: must be the code of an AWS region"),
+		passes: []edit{set(field, "eu-central-1"), set(field, "us-gov-west-1")},
+		fails: []edit{
+			set(field, "EU-CENTRAL-1"), set(field, "eu_central_1"), set(field, "eu-central-1 "), set(field, "eu-*"),
+			set(field, "eu.example.com/"), set(field, "eu-central-1\n"),
+		},
+		says: inMessage(field) + ": must be the code of an AWS region, such as eu-central-1: lower-case letters, digits and hyphens only",
+	}
+}
+
 func otherCases() []ruleCase {
 	return []ruleCase{
 		lengthAtMost("region", 30), lengthAtLeast("region", 4),
 		lengthAtMost("accountRef.name", 253), lengthAtLeast("accountRef.name", 1),
 		lengthAtMost("runner.ca.name", 253), lengthAtLeast("runner.ca.name", 1),
 		lengthAtMost("runner.ca.key", 253), lengthAtLeast("runner.ca.key", 1),
-		{
-			covers: "spec.region pattern",
-			passes: []edit{set("region", "eu-central-1"), set("region", nil)},
-			fails:  []edit{set("region", "EU-CENTRAL-1"), set("region", "eu_central_1"), set("region", "eu-central-1 ")},
-			says:   "spec.region: should match '^[a-z0-9-]+$'",
-		},
+		regionRule("region"),
 		{
 			covers: "spec.registration enum",
 			passes: []edit{set("registration", "Managed"), set("registration", "External"), set("registration", nil)},
@@ -648,17 +690,24 @@ func otherCases() []ruleCase {
 func TestRules(t *testing.T) {
 	w := newWorld(t)
 	registered := 0
-	for _, c := range ruleCases() {
-		t.Run(c.covers, func(t *testing.T) {
+	w.holdRules(customActions(), func(g Gomega, passed *unstructured.Unstructured) {
+		registered++
+		w.registers(g, passed, registered)
+	})
+}
+
+// holdRules creates objects of a kind at and over every limit, and looks at those that pass.
+func (w *world) holdRules(kind ruledKind, look func(Gomega, *unstructured.Unstructured)) {
+	for _, c := range kind.cases {
+		w.T.Run(c.covers, func(t *testing.T) {
 			g := NewWithT(t)
 			for i, pass := range c.passes {
-				object := w.edited("made", pass)
+				object := w.editedSample(kind.sample, "made", pass)
 				g.Expect(w.Kube.Create(w.Ctx, object, client.DryRunAll)).To(Succeed(), "passes[%d]", i)
-				registered++
-				w.registers(g, object, registered)
+				look(g, object)
 			}
 			for i, fail := range c.fails {
-				err := w.Kube.Create(w.Ctx, w.edited("made", fail), client.DryRunAll)
+				err := w.Kube.Create(w.Ctx, w.editedSample(kind.sample, "made", fail), client.DryRunAll)
 				g.Expect(refusals(err)).To(ContainElement(HavePrefix(c.says)), "fails[%d]", i)
 			}
 		})
@@ -814,7 +863,7 @@ func TestActionTypeIsImmutableButForTags(t *testing.T) {
 		"order":          reordered, // the list is a map by name
 		"registration":   set("registration", "External"),
 		"deletionPolicy": set("deletionPolicy", "Delete"),
-		"aws":            set("region", "eu-central-1", "aws.roleARN", nil),
+		"region":         set("region", "eu-central-1"),
 		"polling":        set("polling", nil),
 		"others":         set("suspend", true, "timeout", nil, "progress", nil, "ttlSecondsAfterFinished", nil),
 	} {
@@ -840,49 +889,54 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// TestRequiredFields takes each required field out of the sample.
+// TestRequiredFields takes each required field out of the samples.
 func TestRequiredFields(t *testing.T) {
 	w := newWorld(t)
-	for _, field := range constraintsOf(t).required {
-		t.Run(field, func(t *testing.T) {
-			path := strings.ReplaceAll(strings.TrimPrefix(field, "spec."), "[]", ".0")
-			err := w.Kube.Create(w.Ctx, w.edited("made", set(path, nil)), client.DryRunAll)
-			NewWithT(t).Expect(refusals(err)).To(ContainElement(inMessage(path) + ": Required value"))
+	for _, kind := range ruledKinds() {
+		for _, field := range constraintsOf(t, kind).required {
+			t.Run(kind.plural+" "+field, func(t *testing.T) {
+				path := strings.ReplaceAll(strings.TrimPrefix(field, "spec."), "[]", ".0")
+				err := w.Kube.Create(w.Ctx, w.editedSample(kind.sample, "made", set(path, nil)), client.DryRunAll)
+				NewWithT(t).Expect(refusals(err)).To(ContainElement(inMessage(path) + ": Required value"))
+			})
+		}
+	}
+}
+
+// TestEveryRuleHasACase holds the tables against the CRDs.
+func TestEveryRuleHasACase(t *testing.T) {
+	for _, kind := range ruledKinds() {
+		t.Run(kind.plural, func(t *testing.T) {
+			g := NewWithT(t)
+			covered := map[string]bool{}
+			for _, c := range kind.cases {
+				covered[c.covers] = true
+				g.Expect(c.fails).NotTo(BeEmpty(), "%s: what fails", c.covers)
+			}
+			for _, c := range kind.updates {
+				covered[c.covers] = true
+			}
+			found := constraintsOf(t, kind).rules
+			for _, rule := range found {
+				g.Expect(covered).To(HaveKey(rule), "a constraint of the CRD that no table covers")
+			}
+			g.Expect(covered).To(HaveLen(len(found)), "constraints that the CRD does not have")
 		})
 	}
 }
 
-// TestEveryRuleHasACase holds the tables against the CRD.
-func TestEveryRuleHasACase(t *testing.T) {
-	g := NewWithT(t)
-	covered := map[string]bool{}
-	for _, c := range ruleCases() {
-		covered[c.covers] = true
-	}
-	for _, c := range updateCases() {
-		covered[c.covers] = true
-	}
-	found := constraintsOf(t).rules
-	g.Expect(len(found)).To(BeNumerically(">", 60), "the CRD was not read as it should be")
-	for _, rule := range found {
-		g.Expect(covered).To(HaveKey(rule), "a constraint of the CRD that no table covers")
-	}
-	g.Expect(covered).To(HaveLen(len(found)), "constraints that the CRD does not have")
-}
-
-// constraints are those of the CRD of CustomAction, without the jobTemplate, the template of
-// a claim, and the resources and variables of the runner, which are Kubernetes' own. Rules
-// are named by field and kind, such as "spec.actionType.tags[].key maxLength"; CEL rules by
-// the start of their message. [] is the elements of a list, {} the values of a map.
+// constraints are those of the spec in a CRD, without the schemas that are Kubernetes' own.
+// Rules are named by field and kind, such as "spec.actionType.tags[].key maxLength"; CEL
+// rules by the start of their message. [] is the elements of a list, {} the values of a map.
 type constraints struct {
 	rules    []string
 	required []string
 }
 
-func constraintsOf(t *testing.T) constraints {
+func constraintsOf(t *testing.T, kind ruledKind) constraints {
 	t.Helper()
 	g := NewWithT(t)
-	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "codepipeline.pipelinejob.dev_customactions.yaml"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "codepipeline.pipelinejob.dev_"+kind.plural+".yaml"))
 	g.Expect(err).NotTo(HaveOccurred())
 	var crd map[string]any
 	g.Expect(yaml.Unmarshal(text, &crd)).To(Succeed())
@@ -891,13 +945,17 @@ func constraintsOf(t *testing.T) constraints {
 	g.Expect(versions).To(HaveLen(1))
 	spec, _, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties", "spec")
 	g.Expect(err).NotTo(HaveOccurred())
-	for _, path := range []string{"jobTemplate", "workspace.properties.volumeClaimTemplate.properties", "workspace.properties.volumeClaimTemplate.required",
-		"runner.properties.env", "runner.properties.envFrom", "runner.properties.resources"} {
-		unstructured.RemoveNestedField(spec, append([]string{"properties"}, strings.Split(path, ".")...)...)
+	for _, path := range kind.foreign {
+		fields := append([]string{"properties"}, strings.Split(path, ".")...)
+		_, there, err := unstructured.NestedFieldNoCopy(spec, fields...)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(there).To(BeTrue(), "%s is not in the CRD", path)
+		unstructured.RemoveNestedField(spec, fields...)
 	}
 	var found constraints
 	found.read(t, "spec", spec)
 	slices.Sort(found.rules)
+	g.Expect(found.rules).NotTo(BeEmpty())
 	g.Expect(slices.Compact(slices.Clone(found.rules))).To(Equal(found.rules), "two rules have one name: give their messages other beginnings")
 	return found
 }
@@ -907,7 +965,7 @@ func (c *constraints) read(t *testing.T, path string, schema map[string]any) {
 	t.Helper()
 	for key, value := range schema {
 		switch key {
-		case "description", "type", "format", "default", "x-kubernetes-list-type",
+		case "description", "type", "format", "default",
 			"anyOf", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields": // of ForeignKeys
 		case "properties":
 			for name, property := range value.(map[string]any) {
@@ -928,7 +986,11 @@ func (c *constraints) read(t *testing.T, path string, schema map[string]any) {
 			for _, rule := range value.([]any) {
 				c.rules = append(c.rules, ruleName(path, rule.(map[string]any)))
 			}
-		case "maxLength", "minLength", "pattern", "maximum", "minimum", "enum", "maxItems", "maxProperties", "x-kubernetes-list-map-keys":
+		case "x-kubernetes-list-type":
+			if value == "set" {
+				c.rules = append(c.rules, path+" "+key)
+			}
+		case "maxLength", "minLength", "pattern", "maximum", "minimum", "enum", "maxItems", "minItems", "maxProperties", "x-kubernetes-list-map-keys":
 			c.rules = append(c.rules, path+" "+key)
 		default:
 			t.Errorf("%s has %s, which this test does not know", path, key)
