@@ -1,6 +1,7 @@
 package customaction
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -69,7 +70,7 @@ func decideAccess(action *v1alpha1.CustomAction, account *v1alpha1.CodePipelineA
 	region, err := grants.Region(account, action.Spec.Region)
 	if err != nil {
 		// Where its jobs were taken before, they finish.
-		return access{account: account, region: regionOf(action), refused: refusal(v1alpha1.ReasonAccessNotGranted, "%w", err)}
+		return access{account: account, region: cmp.Or(action.Status.Region, action.Spec.Region), refused: refusal(v1alpha1.ReasonAccessNotGranted, "%w", err)}
 	}
 	found := access{account: account, region: region, given: grants.Of(account, namespace, &action.Spec)}
 	switch {

@@ -175,8 +175,7 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 	}
 	before := readiness(action)
 	again, err := r.writeStatus(ctx, action, tally{inFlight(jobs), seen.poll.LastPoll}, func(status *v1alpha1.CustomActionStatus) {
-		status.ActionTypeARN, status.TagKeys, status.ActionTypeOwner = seen.examined.arn, seen.examined.tagKeys, seen.examined.owner
-		status.AccountID, status.Region = seen.access.accountID(), seen.access.region
+		seen.examined.record(status)
 		setActionConditions(status, action, seen)
 	})
 	if err != nil {
@@ -202,6 +201,9 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction,
 		r.examinations.recheck(name, health.FailingSince, now, 0) // the type was deleted
 	}
 	found, known, wait := r.examinations.of(action, now)
+	if known && !found.isOf(allowed) { // it was elsewhere: the account has moved, or the spec
+		known, wait = false, 0
+	}
 	if wait <= 0 {
 		r.examineInLane(ctx, action, allowed)
 		wait = 0
@@ -223,7 +225,23 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction,
 // recorded is what the status has of an action that is not examined now.
 func recorded(action *v1alpha1.CustomAction) examined {
 	status := &action.Status
-	return examined{arn: status.ActionTypeARN, tagKeys: status.TagKeys, owner: status.ActionTypeOwner}
+	return examined{accountID: status.AccountID, region: status.Region, arn: status.ActionTypeARN, tagKeys: status.TagKeys, owner: status.ActionTypeOwner}
+}
+
+// recordedOf is what the status has of an action type that is about to be looked for: nothing
+// if that was elsewhere before.
+func recordedOf(action *v1alpha1.CustomAction, a access) examined {
+	if known := recorded(action); known.isOf(a) {
+		return known
+	}
+	return examined{accountID: a.accountID(), region: a.region}
+}
+
+// record writes what was found. What is known of an action type counts in its account and region
+// alone, so that all of it is written together.
+func (e examined) record(status *v1alpha1.CustomActionStatus) {
+	status.AccountID, status.Region = e.accountID, e.region
+	status.ActionTypeARN, status.TagKeys, status.ActionTypeOwner = e.arn, e.tagKeys, e.owner
 }
 
 // poll has an action's jobs polled for, unless no call may be made for its namespace.

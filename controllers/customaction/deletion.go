@@ -58,7 +58,7 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 	}
 	left := deletionGracePeriod - r.Clock.Since(action.DeletionTimestamp.Time)
 	if silent := r.Lanes.SilentFor(lanes.Of(r.identity(allowed, action))); left <= 0 && silent >= deletionGracePeriod {
-		return ctrl.Result{}, r.giveUp(ctx, action, "calls to that account and region are not answered, and its own has not had its turn")
+		return ctrl.Result{}, r.giveUp(ctx, resolved(action, allowed), "calls to that account and region are not answered, and its own has not had its turn")
 	}
 	r.inLane(ctx, action, allowed, "DeleteCustomActionType", func(ctx context.Context, action *v1alpha1.CustomAction) { r.takeBack(ctx, action, allowed) })
 	return ctrl.Result{RequeueAfter: max(left, lastRetry)}, nil

@@ -105,3 +105,58 @@ func TestJobsWaitForTheProofOfTheirAccount(t *testing.T) {
 		w.Await(func(g Gomega) { finished(g, w) })
 	})
 }
+
+// TestRegionOfAnActionMovesBeforeTheAccountAllowsIt has an action ask for a region that its
+// account is not for, until it is. What was found in the region before is not taken for what is
+// there.
+func TestRegionOfAnActionMovesBeforeTheAccountAllowsIt(t *testing.T) {
+	w := newWorld(t)
+	w.operate()
+	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.change(func(a *v1alpha1.CustomAction) { a.Spec.Region = "eu-west-1" })
+	w.ready(metav1.ConditionFalse, v1alpha1.ReasonAccessNotGranted)
+	w.expectRegistered(w, "us-east-1", "111122223333")
+	w.changeAccount(func(a *v1alpha1.CodePipelineAccount) { a.Spec.Regions = append(a.Spec.Regions, "eu-west-1") })
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.expectRegistered(w, "eu-west-1", "111122223333")
+}
+
+// expectRegistered expects the status of action "work" to have an action type of one account and
+// region.
+func (w *world) expectRegistered(g Gomega, region, account string) {
+	w.T.Helper()
+	action := &v1alpha1.CustomAction{}
+	g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Namespace: w.Namespace, Name: "work"}, action)).To(Succeed())
+	g.Expect(string(action.Status.Region)).To(Equal(region))
+	g.Expect(action.Status.AccountID).To(Equal(account))
+	g.Expect(action.Status.ActionTypeARN).To(Equal("arn:aws:codepipeline:" + region + ":" + account + ":actiontype:Custom/Test/work/1"))
+}
+
+// TestActionTypeIsRegisteredWhereAnAccountMoves has the region, or the role, of an account
+// change, and not the action: its type is registered there before jobs are polled for.
+func TestActionTypeIsRegisteredWhereAnAccountMoves(t *testing.T) {
+	for name, c := range map[string]struct {
+		move            func(*v1alpha1.CodePipelineAccount)
+		region, account string
+	}{
+		"to another region":  {func(a *v1alpha1.CodePipelineAccount) { a.Spec.Regions = []v1alpha1.Region{"eu-west-1"} }, "eu-west-1", "111122223333"},
+		"to another account": {roleOf(roleElsewhere), "us-east-1", "444455556666"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.operate()
+			w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
+			w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+			w.changeAccount(c.move)
+			w.Await(func(g Gomega) { w.expectRegistered(g, c.region, c.account) })
+			w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
+			moved := false
+			for _, call := range w.AWS.Journal("CreateCustomActionType", "PollForJobs") {
+				there := call.Region == c.region && call.AccountID == c.account
+				w.Expect(!there || moved || call.Operation == "CreateCustomActionType").To(BeTrue(), "it is not polled for before it is registered")
+				moved = moved || there
+			}
+		})
+	}
+}
