@@ -24,12 +24,12 @@ import (
 
 // finalize stops polling, lets running jobs finish, and only then takes the
 // action type back, if it was told to.
-func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (ctrl.Result, error) {
+func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction) {
 		return ctrl.Result{}, nil
 	}
-	if inFlight > 0 {
-		again, err := r.drain(ctx, action, inFlight)
+	if len(jobs) > 0 {
+		again, err := r.drain(ctx, action, jobs)
 		return ctrl.Result{RequeueAfter: again}, err
 	}
 	name := client.ObjectKeyFromObject(action)
@@ -174,13 +174,18 @@ func (r *Reconciler) leave(ctx context.Context, action *v1alpha1.CustomAction, w
 
 // drain says that the object waits for its jobs. It takes no new ones; those that
 // CodePipeline is to hand out again are polled for.
-func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (time.Duration, error) {
+func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (time.Duration, error) {
 	allowed, err := r.accessOf(ctx, action)
 	if err != nil {
 		return 0, err
 	}
-	r.poll(action, allowed, false)
-	return r.writeDeleting(ctx, action, inFlight, fmt.Sprintf("being deleted: waiting for %d jobs to finish", r.shown(action, inFlight)))
+	places, err := r.formerPlaces(ctx, action, allowed, jobs)
+	if err != nil {
+		return 0, err
+	}
+	r.poll(action, allowed, false, places)
+	count := inFlight(jobs)
+	return r.writeDeleting(ctx, action, count, fmt.Sprintf("being deleted: waiting for %d jobs to finish", r.shown(action, count))+r.tellFormer(places))
 }
 
 // shown is the number of jobs that the message of a deletion tells: a number that

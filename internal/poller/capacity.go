@@ -52,6 +52,9 @@ type usage struct {
 	// awaited are the names of those that CodePipeline is to hand out again, or may
 	// because it did not confirm their claim, with the time since when.
 	awaited map[string]time.Time
+	// places has where they are, and here is where the action takes jobs; nil: anywhere.
+	places map[string]Place
+	here   *Place
 	// reserved are the names of PipelineJobs that were created, or are about to be,
 	// and that the informer has not shown, with the time of the reservation.
 	reserved map[string]time.Time
@@ -106,6 +109,7 @@ func (c *capacity) observe(job *v1alpha1.PipelineJob) change {
 		known = false // or again: the informer may have left out that it was handed out
 		of.awaited[job.Name] = awaitedSince(job, c.clock.Now())
 	}
+	of.locate(job)
 	return change{freed: (held || reserved) && !takes, awaited: awaits && !known}
 }
 
@@ -128,6 +132,7 @@ func (c *capacity) gone(job *v1alpha1.PipelineJob) change {
 	_, held := of.slots[job.Name]
 	delete(of.slots, job.Name)
 	delete(of.awaited, job.Name)
+	of.locate(job)
 	return change{freed: held}
 }
 
@@ -167,12 +172,8 @@ func (c *capacity) take(action types.NamespacedName) room {
 	if slices.Contains(c.waiting, action) {
 		recheck = soonest(recheck, askAgain)
 	}
-	open := room{free: of.polled, awaited: size(of.awaited), recheck: recheck}
-	for _, since := range of.awaited {
-		if since.After(open.since) {
-			open.since = since
-		}
-	}
+	open := room{free: of.polled, recheck: recheck}
+	open.awaited, open.since = of.awaitedIn(of.here)
 	return open
 }
 
@@ -330,7 +331,7 @@ func (c *capacity) forget(action types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.of(action)
-	of.limit, of.polled, of.recording, of.inLane = 0, 0, false, false
+	of.limit, of.polled, of.recording, of.inLane, of.here = 0, 0, false, false, nil
 	c.leave(action)
 	c.drop(action)
 }
@@ -404,7 +405,7 @@ func (c *capacity) of(action types.NamespacedName) *usage {
 // drop forgets the usage of an action that has none.
 func (c *capacity) drop(action types.NamespacedName) {
 	of := c.actions[action]
-	if of.limit == 0 && of.polled == 0 && len(of.slots)+len(of.awaited)+len(of.reserved) == 0 {
+	if of.limit == 0 && of.here == nil && of.polled == 0 && len(of.slots)+len(of.awaited)+len(of.reserved) == 0 {
 		delete(c.actions, action)
 	}
 }

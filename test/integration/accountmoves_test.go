@@ -7,13 +7,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	. "github.com/onsi/gomega"
+	gomegatypes "github.com/onsi/gomega/types"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 // roleElsewhere is a role of another AWS account than the world's.
@@ -159,4 +162,62 @@ func TestActionTypeIsRegisteredWhereAnAccountMoves(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestContinuationOfAnActionThatMoved has an action, or its account, move while a job works that
+// then asks to be continued: it is handed out again where it was taken, and there alone.
+func TestContinuationOfAnActionThatMoved(t *testing.T) {
+	queried := func(a *v1alpha1.CustomAction) {
+		a.Spec.ActionType.ConfigurationProperties[0].Required = true
+		a.Spec.ActionType.ConfigurationProperties[0].Queryable = ptr.To(true)
+		a.Spec.Polling.QueryParam = map[string]v1alpha1.QueryValue{"Target": "all"}
+	}
+	for name, c := range map[string]struct {
+		action func(*v1alpha1.CustomAction)
+		move   func(*world)
+		where  string
+	}{
+		"the account's only region": {func(*v1alpha1.CustomAction) {}, func(w *world) {
+			w.changeAccount(func(a *v1alpha1.CodePipelineAccount) { a.Spec.Regions = []v1alpha1.Region{"eu-west-1"} })
+		}, "us-east-1"},
+		"the action's region": {func(*v1alpha1.CustomAction) {}, func(w *world) {
+			w.changeAccount(func(a *v1alpha1.CodePipelineAccount) { a.Spec.Regions = append(a.Spec.Regions, "eu-west-1") })
+			w.change(func(a *v1alpha1.CustomAction) { a.Spec.Region = "eu-west-1" })
+		}, "us-east-1"},
+		"the action's account": {func(*v1alpha1.CustomAction) {}, func(w *world) {
+			w.change(w.ofAccount("other", roleOf(roleElsewhere)))
+		}, "us-east-1"},
+		"the action's queryParam": {queried, func(w *world) {
+			w.change(func(a *v1alpha1.CustomAction) { a.Spec.Polling.QueryParam["Target"] = "some" })
+		}, "Target=all"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter = harness.Redispatch })
+			w.work(c.action)
+			run := w.RunningJob(1)
+			c.move(w)
+			w.awaitPolling(And(ContainSubstring("the action has moved, and 1 of its jobs that were taken in us-east-1 with CodePipelineAccount "+w.Namespace),
+				ContainSubstring(c.where), HaveSuffix("are not reported yet: those that continue are polled for there")))
+			w.Succeed(run, podcontract.Result{ContinuationToken: "deploy-1"})
+			w.Await(func(g Gomega) {
+				w.Clock.Step(time.Second)
+				g.Expect(w.Jobs(g)).To(HaveLen(2), "the work continues")
+			})
+			w.Succeed(w.RunningJob(2), podcontract.Result{Summary: "deployed"})
+			w.Await(func(g Gomega) { g.Expect(aws.ToString(w.WorkState(g).Summary)).To(Equal("deployed")) })
+			w.awaitPolling(Not(ContainSubstring("moved")))
+		})
+	}
+}
+
+// awaitPolling waits until the message of condition Polling of action "work" matches.
+func (w *world) awaitPolling(message gomegatypes.GomegaMatcher) {
+	w.T.Helper()
+	w.Await(func(g Gomega) {
+		action := &v1alpha1.CustomAction{}
+		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Namespace: w.Namespace, Name: "work"}, action)).To(Succeed())
+		polling := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionPolling)
+		g.Expect(polling).NotTo(BeNil())
+		g.Expect(polling.Message).To(message)
+	})
 }
