@@ -302,12 +302,14 @@ type CustomActionStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// actionTypeARN is the ARN of the action type.
+	// actionTypeARN is the ARN of the action type in this account and region. It is absent if
+	// it was not found there as it is defined.
 	// +optional
 	ActionTypeARN string `json:"actionTypeARN,omitempty"`
 
-	// accountID and region are where the action type is looked for: the account, as AWS
-	// told it, and the region of spec.region or of the account.
+	// accountID and region are where the action type was last looked for: the account, as AWS
+	// told it, and the region of spec.region or of the account. While access is refused they
+	// stay as they were.
 	// +optional
 	AccountID string `json:"accountID,omitempty"`
 	// +optional

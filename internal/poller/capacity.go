@@ -2,7 +2,6 @@ package poller
 
 import (
 	"cmp"
-	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -55,6 +54,8 @@ type usage struct {
 	// awaited are the names of those that CodePipeline is to hand out again, or may
 	// because it did not confirm their claim.
 	awaited map[string]awaiting
+	// here is where the action takes jobs; nil: anywhere.
+	here *Place
 	// reserved are the names of PipelineJobs that were created, or are about to be,
 	// and that the informer has not shown, with the time of the reservation.
 	reserved map[string]time.Time
@@ -68,8 +69,12 @@ type usage struct {
 	inLane bool
 }
 
-// awaiting is since when a job is awaited, and until when; zero: as long as it does not change.
-type awaiting struct{ since, until time.Time }
+// awaiting is where and since when a job is awaited, and until when; zero: as long as it does not
+// change.
+type awaiting struct {
+	in           Place
+	since, until time.Time
+}
 
 func newCapacity(limit int32, keepFor time.Duration, clock clock.PassiveClock) *capacity {
 	return &capacity{limit: limit, keepFor: keepFor, clock: clock, actions: map[types.NamespacedName]*usage{}}
@@ -117,8 +122,9 @@ func (c *capacity) observe(job *v1alpha1.PipelineJob) change {
 // also while its action takes no new jobs, the action may stay in progress for ever.
 func (c *capacity) awaits(job *v1alpha1.PipelineJob) (is awaiting, awaited bool) {
 	status := &job.Status
+	is.in = PlaceOf(job)
 	if job.Settled() {
-		is = awaiting{status.ReportedAt.Time, status.ReportedAt.Add(c.keepFor)}
+		is.since, is.until = status.ReportedAt.Time, status.ReportedAt.Add(c.keepFor)
 		return is, status.Protocol.ClaimUnconfirmed && c.clock.Now().Before(is.until)
 	}
 	if status.Protocol.ContinuedAt != nil {
@@ -192,20 +198,8 @@ func (c *capacity) take(action types.NamespacedName) room {
 		recheck = soonest(recheck, askAgain)
 	}
 	open := room{free: of.polled, recheck: recheck}
-	open.awaited, open.since = of.stillAwaited(c.clock.Now())
+	open.awaited, open.since = of.awaitedIn(of.here, c.clock.Now())
 	return open
-}
-
-// stillAwaited is how many jobs are awaited, and since when the newest of them is. It forgets
-// those whose time is over.
-func (u *usage) stillAwaited(now time.Time) (jobs int32, newest time.Time) {
-	maps.DeleteFunc(u.awaited, func(_ string, is awaiting) bool { return !is.until.IsZero() && !now.Before(is.until) })
-	for _, is := range u.awaited {
-		if is.since.After(newest) {
-			newest = is.since
-		}
-	}
-	return size(u.awaited), newest
 }
 
 // held is how many slots are held for a poll of an action.
@@ -362,7 +356,7 @@ func (c *capacity) forget(action types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.of(action)
-	of.limit, of.polled, of.recording, of.inLane = 0, 0, false, false
+	of.limit, of.polled, of.recording, of.inLane, of.here = 0, 0, false, false, nil
 	c.leave(action)
 	c.drop(action)
 }
@@ -436,7 +430,7 @@ func (c *capacity) of(action types.NamespacedName) *usage {
 // drop forgets the usage of an action that has none.
 func (c *capacity) drop(action types.NamespacedName) {
 	of := c.actions[action]
-	if of.limit == 0 && of.polled == 0 && len(of.slots)+len(of.awaited)+len(of.reserved) == 0 {
+	if of.limit == 0 && of.here == nil && of.polled == 0 && len(of.slots)+len(of.awaited)+len(of.reserved) == 0 {
 		delete(c.actions, action)
 	}
 }
