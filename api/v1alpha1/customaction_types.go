@@ -315,17 +315,18 @@ type CustomActionStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// actionTypeARN is the ARN of the action type.
+	// actionTypeARN is the ARN of the action type in this account and region. It is absent if
+	// it was not found there as it is defined.
 	// +optional
 	ActionTypeARN string `json:"actionTypeARN,omitempty"`
 
-	// accountID is the ID of the AWS account in which the action type is looked for, as AWS
-	// told it.
+	// accountID is the ID of the AWS account in which the action type was last looked for, as
+	// AWS told it. While access is refused it stays as it was.
 	// +optional
 	AccountID string `json:"accountID,omitempty"`
 
-	// region is the region in which the action type is looked for: spec.region, or the one
-	// region of the account.
+	// region is the region in which the action type was last looked for: spec.region, or the
+	// one region of the account. While access is refused it stays as it was.
 	// +optional
 	Region Region `json:"region,omitempty"`
 

@@ -118,7 +118,7 @@ func parse() (options, error) {
 	flag.StringVar(&o.clusterID, "cluster-id", "",
 		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which roles of CodePipelineAccounts are assumed, which no other cluster has (default: the UID of the namespace kube-system).")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
-		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped (codepipeline:ListActionExecutions); 0: only after --action-timeout.")
+		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped (codepipeline:ListActionExecutions); 0: only after --action-timeout, or if CodePipeline does not take the progress of an action whose claim it did not confirm.")
 	flag.DurationVar(&o.actionTimeout, "action-timeout", pipelinejob.DefaultActionTimeout,
 		"How long CodePipeline waits for a custom action, by the account's quota: 1h or more. An hour later the operator asks whether it still does, and gives up the work if it does not say so.")
 	flag.DurationVar(&o.renewal, "credentials-renewal", pipelinejob.DefaultRenewal,

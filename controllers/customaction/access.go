@@ -1,6 +1,7 @@
 package customaction
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -30,22 +31,18 @@ type access struct {
 }
 
 // works reports whether calls for the namespace may be made. If a grant was withdrawn, that
-// is so until the last job is reported.
+// is so until the last job is reported. With a role that is not proven there are none: it may
+// be of another AWS account.
 func (a access) works(namespace string) bool {
-	return a.account != nil && slices.Contains(a.account.Status.Namespaces, namespace) && slices.Contains(a.account.Status.Regions, a.region)
+	return a.account != nil && identity.IsProven(a.account) && slices.Contains(a.account.Status.Namespaces, namespace) && slices.Contains(a.account.Status.Regions, a.region)
 }
 
 // accountID is the ID of the AWS account; empty if it is not known.
 func (a access) accountID() string {
-	if a.account == nil || !isProven(a.account) {
+	if a.account == nil || !identity.IsProven(a.account) {
 		return ""
 	}
 	return a.account.Status.AccountID
-}
-
-// isProven reports whether AWS has told the ID of the account, for the role that it has.
-func isProven(account *v1alpha1.CodePipelineAccount) bool {
-	return account.Status.AccountID != "" && account.Status.ProvenRoleARN == account.Spec.RoleARN
 }
 
 // accessOf reads what the account grants, and decides on it.
@@ -73,7 +70,7 @@ func decideAccess(action *v1alpha1.CustomAction, account *v1alpha1.CodePipelineA
 	region, err := grants.Region(account, action.Spec.Region)
 	if err != nil {
 		// Where its jobs were taken before, they finish.
-		return access{account: account, region: regionOf(action), refused: refusal(v1alpha1.ReasonAccessNotGranted, "%w", err)}
+		return access{account: account, region: cmp.Or(action.Status.Region, action.Spec.Region), refused: refusal(v1alpha1.ReasonAccessNotGranted, "%w", err)}
 	}
 	found := access{account: account, region: region, given: grants.Of(account, namespace, &action.Spec)}
 	switch {
@@ -81,7 +78,7 @@ func decideAccess(action *v1alpha1.CustomAction, account *v1alpha1.CodePipelineA
 		found.refused = refusal(v1alpha1.ReasonAccessNotGranted,
 			"no grant of CodePipelineAccount %s lets namespace %s take jobs of %s actions of provider %s%s: the platform team can add one to its spec.grants, or label the namespace as one of them selects it",
 			account.Name, namespace.Name, action.Spec.ActionType.Category, action.Spec.ActionType.Provider, withQuery(action))
-	case !isProven(account):
+	case !identity.IsProven(account):
 		found.refused, found.pending = notReady(account)
 	case !found.works(namespace.Name):
 		found.pending = fmt.Sprintf("CodePipelineAccount %s is about to take up namespace %s", account.Name, namespace.Name)

@@ -29,3 +29,29 @@ func TestAccountThatIsDeletedNamesNoOthers(t *testing.T) {
 	g.Expect(found.refused.reason).To(Equal(v1alpha1.ReasonAccountNotReady))
 	g.Expect(found.refused.message).To(Equal("CodePipelineAccount shared is being deleted: name another one in spec.accountRef"))
 }
+
+// TestNoCallsWithARoleThatIsNotProven: it may be of another AWS account, where jobs that are
+// awaited are not, and neither is the action type.
+func TestNoCallsWithARoleThatIsNotProven(t *testing.T) {
+	const before, now = "arn:aws:iam::111122223333:role/ci", "arn:aws:iam::444455556666:role/ci"
+	for role, works := range map[string]bool{before: true, now: false} {
+		g := NewWithT(t)
+		action := &v1alpha1.CustomAction{Spec: v1alpha1.CustomActionSpec{DeletionPolicy: v1alpha1.DeletionDelete, Registration: v1alpha1.RegistrationManaged}}
+		action.Namespace, action.Spec.AccountRef.Name = "team-web", "shared"
+		account := &v1alpha1.CodePipelineAccount{}
+		account.Name, account.Spec.RoleARN, account.Spec.Regions = "shared", role, []v1alpha1.Region{"us-east-1"}
+		account.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Names: []string{"team-web"}}, MayRegister: true}}
+		account.Status = v1alpha1.CodePipelineAccountStatus{
+			AccountID: "111122223333", ProvenRoleARN: before, Namespaces: []string{"team-web"}, Regions: account.Spec.Regions,
+			Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Message: "no answer"}},
+		}
+		found := decideAccess(action, account, grants.Namespace{Name: "team-web"})
+		g.Expect(found.works("team-web")).To(Equal(works), role)
+		if !works {
+			decided, why, err := (&Reconciler{}).decideRelease(t.Context(), action, found)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(decided).To(Equal(awaitProof), "its action type is not looked for with it either")
+			g.Expect(why).To(Equal("AWS has not told yet which AWS account CodePipelineAccount shared is: its condition Ready says why"))
+		}
+	}
+}

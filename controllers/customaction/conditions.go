@@ -25,6 +25,9 @@ type observation struct {
 	examined examined
 	// taken is in order unless another object takes the same jobs.
 	taken finding
+	// former says where jobs are awaited that were taken before the action moved; empty if
+	// there are none.
+	former string
 	// poll is the zero value while nothing is polled.
 	poll poller.Health
 }
@@ -57,6 +60,7 @@ func (o observation) keepsFromNobody() bool {
 func conditionsOf(action *v1alpha1.CustomAction, o observation) []metav1.Condition {
 	registered := registeredCondition(o)
 	polling := pollingCondition(action, o)
+	polling.Message += o.former
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue,
 		Reason: v1alpha1.ReasonReady, Message: "the action type is registered and polled for"}
 	for _, part := range []metav1.Condition{registered, polling} {

@@ -132,7 +132,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if !action.DeletionTimestamp.IsZero() {
-		return r.finalize(ctx, &action, inFlight(jobs))
+		return r.finalize(ctx, &action, jobs)
 	}
 	if err := r.addFinalizer(ctx, &action); err != nil {
 		return ctrl.Result{}, err
@@ -166,7 +166,12 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 	if seen.pending != "" {
 		return ctrl.Result{}, r.sayPending(ctx, action, inFlight(jobs), seen.pending)
 	}
-	r.poll(action, seen.access, seen.mayPoll(action))
+	places, err := r.formerPlaces(ctx, action, seen.access, jobs)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	r.poll(action, seen.access, seen.mayPoll(action), places)
+	seen.former = r.tellFormer(places)
 	if name := client.ObjectKeyFromObject(action); seen.keepsFromNobody() && !r.holders.needs(name, jobs) {
 		r.releaseJobs(ctx, name)
 	}
@@ -175,8 +180,7 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 	}
 	before := readiness(action)
 	again, err := r.writeStatus(ctx, action, tally{inFlight(jobs), seen.poll.LastPoll}, func(status *v1alpha1.CustomActionStatus) {
-		status.ActionTypeARN, status.TagKeys, status.ActionTypeOwner = seen.examined.arn, seen.examined.tagKeys, seen.examined.owner
-		status.AccountID, status.Region = seen.access.accountID(), seen.access.region
+		seen.examined.record(status)
 		setActionConditions(status, action, seen)
 	})
 	if err != nil {
@@ -202,6 +206,9 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction,
 		r.examinations.recheck(name, health.FailingSince, now, 0) // the type was deleted
 	}
 	found, known, wait := r.examinations.of(action, now)
+	if known && !found.isOf(allowed) { // it was elsewhere: the account has moved, or the spec
+		known, wait = false, 0
+	}
 	if wait <= 0 {
 		r.examineInLane(ctx, action, allowed)
 		wait = 0
@@ -223,16 +230,33 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction,
 // recorded is what the status has of an action that is not examined now.
 func recorded(action *v1alpha1.CustomAction) examined {
 	status := &action.Status
-	return examined{arn: status.ActionTypeARN, tagKeys: status.TagKeys, owner: status.ActionTypeOwner}
+	return examined{accountID: status.AccountID, region: status.Region, arn: status.ActionTypeARN, tagKeys: status.TagKeys, owner: status.ActionTypeOwner}
 }
 
-// poll has an action's jobs polled for, unless no call may be made for its namespace.
-func (r *Reconciler) poll(action *v1alpha1.CustomAction, a access, newJobs bool) {
+// recordedOf is what the status has of an action type that is about to be looked for: nothing
+// if that was elsewhere before.
+func recordedOf(action *v1alpha1.CustomAction, a access) examined {
+	if known := recorded(action); known.isOf(a) {
+		return known
+	}
+	return examined{accountID: a.accountID(), region: a.region}
+}
+
+// record writes what was found. What is known of an action type counts in its account and region
+// alone, so that all of it is written together.
+func (e examined) record(status *v1alpha1.CustomActionStatus) {
+	status.AccountID, status.Region = e.accountID, e.region
+	status.ActionTypeARN, status.TagKeys, status.ActionTypeOwner = e.arn, e.tagKeys, e.owner
+}
+
+// poll has an action's jobs polled for, unless no call may be made for its namespace, and those
+// that are awaited in former places.
+func (r *Reconciler) poll(action *v1alpha1.CustomAction, a access, newJobs bool, places []former) {
 	if !a.works(action.Namespace) {
-		r.Poller.Remove(client.ObjectKeyFromObject(action))
+		r.Poller.Remove(client.ObjectKeyFromObject(action), polled(places)...)
 		return
 	}
-	r.Poller.Ensure(r.target(action, a, newJobs))
+	r.Poller.Ensure(r.target(action, a, newJobs), polled(places)...)
 }
 
 // sayPending says what a new object waits for. One whose definition has changed is
@@ -279,8 +303,8 @@ func (r *Reconciler) event(action *v1alpha1.CustomAction, kind, reason, did, not
 // polls while a job is awaited: the result of that would stay unreported otherwise.
 func (r *Reconciler) target(action *v1alpha1.CustomAction, a access, newJobs bool) poller.Target {
 	target := poller.Target{
-		Action:   client.ObjectKeyFromObject(action),
-		Account:  a.account.Name,
+		Action:  client.ObjectKeyFromObject(action),
+		Account: a.account.Name, AccountID: a.accountID(),
 		Identity: r.identity(a, action),
 		Type:     actionTypeID(action),
 		Interval: action.Spec.Polling.Interval.Duration,

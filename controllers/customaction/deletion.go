@@ -17,18 +17,19 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/bounds"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
 // finalize stops polling, lets running jobs finish, and only then takes the
 // action type back, if it was told to.
-func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (ctrl.Result, error) {
+func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction) {
 		return ctrl.Result{}, nil
 	}
-	if inFlight > 0 {
-		again, err := r.drain(ctx, action, inFlight)
+	if len(jobs) > 0 {
+		again, err := r.drain(ctx, action, jobs)
 		return ctrl.Result{RequeueAfter: again}, err
 	}
 	name := client.ObjectKeyFromObject(action)
@@ -46,6 +47,8 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 		return ctrl.Result{}, r.release(ctx, action)
 	case notGranted:
 		return ctrl.Result{}, r.leave(ctx, action, why)
+	case awaitProof:
+		return ctrl.Result{RequeueAfter: lastRetry}, r.cantDeregister(ctx, action, why)
 	case awaitOthers:
 		return ctrl.Result{RequeueAfter: lastRetry}, r.sayDeleting(ctx, action, "being deleted: waiting for "+why)
 	case deleteActionType:
@@ -55,7 +58,7 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 	}
 	left := deletionGracePeriod - r.Clock.Since(action.DeletionTimestamp.Time)
 	if silent := r.Lanes.SilentFor(lanes.Of(r.identity(allowed, action))); left <= 0 && silent >= deletionGracePeriod {
-		return ctrl.Result{}, r.giveUp(ctx, action, "calls to that account and region are not answered, and its own has not had its turn")
+		return ctrl.Result{}, r.giveUp(ctx, resolved(action, allowed), "calls to that account and region are not answered, and its own has not had its turn")
 	}
 	r.inLane(ctx, action, allowed, "DeleteCustomActionType", func(ctx context.Context, action *v1alpha1.CustomAction) { r.takeBack(ctx, action, allowed) })
 	return ctrl.Result{RequeueAfter: max(left, lastRetry)}, nil
@@ -75,7 +78,10 @@ func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomA
 	if action.Spec.DeletionPolicy != v1alpha1.DeletionDelete || action.Spec.Registration != v1alpha1.RegistrationManaged {
 		return keepActionType, "", nil
 	}
-	if !a.works(action.Namespace) || !a.given.MayRegister {
+	switch {
+	case a.given.MayRegister && !identity.IsProven(a.account):
+		return awaitProof, fmt.Sprintf("AWS has not told yet which AWS account CodePipelineAccount %s is: its condition Ready says why", a.account.Name), nil
+	case !a.given.MayRegister || !a.works(action.Namespace):
 		return notGranted, fmt.Sprintf("no grant of CodePipelineAccount %s with mayRegister is for it", action.Spec.AccountRef.Name), nil
 	}
 	others, err := r.sharing(ctx, action, func(of place) bool { return of.accountID == a.accountID() && of.region == a.region })
@@ -168,13 +174,18 @@ func (r *Reconciler) leave(ctx context.Context, action *v1alpha1.CustomAction, w
 
 // drain says that the object waits for its jobs. It takes no new ones; those that
 // CodePipeline is to hand out again are polled for.
-func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32) (time.Duration, error) {
+func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (time.Duration, error) {
 	allowed, err := r.accessOf(ctx, action)
 	if err != nil {
 		return 0, err
 	}
-	r.poll(action, allowed, false)
-	return r.writeDeleting(ctx, action, inFlight, fmt.Sprintf("being deleted: waiting for %d jobs to finish", r.shown(action, inFlight)))
+	places, err := r.formerPlaces(ctx, action, allowed, jobs)
+	if err != nil {
+		return 0, err
+	}
+	r.poll(action, allowed, false, places)
+	count := inFlight(jobs)
+	return r.writeDeleting(ctx, action, count, fmt.Sprintf("being deleted: waiting for %d jobs to finish", r.shown(action, count))+r.tellFormer(places))
 }
 
 // shown is the number of jobs that the message of a deletion tells: a number that
@@ -215,6 +226,8 @@ const (
 	keepActionType
 	// notGranted: it may not be deleted.
 	notGranted
+	// awaitProof: the account may be another AWS account, where the action type is not.
+	awaitProof
 	// awaitOthers: another object that uses it is being deleted too.
 	awaitOthers
 )

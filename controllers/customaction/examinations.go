@@ -63,7 +63,8 @@ func (e *examinations) of(action *v1alpha1.CustomAction, now time.Time) (found e
 }
 
 // record takes over what was found out. A failure that will pass does not change what
-// was found in order for the same definition: a throttled call must not stop polling.
+// was found in order for the same definition in the same place: a throttled call must not
+// stop polling.
 func (e *examinations) record(action *v1alpha1.CustomAction, began, now time.Time, found examined) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -76,7 +77,7 @@ func (e *examinations) record(action *v1alpha1.CustomAction, began, now time.Tim
 	wrong, failed := found.wrong()
 	_, before := last.found.wrong()
 	switch {
-	case failed && wrong.passes() && ok && !before:
+	case failed && wrong.passes() && ok && !before && last.found.accountID == found.accountID && last.found.region == found.region:
 		last.found.passing = wrong
 	default:
 		last.found = found
@@ -150,12 +151,19 @@ type flight types.NamespacedName
 // inLane has a lane do something that calls AWS for an action, beginning with an
 // operation, and the action reconciled afterwards: no worker waits for AWS.
 func (r *Reconciler) inLane(ctx context.Context, action *v1alpha1.CustomAction, a access, operation string, do func(context.Context, *v1alpha1.CustomAction)) {
-	name, log, copied := client.ObjectKeyFromObject(action), logf.FromContext(ctx), action.DeepCopy()
-	copied.Status.Region = a.region // it may not be written yet, and messages have it
+	name, log, copied := client.ObjectKeyFromObject(action), logf.FromContext(ctx), resolved(action, a)
 	r.Lanes.Submit(lanes.Of(r.identity(a, action)), lanes.Call{ID: flight(name), Namespace: name.Namespace, Operation: operation, Do: func(ctx context.Context) {
 		defer r.again(name)
 		do(logf.IntoContext(ctx, log), copied)
 	}})
+}
+
+// resolved is an action with the region that it takes jobs in: messages have it. Its status has
+// that of the last examination, to which the rest of it belongs.
+func resolved(action *v1alpha1.CustomAction, a access) *v1alpha1.CustomAction {
+	copied := action.DeepCopy()
+	copied.Spec.Region = a.region
+	return copied
 }
 
 // again has an action reconciled.
@@ -169,7 +177,7 @@ func (r *Reconciler) again(name types.NamespacedName) {
 func (r *Reconciler) examineInLane(ctx context.Context, action *v1alpha1.CustomAction, a access) {
 	r.inLane(ctx, action, a, "ListActionTypes", func(ctx context.Context, action *v1alpha1.CustomAction) {
 		began := r.Clock.Now()
-		if _, _, wait := r.examinations.of(action, began); wait > 0 {
+		if found, _, wait := r.examinations.of(action, began); wait > 0 && found.isOf(a) {
 			return // it was examined meanwhile
 		}
 		found := r.examine(ctx, action, a)

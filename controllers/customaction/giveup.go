@@ -61,7 +61,7 @@ func (r *Reconciler) giveUp(ctx context.Context, action *v1alpha1.CustomAction, 
 // remains says which action type remains, how to delete it, and why.
 func remains(action *v1alpha1.CustomAction, why string) string {
 	id, where := actionTypeID(action), string(regionOf(action))
-	if account := action.Status.AccountID; account != "" {
+	if account := action.Status.AccountID; account != "" && action.Status.Region == regionOf(action) {
 		where += " of account " + account
 	}
 	return fmt.Sprintf("The CustomAction was deleted, and its action type could not be for %s: action type %s remains in CodePipeline in %s. "+

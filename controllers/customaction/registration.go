@@ -46,12 +46,18 @@ type examined struct {
 	// passing is why the last examination failed, if that will pass and the one before
 	// it still counts.
 	passing finding
-	// arn is that of the action type, tagKeys are those of its tags that are ours, and owner
+	// accountID and region are where the action type was looked for.
+	accountID string
+	region    v1alpha1.Region
+	// arn is that of the action type there, tagKeys are those of its tags that are ours, and owner
 	// says whose it is.
 	arn     string
 	tagKeys []string
 	owner   v1alpha1.ActionTypeOwner
 }
+
+// isOf reports whether the action type was looked for where the action may take jobs now.
+func (e examined) isOf(a access) bool { return e.accountID == a.accountID() && e.region == a.region }
 
 // wrong is the first part that is not in order.
 func (e examined) wrong() (finding, bool) {
@@ -66,7 +72,7 @@ func (e examined) wrong() (finding, bool) {
 // examine checks the template, and makes sure that CodePipeline has the action
 // type as defined.
 func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction, a access) examined {
-	found := recorded(action)
+	found := recordedOf(action, a)
 	found.tagKeys = r.tagKeysOf(action)
 	if found.template = r.checkTemplate(ctx, action, a.given.ReferencesIn); found.template.err != nil {
 		return found
@@ -171,8 +177,7 @@ func (r *Reconciler) stillThere(ctx context.Context, action *v1alpha1.CustomActi
 // arnOf is the ARN of the action type. What the status has needs no call, of which the failure
 // would stop polling after the operator was restarted.
 func arnOf(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access) (string, error) {
-	known := action.Status.ActionTypeARN
-	if known != "" && action.Status.AccountID == a.accountID() && action.Status.Region == a.region {
+	if known := recordedOf(action, a).arn; known != "" {
 		return known, nil
 	}
 	return api.ActionTypeARN(ctx, actionTypeID(action))

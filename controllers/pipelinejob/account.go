@@ -3,15 +3,44 @@ package pipelinejob
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/grants"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
+
+// changesAccess passes the changes of an account after which other calls may be made for its
+// jobs.
+var changesAccess = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, now := e.ObjectOld.(*v1alpha1.CodePipelineAccount), e.ObjectNew.(*v1alpha1.CodePipelineAccount)
+		return before.Spec.RoleARN != now.Spec.RoleARN ||
+			before.Status.AccountID != now.Status.AccountID || before.Status.ProvenRoleARN != now.Status.ProvenRoleARN ||
+			!slices.Equal(before.Status.Namespaces, now.Status.Namespaces) || !slices.Equal(before.Status.Regions, now.Status.Regions)
+	},
+}
+
+// ofAccount maps an account to its jobs that are not settled.
+func (r *Reconciler) ofAccount(ctx context.Context, account client.Object) []reconcile.Request {
+	var jobs v1alpha1.PipelineJobList
+	if err := r.List(ctx, &jobs, client.MatchingFields{identity.IndexAccount: account.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil // the cache is not there yet, and all are reconciled once it is
+	}
+	var requests []reconcile.Request
+	for i := range jobs.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&jobs.Items[i])})
+	}
+	return requests
+}
 
 // accountOf reads the CodePipelineAccount that a job names; nil if there is none.
 func (r *Reconciler) accountOf(ctx context.Context, job *v1alpha1.PipelineJob) (*v1alpha1.CodePipelineAccount, error) {

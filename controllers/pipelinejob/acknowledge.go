@@ -30,7 +30,7 @@ func (r *Reconciler) acknowledge(ctx context.Context, s state) error {
 		return err
 	}
 	// A job that was claimed before stays ours: this may be its duplicate.
-	earlier = earlier || job.Status.Protocol.AcknowledgedJobID == job.Spec.CodePipelineJob.ID
+	earlier = earlier || claimedBefore(job)
 	status, err := api.AcknowledgeJob(ctx, job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce)
 	switch verdictOf(operationAcknowledge, err, earlier) {
 	case verdictTaken:
@@ -40,7 +40,7 @@ func (r *Reconciler) acknowledge(ctx context.Context, s state) error {
 		}
 		return r.acknowledged(ctx, s, err == nil)
 	case verdictLost:
-		if r.maybeHandedOutAgain(job) {
+		if r.maybeHandedOutAgain(s) {
 			return r.answerFailed(ctx, job, v1alpha1.ConditionAcknowledged, true, err)
 		}
 		return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonClaimedElsewhere, "another worker claimed the job first")
@@ -61,20 +61,27 @@ const claimGracePeriod = 2 * time.Minute
 
 // maybeHandedOutAgain reports whether a continuation that another worker seems to have
 // claimed may have been handed out to this operator again, with a nonce that is not
-// recorded yet. To drop it would end the work.
-func (r *Reconciler) maybeHandedOutAgain(job *v1alpha1.PipelineJob) bool {
-	polled := job.Spec.CodePipelineJob.PolledAt
-	return job.Status.Protocol.AcknowledgedJobID != "" && polled != nil && r.Clock.Since(polled.Time) < claimGracePeriod
+// recorded yet. To drop it would end the work. While no operator led, none was recorded.
+func (r *Reconciler) maybeHandedOutAgain(s state) bool {
+	polled := s.job.Spec.CodePipelineJob.PolledAt
+	if s.job.Status.Protocol.AcknowledgedJobID == "" || polled == nil {
+		return false
+	}
+	return r.Clock.Since(latest(polled.Time, s.leadingSince)) < claimGracePeriod
 }
 
-// acknowledged records the claim and, if a run is next, that in the same write. A job
-// that carries the token with which the last run ended proves that the token was
-// delivered: it is used up.
+// acknowledged records the claim and, if a run is next, that in the same write. Another job
+// that carries the token with which the last run ended proves that the token was delivered:
+// it is used up. The same job, handed out again, proves nothing: work may ask to be continued
+// with the token that it was given.
 //
 // If CodePipeline did not confirm it, it may hand the job out again, and then took nothing
-// since: neither the claim nor a result.
+// since: neither the claim nor a result. What it has confirmed stays confirmed: a job that it
+// hands out once more is a duplicate.
 func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) error {
 	job := s.job
+	again := claimedBefore(job)
+	confirmed = confirmed || again && !job.Status.Protocol.ClaimUnconfirmed
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.AcknowledgedJobID, status.Protocol.AcknowledgedNonce = job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce
@@ -86,10 +93,10 @@ func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) 
 		if status.AcknowledgedAt == nil {
 			status.AcknowledgedAt = &now
 		}
-		if status.ContinuationToken == job.Spec.CodePipelineJob.ContinuationToken {
+		if !again && status.ContinuationToken == job.Spec.CodePipelineJob.ContinuationToken {
 			status.ContinuationToken = ""
 		}
-		if status.Protocol.Progress != nil {
+		if status.Protocol.Progress != nil && (!again || !status.RunGoesOn()) {
 			status.Protocol.Progress.ContinuationToken = "" // whatever came back, the run goes on under it
 		}
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged, claimed(job, confirmed))
@@ -102,6 +109,11 @@ func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) 
 	}
 	metrics.Claim(naming.ActionOf(job), v1alpha1.ReasonAcknowledged)
 	return nil
+}
+
+// claimedBefore reports whether the job was claimed when it was handed out before.
+func claimedBefore(job *v1alpha1.PipelineJob) bool {
+	return job.Status.Protocol.AcknowledgedJobID == job.Spec.CodePipelineJob.ID
 }
 
 // claimed says what is known of a claim.
@@ -118,6 +130,7 @@ func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, write 
 	err := write(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.Call = nil
+		status.Protocol.ClaimUnconfirmed = false     // whatever became of the claim that it is about, its job is over
 		if status.Protocol.AcknowledgedJobID != "" { // the work of an earlier job ends with this one
 			r.endCancelled(job, message)
 			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)

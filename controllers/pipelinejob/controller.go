@@ -23,6 +23,7 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -97,12 +98,13 @@ const conflictRetry = time.Second
 // atOnce is the wait of what is to be decided on again without a change.
 const atOnce = time.Millisecond
 
-// SetupWithManager registers the reconciler.
+// SetupWithManager registers the reconciler. The cache must have identity.IndexAccount.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.PipelineJob{}).
 		Owns(&batchv1.Job{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(jobOfPod)).
+		Watches(&v1alpha1.CodePipelineAccount{}, handler.EnqueueRequestsFromMapFunc(r.ofAccount), builder.WithPredicates(changesAccess)).
 		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
 			r.queue = q
 			return nil
@@ -218,7 +220,9 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (
 // gather reads all that decide needs. The action is nil when it is gone.
 func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
 	s := state{job: job, now: r.Clock.Now(), ttl: ptr.To(longestTTL), renewal: r.Renewal, longest: cmp.Or(r.ActionTimeout, DefaultActionTimeout) + timeoutMargin}
-	if job.Status.AcknowledgedAt != nil {
+	if job.Settled() {
+		r.Executions.forgetJob(job.UID)
+	} else if job.Status.AcknowledgedAt != nil {
 		s.answered = r.Executions.lastAnswer(job.UID)
 	}
 	r.leading.Do(func() { r.leadingSince = s.now })
@@ -228,6 +232,9 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	id, err := r.Identities.OfJob(ctx, job)
 	if err != nil && !errors.As(err, &noAccess) {
 		return s, nil, err
+	}
+	if err == nil {
+		r.retries.regain(client.ObjectKeyFromObject(job), s.now)
 	}
 	s.identity = id
 	if s.deleting() {
@@ -447,7 +454,7 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepGiveUp:
 		return r.giveUp(ctx, s.job)
 	case stepRelease:
-		return r.release(ctx, s.job)
+		return r.release(ctx, s)
 	default:
 		return fmt.Errorf("step %s is not known", next)
 	}

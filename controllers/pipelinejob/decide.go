@@ -83,6 +83,9 @@ const (
 	// timeoutMargin is how much longer the operator waits before it asks whether
 	// CodePipeline still does. An answer holds for as long.
 	timeoutMargin = time.Hour
+	// askAgainAfter is the shortest time between two questions whether CodePipeline still waits
+	// for an action whose progress it does not take.
+	askAgainAfter = time.Minute
 	// overdueAfter is when a continuation that has not come is talked about.
 	overdueAfter = 15 * time.Minute
 	// lingeringGracePeriod is how long the pod of a run that gave its result may go on: with
@@ -307,6 +310,9 @@ func (s state) working() (step, time.Duration) {
 	if s.progressEvery > 0 && progressIn <= 0 {
 		return stepReadProgress, 0
 	}
+	if s.mustAskOfUnconfirmed() {
+		return stepAskExecution, 0 // last: a call that fails holds up nothing else
+	}
 	return stepWait, soonest(s.recheck, renewIn, progressIn)
 }
 
@@ -428,6 +434,18 @@ func (s state) mayAsk() bool {
 	return !fails || s.now.Sub(since) < timeoutMargin
 }
 
+// mustAskOfUnconfirmed reports whether CodePipeline is to be asked for an action whose claim it
+// did not confirm, and whose last progress it did not take: perhaps the execution was stopped.
+// There may be no rounds of Executions, which would tell.
+func (s state) mustAskOfUnconfirmed() bool {
+	said := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionReported)
+	if !s.job.Status.Protocol.ClaimUnconfirmed || said == nil || said.Reason != v1alpha1.ReasonClaimUnconfirmed || !s.mayAsk() {
+		return false
+	}
+	tried := s.recordedProgress()
+	return tried != nil && tried.After(s.answered.at) && s.now.Sub(s.answered.at) >= askAgainAfter
+}
+
 // settled cleans up after a job that CodePipeline no longer waits for.
 func (s state) settled() (step, time.Duration) {
 	if s.mustStopRun() && !s.failsForLong(stepStopRun) {
@@ -471,11 +489,23 @@ func (s state) expiresIn() (left time.Duration, expires bool) {
 // CodePipeline hands its job out again: its claim was taken for one that had its effect, and
 // no report was confirmed, even if one was taken for delivered. Then the job is claimed, and
 // failed as cancelled; without the object, the work that the user has cancelled would begin.
+// While no operator led, nobody could ask for the job.
 func (s state) handOutMayComeIn() time.Duration {
 	if !s.job.Status.Protocol.ClaimUnconfirmed {
 		return 0
 	}
-	return min(s.boundIn(), s.job.Status.ReportedAt.Add(deletionGracePeriod).Sub(s.now))
+	since := s.job.Status.ReportedAt.Time
+	if s.job.DeletionTimestamp.Time.Before(since) {
+		since = s.job.DeletionTimestamp.Time
+	}
+	return latest(since, s.leadingSince).Add(deletionGracePeriod).Sub(s.now)
+}
+
+// handOutMayStillCome reports whether CodePipeline may hand the job of a settled object out
+// again, as far as is known: it confirmed nothing, and the action has not timed out.
+func (s state) handOutMayStillCome() bool {
+	claimed := s.job.Status.AcknowledgedAt
+	return s.job.Status.Protocol.ClaimUnconfirmed && claimed != nil && s.now.Sub(claimed.Time) < s.longest
 }
 
 // awaitingContinuation holds even an object that is being deleted: the job
@@ -530,8 +560,21 @@ func (s state) deleting() bool { return !s.job.DeletionTimestamp.IsZero() }
 // out again, with a new nonce, was not: a claim whose answer was lost may have
 // been taken for one that had its effect.
 func (s state) mustAcknowledge() bool {
-	status := &s.job.Status
-	return s.job.Spec.CodePipelineJob.ID != status.Protocol.AcknowledgedJobID || s.job.Spec.CodePipelineJob.Nonce != status.Protocol.AcknowledgedNonce
+	is, protocol := s.job.Spec.CodePipelineJob, &s.job.Status.Protocol
+	if is.ID != protocol.AcknowledgedJobID {
+		return true
+	}
+	return is.Nonce != protocol.AcknowledgedNonce && !s.endsWithItsReport()
+}
+
+// endsWithItsReport reports whether a job, of which CodePipeline has confirmed the claim, was
+// given its result, or may have been: then it is handed out again only by a duplicate. To claim
+// that would hide whether the report had its effect.
+func (s state) endsWithItsReport() bool {
+	id, protocol := s.job.Spec.CodePipelineJob.ID, &s.job.Status.Protocol
+	call := protocol.Call
+	reporting := call != nil && call.Operation != operationAcknowledge && call.JobID == id
+	return !protocol.ClaimUnconfirmed && (reporting || protocol.ReportedJobID == id)
 }
 
 // maybeOurs reports whether a claim of this job may have had its effect.

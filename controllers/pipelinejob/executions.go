@@ -278,8 +278,7 @@ func (e *Executions) lastAnswer(job types.UID) lastStatus {
 	return e.answers[job]
 }
 
-// forgetJob drops what is known of a job that CodePipeline no longer waits for. If there
-// are no rounds, nothing else does.
+// forgetJob drops what is known of a settled job. If there are no rounds, nothing else does.
 func (e *Executions) forgetJob(job types.UID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

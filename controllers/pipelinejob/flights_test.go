@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
@@ -137,18 +138,20 @@ func TestTakers(t *testing.T) {
 	failed := &diagnosis.Failure{}
 	secret := &v1alpha1.PipelineJob{}
 	secret.Spec.SecretConfiguration = []string{"Token"}
+	access := codepipeline.Identity{Region: "us-east-1"}
 	for name, c := range map[string]struct {
 		step step
 		state
 		want taker
 	}{
-		"a claim":              {stepAcknowledge, state{job: &v1alpha1.PipelineJob{}}, takerAccount},
+		"a claim":              {stepAcknowledge, state{job: &v1alpha1.PipelineJob{}, identity: access}, takerAccount},
+		"one without access":   {stepAcknowledge, state{job: &v1alpha1.PipelineJob{}}, takerNoAccount},
 		"a Job":                {stepCreateJob, state{job: &v1alpha1.PipelineJob{}}, takerWorker},
 		"progress":             {stepReadProgress, state{job: &v1alpha1.PipelineJob{}}, takerNode},
 		"a result":             {stepRecordResult, state{job: &v1alpha1.PipelineJob{}}, takerWorker},
 		"a result in a log":    {stepRecordResult, state{job: &v1alpha1.PipelineJob{}, outcome: diagnosis.Outcome{Log: &diagnosis.LogResult{}}}, takerNode},
 		"a failure":            {stepRecordResult, state{job: &v1alpha1.PipelineJob{}, outcome: diagnosis.Outcome{Failure: failed}}, takerWorker},
-		"one that has secrets": {stepRecordResult, state{job: secret, outcome: diagnosis.Outcome{Failure: failed}}, takerAccount},
+		"one that has secrets": {stepRecordResult, state{job: secret, identity: access, outcome: diagnosis.Outcome{Failure: failed}}, takerAccount},
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(takerOf(c.step, c.state)).To(Equal(c.want))

@@ -254,9 +254,11 @@ func TestContinuationIsClaimedElsewhere(t *testing.T) {
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	job := &v1alpha1.PipelineJob{}
 	job.Spec.CodePipelineJob.PolledAt = &metav1.Time{Time: p.clock.Now()}
-	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeFalse(), "a first claim")
+	g.Expect(p.operator.maybeHandedOutAgain(state{job: job})).To(BeFalse(), "a first claim")
 	job.Status.Protocol.AcknowledgedJobID = "earlier"
-	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeTrue())
+	g.Expect(p.operator.maybeHandedOutAgain(state{job: job})).To(BeTrue())
 	p.clock.Step(claimGracePeriod)
-	g.Expect(p.operator.maybeHandedOutAgain(job)).To(BeFalse())
+	g.Expect(p.operator.maybeHandedOutAgain(state{job: job})).To(BeFalse())
+	leading := state{job: job, leadingSince: p.clock.Now().Add(-time.Minute)}
+	g.Expect(p.operator.maybeHandedOutAgain(leading)).To(BeTrue(), "nobody led before, and could record a nonce")
 }

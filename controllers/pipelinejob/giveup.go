@@ -35,22 +35,39 @@ func (r *Reconciler) giveUp(ctx context.Context, job *v1alpha1.PipelineJob) erro
 
 // release removes the finalizer: CodePipeline waits for nothing more, or was given up.
 // That is told before, more than once if need be: afterwards nothing says it any more.
-func (r *Reconciler) release(ctx context.Context, job *v1alpha1.PipelineJob) error {
+func (r *Reconciler) release(ctx context.Context, s state) error {
+	job := s.job
 	if !controllerutil.ContainsFinalizer(job, v1alpha1.FinalizerPipelineJob) {
 		return nil
 	}
-	said := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionReported)
-	unreported := said != nil && (said.Reason == v1alpha1.ReasonNotReported || said.Reason == v1alpha1.ReasonReportRefused && settledByDeletion(job))
-	if unreported {
-		r.tellUnreported(ctx, job, said.Message)
+	unreported := s.unreported()
+	if unreported != "" {
+		r.tellUnreported(ctx, job, unreported)
 	}
 	if err := bounds.ChangeFinalizers(ctx, r.Client, r.Live, job, bounds.Removes(v1alpha1.FinalizerPipelineJob)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("release PipelineJob %s: %w", job.Name, err))
 	}
-	if unreported {
+	if unreported != "" {
 		metrics.DeletedUnreported()
 	}
 	return nil
+}
+
+// unreported says what CodePipeline was not told, or may not have been, of a PipelineJob that is
+// let go; empty if it knows all.
+func (s state) unreported() string {
+	said := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionReported)
+	switch {
+	case said != nil && said.Reason == v1alpha1.ReasonNotReported,
+		said != nil && said.Reason == v1alpha1.ReasonReportRefused && settledByDeletion(s.job):
+		return said.Message
+	case s.handOutMayStillCome():
+		return fmt.Sprintf("The PipelineJob was deleted, and CodePipeline confirmed neither the claim of job %s nor a result. "+
+			"If it has taken neither, it hands the action out again, and the work begins again: look at the action, and stop its execution to prevent that",
+			s.job.Status.Protocol.AcknowledgedJobID)
+	default:
+		return ""
+	}
 }
 
 // settledByDeletion reports whether a PipelineJob was settled after it was deleted: what

@@ -160,7 +160,7 @@ func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.Pipelin
 
 // progressNotTaken drops an update of a job that is not open, and whose claim CodePipeline
 // did not confirm: perhaps it was never ours, and is handed out again with another nonce.
-// So the work goes on. If the execution was stopped, Executions tell.
+// So the work goes on. Whether the execution was stopped is asked next.
 func (r *Reconciler) progressNotTaken(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	return r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		dropProgress(status)

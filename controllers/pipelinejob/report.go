@@ -143,18 +143,24 @@ func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, 
 
 // recordClosed settles a job that CodePipeline no longer waits for.
 func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
-	why := s.closed
+	why, write := s.closed, r.writeOver
 	if why == "" {
+		write = r.writeStatus
 		why = fmt.Sprintf("the action has taken longer than %s, and CodePipeline does not say that it still waits for it", diagnosis.ShortDuration(s.longest))
 	}
 	if s.job.Status.Protocol.AcknowledgedJobID == "" {
 		return r.drop(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
 	}
-	if err := r.unreported(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why); err != nil {
-		return err
-	}
-	r.Executions.forgetJob(s.job.UID)
-	return nil
+	return r.unreported(ctx, s.job, write, v1alpha1.ReasonJobNoLongerOpen, why)
+}
+
+// writeOver is writeStatus for an action of which CodePipeline says that it is over: its job is
+// not handed out again, whether or not the claim was confirmed.
+func (r *Reconciler) writeOver(ctx context.Context, job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) error {
+	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
+		change(status)
+		status.Protocol.ClaimUnconfirmed = false
+	})
 }
 
 // noteOverdue tells, once, that CodePipeline has not handed an action out again.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
+	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 )
 
 // Waits after a step that failed: from a second to a minute, without end. An action
@@ -41,6 +42,8 @@ type failedAttempt struct {
 	generation int64
 	times      int
 	again      time.Time
+	// noAccess: no call was made, as there was no access.
+	noAccess bool
 	// since is when the step first failed, for whichever version of the spec.
 	since time.Time
 	// way is how it failed last, and waySince since when it fails like that.
@@ -107,9 +110,22 @@ func (r *retries) fail(job types.NamespacedName, a attempt, err error, now time.
 	if way := wayOf(err); known.way != way {
 		known.waySince, known.way = now, way
 	}
+	known.noAccess = errors.As(err, new(*identity.NoAccessError))
 	known.again = now.Add(min(firstRetry<<min(known.times, 10), lastRetry))
 	known.times++
 	r.failed[job][a.step] = known
+}
+
+// regain ends the waits of steps that failed for want of access: there is some again.
+func (r *retries) regain(job types.NamespacedName, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for step, known := range r.failed[job] {
+		if known.noAccess && known.again.After(now) {
+			known.again = now
+			r.failed[job][step] = known
+		}
+	}
 }
 
 // succeed is for a step that succeeded.

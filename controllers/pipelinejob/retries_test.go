@@ -16,6 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 func TestRetries(t *testing.T) {
@@ -112,6 +113,7 @@ func TestRefusedRoleIsShown(t *testing.T) {
 			w := newWorld(t)
 			w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
 				account.Spec.RoleARN = "arn:aws:iam::111122223333:role/other"
+				harness.InUse(account, w.Namespace)
 			})
 			job := w.recorded(c.record)
 			r := w.reconciler()

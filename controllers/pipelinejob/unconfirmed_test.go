@@ -6,6 +6,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -126,11 +127,7 @@ func cancelledWorkDoesNotBeginAgain(t *testing.T, reportFails bool) {
 
 	p.clock.Step(time.Minute)
 	p.poll(nil)
-	for range 10 {
-		for _, job := range p.pipelineJobs() {
-			p.step(job.Name)
-		}
-	}
+	p.stepAll(10)
 	p.Expect(p.pipelineJobs()).To(BeEmpty())
 	p.Expect(p.made).To(BeEmpty(), "no work has begun")
 	p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo("Failed"))))
@@ -158,6 +155,81 @@ func TestDeletionWaitsBriefly(t *testing.T) {
 	job.Status.Protocol.ClaimUnconfirmed = false
 	next, _ = decide(state{job: job, now: now})
 	g.Expect(next).To(Equal(stepRelease), "CodePipeline has the cancellation")
+
+	job.Status.Protocol.ClaimUnconfirmed = true
+	next, wait = decide(state{job: job, now: now.Add(time.Hour), leadingSince: now.Add(time.Hour - time.Minute)})
+	g.Expect(next).To(Equal(stepWait), "nobody led before, and could ask for the job")
+	g.Expect(wait).To(Equal(deletionGracePeriod - time.Minute))
+}
+
+// cancelledUnconfirmed has a user cancel work of which CodePipeline takes neither the claim nor
+// the cancellation.
+func (p *play) cancelledUnconfirmed() {
+	p.start(nil)
+	p.poll(nil)
+	p.claimSeemsOurs()
+	p.Expect(p.kube.Delete(p.ctx, p.pipelineJob())).To(Succeed())
+	p.steps((*v1alpha1.PipelineJob).Settled)
+	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeTrue())
+}
+
+// stepAll takes so many steps of each PipelineJob.
+func (p *play) stepAll(times int) {
+	for range times {
+		for _, name := range p.names() {
+			p.step(name)
+		}
+	}
+}
+
+// TestCancelledWorkDoesNotBeginAfterAnOutage has no operator lead for longer than a deletion
+// waits for a job to be handed out again. The informer shows the next one all objects before it
+// polls.
+func TestCancelledWorkDoesNotBeginAfterAnOutage(t *testing.T) {
+	p := newPlay(t, func(o *emulator.Options) { o.RedispatchAfter = 30 * time.Second })
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	p.cancelledUnconfirmed()
+	p.clock.Step(deletionGracePeriod + time.Minute)
+	p.restart()
+	p.stepAll(5)
+	p.Expect(p.pipelineJobs()).To(HaveLen(1), "it may be handed out again")
+	p.poll(nil)
+	p.stepAll(10)
+	p.Expect(p.pipelineJobs()).To(BeEmpty())
+	p.Expect(p.made).To(BeEmpty(), "no work has begun")
+	p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo("Failed"))))
+}
+
+// TestDeletionTellsThatWorkMayBeginAgain has CodePipeline not hand out a job of which it took
+// neither the claim nor the cancellation before the object goes, as in an outage.
+func TestDeletionTellsThatWorkMayBeginAgain(t *testing.T) {
+	p := newPlay(t)
+	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
+	told := &selfEvents{}
+	p.operator.Events = told
+	p.operator.Self = &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "pipelinejob-system", Name: "manager-1"}
+	p.cancelledUnconfirmed()
+	job := p.pipelineJob()
+	told.self, told.all = nil, nil // of the refused cancellation
+	_, deleted := p.letGo(job)
+	p.Expect(p.clock.Now().Sub(deleted)).To(BeNumerically("<=", deletionGracePeriod+time.Minute))
+	neither := And(ContainSubstring("NotReported"), ContainSubstring("confirmed neither the claim of job "+job.Spec.CodePipelineJob.ID+" nor a result"))
+	p.Expect(told.self).To(ConsistOf(neither))
+	p.Expect(told.all).To(ContainElement(neither))
+}
+
+// TestDeletionOfAnEndedActionTellsNothing: it is not handed out again.
+func TestDeletionOfAnEndedActionTellsNothing(t *testing.T) {
+	g := NewWithT(t)
+	job, now := version1(), time.Now()
+	job.Status.Protocol.AcknowledgedJobID, job.Status.Protocol.ClaimUnconfirmed = "1", true
+	job.Status.AcknowledgedAt = &metav1.Time{Time: now}
+	s := state{job: job, now: now.Add(time.Hour), longest: DefaultActionTimeout + timeoutMargin}
+	g.Expect(s.unreported()).NotTo(BeEmpty())
+	s.now = now.Add(s.longest)
+	g.Expect(s.unreported()).To(BeEmpty(), "it has timed out")
+	s.now, job.Status.Protocol.ClaimUnconfirmed = now, false
+	g.Expect(s.unreported()).To(BeEmpty(), "CodePipeline has the result")
 }
 
 // TestWorkOfAnUnconfirmedClaimGoesOn plays what happened to a job under load: the claim

@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// TestLostReportIsNotTakenForUntried has a job handed out again, with another nonce, when
-// its result is recorded and its report was not tried. It is claimed again and reported,
+// TestLostReportIsNotTakenForUntried has a job whose claim was not confirmed handed out again,
+// with another nonce, when its result is recorded and its report was not tried. It is claimed again and reported,
 // all within a second, and the answer to the report is lost: the next try, which finds
 // the job closed, must take it for delivered.
 func TestLostReportIsNotTakenForUntried(t *testing.T) {
@@ -20,6 +20,9 @@ func TestLostReportIsNotTakenForUntried(t *testing.T) {
 	p.reporting()
 	moved := p.pipelineJob()
 	before := moved.DeepCopy()
+	moved.Status.Protocol.ClaimUnconfirmed = true
+	p.Expect(p.kube.Status().Patch(p.ctx, moved, client.MergeFrom(before))).To(Succeed())
+	before = moved.DeepCopy()
 	moved.Spec.CodePipelineJob.Nonce = "another"
 	moved.Generation++ // as the API server does it
 	p.Expect(p.kube.Patch(p.ctx, moved, client.MergeFrom(before))).To(Succeed())

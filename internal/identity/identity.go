@@ -64,6 +64,12 @@ type Resolver struct {
 	ClusterID string
 }
 
+// IsProven reports whether AWS has told the ID of an account, for the role that it has now. It
+// is kept while AWS does not answer.
+func IsProven(account *v1alpha1.CodePipelineAccount) bool {
+	return account.Status.AccountID != "" && account.Status.ProvenRoleARN == account.Spec.RoleARN
+}
+
 // NoAccessError says why no call is made for a PipelineJob. It lasts until somebody
 // changes the account, mostly.
 type NoAccessError struct{ message string }
@@ -74,6 +80,9 @@ func (e *NoAccessError) Error() string { return e.message }
 // object says, it is a *NoAccessError unless the account works for the namespace, as its
 // own status has it: only the operator writes that, and only for namespaces with a grant. A
 // grant that was withdrawn does not change it before the last job is reported.
+//
+// It is one, too, unless the account is proven to be the AWS account of the job: another one
+// knows nothing of the job, and its answers read as if CodePipeline no longer waited for it.
 func (r Resolver) OfJob(ctx context.Context, job *v1alpha1.PipelineJob) (codepipeline.Identity, error) {
 	return r.find(ctx, job, job.Spec.ActionRef.Name)
 }
@@ -97,5 +106,23 @@ func (r Resolver) find(ctx context.Context, job *v1alpha1.PipelineJob, action st
 	case !slices.Contains(account.Status.Regions, job.Spec.Region):
 		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("CodePipelineAccount %s is not for region %s: the platform team can add it", name, job.Spec.Region)}
 	}
+	if err := proveFor(account, job.Spec.AccountID); err != nil {
+		return codepipeline.Identity{}, err
+	}
 	return Of(account, r.ClusterID, Caller{Region: job.Spec.Region, Namespace: job.Namespace, Action: action}), nil
+}
+
+// proveFor returns a *NoAccessError unless an account is proven, and is the AWS account that
+// CodePipeline handed a job over with; empty if it did not say. Custom actions have no role of
+// their own, so that this is the AWS account that was polled.
+func proveFor(account *v1alpha1.CodePipelineAccount, accountID string) error {
+	switch {
+	case !IsProven(account):
+		return &NoAccessError{fmt.Sprintf("AWS has not told yet which AWS account CodePipelineAccount %s is: its condition Ready says why", account.Name)}
+	case accountID != "" && accountID != account.Status.AccountID:
+		return &NoAccessError{fmt.Sprintf("CodePipelineAccount %s is AWS account %s now, and the job is of %s: the platform team can set its spec.roleARN back until the job is reported, and create another CodePipelineAccount for %s",
+			account.Name, account.Status.AccountID, accountID, account.Status.AccountID)}
+	default:
+		return nil
+	}
 }

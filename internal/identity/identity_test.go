@@ -43,23 +43,36 @@ func TestOf(t *testing.T) {
 func TestOfJob(t *testing.T) {
 	scheme := runtime.NewScheme()
 	NewWithT(t).Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	account := accountOf(role)
-	account.Status.Namespaces, account.Status.Regions = []string{"team-a"}, []v1alpha1.Region{"us-east-1"}
-	resolver := Resolver{fake.NewClientBuilder().WithScheme(scheme).WithObjects(account).Build(), "here"}
+	// proven is an account of which AWS told the ID when it had a role.
+	proven := func(name, id, asked string) *v1alpha1.CodePipelineAccount {
+		account := accountOf(role)
+		account.Name, account.Status.AccountID, account.Status.ProvenRoleARN = name, id, asked
+		account.Status.Namespaces, account.Status.Regions = []string{"team-a"}, []v1alpha1.Region{"us-east-1"}
+		return account
+	}
+	accounts := fake.NewClientBuilder().WithScheme(scheme).WithObjects(proven("shared", "444455556666", role),
+		proven("new", "", ""), proven("moving", "111122223333", "arn:aws:iam::111122223333:role/ci"), proven("moved", "777788889999", role))
+	resolver := Resolver{accounts.Build(), "here"}
 	cases := map[string]struct {
 		account, namespace string
 		region             v1alpha1.Region
+		accountID          string
 		refusal            string
 	}{
-		"of a namespace that the account works for": {"shared", "team-a", "us-east-1", ""},
-		"of another namespace":                      {"shared", "team-b", "us-east-1", "no grant of CodePipelineAccount shared is for namespace team-b: the platform team can add one"},
-		"in another region":                         {"shared", "team-a", "eu-west-1", "CodePipelineAccount shared is not for region eu-west-1: the platform team can add it"},
-		"of an account that is not there":           {"other", "team-a", "us-east-1", `there is no CodePipelineAccount "other": the platform team can create it`},
+		"of a namespace that the account works for": {"shared", "team-a", "us-east-1", "444455556666", ""},
+		"without an account ID":                     {"shared", "team-a", "us-east-1", "", ""},
+		"of another namespace":                      {"shared", "team-b", "us-east-1", "444455556666", "no grant of CodePipelineAccount shared is for namespace team-b: the platform team can add one"},
+		"in another region":                         {"shared", "team-a", "eu-west-1", "444455556666", "CodePipelineAccount shared is not for region eu-west-1: the platform team can add it"},
+		"of an account that is not there":           {"other", "team-a", "us-east-1", "444455556666", `there is no CodePipelineAccount "other": the platform team can create it`},
+		"of an account that was not proven":         {"new", "team-a", "us-east-1", "444455556666", "AWS has not told yet which AWS account CodePipelineAccount new is: its condition Ready says why"},
+		"of an account whose role is new":           {"moving", "team-a", "us-east-1", "111122223333", "AWS has not told yet which AWS account CodePipelineAccount moving is: its condition Ready says why"},
+		"of what was another AWS account": {"moved", "team-a", "us-east-1", "444455556666", "CodePipelineAccount moved is AWS account 777788889999 now, and the job is of 444455556666: " +
+			"the platform team can set its spec.roleARN back until the job is reported, and create another CodePipelineAccount for 777788889999"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			job := &v1alpha1.PipelineJob{Spec: v1alpha1.PipelineJobSpec{AccountRef: v1alpha1.AccountReference{Name: c.account}, Region: c.region, ActionRef: v1alpha1.ActionReference{Name: "work"}}}
+			job := &v1alpha1.PipelineJob{Spec: v1alpha1.PipelineJobSpec{AccountRef: v1alpha1.AccountReference{Name: c.account}, Region: c.region, AccountID: c.accountID, ActionRef: v1alpha1.ActionReference{Name: "work"}}}
 			job.Namespace = c.namespace
 			id, err := resolver.OfJob(t.Context(), job)
 			if c.refusal == "" {

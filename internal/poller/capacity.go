@@ -34,7 +34,9 @@ const askAgain = pollLife
 type capacity struct {
 	// limit is that of all actions together; zero: none.
 	limit int32
-	clock clock.PassiveClock
+	// keepFor is how long CodePipeline may wait for a job.
+	keepFor time.Duration
+	clock   clock.PassiveClock
 
 	mu      sync.Mutex
 	actions map[types.NamespacedName]*usage
@@ -50,8 +52,10 @@ type usage struct {
 	// slots are the names of the PipelineJobs that take a slot.
 	slots map[string]struct{}
 	// awaited are the names of those that CodePipeline is to hand out again, or may
-	// because it did not confirm their claim, with the time since when.
-	awaited map[string]time.Time
+	// because it did not confirm their claim.
+	awaited map[string]awaiting
+	// here is where the action takes jobs; nil: anywhere.
+	here *Place
 	// reserved are the names of PipelineJobs that were created, or are about to be,
 	// and that the informer has not shown, with the time of the reservation.
 	reserved map[string]time.Time
@@ -65,8 +69,15 @@ type usage struct {
 	inLane bool
 }
 
-func newCapacity(limit int32, clock clock.PassiveClock) *capacity {
-	return &capacity{limit: limit, clock: clock, actions: map[types.NamespacedName]*usage{}}
+// awaiting is where and since when a job is awaited, and until when; zero: as long as it does not
+// change.
+type awaiting struct {
+	in           Place
+	since, until time.Time
+}
+
+func newCapacity(limit int32, keepFor time.Duration, clock clock.PassiveClock) *capacity {
+	return &capacity{limit: limit, keepFor: keepFor, clock: clock, actions: map[types.NamespacedName]*usage{}}
 }
 
 // change is what a PipelineJob's event changes for the loops.
@@ -97,24 +108,43 @@ func (c *capacity) observe(job *v1alpha1.PipelineJob) change {
 		delete(of.slots, job.Name)
 	}
 
-	before, known := of.awaited[job.Name]
-	awaits := !job.Settled() && (job.AwaitsContinuation() || job.Status.Protocol.ClaimUnconfirmed)
-	switch {
-	case !awaits:
+	is, awaited := c.awaits(job)
+	if !awaited {
 		delete(of.awaited, job.Name)
-	case !known, awaitedSince(job, before).After(before):
-		known = false // or again: the informer may have left out that it was handed out
-		of.awaited[job.Name] = awaitedSince(job, c.clock.Now())
 	}
-	return change{freed: (held || reserved) && !takes, awaited: awaits && !known}
+	return change{freed: (held || reserved) && !takes, awaited: awaited && of.await(job.Name, is, c.clock.Now())}
 }
 
-// awaitedSince is since when a job is awaited, as far as it says; otherwise as given.
-func awaitedSince(job *v1alpha1.PipelineJob, otherwise time.Time) time.Time {
-	if since := job.Status.Protocol.ContinuedAt; since != nil {
-		return since.Time
+// awaits reports whether a job is awaited, and since and until when as far as it says.
+//
+// A settled job is awaited, too, if CodePipeline confirmed neither its claim nor a report: if it
+// is handed out again it is claimed, and what is recorded is reported. Unless it is asked for,
+// also while its action takes no new jobs, the action may stay in progress for ever.
+func (c *capacity) awaits(job *v1alpha1.PipelineJob) (is awaiting, awaited bool) {
+	status := &job.Status
+	is.in = PlaceOf(job)
+	if job.Settled() {
+		is.since, is.until = status.ReportedAt.Time, status.ReportedAt.Add(c.keepFor)
+		return is, status.Protocol.ClaimUnconfirmed && c.clock.Now().Before(is.until)
 	}
-	return otherwise
+	if status.Protocol.ContinuedAt != nil {
+		is.since = status.Protocol.ContinuedAt.Time
+	}
+	return is, job.AwaitsContinuation() || status.Protocol.ClaimUnconfirmed
+}
+
+// await notes that a job is awaited. It reports whether that is news: the informer may have
+// left out that it was handed out meanwhile.
+func (u *usage) await(name string, is awaiting, now time.Time) (news bool) {
+	before, known := u.awaited[name]
+	switch {
+	case known && !is.since.After(before.since):
+		is.since = before.since
+	case is.since.IsZero():
+		is.since = now
+	}
+	u.awaited[name] = is
+	return !known || is.since.After(before.since)
 }
 
 // gone takes note of a PipelineJob that was deleted. A reservation under its name
@@ -167,12 +197,8 @@ func (c *capacity) take(action types.NamespacedName) room {
 	if slices.Contains(c.waiting, action) {
 		recheck = soonest(recheck, askAgain)
 	}
-	open := room{free: of.polled, awaited: size(of.awaited), recheck: recheck}
-	for _, since := range of.awaited {
-		if since.After(open.since) {
-			open.since = since
-		}
-	}
+	open := room{free: of.polled, recheck: recheck}
+	open.awaited, open.since = of.awaitedIn(of.here, c.clock.Now())
 	return open
 }
 
@@ -330,7 +356,7 @@ func (c *capacity) forget(action types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.of(action)
-	of.limit, of.polled, of.recording, of.inLane = 0, 0, false, false
+	of.limit, of.polled, of.recording, of.inLane, of.here = 0, 0, false, false, nil
 	c.leave(action)
 	c.drop(action)
 }
@@ -395,7 +421,7 @@ func (c *capacity) leave(action types.NamespacedName) {
 func (c *capacity) of(action types.NamespacedName) *usage {
 	of, ok := c.actions[action]
 	if !ok {
-		of = &usage{slots: map[string]struct{}{}, awaited: map[string]time.Time{}, reserved: map[string]time.Time{}}
+		of = &usage{slots: map[string]struct{}{}, awaited: map[string]awaiting{}, reserved: map[string]time.Time{}}
 		c.actions[action] = of
 	}
 	return of
@@ -404,7 +430,7 @@ func (c *capacity) of(action types.NamespacedName) *usage {
 // drop forgets the usage of an action that has none.
 func (c *capacity) drop(action types.NamespacedName) {
 	of := c.actions[action]
-	if of.limit == 0 && of.polled == 0 && len(of.slots)+len(of.awaited)+len(of.reserved) == 0 {
+	if of.limit == 0 && of.here == nil && of.polled == 0 && len(of.slots)+len(of.awaited)+len(of.reserved) == 0 {
 		delete(c.actions, action)
 	}
 }

@@ -25,7 +25,7 @@ type slots struct {
 
 func newSlots(limit int32, actions map[types.NamespacedName]int32) slots {
 	clock := clocktesting.NewFakePassiveClock(time.Now())
-	l := slots{newCapacity(limit, clock), clock}
+	l := slots{newCapacity(limit, 24*time.Hour, clock), clock}
 	for action, own := range actions {
 		l.limitTo(action, own)
 	}
@@ -106,6 +106,43 @@ func TestAwaitedJobs(t *testing.T) {
 	g.Expect(l.take(a)).To(roomFor(0, 1), "whatever becomes of the action")
 	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}))
 	g.Expect(l.take(a)).To(roomFor(0, 0))
+}
+
+// TestSettledJobIsAwaited has CodePipeline confirm neither the claim nor the report of a job that
+// has settled: it takes no slot, and is awaited until it changes, goes, or its time is over.
+func TestSettledJobIsAwaited(t *testing.T) {
+	g := NewWithT(t)
+	l := newSlots(0, map[types.NamespacedName]int32{a: 1})
+	unconfirmed := func(name string) *v1alpha1.PipelineJob {
+		job := flying(a, name)
+		job.Status.Protocol.ClaimUnconfirmed = true
+		return job
+	}
+	job := unconfirmed("1")
+	g.Expect(l.observe(job)).To(Equal(change{awaited: true}))
+	g.Expect(l.take(a)).To(roomFor(0, 1))
+	l.clock.SetTime(l.clock.Now().Add(time.Hour))
+	job.Settle(metav1.NewTime(l.clock.Now()))
+	g.Expect(l.observe(job)).To(Equal(change{freed: true, awaited: true}), "it is looked for at once")
+	g.Expect(l.observe(job)).To(Equal(change{}), "the same again")
+	g.Expect(l.take(a)).To(roomFor(1, 1))
+	g.Expect(l.take(a).since).To(Equal(job.Status.ReportedAt.Time))
+	l.limitTo(a, 0)
+	g.Expect(l.take(a)).To(roomFor(0, 1), "whatever becomes of the action")
+
+	other := unconfirmed("2")
+	other.Settle(metav1.NewTime(l.clock.Now()))
+	g.Expect(l.observe(other).awaited).To(BeTrue())
+	g.Expect(l.take(a)).To(roomFor(0, 2))
+	l.gone(other)
+	g.Expect(l.take(a)).To(roomFor(0, 1))
+	g.Expect(l.observe(settled(a, "3"))).To(Equal(change{}), "CodePipeline took its result")
+
+	l.clock.SetTime(l.clock.Now().Add(l.keepFor))
+	g.Expect(l.take(a)).To(roomFor(0, 0), "CodePipeline no longer waits")
+	g.Expect(l.observe(job)).To(Equal(change{}))
+	g.Expect(l.take(a)).To(roomFor(0, 0))
+	g.Expect(l.actions).To(BeEmpty())
 }
 
 // roomFor matches a room by what may be asked for.

@@ -180,7 +180,7 @@ func count(offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error)
 // keep keeps what was not recorded, as many jobs as a poll can hand out.
 func (l *loop) keep(target Target, offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error) {
 	for i, offer := range offers {
-		if errs[i] == nil && results[i] != intakeLeft && results[i] != intakeHeld {
+		if errs[i] == nil && results[i] != intakeLeft && results[i] != intakeHeld || l.leaves(results[i], errs[i]) {
 			continue
 		}
 		log := l.poller.Log.WithValues("pipelineJob", client.ObjectKeyFromObject(offer), "jobID", offer.Spec.CodePipelineJob.ID, "action", target.Action)
@@ -252,7 +252,7 @@ func (l *loop) intake(ctx context.Context, target Target, record *v1alpha1.Pipel
 	if !apierrors.IsNotFound(err) {
 		return intakeLeft, fmt.Errorf("read the PipelineJob: %w", err)
 	}
-	if !l.poller.capacity.reserve(target.Action, record.Name) {
+	if !l.reserve(target, record.Name) {
 		return intakeLeft, nil
 	}
 	created := record.DeepCopy() // a failed call may leave it half filled in
@@ -300,7 +300,7 @@ func (l *loop) advance(ctx context.Context, known, record *v1alpha1.PipelineJob)
 			return became, err
 		}
 		before := known.DeepCopy()
-		known.Spec.CodePipelineJob = record.Spec.CodePipelineJob
+		known.Spec.CodePipelineJob = following(known.Spec.CodePipelineJob, record.Spec.CodePipelineJob)
 		err = l.poller.Client.Patch(ctx, known, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 		if err == nil {
 			l.poller.Log.Info("Moved a PipelineJob on to a new job or nonce", "pipelineJob", client.ObjectKeyFromObject(known),
@@ -338,6 +338,8 @@ func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 			known.Name, known.Spec.Pipeline.ActionExecutionID)
 	case protocol.ReportedJobID == is.ID && !mayBeOpen(known, is):
 		return intakeKnown, nil // it has ended
+	case isAwaited(known, is):
+		return intakeContinued, nil
 	case is.PolledAt != nil && was.PolledAt != nil && is.PolledAt.Before(was.PolledAt):
 		return intakeKnown, nil // an operator that was frozen has a poll's answer that is outdated
 	case was.ID != is.ID:
@@ -349,6 +351,37 @@ func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 	default:
 		return intakeRenewed, nil
 	}
+}
+
+// isAwaited reports whether a job is the continuation that a PipelineJob awaits, by its token: no
+// other job can carry one that was given to CodePipeline just now, and to no run before. That
+// tells whatever the clocks say: the operator that polled may not be the one that polled before.
+func isAwaited(known *v1alpha1.PipelineJob, polled v1alpha1.CodePipelineJob) bool {
+	status, token := &known.Status, polled.ContinuationToken
+	if token == "" || !known.AwaitsContinuation() || polled.ID == known.Spec.CodePipelineJob.ID {
+		return false
+	}
+	if token == status.ProgressToken() {
+		return true // each is the operator's own
+	}
+	return token == status.ContinuationToken && token != known.Spec.CodePipelineJob.ContinuationToken && !mayHaveBeenGiven(status, token)
+}
+
+// mayHaveBeenGiven reports whether a run may have been given a continuation token: the status
+// keeps the last runs.
+func mayHaveBeenGiven(status *v1alpha1.PipelineJobStatus, token string) bool {
+	of := func(run v1alpha1.Run) bool { return run.ContinuationToken == token }
+	run, before := status.Run, status.PreviousRuns
+	return run == nil || int(run.Number) > len(before)+1 || of(*run) || slices.ContainsFunc(before, of)
+}
+
+// following is the job that takes the place of another. The time of its poll never goes back: an
+// outdated answer to a poll is known by it.
+func following(before, next v1alpha1.CodePipelineJob) v1alpha1.CodePipelineJob {
+	if before.PolledAt != nil && next.PolledAt.Before(before.PolledAt) {
+		next.PolledAt = before.PolledAt
+	}
+	return next
 }
 
 // mayBeOpen reports whether a job that was reported is not known to have ended: neither the

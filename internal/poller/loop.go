@@ -27,14 +27,16 @@ const (
 
 // loop polls for one action, as its target says at each turn.
 type loop struct {
-	poller  *Poller
-	others  int                // how many loops there were before it
-	before  *loop              // an earlier loop of the action that may not have ended, or nil
-	cancel  context.CancelFunc // set when launched
-	done    chan struct{}      // closed when run has returned
-	wake    chan struct{}
-	freed   chan struct{}
-	changed chan struct{}
+	poller *Poller
+	// elsewhere: it only polls for awaited jobs, where the action takes no new ones.
+	elsewhere bool
+	others    int                // how many loops there were before it
+	before    *loop              // an earlier loop of the action that may not have ended, or nil
+	cancel    context.CancelFunc // set when launched
+	done      chan struct{}      // closed when run has returned
+	wake      chan struct{}
+	freed     chan struct{}
+	changed   chan struct{}
 
 	mu         sync.Mutex
 	target     Target
@@ -181,7 +183,7 @@ func (l *loop) timer(wait time.Duration) (<-chan time.Time, func() bool) {
 // CodePipeline hands it out again.
 func (l *loop) turn(ctx context.Context) pause {
 	target := l.aimed()
-	open := l.poller.capacity.take(target.Action)
+	open := l.take(target)
 	did := outcome{}
 	if open.free+open.awaited > 0 || len(l.kept) > 0 {
 		did = l.work(ctx, target, &open)
@@ -190,7 +192,7 @@ func (l *loop) turn(ctx context.Context) pause {
 	if did.cause == nil {
 		did.cause = l.unrecorded()
 	}
-	l.poller.gaveBack(target.Action, did.err != nil)
+	l.give(target, did.err != nil)
 	l.report(target, open, did)
 	return l.backoff.after(did, open, target.Interval, l.poller.Clock.Now())
 }
@@ -204,14 +206,16 @@ func (l *loop) work(ctx context.Context, target Target, open *room) (did outcome
 		return outcome{err: fmt.Errorf("read the CustomAction: %w", err)}
 	}
 	if len(l.kept) > 0 {
-		*open = l.poller.capacity.take(target.Action)
+		*open = l.take(target)
 		did.tally = l.recordKept(lasting, target, &action)
 		did.failed = 0 // each has a time of its own, and says nothing of new ones
 		if did.renewed > 0 {
 			return did // a poll may make the nonces useless that were just recorded
 		}
 	}
-	l.poller.capacity.enterLane(target.Action)
+	if !l.elsewhere {
+		l.poller.capacity.enterLane(target.Action)
+	}
 	var jobs []codepipeline.Job
 	var polledAt time.Time // before the answer: whoever was frozen since then knows nothing newer
 	err := l.poller.Lanes.Do(ctx, lanes.Of(target.Identity), target.Action.Namespace, operationPoll, func(context.Context) {
@@ -230,14 +234,14 @@ func (l *loop) work(ctx context.Context, target Target, open *room) (did outcome
 func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome) []codepipeline.Job {
 	l.seen()
 	awaited := open.awaited - did.continued
-	*open = l.poller.capacity.take(target.Action)
+	*open = l.take(target)
 	if did.continued > 0 { // the informer may not have shown what was kept until now
 		open.awaited = min(open.awaited, awaited) + did.continued
 	}
 	probes := l.backoff.failing > 0
 	if probes { // like the last one it may not be answered: it holds no slots
 		open.free = min(open.free, 1)
-		l.poller.gaveBack(target.Action, true)
+		l.give(target, true)
 	}
 	did.asked = l.backoff.ask(min(open.free, l.speed.bound()), open.awaited-did.continued)
 	if did.asked == 0 {
@@ -249,9 +253,11 @@ func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome
 		did.err = err
 	}
 	if probes && len(jobs) > 0 {
-		l.poller.capacity.take(target.Action)
+		l.take(target)
 	}
-	l.poller.capacity.answered(target.Action, len(jobs))
+	if !l.elsewhere {
+		l.poller.capacity.answered(target.Action, len(jobs))
+	}
 	return jobs
 }
 

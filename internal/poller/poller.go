@@ -26,6 +26,8 @@ type Target struct {
 	Action types.NamespacedName
 	// Account is the name of the CodePipelineAccount, which goes into what is recorded.
 	Account string
+	// AccountID is the ID of the AWS account; empty if it is not known.
+	AccountID string
 	// Identity says where and as whom to poll.
 	Identity codepipeline.Identity
 	Type     codepipeline.ActionTypeID
@@ -80,8 +82,8 @@ type Poller struct {
 	// MaxConcurrent bounds the jobs in flight of all actions together; zero: no
 	// bound but those of the actions.
 	MaxConcurrent int32
-	// KeepFor is how long a job is kept that can't be recorded: as long as CodePipeline may
-	// wait for it.
+	// KeepFor is how long CodePipeline may wait for a job. For so long one is kept that can't
+	// be recorded, and a settled one is awaited of which it confirmed nothing.
 	KeepFor time.Duration
 	// Polled is told of each poll that was tried.
 	Polled func(action types.NamespacedName, jobs int, err error)
@@ -96,6 +98,8 @@ type Poller struct {
 	mu      sync.Mutex
 	running context.Context // nil before Start
 	loops   map[types.NamespacedName]*loop
+	// elsewhere are the loops of places where actions take no new jobs.
+	elsewhere map[types.NamespacedName]map[Place]*loop
 	// ending are loops that were removed and may be at work.
 	ending map[types.NamespacedName]*loop
 	done   sync.WaitGroup
@@ -104,7 +108,8 @@ type Poller struct {
 // init makes the zero values usable.
 func (p *Poller) init() {
 	p.once.Do(func() {
-		p.capacity = newCapacity(p.MaxConcurrent, p.Clock)
+		p.capacity = newCapacity(p.MaxConcurrent, p.KeepFor, p.Clock)
+		p.elsewhere = map[types.NamespacedName]map[Place]*loop{}
 		p.loops, p.ending = map[types.NamespacedName]*loop{}, map[types.NamespacedName]*loop{}
 	})
 }
@@ -158,6 +163,11 @@ func (p *Poller) react(job *v1alpha1.PipelineJob, changed change) {
 			l.slotFreed()
 		}
 	}
+	if changed.awaited {
+		for _, l := range p.elsewhere[naming.ActionOf(job)] {
+			l.awaken()
+		}
+	}
 	p.wakeNext()
 }
 
@@ -173,7 +183,7 @@ func (p *Poller) Start(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	p.running = ctx
-	for _, l := range p.loops {
+	for _, l := range p.all() {
 		p.launch(l)
 	}
 	p.mu.Unlock()
@@ -185,11 +195,14 @@ func (p *Poller) Start(ctx context.Context) error {
 	return nil
 }
 
-// Ensure makes sure that target, and no other, is polled for its action.
-func (p *Poller) Ensure(target Target) {
+// Ensure makes sure that target, and no other, is polled for its action, and that jobs that are
+// awaited elsewhere are polled for there.
+func (p *Poller) Ensure(target Target, elsewhere ...Target) {
 	p.init()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ensureElsewhere(target.Action, elsewhere)
+	p.capacity.aim(target.Action, target.Place())
 	p.capacity.limitTo(target.Action, target.MaxConcurrent)
 	if l, ok := p.loops[target.Action]; ok {
 		l.aim(target)
@@ -203,11 +216,12 @@ func (p *Poller) Ensure(target Target) {
 	p.wakeNext()
 }
 
-// Remove stops polling for an action.
-func (p *Poller) Remove(action types.NamespacedName) {
+// Remove stops polling for an action, but for jobs that are awaited elsewhere.
+func (p *Poller) Remove(action types.NamespacedName, elsewhere ...Target) {
 	p.init()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ensureElsewhere(action, elsewhere)
 	l, ok := p.loops[action]
 	if !ok {
 		return
@@ -227,7 +241,7 @@ func (p *Poller) WakeType(region, account string, id codepipeline.ActionTypeID) 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	woken := 0
-	for _, l := range p.loops {
+	for _, l := range p.all() {
 		target := l.aimed()
 		of := target.Identity
 		if target.Type != id || of.Region != region || of.Account() != "" && of.Account() != account {

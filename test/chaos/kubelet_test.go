@@ -149,7 +149,7 @@ func (k *kubelet) sync(ctx context.Context, key types.NamespacedName) (time.Dura
 		binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID}, Target: corev1.ObjectReference{Kind: "Node", Name: nodeName}}
 		err := k.kube.SubResource("binding").Create(ctx, pod, binding)
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-			return 0, nil // the cache is behind
+			return time.Second, nil // the cache is behind, or the API server's own, after a restart
 		}
 		return 0, err
 	case w == nil:

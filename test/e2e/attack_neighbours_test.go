@@ -197,7 +197,12 @@ func TestAttackThrottlingANeighbour(t *testing.T) {
 		g.Expect(out).To(Equal("True"))
 	})
 	victim := work{Name: "attack-rate", Script: "true"}
-	s.apply(victim)
+	var manifest bytes.Buffer
+	s.Expect(workYAML.Execute(&manifest, victim)).To(Succeed())
+	out, err := s.tryKubectl(manifest.String(), "apply", "--server-side", "-f", "-")
+	s.Expect(err).NotTo(HaveOccurred(), out)
+	// It may not be ready when its polls are throttled several times in a row.
+	s.kubectl("-n", namespace, "wait", "--for=condition=Registered", "--timeout=1m", "cpaction/"+victim.Name)
 	execution := s.startWorks("attack-rate", victim)
 	s.Expect(s.ended("attack-rate", execution)).To(Equal(types.PipelineExecutionStatusSucceeded))
 }

@@ -1,0 +1,83 @@
+package poller
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator"
+)
+
+// TestContinuationIsPolledForWhereItIs has an action move to another region while it awaits a
+// job, which CodePipeline hands out again in the region before. There are new jobs there too,
+// which it does not take.
+func TestContinuationIsPolledForWhereItIs(t *testing.T) {
+	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = time.Minute })
+	s.target.Interval = 5 * time.Second
+	s.poller.Ensure(s.target)
+	s.queue(1)
+	s.awaitJobs(1)
+	var name string
+	for name = range s.jobs(s) {
+	}
+	before, now := s.target, s.target
+	now.Identity.Region, before.MaxConcurrent = "eu-west-1", 0
+	s.poller.Ensure(now, before)
+	s.await(func(g Gomega) { // a poll with the target of before may be under way
+		s.clock.Step(gatherFor)
+		g.Expect(s.pollsIn("eu-west-1")).To(BeNumerically(">", 0))
+	})
+	s.queue(2)
+	s.continueJob(name)
+	s.await(func(g Gomega) {
+		s.clock.Step(time.Second)
+		g.Expect(s.jobs(g)[name].Spec.CodePipelineJob.ContinuationToken).To(Equal("token"), "the continuation is recorded")
+	})
+	s.Expect(s.jobs(s)).To(HaveLen(1), "no new job is taken there")
+	s.settle(name)
+	s.poller.Ensure(now)
+	s.Expect(s.poller.elsewhere).To(BeEmpty())
+	s.pass(time.Minute) // a poll may have been under way
+	polls := s.pollsIn("us-east-1")
+	s.pass(time.Minute)
+	s.Expect(s.pollsIn("us-east-1")).To(Equal(polls), "nothing is awaited there any longer")
+}
+
+// pollsIn counts the polls in a region.
+func (s *station) pollsIn(region string) (polls int) {
+	for _, call := range s.aws.Journal("PollForJobs") {
+		if call.Region == region {
+			polls++
+		}
+	}
+	return polls
+}
+
+func TestWhereJobsAreHandedOut(t *testing.T) {
+	target := Target{Account: "shared", AccountID: "111122223333", QueryKey: "Cluster", QueryValue: "eu-1"}
+	target.Identity.Region = "us-east-1"
+	cases := map[string]struct {
+		change func(*v1alpha1.PipelineJobSpec)
+		want   bool
+	}{
+		"where it was taken":                     {func(*v1alpha1.PipelineJobSpec) {}, true},
+		"in another region":                      {func(s *v1alpha1.PipelineJobSpec) { s.Region = "eu-west-1" }, false},
+		"with another account":                   {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name = "other" }, false},
+		"in what was another AWS account":        {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" }, false},
+		"with another queryParam":                {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam["Cluster"] = "eu-2" }, false},
+		"recorded before queryParam was":         {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam = nil }, true},
+		"of an AWS account that is not recorded": {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "" }, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			job := &v1alpha1.PipelineJob{Spec: v1alpha1.PipelineJobSpec{
+				AccountRef: v1alpha1.AccountReference{Name: "shared"}, AccountID: "111122223333", Region: "us-east-1",
+				QueryParam: map[string]v1alpha1.QueryValue{"Cluster": "eu-1"},
+			}}
+			c.change(&job.Spec)
+			NewWithT(t).Expect(target.HandsOut(job)).To(Equal(c.want))
+		})
+	}
+}
