@@ -68,7 +68,7 @@ func TestConsole(t *testing.T) {
 	})
 }
 
-// knowsAll says whether an AWS CLI is new enough.
+// knowsAll reports whether an AWS CLI is new enough.
 func knowsAll(c cli) bool {
 	skeleton, err := c.run("codepipeline", "create-pipeline", "--generate-cli-skeleton")
 	return err == nil && strings.Contains(string(skeleton), newestMember)

@@ -64,8 +64,8 @@ type ActionType struct {
 	// version tells definitions of the same category and provider apart, such
 	// as "1" (quoted, or YAML makes it a number): 1 to 9 letters, digits,
 	// underscores and hyphens. Pipelines name it, so a new version takes effect
-	// when a pipeline is changed to it. A deleted version can come back only
-	// with the identical definition. It is required.
+	// when a pipeline is changed to it. A deleted version can be created
+	// again only with the identical definition. It is required.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=9
@@ -172,25 +172,25 @@ type ConfigurationProperty struct {
 	// +kubebuilder:validation:MaxLength=50
 	Name string `json:"name,omitempty"`
 
-	// required says whether each action must set the property. CodePipeline
+	// required sets whether each action must set the property. CodePipeline
 	// refuses a pipeline that does not.
 	// +required
 	Required bool `json:"required"`
 
-	// key says whether the property belongs to the identity of what the action
+	// key sets whether the property is part of the identity of what the action
 	// works on, such as the name of a project. The operator hands it on to
 	// CodePipeline and makes no use of it.
 	// +required
 	Key bool `json:"key"`
 
-	// secret says whether CodePipeline hides the property's value from all but
+	// secret sets whether CodePipeline masks the property's value for all but
 	// job workers. The operator keeps it in a Secret, from which steps get it
 	// as an environment variable; it is in no other object, and no URL template
 	// can show it.
 	// +required
 	Secret bool `json:"secret"`
 
-	// queryable says whether jobs are told apart by the property's value, so
+	// queryable sets whether workers can poll for jobs by the property's value, so
 	// that several CustomActions, or several clusters, can share one action
 	// type: each polls with a polling.queryParam of its own. One property may be
 	// queryable, which must be required and not secret. False by default.

@@ -73,8 +73,8 @@ type CodePipelineAccountSpec struct {
 	// +kubebuilder:validation:MaxItems=100
 	Grants []Grant `json:"grants,omitempty"`
 
-	// failureLog says whether the last log lines of a step that failed are told to
-	// CodePipeline, in events and in the status: Always (the default), NoSecrets or Never. The
+	// failureLog sets whether the last log lines of a failed step are copied to
+	// CodePipeline, events and the status: Always (the default), NoSecrets or Never. The
 	// stricter of this and a CustomAction's spec.failureLog counts.
 	// +optional
 	FailureLog FailureLog `json:"failureLog,omitempty"`

@@ -12,14 +12,14 @@ const (
 	// ConditionPolling is True while the operator polls for jobs, or pauses because all
 	// slots are taken (AtCapacity). A brief outage of AWS does not change it.
 	ConditionPolling = "Polling"
-	// ConditionDeregistered is False, and else absent, when the object is deleted with
-	// deletionPolicy Delete and the action type can't be deleted.
+	// ConditionDeregistered is False when the object is deleted with deletionPolicy
+	// Delete and the action type can't be deleted. Otherwise, it is absent.
 	ConditionDeregistered = "Deregistered"
-	// ConditionReconciling is True, and else absent, while the operator is still
-	// at work on the object, or tries again (kstatus: InProgress).
+	// ConditionReconciling is True while the operator still works on the object or
+	// tries again (kstatus: InProgress). Otherwise, it is absent.
 	ConditionReconciling = "Reconciling"
-	// ConditionStalled is True, and else absent, when only somebody's change can
-	// make the object ready (kstatus: Failed).
+	// ConditionStalled is True when only a change by a user can make the object ready
+	// (kstatus: Failed). Otherwise, it is absent.
 	ConditionStalled = "Stalled"
 )
 

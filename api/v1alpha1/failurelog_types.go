@@ -1,6 +1,6 @@
 package v1alpha1
 
-// FailureLog says whether the last log lines of a step that failed leave the cluster's logs.
+// FailureLog sets whether the last log lines of a failed step are copied out of the cluster's logs.
 //
 // +kubebuilder:validation:Enum=Always;NoSecrets;Never
 type FailureLog string

@@ -93,8 +93,8 @@ func IsRetiredVersion(err error) bool {
 
 // NotSentError says that a call never left: it can't have had an effect.
 type NotSentError struct {
-	// Kind is Throttled (its context had ended) or AccessDenied (no credentials could be
-	// had).
+	// Kind is Throttled (its context had ended) or AccessDenied (there were no
+	// credentials).
 	Kind Kind
 	Err  error
 }

@@ -558,7 +558,7 @@ func jobMade(age time.Duration) *batchv1.Job {
 	return job
 }
 
-// said is an event that was said often, now for the last time.
+// said is an event that was reported often, now for the last time.
 func said(object, reason, message string) Event {
 	return Event{Object: object, Reason: reason, Message: message, Last: now, Count: 9}
 }

@@ -35,7 +35,7 @@ func fail(kind v1alpha1.FailureType, wayOut, format string, args ...any) *Failur
 	return &Failure{Type: kind, Message: strings.ReplaceAll(what, "\n", " ") + ". " + wayOut}
 }
 
-// withLog puts what a container printed last below a failure's first line.
+// withLog puts a container's last log lines below a failure's first line.
 func withLog(failure *Failure, printed string) *Failure {
 	// The kubelet cuts what it takes from a log at its front, perhaps within a character.
 	printed = strings.TrimSpace(plaintext.Of(strings.TrimLeft(printed, "\uFFFD")))
@@ -129,8 +129,8 @@ type endedStep struct {
 	step corev1.ContainerStatus
 }
 
-// stoppedAt says where in its work a run was stopped, with the step if its status tells what
-// it printed last.
+// stoppedAt says where in its work a run was stopped, with the step if its status has the
+// last log lines.
 func (e Evidence) stoppedAt() (where string, last *endedStep) {
 	for _, pod := range stopped(e.Pods) {
 		if status := atWork(pod); status != nil {

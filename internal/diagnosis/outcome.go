@@ -46,7 +46,7 @@ type Event struct {
 	// First and Last are when it was first and last said; First is zero when
 	// that is not known.
 	First, Last time.Time
-	// Count is how often it was said.
+	// Count is how often it was reported.
 	Count int32
 }
 
@@ -102,8 +102,8 @@ type Outcome struct {
 	// nothing takes longer than usual.
 	Waiting *Waiting
 	// Working is set while a step or a wrapper container runs. While neither Waiting
-	// nor Working is set, the run is between two states, and what was said before is
-	// still the best that is known.
+	// nor Working is set, the run is between two states, and the last report
+	// is still the best that is known.
 	Working bool
 	// Recheck is when to look again although nothing has changed: when a grace
 	// period ends. Zero: wait for a change.
@@ -120,8 +120,8 @@ type LogResult struct {
 }
 
 // Failure is why a run failed, in CodePipeline's terms. The message's first
-// line says what happened and the way out; the lines below are what the step
-// printed last.
+// line says what happened and the way out; the lines below are the last log
+// lines of the step.
 type Failure struct {
 	Type    v1alpha1.FailureType
 	Message string
@@ -140,7 +140,7 @@ type StepLog struct {
 	Previous bool
 }
 
-// WithLog is a failure's message with what the step printed last below its
+// WithLog is a failure's message with the step's last log lines below its
 // first line, cut to what CodePipeline takes.
 func WithLog(message, printed string) string {
 	return bounded(withLog(&Failure{Message: message}, printed).Message)

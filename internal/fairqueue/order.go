@@ -102,8 +102,8 @@ func (o *order) Len() int {
 	return len(o.at)
 }
 
-// Pop takes out the next item, of which there must be one: the namespace whose turn it is
-// goes behind all others.
+// Pop removes the next item, of which there must be one: the namespace whose turn it is
+// goes to the end.
 func (o *order) Pop() reconcile.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -86,7 +86,7 @@ func (c *reservedCheck) volume(volume *corev1.Volume, field string) {
 // secretReference is a field below a volume that names a Secret.
 type secretReference struct{ field, name string }
 
-// secretsOf are the Secrets that a volume reads, or has its driver given, but for those of a
+// secretsOf are the Secrets that a volume reads, or that its driver gets, except for those of a
 // projected one, which has a list.
 func secretsOf(volume *corev1.Volume) []secretReference {
 	var found []secretReference

@@ -33,8 +33,8 @@ const (
 	idleLife = time.Hour
 )
 
-// priority says what goes first in a lane: a result is somebody's pipeline that
-// waits, a poll only brings more work.
+// priority says what goes first in a lane: a pipeline waits for a result,
+// and a poll only brings more work.
 type priority int
 
 const (

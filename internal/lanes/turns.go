@@ -6,7 +6,7 @@ import (
 )
 
 // turns has the calls of one priority that wait. Namespaces take turns: one that a call
-// was started for goes behind all others, so that thousands of calls of one namespace
+// was started for goes to the end, so that thousands of calls of one namespace
 // delay a call of another by one call. Only namespaces with calls that wait are in memory.
 type turns struct {
 	// order has the namespaces, of *queue, the one whose turn is next first.
@@ -62,7 +62,7 @@ func (t *turns) remove(e *entry) {
 	}
 }
 
-// start takes out a call that is started, and ends the turn of its namespace.
+// start removes a call that is started, and ends the turn of its namespace.
 func (t *turns) start(e *entry) {
 	t.order.MoveToBack(t.of[e.Namespace].turn)
 	t.remove(e)

@@ -25,7 +25,7 @@ func Of(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// OneLine is Of with blanks for line feeds: for a text that somebody else chose within one
+// OneLine is Of with blanks for line feeds: for a text that someone else chose within one
 // of the operator's, where a line of its own would pass for the operator's words.
 func OneLine(text string) string { return strings.ReplaceAll(Of(text), "\n", " ") }
 

@@ -201,7 +201,7 @@ func parsePercent(content []byte, into *Result) error {
 	return nil
 }
 
-// parseVariables reads lines of KEY=VALUE. The value is everything behind the
+// parseVariables reads lines of KEY=VALUE. The value is everything after the
 // first equals sign, as it is. Empty lines are passed over; there are no
 // comments, as a line that looks like one is more likely a mistake.
 func parseVariables(content []byte, into *Result) error {

@@ -146,7 +146,7 @@ func (p Progress) encodeWithin(limit int, encode func(Progress) []byte) []byte {
 			return encoded
 		}
 		// A character takes at most six bytes (\u0000): cut so many that it
-		// can't be too many, and come back for more when they were too few.
+		// can't be too many, and cut again if they were too few.
 		*text = limits.Cut(*text, utf8.RuneCountInString(*text)-over/6-1)
 	}
 }

@@ -93,7 +93,7 @@ settings: {executionUrlTemplate: "https://ci.example.com/{Config:Project}/{Confi
 }
 
 // TestNearMissesAreToldTheRightForm creates each as kubectl does, which has unknown fields
-// refused, and as clients do that have them dropped. Nothing else is said.
+// refused, and as clients do that have them dropped. They get no other message.
 func TestNearMissesAreToldTheRightForm(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range nearMisses {
