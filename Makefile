@@ -313,7 +313,7 @@ $(BIN)/golangci-lint: hack/lint/go.mod
 
 # It needs cgo, for the parsers of what it reads.
 $(BIN)/vale: hack/vale/go.mod
-	@echo "Building Vale: some minutes, the first time"
+	@echo "Building Vale: about 2 minutes, the first time"
 	@cd hack/vale && CGO_ENABLED=1 go build -o $@ github.com/vale-cli/vale/v3/cmd/vale && touch $@
 
 # To compare with: see test/bench.
