@@ -140,7 +140,7 @@ func managerOf(config *rest.Config, where scope.Scope, o options) (ctrl.Manager,
 	o.leader.apply(&managed)
 	mgr, err := ctrl.NewManager(config, managed)
 	if err != nil {
-		return nil, fmt.Errorf("make the manager: %w", err)
+		return nil, fmt.Errorf("create the manager: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (n *namespaceList) Set(list string) error {
 			return errors.New("a name is empty: leave the flag out to work in all namespaces")
 		}
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
-			return fmt.Errorf("%q is no name of a namespace: %s", name, strings.Join(problems, "; "))
+			return fmt.Errorf("%q is not the name of a namespace: %s", name, strings.Join(problems, "; "))
 		}
 		if !slices.Contains(*n, name) {
 			*n = append(*n, name)
@@ -42,7 +42,7 @@ func (n *namespaceList) Set(list string) error {
 func (n *namespaceList) examine(ctx context.Context, config *rest.Config) (scope.Scope, error) {
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return scope.Scope{}, fmt.Errorf("make a client to examine namespaces: %w", err)
+		return scope.Scope{}, fmt.Errorf("create a client to examine namespaces: %w", err)
 	}
 	return scope.Examine(ctx, kube, *n)
 }

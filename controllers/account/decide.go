@@ -95,15 +95,15 @@ func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven pr
 	invalid := grants.Invalid(account)
 	switch {
 	case !account.DeletionTimestamp.IsZero():
-		ready.Reason, ready.Message = v1alpha1.ReasonInUse, "being deleted: it is used by "+used.String()+". It goes when they are gone, or name another account"
+		ready.Reason, ready.Message = v1alpha1.ReasonInUse, "being deleted: it is used by "+used.String()+". It is deleted when they are gone, or name another account"
 	case proven.failed != "":
-		ready.Reason, ready.Message = proven.reason, "AWS does not tell the account's ID: "+proven.failed
+		ready.Reason, ready.Message = proven.reason, "AWS did not return the account's ID: "+proven.failed
 	case proven.accountID != "" && len(invalid) > 0:
 		ready.Reason = v1alpha1.ReasonInvalidGrant
 		ready.Message = "invalid selectors, whose grants give no namespace access until they are corrected: " + strings.Join(invalid, "; ") + ". The other grants count"
 	case proven.accountID != "":
 		ready.Status, ready.Reason = isTrue, v1alpha1.ReasonProven
-		ready.Message = fmt.Sprintf("AWS told the account's ID, %s", proven.accountID)
+		ready.Message = fmt.Sprintf("AWS returned the account's ID, %s", proven.accountID)
 	default:
 		ready.Status, ready.Reason, ready.Message = unknown, v1alpha1.ReasonProving, "AWS is being asked for the account's ID"
 	}
@@ -140,7 +140,7 @@ func throttledCondition(at, now time.Time) conditionOf {
 		Message: fmt.Sprintf("no call was throttled within %s", throttledFor)}
 	if !at.IsZero() && now.Sub(at) < throttledFor {
 		throttled.Status, throttled.Reason = isTrue, v1alpha1.ReasonThrottling
-		throttled.Message = fmt.Sprintf("AWS throttled calls within %s, so that fewer are made: jobs start and end later. The metric pipelinejob_aws_call_rate has the rate of each operation", throttledFor)
+		throttled.Message = fmt.Sprintf("AWS throttled calls within %s, so the operator makes fewer: jobs start and end later. The metric pipelinejob_aws_call_rate shows the rate of each operation", throttledFor)
 	}
 	return throttled
 }

@@ -95,7 +95,7 @@ func (r *Reconciler) proveInLane(ctx context.Context, account *v1alpha1.CodePipe
 		defer r.again(copied.Name)
 		accountID, err := r.ask(ctx, id)
 		if err != nil {
-			log.Info("AWS does not tell the ID of an account", "error", err.Error())
+			log.Info("AWS did not return the ID of an account", "error", err.Error())
 		}
 		r.proofs.record(copied, accountID, err, r.Clock.Now())
 	}})

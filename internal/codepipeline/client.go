@@ -87,7 +87,7 @@ func (c *Client) GetJobDetails(ctx context.Context, jobID string) (Job, error) {
 		return Job{}, err
 	}
 	if out.JobDetails == nil {
-		return Job{}, fmt.Errorf("get details of job %s: the answer has none", jobID)
+		return Job{}, fmt.Errorf("get details of job %s: the response has none", jobID)
 	}
 	return jobOf(jobID, "", aws.ToString(out.JobDetails.AccountId), out.JobDetails.Data), nil
 }

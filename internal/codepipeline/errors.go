@@ -71,7 +71,7 @@ type NoExternalIDError struct{ RoleARN string }
 
 func (e *NoExternalIDError) Error() string {
 	return fmt.Sprintf("the role %s is assumed only with an external ID, CLUSTER-ID/NAMESPACE, and the operator has no cluster ID: "+
-		"set its flag --cluster-id, and let the role's trust policy demand the external ID", e.RoleARN)
+		"set its flag --cluster-id, and require the external ID in the role's trust policy", e.RoleARN)
 }
 
 // UnknownHost reports whether a call failed because its host name is not known,

@@ -193,7 +193,7 @@ func (e Evidence) noPod() *blocker {
 	case rule.waits:
 		held.grace = e.GracePeriods.Schedule
 	}
-	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could make no pod for %s: %s", ShortDuration(held.grace), message)
+	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could not create a pod for %s: %s", ShortDuration(held.grace), message)
 	return held
 }
 
@@ -282,17 +282,17 @@ var denials = []denial{
 	{[]string{exceededQuota}, v1alpha1.FailureSystemUnavailable, true,
 		"Retry the action when others have ended, have the quota raised, or lower resources.requests and limits " + inTemplate},
 	{[]string{"failed quota"}, v1alpha1.FailureConfigurationError, false,
-		"Set the resources that the quota asks for on each step and sidecar " + inTemplate},
+		"Set the resources that the quota requires on each step and sidecar " + inTemplate},
 	{[]string{"violates PodSecurity"}, v1alpha1.FailurePermissionError, false,
-		"Give the steps the securityContext that it asks for " + inTemplate + ", or have the namespace's pod-security level changed"},
+		"Give the steps the securityContext that it requires " + inTemplate + ", or change the namespace's pod-security level"},
 	{[]string{"admission webhook"}, v1alpha1.FailurePermissionError, false,
 		"Correct what the policy refuses " + inTemplate + ", or have the policy changed"},
 	{[]string{"serviceaccount", "not found"}, v1alpha1.FailureConfigurationError, false,
-		"Make that service account, or correct serviceAccountName " + inTemplate},
+		"Create that service account, or correct serviceAccountName " + inTemplate},
 	{[]string{"no PriorityClass"}, v1alpha1.FailureConfigurationError, false,
-		"Have that priority class made, or correct priorityClassName " + inTemplate},
+		"Create that priority class, or correct priorityClassName " + inTemplate},
 	{[]string{"RuntimeClass", "not found"}, v1alpha1.FailureConfigurationError, false,
-		"Have that runtime class made, or correct runtimeClassName " + inTemplate},
+		"Create that runtime class, or correct runtimeClassName " + inTemplate},
 	{[]string{"forbidden"}, v1alpha1.FailurePermissionError, false,
 		"Correct what is refused " + inTemplate + ", or have the rule changed by those who run the cluster"},
 	{[]string{"is invalid"}, v1alpha1.FailureConfigurationError, false,
@@ -355,8 +355,8 @@ func (e Evidence) idle(pod corev1.Pod) *blocker {
 		}
 	}
 	if held.failure = explained(pod); held.failure == nil {
-		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, have the node looked at",
-			"node %s has not started %s for %s after the containers before it: in the pod %s no container runs, and its status tells no reason",
+		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, check the node",
+			"node %s has not started %s for %s after the containers before it: in the pod %s no container runs, and its status has no reason",
 			pod.Spec.NodeName, displayName(pod.Spec, next.Name), ShortDuration(held.grace), pod.Name)
 	}
 	return held
@@ -454,12 +454,12 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 		return nil
 	case waitsForVolume(pod) && condition == nil:
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
-			"Have the claims looked at (kubectl describe pvc), or correct spec.workspace of the CustomAction and the volumes of its spec.jobTemplate",
+			"Check the claims (kubectl describe pvc), or correct spec.workspace of the CustomAction and the volumes of its spec.jobTemplate",
 			"the pod %s had no node for %s: its volume claims may not be bound (%s)%s",
 			pod.Name, ShortDuration(held.grace), strings.Join(ClaimsOf(pod), ", "), e.aboutClaims(pod))
 	case condition == nil:
-		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or have the scheduler looked at",
-			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, ShortDuration(held.grace), pod.Spec.SchedulerName)
+		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or check the scheduler",
+			"no scheduler handled the pod %s for %s (schedulerName %q)", pod.Name, ShortDuration(held.grace), pod.Spec.SchedulerName)
 	default:
 		held.since = latest(held.since, condition.LastTransitionTime.Time)
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
@@ -488,7 +488,7 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	object := "Pod/" + pod.Name
 	held := &blocker{since: scheduledAt(pod), grace: e.GracePeriods.Schedule, object: object}
 	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, ShortDuration(held.grace))
-	lookAtNode := "Retry the action; if it happens again, have the node looked at"
+	lookAtNode := "Retry the action; if it happens again, check the node"
 	said := e.newestEvent(object, startEvents...)
 	if said == nil {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
@@ -500,13 +500,13 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
 	case strings.Contains(said.Message, `volume "`+podcontract.CAVolume+`"`):
 		held.failure = fail(v1alpha1.FailureConfigurationError,
-			"Make the ConfigMap with this key, or correct spec.runner.ca of the CustomAction or, if it has none, --runner-ca of the operator", "%s", what)
+			"Create the ConfigMap with this key, or correct spec.runner.ca of the CustomAction or, if it has none, --runner-ca of the operator", "%s", what)
 	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
-			"It is the operator's own volume: retry the action; if it happens again, tell those who run the operator", "%s", what)
+			"It is the operator's own volume: retry the action; if it happens again, tell the operator's administrators", "%s", what)
 	default:
 		held.failure = fail(v1alpha1.FailureConfigurationError,
-			"Make what the volume refers to, or correct the volumes "+inTemplate, "%s", what)
+			"Create the object that the volume refers to, or correct the volumes "+inTemplate, "%s", what)
 	}
 	return held
 }
@@ -567,9 +567,9 @@ func dueAt(pod corev1.Pod, before []corev1.ContainerStatus) time.Time {
 }
 
 func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
-	wayOut := "Correct the image or its imagePullSecrets " + inTemplate + ", or have the registry made reachable from the cluster's nodes"
+	wayOut := "Correct the image or its imagePullSecrets " + inTemplate + ", or make the registry reachable from the cluster's nodes"
 	if podcontract.IsWrapper(status.Name) {
-		wayOut = "It is the operator's own image: have those who run the operator correct --runner-image, or make it reachable from the cluster's nodes"
+		wayOut = "It is the operator's own image: ask the operator's administrators to correct --runner-image, or make the image reachable from the cluster's nodes"
 	}
 	waits := status.State.Waiting
 	return fail(v1alpha1.FailureConfigurationError, wayOut,
@@ -578,9 +578,9 @@ func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 
 func (e Evidence) startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	waits := status.State.Waiting
-	wayOut := "Correct it " + inTemplate + ", or make the Secret, ConfigMap or volume that it refers to"
+	wayOut := "Correct it " + inTemplate + ", or create the Secret, ConfigMap or volume that it refers to"
 	if podcontract.IsWrapper(status.Name) {
-		wayOut = "Make the Secret or ConfigMap that spec.runner of the CustomAction refers to, or correct it there"
+		wayOut = "Create the Secret or ConfigMap that spec.runner of the CustomAction refers to, or correct the reference"
 	}
 	if strings.Contains(waits.Message, "runAsNonRoot") || strings.Contains(waits.Message, "non-root") {
 		wayOut = "Set securityContext.runAsUser to a user other than root, by number, " + inTemplate + ", or use an image that has one"
@@ -597,12 +597,12 @@ const reasonPostStartHook = "PostStartHookError"
 // container printed if that may not be told.
 func (e Evidence) startMessage(waits *corev1.ContainerStateWaiting) string {
 	if waits.Reason == reasonPostStartHook && e.LogsStay {
-		return "(what the hook printed is left out, as spec.failureLog of the CustomAction or of its account says; see the pod)"
+		return "(the output of the hook is left out because of spec.failureLog of the CustomAction or its account; see the pod)"
 	}
 	return waits.Message
 }
 
-// crashFailure is of a sidecar that crashes again and again while the steps
+// crashFailure is of a sidecar that crashes repeatedly while the steps
 // after it wait for it.
 func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	last, printed := "", ""
@@ -615,7 +615,7 @@ func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	}
 	failure := fail(v1alpha1.FailureConfigurationError,
 		"The steps after it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
-		"%s crashes again and again (%s)%s", nameIn(pod, status.Name), status.State.Waiting.Reason, last)
+		"%s crashes repeatedly (%s)%s", nameIn(pod, status.Name), status.State.Waiting.Reason, last)
 	if !podcontract.IsWrapper(status.Name) {
 		failure.Printed = &StepLog{Pod: pod.Name, Container: status.Name, Previous: true}
 	}

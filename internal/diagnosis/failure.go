@@ -77,7 +77,7 @@ func (e Evidence) failed(end batchv1.JobCondition) *Failure {
 	case len(e.Pods) == 0 && end.Reason == batchv1.JobReasonBackoffLimitExceeded:
 		return e.podGone(what)
 	case len(e.Pods) == 0:
-		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action", "%s, and it has no pod that tells more", what)
+		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action", "%s, and no pod has more information", what)
 	default:
 		pod := e.Pods[0]
 		return fail(v1alpha1.FailureJobFailed, fmt.Sprintf("All that is known of its pod: kubectl describe pod%s %s", inNamespace(pod), pod.Name), "%s", what)
@@ -315,13 +315,13 @@ func wrapperFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	if err == nil && envelope.Failure != nil {
 		return &Failure{Type: v1alpha1.FailureType(envelope.Failure.Type), Message: plaintext.Of(envelope.Failure.Message)}
 	}
-	what, wayOut := ending(ended), "Retry the action; if it happens again, tell those who run the operator"
+	what, wayOut := ending(ended), "Retry the action; if it happens again, tell the operator's administrators"
 	if ended.Reason == reasonOOMKilled {
 		why, _ := outOfMemory(pod, status)
 		what, wayOut = what+": "+why, "Raise the memory limit "+inRunner
 	}
 	failure := fail(v1alpha1.FailureSystemUnavailable, wayOut,
-		"the container %s ended without saying why: %s", status.Name, what)
+		"the container %s ended without a message: %s", status.Name, what)
 	return withLog(failure, ended.Message)
 }
 
@@ -361,7 +361,7 @@ func outOfMemory(pod corev1.Pod, status corev1.ContainerStatus) (why, wayOut str
 		return fmt.Sprintf("its pod needed more memory than its limit, %s", pod.Spec.Resources.Limits.Memory()),
 			"Raise the resources.limits.memory of the pod"
 	}
-	return "it has no memory limit, and its node had no more to give", "Reserve what it needs by its resources.requests.memory"
+	return "it has no memory limit, and its node ran out of memory", "Reserve what it needs by its resources.requests.memory"
 }
 
 // memoryLimit is the limit that a container had, which may have been changed
@@ -491,7 +491,7 @@ func (l loss) failure(pod corev1.Pod) *Failure {
 		return fail(v1alpha1.FailureJobFailed, "Raise it "+inTemplate+", or leave it out and set spec.timeout",
 			"the pod %s took longer than activeDeadlineSeconds of its template allows and was stopped%s: %s", pod.Name, while, why)
 	case slices.Contains(refusals, l.reason):
-		return fail(v1alpha1.FailureConfigurationError, "Correct what the pod asks for "+inTemplate,
+		return fail(v1alpha1.FailureConfigurationError, "Correct the requests of the pod "+inTemplate,
 			"the pod %s was refused%s: %s", pod.Name, where, why)
 	default:
 		return fail(v1alpha1.FailureSystemUnavailable, l.wayOut(), "the pod %s was lost%s%s: %s", pod.Name, where, while, why)

@@ -64,7 +64,7 @@ func parse(body string) (Change, error) {
 		return Change{}, errors.New("it is not the JSON of an event")
 	}
 	if m.DetailType != detailType {
-		return Change{}, fmt.Errorf("its detail-type is not %q: does the rule let other events through, or does it change them?", detailType)
+		return Change{}, fmt.Errorf("its detail-type is not %q: check that the rule selects only these events, and does not change them", detailType)
 	}
 	if m.Account == "" || m.Region == "" || m.Detail.State == "" || m.Detail.ActionExecutionID == "" {
 		return Change{}, errors.New("it lacks account, region, detail.state or detail.action-execution-id")

@@ -108,7 +108,7 @@ func (q *Queue) Start(ctx context.Context) error {
 		}
 		if err := q.round(ctx); err != nil && ctx.Err() == nil {
 			wait = min(max(firstWait, 2*wait), lastWait)
-			q.Log.Error(err, "Events can't be read: jobs are noticed at the polling interval", "queue", q.URL, "retryIn", wait)
+			q.Log.Error(err, "Events can't be read: jobs are found at the polling interval", "queue", q.URL, "retryIn", wait)
 			continue
 		}
 		wait = 0
@@ -157,7 +157,7 @@ func (q *Queue) handle(ctx context.Context, body string) string {
 	}
 	stopped, err := q.Handler.Stopped(ctx, change)
 	if err != nil {
-		q.Log.Error(err, "Could not stop work that CodePipeline no longer waits for; its message comes again", "actionExecutionID", change.ActionExecutionID)
+		q.Log.Error(err, "Could not stop work that CodePipeline no longer waits for; its message will be delivered again", "actionExecutionID", change.ActionExecutionID)
 		return resultAgain
 	}
 	if stopped {

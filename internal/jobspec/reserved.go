@@ -54,7 +54,7 @@ func (c *reservedCheck) container(container *corev1.Container, field string) {
 		c.name(mount.Name, at)
 		place := filepath.Clean("/" + mount.MountPath) // runtimes take a relative path for one from the root
 		c.refuse(place == "/", at+".mountPath", fmt.Sprintf("must not be the root of the container: %s, the volume that all steps share, would be below it", podcontract.Root))
-		c.refuse(strings.HasPrefix(place+"/", podcontract.Root+"/"), at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share is there, which spec.workspace chooses", podcontract.Root))
+		c.refuse(strings.HasPrefix(place+"/", podcontract.Root+"/"), at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share (spec.workspace) is there", podcontract.Root))
 	}
 	for i, variable := range container.Env {
 		if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil {

@@ -17,7 +17,7 @@ var (
 	}, []string{"operation", "result"})
 	latency = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "pipelinejob_aws_request_duration_seconds",
-		Help:    "Time to the answer of calls to AWS by operation, retries of reads included.",
+		Help:    "Duration of calls to AWS by operation, including retries of reads.",
 		Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30},
 	}, []string{"operation"})
 	polls = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -26,11 +26,11 @@ var (
 	}, []string{"namespace", "action", "result"})
 	polled = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_jobs_polled_total",
-		Help: "Jobs that polls handed out by CustomAction, those that come again included.",
+		Help: "Jobs that polls handed out by CustomAction, including jobs that were handed out again.",
 	}, []string{"namespace", "action"})
 	claims = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_claims_total",
-		Help: "Ends of claims (AcknowledgeJob) by CustomAction and result: the reason of condition Acknowledged.",
+		Help: "Finished claims (AcknowledgeJob) by CustomAction and result: the reason of condition Acknowledged.",
 	}, []string{"namespace", "action", "result"})
 	reports = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_reports_total",
@@ -43,11 +43,11 @@ var (
 	})
 	deletedUnreported = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "pipelinejob_deleted_unreported_total",
-		Help: "PipelineJobs that were deleted without CodePipeline being told, because calls to AWS failed.",
+		Help: "PipelineJobs that were deleted without a report to CodePipeline, because calls to AWS failed.",
 	})
 	deletedNotDeregistered = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "pipelinejob_deleted_not_deregistered_total",
-		Help: "CustomActions that were deleted with deletionPolicy Delete though their action type could not be.",
+		Help: "CustomActions that were deleted with deletionPolicy Delete although their action type could not be deleted.",
 	})
 	wakeUps = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_event_messages_total",
@@ -55,7 +55,7 @@ var (
 	}, []string{"result"})
 	namespacesWaiting = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pipelinejob_namespaces_waiting",
-		Help: "Namespaces of --namespaces that do not exist, or in which the operator lacks rights.",
+		Help: "Namespaces of --namespaces that do not exist, or in which the operator lacks permissions.",
 	})
 )
 

@@ -23,11 +23,11 @@ var (
 	inFlightGauge = prometheus.NewDesc("pipelinejob_jobs_in_flight",
 		"PipelineJobs that are not reported yet, by CustomAction.", []string{"namespace", "action"}, nil)
 	freeGauge = prometheus.NewDesc("pipelinejob_free_slots",
-		"How many more jobs a CustomAction's polling.maxConcurrentJobs has room for.", []string{"namespace", "action"}, nil)
+		"Free slots of a CustomAction's polling.maxConcurrentJobs.", []string{"namespace", "action"}, nil)
 	oldestGauge = prometheus.NewDesc("pipelinejob_oldest_unreported_job_age_seconds",
 		"Age of the oldest PipelineJob that is not reported yet, by CustomAction; 0 without any.", []string{"namespace", "action"}, nil)
 	readyGauge = prometheus.NewDesc("pipelinejob_custom_action_ready",
-		"1 for a CustomAction that is ready, 0 for one that is not.", []string{"namespace", "action"}, nil)
+		"1 if the CustomAction is ready, otherwise 0.", []string{"namespace", "action"}, nil)
 )
 
 // scrapeTimeout bounds a reading of the cache for a scrape.
@@ -117,7 +117,7 @@ var (
 	inFlightCallsGauge = prometheus.NewDesc("pipelinejob_aws_calls_in_flight",
 		"Calls to AWS in flight in the lane of an account and region.", []string{"account", "region"}, nil)
 	rateGauge = prometheus.NewDesc("pipelinejob_aws_call_rate",
-		"Calls a second that an operation gets at most in the lane of an account and region, as throttling has it.", []string{"account", "region", "operation"}, nil)
+		"Current limit of calls per second of an operation in the lane of an account and region, after throttling.", []string{"account", "region", "operation"}, nil)
 )
 
 // laneCollector makes metrics of what goes on in the lanes. The account is empty for the

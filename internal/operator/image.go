@@ -27,7 +27,7 @@ const (
 // error names the way out.
 func RunnerImage(ctx context.Context, reader client.Reader, self *corev1.ObjectReference) (string, error) {
 	if self == nil {
-		return "", errors.New("--runner-image is missing: set it to the operator's image, which the operator only finds by itself if it runs in a pod")
+		return "", errors.New("--runner-image is missing: set it to the operator's image; only an operator that runs in a pod can find its image")
 	}
 	ctx, cancel := context.WithTimeout(ctx, ownPodTimeout)
 	defer cancel()

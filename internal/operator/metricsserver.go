@@ -65,7 +65,7 @@ func (o MetricsOptions) checkProfiles() error {
 	case o.Address == NoMetrics:
 		return errors.New("--pprof serves profiles at --metrics-bind-address, which is 0: set an address")
 	case !o.Secure && !isLoopback(o.Address):
-		return fmt.Errorf("--pprof shows what is in memory: with --metrics-secure=false, --metrics-bind-address must be a loopback address such as 127.0.0.1:8080, not %s", o.Address)
+		return fmt.Errorf("--pprof shows the content of the memory: with --metrics-secure=false, --metrics-bind-address must be a loopback address such as 127.0.0.1:8080, not %s", o.Address)
 	}
 	return nil
 }

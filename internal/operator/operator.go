@@ -156,7 +156,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if o.Logs == nil {
 		pods, err := kubernetes.NewForConfig(mgr.GetConfig())
 		if err != nil {
-			return fmt.Errorf("make a client for pod logs: %w", err)
+			return fmt.Errorf("create a client for pod logs: %w", err)
 		}
 		o.Logs = logs.NewCluster(pods)
 	}
@@ -208,11 +208,11 @@ func addWaiter(mgr ctrl.Manager, o Options) error {
 	}
 	kube, err := kubernetes.NewForConfig(mgr.GetConfig())
 	if err != nil {
-		return fmt.Errorf("make a client to wait for namespaces: %w", err)
+		return fmt.Errorf("create a client to wait for namespaces: %w", err)
 	}
 	waiter := &scope.Waiter{Kube: kube, Clock: o.Clock, Log: mgr.GetLogger().WithName("namespaces"), Waiting: o.Scope.Waiting, Restart: o.Restart}
 	if err := mgr.Add(waiter); err != nil {
-		return fmt.Errorf("add what waits for namespaces: %w", err)
+		return fmt.Errorf("add the waiter for namespaces: %w", err)
 	}
 	return nil
 }
@@ -291,7 +291,7 @@ func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o 
 		ActionTimeout: o.ActionTimeout,
 	})
 	if err := mgr.Add(executions); err != nil {
-		return fmt.Errorf("add what looks for stopped executions: %w", err)
+		return fmt.Errorf("add the watcher of stopped executions: %w", err)
 	}
 	if err := jobs.SetupWithManager(mgr, controllerOptions(o.Workers)); err != nil {
 		return fmt.Errorf("set up the PipelineJob controller: %w", err)

@@ -78,7 +78,7 @@ func examine(ctx context.Context, kube kubernetes.Interface, namespace string) (
 	if len(missing) == 0 {
 		return "", nil
 	}
-	return "the operator's service account lacks rights in it: " + strings.Join(missing, ", "), nil
+	return "the operator's service account lacks permissions in it: " + strings.Join(missing, ", "), nil
 }
 
 // exists reports whether there is a namespace. One that the operator may not read is taken
@@ -107,7 +107,7 @@ func hasRight(ctx context.Context, kube kubernetes.Interface, namespace string, 
 	}}
 	answer, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
-		return false, fmt.Errorf("ask for the right to %s: %w", right, err)
+		return false, fmt.Errorf("check the permission to %s: %w", right, err)
 	}
 	return answer.Status.Allowed, nil
 }

@@ -53,7 +53,7 @@ func (w *Waiter) Start(ctx context.Context) error {
 		case <-w.Clock.After(checkInterval):
 		}
 		if opened := w.look(ctx); len(opened) > 0 && w.Clock.Since(started) >= leastRun {
-			w.Log.Info("Starting again to work in namespaces that were waited for", "namespaces", opened)
+			w.Log.Info("Restarting to work in namespaces that are now ready", "namespaces", opened)
 			w.Restart()
 			return nil
 		}
@@ -65,7 +65,7 @@ func (w *Waiter) look(ctx context.Context) []string {
 	found, err := Examine(ctx, w.Kube, slices.Sorted(maps.Keys(w.Waiting)))
 	if err != nil {
 		if ctx.Err() == nil {
-			w.Log.Info("Namespaces that are waited for were not examined", "reason", err.Error())
+			w.Log.Info("Could not examine the missing namespaces", "reason", err.Error())
 		}
 		return nil
 	}
