@@ -1,5 +1,5 @@
-// Package metrics counts what the operator does, for Prometheus. Labels are
-// bounded: by the CustomActions that there are, and by words from the code.
+// Package metrics has the operator's metrics for Prometheus. The number of label values is
+// bounded by the existing CustomActions and constants in the code.
 package metrics
 
 import (
@@ -98,18 +98,18 @@ func Report(action types.NamespacedName, result string) {
 // Start observes the time from a poll to the Kubernetes Job.
 func Start(took time.Duration) { start.Observe(took.Seconds()) }
 
-// DeletedUnreported counts a PipelineJob that was deleted without CodePipeline being
-// told. It has no labels: the CustomAction may be gone.
+// DeletedUnreported counts a PipelineJob that was deleted without a report to
+// CodePipeline. It has no labels: the CustomAction may be gone.
 func DeletedUnreported() { deletedUnreported.Inc() }
 
-// DeletedNotDeregistered counts a CustomAction that was deleted though its action type
-// could not be. It has no labels: the CustomAction is gone.
+// DeletedNotDeregistered counts a CustomAction that was deleted although its action
+// type could not be deleted. It has no labels: the CustomAction is gone.
 func DeletedNotDeregistered() { deletedNotDeregistered.Inc() }
 
 // Message counts a message of the event queue.
 func Message(result string) { wakeUps.WithLabelValues(result).Inc() }
 
-// Forget drops what was counted for a CustomAction that is gone.
+// Forget drops the series of a CustomAction that is gone.
 func Forget(action types.NamespacedName) {
 	labels := prometheus.Labels{"namespace": action.Namespace, "action": action.Name}
 	for _, counter := range []*prometheus.CounterVec{polls, polled, claims, reports} {

@@ -30,12 +30,11 @@ var (
 		"1 if the CustomAction is ready, otherwise 0.", []string{"namespace", "action"}, nil)
 )
 
-// scrapeTimeout bounds a reading of the cache for a scrape.
+// scrapeTimeout limits reading the cache for a scrape.
 const scrapeTimeout = 5 * time.Second
 
-// collector makes metrics of what a scrape finds in the cache: they are always
-// current, and there is no series of an object that is gone. Only the leader has
-// any to show.
+// collector calculates metrics from the cache at each scrape: they are always current,
+// and there are no series of deleted objects. Only the leader has any.
 type collector struct {
 	reader  client.Reader
 	clock   clock.PassiveClock
@@ -83,7 +82,7 @@ func (i collector) Collect(found chan<- prometheus.Metric) {
 	}
 }
 
-// counted is what there is of an action's unsettled jobs.
+// counted has the numbers of an action's unsettled jobs.
 type counted struct {
 	inFlight, slots int32
 	oldest          time.Duration
@@ -120,7 +119,7 @@ var (
 		"Current limit of calls per second of an operation in the lane of an account and region, after throttling.", []string{"account", "region", "operation"}, nil)
 )
 
-// laneCollector makes metrics of what goes on in the lanes. The account is empty for the
+// laneCollector has the metrics of the lanes. The account is empty for the
 // operator's own identity.
 type laneCollector struct{ lanes *lanes.Lanes }
 
@@ -142,7 +141,7 @@ func (c laneCollector) Collect(found chan<- prometheus.Metric) {
 	}
 }
 
-// observer counts the calls of CodePipeline's clients, and tells their lane.
+// observer counts the calls of CodePipeline's clients, and reports them to their lane.
 func observer(calls *lanes.Lanes) func(codepipeline.Identity, string, time.Duration, error) {
 	return func(id codepipeline.Identity, operation string, took time.Duration, err error) {
 		observeCall(operation, took, err)

@@ -26,7 +26,7 @@ const NoMetrics = "0"
 type MetricsOptions struct {
 	// Address is where the server listens, such as ":8443", or NoMetrics.
 	Address string
-	// Secure serves by TLS, and only to callers with the right to get the path.
+	// Secure serves over TLS, and only to callers with the permission to get the path.
 	Secure bool
 	// CertDir is the folder of the server's certificate, which is read again when it
 	// changes; empty: a self-signed one is made at start. CertName and KeyName are the files
@@ -58,8 +58,8 @@ func (o MetricsOptions) Check() error {
 	return nil
 }
 
-// checkProfiles keeps profiles, which show what is in memory, from those who have no right
-// to see them.
+// checkProfiles prevents access to profiles, which show the content of the memory, without
+// the permission to get them.
 func (o MetricsOptions) checkProfiles() error {
 	switch {
 	case o.Address == NoMetrics:
@@ -76,7 +76,7 @@ func isLoopback(address string) bool {
 }
 
 // Server returns the options of the manager's server of metrics. All of its paths have the
-// same guard.
+// same protection.
 func (o MetricsOptions) Server() metricsserver.Options {
 	server := metricsserver.Options{
 		BindAddress: o.Address, SecureServing: o.Secure, CertDir: o.CertDir, CertName: o.CertName, KeyName: o.KeyName,
