@@ -15,10 +15,9 @@ import (
 )
 
 // Files that a step may write in the result folder. Each is optional. Blanks
-// at both ends of a text are dropped. Files whose names begin with a dot are
-// left alone; any other file is an error, because it is most likely a
-// misspelled name. Steps write these files, so each error is one of theirs: a
-// ConfigurationError.
+// at both ends of a text are removed. Files whose names begin with a dot are
+// ignored; any other file is an error, because its name is probably misspelled.
+// Steps write these files, so each error is a ConfigurationError.
 const (
 	FileSummary             = "summary"
 	FilePercentComplete     = "percent-complete"
@@ -31,10 +30,10 @@ const (
 	FileResult = "result.json"
 )
 
-// MaxResultFile bounds, in bytes, what is read of a file.
+// MaxResultFile is the maximum number of bytes that are read of a file.
 const MaxResultFile = 1 << 20
 
-// byteOrderMark is what some programs begin a text with.
+// byteOrderMark is at the beginning of texts from some programs.
 var byteOrderMark = []byte("\ufeff")
 
 // parsers read each file into a result.
@@ -104,7 +103,7 @@ func (r *Result) cutTexts() {
 	}
 }
 
-// fileNames lists the result files that are there, in order.
+// fileNames returns the names of the existing result files, in order.
 func fileNames(folder fs.FS) ([]string, error) {
 	entries, err := fs.ReadDir(folder, ".")
 	if err != nil {
