@@ -19,8 +19,8 @@ type namespaceList []string
 
 func (n *namespaceList) String() string { return strings.Join(*n, ",") }
 
-// Set takes a list. An empty one is refused: it is most likely a variable that was not set,
-// and would widen the operator's work to all namespaces.
+// Set takes a list. An empty list is refused: it is probably a variable that was not
+// set, and would extend the operator's work to all namespaces.
 func (n *namespaceList) Set(list string) error {
 	*n = nil
 	for name := range strings.SplitSeq(list, ",") {
@@ -38,7 +38,7 @@ func (n *namespaceList) Set(list string) error {
 	return nil
 }
 
-// examine finds out in which of the namespaces the operator can work.
+// examine determines the namespaces in which the operator can work.
 func (n *namespaceList) examine(ctx context.Context, config *rest.Config) (scope.Scope, error) {
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {

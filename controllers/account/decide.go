@@ -23,17 +23,17 @@ const (
 	unknown = metav1.ConditionUnknown
 )
 
-// usage is who uses an account.
+// usage has the users of an account.
 type usage struct {
 	actions []v1alpha1.CustomAction
-	// jobs are those that are not settled.
+	// jobs are the PipelineJobs that are not settled.
 	jobs []v1alpha1.PipelineJob
 	// granted are the namespaces of actions that have a grant.
 	granted []string
 }
 
-// usageOf leaves out those of namespaces without a grant, and without jobs of when they had one:
-// whoever may write a CustomAction can name any account.
+// usageOf leaves out users in namespaces that have neither a grant nor jobs from when they
+// had one: users who may write a CustomAction can name any account.
 func usageOf(account *v1alpha1.CodePipelineAccount, actions []v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob, labels map[string]map[string]string) usage {
 	var used usage
 	for _, name := range namespacesOf(actions) {
@@ -63,9 +63,9 @@ func namespacesOf(actions []v1alpha1.CustomAction) []string {
 	return slices.Compact(names)
 }
 
-// namespaces are those for which calls are made: of actions, with a grant, and those of
-// before that have jobs which are not reported. A job is no reason to add one: who
-// may create PipelineJobs would have access.
+// namespaces returns those for which calls are made: those of actions with a grant, and
+// previous ones with jobs that are not reported. A job does not add a namespace: otherwise,
+// users who may create PipelineJobs would have access.
 func (u usage) namespaces() []string {
 	names := slices.Clone(u.granted)
 	for i := range u.jobs {
@@ -75,8 +75,8 @@ func (u usage) namespaces() []string {
 	return slices.Compact(names)
 }
 
-// regions are those in which calls are made: those of the spec, and those of before that
-// have jobs which are not reported.
+// regions returns those in which calls are made: those of the spec, and previous ones with
+// jobs that are not reported.
 func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region {
 	regions := slices.Clone(account.Spec.Regions)
 	for i := range u.jobs {
@@ -88,8 +88,9 @@ func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region 
 	return slices.Compact(regions)
 }
 
-// readyCondition reports whether the account can be used as its spec says. What AWS does not
-// tell comes before an invalid grant: it concerns all grants.
+// readyCondition reports whether the account can be used as its spec says. A
+// failure to get the account's ID takes precedence over an invalid grant: it concerns all
+// grants.
 func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven proof) conditionOf {
 	ready := conditionOf{Type: v1alpha1.ConditionReady, Status: isFalse}
 	invalid := grants.Invalid(account)
@@ -111,10 +112,10 @@ func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven pr
 	return ready
 }
 
-// shownUsers is how many users of an account a message names.
+// shownUsers is the maximum number of users of an account in a message.
 const shownUsers = 10
 
-// String names the users, to the platform team.
+// String returns the names of the users, for the platform team.
 func (u usage) String() string {
 	var names []string
 	for i := range u.actions {

@@ -11,13 +11,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// checkReserved refuses what would give a template's containers the Secret of a PipelineJob,
-// in which the credentials for artifacts are, or the place of what is the
-// operator's own. It is for a template whose references are replaced: they may
-// make a name that is not in the CustomAction.
+// checkReserved refuses a template whose containers would get the Secret of a PipelineJob,
+// which has the credentials for artifacts, or use reserved names and paths. It is for a
+// template whose references are replaced: their values may be part of a name.
 //
-// A container that is privileged, or sees the node's file system, is not kept
-// from anything in a pod.
+// Nothing in a pod is protected from a container that is privileged, or has access to the
+// node's file system.
 func checkReserved(pod corev1.PodSpec) error {
 	var c reservedCheck
 	shared := pod.ShareProcessNamespace != nil && *pod.ShareProcessNamespace
