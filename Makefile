@@ -173,12 +173,16 @@ manifests: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate CRDs, their doc
 	@$(BIN)/controller-gen rbac:roleName=pipelinejob-operator paths=./controllers/... paths=./internal/operator output:rbac:artifacts:config=config/rbac
 	@go run ./hack/roles config/rbac/role.yaml config/namespaced
 
+.PHONY: messages
+messages: ## Collect the texts that users see from the code, for lint and reviews
+	@go run ./hack/messages . hack/messages/messages.txt
+
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## Format the code
 	@$(BIN)/golangci-lint fmt
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint actionlint ## Run golangci-lint, kube-api-linter over api/, and actionlint
+lint: $(BIN)/golangci-lint actionlint vale ## Run golangci-lint, kube-api-linter over api/, actionlint and Vale
 	@$(BIN)/golangci-lint run --timeout=20m ./...
 	@$(BIN)/golangci-lint run --timeout=20m --build-tags=bench,chaos,e2e,scale ./test/...
 	@$(BIN)/golangci-lint run --timeout=20m --config=.golangci-kal.yml ./api/...
@@ -186,6 +190,12 @@ lint: $(BIN)/golangci-lint actionlint ## Run golangci-lint, kube-api-linter over
 .PHONY: actionlint
 actionlint: $(BIN)/actionlint ## Check the GitHub workflows
 	@$(BIN)/actionlint -shellcheck= -pyflakes=
+
+# .vale.ini names the rules.
+.PHONY: vale
+vale: $(BIN)/vale ## Check the English of docs, comments and messages
+	@git ls-files -z --cached --others --exclude-standard '*.md' '*.go' '*.yaml' '*.yml' hack/messages/messages.txt | \
+		xargs -0 $(BIN)/vale --no-global --output=line
 
 .PHONY: verify
 verify: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Fail when a generated file or a module file is stale
@@ -295,7 +305,7 @@ cluster-down: $(BIN)/cluster ## Stop the cluster and delete all that belongs to 
 # "go build" that shows its progress, for what takes minutes.
 GOBUILD = go run ./hack/gobuild
 
-# Pinned by the modules in hack/tools, hack/lint and hack/kueue.
+# Pinned by the modules in hack/tools, hack/lint, hack/vale and hack/kueue.
 $(BIN)/controller-gen: hack/tools/go.mod
 	@cd hack/tools && go build -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen && touch $@
 
@@ -313,10 +323,15 @@ $(BIN)/golangci-lint: hack/lint/go.mod
 	@echo "Building golangci-lint: a few minutes, the first time"
 	@$(GOBUILD) -C hack/lint -o $@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter && touch $@
 
+# It needs cgo, for the parsers of what it reads.
+$(BIN)/vale: hack/vale/go.mod
+	@echo "Building Vale: about 2 minutes, the first time"
+	@CGO_ENABLED=1 $(GOBUILD) -C hack/vale -o $@ github.com/vale-cli/vale/v3/cmd/vale && touch $@
+
 # To compare with: see test/bench.
 $(BIN)/kueue: hack/kueue/go.mod
 	@echo "Building Kueue: about 5 minutes, the first time"
 	@CGO_ENABLED=0 $(GOBUILD) -C hack/kueue -ldflags='-s -w' -o $@ sigs.k8s.io/kueue/cmd/kueue && touch $@
 
 .PHONY: tools
-tools: $(BIN)/controller-gen $(BIN)/crd-ref-docs $(BIN)/gotestsum $(BIN)/golangci-lint $(BIN)/actionlint ## Build the pinned tools
+tools: $(BIN)/controller-gen $(BIN)/crd-ref-docs $(BIN)/gotestsum $(BIN)/golangci-lint $(BIN)/actionlint $(BIN)/vale ## Build the pinned tools

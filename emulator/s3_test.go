@@ -108,7 +108,7 @@ func TestMultipartUpload(t *testing.T) {
 }
 
 // TestTrailingChecksum sends what SDKs send over TLS, where they put the
-// checksum behind the content.
+// checksum after the content.
 func TestTrailingChecksum(t *testing.T) {
 	w := newWorld(t)
 	body := "b\r\nhello world\r\n0\r\nx-amz-checksum-crc32:DUoRhQ==\r\n\r\n"

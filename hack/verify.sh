@@ -10,8 +10,8 @@ trap 'rm -rf "$copy"' EXIT
 git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
 	[ -e "$file" ] && printf '%s\0' "$file"
 done | tar --null -T - -cf - | tar -xf - -C "$copy"
-make -s -C "$copy" BIN="$PWD/bin" generate manifests
-for module in . hack/kube hack/images hack/schema hack/tools hack/lint hack/kueue; do
+make -s -C "$copy" BIN="$PWD/bin" generate manifests messages
+for module in . hack/kube hack/images hack/schema hack/tools hack/lint hack/vale hack/kueue; do
 	(cd "$copy/$module" && go mod tidy)
 done
 
@@ -22,9 +22,9 @@ while IFS= read -r -d '' file; do
 		echo "stale: $file" >&2
 		stale=1
 	fi
-done < <(git ls-files -z 'api/*' 'config/*' docs/api.md '*go.mod' '*go.sum')
+done < <(git ls-files -z 'api/*' 'config/*' docs/api.md hack/messages/messages.txt '*go.mod' '*go.sum')
 if [ "$stale" -ne 0 ]; then
-	echo "Run 'make generate manifests', and 'go mod tidy' in the module named, and commit the result." >&2
+	echo "Run 'make generate manifests messages', and 'go mod tidy' in the module named, and commit the result." >&2
 	exit 1
 fi
 echo "Generated files and module files are up to date."

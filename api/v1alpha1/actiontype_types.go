@@ -46,9 +46,9 @@ package v1alpha1
 type ActionType struct {
 	ForeignKeys `json:",inline"`
 
-	// category is what kind of stage the action is for, such as Build or Test.
-	// With provider and version it identifies the action type in its account
-	// and region. It is required.
+	// category is the kind of stage that the action is for, such as Build or Test.
+	// Category, provider and version identify the action type in its account and
+	// region. It is required.
 	// +optional
 	Category Category `json:"category,omitempty"`
 
@@ -61,11 +61,11 @@ type ActionType struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z_-]+$')",message="provider may have letters, digits, underscores and hyphens only, such as PipelineJob-Build"
 	Provider string `json:"provider,omitempty"`
 
-	// version tells definitions of the same category and provider apart, such
-	// as "1" (quoted, or YAML makes it a number): 1 to 9 letters, digits,
-	// underscores and hyphens. Pipelines name it, so a new version takes effect
-	// when a pipeline is changed to it. A deleted version can come back only
-	// with the identical definition. It is required.
+	// version distinguishes definitions of the same category and provider, such as
+	// "1" (in quotes, because YAML would make it a number): 1 to 9 letters, digits,
+	// underscores and hyphens. Pipelines name the version, so a new version takes
+	// effect in a pipeline when the pipeline is changed to it. A deleted version can
+	// be created again only with the identical definition. It is required.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=9
@@ -73,37 +73,36 @@ type ActionType struct {
 	Version string `json:"version,omitempty"`
 
 	// settings are links that the CodePipeline console shows with the action.
-	// Without them it shows none.
 	// +optional
 	Settings *ActionTypeSettings `json:"settings,omitempty"`
 
 	// configurationProperties are what a pipeline can set for an action: 10 at
-	// most, told apart by their names. A step gets the value of one as the
-	// environment variable CODEPIPELINE_CONFIG_NAME, with the name in upper case
-	// and an underscore for all but letters and digits, so two names must differ
-	// in more than that; jobTemplate can refer to it as $(config.NAME).
+	// most, with different names. Steps get the value as the environment variable
+	// CODEPIPELINE_CONFIG_NAME, with the name in upper case and an underscore for
+	// everything but letters and digits. Two names must not become the same
+	// variable. jobTemplate can refer to the value as $(config.NAME).
 	// +optional
 	// +kubebuilder:validation:MaxItems=10
 	// +listType=map
 	// +listMapKey=name
 	ConfigurationProperties []ConfigurationProperty `json:"configurationProperties,omitempty"`
 
-	// inputArtifactDetails say how many input artifacts a pipeline must and may
-	// give an action. Steps find each unpacked in /codepipeline/input/NAME. They
-	// are required.
+	// inputArtifactDetails set how many input artifacts a pipeline must and may
+	// give an action. Steps find each of them, unpacked, in /codepipeline/input/NAME.
+	// They are required.
 	// +optional
 	InputArtifactDetails ArtifactDetails `json:"inputArtifactDetails"`
 
-	// outputArtifactDetails say how many output artifacts a pipeline must and
-	// may declare for an action. Steps put the files of each into
+	// outputArtifactDetails set how many output artifacts a pipeline must and
+	// may declare for an action. Steps write the files of each of them to
 	// /codepipeline/output/NAME. They are required.
 	// +optional
 	OutputArtifactDetails ArtifactDetails `json:"outputArtifactDetails"`
 
-	// tags of the action type: 47 at most, told apart by their keys, whose case
-	// counts. They can be changed: the operator keeps them in sync on an action type that
-	// it registered for this object, and leaves alone the tags that others have set. Of the
-	// 50 that AWS allows, three say whose the action type is.
+	// tags of the action type: 47 at most, with different keys, which are
+	// case-sensitive. They can be changed: the operator keeps them in sync on an action
+	// type that it registered for this object, and does not change tags that others have
+	// set. AWS allows 50, of which the operator uses three to record the owner.
 	// +optional
 	// +kubebuilder:validation:MaxItems=47
 	// +listType=map
@@ -118,20 +117,20 @@ type Category string
 
 // ActionTypeSettings are links that the CodePipeline console shows. Each begins with
 // http:// or https://, or with {Config:NAME} of a property whose value does. NAME is a
-// property that is required and not secret. With registration External, no rule but the
-// lengths applies to them.
+// property that is required and not secret. With registration External, only their
+// lengths are checked.
 type ActionTypeSettings struct {
-	// thirdPartyConfigurationUrl is where users sign up for the service behind
-	// the action and configure it: 2048 characters at most. {Config:NAME} is the
-	// only placeholder.
+	// thirdPartyConfigurationUrl is the page where users sign up for the service
+	// that the action uses, and configure it: 2048 characters at most. {Config:NAME}
+	// is the only placeholder.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	ThirdPartyConfigurationURL string `json:"thirdPartyConfigurationUrl,omitempty"`
 
-	// entityUrlTemplate is the link that an action in a pipeline shows, to what
-	// it works on, such as https://ci.example.com/projects/{Config:Project} or
-	// {Config:Server}/projects/{Config:Project}: 2048 characters at most, in which
+	// entityUrlTemplate is the link from an action in a pipeline to what it works
+	// on, such as https://ci.example.com/projects/{Config:Project} or
+	// {Config:Server}/projects/{Config:Project}: 2048 characters at most.
 	// {Config:NAME} is replaced by the action's value of a property that is required
 	// and not secret.
 	// +optional
@@ -139,29 +138,27 @@ type ActionTypeSettings struct {
 	// +kubebuilder:validation:MaxLength=2048
 	EntityURLTemplate string `json:"entityUrlTemplate,omitempty"`
 
-	// executionUrlTemplate is the link that an action shows to its latest
-	// execution, such as https://ci.example.com/builds/{ExternalExecutionId}: 2048
-	// characters at most, in which {ExternalExecutionId} is replaced by what a step
-	// wrote to the result file external-execution-id (NAMESPACE.JOB if none did), and
-	// {Config:NAME} by the action's value of a property that is required and not
-	// secret.
+	// executionUrlTemplate is the link from an action to its latest execution, such
+	// as https://ci.example.com/builds/{ExternalExecutionId}: 2048 characters at
+	// most. {ExternalExecutionId} is replaced by the content of the result file
+	// external-execution-id (NAMESPACE.JOB if no step wrote it), and {Config:NAME}
+	// by the action's value of a property that is required and not secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	ExecutionURLTemplate string `json:"executionUrlTemplate,omitempty"`
 
-	// revisionUrlTemplate is the link to the page where users can change the
-	// configuration of what the action works on, or that shows its revision: 2048
-	// characters at most, in which {RevisionId} is replaced by the revision, and
-	// {Config:NAME} by the action's value of a property that is required and not
-	// secret.
+	// revisionUrlTemplate is the link to a page that shows the revision of what the
+	// action works on, or where users can change its configuration: 2048 characters
+	// at most. {RevisionId} is replaced by the revision, and {Config:NAME} by the
+	// action's value of a property that is required and not secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	RevisionURLTemplate string `json:"revisionUrlTemplate,omitempty"`
 }
 
-// ConfigurationProperty is something that a pipeline can set for an action.
+// ConfigurationProperty is a value that a pipeline can set for an action.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.queryable) && self.queryable) || self.required",message="a queryable property must be required: set required to true, or queryable to false",fieldPath=".required"
 // +kubebuilder:validation:XValidation:rule="!(has(self.queryable) && self.queryable) || !self.secret",message="a queryable property must not be secret: set secret to false, or queryable to false",fieldPath=".secret"
@@ -172,57 +169,57 @@ type ConfigurationProperty struct {
 	// +kubebuilder:validation:MaxLength=50
 	Name string `json:"name,omitempty"`
 
-	// required says whether each action must set the property. CodePipeline
+	// required sets whether each action must set the property. CodePipeline
 	// refuses a pipeline that does not.
 	// +required
 	Required bool `json:"required"`
 
-	// key says whether the property belongs to the identity of what the action
-	// works on, such as the name of a project. The operator hands it on to
-	// CodePipeline and makes no use of it.
+	// key sets whether the property is part of the identity of what the action
+	// works on, such as the name of a project. The operator passes it to
+	// CodePipeline, and does not use it otherwise.
 	// +required
 	Key bool `json:"key"`
 
-	// secret says whether CodePipeline hides the property's value from all but
-	// job workers. The operator keeps it in a Secret, from which steps get it
-	// as an environment variable; it is in no other object, and no URL template
-	// can show it.
+	// secret sets whether CodePipeline masks the property's value for all but
+	// job workers. The operator stores it in a Secret, from which steps get it
+	// as an environment variable. It is in no other object, and URL templates
+	// can't use it.
 	// +required
 	Secret bool `json:"secret"`
 
-	// queryable says whether jobs are told apart by the property's value, so
+	// queryable sets whether workers can poll for jobs by the property's value, so
 	// that several CustomActions, or several clusters, can share one action
-	// type: each polls with a polling.queryParam of its own. One property may be
-	// queryable, which must be required and not secret. False by default.
+	// type: each polls with another polling.queryParam. At most one property may be
+	// queryable. It must be required and not secret. False by default.
 	// +optional
 	Queryable *bool `json:"queryable,omitempty"`
 
-	// description is what the console shows beside the property's field: 1 to
-	// 160 characters.
+	// description is the text that the console shows next to the property's field:
+	// 1 to 160 characters.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=160
 	Description string `json:"description,omitempty"`
 
-	// type of the property's value, by which the console knows what to ask for.
-	// Steps get every value as a string. Without it CodePipeline takes String.
+	// type of the property's value, for the console's input field. Steps get every
+	// value as a string. CodePipeline's default is String.
 	// +optional
 	// +kubebuilder:validation:Enum=String;Number;Boolean
 	Type string `json:"type,omitempty"`
 }
 
-// ArtifactDetails bound a number of artifacts.
+// ArtifactDetails limit the number of artifacts.
 //
 // +kubebuilder:validation:XValidation:rule="self.minimumCount <= self.maximumCount",message="minimumCount must not be over maximumCount: lower it, or raise maximumCount",fieldPath=".minimumCount"
 type ArtifactDetails struct {
-	// minimumCount is the fewest that an action must have, 0 to 5, and not over
-	// maximumCount.
+	// minimumCount is the number that an action must have at least: 0 to 5, and not
+	// over maximumCount.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=5
 	MinimumCount int32 `json:"minimumCount"`
 
-	// maximumCount is the most that an action can have, 0 to 5.
+	// maximumCount is the number that an action can have at most: 0 to 5.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=5

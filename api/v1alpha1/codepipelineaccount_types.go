@@ -4,9 +4,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// CodePipelineAccount grants namespaces the use of an AWS account: as whom the operator
-// calls CodePipeline, in which regions, and for which action types. It belongs to the
-// platform team. Without a grant a namespace has no access.
+// CodePipelineAccount grants namespaces access to an AWS account. It sets the identity with
+// which the operator calls CodePipeline, the regions, and the action types. It belongs to
+// the platform team. Without a grant, a namespace has no access.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -27,10 +27,10 @@ type CodePipelineAccount struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec says as whom the operator calls AWS, and for whom.
+	// spec sets the identity with which the operator calls AWS, and the namespaces with access.
 	// +required
 	Spec CodePipelineAccountSpec `json:"spec,omitzero"`
-	// status is what the operator found out.
+	// status is what the operator observed.
 	// +optional
 	Status CodePipelineAccountStatus `json:"status,omitempty,omitzero"`
 }
@@ -44,37 +44,38 @@ type CodePipelineAccountList struct {
 	Items           []CodePipelineAccount `json:"items"`
 }
 
-// CodePipelineAccountSpec says as whom the operator calls AWS, and for whom.
+// CodePipelineAccountSpec sets the identity with which the operator calls AWS, and the
+// namespaces with access.
 type CodePipelineAccountSpec struct {
 	// roleARN is the role that the operator assumes, such as
-	// arn:aws:iam::111122223333:role/pipelines: 1024 characters at most. It is assumed
-	// with the external ID CLUSTER-ID/NAMESPACE, of the namespace that is worked for, or of
-	// the operator's own to look at the account itself; with a session name that has the
-	// namespace and the CustomAction; and with a session policy of the calls that the
-	// operator makes. Without roleARN the operator calls as itself, and AWS does not tell
-	// namespaces apart.
+	// arn:aws:iam::111122223333:role/pipelines: 1024 characters at most. The external ID is
+	// CLUSTER-ID/NAMESPACE, with the namespace of the CustomAction, or with the operator's
+	// own namespace for calls about the account itself. The session name contains the
+	// namespace and the CustomAction, and the session policy allows only the operator's
+	// calls. Without roleARN, the operator calls with its own identity, and AWS can't
+	// distinguish namespaces.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^arn:aws(-[A-Za-z0-9_]+)*:iam::[0-9]{12}:role/([!-~]+/)?[A-Za-z0-9_+=,.@-]+$')",message="must be the ARN of an IAM role, such as arn:aws:iam::111122223333:role/pipelines: copy it from the role in IAM, or leave roleARN out for the operator to call as itself"
 	RoleARN string `json:"roleARN,omitempty"`
 
-	// regions are those in which the account may be used, such as eu-central-1: 1 to 50, each
-	// of 4 to 30 lower-case letters, digits and hyphens.
+	// regions are the regions in which the account may be used, such as eu-central-1: 1 to
+	// 50, each with 4 to 30 lower-case letters, digits and hyphens.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=50
 	Regions []Region `json:"regions,omitempty"`
 
-	// grants say who may use the account: 100 at most. What several grants give a
-	// namespace adds up. Without any, nobody may use it.
+	// grants set which namespaces may use the account: 100 at most. A namespace has the
+	// access of all its grants together. Without a grant, no namespace has access.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
 	Grants []Grant `json:"grants,omitempty"`
 
-	// failureLog says whether the last log lines of a step that failed are told to
-	// CodePipeline, in events and in the status: Always (the default), NoSecrets or Never. The
+	// failureLog sets whether the last log lines of a failed step are copied to
+	// CodePipeline, events and the status: Always (the default), NoSecrets or Never. The
 	// stricter of this and a CustomAction's spec.failureLog counts.
 	// +optional
 	FailureLog FailureLog `json:"failureLog,omitempty"`
@@ -87,29 +88,28 @@ type CodePipelineAccountSpec struct {
 // +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9-]+$')",message="must be the code of an AWS region, such as eu-central-1: lower-case letters, digits and hyphens only"
 type Region string
 
-// Grant lets namespaces use an account.
+// Grant gives namespaces access to an account.
 type Grant struct {
-	// namespaces are those that the grant is for.
+	// namespaces that get access.
 	// +required
 	Namespaces GrantedNamespaces `json:"namespaces"`
 
 	// actionTypes are the action types for which CustomActions of these namespaces may take
-	// jobs: 50 at most. Without any: all.
+	// jobs: 50 at most. By default, all.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	ActionTypes []ActionTypePattern `json:"actionTypes,omitempty"`
 
-	// mayRegister lets these namespaces create action types in the account, and delete and
-	// tag those that they have created. By default they only take the jobs of action types
-	// that exist.
+	// mayRegister allows these namespaces to create action types in the account, and to
+	// delete and tag those that they have created. By default, they may only take jobs of
+	// existing action types.
 	// +optional
 	MayRegister bool `json:"mayRegister,omitempty"`
 
-	// allowReferencesIn are the places of job templates, beside those that always do, that
-	// may refer to what a pipeline controls, such as $(pipeline.execution) in an image:
-	// each hands a decision over to all who can change a pipeline of the account.
-	// By default there are none.
+	// allowReferencesIn are additional places of job templates that may refer to values
+	// that a pipeline controls, such as $(config.Tag) in an image. Each gives control to
+	// everyone who can change a pipeline of the account. By default, there are none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=10
@@ -129,7 +129,7 @@ type GrantedNamespaces struct {
 	// +kubebuilder:validation:items:XValidation:rule="!self.matches('[^a-z0-9-]|^-|-$|^$')",message="must be the name of one namespace, such as team-web: lower-case letters, digits and, not at its ends, hyphens. There are no patterns: to grant many, use selector"
 	Names []string `json:"names,omitempty"`
 
-	// selector selects namespaces by their labels. An empty one, {}, selects all. Who
+	// selector selects namespaces by their labels. An empty one, {}, selects all. Users who
 	// may label a namespace can give it the grant.
 	// +optional
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
@@ -137,21 +137,21 @@ type GrantedNamespaces struct {
 
 // ActionTypePattern matches action types.
 type ActionTypePattern struct {
-	// category is that of the action types; absent: any.
+	// category of the action types. By default, any.
 	// +optional
 	Category Category `json:"category,omitempty"`
 
-	// provider is that of the action types, in which * stands for any characters, such as
-	// team-a-*: 35 characters at most. Absent: any.
+	// provider of the action types, in which * stands for any characters, such as team-a-*:
+	// 35 characters at most. By default, any.
 	// +optional
 	// +kubebuilder:validation:MaxLength=35
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z_*-]+$')",message="provider may have letters, digits, underscores, hyphens and * only, such as team-a-*: leave it out for any provider"
 	Provider string `json:"provider,omitempty"`
 
-	// queryValues are the values of spec.polling.queryParam with which jobs may be taken, in
-	// which * stands for any characters, such as web-*: 20 at most. Absent: any, but none of an
-	// action type whose tags name a CustomAction of another namespace or cluster. Jobs of such a
-	// one may be taken with the values that are listed here, and with no other.
+	// queryValues are the values of spec.polling.queryParam with which these namespaces may
+	// take jobs, in which * stands for any characters, such as web-*: 20 at most. By default,
+	// any, except for action types whose tags name a CustomAction of another namespace or
+	// cluster: for these, only the values that are listed here are allowed.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=20
@@ -174,7 +174,7 @@ type AccountReference struct {
 	Name string `json:"name,omitempty"`
 }
 
-// CodePipelineAccountStatus is what the operator found out.
+// CodePipelineAccountStatus is what the operator observed.
 type CodePipelineAccountStatus struct {
 	// conditions are Ready and Throttled.
 	// +optional
@@ -182,34 +182,33 @@ type CodePipelineAccountStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the generation that the status speaks of.
+	// observedGeneration is the generation that the status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// accountID is the ID of the AWS account, as GetCallerIdentity of STS told it. It is
-	// kept while AWS does not answer, and absent before its first answer.
+	// accountID is the ID of the AWS account, as GetCallerIdentity of STS returned it. It is
+	// kept while AWS does not respond, and absent before the first response.
 	// +optional
 	AccountID string `json:"accountID,omitempty"`
 
-	// provenRoleARN is the spec.roleARN with which accountID was found out. CustomActions
-	// wait while it is another.
+	// provenRoleARN is the spec.roleARN for which AWS returned accountID. CustomActions wait
+	// while it differs from spec.roleARN.
 	// +optional
 	ProvenRoleARN string `json:"provenRoleARN,omitempty"`
 
-	// actions is how many CustomActions use the account. It is brought up to date at most
+	// actions is the number of CustomActions that use the account. It is updated at most
 	// once a minute.
 	// +optional
 	Actions int32 `json:"actions"`
 
-	// namespaces are those for which the operator makes calls: they were granted when
-	// they were added, and each stays until its grant is withdrawn and its last job
-	// is reported.
+	// namespaces for which the operator makes calls. Each had a grant when it was added,
+	// and stays until its grant is withdrawn and its last job is reported.
 	// +optional
 	// +listType=set
 	Namespaces []string `json:"namespaces,omitempty"`
 
-	// regions are those in which the operator makes calls: those of the spec, and those
-	// of jobs that are not reported yet: 1000 at most.
+	// regions in which the operator makes calls: those of the spec, and those of jobs that
+	// are not reported yet. 1000 at most.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=1000

@@ -2,8 +2,8 @@ package v1alpha1
 
 // Condition types of a CustomAction.
 const (
-	// ConditionReady is True when the action type is registered and jobs of it are
-	// polled for, or spec.suspend is true (reason Suspended). It sums up the other
+	// ConditionReady is True when the action type is registered and the operator polls
+	// for its jobs, or spec.suspend is true (reason Suspended). It summarizes the other
 	// conditions (kstatus).
 	ConditionReady = "Ready"
 	// ConditionRegistered is True when CodePipeline has the action type as
@@ -12,14 +12,14 @@ const (
 	// ConditionPolling is True while the operator polls for jobs, or pauses because all
 	// slots are taken (AtCapacity). A brief outage of AWS does not change it.
 	ConditionPolling = "Polling"
-	// ConditionDeregistered is False, and else absent, when the object is deleted with
-	// deletionPolicy Delete and the action type can't be deleted.
+	// ConditionDeregistered is False when the object is deleted with deletionPolicy
+	// Delete and the action type can't be deleted. Otherwise, it is absent.
 	ConditionDeregistered = "Deregistered"
-	// ConditionReconciling is True, and else absent, while the operator is still
-	// at work on the object, or tries again (kstatus: InProgress).
+	// ConditionReconciling is True while the operator still works on the object or
+	// tries again (kstatus: InProgress). Otherwise, it is absent.
 	ConditionReconciling = "Reconciling"
-	// ConditionStalled is True, and else absent, when only somebody's change can
-	// make the object ready (kstatus: Failed).
+	// ConditionStalled is True when only a change by a user can make the object ready
+	// (kstatus: Failed). Otherwise, it is absent.
 	ConditionStalled = "Stalled"
 )
 
@@ -28,8 +28,8 @@ const (
 const (
 	// ReasonReady: registered and polling.
 	ReasonReady = "Ready"
-	// ReasonRegistering: CodePipeline is being asked for the action type of a new
-	// object.
+	// ReasonRegistering: the operator waits for the first response of CodePipeline about
+	// the action type.
 	ReasonRegistering = "Registering"
 	// ReasonRegistered: the action type exists as defined.
 	ReasonRegistered = "Registered"
@@ -47,9 +47,9 @@ const (
 	// ReasonAccessDenied: AWS refused the operator's credentials.
 	ReasonAccessDenied = "AccessDenied"
 	// ReasonAPIServerUnavailable: the API server of the cluster, or a webhook that it
-	// calls, did not answer, or not now.
+	// calls, did not respond, or is temporarily unavailable.
 	ReasonAPIServerUnavailable = "APIServerUnavailable"
-	// ReasonAWSUnavailable: AWS could not be reached, is throttling or has a fault.
+	// ReasonAWSUnavailable: AWS could not be reached, throttles or fails.
 	ReasonAWSUnavailable = "AWSUnavailable"
 	// ReasonVersionRetired: the version was deleted with another definition;
 	// CodePipeline accepts it again only with that definition.
@@ -57,7 +57,7 @@ const (
 	// ReasonCredentialsUnavailable: the operator has no AWS credentials, or can't
 	// assume the role of the account.
 	ReasonCredentialsUnavailable = "CredentialsUnavailable"
-	// ReasonRoleNotAllowed: the operator's --allowed-roles do not have the
+	// ReasonRoleNotAllowed: the operator's --allowed-roles don't include the
 	// spec.roleARN of the account.
 	ReasonRoleNotAllowed = "RoleNotAllowed"
 	// ReasonRegionNotFound: the region has no CodePipeline.
@@ -65,13 +65,13 @@ const (
 	// ReasonActionTypeTaken: another CustomAction takes the jobs of the same action type,
 	// or the tags of the action type name another object.
 	ReasonActionTypeTaken = "ActionTypeTaken"
-	// ReasonAccessNotGranted: no grant of the CodePipelineAccount allows what the object
-	// asks for.
+	// ReasonAccessNotGranted: no grant of the CodePipelineAccount allows the access that the
+	// object needs.
 	ReasonAccessNotGranted = "AccessNotGranted"
-	// ReasonRegistrationNotGranted: the action type does not exist, and no grant lets the
-	// namespace create it.
+	// ReasonRegistrationNotGranted: the action type does not exist, and no grant allows
+	// the namespace to create it.
 	ReasonRegistrationNotGranted = "RegistrationNotGranted"
-	// ReasonAccountNotFound: there is no CodePipelineAccount of the name.
+	// ReasonAccountNotFound: there is no CodePipelineAccount with that name.
 	ReasonAccountNotFound = "AccountNotFound"
 	// ReasonAccountNotReady: the CodePipelineAccount is not ready.
 	ReasonAccountNotReady = "AccountNotReady"
@@ -89,27 +89,27 @@ const (
 	// ReasonInvalidJobTemplate: no Job can be made from spec.jobTemplate, spec.runner and
 	// spec.workspace.
 	ReasonInvalidJobTemplate = "InvalidJobTemplate"
-	// ReasonTooLarge: spec is larger than the operator keeps in memory, so that no jobs
-	// are made of it. The message has the size, the limit and the way out.
+	// ReasonTooLarge: spec is larger than the operator keeps in memory, so it takes no
+	// jobs. The message has the size, the limit and what to do.
 	ReasonTooLarge = "TooLarge"
-	// ReasonPolling: jobs are polled for.
+	// ReasonPolling: the operator polls for jobs.
 	ReasonPolling = "Polling"
-	// ReasonAtCapacity: as many jobs are in flight as may be; polls go on when one
-	// has finished.
+	// ReasonAtCapacity: the maximum number of jobs is in flight; polling continues when
+	// one has finished.
 	ReasonAtCapacity = "AtCapacity"
 	// ReasonPollFailed: the last poll failed; the message says why.
 	ReasonPollFailed = "PollFailed"
 	// ReasonSuspended: spec.suspend is true. Of a PipelineJob: its Kubernetes Job is
 	// suspended, as Kueue does until it admits the Job.
 	ReasonSuspended = "Suspended"
-	// ReasonNotRegistered: nothing to poll for before the action type exists.
+	// ReasonNotRegistered: polling starts when the action type exists.
 	ReasonNotRegistered = "NotRegistered"
 	// ReasonDeleting: the object is being deleted; its jobs finish first.
 	ReasonDeleting = "Deleting"
 )
 
-// Condition types of a CodePipelineAccount, beside Ready: it is True when AWS has told the
-// account's ID, for the role that the object has, and all grants are valid.
+// Condition types of a CodePipelineAccount in addition to Ready, which is True when AWS has
+// returned the account's ID for the object's role, and all grants are valid.
 const (
 	// ConditionThrottled is True while AWS throttles calls in a region of the account, so
 	// that the operator makes fewer.
@@ -118,9 +118,9 @@ const (
 
 // Reasons of a CodePipelineAccount's conditions.
 const (
-	// ReasonProven: GetCallerIdentity of STS told the account's ID.
+	// ReasonProven: GetCallerIdentity of STS returned the account's ID.
 	ReasonProven = "Proven"
-	// ReasonProving: AWS is being asked for the account's ID.
+	// ReasonProving: the operator waits for AWS to return the account's ID.
 	ReasonProving = "Proving"
 	// ReasonInvalidGrant: the selector of a grant is invalid, so that it gives no namespace
 	// access. The other grants count. The message has the fields.
@@ -129,7 +129,7 @@ const (
 	ReasonInUse = "InUse"
 	// ReasonThrottling: calls were throttled within the last minutes.
 	ReasonThrottling = "Throttling"
-	// ReasonNotThrottled: they were not.
+	// ReasonNotThrottled: no calls were throttled within the last minutes.
 	ReasonNotThrottled = "NotThrottled"
 )
 
@@ -190,17 +190,17 @@ const (
 	ReasonClaimUnconfirmed = "ClaimUnconfirmed"
 	// ReasonReportRefused: CodePipeline refused the result for good.
 	ReasonReportRefused = "ReportRefused"
-	// ReasonNotReported: the PipelineJob was deleted, and CodePipeline could not be told
-	// in time.
+	// ReasonNotReported: the PipelineJob was deleted, and the result could not be reported
+	// to CodePipeline in time.
 	ReasonNotReported = "NotReported"
-	// ReasonRetrying: the call failed in a way that may pass; it is tried again.
+	// ReasonRetrying: the call failed with a temporary error; the operator tries again.
 	ReasonRetrying = "Retrying"
 )
 
 // Reasons of a PipelineJob's condition Running while its Kubernetes Job waits (also
-// Suspended). Where Kubernetes has a word, it is that.
+// Suspended). They are Kubernetes' own terms where it has one.
 const (
-	// ReasonPodPending: the Job has no pod yet, or no scheduler has taken it up.
+	// ReasonPodPending: the Job has no pod yet, or no scheduler handles it.
 	ReasonPodPending = "PodPending"
 	// ReasonQuotaExceeded: a ResourceQuota of the namespace is used up.
 	ReasonQuotaExceeded = "QuotaExceeded"
@@ -209,21 +209,21 @@ const (
 	ReasonPodRefused = "PodRefused"
 	// ReasonSchedulingGated: the pod has scheduling gates.
 	ReasonSchedulingGated = "SchedulingGated"
-	// ReasonUnschedulable: no node takes the pod.
+	// ReasonUnschedulable: the pod fits on no node.
 	ReasonUnschedulable = "Unschedulable"
-	// ReasonContainerCreating: the pod has a node, which prepares its volumes, network
-	// and images for more than 15 seconds.
+	// ReasonContainerCreating: the node has been preparing volumes, network and images of
+	// the pod for more than 15 seconds.
 	ReasonContainerCreating = "ContainerCreating"
-	// ReasonPodInitializing: the next container of the pod is not started for more than
-	// 15 seconds; mostly its image is being pulled.
+	// ReasonPodInitializing: the next container of the pod has not started for more than
+	// 15 seconds, usually because its image is being pulled.
 	ReasonPodInitializing = "PodInitializing"
-	// ReasonImagePullBackOff: an image can't be pulled. It stands for all the kubelet's
-	// reasons of this kind, such as ErrImagePull, between which it alternates.
+	// ReasonImagePullBackOff: an image can't be pulled. It includes all similar
+	// reasons of the kubelet, such as ErrImagePull, between which it alternates.
 	ReasonImagePullBackOff = "ImagePullBackOff"
-	// ReasonCreateContainerError: a container can't be created or started. It stands for
-	// all the kubelet's reasons of this kind, such as CreateContainerConfigError.
+	// ReasonCreateContainerError: a container can't be created or started. It includes
+	// all similar reasons of the kubelet, such as CreateContainerConfigError.
 	ReasonCreateContainerError = "CreateContainerError"
-	// ReasonCrashLoopBackOff: a sidecar crashes again and again before the steps after
-	// it could start.
+	// ReasonCrashLoopBackOff: a sidecar crashes repeatedly before the steps after it could
+	// start.
 	ReasonCrashLoopBackOff = "CrashLoopBackOff"
 )

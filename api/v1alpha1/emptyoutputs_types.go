@@ -1,7 +1,7 @@
 package v1alpha1
 
-// EmptyOutputs says what happens when the steps have succeeded and left an output artifact
-// without a file.
+// EmptyOutputs sets what happens if the steps have succeeded and an output artifact is
+// empty.
 //
 // +kubebuilder:validation:Enum=Fail;Warn;Allow
 type EmptyOutputs string
@@ -9,7 +9,7 @@ type EmptyOutputs string
 const (
 	// EmptyOutputsFail fails the action.
 	EmptyOutputsFail EmptyOutputs = "Fail"
-	// EmptyOutputsWarn uploads the empty artifact, and tells of it.
+	// EmptyOutputsWarn uploads the empty artifact, and warns.
 	EmptyOutputsWarn EmptyOutputs = "Warn"
 	// EmptyOutputsAllow uploads the empty artifact.
 	EmptyOutputsAllow EmptyOutputs = "Allow"

@@ -1,12 +1,12 @@
 package v1alpha1
 
-// FailureLog says whether the last log lines of a step that failed leave the cluster's logs.
+// FailureLog sets whether the last log lines of a failed step are copied out of the cluster's logs.
 //
 // +kubebuilder:validation:Enum=Always;NoSecrets;Never
 type FailureLog string
 
 const (
-	// FailureLogAlways tells the lines of every step.
+	// FailureLogAlways copies the lines of every step.
 	FailureLogAlways FailureLog = "Always"
 	// FailureLogNoSecrets leaves out the lines of a step that refers to a Secret.
 	FailureLogNoSecrets FailureLog = "NoSecrets"
@@ -14,8 +14,8 @@ const (
 	FailureLogNever FailureLog = "Never"
 )
 
-// StricterFailureLog returns the one of two rules that tells less. An empty one is Always;
-// one that is not known, as an older operator may meet it, is Never.
+// StricterFailureLog returns the rule of two that copies less. An empty rule is Always.
+// A rule that this version does not know is Never.
 func StricterFailureLog(a, b FailureLog) FailureLog {
 	a, b = a.known(), b.known()
 	if a == FailureLogNever || b == FailureLogNever {

@@ -2,8 +2,8 @@ package v1alpha1
 
 const (
 	// LabelCustomAction is on every PipelineJob, Job, Pod and Secret: the name of the
-	// CustomAction that they belong to. Here and below, a name that can't be the value
-	// of a label is replaced by its digest.
+	// CustomAction that they belong to. Here and below, a name that is not a
+	// valid label value is replaced by its digest.
 	LabelCustomAction = "codepipeline.pipelinejob.dev/custom-action"
 	// LabelPipeline, LabelStage and LabelAction are on the same objects: the names of
 	// the pipeline, of its stage and of its action.
@@ -17,7 +17,7 @@ const (
 	LabelRun = "codepipeline.pipelinejob.dev/run"
 
 	// AnnotationAbandoned is on a PipelineJob whose action CodePipeline no longer waits
-	// for, as one of its events says: its work is stopped, and nothing reported.
+	// for, as one of its events says: its work is stopped, and no result is reported.
 	AnnotationAbandoned = "codepipeline.pipelinejob.dev/abandoned"
 	// AbandonedByStop is its value if the execution was stopped and its actions abandoned
 	// (event ABANDONED).
@@ -27,15 +27,15 @@ const (
 	AbandonedByUpdate = "pipeline-updated"
 
 	// LabelEnabled is on namespaces that may use the account of a simple install, with the
-	// value "true": its grant selects them by it.
+	// value "true": the grant of that account selects it.
 	LabelEnabled = "codepipeline.pipelinejob.dev/enabled"
 
-	// FinalizerAccount holds a CodePipelineAccount until nothing uses it.
+	// FinalizerAccount keeps a CodePipelineAccount until nothing uses it.
 	FinalizerAccount = "codepipeline.pipelinejob.dev/account"
-	// FinalizerCustomAction holds a CustomAction until its jobs have finished
+	// FinalizerCustomAction keeps a CustomAction until its jobs have finished
 	// and, with deletionPolicy Delete, its action type is deregistered.
 	FinalizerCustomAction = "codepipeline.pipelinejob.dev/custom-action"
-	// FinalizerPipelineJob holds a PipelineJob until CodePipeline has been told
-	// how its job ended.
+	// FinalizerPipelineJob keeps a PipelineJob until the result of its job has been
+	// reported to CodePipeline.
 	FinalizerPipelineJob = "codepipeline.pipelinejob.dev/pipeline-job"
 )

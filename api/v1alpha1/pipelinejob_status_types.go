@@ -6,8 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Phase sums up the state of a PipelineJob for people. Programs should read
-// conditions: phases may be added.
+// Phase summarizes the state of a PipelineJob for people. Programs should read
+// conditions, because phases may be added.
 type Phase string
 
 const (
@@ -17,7 +17,7 @@ const (
 	PhaseAcknowledged Phase = "Acknowledged"
 	// PhaseRunning: the Kubernetes Job works.
 	PhaseRunning Phase = "Running"
-	// PhaseReporting: the result is recorded and CodePipeline is being told.
+	// PhaseReporting: the result is recorded, and is being reported to CodePipeline.
 	PhaseReporting Phase = "Reporting"
 	// PhaseContinuing: CodePipeline was given a continuation token and will
 	// hand the action out again.
@@ -44,7 +44,7 @@ type PipelineJobStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// phase sums up the state of the job for people: Pending, Acknowledged, Running,
+	// phase summarizes the state of the job for people: Pending, Acknowledged, Running,
 	// Reporting or Continuing, and at the end Succeeded, Failed, Cancelled or Dropped.
 	// +optional
 	Phase Phase `json:"phase,omitempty"`
@@ -65,7 +65,7 @@ type PipelineJobStatus struct {
 	// +optional
 	CurrentRevision *CurrentRevision `json:"currentRevision,omitempty"`
 
-	// continuationToken that the last run ended with, to be run again.
+	// continuationToken that the last run ended with.
 	// +optional
 	ContinuationToken string `json:"continuationToken,omitempty"`
 
@@ -75,8 +75,8 @@ type PipelineJobStatus struct {
 	// finishedAt is when the work ended.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
-	// reportedAt is when CodePipeline took the final result, or was found to no
-	// longer wait for it.
+	// reportedAt is when CodePipeline took the final result, or when the operator found
+	// that it no longer waits for it.
 	// +optional
 	ReportedAt *metav1.Time `json:"reportedAt,omitempty"`
 
@@ -84,7 +84,7 @@ type PipelineJobStatus struct {
 	// +optional
 	Run *Run `json:"run,omitempty"`
 
-	// previousRuns are the last 10 runs before it, the newest last.
+	// previousRuns are the last 10 runs before the current one, the newest last.
 	// +optional
 	// +kubebuilder:validation:MaxItems=10
 	// +listType=atomic
@@ -101,7 +101,7 @@ type PipelineJobStatus struct {
 }
 
 // ProtocolStatus records the calls to CodePipeline, so that an operator that is
-// restarted at any moment neither loses a job nor does its work twice.
+// restarted at any moment neither loses a job nor repeats its work.
 type ProtocolStatus struct {
 	// acknowledgedJobID is the last CodePipeline job that was acknowledged.
 	// +optional
@@ -112,9 +112,9 @@ type ProtocolStatus struct {
 	// +optional
 	AcknowledgedNonce string `json:"acknowledgedNonce,omitempty"`
 
-	// claimUnconfirmed says that CodePipeline did not confirm the claim, nor a result
-	// after it: an earlier try of the claim may have had its effect, or none. If the same
-	// job is handed out again, neither the claim nor a result was taken.
+	// claimUnconfirmed is true if CodePipeline confirmed neither the claim nor a result
+	// after it: an earlier try of the claim may or may not have had its effect. If the
+	// same job is handed out again, CodePipeline took neither the claim nor a result.
 	// +optional
 	ClaimUnconfirmed bool `json:"claimUnconfirmed,omitempty"`
 
@@ -127,7 +127,7 @@ type ProtocolStatus struct {
 	// +optional
 	SettledJobID string `json:"settledJobID,omitempty"`
 
-	// settledNonce is the nonce that this job had then.
+	// settledNonce is the nonce of that job at that time.
 	// +optional
 	SettledNonce string `json:"settledNonce,omitempty"`
 
@@ -135,9 +135,9 @@ type ProtocolStatus struct {
 	// +optional
 	ContinuedAt *metav1.Time `json:"continuedAt,omitempty"`
 
-	// call is the claim or report that is under way. It is written before the call is
-	// made and removed with its answer, so that an operator that is restarted in
-	// between knows that the call may have had its effect.
+	// call is the claim or report in flight. It is written before the call, and removed
+	// when the response is recorded, so that an operator that is restarted in between
+	// knows that the call may have had its effect.
 	// +optional
 	Call *Call `json:"call,omitempty"`
 
@@ -146,13 +146,13 @@ type ProtocolStatus struct {
 	// +optional
 	Secret *SecretState `json:"secret,omitempty"`
 
-	// progress is the last update of the progress of a running job. What CodePipeline
-	// was told is in executionDetails.
+	// progress is the last update of the progress of a running job. Its content is in
+	// executionDetails.
 	// +optional
 	Progress *ProgressReport `json:"progress,omitempty"`
 }
 
-// Call is a call to CodePipeline whose answer is not recorded yet.
+// Call is a call to CodePipeline whose response is not recorded yet.
 type Call struct {
 	// operation is AcknowledgeJob, PutJobSuccessResult or PutJobFailureResult.
 	// +required
@@ -169,8 +169,8 @@ type Call struct {
 	// since is when the call was first tried.
 	// +required
 	Since metav1.Time `json:"since"`
-	// tries counts the tries, including the one that is about to be made. After a
-	// try whose answer was lost, an answer can't tell which try had the effect.
+	// tries counts the tries, including the next one. After a try whose response was
+	// lost, a response does not tell which try had the effect.
 	// +required
 	Tries int32 `json:"tries"`
 }
@@ -184,13 +184,13 @@ type ProgressReport struct {
 	// +required
 	RecordedAt metav1.Time `json:"recordedAt"`
 	// continuationToken is the token the operator generated to report progress. The
-	// job that is handed out with it takes over the run. Empty if no job is expected
-	// back.
+	// job that is handed out with it takes over the run. Empty if no such job is
+	// expected.
 	// +optional
 	ContinuationToken string `json:"continuationToken,omitempty"`
 }
 
-// SecretState describes what the Secret of a job was made from.
+// SecretState describes the content of the Secret of a job.
 type SecretState struct {
 	// jobID of the CodePipeline job that the credentials belong to.
 	// +required
@@ -199,8 +199,8 @@ type SecretState struct {
 	// for about 15 minutes. Absent until the Secret has been created.
 	// +optional
 	RenewedAt *metav1.Time `json:"renewedAt,omitempty"`
-	// uid of the Secret, as the answer to its creation had it. It is replaced and deleted
-	// only as the object with this UID.
+	// uid of the Secret, from the response to its creation. The operator replaces and
+	// deletes only the object with this UID.
 	// +optional
 	UID types.UID `json:"uid,omitempty"`
 }
@@ -216,7 +216,7 @@ type Run struct {
 	// jobUID is set once the Kubernetes Job exists.
 	// +optional
 	JobUID string `json:"jobUID,omitempty"`
-	// continuationToken that the run was given.
+	// continuationToken that the run started with.
 	// +optional
 	ContinuationToken string `json:"continuationToken,omitempty"`
 	// startedAt is when the Kubernetes Job was created.
@@ -227,8 +227,8 @@ type Run struct {
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
 
-// ExecutionDetails are CodePipeline's ExecutionDetails. Longer texts are cut
-// to the limits before they are sent.
+// ExecutionDetails are CodePipeline's ExecutionDetails. Longer texts are cut before
+// they are sent.
 type ExecutionDetails struct {
 	// summary of the work, 2048 characters at most.
 	// +optional

@@ -10,10 +10,9 @@ import (
 //
 // The labels codepipeline.pipelinejob.dev/pipeline, stage and action have the names of
 // the pipeline, its stage and its action, custom-action that of the CustomAction, and
-// pipeline-job that of the PipelineJob.
-// A name that can't be the value of a label is replaced by its digest; field selectors
-// on spec.pipeline.name, spec.pipeline.stage, spec.pipeline.action,
-// spec.actionRef.name and status.phase take every name as it is.
+// pipeline-job that of the PipelineJob. A name that is not a valid label value is replaced
+// by its digest. Field selectors on spec.pipeline.name, spec.pipeline.stage,
+// spec.pipeline.action, spec.actionRef.name and status.phase accept every name.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -61,13 +60,13 @@ type PipelineJobList struct {
 	Items           []PipelineJob `json:"items"`
 }
 
-// PipelineJobSpec is what CodePipeline handed over. All of it is immutable but
-// codePipelineJob, which the operator moves on: CodePipeline hands the same action
-// execution out again as a new job when it is continued, and with a new nonce when
-// no worker acknowledged it.
+// PipelineJobSpec is what CodePipeline handed over. It is immutable, except for
+// codePipelineJob, which the operator updates: CodePipeline hands out the same action
+// execution again as a new job when it is continued, and with a new nonce if no worker
+// acknowledged it.
 //
-// What CodePipeline hands over has no bounds here: the value of a variable may exceed every
-// documented limit, and a job that can't be recorded can't be failed either.
+// Sizes are not limited here: the value of a variable may exceed every documented limit,
+// and the operator can't fail a job that it can't record.
 //
 // +kubebuilder:validation:XValidation:rule="self.actionRef == oldSelf.actionRef",message="actionRef is immutable: it is what CodePipeline handed over",fieldPath=".actionRef"
 // +kubebuilder:validation:XValidation:rule="self.accountRef == oldSelf.accountRef",message="accountRef is immutable: it is what CodePipeline handed over the job with",fieldPath=".accountRef"
@@ -86,8 +85,8 @@ type PipelineJobSpec struct {
 	// +required
 	ActionRef ActionReference `json:"actionRef,omitzero"`
 
-	// accountRef names the CodePipelineAccount with which the job was polled, and with which
-	// all calls for it are made.
+	// accountRef names the CodePipelineAccount with which the job was polled, and that all
+	// calls for it use.
 	// +required
 	AccountRef AccountReference `json:"accountRef,omitzero"`
 
@@ -104,7 +103,7 @@ type PipelineJobSpec struct {
 	// +kubebuilder:validation:MaxProperties=1
 	QueryParam map[string]QueryValue `json:"queryParam,omitempty"`
 
-	// pipeline tells where in which pipeline the action is.
+	// pipeline is the pipeline of the action, and its place in it.
 	// +required
 	Pipeline PipelineContext `json:"pipeline"`
 
@@ -119,28 +118,27 @@ type PipelineJobSpec struct {
 	// +listType=atomic
 	SecretConfiguration []string `json:"secretConfiguration,omitempty"`
 
-	// inputArtifacts are what the action reads.
+	// inputArtifacts are the artifacts that the action reads.
 	// +optional
 	// +listType=atomic
 	InputArtifacts []Artifact `json:"inputArtifacts,omitempty"`
 
-	// outputArtifacts are what the action writes.
+	// outputArtifacts are the artifacts that the action writes.
 	// +optional
 	// +listType=atomic
 	OutputArtifacts []Artifact `json:"outputArtifacts,omitempty"`
 
-	// encryptionKey is the KMS key for output artifacts, when the pipeline has one.
+	// encryptionKey is the KMS key for output artifacts, if the pipeline has one.
 	// +optional
 	EncryptionKey *EncryptionKey `json:"encryptionKey,omitempty"`
 
-	// omitted says which members of the job are not in this object, and why: the API
-	// server refused it with them, as an object is limited to about 1.5 MiB. The action
-	// then fails with a ConfigurationError. It is absent if nothing was left out.
+	// omitted says which members of the job are not in this object, and why: with them,
+	// the API server refused it, because an object is limited to about 1.5 MiB. The
+	// action then fails with a ConfigurationError. Absent if nothing was left out.
 	// +optional
 	Omitted string `json:"omitted,omitempty"`
 
-	// codePipelineJob is the CodePipeline job that currently stands for the action
-	// execution.
+	// codePipelineJob is the current CodePipeline job of the action execution.
 	// +required
 	CodePipelineJob CodePipelineJob `json:"codePipelineJob"`
 }
@@ -154,7 +152,7 @@ type ActionReference struct {
 	Name string `json:"name,omitempty"`
 }
 
-// PipelineContext tells where in which pipeline an action is.
+// PipelineContext is the pipeline of an action, and its place in it.
 type PipelineContext struct {
 	// name of the pipeline.
 	// +optional
@@ -177,20 +175,20 @@ type PipelineContext struct {
 	ActionExecutionID string `json:"actionExecutionID,omitempty"`
 }
 
-// Artifact is an artifact and its place in S3.
+// Artifact is an artifact and its location in S3.
 type Artifact struct {
 	// name of the artifact.
 	// +required
 	Name string `json:"name"`
-	// revision of the artifact, when CodePipeline knows it.
+	// revision of the artifact, if CodePipeline knows it.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// s3Location is its place.
+	// s3Location is its location.
 	// +required
 	S3Location S3Location `json:"s3Location"`
 }
 
-// S3Location is a place in S3.
+// S3Location is a location in S3.
 type S3Location struct {
 	// bucketName of the bucket.
 	// +required
@@ -218,7 +216,7 @@ type CodePipelineJob struct {
 	// nonce that acknowledges the job.
 	// +required
 	Nonce string `json:"nonce"`
-	// continuationToken that the job before it ended with.
+	// continuationToken that the previous job ended with.
 	// +optional
 	ContinuationToken string `json:"continuationToken,omitempty"`
 	// polledAt is when the job was polled.

@@ -1,12 +1,12 @@
 package v1alpha1
 
-// ReferencePlace is a place in spec.jobTemplate for references to values that pipelines
-// control, such as $(config.KEY), beside those where they are always allowed: values of
-// env, labels and annotations, and elements of command and args. The script of a shell's -c
-// is no such place: no grant opens it.
+// ReferencePlace is an additional place in spec.jobTemplate for references to values that
+// pipelines control, such as $(config.KEY). They are always allowed in values of env, labels
+// and annotations, and in elements of command and args, and never in the script of a shell's
+// -c.
 //
-// Each place hands a decision over to everyone who can change a pipeline of the account, or
-// start one with variables. Grant one only where all of them may take that decision.
+// Each place gives control to everyone who can change a pipeline of the account, or start
+// one with variables. Grant it only if all of them may have that control.
 //
 // +kubebuilder:validation:Enum=Image;NodeSelector;Tolerations;PriorityClassName;ServiceAccountName;WorkingDir;SubPath;ConfigMapName;SecretName;ClaimName
 type ReferencePlace string
@@ -14,11 +14,11 @@ type ReferencePlace string
 const (
 	// ReferenceInImage is for the image of a container. The pipeline then chooses the program
 	// that runs with the step's Secrets, service account and volumes, from any registry
-	// that the nodes reach: have an admission policy bound the registries.
+	// that the nodes can reach: limit the registries with an admission policy.
 	ReferenceInImage ReferencePlace = "Image"
 	// ReferenceInNodeSelector is for the values of the pod's nodeSelector. The pipeline then
-	// chooses nodes, which may be expensive, or kept for other work, if no taint keeps pods
-	// off them.
+	// chooses nodes, which may be expensive or reserved for other work, unless taints keep
+	// pods off them.
 	ReferenceInNodeSelector ReferencePlace = "NodeSelector"
 	// ReferenceInTolerations is for the keys and values of the pod's tolerations. The pipeline
 	// then chooses which taints keep its pods off nodes: with NodeSelector, any node.
@@ -40,8 +40,8 @@ const (
 	// pipeline's steps can then read any ConfigMap of the namespace.
 	ReferenceInConfigMapName ReferencePlace = "ConfigMapName"
 	// ReferenceInSecretName is for the names of Secrets in env, envFrom and volumes. The
-	// pipeline's steps can then read any Secret of the namespace, those that the operator made
-	// for other jobs among them.
+	// pipeline's steps can then read any Secret of the namespace, including those that the
+	// operator created for other jobs.
 	ReferenceInSecretName ReferencePlace = "SecretName"
 	// ReferenceInClaimName is for the claimName of a persistentVolumeClaim volume. The
 	// pipeline's steps can then read and change any volume that has a claim in the namespace.

@@ -2,27 +2,27 @@ package v1alpha1
 
 import corev1 "k8s.io/api/core/v1"
 
-// Runner tunes the wrapper containers, which the operator adds to the pods of an
+// Runner configures the wrapper containers, which the operator adds to the pods of an
 // action: codepipeline-fetch, codepipeline-report and codepipeline-progress.
 type Runner struct {
-	// resources are the requests and limits of each wrapper container. They take
-	// the place of the operator's (flag --runner-resources) as a whole: what is
-	// left out here is not set, and {} sets none at all.
+	// resources are the requests and limits of each wrapper container. They replace
+	// all of those of the operator's flag --runner-resources: what is left out here
+	// is not set, and {} sets none.
 	//
-	// A limit of ephemeral-storage bounds what the whole pod writes, the shared
-	// volume included, unless steps have larger ones.
+	// A limit of ephemeral-storage limits what the whole pod writes, including the
+	// shared volume, unless steps have larger limits.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
 	// env are variables of codepipeline-fetch and codepipeline-report, which
 	// transfer artifacts: proxies (HTTPS_PROXY, NO_PROXY) and settings of AWS SDKs,
-	// such as AWS_USE_FIPS_ENDPOINT. There are 100 at most. They take precedence over
-	// those of envFrom, and those over the ones that the operator passes on from its
-	// own environment.
+	// such as AWS_USE_FIPS_ENDPOINT: 100 at most. They take precedence over envFrom,
+	// and envFrom over the variables that the operator passes on from its own
+	// environment.
 	//
 	// A value with a password must come from a Secret: set valueFrom.secretKeyRef.
-	// Credentials, the region and the profile of AWS can't be set: the credentials
-	// and the region of the job are used. References such as $(config.KEY) are not
+	// Credentials, the region and the profile of AWS can't be set: the wrapper
+	// containers use the credentials and the region of the job. References such as $(config.KEY) are not
 	// replaced.
 	// +optional
 	// +listType=map
@@ -38,7 +38,7 @@ type Runner struct {
 	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
 
 	// ca is the ConfigMap with the certificates that the same containers trust,
-	// in place of the public ones (AWS_CA_BUNDLE). By default it is that of the
+	// instead of the public ones (AWS_CA_BUNDLE). The default is that of the
 	// operator's flag --runner-ca.
 	// +optional
 	CA *CABundle `json:"ca,omitempty"`
@@ -52,7 +52,7 @@ type CABundle struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
-	// key that holds the certificates, in PEM format: 1 to 253 characters, ca.crt by default.
+	// key with the certificates, in PEM format: 1 to 253 characters, ca.crt by default.
 	// +optional
 	// +kubebuilder:default="ca.crt"
 	// +kubebuilder:validation:MinLength=1
@@ -60,6 +60,6 @@ type CABundle struct {
 	Key string `json:"key,omitempty"`
 }
 
-// DefaultCAKey is the key of a CABundle that names none. Flux and Kubernetes' own
+// DefaultCAKey is the key of a CABundle without a key. Flux and Kubernetes' own
 // kube-root-ca.crt use it too.
 const DefaultCAKey = "ca.crt"

@@ -13,10 +13,10 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(self.volumeClaimTemplate) || !has(self.medium)",message="medium can't be set beside volumeClaimTemplate: remove one of the two",fieldPath=".medium"
 // +kubebuilder:validation:XValidation:rule="!has(self.medium) || has(self.sizeLimit)",message="sizeLimit must be set with medium Memory: without it the workspace could take all of the node's memory",fieldPath=".sizeLimit"
 type Workspace struct {
-	// sizeLimit is the size of the emptyDir, such as 20Gi: more than 0. A pod whose
-	// workspace grows beyond it on a disk is evicted, and the action fails; in memory
-	// nothing more can be written. The default is the operator's flag
-	// --workspace-size-limit, without which there is no limit but the disk.
+	// sizeLimit is the size of the emptyDir, such as 20Gi: more than 0. On a disk, a
+	// pod whose workspace exceeds it is evicted, and the action fails; in memory, writes
+	// fail. The default is the operator's flag --workspace-size-limit; without it, only
+	// the size of the disk is the limit.
 	// +optional
 	SizeLimit *resource.Quantity `json:"sizeLimit,omitempty"`
 
@@ -26,9 +26,9 @@ type Workspace struct {
 	// +optional
 	Medium WorkspaceMedium `json:"medium,omitempty"`
 
-	// volumeClaimTemplate replaces the emptyDir: each pod gets a volume by a claim of its
-	// own (a generic ephemeral volume), which Kubernetes deletes with the pod. If
-	// spec.jobTemplate sets no fsGroup, the pod's is 65532, with
+	// volumeClaimTemplate replaces the emptyDir: each pod gets a volume with its own claim
+	// (a generic ephemeral volume), which Kubernetes deletes with the pod. If
+	// spec.jobTemplate sets no fsGroup, the operator sets it to 65532, with
 	// fsGroupChangePolicy OnRootMismatch, so that all steps can write to the volume.
 	// References are not replaced in it.
 	// +optional

@@ -58,11 +58,11 @@ func parse(arguments []string, output io.Writer) (options, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:4566", "`ADDRESS` to listen on.")
-	flags.StringVar((*string)(&o.emulator.Control), "control", "", "`WHO` may use the API below /_emulator/: loopback, all or none. Without it: loopback if --listen is a loopback address, else none.")
+	flags.StringVar((*string)(&o.emulator.Control), "control", "", "`WHO` may use the API below /_emulator/: loopback, all or none. Default: loopback if --listen is a loopback address, otherwise none.")
 	flags.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log: text or json.")
 	flags.StringVar(&o.emulator.Region, "region", "us-east-1", "`REGION` of callers without a signature.")
-	flags.StringVar(&o.emulator.AccountID, "account", "111122223333", "`ACCOUNT` of callers whose access key names none.")
-	flags.Func("create-bucket", "`BUCKET` to create at the start; may be repeated.", func(name string) error {
+	flags.StringVar(&o.emulator.AccountID, "account", "111122223333", "`ACCOUNT` of callers whose access key has none.")
+	flags.Func("create-bucket", "`BUCKET` to create at startup; may be repeated.", func(name string) error {
 		o.emulator.Buckets = append(o.emulator.Buckets, name)
 		return nil
 	})
@@ -72,7 +72,7 @@ func parse(arguments []string, output io.Writer) (options, error) {
 		return o, err
 	}
 	if flags.NArg() > 0 {
-		return o, fmt.Errorf("there are flags only, no arguments such as %q", flags.Arg(0))
+		return o, fmt.Errorf("only flags are allowed, no arguments such as %q", flags.Arg(0))
 	}
 	for _, t := range times {
 		if err := t.complete(); err != nil {
@@ -101,11 +101,11 @@ func controlFor(listen string) emulator.ControlAccess {
 }
 
 func callerFlags(flags *flag.FlagSet, o *emulator.Options) {
-	flags.Func("credentials-file", "`FILE` of the keys to accept, with a line \"ACCESS-KEY-ID SECRET [ACCOUNT]\" for each. Without it, all keys are accepted.", func(name string) (err error) {
+	flags.Func("credentials-file", "`FILE` of the keys to accept, with a line \"ACCESS-KEY-ID SECRET [ACCOUNT]\" for each. By default, all keys are accepted.", func(name string) (err error) {
 		o.Credentials, err = readCredentials(name)
 		return err
 	})
-	flags.Func("role", "`ARN[=EXTERNAL-ID]` of a role that can be assumed; may be repeated. Without it, all roles can.", func(role string) error {
+	flags.Func("role", "`ARN[=EXTERNAL-ID]` of a role that can be assumed; may be repeated. By default, all roles can be assumed.", func(role string) error {
 		if o.Roles == nil {
 			o.Roles = map[string]string{}
 		}
@@ -113,7 +113,7 @@ func callerFlags(flags *flag.FlagSet, o *emulator.Options) {
 		o.Roles[arn] = externalID
 		return nil
 	})
-	flags.BoolVar(&o.NoSignatures, "no-signatures", false, "Take requests without a signature, or with any.")
+	flags.BoolVar(&o.NoSignatures, "no-signatures", false, "Accept requests without a signature, or with any signature.")
 }
 
 // serviceTime is a flag for one of the service's times.
@@ -144,18 +144,18 @@ func serviceFlags(flags *flag.FlagSet, o *emulator.Options) []serviceTime {
 	}
 	add(&o.ContinuationDelay, "continuation-delay", 5*time.Second, time.Nanosecond, "Time from a continuation token to the job that carries it. 0: the next poll gets the job.")
 	o.RedispatchAfter = time.Minute
-	flags.Var((*redispatchAfter)(&o.RedispatchAfter), "redispatch-after", "Time after which a job that was polled, but not acknowledged, is handed out again: a `duration`, at-once (0: the same; by the next poll) or never.")
+	flags.Var((*redispatchAfter)(&o.RedispatchAfter), "redispatch-after", "Time after which a job that was polled, but not acknowledged, is handed out again: a `duration`, at-once or 0 (by the next poll), or never.")
 	add(&o.ActionTimeout, "action-timeout", 24*time.Hour, math.MaxInt64, "Time after which a custom action fails. 0: never.")
-	add(&o.CredentialsTTL, "credentials-ttl", 15*time.Minute, time.Nanosecond, "How long a job's artifact credentials are valid. 0: they have expired when the job is handed out.")
-	add(&o.JobRetention, "job-retention", time.Hour, time.Nanosecond, "How long a job that has ended is known by its ID. 0: not at all.")
-	flags.IntVar(&o.KeepExecutions, "keep-executions", 1000, "How many settled executions a pipeline keeps: at least 1.")
+	add(&o.CredentialsTTL, "credentials-ttl", 15*time.Minute, time.Nanosecond, "How long a job's artifact credentials are valid. 0: they are expired when the job is handed out.")
+	add(&o.JobRetention, "job-retention", time.Hour, time.Nanosecond, "How long an ended job can be found by its ID. 0: not at all.")
+	flags.IntVar(&o.KeepExecutions, "keep-executions", 1000, "How many ended executions a pipeline keeps: at least 1.")
 	flags.IntVar(&o.MaxConcurrentExecutions, "max-concurrent-executions", 50, "How many executions of a QUEUED or PARALLEL pipeline may be in progress: at least 1.")
-	flags.BoolVar(&o.CreateOnly, "create-only", false, "CreatePipeline starts no execution; the service starts one.")
-	flags.BoolVar(&o.ReturnPropertyTypes, "return-property-types", false, "ListActionTypes and CreateCustomActionType return the type of configuration properties; it is left out otherwise.")
-	flags.BoolVar(&o.EscapeExternalIDs, "escape-external-ids", false, "URL templates are filled in with the external execution ID as a path segment, / as %2F; as it is otherwise.")
-	flags.BoolVar(&o.AllowMissingOutputs, "allow-missing-outputs", false, "An action succeeds though its output artifacts were not uploaded; it fails otherwise.")
-	flags.StringVar(&o.EventQueue, "event-queue", "", "`NAME` of an SQS queue, in each account and region, that gets the events of action executions there. Without it, no queue does.")
-	flags.Func("fault", "`JSON` of a fault to start with, as POST /_emulator/faults takes it; may be repeated.", func(text string) error {
+	flags.BoolVar(&o.CreateOnly, "create-only", false, "CreatePipeline starts no execution. By default, it starts one, as the service does.")
+	flags.BoolVar(&o.ReturnPropertyTypes, "return-property-types", false, "ListActionTypes and CreateCustomActionType return the type of configuration properties. By default, they leave it out.")
+	flags.BoolVar(&o.EscapeExternalIDs, "escape-external-ids", false, "URL templates get the external execution ID as a path segment, with / as %2F. By default, they get it unchanged.")
+	flags.BoolVar(&o.AllowMissingOutputs, "allow-missing-outputs", false, "Actions succeed without their output artifacts. By default, they fail.")
+	flags.StringVar(&o.EventQueue, "event-queue", "", "`NAME` of an SQS queue, in each account and region, that gets the events of action executions there. By default, there is none.")
+	flags.Func("fault", "`JSON` of a fault to inject from the start, as for POST /_emulator/faults; may be repeated.", func(text string) error {
 		var fault emulator.Fault
 		if err := json.Unmarshal([]byte(text), &fault); err != nil {
 			return err
@@ -163,7 +163,7 @@ func serviceFlags(flags *flag.FlagSet, o *emulator.Options) []serviceTime {
 		o.Faults = append(o.Faults, fault)
 		return nil
 	})
-	flags.Uint64Var(&o.Seed, "seed", 0, "Seed of the faults that happen by probability.")
+	flags.Uint64Var(&o.Seed, "seed", 0, "Seed of faults with a probability.")
 	return times
 }
 

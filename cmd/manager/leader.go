@@ -22,7 +22,7 @@ type leaderElection struct {
 }
 
 func (l *leaderElection) bind(flags *flag.FlagSet) {
-	flags.BoolVar(&l.elect, "leader-elect", false, "Let one of several replicas work at a time.")
+	flags.BoolVar(&l.elect, "leader-elect", false, "Elect a leader: one of several replicas works, and the others are on standby.")
 	flags.StringVar(&l.namespace, "leader-elect-resource-namespace", "", "Namespace of the lease (default: that of the operator's pod).")
 	flags.DurationVar(&l.leaseDuration, "leader-elect-lease-duration", 15*time.Second,
 		"Time after which another replica takes the lease of a leader that does not renew it.")

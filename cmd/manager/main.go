@@ -22,7 +22,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/scope"
 )
 
-// gracePeriod is how long work under way may take to end on a stop.
+// gracePeriod is how long running work may take to end on shutdown.
 const gracePeriod = 30 * time.Second
 
 func main() {
@@ -75,7 +75,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	ctx, restart := context.WithCancel(ctx) // the Deployment starts again what ends
+	ctx, restart := context.WithCancel(ctx) // the Deployment restarts an operator that ends
 	defer restart()
 	pod := self()
 	image, err := o.runnerImageOf(ctx, mgr, pod)
@@ -140,7 +140,7 @@ func managerOf(config *rest.Config, where scope.Scope, o options) (ctrl.Manager,
 	o.leader.apply(&managed)
 	mgr, err := ctrl.NewManager(config, managed)
 	if err != nil {
-		return nil, fmt.Errorf("make the manager: %w", err)
+		return nil, fmt.Errorf("create the manager: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, err

@@ -9,11 +9,11 @@ import (
 // bindMetrics adds the flags of the metrics' server, with the names that Kubebuilder gives
 // them.
 func bindMetrics(flags *flag.FlagSet, o *operator.MetricsOptions) {
-	flags.StringVar(&o.Address, "metrics-bind-address", ":8443", "Address that serves /metrics; 0 turns it off.")
+	flags.StringVar(&o.Address, "metrics-bind-address", ":8443", "Address that serves /metrics; 0: none.")
 	flags.BoolVar(&o.Secure, "metrics-secure", true,
-		"Serve metrics by TLS, to callers whose token has the right to get /metrics. With false, everybody who reaches the address gets them.")
-	flags.StringVar(&o.CertDir, "metrics-cert-path", "", "Folder with the certificate of the metrics' server (default: a self-signed one, made at start).")
+		"Serve metrics over TLS, to callers with the permission to get /metrics. With false, everybody who can reach the address gets them.")
+	flags.StringVar(&o.CertDir, "metrics-cert-path", "", "Folder with the certificate for /metrics (default: a self-signed certificate, created at startup).")
 	flags.StringVar(&o.CertName, "metrics-cert-name", "tls.crt", "File of the certificate in --metrics-cert-path.")
 	flags.StringVar(&o.KeyName, "metrics-cert-key", "tls.key", "File of the key in --metrics-cert-path.")
-	flags.BoolVar(&o.Profiles, "pprof", false, "Serve Go's profiles at /debug/pprof/ beside /metrics, to callers whose token has the right to get the path.")
+	flags.BoolVar(&o.Profiles, "pprof", false, "Serve Go's profiles at /debug/pprof/ next to /metrics, to callers with the permission to get the path.")
 }

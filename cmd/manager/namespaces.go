@@ -19,8 +19,8 @@ type namespaceList []string
 
 func (n *namespaceList) String() string { return strings.Join(*n, ",") }
 
-// Set takes a list. An empty one is refused: it is most likely a variable that was not set,
-// and would widen the operator's work to all namespaces.
+// Set takes a list. An empty list is refused: it is probably a variable that was not
+// set, and would extend the operator's work to all namespaces.
 func (n *namespaceList) Set(list string) error {
 	*n = nil
 	for name := range strings.SplitSeq(list, ",") {
@@ -29,7 +29,7 @@ func (n *namespaceList) Set(list string) error {
 			return errors.New("a name is empty: leave the flag out to work in all namespaces")
 		}
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
-			return fmt.Errorf("%q is no name of a namespace: %s", name, strings.Join(problems, "; "))
+			return fmt.Errorf("%q is not the name of a namespace: %s", name, strings.Join(problems, "; "))
 		}
 		if !slices.Contains(*n, name) {
 			*n = append(*n, name)
@@ -38,11 +38,11 @@ func (n *namespaceList) Set(list string) error {
 	return nil
 }
 
-// examine finds out in which of the namespaces the operator can work.
+// examine determines the namespaces in which the operator can work.
 func (n *namespaceList) examine(ctx context.Context, config *rest.Config) (scope.Scope, error) {
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return scope.Scope{}, fmt.Errorf("make a client to examine namespaces: %w", err)
+		return scope.Scope{}, fmt.Errorf("create a client to examine namespaces: %w", err)
 	}
 	return scope.Examine(ctx, kube, *n)
 }

@@ -19,8 +19,8 @@ func TestNamespaces(t *testing.T) {
 		"one that is twice":  {"team-a,team-a", []string{"team-a"}, ""},
 		"a variable not set": {"", nil, "leave the flag out to work in all namespaces"},
 		"a comma too many":   {"team-a,", nil, "a name is empty"},
-		"a pattern":          {"team-*", nil, `"team-*" is no name of a namespace`},
-		"what is no name":    {"Team_A", nil, `"Team_A" is no name of a namespace`},
+		"a pattern":          {"team-*", nil, `"team-*" is not the name of a namespace`},
+		"what is no name":    {"Team_A", nil, `"Team_A" is not the name of a namespace`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -49,10 +49,10 @@ type artifactLimits struct {
 }
 
 func (l *artifactLimits) bind() {
-	flag.Var(&l.size, "artifact-max-size", "Bytes that the files of an artifact may have, input or output, such as 100Gi; 0: 64Gi.")
-	flag.IntVar(&l.entries, "artifact-max-entries", 0, "Files, folders and links that an artifact may have; 0: 5000000.")
+	flag.Var(&l.size, "artifact-max-size", "Maximum size of the files of an input or output artifact, such as 100Gi; 0: 64Gi.")
+	flag.IntVar(&l.entries, "artifact-max-entries", 0, "Maximum number of files, folders and links in an artifact; 0: 5000000.")
 	flag.IntVar(&l.ratio, "artifact-max-ratio", 0,
-		"How many times as many bytes as the artifact itself its files may have, from 1 GiB on; 0: 200.")
+		"Maximum size of the files of an artifact as a multiple of the artifact's own size, from 1 GiB on; 0: 200.")
 }
 
 // args are the runner's.
@@ -116,21 +116,21 @@ func parse() (options, error) {
 	flag.StringVar(&o.runnerImage, "runner-image", "",
 		"Image with /runner for the pods of jobs (default: the image of the operator's own pod; outside a cluster it must be set).")
 	flag.StringVar(&o.clusterID, "cluster-id", "",
-		"Name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) with which roles of CodePipelineAccounts are assumed, which no other cluster has (default: the UID of the namespace kube-system).")
+		"Unique name of this cluster in the external ID (CLUSTER-ID/NAMESPACE) for assuming the roles of CodePipelineAccounts (default: the UID of the namespace kube-system).")
 	flag.DurationVar(&o.executionInterval, "execution-interval", time.Minute,
-		"Time between two looks at a pipeline execution with jobs under way, to notice that it was stopped (codepipeline:ListActionExecutions); 0: only after --action-timeout, or if CodePipeline does not take the progress of an action whose claim it did not confirm.")
+		"Time between two checks whether a pipeline execution with running jobs was stopped (codepipeline:ListActionExecutions); 0: only after --action-timeout, or if CodePipeline refuses the progress of an action whose claim it did not confirm.")
 	flag.DurationVar(&o.actionTimeout, "action-timeout", pipelinejob.DefaultActionTimeout,
-		"How long CodePipeline waits for a custom action, by the account's quota: 1h or more. An hour later the operator asks whether it still does, and gives up the work if it does not say so.")
+		"The account's quota for how long CodePipeline waits for a custom action: 1h or more. An hour after that time, the operator asks CodePipeline whether it still waits, and ends the work unless it confirms that.")
 	flag.DurationVar(&o.renewal, "credentials-renewal", pipelinejob.DefaultRenewal,
 		"Age at which the credentials of a running job's artifacts are renewed, from 5s to 10m; CodePipeline's last for about 15 minutes.")
 	flag.IntVar(&o.maxConcurrentJobs, "max-concurrent-jobs", 0,
-		"How many jobs of all CustomActions may be in flight at a time; 0: no bound but each one's polling.maxConcurrentJobs.")
+		"Maximum number of jobs in flight of all CustomActions together; 0: only polling.maxConcurrentJobs of each CustomAction limits them.")
 	flag.IntVar(&o.lanes.InFlight, "aws-max-in-flight", lanes.DefaultInFlight,
-		"How many calls to one AWS account in one region may be in flight at a time.")
+		"Maximum number of concurrent calls to one AWS account in one region.")
 	flag.Float64Var(&o.lanes.Ceiling, "aws-max-rate", lanes.DefaultCeiling,
-		"How many calls a second of one operation one AWS account in one region gets at most; throttling lowers the rate by itself.")
+		"Maximum number of calls per second of one operation in one AWS account and region. Throttling lowers the rate automatically.")
 	flag.IntVar(&o.workers, "concurrent-reconciles", operator.DefaultWorkers,
-		"How many PipelineJobs, and how many CustomActions, are worked on at a time; a worker mostly waits for the API server, and never for AWS.")
+		"Number of PipelineJobs, and of CustomActions, that are reconciled at the same time. Workers wait for the API server, but never for AWS.")
 	flag.Var(&o.allowedRoles, "allowed-roles",
 		"Roles that CodePipelineAccounts may name, separated by commas, * for any characters and ? for any one (default: all).")
 	flag.StringVar(&o.eventQueueURL, "event-queue-url", "",

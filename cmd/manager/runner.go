@@ -26,7 +26,7 @@ type runnerFlags struct {
 func (r *runnerFlags) bind(flags *flag.FlagSet) {
 	flags.Var(&r.resources, "runner-resources",
 		"Requests and limits of each wrapper container in jobs' pods, such as requests.cpu=50m,limits.memory=512Mi; "+
-			"what is left out is not set (default: a set of its own for each container).")
+			"resources that you leave out are not set (default: different ones for each container).")
 	flags.Var(&r.ca, "runner-ca",
 		"ConfigMap, which must be in each namespace with a CustomAction, and its key with the certificates that the wrapper containers trust, "+
 			"such as aws-ca/ca.crt (default: those of the image).")
@@ -127,7 +127,7 @@ func (r *runnerFlags) env(log logr.Logger) ([]corev1.EnvVar, error) {
 		case jobspec.HasCredentials(name, value):
 			log.Info("A variable with a user name or password is not passed on to jobs' pods: set it from a Secret in spec.runner.env or envFrom of CustomActions", "variable", name)
 		case strings.Contains(value, "$("):
-			return nil, fmt.Errorf("%s is %q: Kubernetes did not replace a variable in it; is the Service that it names there?", name, value)
+			return nil, fmt.Errorf("%s is %q: Kubernetes did not replace a variable in it: check that the Service that it names exists", name, value)
 		default:
 			env = append(env, corev1.EnvVar{Name: name, Value: value})
 		}

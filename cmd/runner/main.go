@@ -78,21 +78,21 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	if name == "progress" {
 		return flags // it has no secrets
 	}
-	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job moves no artifacts.")
-	flags.Func("default-env", "NAME=VALUE of an environment variable, unless the environment has it; may be repeated.", setDefault)
-	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials when those of the handover have expired.")
+	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job has no artifacts.")
+	flags.Func("default-env", "NAME=VALUE of an environment variable, unless the environment sets it; may be repeated.", setDefault)
+	flags.DurationVar(&o.Renewal, "renewal", 5*time.Minute, "How long to wait for new credentials if those of the handover have expired.")
 	limitFlags(flags, &o.Limits)
 	flags.Func("links", "What happens to symbolic links that lead out of an artifact: Refuse (the default), Skip or Keep.", linksFlag(&o.Links))
 	if name == "fetch" {
 		flags.StringVar(&o.Helper, "helper", "/step", "The program to install for steps; empty: none.")
-		flags.StringVar(&o.HelperDir, "helper-dir", podcontract.HelperInstallDir, "Where to install it: the folder of a volume of its own.")
+		flags.StringVar(&o.HelperDir, "helper-dir", podcontract.HelperInstallDir, "Where to install it: the folder of a separate volume.")
 		flags.Func("file", "An input artifact that is not unpacked; may be given several times.", func(artifact string) error {
 			o.Files = append(o.Files, artifact)
 			return nil
 		})
 	}
 	if name == "report" {
-		flags.Func("empty-outputs", "What happens if output artifacts have no file: Warn (the default), Fail or Allow.", emptyOutputsFlag(&o.EmptyOutputs))
+		flags.Func("empty-outputs", "What happens if output artifacts are empty: Warn (the default), Fail or Allow.", emptyOutputsFlag(&o.EmptyOutputs))
 	}
 	return flags
 }
@@ -135,9 +135,9 @@ func setDefault(pair string) error {
 func limitFlags(flags *flag.FlagSet, limits *archive.Limits) {
 	flags.Int64Var(&limits.Bytes, "max-bytes", limits.Bytes, "Bytes that the files of an artifact may have.")
 	flags.IntVar(&limits.Entries, "max-entries", limits.Entries, "Files, folders and links that an artifact may have.")
-	flags.Int64Var(&limits.Ratio, "max-ratio", limits.Ratio, "How many times as many bytes as the artifact itself its files may have; 0: any.")
-	flags.Int64Var(&limits.RatioFrom, "max-ratio-from", limits.RatioFrom, "Bytes from which the ratio counts.")
-	flags.Int64Var(&limits.IndexBytes, "max-index-bytes", limits.IndexBytes, "Bytes of a zip archive's list of entries, and of symbolic links; 0: any.")
+	flags.Int64Var(&limits.Ratio, "max-ratio", limits.Ratio, "Maximum size of the files of an artifact as a multiple of the artifact's own size; 0: any.")
+	flags.Int64Var(&limits.RatioFrom, "max-ratio-from", limits.RatioFrom, "Size in bytes from which the ratio is checked.")
+	flags.Int64Var(&limits.IndexBytes, "max-index-bytes", limits.IndexBytes, "Maximum size of a zip archive's list of entries, and of symbolic links, in bytes; 0: any.")
 }
 
 // garbage is how far, in percent, the heap may grow between two collections. Most of

@@ -65,7 +65,7 @@ func TestStepsOfDifferentUsersShareTheResults(t *testing.T) {
 	g.Expect(os.Chmod(folder, 0o777)).To(Succeed())
 	for user, say := range map[uint32]string{0: "A=0", 1000: "B=1", 2000: "C=2", 3000: "D=3"} {
 		for _, args := range []string{"output " + say, "progress 40"} {
-			// The program is not hindered by a umask that takes all rights.
+			// The program works under a umask that removes all permissions.
 			cmd := exec.Command("/bin/sh", "-c", "umask 077; exec "+program+" "+args)
 			cmd.Env = []string{"CODEPIPELINE_RESULT=" + folder}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}

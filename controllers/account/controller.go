@@ -1,5 +1,5 @@
-// Package account reconciles CodePipelineAccounts: it finds out which AWS account each is,
-// and for which namespaces the operator makes calls with it.
+// Package account reconciles CodePipelineAccounts: it determines the ID of the AWS account,
+// and the namespaces for which the operator makes calls with it.
 package account
 
 import (
@@ -34,7 +34,7 @@ import (
 )
 
 const (
-	// lookAgain is how often an account is looked at though nothing has changed: whether
+	// lookAgain is how often an account is reconciled without a change, to check whether
 	// it is throttled, and whether the last job of a namespace is reported.
 	lookAgain = 30 * time.Second
 	// countEvery is the shortest time between two writes of a status in which only the
@@ -42,7 +42,7 @@ const (
 	countEvery = time.Minute
 )
 
-// Reconciler keeps the status of CodePipelineAccounts, and those that are in use.
+// Reconciler maintains the status of CodePipelineAccounts, and keeps those that are in use.
 type Reconciler struct {
 	client.Client
 	AWS   *codepipeline.Clients
@@ -60,7 +60,7 @@ type Reconciler struct {
 	queue  queue // nil before the controller is started
 }
 
-// queue is where an account is put to be reconciled.
+// queue takes accounts to reconcile.
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // SetupWithManager registers the reconciler. The cache must have identity.IndexAccount.
@@ -86,7 +86,7 @@ func accountOf(_ context.Context, action client.Object) []reconcile.Request {
 func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
 	var list v1alpha1.CodePipelineAccountList
 	if err := r.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-		return nil // the cache is not there yet, and all are reconciled once it is
+		return nil // there is no cache yet; all are reconciled once there is
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
@@ -99,8 +99,8 @@ func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Reque
 // +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=codepipelineaccounts/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
-// Reconcile finds out who uses an account, has AWS tell its ID, and says both in the
-// status. One that is being deleted is kept while it is used.
+// Reconcile lists the users of an account, requests its ID from AWS, and writes both to the
+// status. An account that is being deleted is kept while it is used.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("account", req.Name))
 	var account v1alpha1.CodePipelineAccount
@@ -124,7 +124,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	proven, wait := r.proofs.of(&account, r.Clock.Now())
 	if wait <= 0 {
 		r.proveInLane(ctx, &account)
-		wait = lookAgain // it is reconciled when there is an answer
+		wait = lookAgain // it is reconciled when there is a response
 	}
 	if err := r.writeStatus(ctx, &account, used, proven); err != nil {
 		return ctrl.Result{}, err
@@ -144,7 +144,7 @@ func (r *Reconciler) addFinalizer(ctx context.Context, account *v1alpha1.CodePip
 	return nil
 }
 
-// release lets the object go.
+// release removes the finalizer.
 func (r *Reconciler) release(ctx context.Context, account *v1alpha1.CodePipelineAccount) error {
 	before := account.DeepCopy()
 	if !controllerutil.RemoveFinalizer(account, v1alpha1.FinalizerAccount) {
@@ -156,7 +156,7 @@ func (r *Reconciler) release(ctx context.Context, account *v1alpha1.CodePipeline
 	return nil
 }
 
-// usage lists who uses an account.
+// usage lists the users of an account.
 func (r *Reconciler) usage(ctx context.Context, account *v1alpha1.CodePipelineAccount) (usage, error) {
 	by := client.MatchingFields{identity.IndexAccount: account.Name}
 	var actions v1alpha1.CustomActionList
@@ -229,7 +229,7 @@ func (r *Reconciler) throttledAt(account *v1alpha1.CodePipelineAccount) (last ti
 	return last
 }
 
-// identity is as whom the operator looks at an account itself.
+// identity is the identity for calls about the account itself.
 func (r *Reconciler) identity(account *v1alpha1.CodePipelineAccount, region v1alpha1.Region) codepipeline.Identity {
 	return identity.Of(account, r.ClusterID, identity.Caller{Region: region, Namespace: r.Namespace})
 }

@@ -23,17 +23,17 @@ const (
 	unknown = metav1.ConditionUnknown
 )
 
-// usage is who uses an account.
+// usage has the users of an account.
 type usage struct {
 	actions []v1alpha1.CustomAction
-	// jobs are those that are not settled.
+	// jobs are the PipelineJobs that are not settled.
 	jobs []v1alpha1.PipelineJob
 	// granted are the namespaces of actions that have a grant.
 	granted []string
 }
 
-// usageOf leaves out those of namespaces without a grant, and without jobs of when they had one:
-// whoever may write a CustomAction can name any account.
+// usageOf leaves out users in namespaces that have neither a grant nor jobs from when they
+// had one: users who may write a CustomAction can name any account.
 func usageOf(account *v1alpha1.CodePipelineAccount, actions []v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob, labels map[string]map[string]string) usage {
 	var used usage
 	for _, name := range namespacesOf(actions) {
@@ -63,9 +63,9 @@ func namespacesOf(actions []v1alpha1.CustomAction) []string {
 	return slices.Compact(names)
 }
 
-// namespaces are those for which calls are made: of actions, with a grant, and those of
-// before that have jobs which are not reported. A job is no reason to add one: who
-// may create PipelineJobs would have access.
+// namespaces returns those for which calls are made: those of actions with a grant, and
+// previous ones with jobs that are not reported. A job does not add a namespace: otherwise,
+// users who may create PipelineJobs would have access.
 func (u usage) namespaces() []string {
 	names := slices.Clone(u.granted)
 	for i := range u.jobs {
@@ -75,8 +75,8 @@ func (u usage) namespaces() []string {
 	return slices.Compact(names)
 }
 
-// regions are those in which calls are made: those of the spec, and those of before that
-// have jobs which are not reported.
+// regions returns those in which calls are made: those of the spec, and previous ones with
+// jobs that are not reported.
 func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region {
 	regions := slices.Clone(account.Spec.Regions)
 	for i := range u.jobs {
@@ -88,22 +88,23 @@ func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region 
 	return slices.Compact(regions)
 }
 
-// readyCondition says whether the account can be used as its spec says. What AWS does not
-// tell comes before an invalid grant: it concerns all grants.
+// readyCondition reports whether the account can be used as its spec says. A
+// failure to get the account's ID takes precedence over an invalid grant: it concerns all
+// grants.
 func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven proof) conditionOf {
 	ready := conditionOf{Type: v1alpha1.ConditionReady, Status: isFalse}
 	invalid := grants.Invalid(account)
 	switch {
 	case !account.DeletionTimestamp.IsZero():
-		ready.Reason, ready.Message = v1alpha1.ReasonInUse, "being deleted: it is used by "+used.String()+". It goes when they are gone, or name another account"
+		ready.Reason, ready.Message = v1alpha1.ReasonInUse, "being deleted: it is used by "+used.String()+". It is deleted when they are gone, or name another account"
 	case proven.failed != "":
-		ready.Reason, ready.Message = proven.reason, "AWS does not tell the account's ID: "+proven.failed
+		ready.Reason, ready.Message = proven.reason, "AWS did not return the account's ID: "+proven.failed
 	case proven.accountID != "" && len(invalid) > 0:
 		ready.Reason = v1alpha1.ReasonInvalidGrant
 		ready.Message = "invalid selectors, whose grants give no namespace access until they are corrected: " + strings.Join(invalid, "; ") + ". The other grants count"
 	case proven.accountID != "":
 		ready.Status, ready.Reason = isTrue, v1alpha1.ReasonProven
-		ready.Message = fmt.Sprintf("AWS told the account's ID, %s", proven.accountID)
+		ready.Message = fmt.Sprintf("AWS returned the account's ID, %s", proven.accountID)
 	default:
 		ready.Status, ready.Reason, ready.Message = unknown, v1alpha1.ReasonProving, "AWS is being asked for the account's ID"
 	}
@@ -111,10 +112,10 @@ func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven pr
 	return ready
 }
 
-// shownUsers is how many users of an account a message names.
+// shownUsers is the maximum number of users of an account in a message.
 const shownUsers = 10
 
-// String names the users, to the platform team.
+// String returns the names of the users, for the platform team.
 func (u usage) String() string {
 	var names []string
 	for i := range u.actions {
@@ -134,13 +135,13 @@ func (u usage) String() string {
 // throttledFor is how long an account counts as throttled after a call was.
 const throttledFor = 2 * time.Minute
 
-// throttledCondition says whether AWS throttles calls with the account.
+// throttledCondition reports whether AWS throttles calls with the account.
 func throttledCondition(at, now time.Time) conditionOf {
 	throttled := conditionOf{Type: v1alpha1.ConditionThrottled, Status: isFalse, Reason: v1alpha1.ReasonNotThrottled,
 		Message: fmt.Sprintf("no call was throttled within %s", throttledFor)}
 	if !at.IsZero() && now.Sub(at) < throttledFor {
 		throttled.Status, throttled.Reason = isTrue, v1alpha1.ReasonThrottling
-		throttled.Message = fmt.Sprintf("AWS throttled calls within %s, so that fewer are made: jobs start and end later. The metric pipelinejob_aws_call_rate has the rate of each operation", throttledFor)
+		throttled.Message = fmt.Sprintf("AWS throttled calls within %s, so the operator makes fewer: jobs start and end later. The metric pipelinejob_aws_call_rate shows the rate of each operation", throttledFor)
 	}
 	return throttled
 }

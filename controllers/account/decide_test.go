@@ -101,8 +101,8 @@ func TestReadyCondition(t *testing.T) {
 		message string
 	}{
 		"AWS was not asked":   {sharedWith(), usage{}, proof{}, unknown, v1alpha1.ReasonProving, "AWS is being asked for the account's ID"},
-		"AWS has told":        {sharedWith(), usage{}, proof{accountID: "111122223333"}, isTrue, v1alpha1.ReasonProven, "AWS told the account's ID, 111122223333"},
-		"AWS told, and fails": {sharedWith(), usage{}, proof{accountID: "111122223333", reason: v1alpha1.ReasonCredentialsUnavailable, failed: "AccessDenied:\nno"}, isFalse, v1alpha1.ReasonCredentialsUnavailable, "AWS does not tell the account's ID: AccessDenied: no"},
+		"AWS has told":        {sharedWith(), usage{}, proof{accountID: "111122223333"}, isTrue, v1alpha1.ReasonProven, "AWS returned the account's ID, 111122223333"},
+		"AWS told, and fails": {sharedWith(), usage{}, proof{accountID: "111122223333", reason: v1alpha1.ReasonCredentialsUnavailable, failed: "AccessDenied:\nno"}, isFalse, v1alpha1.ReasonCredentialsUnavailable, "AWS did not return the account's ID: AccessDenied: no"},
 		"a grant is invalid": {
 			invalid, usage{}, proof{accountID: "111122223333"}, isFalse, v1alpha1.ReasonInvalidGrant,
 			"invalid selectors, whose grants give no namespace access until they are corrected: spec.grants[1].namespaces.selector.matchExpressions[0].values: " +
@@ -111,15 +111,15 @@ func TestReadyCondition(t *testing.T) {
 		"a grant is invalid, and AWS was not asked": {invalid, usage{}, proof{}, unknown, v1alpha1.ReasonProving, "AWS is being asked for the account's ID"},
 		"a grant is invalid, and AWS fails": {
 			invalid, usage{}, proof{reason: v1alpha1.ReasonAWSUnavailable, failed: "no answer"},
-			isFalse, v1alpha1.ReasonAWSUnavailable, "AWS does not tell the account's ID: no answer",
+			isFalse, v1alpha1.ReasonAWSUnavailable, "AWS did not return the account's ID: no answer",
 		},
 		"deleted, and used": {
 			goes, usage{actions: []v1alpha1.CustomAction{actionIn("b")}, jobs: []v1alpha1.PipelineJob{jobIn("a", east)}}, proof{accountID: "111122223333"},
-			isFalse, v1alpha1.ReasonInUse, "being deleted: it is used by CustomAction b/work, PipelineJob a/work-1. It goes when they are gone, or name another account",
+			isFalse, v1alpha1.ReasonInUse, "being deleted: it is used by CustomAction b/work, PipelineJob a/work-1. It is deleted when they are gone, or name another account",
 		},
 		"deleted, and used by many": {goes, many, proof{}, isFalse, v1alpha1.ReasonInUse, "being deleted: it is used by CustomAction team-00/work, " +
 			strings.Join([]string{"CustomAction team-01/work", "CustomAction team-02/work", "CustomAction team-03/work", "CustomAction team-04/work", "CustomAction team-05/work", "CustomAction team-06/work", "CustomAction team-07/work", "CustomAction team-08/work", "CustomAction team-09/work"}, ", ") +
-			" and 2 more. It goes when they are gone, or name another account"},
+			" and 2 more. It is deleted when they are gone, or name another account"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(readyCondition(c.account, c.used, c.proven)).To(Equal(metav1.Condition{

@@ -23,27 +23,27 @@ const (
 	proveAgain = 10 * time.Minute
 )
 
-// proof is what AWS told of an account.
+// proof is the response of AWS about an account.
 type proof struct {
-	// generation and roleARN are what was asked with.
+	// generation and roleARN of the request.
 	generation int64
 	roleARN    string
-	// accountID is what GetCallerIdentity told; empty if it did not.
+	// accountID is from GetCallerIdentity; empty if the call failed.
 	accountID string
-	// reason and failed say why not.
+	// reason and failed are those of the failure.
 	reason, failed string
 	failures       int
 	due            time.Time
 }
 
-// proofs remembers what AWS told of each account. The zero value is ready for use.
+// proofs has the last response about each account. The zero value is ready for use.
 type proofs struct {
 	mu    sync.Mutex
 	known map[string]proof
 }
 
-// of is what is known of an account, and how long it is until AWS is to be asked: now if that
-// is not positive.
+// of returns the proof of an account, and how long to wait for the next request: zero or
+// less means now.
 func (p *proofs) of(account *v1alpha1.CodePipelineAccount, now time.Time) (proof, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,7 +54,7 @@ func (p *proofs) of(account *v1alpha1.CodePipelineAccount, now time.Time) (proof
 	return last, last.due.Sub(now)
 }
 
-// record takes over an answer.
+// record stores a response.
 func (p *proofs) record(account *v1alpha1.CodePipelineAccount, id string, err error, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,18 +84,18 @@ func (p *proofs) forget(account string) {
 	delete(p.known, account)
 }
 
-// flight names what a lane does for an account.
+// flight is the ID of a lane's call for an account.
 type flight string
 
-// proveInLane asks AWS for the account's ID, and has the account reconciled afterwards: no
-// worker waits for AWS.
+// proveInLane requests the account's ID from AWS, and then queues the account for
+// reconciliation: no worker waits for AWS.
 func (r *Reconciler) proveInLane(ctx context.Context, account *v1alpha1.CodePipelineAccount) {
 	id, copied, log := r.identity(account, account.Spec.Regions[0]), account.DeepCopy(), logf.FromContext(ctx)
 	r.Lanes.Submit(lanes.Of(id), lanes.Call{ID: flight(account.Name), Operation: "GetCallerIdentity", Do: func(ctx context.Context) {
 		defer r.again(copied.Name)
 		accountID, err := r.ask(ctx, id)
 		if err != nil {
-			log.Info("AWS does not tell the ID of an account", "error", err.Error())
+			log.Info("AWS did not return the ID of an account", "error", err.Error())
 		}
 		r.proofs.record(copied, accountID, err, r.Clock.Now())
 	}})
@@ -109,22 +109,22 @@ func (r *Reconciler) ask(ctx context.Context, id codepipeline.Identity) (string,
 	return api.AskAccount(ctx)
 }
 
-// again has an account reconciled.
+// again queues an account for reconciliation.
 func (r *Reconciler) again(name string) {
 	if r.queue != nil {
 		r.queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: name}})
 	}
 }
 
-// counts remembers when the status of each account was written last. The zero value is
+// counts has the time of the last write of each account's status. The zero value is
 // ready for use.
 type counts struct {
 	mu sync.Mutex
 	at map[string]time.Time
 }
 
-// wait is how long it is until a status may be written in which only the number of actions
-// differs.
+// wait returns how long to wait before a status may be written in which only the number of
+// actions differs.
 func (c *counts) wait(account string, now time.Time) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -22,7 +22,7 @@ type finding struct {
 	message string
 	// err is nil when the part is in order.
 	err error
-	// retry says that trying again may help without anybody doing anything.
+	// retry is true if another try may succeed without a change by a user.
 	retry bool
 }
 
@@ -267,7 +267,7 @@ func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 		failed.message += ": delete action types that are not in use, or have the quota raised"
 	case codepipeline.KindOf(cause) == codepipeline.Refused:
 		failed.reason, failed.retry = v1alpha1.ReasonRegistrationFailed, false
-		failed.message += " (a version that was deleted comes back only with the definition that it had)"
+		failed.message += " (a deleted version can be created again only with the definition that it had)"
 	default:
 		failed.reason = v1alpha1.ReasonRegistrationFailed
 	}

@@ -97,7 +97,7 @@ func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) 
 			status.ContinuationToken = ""
 		}
 		if status.Protocol.Progress != nil && (!again || !status.RunGoesOn()) {
-			status.Protocol.Progress.ContinuationToken = "" // whatever came back, the run goes on under it
+			status.Protocol.Progress.ContinuationToken = "" // whatever job was handed out, the run goes on under it
 		}
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged, claimed(job, confirmed))
 		if next, _ := decide(s); next == stepPlanRun {

@@ -479,7 +479,7 @@ func (s state) expiresIn() (left time.Duration, expires bool) {
 		return 0, false
 	}
 	ttl := *s.ttl
-	if s.job.Status.Protocol.ClaimUnconfirmed { // else the work would be done again if the job came back
+	if s.job.Status.Protocol.ClaimUnconfirmed { // otherwise, the work would be done again if the job is handed out again
 		ttl = max(ttl, s.longest)
 	}
 	return s.job.Status.ReportedAt.Add(ttl).Sub(s.now), true

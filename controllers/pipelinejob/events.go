@@ -78,8 +78,8 @@ func (r *Reconciler) eventsOf(ctx context.Context, namespace, kind, name string)
 	return found, nil
 }
 
-// podNames are the newest pods of a run: those that are there, and those of which only
-// the Job controller's events tell.
+// podNames are the newest pods of a run: the existing ones, and those that only the Job
+// controller's events name.
 func podNames(pods []corev1.Pod, ofJob []diagnosis.Event) []string {
 	pods, ofJob = slices.Clone(pods), slices.Clone(ofJob)
 	slices.SortFunc(pods, func(a, b corev1.Pod) int {

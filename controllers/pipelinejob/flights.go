@@ -85,7 +85,7 @@ func operationOf(next step, s state) string {
 		return reportOf(s.job)
 	case stepRecordResult:
 		if s.outcome.Failure != nil && len(s.job.Spec.SecretConfiguration) > 0 {
-			return operationDetails // the secrets are taken out of what is told
+			return operationDetails // to mask the secrets in the message
 		}
 	}
 	return ""

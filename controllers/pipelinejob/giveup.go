@@ -97,7 +97,7 @@ func notTold(job *v1alpha1.PipelineJob) string {
 	case job.AwaitsContinuation():
 		return "The PipelineJob was deleted, and CodePipeline has not handed the action out again after a continuation token: it was not told that the work is cancelled. " + untilItEnds
 	case job.Status.Protocol.AcknowledgedJobID != id:
-		what = fmt.Sprintf("may have taken the claim of job %s and was not told that the work is cancelled. If it has not, it hands the action out again, and the work starts anew: stop the execution to prevent that", id)
+		what = fmt.Sprintf("may have taken the claim of job %s and was not told that the work is cancelled. If it has not, it hands the action out again, and the work starts again: stop the execution to prevent that", id)
 	case job.Status.FailureDetails != nil:
 		first, _, _ := strings.Cut(job.Status.FailureDetails.Message, "\n")
 		what = fmt.Sprintf("was not told the failure of job %s (%s)", id, first)

@@ -21,8 +21,8 @@ import (
 )
 
 // TestDeletionEndsWithoutAWS deletes PipelineJobs in each state in which CodePipeline is
-// to be told something, while AWS can't be reached: they go within minutes, and it is
-// said what CodePipeline was not told.
+// to be told something, while AWS can't be reached: they go within minutes, and an
+// event says what CodePipeline was not told.
 func TestDeletionEndsWithoutAWS(t *testing.T) {
 	const later = `{"result":{"continuationToken":"later"}}`
 	cases := map[string]struct {

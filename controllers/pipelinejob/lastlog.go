@@ -18,7 +18,7 @@ import (
 
 // explain gives a failure's message as everybody may read it: without log lines that
 // spec.failureLog leaves out. The steps of a job with secret properties know their values, and
-// may print them, as a shell does under "set -x": they are taken out of all that is told.
+// may print them, as a shell does under "set -x": they are masked in all messages.
 func (r *Reconciler) explain(ctx context.Context, s state, failure *diagnosis.Failure) (string, error) {
 	job := s.job
 	failure, leftOut := r.withoutLog(ctx, s, failure)
@@ -53,8 +53,8 @@ func withoutSecrets(failure *diagnosis.Failure, log string, secrets []string) st
 	return diagnosis.WithLog(masked(what, secrets), masked(plaintext.Of(log), secrets))
 }
 
-// secretValues are those of the job's secret properties. They are asked for
-// anew: the operator does not keep them, and may not read Secrets.
+// secretValues are those of the job's secret properties, read again from CodePipeline:
+// the operator does not keep them, and may not read Secrets.
 func (r *Reconciler) secretValues(ctx context.Context, job *v1alpha1.PipelineJob) ([]string, error) {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
@@ -139,7 +139,7 @@ const mask = "***"
 const shortestLine = 4
 
 // masked takes secrets out of a text, as they are and as plaintext.Of leaves them: not those
-// that a program has encoded. One of several lines is taken out line by line, too, because a
+// that a program has encoded. One of several lines is masked line by line, too, because a
 // log may have only some of them.
 func masked(text string, secrets []string) string {
 	var told strings.Builder
@@ -156,8 +156,8 @@ func masked(text string, secrets []string) string {
 // span is a part of a text, in bytes: from is its first, and to the one after its last.
 type span struct{ from, to int }
 
-// placesOf are all places of secrets in a text. They may overlap: what is left of one secret
-// after another was taken out would be told.
+// placesOf are all places of secrets in a text. They may overlap: masking one after another
+// would leave a part of a secret.
 func placesOf(text string, secrets []string) []span {
 	var places []span
 	for _, part := range partsOf(secrets) {
@@ -187,7 +187,7 @@ func merged(spans []span) []span {
 	return apart
 }
 
-// partsOf are the texts to take out, each once.
+// partsOf are the texts to mask, each once.
 func partsOf(secrets []string) []string {
 	var parts []string
 	for _, secret := range secrets {

@@ -86,7 +86,7 @@ func denied(code int32, reason metav1.StatusReason) error {
 }
 
 // TestDeniedJobIsTriedForAMinute has a policy, which came after the dry run, refuse the Job:
-// that is said at once, and the work begins when the policy is changed. After a minute the
+// the condition says so at once, and the work begins when the policy is changed. After a minute the
 // action fails, whatever the code of the policy's answer.
 func TestDeniedJobIsTriedForAMinute(t *testing.T) {
 	for _, c := range []struct {
@@ -129,7 +129,7 @@ func TestDeniedJobIsTriedForAMinute(t *testing.T) {
 }
 
 // TestFullQuotaIsWaitedFor has a quota of the namespace be used up when the Job, or its
-// Secret, is to be made: that is said at once, and the work begins when others have ended.
+// Secret, is to be made: the condition says so at once, and the work begins when others have ended.
 // It is waited for as long as the action may take.
 func TestFullQuotaIsWaitedFor(t *testing.T) {
 	const full = "exceeded quota: team, requested: 1, used: 5, limited: 5"

@@ -107,7 +107,7 @@ func progressCall(job *v1alpha1.PipelineJob) v1alpha1.Call {
 }
 
 // reportProgress gives recorded progress to CodePipeline. That ends the job; the
-// one that comes back with the token takes over the run.
+// one that is handed out with the token takes over the run.
 func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {

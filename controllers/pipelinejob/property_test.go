@@ -62,10 +62,10 @@ type play struct {
 	theirs map[string]bool
 	// made counts the Jobs that were created, by name.
 	made map[string]int
-	// secrets are those that are there.
+	// secrets are the existing Secrets.
 	secrets secretStore
 	// givenUp are action executions of which CodePipeline was not told that their
-	// PipelineJob was deleted, as was said.
+	// PipelineJob was deleted, with an event that says so.
 	givenUp map[string]bool
 	// failing is how the next write of a PipelineJob or Job goes wrong.
 	failing writeFault

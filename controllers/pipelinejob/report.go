@@ -75,8 +75,8 @@ func reportOf(job *v1alpha1.PipelineJob) string {
 	return operationSuccess
 }
 
-// reported records the delivery, which proves the claim if CodePipeline confirmed it. A continuation leaves the job open: it comes
-// back under another ID.
+// reported records the delivery, which proves the claim if CodePipeline confirmed it. A continuation leaves the job open: it is
+// handed out again under another ID.
 func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob, confirmed bool) error {
 	continues := job.Status.ContinuationToken != ""
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {

@@ -84,7 +84,7 @@ func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.Cu
 	if err := controllerutil.SetControllerReference(job, built, r.Scheme()); err != nil {
 		return err
 	}
-	// From a stale reading it may have been made already, and deleted by somebody:
+	// From a stale reading it may have been made already, and deleted by a user:
 	// made again, the work would be done twice.
 	if err := r.checkNewest(ctx, job); err != nil {
 		return err

@@ -59,7 +59,7 @@ func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
 const operationDetails = "GetJobDetails"
 
 // detailsFailed tells a job that CodePipeline has closed from one whose
-// details can't be had just now, which its condition says.
+// details are not available now, which its condition says.
 func (r *Reconciler) detailsFailed(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
 	if verdictOf(operationDetails, cause, false) == verdictGone {
 		return r.unreported(ctx, job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen,

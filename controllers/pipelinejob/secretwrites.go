@@ -40,7 +40,7 @@ var errSecretGone = errors.New("the Secret is gone")
 // writeSecret replaces the Secret whose UID is known as a whole. If its UID is not known, it
 // is created, or replaced if an earlier try has created it. If the one that is known is gone,
 // the error is errSecretGone: that must be recorded before another is created, whose UID would
-// be taken for somebody else's if its creation was not recorded.
+// be taken for someone else's if its creation was not recorded.
 func (r *Reconciler) writeSecret(ctx context.Context, job *v1alpha1.PipelineJob, secret *corev1.Secret) error {
 	if secret.UID = uidOfSecret(job); secret.UID != "" {
 		err := r.Update(ctx, secret)

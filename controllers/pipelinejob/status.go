@@ -135,7 +135,7 @@ func setLines(status *v1alpha1.PipelineJobStatus, kind string, is metav1.Conditi
 }
 
 // setEnd sets how the work ended: Complete or Failed, as batch/v1 Jobs have it, and
-// never both. The lines of a summary, and of what a step printed last, stay.
+// never both. The lines of a summary, and the last log lines of a step, stay.
 func setEnd(status *v1alpha1.PipelineJobStatus, kind, reason, message string) {
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete)
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionFailed)

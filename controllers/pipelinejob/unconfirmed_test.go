@@ -76,8 +76,8 @@ func TestJobThatWasNeverClaimedComesBack(t *testing.T) {
 	}
 }
 
-// TestUnconfirmedClaimsAreKept: without its object, a job that comes back would be worked
-// on again.
+// TestUnconfirmedClaimsAreKept: without its object, the work would be done again if the
+// job is handed out again.
 func TestUnconfirmedClaimsAreKept(t *testing.T) {
 	g := NewWithT(t)
 	job, now := version1(), time.Now()

@@ -76,7 +76,7 @@ func rejectUnknownServices(n network) error {
 	return nil
 }
 
-// linked says whether the machine's end is still there.
+// linked reports whether the machine's end is still there.
 func (c *cluster) linked() bool {
 	_, err := net.InterfaceByName(c.id())
 	return err == nil

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// stopPolling wraps an error that no waiting will mend.
+// stopPolling wraps an error that waiting does not fix.
 type stopPolling struct{ error }
 
 func (s stopPolling) Unwrap() error { return s.error }

@@ -82,7 +82,7 @@ func (c *cluster) apiClient() (*http.Client, error) {
 	return client(&tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}}), nil
 }
 
-// client asks afresh each time, as its server may have been started anew,
+// client asks afresh each time, as its server may have been restarted,
 // and never through a proxy, as the node is on this machine.
 func client(config *tls.Config) *http.Client {
 	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{

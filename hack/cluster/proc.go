@@ -20,8 +20,8 @@ func cmdline(pid int) []string {
 	return strings.Split(string(bytes.TrimRight(data, "\x00")), "\x00")
 }
 
-// alive says whether a process, by its ID on this machine, runs: one that is
-// dead and only waits to be collected does not.
+// alive reports whether the process with an ID on this machine runs. A zombie
+// does not.
 func alive(pid int) bool {
 	state := procState(pid)
 	return state != 0 && state != 'Z' && state != 'X'
@@ -47,7 +47,7 @@ func statState(stat string) byte {
 	return rest[0]
 }
 
-// isInit says whether a command line is that of this cluster's first
+// isInit reports whether a command line is that of this cluster's first
 // process, so that no other is ever taken for it.
 func (c *cluster) isInit(args []string) bool {
 	return len(args) > 3 && slices.Equal(args[1:4], c.args(nodeInitArg)[:3])

@@ -160,7 +160,7 @@ spec:
       volumes: [{name: work, emptyDir: {}}]
 `
 
-// job runs one that has all the kinds of container that the product uses.
+// job runs one that has all the kinds of container that the operator uses.
 func (s *smoke) job(name string) {
 	s.t.Helper()
 	s.mustKubectl(strings.ReplaceAll(jobManifest, "NAME", name), "create", "-f", "-")

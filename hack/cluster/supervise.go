@@ -46,8 +46,8 @@ func runNode(ctx context.Context, c *cluster) error {
 		if part.ready == nil {
 			continue
 		}
-		// After the limit all the same: a part that comes up later still
-		// mends the cluster, and up tells what is wrong meanwhile.
+		// Even after the limit: a part that comes up later still repairs the
+		// cluster, and up reports what is wrong until then.
 		if err := poll(ctx, time.Minute, part.ready); err != nil {
 			log.Printf("%s is not ready: %v", part.name, err)
 		}

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Far above what a slow machine needs, since waiting longer than that has
-// never mended anything.
+// Far more than a slow machine needs. Waiting longer has never helped.
 const upLimit = 3 * time.Minute
 
 // givingUp is how often a component may end in quick succession before up

@@ -1,4 +1,4 @@
-// Command demo runs the product in a cluster, from nothing to a pipeline that
+// Command demo runs the operator in a cluster, from nothing to a pipeline that
 // has succeeded: it installs the emulator, the operator and the sample actions,
 // makes a pipeline source → build → test, starts it, and shows what happens.
 //

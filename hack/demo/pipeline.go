@@ -112,7 +112,7 @@ func addFile(archive *zip.Writer, root, path string) error {
 }
 
 // registerTimeout is how long the operator may take to register the action types
-// anew, when the emulator was restarted and has forgotten them.
+// again after a restart of the emulator, which forgets them.
 const registerTimeout = 90 * time.Second
 
 // startPipeline makes the pipeline, or brings it up to date, and starts it.

@@ -49,7 +49,7 @@ func TestSchemasAcceptTheSamples(t *testing.T) {
 	g.Expect(accepted).To(BeNumerically(">=", 3))
 }
 
-// TestSchemasRefuse holds that each file of testdata/refused is refused with the message of
+// TestSchemasRefuse checks that each file of testdata/refused is refused with the message of
 // its first line, which names the field, and for no other reason. TestSchemasRefuseWhatTheAPIServerDoes
 // of test/integration shows the same files to an API server.
 func TestSchemasRefuse(t *testing.T) {
@@ -68,7 +68,7 @@ func TestSchemasRefuse(t *testing.T) {
 	}
 }
 
-// TestSchemasAreOfOurVersion holds that a version that there is no schema of is told.
+// TestSchemasAreOfOurVersion checks that an unknown version of Kubernetes is reported.
 func TestSchemasAreOfOurVersion(t *testing.T) {
 	g := NewWithT(t)
 	file := filepath.Join(t.TempDir(), "action.yaml")

@@ -65,10 +65,10 @@ func TestUnpackCountsWhatLeavesNothingBehind(t *testing.T) {
 			out.Write(records)
 		}
 		out.Write(tarOf(t, fileItem("f", "1")))
-		expectRefused(t, out.Bytes(), limits, "", "the tar archive has more than 45056 bytes beside its files")
+		expectRefused(t, out.Bytes(), limits, "", "the tar archive has more than 45056 bytes in addition to its files")
 		compressed := gzipOf(t, out.Bytes())
 		NewWithT(t).Expect(newPlace(t).unpack(compressed, "k", Limits{Bytes: 1, Entries: 1000, Ratio: 1000})).To(Succeed())
-		expectRefused(t, compressed, Limits{Bytes: 1, Entries: 1000, Ratio: 10}, "", "more than 10 times as many bytes beside its files")
+		expectRefused(t, compressed, Limits{Bytes: 1, Entries: 1000, Ratio: 10}, "", "more than 10 times as many bytes in addition to its files")
 	})
 }
 

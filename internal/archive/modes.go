@@ -23,7 +23,7 @@ const (
 // the group of this process: with a umask of 027 they are readable for its members.
 func MakeFolder(name string) error {
 	if err := os.MkdirAll(name, defaultFolderMode); err != nil {
-		return fmt.Errorf("make the folder %s: %w", name, err)
+		return fmt.Errorf("create the folder %s: %w", name, err)
 	}
 	if err := os.Chmod(name, sharedFolder); err != nil { // MkdirAll is subject to umask
 		return fmt.Errorf("open the folder %s to all users: %w", name, err)

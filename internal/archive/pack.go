@@ -167,7 +167,7 @@ func (p *packer) entry(name string) error {
 		return p.changed(name, err)
 	}
 	if len(name) >= maxPath { // with the slash of a folder
-		return refuse(name, fmt.Errorf("its name has %d bytes, and nothing could use one of %d or more: shorten it", len(name), maxPath))
+		return refuse(name, fmt.Errorf("its name has %d bytes, and %d or more can't be used: shorten it", len(name), maxPath))
 	}
 	if err := checkName(name); err != nil {
 		return err

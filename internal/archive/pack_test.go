@@ -218,7 +218,7 @@ func TestPackRefusesWhatCouldNotBeUnpacked(t *testing.T) {
 		at = next
 	}
 	err := Pack(t.Context(), folder, io.Discard, noLimit, usual)
-	g.Expect(err).To(MatchError(ContainSubstring("its name has 4266 bytes, and nothing could use one of 4096 or more")))
+	g.Expect(err).To(MatchError(ContainSubstring("its name has 4266 bytes, and 4096 or more can't be used")))
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
 
 	w := &zipWriter{to: io.Discard, directorySize: maxIndex - 2*uint64(centralHeaderSize+len("a")), entries: 600_000}

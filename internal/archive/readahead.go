@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// ReadAheadPartSize, in bytes, and readAheadParts bound the memory for reading ahead to
+// ReadAheadPartSize, in bytes, and readAheadParts bound the memory for the read-ahead to
 // about their product, and read as many ranges at once: one connection to S3
 // gives some 50 MB/s. A source should have its first part at hand.
 const (
@@ -15,8 +15,8 @@ const (
 	readAheadParts    = 4
 )
 
-// part is a piece of what is read ahead. Its memory is reused when nobody
-// refers to it any more.
+// part is a prefetched piece. Its memory is reused when nothing refers to it
+// any longer.
 type part struct {
 	content []byte
 	err     error

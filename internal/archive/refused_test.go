@@ -218,7 +218,7 @@ func altered(content []byte, at int, bytes ...byte) []byte {
 
 func TestUnpackRefusesZipArchivesThatLie(t *testing.T) {
 	content := strings.Repeat("0123456789", 1000)
-	archive := func(t *testing.T) []byte { // by Pack: without sizes behind the content
+	archive := func(t *testing.T) []byte { // by Pack: without sizes after the content
 		g := NewWithT(t)
 		folder := openRoot(t, t.TempDir())
 		g.Expect(folder.WriteFile("a", []byte(content), 0o600)).To(Succeed())

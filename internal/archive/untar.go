@@ -166,9 +166,9 @@ func (m *tarMeter) check() error {
 	overhead, limits := m.bytes-m.w.bytes, m.w.limits
 	switch most := limits.maxTotal(tarOverhead) - limits.Bytes; {
 	case overhead > most:
-		return exceeds("", LimitEntries, most, "the tar archive has more than %d bytes beside its files")
+		return exceeds("", LimitEntries, most, "the tar archive has more than %d bytes in addition to its files")
 	case limits.Ratio > 0 && overhead > limits.RatioFrom && overhead/limits.Ratio > m.w.stream.bytes:
-		return exceeds("", LimitRatio, limits.Ratio, "the tar archive has more than %d times as many bytes beside its files as when it is compressed")
+		return exceeds("", LimitRatio, limits.Ratio, "the tar archive has more than %d times as many bytes in addition to its files as when it is compressed")
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func Status(err error) int {
 
 // Foreign returns the text for an answer that is not AWS's, with its HTTP status.
 func Foreign(status int) string {
-	return fmt.Sprintf("the answer is not that of AWS, but perhaps of a proxy or gateway (HTTP status %d %s)", status, http.StatusText(status))
+	return fmt.Sprintf("the response is not from AWS, but perhaps from a proxy or gateway (HTTP status %d %s)", status, http.StatusText(status))
 }
 
 func ofForeign(err error) (text string, is bool) {
@@ -127,9 +127,9 @@ func ofNetwork(err error) (text string, is bool) {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer in time", true
 	case errors.Is(err, context.Canceled):
-		return "cancelled before an answer came", true
+		return "cancelled before there was a response", true
 	case broken != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection broke before the answer came", true
+		return "the connection broke before there was a response", true
 	}
 	var sent *url.Error
 	if errors.As(err, &sent) {
@@ -143,7 +143,7 @@ func ofNetwork(err error) (text string, is bool) {
 // it, wherever its writer has put them: whole values are left out.
 var quoted = []replacement{
 	{regexp.MustCompile("(?s)Custom endpoint `.*`"), "the custom endpoint (AWS_ENDPOINT_URL and the like)"},
-	{regexp.MustCompile(`(?is)failed to parse uri: .*`), "the custom endpoint (AWS_ENDPOINT_URL and the like) is no valid URL"},
+	{regexp.MustCompile(`(?is)failed to parse uri: .*`), "the custom endpoint (AWS_ENDPOINT_URL and the like) is not a valid URL"},
 	{regexp.MustCompile(`(?s)invalid (?:value (?:for (?:environment variable|env var), )?)?(AWS_[A-Z0-9_]+)(?:=| value[:,]).*`),
 		"the environment variable $1 has a value that can't be used"},
 	{regexp.MustCompile(`(?s)invalid proxy address .*`), "the URL of the proxy (HTTPS_PROXY and the like) is not valid"},

@@ -38,7 +38,7 @@ func TestOf(t *testing.T) {
 		},
 		"a proxy's page": {
 			answered("S3", "GetObject", 403, &smithy.DeserializationError{Err: errors.New("invalid character '<'")}),
-			"GetObject: the answer is not that of AWS, but perhaps of a proxy or gateway (HTTP status 403 Forbidden)",
+			"GetObject: the response is not from AWS, but perhaps from a proxy or gateway (HTTP status 403 Forbidden)",
 		},
 		"no such host":     {answered("S3", "GetObject", 0, &net.DNSError{Err: "no such host", Name: "s3.invalid"}), "GetObject: lookup s3.invalid: no such host"},
 		"no answer":        {answered("S3", "GetObject", 0, context.DeadlineExceeded), "GetObject: no answer in time"},
@@ -71,7 +71,7 @@ func TestStable(t *testing.T) {
 func TestStableLeavesOutWhatIsOfTheEnvironment(t *testing.T) {
 	for text, want := range map[string]string{
 		"resolve endpoint: Custom endpoint `http://u:hun%ter2@gw` was not a valid URI":                      "resolve endpoint: the custom endpoint (AWS_ENDPOINT_URL and the like) was not a valid URI",
-		"Failed to parse uri: http://u:hun ter2@gw":                                                         "the custom endpoint (AWS_ENDPOINT_URL and the like) is no valid URL",
+		"Failed to parse uri: http://u:hun ter2@gw":                                                         "the custom endpoint (AWS_ENDPOINT_URL and the like) is not a valid URL",
 		`invalid proxy address "u:hunter2@proxy:3x": parse "http://u:hunter2@proxy:3x": invalid port ":3x"`: "the URL of the proxy (HTTPS_PROXY and the like) is not valid",
 		`parse "http://u:hun\"ter2@gw": net/url: invalid userinfo`:                                          "parse a URL: net/url: invalid userinfo",
 		`parse "http://u:hunter2#x@gw": invalid port ":hunter2" after host`:                                 "parse a URL: invalid port after host",

@@ -241,9 +241,9 @@ func TestErrorTextsAreStable(t *testing.T) {
 		"skewed clock":     {calledBy(t, ofAWS(400, "InvalidSignatureException", "Signature expired: 20260101T101010Z is now earlier than 20260101T102010Z (20260101T102510Z - 5 min.)")), "InvalidSignatureException: Signature expired: … is now earlier than … (… - 5 min.)"},
 		"without a text":   {calledBy(t, ofAWS(400, "ValidationException", "")), "ValidationException"},
 		"cause of another": {calledBy(t, ofAWS(400, "AccessDeniedException", "not allowed (Service: Kms, Status Code: 400, Request ID: 6c2b7a0e-1, Extended Request ID: null)")), "AccessDeniedException: not allowed (Service: Kms, Status Code: 400)"},
-		"a proxy":          {calledBy(t, page), "the answer is not that of AWS, but perhaps of a proxy or gateway (HTTP status 403 Forbidden)"},
-		"broken":           {calledBy(t, cut), "the connection broke before the answer came"},
-		"closed":           {calledBy(t, closed), "the connection broke before the answer came"},
+		"a proxy":          {calledBy(t, page), "the response is not from AWS, but perhaps from a proxy or gateway (HTTP status 403 Forbidden)"},
+		"broken":           {calledBy(t, cut), "the connection broke before there was a response"},
+		"closed":           {calledBy(t, closed), "the connection broke before there was a response"},
 		"nobody listens":   {onceClient(t, "http://"+nobody.Addr().String()), "dial tcp: connection refused"},
 		"no such host":     {onceClient(t, "http://codepipeline.us-nowhere-1.invalid"), "lookup codepipeline.us-nowhere-1.invalid: no such host"},
 	}

@@ -13,9 +13,9 @@ import (
 
 // Client calls CodePipeline in one region as one identity.
 //
-// It never retries by itself: whether a call may be repeated depends on what its first
-// try may have done, which only the caller has on record, and when, on the rate at which
-// AWS takes calls. Each call ends within Timeouts.Call.
+// It never retries by itself: whether a call may be repeated depends on the possible effect
+// of its first try, which only the caller has recorded, and when depends on the rate of
+// AWS. Each call ends within Timeouts.Call.
 type Client struct {
 	api         service
 	credentials identityCredentials
@@ -25,7 +25,7 @@ type Client struct {
 	observe     func(id Identity, operation string, took time.Duration, err error)
 }
 
-// call makes one call, with credentials, and has it observed.
+// call makes one call, with credentials, and reports it to the observer.
 // doing is for the error.
 func call[Out any](ctx context.Context, c *Client, operation, doing string, do func() (Out, error)) (Out, error) {
 	if err := c.ready(ctx); err != nil {
@@ -87,13 +87,13 @@ func (c *Client) GetJobDetails(ctx context.Context, jobID string) (Job, error) {
 		return Job{}, err
 	}
 	if out.JobDetails == nil {
-		return Job{}, fmt.Errorf("get details of job %s: the answer has none", jobID)
+		return Job{}, fmt.Errorf("get details of job %s: the response has none", jobID)
 	}
 	return jobOf(jobID, "", aws.ToString(out.JobDetails.AccountId), out.JobDetails.Data), nil
 }
 
-// PutJobSuccessResult ends a job well, or continues it when the result has a
-// continuation token. Texts over the limits are cut to them.
+// PutJobSuccessResult ends a job as succeeded, or continues it if the result has a
+// continuation token. Texts over the limits are cut.
 func (c *Client) PutJobSuccessResult(ctx context.Context, result Success) error {
 	_, err := call(ctx, c, "PutJobSuccessResult", "put success result of job "+result.JobID, func() (*sdk.PutJobSuccessResultOutput, error) {
 		return c.api.PutJobSuccessResult(ctx, successInput(result.withinLimits()))
@@ -101,7 +101,7 @@ func (c *Client) PutJobSuccessResult(ctx context.Context, result Success) error 
 	return err
 }
 
-// PutJobFailureResult ends a job as failed. Texts over the limits are cut to them.
+// PutJobFailureResult ends a job as failed. Texts over the limits are cut.
 func (c *Client) PutJobFailureResult(ctx context.Context, result Failure) error {
 	result = result.withinLimits()
 	_, err := call(ctx, c, "PutJobFailureResult", "put failure result of job "+result.JobID, func() (*sdk.PutJobFailureResultOutput, error) {
@@ -123,7 +123,7 @@ const (
 	ActionAbandoned  = string(types.ActionExecutionStatusAbandoned)
 )
 
-// ListActionExecutions tells the status of each action execution of a pipeline
+// ListActionExecutions returns the status of each action execution of a pipeline
 // execution, by its ID: ActionInProgress, ActionAbandoned, Succeeded or Failed.
 func (c *Client) ListActionExecutions(ctx context.Context, pipeline, execution string) (map[string]string, error) {
 	pages := sdk.NewListActionExecutionsPaginator(c.api, &sdk.ListActionExecutionsInput{
@@ -143,9 +143,9 @@ func (c *Client) ListActionExecutions(ctx context.Context, pipeline, execution s
 // latestExecutions is the most that ListActionExecutions has on a page.
 const latestExecutions = 100
 
-// LatestActionExecutions is ListActionExecutions for one page of a pipeline, whatever
-// the execution. AWS does not document which actions are on the first page: that one is
-// not there says nothing.
+// LatestActionExecutions is ListActionExecutions for one page of a pipeline, for all
+// executions. AWS does not document which actions are on the first page, so a missing one
+// means nothing.
 func (c *Client) LatestActionExecutions(ctx context.Context, pipeline string) (map[string]string, error) {
 	page, err := call(ctx, c, "ListActionExecutions", "list the latest action executions of pipeline "+pipeline, func() (*sdk.ListActionExecutionsOutput, error) {
 		return c.api.ListActionExecutions(ctx, &sdk.ListActionExecutionsInput{PipelineName: &pipeline, MaxResults: aws.Int32(latestExecutions)})
@@ -164,8 +164,8 @@ func statusesOf(page *sdk.ListActionExecutionsOutput) map[string]string {
 	return statuses
 }
 
-// ready makes sure of time and credentials, so that an error after it means that the
-// call may have been sent.
+// ready checks that there is time and that there are credentials, so that a later error
+// means that the call may have been sent.
 func (c *Client) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &NotSentError{Kind: Throttled, Err: fmt.Errorf("no time is left for the call: %w", err)}

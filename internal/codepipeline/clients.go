@@ -17,31 +17,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-// Identity says as whom, and where, CodePipeline is called.
+// Identity is the identity and the region of calls to CodePipeline.
 type Identity struct {
 	Region string
-	// RoleARN is assumed when it is not empty.
+	// RoleARN is the role to assume, if it is not empty.
 	RoleARN string
-	// ExternalID goes with RoleARN, which is not assumed without it.
+	// ExternalID for RoleARN, which is not assumed without it.
 	ExternalID string
 	// SessionName is that of the role's session, as SessionName gives it; empty:
 	// defaultSessionName.
 	SessionName string
 	// MayRegister: the role's session may create, delete and tag action types.
 	MayRegister bool
-	// ActionType is the only action type that the role's session polls, reads the tags of
-	// and registers; the zero value: any.
+	// ActionType is the only action type that the role's session may poll, register and
+	// read the tags of; the zero value: any.
 	//
-	// Without RoleARN neither it nor MayRegister and SessionName mean anything: the
-	// operator's own credentials are used as they are.
+	// Without RoleARN, ActionType, MayRegister and SessionName have no effect: the
+	// operator's own credentials are used unchanged.
 	ActionType ActionTypeID
 }
 
-// defaultSessionName is for what is of no namespace.
+// defaultSessionName is for calls without a namespace.
 const defaultSessionName = "pipelinejob-operator"
 
-// meant is an identity with what means anything for it: those that differ in nothing
-// else share a Client.
+// meant returns an identity with only the fields that have an effect: identities that are
+// then equal share a Client.
 func (i Identity) meant() Identity {
 	if i.RoleARN != "" {
 		return i
@@ -49,7 +49,7 @@ func (i Identity) meant() Identity {
 	return Identity{Region: i.Region}
 }
 
-// Account is that of the role, empty for the operator's own.
+// Account is the account of the role; empty for the operator's own identity.
 func (i Identity) Account() string {
 	if parts := strings.Split(i.RoleARN, ":"); len(parts) > 4 { // arn:aws:iam::ACCOUNT:role/NAME
 		return parts[4]
@@ -57,7 +57,7 @@ func (i Identity) Account() string {
 	return ""
 }
 
-// Clients makes and keeps one Client for each Identity. It is safe for
+// Clients creates and keeps one Client for each Identity. It is safe for
 // concurrent use.
 type Clients struct {
 	options     ClientsOptions
@@ -75,10 +75,10 @@ type ClientsOptions struct {
 	// AllowedRoles are patterns of the roles that may be assumed, * for any
 	// characters and ? for any one; empty: all roles.
 	AllowedRoles []string
-	// Observe is told of each call that was sent: its operation, its time to the
-	// answer, and its error. Nil: nobody is told.
+	// Observe is called for each call that was sent, with its operation, its duration
+	// and its error. Nil: there is no observer.
 	Observe func(id Identity, operation string, took time.Duration, err error)
-	// Timeouts bound the calls. Zero values stand for defaultTimeouts.
+	// Timeouts limit the calls. Zero values are the defaultTimeouts.
 	Timeouts Timeouts
 }
 
@@ -99,8 +99,8 @@ func (c *Clients) Config(ctx context.Context, region string, t Timeouts) (aws.Co
 	return c.environment.config(ctx, region, t.complete())
 }
 
-// For returns the Client of an identity. It makes no call: wrong credentials
-// show at the first one. A role that may not be assumed is a *RoleNotAllowedError, or a
+// For returns the Client of an identity. It makes no call: wrong credentials fail the
+// first one. A role that may not be assumed is a *RoleNotAllowedError, or a
 // *NoExternalIDError if the identity has no external ID for it.
 func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	if err := c.refusal(id); err != nil {
@@ -126,20 +126,20 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	return client, nil
 }
 
-// keptClient is a Client, and when it was last asked for.
+// keptClient is a Client with the time of its last use.
 type keptClient struct {
 	*Client
 	used time.Time
 }
 
-// Clients that nobody has asked for in idleLife are dropped, and the one that was not for
-// longest if there are mostKept: who may make objects can name any region and role.
+// Clients that are not used for idleLife are dropped, and the one that was unused for
+// longest if there are mostKept: users who may create objects can name any region and role.
 const (
 	idleLife = time.Hour
 	mostKept = 4000
 )
 
-// evict makes room for one more client. The caller holds the lock.
+// evict removes clients until there is room for another one. The caller holds the lock.
 func (c *Clients) evict(now time.Time) {
 	maps.DeleteFunc(c.kept, func(_ Identity, kept *keptClient) bool { return now.Sub(kept.used) > idleLife })
 	if len(c.kept) < mostKept {
@@ -189,7 +189,7 @@ func (c *Clients) mayAssume(role string) bool {
 	return len(c.options.AllowedRoles) == 0 || slices.ContainsFunc(c.options.AllowedRoles, func(pattern string) bool { return matches(pattern, role) })
 }
 
-// matches knows * and ? as IAM does: any characters, slashes too, and any one.
+// matches supports * and ? as in IAM: any characters, including slashes, and any one.
 func matches(pattern, text string) bool {
 	quoted := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
 	return regexp.MustCompile(`^(?s:` + quoted + `)$`).MatchString(text)

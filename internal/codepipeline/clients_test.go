@@ -37,6 +37,6 @@ func TestRoleIsNotAssumedWithoutAnExternalID(t *testing.T) {
 	client, err := NewClients(ClientsOptions{}).For(t.Context(), Identity{Region: "us-east-1", RoleARN: someRole})
 	g.Expect(client).To(BeNil())
 	g.Expect(err).To(MatchError("the role " + someRole + " is assumed only with an external ID, CLUSTER-ID/NAMESPACE, and the operator has no cluster ID: " +
-		"set its flag --cluster-id, and let the role's trust policy demand the external ID"))
+		"set its flag --cluster-id, and require the external ID in the role's trust policy"))
 	g.Expect(KindOf(err)).To(Equal(AccessDenied))
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/awstext"
 )
 
-// CallError is a call that failed: AWS said no, or its answer is not known.
+// CallError is a call that failed: AWS refused it, or there was no response.
 //
-// Its text is the same each time a call fails for the same reason, so that a
-// condition that shows it is not written again: it has no request ID.
+// Its text is the same each time a call fails for the same reason: it has no request ID.
+// So a condition with the text is not written again.
 type CallError struct {
 	// Operation is the operation's name in the service's API.
 	Operation string
 	Kind      Kind
-	// Code is the error code of AWS. It is empty if AWS did not answer.
+	// Code is the error code of AWS. It is empty if AWS did not respond.
 	Code string
-	// Message is the message of AWS, or what happened instead of an answer.
+	// Message is the message of AWS, or what happened instead of a response.
 	Message string
 	// Err is the error of the SDK.
 	Err error
@@ -38,7 +38,7 @@ func (e *CallError) Error() string {
 // Unwrap returns the error of the SDK.
 func (e *CallError) Unwrap() error { return e.Err }
 
-// CredentialsError says that there are no credentials for an identity: the
+// CredentialsError reports that there are no credentials for an identity: the
 // environment has none, or its role can't be assumed.
 type CredentialsError struct {
 	Identity Identity
@@ -55,7 +55,7 @@ func (e *CredentialsError) Error() string {
 // Unwrap gives the cause.
 func (e *CredentialsError) Unwrap() error { return e.Err }
 
-// RoleNotAllowedError says that the operator is not to assume a role.
+// RoleNotAllowedError reports that the operator may not assume a role.
 type RoleNotAllowedError struct {
 	RoleARN string
 	// Allowed are the patterns of ClientsOptions.AllowedRoles.
@@ -66,12 +66,12 @@ func (e *RoleNotAllowedError) Error() string {
 	return fmt.Sprintf("the operator may not assume the role %s: its flag --allowed-roles has %s", e.RoleARN, strings.Join(e.Allowed, ", "))
 }
 
-// NoExternalIDError says that a role is not assumed because there is no external ID.
+// NoExternalIDError reports that a role is not assumed because there is no external ID.
 type NoExternalIDError struct{ RoleARN string }
 
 func (e *NoExternalIDError) Error() string {
 	return fmt.Sprintf("the role %s is assumed only with an external ID, CLUSTER-ID/NAMESPACE, and the operator has no cluster ID: "+
-		"set its flag --cluster-id, and let the role's trust policy demand the external ID", e.RoleARN)
+		"set its flag --cluster-id, and require the external ID in the role's trust policy", e.RoleARN)
 }
 
 // UnknownHost reports whether a call failed because its host name is not known,
@@ -85,16 +85,16 @@ func UnknownHost(err error) (name string, unknown bool) {
 }
 
 // IsRetiredVersion reports whether CreateCustomActionType was refused because the
-// version was deleted with another definition. The model has no error of its
-// own for that: the text tells.
+// version was deleted with another definition. The model has no separate error for that, so this
+// depends on the text.
 func IsRetiredVersion(err error) bool {
 	return KindOf(err) == Refused && strings.Contains(strings.ToLower(err.Error()), "deleted")
 }
 
-// NotSentError says that a call never left: it can't have had an effect.
+// NotSentError reports that a call was not sent, so it can't have had an effect.
 type NotSentError struct {
-	// Kind is Throttled (its context had ended) or AccessDenied (no credentials could be
-	// had).
+	// Kind is Throttled (its context had ended) or AccessDenied (there were no
+	// credentials).
 	Kind Kind
 	Err  error
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/awstext"
 )
 
-// Kind says what an error means for the caller.
+// Kind is the meaning of an error for the caller.
 type Kind int
 
 const (
-	// Unclear: the call may have had its effect. The answer was lost (a time-out, a
-	// broken connection), is a server fault (5xx), is not AWS's (a proxy's page), or
+	// Unclear: the call may have had its effect. The response was lost (a time-out, a
+	// broken connection), is a server error (5xx), is not from AWS (a proxy's page), or
 	// has a code that the model does not have for the operation.
 	Unclear Kind = iota
 	// Throttled: the call had no effect; the same call later may succeed.
@@ -31,10 +31,10 @@ const (
 	ActionTypeNotFound
 	// ResourceNotFound: there is no resource of the ARN.
 	ResourceNotFound
-	// LimitExceeded: the account has as many action types as it may.
+	// LimitExceeded: the account has the maximum number of action types.
 	LimitExceeded
-	// Refused: CodePipeline will never take this request as it is
-	// (ValidationException and its like).
+	// Refused: CodePipeline will never accept this request unchanged
+	// (ValidationException and similar errors).
 	Refused
 )
 
@@ -61,9 +61,9 @@ func KindOf(err error) Kind {
 	return Unclear
 }
 
-// modelled has the errors by which the model lets each operation say no, and
-// nothing else does: a code that is not here, or comes from another operation,
-// tells nothing about the call. What all operations have is in commonKind.
+// modelled has the errors of each operation in the model. Only these are refusals: any
+// other code, or the code of another operation, says nothing about the call. The errors of
+// all operations are in commonKind.
 var modelled = map[string]map[string]Kind{
 	"PollForJobs": {
 		"ValidationException":         Refused,

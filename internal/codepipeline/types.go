@@ -70,7 +70,7 @@ type Job struct {
 	EncryptionKey     EncryptionKey
 }
 
-// PipelineContext tells where in which pipeline an action is.
+// PipelineContext is the pipeline of an action, and its place in it.
 type PipelineContext struct {
 	Name              string
 	ARN               string
@@ -80,7 +80,7 @@ type PipelineContext struct {
 	ActionExecutionID string
 }
 
-// Artifact is an artifact and its place in S3.
+// Artifact is an artifact and its location in S3.
 type Artifact struct {
 	Name      string
 	Revision  string
@@ -113,8 +113,8 @@ type Success struct {
 	Summary             string
 	ExternalExecutionID string
 	PercentComplete     *int32
-	// ContinuationToken ends the job and has CodePipeline make a new one for
-	// the same action execution. OutputVariables may not be set with it.
+	// ContinuationToken ends the job, and CodePipeline creates a new one for the
+	// same action execution. OutputVariables may not be set with it.
 	ContinuationToken string
 	OutputVariables   map[string]string
 	CurrentRevision   *Revision
@@ -136,5 +136,5 @@ type Failure struct {
 	ExternalExecutionID string
 }
 
-// JobStatusInProgress is the one answer of AcknowledgeJob that means: go.
+// JobStatusInProgress is the only response of AcknowledgeJob that is a successful claim.
 const JobStatusInProgress = "InProgress"

@@ -10,19 +10,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Answer is what the API server says to the creation of an object, or to its dry run.
+// Answer is the kind of response to the creation of an object, or to its dry run.
 type Answer int
 
 const (
-	// AnswerTaken: the object was created, or is there already.
+	// AnswerTaken: the object was created, or exists already.
 	AnswerTaken Answer = iota
-	// AnswerNone: there is no answer, or none that says anything of the object: a
-	// time-out, a fault of the server, too many requests, an expired token.
+	// AnswerNone: there is no response, or one that says nothing about the object: a
+	// time-out, a server error, too many requests, an expired token.
 	AnswerNone
 	// AnswerNoDryRun: a webhook does not support dry runs, as it has side effects.
 	AnswerNoDryRun
-	// AnswerQuotaExceeded: a ResourceQuota is used up; it has room when other objects
-	// are gone.
+	// AnswerQuotaExceeded: a ResourceQuota is used up; it has room again when other
+	// objects are deleted.
 	AnswerQuotaExceeded
 	// AnswerNotPermitted: the operator may not create such objects (RBAC).
 	AnswerNotPermitted
@@ -73,7 +73,7 @@ func isDenial(message string) bool {
 	return strings.Contains(message, "denied the request") || strings.Contains(message, "denied request")
 }
 
-// saysNothing reports whether an HTTP status says nothing of the object that was sent.
+// saysNothing reports whether an HTTP status says nothing about the object.
 func saysNothing(code int32) bool {
 	switch code {
 	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
@@ -83,8 +83,8 @@ func saysNothing(code int32) bool {
 	}
 }
 
-// isNotPermitted tells a refusal of the authorizer, which sees the kind alone, from one
-// of admission, which names the object.
+// isNotPermitted reports whether the authorizer refused, which sees only the kind, and not
+// admission, which names the object.
 func isNotPermitted(status metav1.Status) bool {
 	return status.Reason == metav1.StatusReasonForbidden && status.Details != nil &&
 		status.Details.Kind != "" && status.Details.Name == ""

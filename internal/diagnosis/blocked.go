@@ -14,24 +14,24 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// blocker is what keeps a run from moving on.
+// blocker is the reason why a run does not proceed.
 type blocker struct {
-	// since is when it began, as far as the Job and its pods tell: no later.
+	// since is the latest time at which it began, according to the Job and its pods.
 	since time.Time
 	// grace is how long it may last before the run fails.
 	grace time.Duration
-	// object and reasons are of the events that tell better since when.
+	// object and reasons select the events that have a better time of the beginning.
 	object  string
 	reasons []string
-	// failure is the run's after the grace period; nil if no fault is known.
+	// failure is the failure of the run after the grace period; nil if none is known.
 	failure *Failure
 }
 
 // eventLife is how long a cluster keeps events by default (kube-apiserver
-// --event-ttl). A longer grace period can't be measured by them.
+// --event-ttl). They can't be used to measure a longer grace period.
 const eventLife = time.Hour
 
-// going is the outcome of a run whose Job has not ended.
+// going returns the outcome of a run whose Job has not ended.
 func (e Evidence) going() Outcome {
 	outcome := e.held()
 	if outcome.Ended() {
@@ -45,7 +45,7 @@ func (e Evidence) going() Outcome {
 	return outcome
 }
 
-// held is the outcome of a run that may be held up by a blocker.
+// held returns the outcome of a run with a blocker, if any.
 func (e Evidence) held() Outcome {
 	held := e.blocker()
 	if held == nil {
@@ -60,9 +60,9 @@ func (e Evidence) held() Outcome {
 	return Outcome{Failure: held.failure}
 }
 
-// began returns when a blocker began. A status does not say since when a
-// container waits for this reason: before, the pod may have pulled a large image
-// without any fault.
+// began returns when a blocker began. A status does not have the time since which a
+// container waits for a reason: before that, the pod may have pulled a large image
+// without an error.
 func (e Evidence) began(held blocker) time.Time {
 	if held.grace >= eventLife {
 		return held.since
@@ -96,7 +96,7 @@ func (e Evidence) eventsOf(object string, reasons ...string) []Event {
 	return found
 }
 
-// newestEvent is the one that was last said, nil when there is none.
+// newestEvent returns the newest event; nil if there is none.
 func (e Evidence) newestEvent(object string, reasons ...string) *Event {
 	var newest *Event
 	for _, event := range e.eventsOf(object, reasons...) {
@@ -116,8 +116,8 @@ func latest(first time.Time, others ...time.Time) time.Time {
 	return first
 }
 
-// blocker returns what keeps a run that has not ended from moving on: nil if
-// nothing does, or if another controller is about to move it on.
+// blocker returns why a run that has not ended does not proceed; nil if it does, or if
+// another controller is about to act.
 func (e Evidence) blocker() *blocker {
 	for _, pod := range e.Pods {
 		if !terminal(pod) && pod.DeletionTimestamp != nil {
@@ -132,7 +132,7 @@ func (e Evidence) blocker() *blocker {
 		case terminal(pod):
 			continue
 		case disrupted(pod) != nil:
-			return nil // it is deleted in a moment
+			return nil // it will be deleted soon
 		default:
 			return e.podBlocker(pod)
 		}
@@ -140,9 +140,9 @@ func (e Evidence) blocker() *blocker {
 	return e.noPod()
 }
 
-// notEnding is the blocker of a pod that was deleted and has not ended: the
-// Job controller makes no other before, and does not let the Job end. Only its
-// node can say that it has, or who removes the node from the cluster.
+// notEnding returns the blocker of a deleted pod that has not ended: until then, the Job
+// controller neither creates another pod nor ends the Job. Only the node can report the
+// end of the pod, or a user can remove the node from the cluster.
 func (e Evidence) notEnding(pod corev1.Pod) *blocker {
 	held := &blocker{since: pod.DeletionTimestamp.Time, grace: e.GracePeriods.Node}
 	if ending := jobCondition(e.Job, batchv1.JobFailureTarget); ending != nil && ending.Status == corev1.ConditionTrue {
@@ -155,9 +155,9 @@ func (e Evidence) notEnding(pod corev1.Pod) *blocker {
 	return held
 }
 
-// noPodExpected reports whether the Job will create no pod: it is suspended, about
-// to end, or being deleted. The condition of a Job that was resumed a moment ago
-// changes only after the Job controller has seen it.
+// noPodExpected reports whether the Job will not create a pod: it is suspended, about to
+// end, or being deleted. The condition of a resumed Job changes only after the Job
+// controller has handled it.
 func noPodExpected(job *batchv1.Job) bool {
 	if job.DeletionTimestamp != nil || suspended(job) {
 		return true
@@ -174,7 +174,7 @@ func terminal(pod corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// noPod is the blocker of a Job that has no pod to work in.
+// noPod returns the blocker of a Job without a pod.
 func (e Evidence) noPod() *blocker {
 	object := "Job/" + e.Job.Name
 	held := &blocker{since: e.podDue(), grace: e.GracePeriods.Admission, object: object, reasons: []string{"FailedCreate"}}
@@ -193,12 +193,12 @@ func (e Evidence) noPod() *blocker {
 	case rule.waits:
 		held.grace = e.GracePeriods.Schedule
 	}
-	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could make no pod for %s: %s", ShortDuration(held.grace), message)
+	held.failure = fail(rule.kind, WayOut(message, e.template()), "the Job could not create a pod for %s: %s", ShortDuration(held.grace), message)
 	return held
 }
 
-// denied is the event with which the API server refused the pod last: nil if it has
-// not, or if that has passed.
+// denied returns the newest event of a refusal of the pod by the API server; nil if there
+// is none, or if a pod was created since.
 func (e Evidence) denied() *Event {
 	object := "Job/" + e.Job.Name
 	denied := e.newestEvent(object, "FailedCreate")
@@ -216,7 +216,7 @@ func denialMessage(denied *Event) string {
 	return strings.TrimPrefix(message, "Error creating: ")
 }
 
-// podDue is since when the Job could have had a new pod.
+// podDue returns the time since which the Job could have had a new pod.
 func (e Evidence) podDue() time.Time {
 	due := e.Job.CreationTimestamp.Time
 	if e.Job.Status.StartTime != nil {
@@ -239,12 +239,12 @@ func (e Evidence) podDue() time.Time {
 	return due
 }
 
-// denial is how the API server refuses a pod.
+// denial is a kind of refusal of a pod by the API server.
 type denial struct {
-	// marks are texts in its message, all of which must be there.
+	// marks are texts that the message must contain, all of them.
 	marks []string
 	kind  v1alpha1.FailureType
-	// waits says that it passes when other pods end.
+	// waits is true if the refusal ends when other pods end.
 	waits  bool
 	wayOut string
 }
@@ -254,20 +254,20 @@ const exceededQuota = "exceeded quota"
 
 func isQuota(message string) bool { return strings.Contains(message, exceededQuota) }
 
-// IsQuotaExceeded reports whether the API server refused to create an object since a quota
-// of its namespace is used up.
+// IsQuotaExceeded reports whether the API server refused to create an object because a
+// quota of its namespace is used up.
 func IsQuotaExceeded(err error) bool {
 	return apierrors.IsForbidden(err) && isQuota(err.Error())
 }
 
-// IsUnfit reports whether the API server refused an object for what it is, and will do so
-// each time: it is invalid, or too large.
+// IsUnfit reports whether the API server will always refuse an object: it is invalid, or too
+// large.
 func IsUnfit(err error) bool {
 	return err != nil && !isDenial(err.Error()) && (apierrors.IsInvalid(err) || isTooLarge(err))
 }
 
 // isTooLarge reports whether an object is too large for the API server (3 MiB) or for etcd
-// (1.5 MiB unless set otherwise), whose answers come as a status 500.
+// (1.5 MiB unless set otherwise), whose errors have the status 500.
 func isTooLarge(err error) bool {
 	if apierrors.IsRequestEntityTooLargeError(err) {
 		return true
@@ -277,22 +277,22 @@ func isTooLarge(err error) bool {
 		(strings.Contains(text, "etcdserver: request is too large") || strings.Contains(text, "trying to send message larger than max"))
 }
 
-// denials are tried in order: the later ones are the more general.
+// denials are tried in order, from specific to general.
 var denials = []denial{
 	{[]string{exceededQuota}, v1alpha1.FailureSystemUnavailable, true,
 		"Retry the action when others have ended, have the quota raised, or lower resources.requests and limits " + inTemplate},
 	{[]string{"failed quota"}, v1alpha1.FailureConfigurationError, false,
-		"Set the resources that the quota asks for on each step and sidecar " + inTemplate},
+		"Set the resources that the quota requires on each step and sidecar " + inTemplate},
 	{[]string{"violates PodSecurity"}, v1alpha1.FailurePermissionError, false,
-		"Give the steps the securityContext that it asks for " + inTemplate + ", or have the namespace's pod-security level changed"},
+		"Give the steps the securityContext that it requires " + inTemplate + ", or change the namespace's pod-security level"},
 	{[]string{"admission webhook"}, v1alpha1.FailurePermissionError, false,
 		"Correct what the policy refuses " + inTemplate + ", or have the policy changed"},
 	{[]string{"serviceaccount", "not found"}, v1alpha1.FailureConfigurationError, false,
-		"Make that service account, or correct serviceAccountName " + inTemplate},
+		"Create that service account, or correct serviceAccountName " + inTemplate},
 	{[]string{"no PriorityClass"}, v1alpha1.FailureConfigurationError, false,
-		"Have that priority class made, or correct priorityClassName " + inTemplate},
+		"Create that priority class, or correct priorityClassName " + inTemplate},
 	{[]string{"RuntimeClass", "not found"}, v1alpha1.FailureConfigurationError, false,
-		"Have that runtime class made, or correct runtimeClassName " + inTemplate},
+		"Create that runtime class, or correct runtimeClassName " + inTemplate},
 	{[]string{"forbidden"}, v1alpha1.FailurePermissionError, false,
 		"Correct what is refused " + inTemplate + ", or have the rule changed by those who run the cluster"},
 	{[]string{"is invalid"}, v1alpha1.FailureConfigurationError, false,
@@ -308,7 +308,7 @@ func denialOf(message string) denial {
 	return denials[at]
 }
 
-// podBlocker is the blocker of a pod that has not ended and is not being removed.
+// podBlocker returns the blocker of a pod that has not ended and is not being deleted.
 func (e Evidence) podBlocker(pod corev1.Pod) *blocker {
 	if !scheduled(pod) {
 		return e.unscheduled(pod)
@@ -337,10 +337,10 @@ func (e Evidence) podBlocker(pod corev1.Pod) *blocker {
 	}
 }
 
-// idle is the blocker of a pod that has started and in which no container runs, while
-// the next one is to start: nil if one runs, however quiet it is, or if a sidecar's
-// startup probe decides. A pull of an image shows in events alone, which live for an
-// hour: a longer one counts as idle.
+// idle returns the blocker of a started pod in which no container runs, although the next
+// one should start; nil if one runs, even without output, or if it waits for the startup
+// probe of a sidecar. Only events show the pull of an image, and they are kept for an hour:
+// a longer pull counts as idle.
 func (e Evidence) idle(pod corev1.Pod) *blocker {
 	next := nextContainer(pod)
 	if next == nil {
@@ -351,19 +351,19 @@ func (e Evidence) idle(pod corev1.Pod) *blocker {
 	if said != nil && !said.Last.Before(held.since) {
 		held.since = said.Last
 		if said.Reason == pulling {
-			return held // it is looked at again
+			return held // it is checked again
 		}
 	}
 	if held.failure = explained(pod); held.failure == nil {
-		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, have the node looked at",
-			"node %s has not started %s for %s after the containers before it: in the pod %s no container runs, and its status tells no reason",
+		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Retry the action; if it happens again, check the node",
+			"node %s has not started %s for %s after the containers before it: in the pod %s no container runs, and its status has no reason",
 			pod.Spec.NodeName, displayName(pod.Spec, next.Name), ShortDuration(held.grace), pod.Name)
 	}
 	return held
 }
 
-// startingUp is the sidecar for whose startup probe the next container waits; empty if
-// there is none.
+// startingUp returns the sidecar for whose startup probe the next container waits; empty
+// if there is none.
 func startingUp(pod corev1.Pod) string {
 	for _, status := range statusesOf(pod) {
 		if isBeside(pod, status.Name) && isStartingUp(status) {
@@ -377,10 +377,10 @@ func isStartingUp(status corev1.ContainerStatus) bool {
 	return status.State.Running != nil && status.Started != nil && !*status.Started
 }
 
-// pulling is the reason of the kubelet's event when it begins to pull an image.
+// pulling is the reason of the kubelet's event when it starts to pull an image.
 const pulling = "Pulling"
 
-// nextContainer is the first container that waits to be started while none runs; nil
+// nextContainer returns the first container that waits to be started while none runs; nil
 // if one runs, or none waits. Sidecars don't count, unless one is about to start.
 func nextContainer(pod corev1.Pod) *corev1.ContainerStatus {
 	var next *corev1.ContainerStatus
@@ -401,8 +401,8 @@ func nextContainer(pod corev1.Pod) *corev1.ContainerStatus {
 	return next
 }
 
-// lastChange is when the status of a pod changed last, as far as it tells. What
-// sidecars do while steps run is not counted: one may crash again and again.
+// lastChange returns the time of the last known change in the status of a pod. Sidecars
+// don't count while steps run, because one may crash repeatedly.
 func lastChange(pod corev1.Pod) time.Time {
 	last := scheduledAt(pod)
 	for _, condition := range pod.Status.Conditions {
@@ -428,7 +428,7 @@ func scheduled(pod corev1.Pod) bool {
 	return pod.Spec.NodeName != "" || len(statusesOf(pod)) > 0 || (condition != nil && condition.Status == corev1.ConditionTrue)
 }
 
-// scheduledAt is when a node took the pod.
+// scheduledAt returns when the pod was assigned to a node.
 func scheduledAt(pod corev1.Pod) time.Time {
 	if condition := podCondition(pod, corev1.PodScheduled); condition != nil && condition.Status == corev1.ConditionTrue {
 		return latest(pod.CreationTimestamp.Time, condition.LastTransitionTime.Time)
@@ -440,9 +440,9 @@ func hasStarted(status corev1.ContainerStatus) bool {
 	return status.State.Running != nil || status.State.Terminated != nil || status.LastTerminationState.Terminated != nil
 }
 
-// unscheduled is the blocker of a pod without a node. One with scheduling gates has
-// none: the controller that set them will lift them. The condition keeps its time when
-// they are lifted; only events tell when the scheduler first looked for a node.
+// unscheduled returns the blocker of a pod without a node. A pod with scheduling gates has
+// none: the controller that set them will remove them. The condition keeps its time when
+// they are removed; only events have the time at which the scheduler first tried.
 func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	held := &blocker{
 		since: pod.CreationTimestamp.Time, grace: e.GracePeriods.Schedule,
@@ -454,12 +454,12 @@ func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 		return nil
 	case waitsForVolume(pod) && condition == nil:
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
-			"Have the claims looked at (kubectl describe pvc), or correct spec.workspace of the CustomAction and the volumes of its spec.jobTemplate",
+			"Check the claims (kubectl describe pvc), or correct spec.workspace of the CustomAction and the volumes of its spec.jobTemplate",
 			"the pod %s had no node for %s: its volume claims may not be bound (%s)%s",
 			pod.Name, ShortDuration(held.grace), strings.Join(ClaimsOf(pod), ", "), e.aboutClaims(pod))
 	case condition == nil:
-		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or have the scheduler looked at",
-			"no scheduler took up the pod %s for %s (schedulerName %q)", pod.Name, ShortDuration(held.grace), pod.Spec.SchedulerName)
+		held.failure = fail(v1alpha1.FailureSystemUnavailable, "Correct schedulerName "+inTemplate+", or check the scheduler",
+			"no scheduler handled the pod %s for %s (schedulerName %q)", pod.Name, ShortDuration(held.grace), pod.Spec.SchedulerName)
 	default:
 		held.since = latest(held.since, condition.LastTransitionTime.Time)
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
@@ -475,20 +475,19 @@ func gated(pod corev1.Pod) bool {
 	return len(pod.Spec.SchedulingGates) > 0 || (condition != nil && condition.Reason == corev1.PodReasonSchedulingGated)
 }
 
-// startEvents are the reasons of events about a pod whose containers are to be started.
+// startEvents are the reasons of events about the start of a pod's containers.
 var startEvents = []string{
 	"FailedMount", "FailedAttachVolume", "FailedMapVolume", "SuccessfulAttachVolume",
 	"FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources", pulling, "Pulled", "Failed",
 }
 
-// notStarted is the blocker of a pod whose node starts none of its
-// containers: its volumes, network or sandbox are not there, or the node is
-// not well.
+// notStarted returns the blocker of a pod whose node starts none of its containers: its
+// volumes, network or sandbox are missing, or the node is not healthy.
 func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	object := "Pod/" + pod.Name
 	held := &blocker{since: scheduledAt(pod), grace: e.GracePeriods.Schedule, object: object}
 	what := fmt.Sprintf("node %s started none of the containers of the pod %s for %s", pod.Spec.NodeName, pod.Name, ShortDuration(held.grace))
-	lookAtNode := "Retry the action; if it happens again, have the node looked at"
+	lookAtNode := "Retry the action; if it happens again, check the node"
 	said := e.newestEvent(object, startEvents...)
 	if said == nil {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
@@ -500,19 +499,19 @@ func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 		held.failure = fail(v1alpha1.FailureSystemUnavailable, lookAtNode, "%s", what)
 	case strings.Contains(said.Message, `volume "`+podcontract.CAVolume+`"`):
 		held.failure = fail(v1alpha1.FailureConfigurationError,
-			"Make the ConfigMap with this key, or correct spec.runner.ca of the CustomAction or, if it has none, --runner-ca of the operator", "%s", what)
+			"Create the ConfigMap with this key, or correct spec.runner.ca of the CustomAction or, if it has none, --runner-ca of the operator", "%s", what)
 	case strings.Contains(said.Message, `volume "`+podcontract.ContainerPrefix):
 		held.failure = fail(v1alpha1.FailureSystemUnavailable,
-			"It is the operator's own volume: retry the action; if it happens again, tell those who run the operator", "%s", what)
+			"It is the operator's own volume: retry the action; if it happens again, tell the operator's administrators", "%s", what)
 	default:
 		held.failure = fail(v1alpha1.FailureConfigurationError,
-			"Make what the volume refers to, or correct the volumes "+inTemplate, "%s", what)
+			"Create the object that the volume refers to, or correct the volumes "+inTemplate, "%s", what)
 	}
 	return held
 }
 
-// waiting is the blocker of the container at index i, in the order in which
-// they start.
+// waiting returns the blocker of the container at index i, in the order in which they
+// start.
 func (e Evidence) waiting(pod corev1.Pod, i int) *blocker {
 	all := statusesOf(pod)
 	status, waits := all[i], all[i].State.Waiting
@@ -538,21 +537,20 @@ func (e Evidence) waiting(pod corev1.Pod, i int) *blocker {
 	return held
 }
 
-// imageFaults are the kubelet's reasons of a container whose image can't be used now.
+// imageFaults are the kubelet's reasons for an image that can't be used now.
 var imageFaults = []string{"ErrImagePull", v1alpha1.ReasonImagePullBackOff, "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError"}
 
 func isImageFault(reason string) bool { return slices.Contains(imageFaults, reason) }
 
-// anyStepStarted reports whether one of the containers that are no sidecars has
-// started.
+// anyStepStarted reports whether a container that is not a sidecar has started.
 func anyStepStarted(pod corev1.Pod, statuses []corev1.ContainerStatus) bool {
 	return slices.ContainsFunc(statuses, func(s corev1.ContainerStatus) bool {
 		return !isBeside(pod, s.Name) && hasStarted(s)
 	})
 }
 
-// dueAt is since when a container could start: since all before it had ended,
-// or, for sidecars, had started.
+// dueAt returns since when a container could start: when all before it had ended or, for
+// sidecars, started.
 func dueAt(pod corev1.Pod, before []corev1.ContainerStatus) time.Time {
 	due := scheduledAt(pod)
 	for _, status := range before {
@@ -567,9 +565,9 @@ func dueAt(pod corev1.Pod, before []corev1.ContainerStatus) time.Time {
 }
 
 func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
-	wayOut := "Correct the image or its imagePullSecrets " + inTemplate + ", or have the registry made reachable from the cluster's nodes"
+	wayOut := "Correct the image or its imagePullSecrets " + inTemplate + ", or make the registry reachable from the cluster's nodes"
 	if podcontract.IsWrapper(status.Name) {
-		wayOut = "It is the operator's own image: have those who run the operator correct --runner-image, or make it reachable from the cluster's nodes"
+		wayOut = "It is the operator's own image: ask the operator's administrators to correct --runner-image, or make the image reachable from the cluster's nodes"
 	}
 	waits := status.State.Waiting
 	return fail(v1alpha1.FailureConfigurationError, wayOut,
@@ -578,9 +576,9 @@ func imageFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 
 func (e Evidence) startFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	waits := status.State.Waiting
-	wayOut := "Correct it " + inTemplate + ", or make the Secret, ConfigMap or volume that it refers to"
+	wayOut := "Correct it " + inTemplate + ", or create the Secret, ConfigMap or volume that it refers to"
 	if podcontract.IsWrapper(status.Name) {
-		wayOut = "Make the Secret or ConfigMap that spec.runner of the CustomAction refers to, or correct it there"
+		wayOut = "Create the Secret or ConfigMap that spec.runner of the CustomAction refers to, or correct the reference"
 	}
 	if strings.Contains(waits.Message, "runAsNonRoot") || strings.Contains(waits.Message, "non-root") {
 		wayOut = "Set securityContext.runAsUser to a user other than root, by number, " + inTemplate + ", or use an image that has one"
@@ -589,20 +587,20 @@ func (e Evidence) startFailure(pod corev1.Pod, status corev1.ContainerStatus) *F
 		"%s can't be started: %s", nameIn(pod, status.Name), colon(waits.Reason, e.startMessage(waits)))
 }
 
-// reasonPostStartHook is that of a sidecar whose hook has failed. The message has what the hook
-// printed.
+// reasonPostStartHook is the reason of a sidecar whose hook has failed. The message has the
+// output of the hook.
 const reasonPostStartHook = "PostStartHookError"
 
-// startMessage is what the kubelet says of a container that can't be started, without what a
-// container printed if that may not be told.
+// startMessage returns the kubelet's message about a container that can't be started, without
+// output of a container that must not be shown.
 func (e Evidence) startMessage(waits *corev1.ContainerStateWaiting) string {
 	if waits.Reason == reasonPostStartHook && e.LogsStay {
-		return "(what the hook printed is left out, as spec.failureLog of the CustomAction or of its account says; see the pod)"
+		return "(the output of the hook is left out because of spec.failureLog of the CustomAction or its account; see the pod)"
 	}
 	return waits.Message
 }
 
-// crashFailure is of a sidecar that crashes again and again while the steps
+// crashFailure returns the failure of a sidecar that crashes repeatedly while the steps
 // after it wait for it.
 func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	last, printed := "", ""
@@ -615,7 +613,7 @@ func crashFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	}
 	failure := fail(v1alpha1.FailureConfigurationError,
 		"The steps after it can't start: correct the sidecar "+inTemplate+". "+wholeLog(pod, status.Name)+" --previous",
-		"%s crashes again and again (%s)%s", nameIn(pod, status.Name), status.State.Waiting.Reason, last)
+		"%s crashes repeatedly (%s)%s", nameIn(pod, status.Name), status.State.Waiting.Reason, last)
 	if !podcontract.IsWrapper(status.Name) {
 		failure.Printed = &StepLog{Pod: pod.Name, Container: status.Name, Previous: true}
 	}

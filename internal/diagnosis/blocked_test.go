@@ -111,7 +111,7 @@ func TestBlocked(t *testing.T) {
 				return evidence(jobWith(""), since(age, waitingFor("unit", "CreateContainerConfigError", `secret "npm" not found`)))
 			},
 			grace: 2 * time.Minute, kind: misset,
-			says: []string{`step "unit" can't be started: CreateContainerConfigError: secret "npm" not found`, "make the Secret"},
+			says: []string{`step "unit" can't be started: CreateContainerConfigError: secret "npm" not found`, "create the Secret"},
 		},
 		"an image that runs as root": {
 			at: func(age time.Duration) Evidence {
@@ -139,7 +139,7 @@ func TestBlocked(t *testing.T) {
 					crashing(1, "Error", "no such user\n"), waiting("unit", "PodInitializing")))
 			},
 			grace: 2 * time.Minute, kind: misset,
-			says: []string{`sidecar "db" crashes again and again (CrashLoopBackOff), the last time with exit code 1`, "correct the sidecar", "kubectl logs pod-1 -c db --previous", "\nno such user"},
+			says: []string{`sidecar "db" crashes repeatedly (CrashLoopBackOff), the last time with exit code 1`, "correct the sidecar", "kubectl logs pod-1 -c db --previous", "\nno such user"},
 		},
 		"a sidecar crashes between the steps": {
 			at: func(age time.Duration) Evidence {
@@ -167,7 +167,7 @@ func TestBlocked(t *testing.T) {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(age, func(pod *corev1.Pod) { pod.Spec.SchedulerName = "mine" }))
 			},
-			grace: 10 * time.Minute, kind: unavailable, says: []string{"no scheduler took up the pod pod-1", `"mine"`, "Correct schedulerName"},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{"no scheduler handled the pod pod-1", `"mine"`, "Correct schedulerName"},
 		},
 		"a volume can't be mounted": {
 			at: func(age time.Duration) Evidence {
@@ -210,13 +210,13 @@ func TestBlocked(t *testing.T) {
 					Event{Object: "Pod/pod-1", Reason: "FailedMount", Message: "it passed", Last: now.Add(-time.Minute)},
 					said("Pod/pod-1", "FailedCreatePodSandBox", "plugin type=\"cni\" failed: no IP addresses left"))
 			},
-			grace: 10 * time.Minute, kind: unavailable, says: []string{"node node-a", "FailedCreatePodSandBox", "no IP addresses left", "have the node looked at"},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{"node node-a", "FailedCreatePodSandBox", "no IP addresses left", "check the node"},
 		},
 		"a node does nothing": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobWith(""), since(-time.Hour, scheduledOn("node-a", age)))
 			},
-			grace: 10 * time.Minute, kind: unavailable, says: []string{"node node-a started none of the containers of the pod pod-1", "have the node looked at"},
+			grace: 10 * time.Minute, kind: unavailable, says: []string{"node node-a started none of the containers of the pod pod-1", "check the node"},
 		},
 
 		// Pods in which nothing runs.
@@ -225,7 +225,7 @@ func TestBlocked(t *testing.T) {
 				return evidence(jobWith(""), since(-time.Hour, scheduledOn("node-a", -time.Hour), endedAt("first", 0, age), waiting("unit", "PodInitializing")))
 			},
 			grace: 10 * time.Minute, kind: unavailable,
-			says: []string{`node node-a has not started step "unit" for 10m`, "pod-1", "no container runs", "Retry the action", "have the node looked at"},
+			says: []string{`node node-a has not started step "unit" for 10m`, "pod-1", "no container runs", "Retry the action", "check the node"},
 		},
 		"the kubelet does not go on after a sidecar": {
 			at: func(age time.Duration) Evidence {
@@ -272,13 +272,13 @@ func TestBlocked(t *testing.T) {
 			"connection refused", "Retry the action"),
 		"a quota that is used up": noPodFor(24*time.Hour, unavailable,
 			`Error creating: pods "build-1-1-x7k2p" is forbidden: exceeded quota: team, requested: cpu=4, used: cpu=8, limited: cpu=8`,
-			"the Job could make no pod for 24h", "exceeded quota: team", "have the quota raised"),
+			"the Job could not create a pod for 24h", "exceeded quota: team", "have the quota raised"),
 		"a quota that wants limits": noPodFor(time.Minute, misset,
 			`Error creating: pods "build-1-1-x7k2p" is forbidden: failed quota: team: must specify limits.cpu for: unit`,
 			"must specify limits.cpu for: unit", "Set the resources"),
 		"a service account that is not there": noPodFor(time.Minute, misset,
 			`Error creating: pods "build-1-1-" is forbidden: error looking up service account team/builder: serviceaccount "builder" not found`,
-			`serviceaccount "builder" not found`, "Make that service account"),
+			`serviceaccount "builder" not found`, "Create that service account"),
 		"a priority class that is not there": noPodFor(time.Minute, misset,
 			`Error creating: pods "build-1-1-" is forbidden: no PriorityClass with name urgent was found`,
 			"urgent", "correct priorityClassName"),
@@ -324,14 +324,14 @@ func TestBlocked(t *testing.T) {
 				job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobSuspended, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(now.Add(age))}}
 				return evidence(job, nil, said("Job/build-1-1", "FailedCreate", "forbidden"))
 			},
-			grace: time.Minute, kind: denied, says: []string{"could make no pod"},
+			grace: time.Minute, kind: denied, says: []string{"could not create a pod"},
 		},
 		"no pod in the place of one that was lost": {
 			at: func(age time.Duration) Evidence {
 				lost := made(-time.Hour, failedPhase, disruption(age-time.Second, "EvictionByEvictionAPI", ""), endedAt("unit", 143, age))
 				return evidence(jobMade(-time.Hour), []corev1.Pod{lost}, said("Job/build-1-1", "FailedCreate", "forbidden"))
 			},
-			grace: time.Minute, kind: denied, says: []string{"could make no pod"},
+			grace: time.Minute, kind: denied, says: []string{"could not create a pod"},
 		},
 		"no pod in the place of one that is gone": {
 			at: func(age time.Duration) Evidence {
@@ -558,7 +558,7 @@ func jobMade(age time.Duration) *batchv1.Job {
 	return job
 }
 
-// said is an event that was said often, now for the last time.
+// said is an event that was reported often, now for the last time.
 func said(object, reason, message string) Event {
 	return Event{Object: object, Reason: reason, Message: message, Last: now, Count: 9}
 }

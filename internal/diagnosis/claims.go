@@ -50,9 +50,9 @@ var claimEvents = []string{
 	"ProvisioningFailed", "FailedBinding", "VolumeMismatch", "ExternalProvisioning", "Provisioning", "WaitForFirstConsumer", "WaitForPodScheduled",
 }
 
-// waitsForVolume reports whether a pod has no node because its volumes are missing, as far
-// as its scheduler tells. A scheduler that has found a node and waits for a volume there
-// says nothing.
+// waitsForVolume reports whether a pod has no node because its volumes are missing, according
+// to its scheduler. A scheduler that has found a node and waits for a volume there reports
+// nothing.
 func waitsForVolume(pod corev1.Pod) bool {
 	if len(ClaimsOf(pod)) == 0 {
 		return false
@@ -61,8 +61,8 @@ func waitsForVolume(pod corev1.Pod) bool {
 	return condition == nil || strings.Contains(strings.ToLower(condition.Message), "volume")
 }
 
-// aboutClaims is the newest event about the claims that a pod waits for, as the end of a
-// message; empty if there is none.
+// aboutClaims returns the newest event about the claims that a pod waits for, as the end of
+// a message; empty if there is none.
 func (e Evidence) aboutClaims(pod corev1.Pod) string {
 	if !waitsForVolume(pod) {
 		return ""

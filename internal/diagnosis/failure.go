@@ -28,16 +28,16 @@ const (
 	reasonStatusUnknown      = "ContainerStatusUnknown"
 )
 
-// fail makes a failure, of one line, from what happened and the way out. What
-// happened may be in another program's words.
+// fail returns a failure of one line, with what happened and what to do. What happened
+// may be the message of another program.
 func fail(kind v1alpha1.FailureType, wayOut, format string, args ...any) *Failure {
 	what := strings.TrimRight(plaintext.Of(fmt.Sprintf(format, args...)), " .\n")
 	return &Failure{Type: kind, Message: strings.ReplaceAll(what, "\n", " ") + ". " + wayOut}
 }
 
-// withLog puts what a container printed last below a failure's first line.
+// withLog puts a container's last log lines below a failure's first line.
 func withLog(failure *Failure, printed string) *Failure {
-	// The kubelet cuts what it takes from a log at its front, perhaps within a character.
+	// The kubelet cuts the beginning of a log, perhaps within a character.
 	printed = strings.TrimSpace(plaintext.Of(strings.TrimLeft(printed, "\uFFFD")))
 	if printed != "" {
 		failure.Message += "\n" + printed
@@ -54,8 +54,8 @@ func colon(reason, message string) string {
 	return reason + ": " + message
 }
 
-// failed explains a failed Job by the newest pod that tells, and by the Job's
-// own condition where none does.
+// failed explains a failed Job by the newest pod with a reason, or by the Job's own
+// condition if there is none.
 func (e Evidence) failed(end batchv1.JobCondition) *Failure {
 	if end.Reason == batchv1.JobReasonDeadlineExceeded {
 		return e.overdue()
@@ -77,15 +77,15 @@ func (e Evidence) failed(end batchv1.JobCondition) *Failure {
 	case len(e.Pods) == 0 && end.Reason == batchv1.JobReasonBackoffLimitExceeded:
 		return e.podGone(what)
 	case len(e.Pods) == 0:
-		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action", "%s, and it has no pod that tells more", what)
+		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action", "%s, and no pod has more information", what)
 	default:
 		pod := e.Pods[0]
 		return fail(v1alpha1.FailureJobFailed, fmt.Sprintf("All that is known of its pod: kubectl describe pod%s %s", inNamespace(pod), pod.Name), "%s", what)
 	}
 }
 
-// podGone explains a Job that failed because its pod was deleted, by a user, for example:
-// only events are left of it.
+// podGone explains a Job that failed because its pod was deleted, for example by a user.
+// Only events of the pod are left.
 func (e Evidence) podGone(what string) *Failure {
 	when := "before the operator could read how it ended"
 	if name := e.killed(); name != "" {
@@ -101,9 +101,8 @@ func addToFirstLine(failure *Failure, text string) {
 	withLog(failure, log)
 }
 
-// overdue explains a Job that ran into its deadline. The Job controller
-// deletes its pod before it says so: what the pod can't tell any more, its
-// events may.
+// overdue explains a Job that exceeded its deadline. The Job controller deletes the pod
+// first, so only its events may have details.
 func (e Evidence) overdue() *Failure {
 	limit := ""
 	if seconds := e.Job.Spec.ActiveDeadlineSeconds; seconds != nil {
@@ -129,8 +128,8 @@ type endedStep struct {
 	step corev1.ContainerStatus
 }
 
-// stoppedAt says where in its work a run was stopped, with the step if its status tells what
-// it printed last.
+// stoppedAt says where in its work a run was stopped, with the step if its status has the
+// last log lines.
 func (e Evidence) stoppedAt() (where string, last *endedStep) {
 	for _, pod := range stopped(e.Pods) {
 		if status := atWork(pod); status != nil {
@@ -149,21 +148,20 @@ func (e Evidence) stoppedAt() (where string, last *endedStep) {
 	return "", nil
 }
 
-// stopped are the pods that the Job controller stopped, or is about to: those
-// that failed by themselves were earlier tries.
+// stopped returns the pods that the Job controller stopped, or is about to stop. Pods that
+// failed by themselves were earlier tries.
 func stopped(pods []corev1.Pod) []corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
 		return terminal(pod) && pod.DeletionTimestamp == nil
 	})
 }
 
-// anyAtWork reports whether a pod tells where it was stopped.
+// anyAtWork reports whether the status of a pod shows where it was stopped.
 func anyAtWork(pods []corev1.Pod) bool {
 	return slices.ContainsFunc(stopped(pods), func(pod corev1.Pod) bool { return atWork(pod) != nil || waitReason(pod) != "" })
 }
 
-// atWork is the step, or the wrapper container, that works or
-// was stopped at work.
+// atWork returns the step or wrapper container that runs, or was stopped while it ran.
 func atWork(pod corev1.Pod) *corev1.ContainerStatus {
 	for _, status := range statusesOf(pod) {
 		state := status.State
@@ -174,8 +172,8 @@ func atWork(pod corev1.Pod) *corev1.ContainerStatus {
 	return outOfMemoryStep(pod)
 }
 
-// waitReason returns what a pod waits for while none of its steps runs; empty if
-// it does not say.
+// waitReason returns what a pod waits for while none of its steps runs; empty if its
+// status does not have it.
 func waitReason(pod corev1.Pod) string {
 	for _, status := range statusesOf(pod) {
 		if waiting := status.State.Waiting; waiting != nil {
@@ -188,7 +186,7 @@ func waitReason(pod corev1.Pod) string {
 	return ""
 }
 
-// killed is the name of the step that the kubelet said it stops, when it did.
+// killed returns the name of the step that the kubelet stopped, according to its event.
 func (e Evidence) killed() string {
 	spec := e.Job.Spec.Template.Spec
 	name, last := "", time.Time{}
@@ -204,9 +202,9 @@ func (e Evidence) killed() string {
 	return name
 }
 
-// explained tells why a pod's work failed, nil when the pod does not know.
-// What a container says counts only when it ended before the pod was lost:
-// afterwards it was stopped.
+// explained returns why a pod's work failed; nil if the pod does not have the reason. The
+// status of a container counts only if it ended before the pod was lost: afterwards, it
+// was stopped.
 func explained(pod corev1.Pod) *Failure {
 	status, gone := badEnd(pod), lossOf(pod)
 	if gone != nil && (status == nil || !endedBefore(status.State.Terminated, gone.since)) {
@@ -226,8 +224,7 @@ func endedBefore(ended *corev1.ContainerStateTerminated, since time.Time) bool {
 	return !ended.FinishedAt.IsZero() && ended.FinishedAt.Time.Before(since)
 }
 
-// badEnd is the first container that ended badly: the kubelet starts none
-// after it.
+// badEnd returns the first container that failed: the kubelet starts none after it.
 func badEnd(pod corev1.Pod) *corev1.ContainerStatus {
 	if step := outOfMemoryStep(pod); step != nil {
 		return step
@@ -240,10 +237,10 @@ func badEnd(pod corev1.Pod) *corev1.ContainerStatus {
 	return nil
 }
 
-// outOfMemoryStep is the init container that ended because its memory ran out,
+// outOfMemoryStep returns the init container that ended because its memory ran out,
 // whatever its exit code: a shell may exit with 0 after the process that needed the
-// memory was killed. The kubelet starts no container after it. Of regular containers
-// the exit code alone counts, as for the kubelet.
+// memory was killed. The kubelet starts no container after it. For regular containers,
+// only the exit code counts, as for the kubelet.
 func outOfMemoryStep(pod corev1.Pod) *corev1.ContainerStatus {
 	for _, status := range pod.Status.InitContainerStatuses {
 		if ended := status.State.Terminated; ended != nil && ended.Reason == reasonOOMKilled && !isBeside(pod, status.Name) {
@@ -253,21 +250,19 @@ func outOfMemoryStep(pod corev1.Pod) *corev1.ContainerStatus {
 	return nil
 }
 
-// statusesOf are the statuses of a pod's containers, in the order in which
-// they start.
+// statusesOf returns the statuses of a pod's containers, in the order in which they start.
 func statusesOf(pod corev1.Pod) []corev1.ContainerStatus {
 	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 }
 
-// isBeside reports whether a container runs beside the steps and the wrapper containers: the
-// work does not wait for its end.
+// isBeside reports whether a container runs alongside the steps and the wrapper containers:
+// the work does not wait for its end.
 func isBeside(pod corev1.Pod, name string) bool {
 	return isSidecar(pod.Spec, name) || isForeign(pod, name)
 }
 
-// isForeign reports whether a container is one that a webhook has put beside
-// codepipeline-report, which is the only regular container of the pods that the operator
-// makes.
+// isForeign reports whether a container is a regular one that a webhook has added: the only
+// regular container of the operator's pods is codepipeline-report.
 func isForeign(pod corev1.Pod, name string) bool {
 	return name != podcontract.ContainerReport &&
 		slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == name })
@@ -279,7 +274,7 @@ func isSidecar(spec corev1.PodSpec, name string) bool {
 	})
 }
 
-// nameIn is how messages name a container of a pod.
+// nameIn returns the name of a container of a pod for messages.
 func nameIn(pod corev1.Pod, name string) string {
 	if isForeign(pod, name) {
 		return fmt.Sprintf("container %q, which is not of the CustomAction", name)
@@ -287,7 +282,7 @@ func nameIn(pod corev1.Pod, name string) string {
 	return displayName(pod.Spec, name)
 }
 
-// displayName is how messages name a step, a sidecar or a wrapper container.
+// displayName returns the name of a step, a sidecar or a wrapper container for messages.
 func displayName(spec corev1.PodSpec, name string) string {
 	switch {
 	case podcontract.IsWrapper(name):
@@ -308,20 +303,20 @@ func podCondition(pod corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondi
 	return nil
 }
 
-// wrapperFailure takes the failure that one of the wrapper containers wrote.
+// wrapperFailure returns the failure that a wrapper container wrote.
 func wrapperFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	ended := status.State.Terminated
 	envelope, err := podcontract.ParseEnvelope(ended.Message)
 	if err == nil && envelope.Failure != nil {
 		return &Failure{Type: v1alpha1.FailureType(envelope.Failure.Type), Message: plaintext.Of(envelope.Failure.Message)}
 	}
-	what, wayOut := ending(ended), "Retry the action; if it happens again, tell those who run the operator"
+	what, wayOut := ending(ended), "Retry the action; if it happens again, tell the operator's administrators"
 	if ended.Reason == reasonOOMKilled {
 		why, _ := outOfMemory(pod, status)
 		what, wayOut = what+": "+why, "Raise the memory limit "+inRunner
 	}
 	failure := fail(v1alpha1.FailureSystemUnavailable, wayOut,
-		"the container %s ended without saying why: %s", status.Name, what)
+		"the container %s ended without a message: %s", status.Name, what)
 	return withLog(failure, ended.Message)
 }
 
@@ -352,7 +347,7 @@ func withLogOf(pod corev1.Pod, step corev1.ContainerStatus, failure *Failure) *F
 	return withLog(failure, step.State.Terminated.Message)
 }
 
-// outOfMemory says which limit a container ran into, and what to do about it.
+// outOfMemory says which limit a container exceeded, and what to do about it.
 func outOfMemory(pod corev1.Pod, status corev1.ContainerStatus) (why, wayOut string) {
 	if limit := memoryLimit(pod, status); limit != "" {
 		return "it needed more memory than its limit, " + limit, "Raise its resources.limits.memory"
@@ -361,11 +356,11 @@ func outOfMemory(pod corev1.Pod, status corev1.ContainerStatus) (why, wayOut str
 		return fmt.Sprintf("its pod needed more memory than its limit, %s", pod.Spec.Resources.Limits.Memory()),
 			"Raise the resources.limits.memory of the pod"
 	}
-	return "it has no memory limit, and its node had no more to give", "Reserve what it needs by its resources.requests.memory"
+	return "it has no memory limit, and its node ran out of memory", "Reserve what it needs by its resources.requests.memory"
 }
 
-// memoryLimit is the limit that a container had, which may have been changed
-// since its pod was made.
+// memoryLimit returns the memory limit of a container, which may have changed since its pod
+// was created.
 func memoryLimit(pod corev1.Pod, status corev1.ContainerStatus) string {
 	if status.Resources != nil && !status.Resources.Limits.Memory().IsZero() {
 		return status.Resources.Limits.Memory().String()
@@ -389,14 +384,14 @@ func inNamespace(pod corev1.Pod) string {
 	return " -n " + pod.Namespace
 }
 
-// signals are the names of those that end programs.
+// signals are the names of signals that end programs.
 var signals = map[int32]string{
 	1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE",
 	9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM",
 }
 
-// ending is an exit code or signal, with what it means and the reason when
-// they add anything.
+// ending returns an exit code or signal, with its meaning and the reason if they add
+// anything.
 func ending(ended *corev1.ContainerStateTerminated) string {
 	text := fmt.Sprintf("exit code %d", ended.ExitCode)
 	if ended.Signal != 0 {
@@ -430,7 +425,7 @@ func meaningOf(ended *corev1.ContainerStateTerminated) string {
 	return ""
 }
 
-// loss is how a pod was taken from its work.
+// loss is the removal of a working pod.
 type loss struct {
 	reason, message string
 	// since is when; zero when it is the pod's own reason to have failed, which
@@ -460,8 +455,8 @@ func lossOf(pod corev1.Pod) *loss {
 	}
 }
 
-// disrupted is the condition with which the cluster takes a pod away: it was
-// drained, preempted, evicted, or its node is gone.
+// disrupted returns the condition with which the cluster removes a pod: it was drained,
+// preempted or evicted, or its node is gone.
 func disrupted(pod corev1.Pod) *corev1.PodCondition {
 	if condition := podCondition(pod, corev1.DisruptionTarget); condition != nil && condition.Status == corev1.ConditionTrue {
 		return condition
@@ -469,8 +464,8 @@ func disrupted(pod corev1.Pod) *corev1.PodCondition {
 	return nil
 }
 
-// refusals are the reasons with which the kubelet refuses a pod for what it
-// asks, which no other try will change.
+// refusals are the reasons with which the kubelet refuses a pod because of its spec, which
+// another try will not change.
 var refusals = []string{
 	"AppArmor", "PodLevelResourcesNotSupported", "PodOSNotSupported", "PodOSSelectorNodeLabelDoesNotMatch",
 	"SupplementalGroupsPolicyNotSupported", "SysctlForbidden",
@@ -491,7 +486,7 @@ func (l loss) failure(pod corev1.Pod) *Failure {
 		return fail(v1alpha1.FailureJobFailed, "Raise it "+inTemplate+", or leave it out and set spec.timeout",
 			"the pod %s took longer than activeDeadlineSeconds of its template allows and was stopped%s: %s", pod.Name, while, why)
 	case slices.Contains(refusals, l.reason):
-		return fail(v1alpha1.FailureConfigurationError, "Correct what the pod asks for "+inTemplate,
+		return fail(v1alpha1.FailureConfigurationError, "Correct the requests of the pod "+inTemplate,
 			"the pod %s was refused%s: %s", pod.Name, where, why)
 	default:
 		return fail(v1alpha1.FailureSystemUnavailable, l.wayOut(), "the pod %s was lost%s%s: %s", pod.Name, where, while, why)
@@ -515,7 +510,7 @@ func (l loss) wayOut() string {
 	}
 }
 
-// ShortDuration is the text of a duration without the zeros at its end: 10m, not 10m0s.
+// ShortDuration returns the text of a duration without zeros at its end: 10m, not 10m0s.
 func ShortDuration(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

@@ -1,6 +1,6 @@
-// Package diagnosis reads a Kubernetes Job, its pods and their events, and says
-// how the run goes: what its result is, why it failed, or how long it may stay
-// blocked. Its functions are pure: objects in, outcome out, no calls.
+// Package diagnosis determines the outcome of a run from a Kubernetes Job, its pods
+// and their events: its result, why it failed, or how long it may stay blocked. Its
+// functions are pure: objects in, outcome out, no calls.
 package diagnosis
 
 import (
@@ -19,26 +19,26 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// Evidence is what is known of a run.
+// Evidence has the objects of a run.
 type Evidence struct {
 	Job  *batchv1.Job
 	Pods []corev1.Pod
-	// Events of the Job and of its pods, those that are gone included; only
-	// read when NeedsEvents says so.
+	// Events of the Job and of its pods, including deleted pods; only read if
+	// NeedsEvents is true.
 	Events []Event
-	// Template is the whole spec of the Job's pods; only read when NeedsTemplate says
-	// so: Job may be trimmed.
+	// Template is the whole spec of the Job's pods, because Job may be trimmed; only read
+	// if NeedsTemplate is true.
 	Template *corev1.PodSpec
 	Now      time.Time
-	// GracePeriods bound how long a run may be blocked.
+	// GracePeriods limit how long a run may be blocked.
 	GracePeriods GracePeriods
-	// Secrets says that the steps know secret values, which the kubelet may quote.
+	// Secrets is true if the steps have secret values, which the kubelet may quote.
 	Secrets bool
 	// LogsStay says that what a container printed may not be told of each container.
 	LogsStay bool
 }
 
-// Event is what a component of the cluster said about an object.
+// Event is an event about an object from a component of the cluster.
 type Event struct {
 	// Object is KIND/NAME, such as Pod/build-1-1-x7k2p.
 	Object          string
@@ -46,36 +46,35 @@ type Event struct {
 	// First and Last are when it was first and last said; First is zero when
 	// that is not known.
 	First, Last time.Time
-	// Count is how often it was said.
+	// Count is how often it was reported.
 	Count int32
 }
 
-// GracePeriods are how long a run may be blocked by conditions that may pass,
-// before it fails.
+// GracePeriods are how long temporary failures may block a run before it fails.
 type GracePeriods struct {
-	// Image: an image can't be pulled. Registries have hiccups.
+	// Image: an image can't be pulled. Registries fail for short times.
 	Image time.Duration
-	// Schedule: no node is found for the pod, or its node does not start it. Clusters
-	// grow, and other pods end.
+	// Schedule: the pod fits on no node, or its node does not start it. Clusters grow,
+	// and other pods end.
 	Schedule time.Duration
-	// Quota: a quota is used up. Others have it, and end, so this is no fault.
+	// Quota: a quota is used up. It has room when other work ends, so this is not an error.
 	Quota time.Duration
-	// Start: a container can't be created, or a sidecar crashes before the
-	// steps after it could start. What it lacks may be on its way.
+	// Start: a container can't be created, or a sidecar crashes before the steps
+	// after it could start. A missing object may be created soon.
 	Start time.Duration
-	// Node: a pod that was taken away does not end, since its node does not
-	// answer. Nodes are rebooted; then the Job has another pod.
+	// Node: a deleted pod does not end, because its node does not respond. When
+	// the node is rebooted, the Job gets another pod.
 	Node time.Duration
 	// Admission: the API server refuses the pod. Policies are rolled out in
-	// steps, and a service account may be made a moment later.
+	// steps, and a service account may be created a moment later.
 	Admission time.Duration
 	// Idle: no container runs in a pod that has started, its status does not
-	// change, and nothing tells what it waits for. The kubelet may be restarted.
+	// change, and has no reason. The kubelet may be restarting.
 	Idle time.Duration
 }
 
-// DefaultGracePeriods are those of a run whose CustomAction sets none. A quota is waited
-// for as long as CodePipeline waits for a custom action.
+// DefaultGracePeriods are those of a run whose CustomAction sets none. A run waits for a
+// quota as long as CodePipeline waits for a custom action.
 var DefaultGracePeriods = GracePeriods{
 	Image:     2 * time.Minute,
 	Schedule:  10 * time.Minute,
@@ -86,26 +85,26 @@ var DefaultGracePeriods = GracePeriods{
 	Idle:      10 * time.Minute,
 }
 
-// Outcome is what became of a run. At most one of Result, Log and Failure is
-// set; none while the run goes on.
+// Outcome is the outcome of a run. At most one of Result, Log and Failure is set; none
+// while the run goes on.
 type Outcome struct {
-	// Result is what the run gave back.
+	// Result is the result of the run.
 	Result *podcontract.RunResult
-	// Log says where to read the result: in the log of the report container.
+	// Log is where to read the result in the log of the report container.
 	Log *LogResult
 	// Failure is why the run failed.
 	Failure *Failure
-	// Said is what the steps said of their work before it was stopped or failed; nil if
-	// nothing is known of it.
+	// Said has the results that the steps reported before the work was stopped or
+	// failed; nil if there are none.
 	Said *podcontract.Progress
-	// Waiting is what a run that goes on waits for; nil while it works, and while
-	// nothing takes longer than usual.
+	// Waiting is what a running run waits for; nil while it works, and while nothing
+	// takes longer than usual.
 	Waiting *Waiting
 	// Working is set while a step or a wrapper container runs. While neither Waiting
-	// nor Working is set, the run is between two states, and what was said before is
-	// still the best that is known.
+	// nor Working is set, the run is between two states, and the last report
+	// is still the best that is known.
 	Working bool
-	// Recheck is when to look again although nothing has changed: when a grace
+	// Recheck is when to check again although nothing has changed: when a grace
 	// period ends. Zero: wait for a change.
 	Recheck time.Duration
 }
@@ -120,8 +119,8 @@ type LogResult struct {
 }
 
 // Failure is why a run failed, in CodePipeline's terms. The message's first
-// line says what happened and the way out; the lines below are what the step
-// printed last.
+// line says what happened and the way out; the lines below are the last log
+// lines of the step.
 type Failure struct {
 	Type    v1alpha1.FailureType
 	Message string
@@ -140,7 +139,7 @@ type StepLog struct {
 	Previous bool
 }
 
-// WithLog is a failure's message with what the step printed last below its
+// WithLog is a failure's message with the step's last log lines below its
 // first line, cut to what CodePipeline takes.
 func WithLog(message, printed string) string {
 	return bounded(withLog(&Failure{Message: message}, printed).Message)

@@ -265,7 +265,7 @@ func TestEndings(t *testing.T) {
 		},
 		"a node refused the pod for what it asks": {
 			job: backoff, pods: pods(onNode("node-a"), failedPhase, because("SysctlForbidden", `forbidden sysctl: "kernel.msgmax"`)),
-			kind: misset, says: []string{"was refused on node node-a: SysctlForbidden", "Correct what the pod asks for"},
+			kind: misset, says: []string{"was refused on node node-a: SysctlForbidden", "Correct the requests of the pod"},
 		},
 
 		// The wrapper containers.
@@ -275,11 +275,11 @@ func TestEndings(t *testing.T) {
 		},
 		"the fetch container runs out of memory": {
 			job: backoff, pods: pods(terminated(podcontract.ContainerFetch, 137, "OOMKilled", ""), limited(podcontract.ContainerFetch, "256Mi")),
-			kind: unavailable, says: []string{"the container codepipeline-fetch ended without saying why: exit code 137 (OOMKilled)", "256Mi", "Raise the memory limit in spec.runner.resources"},
+			kind: unavailable, says: []string{"the container codepipeline-fetch ended without a message: exit code 137 (OOMKilled)", "256Mi", "Raise the memory limit in spec.runner.resources"},
 		},
 		"the report container panics": {
 			job: backoff, pods: pods(terminated(podcontract.ContainerReport, 2, "Error", "panic: nil map")),
-			kind: unavailable, says: []string{"the container codepipeline-report ended without saying why: exit code 2", "Retry the action", "\npanic: nil map"},
+			kind: unavailable, says: []string{"the container codepipeline-report ended without a message: exit code 2", "Retry the action", "\npanic: nil map"},
 		},
 		"the report container is evicted": {
 			job: backoff, pods: pods(evicted("The node was low on resource: memory. "), terminated(podcontract.ContainerReport, 137, "Error", "")),
@@ -307,7 +307,7 @@ func TestEndings(t *testing.T) {
 			kind: unavailable, says: []string{`the pod of Job build-1-1 was deleted in step "unit"`, "Retry the action"},
 		},
 		"a Job that fails without a pod": {
-			job: jobFailed("SomethingNew", "for a reason"), kind: unavailable, says: []string{"the Job failed: SomethingNew: for a reason, and it has no pod that tells more"},
+			job: jobFailed("SomethingNew", "for a reason"), kind: unavailable, says: []string{"the Job failed: SomethingNew: for a reason, and no pod has more information"},
 		},
 		"a step prints colours, and a NUL": {
 			job: backoff, pods: pods(terminated("unit", 1, "Error", "\x1b[31mFAIL\x1b[0m\x00 login\n")),

@@ -75,7 +75,7 @@ func volumesToWaitFor(pod corev1.Pod) []corev1.Volume {
 	return onlyClaims(pod.Spec.Volumes)
 }
 
-// trimmedContainers are the sidecars, but for codepipeline-progress, which is known by its
+// trimmedContainers are the sidecars, except for codepipeline-progress, which is known by its
 // name, and the containers that ended and had a memory limit: it may be why. One takes as
 // much room as all the rest of a trimmed pod.
 func trimmedContainers(containers []corev1.Container, ended map[string]bool) []corev1.Container {
@@ -108,7 +108,7 @@ func hasEnded(of corev1.ContainerStatus) bool {
 	return of.State.Terminated != nil || of.LastTerminationState.Terminated != nil
 }
 
-// onlySidecars is the spec of a Job's pods with the sidecars alone, but for
+// onlySidecars is the spec of a Job's pods with the sidecars alone, except for
 // codepipeline-progress: limits are read from the pods.
 func onlySidecars(spec corev1.PodSpec) corev1.PodSpec {
 	sidecars := slices.DeleteFunc(slices.Clone(spec.InitContainers), func(c corev1.Container) bool {

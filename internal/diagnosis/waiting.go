@@ -209,7 +209,7 @@ func (e Evidence) unscheduledStanding(pod corev1.Pod) standing {
 					"Pod %s has no node yet: its volume claims may not be bound (%s)", pod.Name, strings.Join(ClaimsOf(pod), ", ")),
 					Detail: strings.TrimPrefix(e.aboutClaims(pod), "; ")}
 			}
-			return &Waiting{Reason: v1alpha1.ReasonPodPending, Subject: fmt.Sprintf("No scheduler has taken up pod %s (schedulerName %q)", pod.Name, pod.Spec.SchedulerName)}
+			return &Waiting{Reason: v1alpha1.ReasonPodPending, Subject: fmt.Sprintf("No scheduler handles pod %s (schedulerName %q)", pod.Name, pod.Spec.SchedulerName)}
 		})
 	}
 }
@@ -224,7 +224,7 @@ func (e Evidence) containerWaiting(pod corev1.Pod, i int) *Waiting {
 	waits, name := status.State.Waiting, nameIn(pod, status.Name)
 	switch {
 	case waits.Reason == v1alpha1.ReasonCrashLoopBackOff:
-		return &Waiting{Reason: v1alpha1.ReasonCrashLoopBackOff, Subject: fmt.Sprintf("In pod %s %s crashes again and again", pod.Name, name)}
+		return &Waiting{Reason: v1alpha1.ReasonCrashLoopBackOff, Subject: fmt.Sprintf("In pod %s %s crashes repeatedly", pod.Name, name)}
 	case isImageFault(waits.Reason):
 		return &Waiting{
 			Reason: v1alpha1.ReasonImagePullBackOff, Detail: colon(waits.Reason, waits.Message),
@@ -258,7 +258,7 @@ func (e Evidence) startWaiting(pod corev1.Pod, next *corev1.ContainerStatus) *Wa
 // which Kubernetes has put the values of variables.
 func (e Evidence) quoted(message string) string {
 	if e.Secrets && message != "" {
-		return "(what the kubelet says is left out: it may hold secrets of the action; see the pod)"
+		return "(the kubelet's message is left out, because it may contain secrets of the action; see the pod)"
 	}
 	return message
 }

@@ -54,7 +54,7 @@ func TestWaiting(t *testing.T) {
 		"scheduling gates": {evidence(jobMade(0), since(0, gate)), v1alpha1.ReasonSchedulingGated, []string{"pod-1", "scheduling gates"}, 0},
 		"no scheduler": {
 			evidence(jobMade(0), since(-20*time.Second, func(pod *corev1.Pod) { pod.Spec.SchedulerName = "mine" })),
-			v1alpha1.ReasonPodPending, []string{`No scheduler has taken up pod pod-1 (schedulerName "mine")`}, 20 * time.Second,
+			v1alpha1.ReasonPodPending, []string{`No scheduler handles pod pod-1 (schedulerName "mine")`}, 20 * time.Second,
 		},
 		"an image that can't be pulled": {
 			evidence(jobMade(0), since(0, scheduledOn("node-a", 0), waiting("unit", "ErrImagePull"))),
@@ -66,7 +66,7 @@ func TestWaiting(t *testing.T) {
 		},
 		"a sidecar that crashes": {
 			evidence(jobMade(0), since(0, scheduledOn("node-a", 0), withSidecar(), crashing(1, "Error", ""), waiting("unit", "PodInitializing"))),
-			v1alpha1.ReasonCrashLoopBackOff, []string{`sidecar "db" crashes again and again`}, 2 * time.Minute,
+			v1alpha1.ReasonCrashLoopBackOff, []string{`sidecar "db" crashes repeatedly`}, 2 * time.Minute,
 		},
 		"a container that is not created": {
 			evidence(jobMade(0), since(-16*time.Second, scheduledOn("node-a", -16*time.Second), waitingFor("unit", "ContainerCreating", "")), Event{

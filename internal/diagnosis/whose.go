@@ -43,7 +43,7 @@ func WayOut(message string, pod corev1.PodSpec) string {
 var ofResources = regexp.MustCompile(`(?i)\b(cpu|memory|ephemeral-storage|resources?|requests?|limits?)\b`)
 
 func wrapperWayOut(names []string, message string) string {
-	way := "have the rule changed by those who run the cluster, or --runner-image by those who run the operator"
+	way := "ask the cluster's administrators to change the rule, or the operator's administrators to change --runner-image"
 	if ofResources.MatchString(strings.ReplaceAll(message, "denied the request", "")) {
 		way = "correct them " + inRunner
 	}

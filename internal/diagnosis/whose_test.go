@@ -58,7 +58,7 @@ func TestWhoseContainerARefusalIsAbout(t *testing.T) {
 		"a sum of the pod":          {`pods "x" is forbidden: maximum cpu usage per Pod is 2, but limit is 5`, []string{template}, []string{"operator's own"}},
 		"a place in a Job": {`admission webhook "validate.kyverno.svc-fail" denied the request: autogen-limits: validation error: CPU limits are required. rule failed at path /spec/template/spec/initContainers/0/resources/limits/cpu/`,
 			[]string{"For the operator's own codepipeline-fetch: correct them in spec.runner.resources"}, []string{"codepipeline-report"}},
-		"an image of ours":         {`admission webhook "x" denied the request: container <codepipeline-report> has an image that is not ours`, []string{"codepipeline-report: have the rule changed", "--runner-image"}, []string{"spec.runner.resources"}},
+		"an image of ours":         {`admission webhook "x" denied the request: container <codepipeline-report> has an image that is not ours`, []string{"codepipeline-report: ask the cluster's administrators to change the rule", "--runner-image"}, []string{"spec.runner.resources"}},
 		"a container by its name":  {`pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "build" must set it)`, []string{"securityContext", template}, []string{"operator's own"}},
 		"the name of the pod":      {`pods "codepipeline-fetch-x" is forbidden: no`, []string{template}, []string{"operator's own"}},
 		"a quota that is used up":  {`pods "x" is forbidden: exceeded quota: team, requested: cpu=4`, []string{"Retry the action when others have ended"}, []string{"spec.runner"}},

@@ -1,7 +1,7 @@
-// Package eventqueue takes CodePipeline's events from an SQS queue: polls need
-// not wait for their turn when an action has started, and work whose execution
-// was abandoned or cancelled is stopped at once. Without a queue nothing is lost: all that
-// the events tell is found out by polling too, later.
+// Package eventqueue reads CodePipeline's events from an SQS queue: the operator polls
+// when an action starts, without waiting for the interval, and immediately stops work whose
+// execution was abandoned or cancelled. Without a queue, nothing is lost: polling finds all
+// of this, but later.
 package eventqueue
 
 import (
@@ -19,16 +19,16 @@ type Change struct {
 	State           State
 	// ActionExecutionID is the same as in a job's pipeline context.
 	ActionExecutionID string
-	// Custom says that the action type's owner is Custom: others are not ours.
+	// Custom is true if the action type's owner is Custom. The operator ignores others.
 	Custom bool
 	Type   codepipeline.ActionTypeID
 }
 
-// State is what an action execution has changed to.
+// State is the new state of an action execution.
 type State string
 
 // States of action executions (EventBridge: "CodePipeline Action Execution State
-// Change"). Others, such as SUCCEEDED, tell the operator nothing new.
+// Change"). The operator does not need others, such as SUCCEEDED.
 const (
 	Started State = "STARTED"
 	// Abandoned: the execution was stopped, and does not wait for its actions.
@@ -37,7 +37,7 @@ const (
 	Canceled State = "CANCELED"
 )
 
-// detailType is that of the events that are of use.
+// detailType is the detail-type of the events that the operator uses.
 const detailType = "CodePipeline Action Execution State Change"
 
 // message is an event as EventBridge puts it into a queue.
@@ -64,7 +64,7 @@ func parse(body string) (Change, error) {
 		return Change{}, errors.New("it is not the JSON of an event")
 	}
 	if m.DetailType != detailType {
-		return Change{}, fmt.Errorf("its detail-type is not %q: does the rule let other events through, or does it change them?", detailType)
+		return Change{}, fmt.Errorf("its detail-type is not %q: check that the rule selects only these events, and does not change them", detailType)
 	}
 	if m.Account == "" || m.Region == "" || m.Detail.State == "" || m.Detail.ActionExecutionID == "" {
 		return Change{}, errors.New("it lacks account, region, detail.state or detail.action-execution-id")

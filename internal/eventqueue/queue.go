@@ -18,27 +18,27 @@ import (
 )
 
 const (
-	// longPoll is the longest that SQS lets a ReceiveMessage wait.
+	// longPoll is the longest wait that SQS allows for ReceiveMessage.
 	longPoll = 20 * time.Second
-	// batch is the most that it gives or deletes at a time.
+	// batch is the maximum number of messages per call.
 	batch = 10
-	// margin is how long after the long poll an answer may take.
+	// margin is how long a response may take after the long poll.
 	margin = 10 * time.Second
-	// firstWait and lastWait bound the wait after an error.
+	// firstWait and lastWait limit the wait after an error.
 	firstWait = time.Second
 	lastWait  = time.Minute
-	// endWithin bounds the deletion of what was handled when the operator stops.
+	// endWithin limits the deletion of handled messages when the operator stops.
 	endWithin = 5 * time.Second
 )
 
-// Handler does what a message asks for.
+// Handler handles messages.
 type Handler interface {
-	// Started is told that a custom action waits to be polled for. It reports whether a
+	// Started handles a custom action that waits for a poll. It reports whether a
 	// CustomAction polls for its type.
 	Started(change Change) bool
-	// Stopped is told that CodePipeline no longer waits for a custom action, which was
-	// abandoned or cancelled. It reports whether there was work to stop. After an error
-	// the message comes again.
+	// Stopped handles a custom action that was abandoned or cancelled, so that
+	// CodePipeline no longer waits for it. It reports whether there was work to stop.
+	// After an error, the message is delivered again.
 	Stopped(ctx context.Context, change Change) (bool, error)
 }
 
@@ -58,9 +58,9 @@ type Options struct {
 	Handler Handler
 	Clock   clock.Clock
 	Log     logr.Logger
-	// Timeout bounds a call. Default: the long poll and ten seconds.
+	// Timeout of a call. Default: the long poll and ten seconds.
 	Timeout time.Duration
-	// Observe is told of each call, Count of each message that was done with.
+	// Observe is called for each call, Count for each handled message.
 	Observe func(operation string, took time.Duration, err error)
 	Count   func(result string)
 }
@@ -72,7 +72,7 @@ type Queue struct {
 	client *sqs.Client
 }
 
-// regionInURL finds the region of a queue's URL, of either form that SQS has.
+// regionInURL matches the region in a queue's URL, in both forms of SQS.
 var regionInURL = regexp.MustCompile(`^https://(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.amazonaws\.`)
 
 // New returns a Queue. Its region is that of the URL if the URL has one; clients
@@ -83,7 +83,7 @@ func New(ctx context.Context, o Options, clients *codepipeline.Clients) (*Queue,
 		region = match[1] + match[2]
 	}
 	o.Timeout = cmp.Or(o.Timeout, longPoll+margin)
-	// A try takes all of the time: Start tries again.
+	// One try takes all of the time: Start retries.
 	cfg, err := clients.Config(ctx, region, codepipeline.Timeouts{Attempt: o.Timeout, Call: o.Timeout})
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration for queue %s: %w", o.URL, err)
@@ -94,7 +94,7 @@ func New(ctx context.Context, o Options, clients *codepipeline.Clients) (*Queue,
 	return &Queue{o, sqs.NewFromConfig(cfg)}, nil
 }
 
-// NeedLeaderElection has the leader alone read the queue: only it can act.
+// NeedLeaderElection makes only the leader read the queue: only it can act.
 func (q *Queue) NeedLeaderElection() bool { return true }
 
 // Start reads until ctx ends.
@@ -108,14 +108,14 @@ func (q *Queue) Start(ctx context.Context) error {
 		}
 		if err := q.round(ctx); err != nil && ctx.Err() == nil {
 			wait = min(max(firstWait, 2*wait), lastWait)
-			q.Log.Error(err, "Events can't be read: jobs are noticed at the polling interval", "queue", q.URL, "retryIn", wait)
+			q.Log.Error(err, "Events can't be read: jobs are found at the polling interval", "queue", q.URL, "retryIn", wait)
 			continue
 		}
 		wait = 0
 	}
 }
 
-// round takes one batch of messages, and deletes those that were done with.
+// round receives one batch of messages, and deletes the handled ones.
 func (q *Queue) round(ctx context.Context) error {
 	began := q.Clock.Now()
 	received, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
@@ -140,7 +140,7 @@ func (q *Queue) round(ctx context.Context) error {
 	return q.remove(ctx, done)
 }
 
-// handle does what a message asks for, and says what became of it.
+// handle handles a message, and returns the result.
 func (q *Queue) handle(ctx context.Context, body string) string {
 	change, err := parse(body)
 	if err != nil {
@@ -157,7 +157,7 @@ func (q *Queue) handle(ctx context.Context, body string) string {
 	}
 	stopped, err := q.Handler.Stopped(ctx, change)
 	if err != nil {
-		q.Log.Error(err, "Could not stop work that CodePipeline no longer waits for; its message comes again", "actionExecutionID", change.ActionExecutionID)
+		q.Log.Error(err, "Could not stop work that CodePipeline no longer waits for; its message will be delivered again", "actionExecutionID", change.ActionExecutionID)
 		return resultAgain
 	}
 	if stopped {
@@ -166,7 +166,8 @@ func (q *Queue) handle(ctx context.Context, body string) string {
 	return ResultIgnored
 }
 
-// remove deletes messages. One that is not deleted comes again, which does no harm.
+// remove deletes messages. A message that is not deleted is delivered again, which does
+// no harm.
 func (q *Queue) remove(ctx context.Context, done []types.DeleteMessageBatchRequestEntry) error {
 	if len(done) == 0 {
 		return nil

@@ -1,6 +1,5 @@
-// Package fairqueue has the workers of a controller serve namespaces in turns. In a queue
-// that is first come, first served, a namespace with thousands of objects has all others wait
-// until a worker has looked at each of them.
+// Package fairqueue makes the workers of a controller serve namespaces in turns. In a
+// first-in, first-out queue, all namespaces would wait for one with thousands of objects.
 package fairqueue
 
 import (
@@ -10,9 +9,9 @@ import (
 )
 
 // Queue is a controller's queue in which namespaces take turns. Within a namespace, items of
-// a priority below zero, which objects have that did not change, come after all others:
-// never before those of another namespace, which would not be fair. A higher priority than
-// zero is none.
+// a priority below zero, for objects that did not change, come after all others. Priorities
+// have no effect between namespaces, which would not be fair. A priority above zero counts
+// as zero.
 type Queue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
 	order *order
@@ -35,14 +34,14 @@ func New(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) wor
 	}
 }
 
-// Add is that of workqueue.TypedInterface.
+// Add implements workqueue.TypedInterface.
 func (q Queue) Add(item reconcile.Request) {
 	q.order.mark(item, normal)
 	q.TypedRateLimitingInterface.Add(item)
 }
 
-// AddWithOpts is that of priorityqueue.PriorityQueue. What is added after a time has no
-// priority.
+// AddWithOpts implements priorityqueue.PriorityQueue. Items that are added after a time
+// have no priority.
 func (q Queue) AddWithOpts(o priorityqueue.AddOpts, items ...reconcile.Request) {
 	for _, item := range items {
 		switch {
@@ -59,8 +58,8 @@ func (q Queue) AddWithOpts(o priorityqueue.AddOpts, items ...reconcile.Request) 
 	}
 }
 
-// GetWithPriority is that of priorityqueue.PriorityQueue. What is added again has no
-// priority.
+// GetWithPriority implements priorityqueue.PriorityQueue. Items that are added again have
+// no priority.
 func (q Queue) GetWithPriority() (item reconcile.Request, priority int, shutdown bool) {
 	item, shutdown = q.Get()
 	return item, 0, shutdown

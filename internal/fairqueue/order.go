@@ -7,7 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// urgency is in which of its namespace's lines an item waits.
+// urgency is the line of its namespace in which an item waits.
 type urgency int
 
 const (
@@ -16,12 +16,12 @@ const (
 	urgencies // how many there are
 )
 
-// order says which item is next. It is a workqueue.Queue.
+// order has the items in the order of their turns. It is a workqueue.Queue.
 type order struct {
 	mu sync.Mutex
-	// unhurried are items that are about to be added, or added again, with low urgency.
+	// unhurried are items that will be added next, or again, with low urgency.
 	unhurried map[reconcile.Request]struct{}
-	// turns has the namespaces, of *lines, the one whose turn is next first.
+	// turns has the namespaces, of *lines, in the order of their turns.
 	turns *list.List
 	of    map[string]*lines
 	at    map[reconcile.Request]place
@@ -45,7 +45,7 @@ func newOrder() *order {
 	}
 }
 
-// mark has an item that is about to be added wait with an urgency.
+// mark sets the urgency of an item that will be added next.
 func (o *order) mark(item reconcile.Request, how urgency) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,8 +68,8 @@ func (o *order) Push(item reconcile.Request) {
 	o.push(item, how)
 }
 
-// Touch is told of an item that waits and is added again: if it is urgent now, it waits as
-// such.
+// Touch is called if a waiting item is added again: if it is urgent now, it moves to the
+// urgent line.
 func (o *order) Touch(item reconcile.Request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -95,15 +95,15 @@ func (o *order) push(item reconcile.Request, how urgency) {
 	o.at[item] = place{of.of[how].PushBack(item), how}
 }
 
-// Len tells how many items wait.
+// Len returns the number of waiting items.
 func (o *order) Len() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.at)
 }
 
-// Pop takes out the next item, of which there must be one: the namespace whose turn it is
-// goes behind all others.
+// Pop removes the next item, of which there must be one: the namespace whose turn it is
+// goes to the end.
 func (o *order) Pop() reconcile.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()

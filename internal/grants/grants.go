@@ -1,5 +1,5 @@
-// Package grants decides what the grants of a CodePipelineAccount allow a namespace. It is
-// pure: who calls it has the account and the namespace.
+// Package grants decides what the grants of a CodePipelineAccount allow a namespace. Its
+// functions are pure: callers pass the account and the namespace.
 package grants
 
 import (
@@ -16,28 +16,29 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// Namespace is what a grant selects a namespace by.
+// Namespace has the properties by which a grant selects a namespace.
 type Namespace struct {
 	Name   string
 	Labels map[string]string
 }
 
-// Given is what the grants of an account give a namespace for an action type. The zero
-// value is nothing.
+// Given is the access that the grants of an account give a namespace for an action type.
+// The zero value is no access.
 type Given struct {
 	// Access: jobs of the action type may be taken.
 	Access bool
-	// Shares: jobs of an action type that is another namespace's or cluster's may be taken,
-	// with the value of the queryable property that was asked for.
+	// Shares: jobs of an action type of another namespace or cluster may be taken, with the
+	// requested value of the queryable property.
 	Shares bool
 	// MayRegister: the action type may be created, tagged and deleted.
 	MayRegister bool
-	// ReferencesIn are the places of job templates, beside those that always do, that may
-	// refer to what a pipeline controls.
+	// ReferencesIn are the additional places of job templates that may refer to values that
+	// a pipeline controls.
 	ReferencesIn []v1alpha1.ReferencePlace
 }
 
-// Of adds up what an account's grants give a namespace for the jobs of an action.
+// Of returns the access that an account's grants together give a namespace for the jobs of
+// an action.
 func Of(account *v1alpha1.CodePipelineAccount, namespace Namespace, action *v1alpha1.CustomActionSpec) Given {
 	var given Given
 	for i := range account.Spec.Grants {
@@ -59,7 +60,7 @@ func Of(account *v1alpha1.CodePipelineAccount, namespace Namespace, action *v1al
 	return given
 }
 
-// Selects reports whether any grant of an account is for a namespace.
+// Selects reports whether any grant of an account selects a namespace.
 func Selects(account *v1alpha1.CodePipelineAccount, namespace Namespace) bool {
 	return slices.ContainsFunc(account.Spec.Grants, func(grant v1alpha1.Grant) bool { return selects(&grant, namespace) })
 }
@@ -75,8 +76,8 @@ func selects(grant *v1alpha1.Grant, namespace Namespace) bool {
 	return err == nil && selector.Matches(labels.Set(namespace.Labels))
 }
 
-// Invalid returns what is wrong with the selectors of an account's grants, each with its
-// field, in a stable order. A grant with an invalid selector selects no namespace. The CRD
+// Invalid returns the errors in the selectors of an account's grants, each with its field,
+// in a stable order. A grant with an invalid selector selects no namespace. The CRD
 // can't refuse it: the schema of a LabelSelector has none of its rules.
 func Invalid(account *v1alpha1.CodePipelineAccount) []string {
 	var found []string
@@ -91,8 +92,8 @@ func Invalid(account *v1alpha1.CodePipelineAccount) []string {
 	return found
 }
 
-// covers reports whether a grant is for the jobs that an action polls for, and whether it
-// names the value with which it does.
+// covers reports whether a grant covers the jobs for which an action polls, and whether it
+// lists the value with which it polls.
 func covers(grant *v1alpha1.Grant, action *v1alpha1.CustomActionSpec) (covered, shares bool) {
 	if len(grant.ActionTypes) == 0 {
 		return true, false
@@ -115,15 +116,15 @@ func namesValue(pattern v1alpha1.ActionTypePattern, queryParam map[string]v1alph
 	return false
 }
 
-// matches reports whether a text is of a pattern. Neither has path.Match's other special
-// characters: the CRD sees to it.
+// matches reports whether a text matches a pattern. The CRD allows no other special
+// characters of path.Match.
 func matches(pattern, text string) bool {
 	matched, err := path.Match(pattern, text)
 	return err == nil && matched
 }
 
-// Region returns the region in which an account is used: the one that is wanted, or the
-// account's only one. The error says what is allowed.
+// Region returns the region in which to use an account: the given one, or the account's
+// only one. The error says what is allowed.
 func Region(account *v1alpha1.CodePipelineAccount, wanted v1alpha1.Region) (v1alpha1.Region, error) {
 	regions := account.Spec.Regions
 	switch {

@@ -110,7 +110,7 @@ func TestGrantOfQueryValues(t *testing.T) {
 	NewWithT(t).Expect(Of(account, Namespace{Name: "team-a"}, &v1alpha1.CustomActionSpec{})).To(Equal(Given{}))
 }
 
-// TestInvalid holds what is said of a selector against what becomes of it.
+// TestInvalid compares the error for a selector with what the API server does with it.
 func TestInvalid(t *testing.T) {
 	const in = "spec.grants[1].namespaces.selector."
 	requires := func(key string, operator metav1.LabelSelectorOperator, values ...string) *metav1.LabelSelector {

@@ -132,7 +132,7 @@ func hasRoom(key, value string) error {
 	if !strings.ContainsAny(key+value, "\r\n") {
 		return nil
 	}
-	return fmt.Errorf("the value of %.50q has a line break, for which %s has no room: encode it, or write %s",
+	return fmt.Errorf("the value of %.50q has a line break, which %s can't hold: encode it, or write %s",
 		key, podcontract.FileOutputVariables, podcontract.FileResult)
 }
 

@@ -61,7 +61,7 @@ var excludes = map[string]string{
 // check holds files to the rules that the end of the work will hold them to.
 func (f *folder) check(files []file) error {
 	if _, err := f.root.Lstat(podcontract.FileResult); err == nil {
-		return fmt.Errorf("%s is there, beside which there may be no other file: write all results into it, or remove it", podcontract.FileResult)
+		return fmt.Errorf("%s exists, and must then be the only file: write all results into it, or remove it", podcontract.FileResult)
 	}
 	for _, one := range files {
 		var beside podcontract.Result

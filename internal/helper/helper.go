@@ -1,7 +1,7 @@
-// Package helper is the program that steps may call to say what became of
-// their work. All that it does can be done by writing the files of package
-// result; it holds them to their rules at once, while the step can still do
-// something about it, and writes each as a whole.
+// Package helper is the program that steps may call to report their results. It can do
+// nothing that steps can't do by writing the files of package podcontract, but it checks
+// their rules immediately, while the step can still correct an error, and replaces each
+// file as a whole.
 package helper
 
 import (
@@ -39,7 +39,7 @@ In place of a TEXT, an ID or a TOKEN, and of all KEY=VALUE, - reads standard inp
 Exit codes: 0, 1 (a result breaks a rule or can't be written), 2 (a wrong command line).
 `
 
-// Program is what the helper runs with.
+// Program has the inputs and outputs of the helper.
 type Program struct {
 	// Folder is the result folder.
 	Folder         string
@@ -47,7 +47,7 @@ type Program struct {
 	Stdout, Stderr io.Writer
 }
 
-// Run does what the command line says, and gives the exit code.
+// Run runs a command line, and returns the exit code.
 func (p Program) Run(args []string) int {
 	if len(args) == 0 {
 		fmt.Fprint(p.Stderr, usage)

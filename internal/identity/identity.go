@@ -70,8 +70,8 @@ func IsProven(account *v1alpha1.CodePipelineAccount) bool {
 	return account.Status.AccountID != "" && account.Status.ProvenRoleARN == account.Spec.RoleARN
 }
 
-// NoAccessError says why no call is made for a PipelineJob. It lasts until somebody
-// changes the account, mostly.
+// NoAccessError says why no call is made for a PipelineJob. It usually lasts until a
+// user changes the account.
 type NoAccessError struct{ message string }
 
 func (e *NoAccessError) Error() string { return e.message }

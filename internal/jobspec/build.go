@@ -19,11 +19,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// Options are what a Job needs beside the objects it is made from.
+// Options configure a Job, in addition to its objects.
 type Options struct {
 	// RunnerImage is the image with the operator's program for pods.
 	RunnerImage string
-	// Runner tunes the wrapper containers.
+	// Runner configures the wrapper containers.
 	Runner RunnerOptions
 	// ArtifactArgs are more arguments of the containers that move artifacts: their
 	// limits, where they are not the default ones.
@@ -31,16 +31,16 @@ type Options struct {
 	// WorkspaceSizeLimit is the size limit of a workspace for which the CustomAction sets
 	// none, if it is an emptyDir; zero: no limit.
 	WorkspaceSizeLimit resource.Quantity
-	// AllowReferencesIn are the places in which the account's grant allows references to
-	// what a pipeline controls, beside those where they always are.
+	// AllowReferencesIn are the additional places in which the account's grant allows
+	// references to values that a pipeline controls.
 	AllowReferencesIn []v1alpha1.ReferencePlace
 	// FailureLog is the account's rule for the last log lines of failed steps; empty: it has
 	// none. The stricter of it and the CustomAction's counts.
 	FailureLog v1alpha1.FailureLog
 }
 
-// Build makes the Kubernetes Job of one run. It errs with a *FieldError when
-// the template can't be used for this job; such an error is final.
+// Build returns the Kubernetes Job of one run. The error is a *FieldError if the template
+// can't be used for this job; such an error is final.
 func Build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) (*batchv1.Job, error) {
 	built, err := build(action, job, run, options, false)
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// Who changes a pipeline, starts one with variables or names an object in its bucket writes
-// texts that CodePipeline hands over with a job. They are data: this file tells them from what
-// the operator and the CustomAction write, by the names of references and variables.
+// Users who change a pipeline, start one with variables or name an object in its bucket write
+// texts that CodePipeline hands over with a job. They are data. This file distinguishes them
+// from texts of the operator and the CustomAction, by the names of references and variables.
 
 // pipelineControls reports whether a pipeline controls the value of a reference, of which
-// expression is what is between the parentheses. The operator's own are listed; all else is
-// taken for the pipeline's.
+// expression is what is between the parentheses. The operator's own are listed; all others are
+// assumed to be the pipeline's.
 func pipelineControls(action *v1alpha1.CustomAction, expression string) bool {
 	group, name, _ := strings.Cut(referenceName(expression), ".")
 	switch group {

@@ -42,7 +42,7 @@ func checkDefaultContainer(pod corev1.PodTemplateSpec) error {
 		return nil
 	}
 	return &FieldError{Field: atDefaultContainer, Err: fmt.Errorf(
-		"must name a container of the pod, and %q is none: write one of %s, or leave the annotation out, and it names the last step",
+		"must name a container of the pod, and %q is not one: write one of %s, or leave the annotation out for the last step",
 		given, strings.Join(names, ", "))}
 }
 

@@ -15,8 +15,8 @@ import (
 func TestDefaultContainer(t *testing.T) {
 	refused := func(name string) string {
 		return `spec.jobTemplate.spec.template.metadata.annotations[kubectl.kubernetes.io/default-container]: ` +
-			`must name a container of the pod, and "` + name + `" is none: write one of ` +
-			`codepipeline-fetch, codepipeline-progress, codepipeline-report, db, compile, check, or leave the annotation out, and it names the last step`
+			`must name a container of the pod, and "` + name + `" is not one: write one of ` +
+			`codepipeline-fetch, codepipeline-progress, codepipeline-report, db, compile, check, or leave the annotation out for the last step`
 	}
 	for name, c := range map[string]struct {
 		given       map[string]string

@@ -42,8 +42,9 @@ func inContainers(paths ...string) []place {
 	return inPod(all...)
 }
 
-// openPlaces are those where references to what a pipeline controls are always allowed. What
-// is neither here nor granted is refused, a field that Kubernetes adds tomorrow too.
+// openPlaces are the places where references to values that a pipeline controls are always
+// allowed. All other places that are not granted are refused, including fields of future
+// versions of Kubernetes.
 var openPlaces = slices.Concat(
 	placesOf("metadata.labels.*", "metadata.annotations.*", "spec.template.metadata.labels.*", "spec.template.metadata.annotations.*"),
 	inContainers("env[].value", "command[]", "args[]"),
@@ -88,8 +89,8 @@ func isAmong(places []place, at path) bool {
 	return slices.ContainsFunc(places, func(p place) bool { return p.has(at) })
 }
 
-// grantFor is the place that an account has to grant for the field at a path; empty if none
-// opens it.
+// grantFor returns the place that an account has to grant for the field at a path; empty if
+// no grant can allow it.
 func grantFor(at path) v1alpha1.ReferencePlace {
 	for granted, places := range grantedPlaces {
 		if isAmong(places, at) {
@@ -99,8 +100,8 @@ func grantFor(at path) v1alpha1.ReferencePlace {
 	return ""
 }
 
-// referenceCheck refuses references to what a pipeline controls in fields that are not for
-// data.
+// referenceCheck refuses references to values that a pipeline controls in fields that are
+// not data.
 type referenceCheck struct {
 	action *v1alpha1.CustomAction
 	// allowed are the places that the account grants.

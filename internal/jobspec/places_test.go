@@ -163,7 +163,7 @@ func TestReferencesInOtherFields(t *testing.T) {
 		err    string // empty: allowed
 	}{
 		"an image": {func(p *corev1.PodSpec) { p.Containers[0].Image = "registry/$(config.Target)" },
-			template + "containers[0].image: $(config.Target)" + rule + "write the value itself, or have those who manage the CodePipelineAccount add Image to allowReferencesIn of its grant"},
+			template + "containers[0].image: $(config.Target)" + rule + "write the value itself, or ask the managers of the CodePipelineAccount to add Image to allowReferencesIn of its grant"},
 		"an image by region": {func(p *corev1.PodSpec) {
 			p.Containers[0].Image = "$(aws.accountID).dkr.ecr.$(aws.region).amazonaws.com/build:1"
 		}, ""},

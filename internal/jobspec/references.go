@@ -120,7 +120,7 @@ func (s *substitution) resolve(text string, quote bool) (string, error) {
 
 // errTooLarge is that of a template whose references are replaced by more than an object has
 // room for.
-var errTooLarge = fmt.Errorf("after its references are replaced, the template has more than %d bytes of their values, and an object has no room for it: "+
+var errTooLarge = fmt.Errorf("after its references are replaced, the template has more than %d bytes of their values, which an object can't hold: "+
 	"use the variables (%s…) in the steps, which have each value once", limits.Expanded, podcontract.EnvConfig(""))
 
 // isEscaped reports whether a match of reference is $$(…).

@@ -13,7 +13,7 @@ import (
 func errNotHere(found string, grant v1alpha1.ReferencePlace) error {
 	wayOut := "write the value itself, which no account's grant can replace"
 	if grant != "" {
-		wayOut = fmt.Sprintf("write the value itself, or have those who manage the CodePipelineAccount add %s to allowReferencesIn of its grant", grant)
+		wayOut = fmt.Sprintf("write the value itself, or ask the managers of the CodePipelineAccount to add %s to allowReferencesIn of its grant", grant)
 	}
 	return fmt.Errorf("%s must not be here: the pipeline controls its value, which is allowed in values of env, labels and annotations, "+
 		"and in elements of command and args: %s", found, wayOut)

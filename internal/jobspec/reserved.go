@@ -11,13 +11,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// checkReserved refuses what would give a template's containers the Secret of a PipelineJob,
-// in which the credentials for artifacts are, or the place of what is the
-// operator's own. It is for a template whose references are replaced: they may
-// make a name that is not in the CustomAction.
+// checkReserved refuses a template whose containers would get the Secret of a PipelineJob,
+// which has the credentials for artifacts, or use reserved names and paths. It is for a
+// template whose references are replaced: their values may be part of a name.
 //
-// A container that is privileged, or sees the node's file system, is not kept
-// from anything in a pod.
+// Nothing in a pod is protected from a container that is privileged, or has access to the
+// node's file system.
 func checkReserved(pod corev1.PodSpec) error {
 	var c reservedCheck
 	shared := pod.ShareProcessNamespace != nil && *pod.ShareProcessNamespace
@@ -54,7 +53,7 @@ func (c *reservedCheck) container(container *corev1.Container, field string) {
 		c.name(mount.Name, at)
 		place := filepath.Clean("/" + mount.MountPath) // runtimes take a relative path for one from the root
 		c.refuse(place == "/", at+".mountPath", fmt.Sprintf("must not be the root of the container: %s, the volume that all steps share, would be below it", podcontract.Root))
-		c.refuse(strings.HasPrefix(place+"/", podcontract.Root+"/"), at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share is there, which spec.workspace chooses", podcontract.Root))
+		c.refuse(strings.HasPrefix(place+"/", podcontract.Root+"/"), at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share (spec.workspace) is there", podcontract.Root))
 	}
 	for i, variable := range container.Env {
 		if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil {
@@ -86,7 +85,7 @@ func (c *reservedCheck) volume(volume *corev1.Volume, field string) {
 // secretReference is a field below a volume that names a Secret.
 type secretReference struct{ field, name string }
 
-// secretsOf are the Secrets that a volume reads, or has its driver given, but for those of a
+// secretsOf are the Secrets that a volume reads, or that its driver gets, except for those of a
 // projected one, which has a list.
 func secretsOf(volume *corev1.Volume) []secretReference {
 	var found []secretReference

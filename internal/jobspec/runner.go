@@ -21,7 +21,7 @@ const (
 	envCA    = "AWS_CA_BUNDLE"
 )
 
-// RunnerOptions tune the wrapper containers. A CustomAction's spec.runner takes precedence.
+// RunnerOptions configure the wrapper containers. A CustomAction's spec.runner takes precedence.
 type RunnerOptions struct {
 	// DefaultEnv are variables of the containers that transfer artifacts, such as proxies
 	// and the SDK's endpoint overrides. None is secret: they get into command lines.
@@ -36,7 +36,7 @@ type RunnerOptions struct {
 	envFrom []corev1.EnvFromSource
 }
 
-// with returns the options for an action with settings of its own.
+// with returns the options for an action with its own settings.
 func (o RunnerOptions) with(own *v1alpha1.Runner) RunnerOptions {
 	if own == nil {
 		return o

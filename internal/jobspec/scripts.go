@@ -26,7 +26,7 @@ var (
 // scriptsIn reports which elements of a command line, command and args together, may be a
 // script: those from an option that begins one to the first operand. Options may stand between
 // the two (sh -c -e -- SCRIPT), and have arguments (bash -euoc pipefail SCRIPT). The elements
-// are as a program gets them, but for what is beyond expandedLength.
+// are as a program gets them, except for what is beyond expandedLength.
 func scriptsIn(line []string) []bool {
 	scripts := make([]bool, len(line))
 	script, shell := operands{}, operands{} // up to the script, and of a shell

@@ -12,7 +12,7 @@ import (
 var osLabels = []string{corev1.LabelOSStable, "beta.kubernetes.io/os"}
 
 // errWindows is the rule that a pod which demands Windows breaks.
-var errWindows = errors.New("must not demand Windows: the operator's containers, which bring artifacts into the pod and give its result, " +
+var errWindows = errors.New("must not require Windows: the operator's containers, which transfer artifacts and write the result, " +
 	"are Linux programs, so let the steps run on Linux nodes and have one of them start what needs Windows elsewhere")
 
 // checkWindows refuses a pod that only Windows nodes may run. It names one field, however

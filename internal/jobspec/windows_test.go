@@ -62,7 +62,7 @@ func TestWindows(t *testing.T) {
 				g.Expect(err).NotTo(HaveOccurred())
 				return
 			}
-			g.Expect(err).To(MatchError(HavePrefix("spec.jobTemplate.spec.template.spec." + c.field + ": must not demand Windows: ")))
+			g.Expect(err).To(MatchError(HavePrefix("spec.jobTemplate.spec.template.spec." + c.field + ": must not require Windows: ")))
 			g.Expect(strings.Count(err.Error(), "Windows:")).To(Equal(1), "one sentence")
 		})
 	}
@@ -77,5 +77,5 @@ func TestWindowsByAReference(t *testing.T) {
 	g.Expect(Validate(action, granted)).To(Succeed())
 	job.Spec.Configuration["Target"] = "windows"
 	_, err := Build(action, job, v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{AllowReferencesIn: granted})
-	g.Expect(err).To(MatchError(ContainSubstring("must not demand Windows")))
+	g.Expect(err).To(MatchError(ContainSubstring("must not require Windows")))
 }

@@ -96,7 +96,7 @@ func checkWorkspace(wanted *v1alpha1.Workspace) error {
 			"must be Filesystem or absent: the workspace is a folder")
 		modes := claim.Spec.AccessModes
 		p.refuse(len(modes) > 0 && !slices.ContainsFunc(modes, writable), atWorkspace+".volumeClaimTemplate.spec.accessModes",
-			"must have one that allows to write, such as ReadWriteOnce")
+			"must have one that allows writing, such as ReadWriteOnce")
 	}
 	return p.join()
 }

@@ -138,5 +138,5 @@ func TestRefusedWorkspaceIsNamed(t *testing.T) {
 func TestVolumeOfTheTemplateAsWorkspace(t *testing.T) {
 	action := sampleAction(step("build"))
 	mounting(corev1.VolumeMount{Name: "work", MountPath: podcontract.Root})(action)
-	NewWithT(t).Expect(Validate(action, nil)).To(MatchError(ContainSubstring("which spec.workspace chooses")))
+	NewWithT(t).Expect(Validate(action, nil)).To(MatchError(ContainSubstring("(spec.workspace)")))
 }

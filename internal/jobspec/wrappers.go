@@ -96,7 +96,7 @@ func shareGroup(pod *corev1.PodSpec) {
 
 // envelopeLimit is how many bytes of a termination message the kubelet keeps
 // in a pod of so many containers: 12 KiB are divided evenly among them. Some
-// more are counted, for debugging containers that somebody may add.
+// more are counted, for debugging containers that users may add.
 func envelopeLimit(containers int) int {
 	return min(limits.TerminationMessage, limits.PodTerminationMessages/(containers+3))
 }

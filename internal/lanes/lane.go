@@ -21,20 +21,20 @@ type lane struct {
 	waiting  [priorities]*turns
 	byID     map[any]*entry // all that wait or run
 	inFlight running
-	// namespaces has the calls in flight of each that has any.
+	// namespaces counts the calls in flight of each namespace.
 	namespaces map[string]*running
 	paces      map[string]*pace
 	timer      clock.Timer // nil: none is set
 	used       time.Time
-	// silentSince is when a call first had no answer, since the last one that had, and
-	// silentUntil when the last one had none; zero: the last one had an answer.
+	// silentSince is when the first call after the last response had no response, and
+	// silentUntil when the last one had none. Zero if the last call had a response.
 	silentSince, silentUntil time.Time
 }
 
 // running counts the calls in flight of each priority.
 type running [priorities]int
 
-// from counts those of a priority and below.
+// from counts the calls of a priority and below.
 func (r *running) from(p priority) (count int) {
 	for _, of := range r[p:] {
 		count += of
@@ -59,7 +59,7 @@ func newLane(l *Lanes) *lane {
 	return made
 }
 
-// submit has a call wait, or takes it in the place of one that waits under its ID.
+// submit queues a call, or replaces the waiting call with its ID.
 func (l *lane) submit(c Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,7 +86,7 @@ func (l *lane) add(c Call, now time.Time) {
 	l.lanes.open.Add(1)
 }
 
-// remove takes a call that waits out of its line.
+// remove removes a waiting call from its queue.
 func (l *lane) remove(e *entry) {
 	if e == nil {
 		return
@@ -96,7 +96,7 @@ func (l *lane) remove(e *entry) {
 	l.lanes.open.Done()
 }
 
-// cancel takes back a call that waits. It reports whether there was one.
+// cancel removes a waiting call, and reports whether there was one.
 func (l *lane) cancel(id any) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,8 +113,8 @@ func (l *lane) cancel(id any) bool {
 	return true
 }
 
-// dispatch starts all calls that there is room for, and sees to it that the next one
-// is started when there is. The caller holds the lock.
+// dispatch starts all calls for which there is room, and sets the timer for the next
+// one. The caller holds the lock.
 func (l *lane) dispatch(now time.Time) {
 	if l.timer != nil {
 		l.timer.Stop()
@@ -138,15 +138,15 @@ func (l *lane) tick() {
 	l.dispatch(l.lanes.clock.Now())
 }
 
-// next is the call to start now: of the most important that have room and a token, that
-// of the namespace whose turn it is. If there is none, it is how long to wait for a token;
-// zero: for none.
+// next returns the call to start now: of the most important calls with room and a token,
+// that of the namespace whose turn it is. If there is none, it returns how long to wait for
+// a token; zero if no call waits for one.
 func (l *lane) next(now time.Time) (first *entry, wait time.Duration) {
 	tokenIn := func(operation string) time.Duration { return l.pace(operation, now).wait(now) }
 	for at, waiting := range l.waiting {
 		p := priority(at)
 		if !l.hasRoom(p) {
-			continue // a call that ends makes some
+			continue // the end of a call makes room
 		}
 		first, left := waiting.next(tokenIn, func(namespace string) bool { return l.hasRoomFor(namespace, p) })
 		if first != nil {
@@ -164,18 +164,18 @@ func (l *lane) hasRoom(p priority) bool {
 	return l.inFlight.from(0) < l.lanes.inFlight && l.inFlight.from(p) < l.bound(p)
 }
 
-// bound is how many calls of a priority and below may be in flight together: those that
-// are less important leave room for those that are more.
+// bound is the maximum number of calls of a priority and below in flight: less important
+// calls leave room for more important ones.
 func (l *lane) bound(p priority) int {
 	return max(1, int(float64(l.lanes.inFlight)*shares[p]))
 }
 
-// namespaceShare is the part of each bound that the calls of one namespace have at most:
-// when they hang, there is room for those of its neighbours.
+// namespaceShare is the maximum part of each bound for the calls of one namespace: if they
+// hang, there is room for those of other namespaces.
 const namespaceShare = 0.75
 
 // hasRoomFor reports whether one more call of a priority and a namespace may be in
-// flight. The operator's own calls have none.
+// flight. The operator's own calls have no such limit.
 func (l *lane) hasRoomFor(namespace string, p priority) bool {
 	of := l.namespaces[namespace]
 	return namespace == "" || of == nil || of.from(p) < int(math.Ceil(float64(l.bound(p))*namespaceShare))
@@ -222,8 +222,8 @@ func (l *lane) ended(e *entry) {
 	l.dispatch(now)
 }
 
-// answered takes note of a call that was made. When it was throttled, less important
-// operations make way for it.
+// answered records a call that was made. If it was throttled, the rates of less important
+// operations are lowered, too.
 func (l *lane) answered(operation string, how Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -264,7 +264,7 @@ func (l *lane) pace(operation string, now time.Time) *pace {
 	return l.paces[operation]
 }
 
-// drop takes back all calls that wait.
+// drop removes all waiting calls.
 func (l *lane) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -303,7 +303,7 @@ func (l *lane) throttledAt() (last time.Time) {
 	return last
 }
 
-// idleSince reports whether nothing has been asked of the lane since t.
+// idleSince reports whether the lane was not used since t.
 func (l *lane) idleSince(t time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,9 +1,9 @@
-// Package lanes decides who may call AWS, and when. All calls to one account in one
-// region go through its lane: a bounded number is in flight, the rate of each operation
-// adapts to throttling, what is more important goes first, and namespaces take turns. A
-// caller never waits: it says what is to be done when there is room, which a goroutine of
-// the lane does then. So a slow or throttled account holds up no other, and within one,
-// no namespace holds up another.
+// Package lanes schedules the calls to AWS. All calls to one account in one region go
+// through its lane: a limited number is in flight, the rate of each operation adapts to
+// throttling, important calls go first, and namespaces take turns. A caller never waits:
+// it submits a function, which a goroutine of the lane calls when there is room. So a slow
+// or throttled account does not delay others, and within an account, no namespace delays
+// another.
 package lanes
 
 import (
@@ -20,21 +20,21 @@ import (
 )
 
 const (
-	// DefaultInFlight is how many calls of a lane are in flight at most.
+	// DefaultInFlight is the maximum number of calls in flight of a lane.
 	DefaultInFlight = 32
-	// DefaultCeiling is the highest rate of one operation in a lane, in calls a second.
+	// DefaultCeiling is the highest rate of one operation in a lane, in calls per second.
 	DefaultCeiling = 100
-	// Timeout bounds what is done for one call, with all that is read and written around
-	// it. The calls themselves have shorter deadlines: see codepipeline.Timeouts.
+	// Timeout limits the work for one call, including reads and writes around it. The
+	// calls themselves have shorter deadlines: see codepipeline.Timeouts.
 	Timeout = 3 * time.Minute
-	// drainTimeout is how long calls in flight may take to end when the operator stops.
+	// drainTimeout is how long calls in flight may take to finish when the operator stops.
 	drainTimeout = 20 * time.Second
-	// idleLife is how long a lane is remembered that nobody uses.
+	// idleLife is how long an unused lane is kept.
 	idleLife = time.Hour
 )
 
-// priority says what goes first in a lane: a result is somebody's pipeline that
-// waits, a poll only brings more work.
+// priority is the order of calls in a lane: a pipeline waits for a result,
+// and a poll only brings more work.
 type priority int
 
 const (
@@ -47,8 +47,8 @@ const (
 	priorities // how many there are
 )
 
-// shares are the parts of the calls in flight that each priority and those below it
-// have together.
+// shares are the parts of the calls in flight that each priority may use together with
+// those below it.
 var shares = [priorities]float64{result: 1, claim: 1, details: 0.75, definition: 0.75, state: 0.5, poll: 0.5}
 
 func priorityOf(operation string) priority {
@@ -68,7 +68,7 @@ func priorityOf(operation string) priority {
 	}
 }
 
-// Key names a lane: what AWS throttles together.
+// Key names a lane: the calls that AWS throttles together.
 type Key struct {
 	// Account is as in codepipeline.Identity.Account.
 	Account, Region string
@@ -81,27 +81,28 @@ func Of(id codepipeline.Identity) Key { return Key{Account: id.Account(), Region
 type Call struct {
 	// ID is what the call is for, and comparable. A lane makes one call for it at a time.
 	ID any
-	// Namespace is that of the object which the call is for. Among calls of equal priority,
-	// namespaces take turns; empty: the operator's own calls, which are a namespace, too.
+	// Namespace of the object that the call is for. Among calls of equal priority,
+	// namespaces take turns. Empty for the operator's own calls, which count as a
+	// namespace, too.
 	Namespace string
 	// Operation is the AWS operation, or the first one if there are several. Its rate
-	// says when Do is called.
+	// limits the calls of Do.
 	Operation string
 	// Do makes the call. Its context ends after Timeout.
 	Do func(ctx context.Context)
 }
 
-// Options bound the lanes. Zero values stand for the defaults.
+// Options limit the lanes. Zero values are the defaults.
 type Options struct {
-	// InFlight bounds the calls in flight of each lane.
+	// InFlight is the maximum number of calls in flight of each lane.
 	InFlight int
-	// Ceiling is the highest rate of one operation in a lane, in calls a second.
+	// Ceiling is the highest rate of one operation in a lane, in calls per second.
 	Ceiling float64
 	Clock   clock.WithDelayedExecution
 	Log     logr.Logger
 }
 
-// Lanes are the lanes of all accounts and regions. It is a manager.Runnable that ends
+// Lanes are the lanes of all accounts and regions. It is a manager.Runnable that waits for
 // the calls in flight before the operator stops. It is safe for concurrent use.
 type Lanes struct {
 	inFlight int
@@ -128,9 +129,9 @@ func New(o Options) *Lanes {
 	return l
 }
 
-// Submit has a call made as soon as its lane has room. A call that waits under the same
-// ID is replaced, and the new one keeps its place if the operation is the same; while
-// one of that ID runs, the new one waits for its end.
+// Submit makes a call as soon as its lane has room. It replaces a waiting call with the
+// same ID, and takes its place if the operation is the same. While a call with that ID
+// runs, the new one waits for its end.
 func (l *Lanes) Submit(key Key, c Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,8 +141,8 @@ func (l *Lanes) Submit(key Key, c Call) {
 	l.of(key).submit(c)
 }
 
-// Cancel takes back a call that waits. It reports whether there was one: a call that
-// runs goes on.
+// Cancel removes a waiting call, and reports whether there was one. It does not stop a
+// running call.
 func (l *Lanes) Cancel(key Key, id any) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,9 +150,9 @@ func (l *Lanes) Cancel(key Key, id any) bool {
 	return ok && known.cancel(id)
 }
 
-// Do is Submit for a goroutine of its own, which waits until do has returned. If ctx
-// ends before do is called, its error is returned and do is not called any more; once
-// do was called, Do returns after it, even when the lanes have stopped meanwhile.
+// Do is Submit for a separate goroutine: it waits until do has returned. If ctx ends
+// before do is called, Do returns the error of ctx, and do is not called. Once do was
+// called, Do returns after it, even if the lanes have stopped.
 func (l *Lanes) Do(ctx context.Context, key Key, namespace, operation string, do func(ctx context.Context)) error {
 	type ticket struct{ settled atomic.Bool } // do was called, or will not be
 	id, done := &ticket{}, make(chan struct{})
@@ -174,19 +175,19 @@ func (l *Lanes) Do(ctx context.Context, key Key, namespace, operation string, do
 	return nil
 }
 
-// Answer is how a call was answered.
+// Answer is the kind of response to a call.
 type Answer int
 
 const (
-	// AnswerGiven is any answer of AWS but a throttled one.
+	// AnswerGiven is any response of AWS except throttling.
 	AnswerGiven Answer = iota
 	// AnswerThrottled slows the operation down.
 	AnswerThrottled
-	// AnswerNone: there was none, or none of AWS.
+	// AnswerNone: there was no response, or it was not from AWS.
 	AnswerNone
 )
 
-// Answered tells of a call that was made, whether or not it was asked for by Submit.
+// Answered records a call that was made, by Submit or not.
 func (l *Lanes) Answered(key Key, operation string, how Answer) {
 	l.mu.Lock()
 	of := l.of(key)
@@ -194,8 +195,8 @@ func (l *Lanes) Answered(key Key, operation string, how Answer) {
 	of.answered(operation, how)
 }
 
-// SilentFor is for how long no call of a lane was answered, from the first to the last one
-// of those that were made; zero if the last one was.
+// SilentFor returns for how long the calls of a lane have had no response, from the first
+// to the last one; zero if the last one had a response.
 func (l *Lanes) SilentFor(key Key) time.Duration {
 	l.mu.Lock()
 	known, ok := l.lanes[key]
@@ -206,7 +207,7 @@ func (l *Lanes) SilentFor(key Key) time.Duration {
 	return known.silentFor()
 }
 
-// ThrottledAt is when a call of a lane was last throttled; zero: never, or long ago.
+// ThrottledAt returns when a call of a lane was last throttled; zero: never, or long ago.
 func (l *Lanes) ThrottledAt(key Key) time.Time {
 	l.mu.Lock()
 	known, ok := l.lanes[key]
@@ -217,14 +218,14 @@ func (l *Lanes) ThrottledAt(key Key) time.Time {
 	return known.throttledAt()
 }
 
-// Load is what goes on in a lane.
+// Load is the current load of a lane.
 type Load struct {
 	Waiting, InFlight int
-	// Rates are how many calls a second each operation gets now.
+	// Rates are the current limits of each operation, in calls per second.
 	Rates map[string]float64
 }
 
-// Loads tells what goes on in each lane.
+// Loads returns the load of each lane.
 func (l *Lanes) Loads() map[Key]Load {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -235,7 +236,7 @@ func (l *Lanes) Loads() map[Key]Load {
 	return loads
 }
 
-// of is the lane of a key. The caller holds the lock.
+// of returns the lane of a key. The caller holds the lock.
 func (l *Lanes) of(key Key) *lane {
 	if known, ok := l.lanes[key]; ok {
 		return known
@@ -252,11 +253,11 @@ func (l *Lanes) of(key Key) *lane {
 	return made
 }
 
-// NeedLeaderElection makes the manager start the lanes on the leader alone.
+// NeedLeaderElection makes the manager start the lanes only on the leader.
 func (l *Lanes) NeedLeaderElection() bool { return true }
 
-// Start waits until ctx ends. Then it drops the calls that wait, and lets those in
-// flight come to their end: a lost answer costs another operator a call, at least.
+// Start waits until ctx ends. Then it drops the waiting calls, and waits for those in
+// flight: a lost response would cost another operator at least one call.
 func (l *Lanes) Start(ctx context.Context) error {
 	<-ctx.Done()
 	l.mu.Lock()
@@ -272,5 +273,5 @@ func (l *Lanes) Start(ctx context.Context) error {
 	return nil
 }
 
-// Wait waits until no call waits or runs.
+// Wait waits until there are no waiting or running calls.
 func (l *Lanes) Wait() { l.open.Wait() }

@@ -6,38 +6,38 @@ import (
 )
 
 const (
-	// startRate is how many calls of one operation a second a lane begins with.
+	// startRate is the first rate of an operation in a lane, in calls per second.
 	// CodePipeline does not publish the rates at which it throttles.
 	startRate = 20
-	// slowest is the rate below which throttling does not press an operation.
+	// slowest is the minimum rate of an operation.
 	slowest = 0.5
-	// burstTime is how long an unused rate is saved up.
+	// burstTime is how long unused tokens accumulate.
 	burstTime = 2 * time.Second
-	// window is how long answers belong to the calls of one rate: those that are
-	// throttled in it lower the rate once.
+	// window is the time in which throttled responses belong to the same rate: they
+	// lower it only once.
 	window = time.Second
-	// decrease is what throttling leaves of a rate.
+	// decrease is the part of a rate that remains after throttling.
 	decrease = 0.5
-	// increase is what is added to a rate in a second without throttling, once the last
-	// throttling is calmAfter ago. Until then a rate grows fast up to near the one that was
-	// throttled, and carefully from there. From slowest, it is back at startRate within 10
+	// increase is added to a rate every second without throttling, once the last
+	// throttling is calmAfter ago. Until then, a rate grows fast up to near the one that was
+	// throttled, and slowly from there. From slowest, it reaches startRate within 10
 	// seconds.
 	increase  = 5
 	fast      = 2.2
 	careful   = 1.05
 	near      = 0.9
 	calmAfter = 5 * time.Second
-	// idleGrowth bounds the growth that one answer after a pause stands for.
+	// idleGrowth limits the growth after one response that follows a pause.
 	idleGrowth = 2 * time.Second
 )
 
-// pace is the adaptive rate of one operation: calls take tokens, which come at the
-// rate. It knows nothing of clocks: each method is told the time.
+// pace is the adaptive rate of one operation: calls take tokens, which are added at the
+// rate. It has no clock: each method gets the time.
 type pace struct {
-	rate, ceiling float64 // calls a second
-	tokens        float64 // negative: calls were made that were not asked for, such as more pages
+	rate, ceiling float64 // calls per second
+	tokens        float64 // negative after calls that were not submitted, such as further pages
 	counted       time.Time
-	// granted are tokens that were taken for calls that have not been answered.
+	// granted counts the tokens of calls without a response yet.
 	granted int
 	// throttledAt and throttledRate are of the last decrease.
 	throttledAt   time.Time
@@ -50,7 +50,7 @@ func newPace(start, ceiling float64, now time.Time) *pace {
 	return &pace{rate: min(start, ceiling), ceiling: ceiling, tokens: 1, counted: now, grownAt: now}
 }
 
-// fill adds the tokens that have come since the last call of it.
+// fill adds the tokens since its last call.
 func (p *pace) fill(now time.Time) {
 	gone := now.Sub(p.counted).Seconds()
 	if gone <= 0 {
@@ -59,12 +59,12 @@ func (p *pace) fill(now time.Time) {
 	p.counted = now
 	burst := max(1, p.rate*burstTime.Seconds())
 	if now.Sub(p.throttledAt) < calmAfter {
-		burst = 1 // what was saved up would be throttled again
+		burst = 1 // accumulated tokens would be throttled again
 	}
 	p.tokens = min(max(burst, p.tokens), p.tokens+p.rate*gone)
 }
 
-// wait is how long it is until there is a token.
+// wait returns how long to wait for a token.
 func (p *pace) wait(now time.Time) time.Duration {
 	p.fill(now)
 	if p.tokens >= 1 {
@@ -79,7 +79,7 @@ func (p *pace) take() {
 	p.granted++
 }
 
-// answered takes note of a call that was made.
+// answered records a call that was made.
 func (p *pace) answered(throttled bool, now time.Time) {
 	p.fill(now)
 	if p.granted > 0 {
@@ -94,7 +94,7 @@ func (p *pace) answered(throttled bool, now time.Time) {
 	p.speedUp(now)
 }
 
-// slowDown lowers the rate, once for all answers of a window.
+// slowDown lowers the rate, once for all responses of a window.
 func (p *pace) slowDown(now time.Time) {
 	if !p.throttledAt.IsZero() && now.Sub(p.throttledAt) < window {
 		return
@@ -104,7 +104,7 @@ func (p *pace) slowDown(now time.Time) {
 	p.tokens = min(p.tokens, 1)
 }
 
-// speedUp raises the rate by the time since it was raised last.
+// speedUp raises the rate according to the time since it was last raised.
 func (p *pace) speedUp(now time.Time) {
 	gone := min(now.Sub(p.grownAt), idleGrowth)
 	if gone <= 0 || now.Sub(p.throttledAt) < window {

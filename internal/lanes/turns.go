@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// turns has the calls of one priority that wait. Namespaces take turns: one that a call
-// was started for goes behind all others, so that thousands of calls of one namespace
-// delay a call of another by one call. Only namespaces with calls that wait are in memory.
+// turns has the waiting calls of one priority. Namespaces take turns: after the start of a
+// call, its namespace goes to the end, so that thousands of calls of one namespace delay a
+// call of another by one call. Only namespaces with waiting calls are in memory.
 type turns struct {
-	// order has the namespaces, of *queue, the one whose turn is next first.
+	// order has the namespaces, of *queue, in the order of their turns.
 	order *list.List
 	of    map[string]*queue
-	// operations counts the calls of each operation: what has no token need not be
-	// looked for.
+	// operations counts the calls of each operation, to skip operations without a
+	// token.
 	operations map[string]int
 }
 
-// queue has the calls of a namespace, a list of *entry for each operation: one that has
-// no token holds up no other.
+// queue has the calls of a namespace, a list of *entry for each operation: an operation
+// without a token does not delay others.
 type queue struct {
 	turn  *list.Element
 	lines map[string]*list.List
@@ -44,7 +44,7 @@ func (t *turns) add(e *entry) {
 	t.operations[e.Operation]++
 }
 
-// remove takes a call out of its line.
+// remove removes a call from its queue.
 func (t *turns) remove(e *entry) {
 	of := t.of[e.Namespace]
 	line := of.lines[e.Operation]
@@ -62,15 +62,15 @@ func (t *turns) remove(e *entry) {
 	}
 }
 
-// start takes out a call that is started, and ends the turn of its namespace.
+// start removes a call that is started, and ends the turn of its namespace.
 func (t *turns) start(e *entry) {
 	t.order.MoveToBack(t.of[e.Namespace].turn)
 	t.remove(e)
 }
 
-// next is the call whose turn it is, of the operations that have a token and the
-// namespaces that have room. If no operation has a token, it is how long to wait for one;
-// zero if nothing waits.
+// next returns the call whose turn it is, of the operations with a token and the
+// namespaces with room. If no operation has a token, it returns how long to wait for one;
+// zero if no call waits.
 func (t *turns) next(tokenIn func(operation string) time.Duration, hasRoom func(namespace string) bool) (first *entry, wait time.Duration) {
 	ready := map[string]bool{}
 	for operation := range t.operations {
@@ -92,8 +92,7 @@ func (t *turns) next(tokenIn func(operation string) time.Duration, hasRoom func(
 	return nil, wait
 }
 
-// first is the call that came first of the operations that are given; nil if there is
-// none.
+// first returns the oldest call of the given operations; nil if there is none.
 func (q *queue) first(operations map[string]bool) (first *entry) {
 	for operation := range operations {
 		line := q.lines[operation]

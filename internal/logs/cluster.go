@@ -11,11 +11,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// logTimeout bounds the reading of a log, from its opening to its end: a node
-// that says nothing must not keep a worker of the controller.
+// logTimeout limits the reading of a log, from opening it to its end: a silent node
+// must not block a worker of the controller.
 const logTimeout = 30 * time.Second
 
-// Cluster opens the logs that the nodes of the cluster hold.
+// Cluster opens the logs on the nodes of the cluster.
 type Cluster struct {
 	pods    kubernetes.Interface
 	timeout time.Duration

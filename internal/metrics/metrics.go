@@ -1,5 +1,5 @@
-// Package metrics counts what the operator does, for Prometheus. Labels are
-// bounded: by the CustomActions that there are, and by words from the code.
+// Package metrics has the operator's metrics for Prometheus. The number of label values is
+// bounded by the existing CustomActions and constants in the code.
 package metrics
 
 import (
@@ -17,7 +17,7 @@ var (
 	}, []string{"operation", "result"})
 	latency = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "pipelinejob_aws_request_duration_seconds",
-		Help:    "Time to the answer of calls to AWS by operation, retries of reads included.",
+		Help:    "Duration of calls to AWS by operation, including retries of reads.",
 		Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30},
 	}, []string{"operation"})
 	polls = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -26,11 +26,11 @@ var (
 	}, []string{"namespace", "action", "result"})
 	polled = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_jobs_polled_total",
-		Help: "Jobs that polls handed out by CustomAction, those that come again included.",
+		Help: "Jobs that polls handed out by CustomAction, including jobs that were handed out again.",
 	}, []string{"namespace", "action"})
 	claims = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_claims_total",
-		Help: "Ends of claims (AcknowledgeJob) by CustomAction and result: the reason of condition Acknowledged.",
+		Help: "Finished claims (AcknowledgeJob) by CustomAction and result: the reason of condition Acknowledged.",
 	}, []string{"namespace", "action", "result"})
 	reports = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_reports_total",
@@ -43,11 +43,11 @@ var (
 	})
 	deletedUnreported = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "pipelinejob_deleted_unreported_total",
-		Help: "PipelineJobs that were deleted without CodePipeline being told, because calls to AWS failed.",
+		Help: "PipelineJobs that were deleted without a report to CodePipeline, because calls to AWS failed.",
 	})
 	deletedNotDeregistered = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "pipelinejob_deleted_not_deregistered_total",
-		Help: "CustomActions that were deleted with deletionPolicy Delete though their action type could not be.",
+		Help: "CustomActions that were deleted with deletionPolicy Delete although their action type could not be deleted.",
 	})
 	wakeUps = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipelinejob_event_messages_total",
@@ -55,7 +55,7 @@ var (
 	}, []string{"result"})
 	namespacesWaiting = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pipelinejob_namespaces_waiting",
-		Help: "Namespaces of --namespaces that do not exist, or in which the operator lacks rights.",
+		Help: "Namespaces of --namespaces that do not exist, or in which the operator lacks permissions.",
 	})
 )
 
@@ -98,18 +98,18 @@ func Report(action types.NamespacedName, result string) {
 // Start observes the time from a poll to the Kubernetes Job.
 func Start(took time.Duration) { start.Observe(took.Seconds()) }
 
-// DeletedUnreported counts a PipelineJob that was deleted without CodePipeline being
-// told. It has no labels: the CustomAction may be gone.
+// DeletedUnreported counts a PipelineJob that was deleted without a report to
+// CodePipeline. It has no labels: the CustomAction may be gone.
 func DeletedUnreported() { deletedUnreported.Inc() }
 
-// DeletedNotDeregistered counts a CustomAction that was deleted though its action type
-// could not be. It has no labels: the CustomAction is gone.
+// DeletedNotDeregistered counts a CustomAction that was deleted although its action
+// type could not be deleted. It has no labels: the CustomAction is gone.
 func DeletedNotDeregistered() { deletedNotDeregistered.Inc() }
 
 // Message counts a message of the event queue.
 func Message(result string) { wakeUps.WithLabelValues(result).Inc() }
 
-// Forget drops what was counted for a CustomAction that is gone.
+// Forget drops the series of a CustomAction that is gone.
 func Forget(action types.NamespacedName) {
 	labels := prometheus.Labels{"namespace": action.Namespace, "action": action.Name}
 	for _, counter := range []*prometheus.CounterVec{polls, polled, claims, reports} {

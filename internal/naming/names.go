@@ -32,7 +32,7 @@ func ExternalExecutionID(namespace, jobName string) string { return namespace + 
 
 // PipelineJobName is the name of the PipelineJob for an action execution. It
 // is a function of its arguments alone: a job that is polled twice, or that
-// comes back continued, meets its own object.
+// is handed out again to continue, meets its own object.
 func PipelineJobName(action, actionExecutionID, jobID string) string {
 	prefix := strings.ReplaceAll(action, ".", "-")
 	if len(prefix) > maxActionInName {

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// clusterIDTimeout bounds the reading of the default cluster ID: an API server that has
-	// just been started may not have made its namespaces yet.
+	// clusterIDTimeout limits reading the default cluster ID: an API server that has just
+	// been started may not have created its namespaces yet.
 	clusterIDTimeout = 30 * time.Second
 	clusterIDRetry   = time.Second
 )
 
-// clusterID returns the cluster's ID: the one that was set, or else the UID of the namespace
-// kube-system, which each cluster has and none has in common with another.
+// clusterID returns the cluster's ID: the one that was set, or the UID of the namespace
+// kube-system, which is unique to each cluster.
 func clusterID(ctx context.Context, set string, live client.Reader) (string, error) {
 	if set != "" {
 		return set, nil
@@ -31,7 +31,7 @@ func clusterID(ctx context.Context, set string, live client.Reader) (string, err
 	var last error
 	err := wait.PollUntilContextCancel(ctx, clusterIDRetry, true, func(ctx context.Context) (bool, error) {
 		last = live.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system)
-		return last == nil || apierrors.IsForbidden(last) || apierrors.IsUnauthorized(last), nil // the others may pass
+		return last == nil || apierrors.IsForbidden(last) || apierrors.IsUnauthorized(last), nil // other errors may be temporary
 	})
 	if last == nil {
 		last = err

@@ -23,19 +23,18 @@ var (
 	inFlightGauge = prometheus.NewDesc("pipelinejob_jobs_in_flight",
 		"PipelineJobs that are not reported yet, by CustomAction.", []string{"namespace", "action"}, nil)
 	freeGauge = prometheus.NewDesc("pipelinejob_free_slots",
-		"How many more jobs a CustomAction's polling.maxConcurrentJobs has room for.", []string{"namespace", "action"}, nil)
+		"Free slots of a CustomAction's polling.maxConcurrentJobs.", []string{"namespace", "action"}, nil)
 	oldestGauge = prometheus.NewDesc("pipelinejob_oldest_unreported_job_age_seconds",
 		"Age of the oldest PipelineJob that is not reported yet, by CustomAction; 0 without any.", []string{"namespace", "action"}, nil)
 	readyGauge = prometheus.NewDesc("pipelinejob_custom_action_ready",
-		"1 for a CustomAction that is ready, 0 for one that is not.", []string{"namespace", "action"}, nil)
+		"1 if the CustomAction is ready, otherwise 0.", []string{"namespace", "action"}, nil)
 )
 
-// scrapeTimeout bounds a reading of the cache for a scrape.
+// scrapeTimeout limits reading the cache for a scrape.
 const scrapeTimeout = 5 * time.Second
 
-// collector makes metrics of what a scrape finds in the cache: they are always
-// current, and there is no series of an object that is gone. Only the leader has
-// any to show.
+// collector calculates metrics from the cache at each scrape: they are always current,
+// and there are no series of deleted objects. Only the leader has any.
 type collector struct {
 	reader  client.Reader
 	clock   clock.PassiveClock
@@ -83,7 +82,7 @@ func (i collector) Collect(found chan<- prometheus.Metric) {
 	}
 }
 
-// counted is what there is of an action's unsettled jobs.
+// counted has the numbers of an action's unsettled jobs.
 type counted struct {
 	inFlight, slots int32
 	oldest          time.Duration
@@ -117,10 +116,10 @@ var (
 	inFlightCallsGauge = prometheus.NewDesc("pipelinejob_aws_calls_in_flight",
 		"Calls to AWS in flight in the lane of an account and region.", []string{"account", "region"}, nil)
 	rateGauge = prometheus.NewDesc("pipelinejob_aws_call_rate",
-		"Calls a second that an operation gets at most in the lane of an account and region, as throttling has it.", []string{"account", "region", "operation"}, nil)
+		"Current limit of calls per second of an operation in the lane of an account and region, after throttling.", []string{"account", "region", "operation"}, nil)
 )
 
-// laneCollector makes metrics of what goes on in the lanes. The account is empty for the
+// laneCollector has the metrics of the lanes. The account is empty for the
 // operator's own identity.
 type laneCollector struct{ lanes *lanes.Lanes }
 
@@ -142,7 +141,7 @@ func (c laneCollector) Collect(found chan<- prometheus.Metric) {
 	}
 }
 
-// observer counts the calls of CodePipeline's clients, and tells their lane.
+// observer counts the calls of CodePipeline's clients, and reports them to their lane.
 func observer(calls *lanes.Lanes) func(codepipeline.Identity, string, time.Duration, error) {
 	return func(id codepipeline.Identity, operation string, took time.Duration, err error) {
 		observeCall(operation, took, err)

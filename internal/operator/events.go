@@ -32,13 +32,13 @@ type eventHandler struct {
 	log    logr.Logger
 }
 
-// Started has the jobs of an action type polled for at once.
+// Started polls immediately for the jobs of an action type.
 func (h *eventHandler) Started(change eventqueue.Change) bool {
 	return h.poller.WakeType(change.Region, change.Account, change.Type) > 0
 }
 
-// Stopped records on the PipelineJob that CodePipeline no longer waits for it: the
-// reconciler does the rest, whatever becomes of this process and the message.
+// Stopped records on the PipelineJob that CodePipeline no longer waits for it. The
+// reconciler does the rest, even if this process ends or the message is lost.
 func (h *eventHandler) Stopped(ctx context.Context, change eventqueue.Change) (bool, error) {
 	jobs, err := h.jobsOf(ctx, change.ActionExecutionID)
 	if err != nil {
@@ -66,7 +66,7 @@ func stoppedBy(state eventqueue.State) string {
 	return v1alpha1.AbandonedByStop
 }
 
-// jobsOf gives the unsettled PipelineJobs of an action execution.
+// jobsOf returns the unsettled PipelineJobs of an action execution.
 func (h *eventHandler) jobsOf(ctx context.Context, actionExecutionID string) ([]*v1alpha1.PipelineJob, error) {
 	var group v1alpha1.PipelineJobList
 	err := h.List(ctx, &group, client.MatchingFields{indexActionExecution: naming.Group(actionExecutionID)}, client.UnsafeDisableDeepCopy)

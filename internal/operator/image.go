@@ -17,17 +17,17 @@ import (
 const (
 	// managerContainer is the operator's container in its own pod.
 	managerContainer = "manager"
-	// ownPodTimeout bounds the request for the operator's own pod.
+	// ownPodTimeout limits the request for the operator's own pod.
 	ownPodTimeout = 10 * time.Second
 )
 
 // RunnerImage returns the image that the operator itself runs from, which has the programs
 // for jobs' pods, too: that of its container in its own pod, as admission has left it, so
-// that it can be pulled in this cluster. self is nil if the operator runs in no pod. Each
-// error names the way out.
+// that it can be pulled in this cluster. self is nil if the operator does not run in a pod.
+// Each error says what to do.
 func RunnerImage(ctx context.Context, reader client.Reader, self *corev1.ObjectReference) (string, error) {
 	if self == nil {
-		return "", errors.New("--runner-image is missing: set it to the operator's image, which the operator only finds by itself if it runs in a pod")
+		return "", errors.New("--runner-image is missing: set it to the operator's image; only an operator that runs in a pod can find its image")
 	}
 	ctx, cancel := context.WithTimeout(ctx, ownPodTimeout)
 	defer cancel()
@@ -38,7 +38,7 @@ func RunnerImage(ctx context.Context, reader client.Reader, self *corev1.ObjectR
 	return imageOf(pod)
 }
 
-// wayToOwnPod is the way out if the operator's own pod can't be read.
+// wayToOwnPod says what to do if the operator's own pod can't be read.
 func wayToOwnPod(err error) string {
 	switch {
 	case apierrors.IsForbidden(err):
@@ -50,8 +50,8 @@ func wayToOwnPod(err error) string {
 	}
 }
 
-// imageOf returns the image of the operator's container, beside which webhooks may have
-// added others.
+// imageOf returns the image of the operator's container. Webhooks may have added other
+// containers.
 func imageOf(pod *corev1.Pod) (string, error) {
 	containers := pod.Spec.Containers
 	if len(containers) == 1 {

@@ -26,7 +26,7 @@ const NoMetrics = "0"
 type MetricsOptions struct {
 	// Address is where the server listens, such as ":8443", or NoMetrics.
 	Address string
-	// Secure serves by TLS, and only to callers with the right to get the path.
+	// Secure serves over TLS, and only to callers with the permission to get the path.
 	Secure bool
 	// CertDir is the folder of the server's certificate, which is read again when it
 	// changes; empty: a self-signed one is made at start. CertName and KeyName are the files
@@ -58,14 +58,14 @@ func (o MetricsOptions) Check() error {
 	return nil
 }
 
-// checkProfiles keeps profiles, which show what is in memory, from those who have no right
-// to see them.
+// checkProfiles prevents access to profiles, which show the content of the memory, without
+// the permission to get them.
 func (o MetricsOptions) checkProfiles() error {
 	switch {
 	case o.Address == NoMetrics:
 		return errors.New("--pprof serves profiles at --metrics-bind-address, which is 0: set an address")
 	case !o.Secure && !isLoopback(o.Address):
-		return fmt.Errorf("--pprof shows what is in memory: with --metrics-secure=false, --metrics-bind-address must be a loopback address such as 127.0.0.1:8080, not %s", o.Address)
+		return fmt.Errorf("--pprof shows the content of the memory: with --metrics-secure=false, --metrics-bind-address must be a loopback address such as 127.0.0.1:8080, not %s", o.Address)
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ func isLoopback(address string) bool {
 }
 
 // Server returns the options of the manager's server of metrics. All of its paths have the
-// same guard.
+// same protection.
 func (o MetricsOptions) Server() metricsserver.Options {
 	server := metricsserver.Options{
 		BindAddress: o.Address, SecureServing: o.Secure, CertDir: o.CertDir, CertName: o.CertName, KeyName: o.KeyName,

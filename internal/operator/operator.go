@@ -46,10 +46,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/scope"
 )
 
-// Options are what the operator needs beside a manager.
+// Options configure the operator.
 type Options struct {
 	Clock clock.Clock
-	// JobOptions are what every Kubernetes Job is made with.
+	// JobOptions are used for every Kubernetes Job.
 	JobOptions jobspec.Options
 	// ClusterID goes into the external ID with which roles are assumed; empty: the UID of
 	// the namespace kube-system.
@@ -57,22 +57,22 @@ type Options struct {
 	// ActionTimeout is how long CodePipeline waits for an action, from its first claim;
 	// zero: pipelinejob.DefaultActionTimeout.
 	ActionTimeout time.Duration
-	// ExecutionInterval is the time between two looks at a pipeline execution, to
-	// notice that it was stopped; zero: none.
+	// ExecutionInterval is the time between two checks whether a pipeline execution was
+	// stopped; zero: no checks.
 	ExecutionInterval time.Duration
 	// CredentialsRenewal is the age at which the credentials of a job's artifacts
 	// are renewed; zero: DefaultRenewal.
 	CredentialsRenewal time.Duration
-	// MaxConcurrentJobs bounds the jobs in flight of all actions together; zero: no
-	// bound but their own.
+	// MaxConcurrentJobs is the maximum number of jobs in flight of all actions together;
+	// zero: only the limits of each action.
 	MaxConcurrentJobs int32
-	// Workers is how many objects of a kind are reconciled at a time; zero:
-	// DefaultWorkers.
+	// Workers is the number of objects of a kind that are reconciled at the same time;
+	// zero: DefaultWorkers.
 	Workers int
-	// AWSTimeouts bound each call to CodePipeline; zero values stand for the defaults.
+	// AWSTimeouts limit each call to CodePipeline; zero values are the defaults.
 	AWSTimeouts codepipeline.Timeouts
-	// LaneOptions bound the calls to each account and region; the clock and the log are
-	// set by Setup.
+	// LaneOptions limit the calls to each account and region. Setup sets the clock and the
+	// log.
 	LaneOptions lanes.Options
 	// AllowedRoles are as in codepipeline.ClientsOptions.AllowedRoles.
 	AllowedRoles []string
@@ -82,18 +82,18 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Logs are those of pods; nil for the cluster's.
 	Logs pipelinejob.PodLogs
-	// Self is the operator's own pod; nil if it runs in none.
+	// Self is the operator's own pod; nil if it does not run in a pod.
 	Self *corev1.ObjectReference
 	// AWSConfig configures the clients of AWS, besides the environment.
 	AWSConfig []codepipeline.LoadOption
-	// Scope is where the operator works. The manager's cache must have the same.
+	// Scope has the namespaces of the operator. The manager's cache must have the same.
 	Scope scope.Scope
-	// Restart ends the operator, to be started again when it can work in another namespace
-	// of its scope.
+	// Restart ends the operator, so that it is restarted when it can work in another
+	// namespace of its scope.
 	Restart func()
 }
 
-// NewScheme knows all types that the operator handles.
+// NewScheme returns a scheme with all types that the operator handles.
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
@@ -102,8 +102,8 @@ func NewScheme() (*runtime.Scheme, error) {
 	return scheme, v1alpha1.AddToScheme(scheme)
 }
 
-// CacheOptions keep only the Jobs and Pods of PipelineJobs in memory, and of each object
-// only what is read. They are for some namespaces; none: for all.
+// CacheOptions keep only the Jobs and Pods of PipelineJobs in memory, and only the fields
+// that are read. They are for the given namespaces; none means all.
 func CacheOptions(namespaces ...string) (cache.Options, error) {
 	ours, err := labels.NewRequirement(v1alpha1.LabelPipelineJob, selection.Exists, nil)
 	if err != nil {
@@ -131,8 +131,7 @@ func trimmedBy(trim func(any)) toolscache.TransformFunc {
 	}
 }
 
-// pollChanges is room for as many changes of polling as may come up before the
-// reconciler takes them.
+// pollChanges is the number of changes of polling that can wait for the reconciler.
 const pollChanges = 1024
 
 // Setup adds the poller, both reconcilers and, with a queue, the reader of
@@ -156,7 +155,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if o.Logs == nil {
 		pods, err := kubernetes.NewForConfig(mgr.GetConfig())
 		if err != nil {
-			return fmt.Errorf("make a client for pod logs: %w", err)
+			return fmt.Errorf("create a client for pod logs: %w", err)
 		}
 		o.Logs = logs.NewCluster(pods)
 	}
@@ -201,28 +200,28 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	return addEventQueue(ctx, mgr, aws, o, polls)
 }
 
-// addWaiter adds what waits for the namespaces in which the operator can't work yet.
+// addWaiter adds the waiter for namespaces in which the operator can't work yet.
 func addWaiter(mgr ctrl.Manager, o Options) error {
 	if len(o.Scope.Waiting) == 0 {
 		return nil
 	}
 	kube, err := kubernetes.NewForConfig(mgr.GetConfig())
 	if err != nil {
-		return fmt.Errorf("make a client to wait for namespaces: %w", err)
+		return fmt.Errorf("create a client to wait for namespaces: %w", err)
 	}
 	waiter := &scope.Waiter{Kube: kube, Clock: o.Clock, Log: mgr.GetLogger().WithName("namespaces"), Waiting: o.Scope.Waiting, Restart: o.Restart}
 	if err := mgr.Add(waiter); err != nil {
-		return fmt.Errorf("add what waits for namespaces: %w", err)
+		return fmt.Errorf("add the waiter for namespaces: %w", err)
 	}
 	return nil
 }
 
-// logsInFlight is how many logs of a node are read at a time.
+// logsInFlight is the number of logs of a node that are read at the same time.
 const logsInFlight = 8
 
 // addLanes adds the lanes of all calls to AWS, or of other calls that may hang.
 func addLanes(mgr ctrl.Manager, o lanes.Options) (*lanes.Lanes, error) {
-	// What AWS takes goes by the time of day, whatever a test does to Options.Clock.
+	// The limits of AWS depend on real time, not on Options.Clock of a test.
 	o.Clock, o.Log = clock.RealClock{}, mgr.GetLogger().WithName("lanes")
 	calls := lanes.New(o)
 	if err := mgr.Add(calls); err != nil {
@@ -242,7 +241,7 @@ func addAccounts(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes
 	return nil
 }
 
-// namespaceOf is the operator's namespace, also if it runs in no cluster.
+// namespaceOf returns the operator's namespace, even if it runs outside a cluster.
 func namespaceOf(self *corev1.ObjectReference) string {
 	if self == nil {
 		return defaultNamespace
@@ -253,7 +252,7 @@ func namespaceOf(self *corev1.ObjectReference) string {
 // defaultNamespace is the namespace in which config/default installs the operator.
 const defaultNamespace = "pipelinejob-system"
 
-// addJobs adds the controller of PipelineJobs, and what looks for stopped executions.
+// addJobs adds the controller of PipelineJobs, and the watcher of stopped executions.
 func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o Options, recorder events.EventRecorder) error {
 	nodes, err := addLanes(mgr, lanes.Options{InFlight: logsInFlight})
 	if err != nil {
@@ -291,7 +290,7 @@ func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o 
 		ActionTimeout: o.ActionTimeout,
 	})
 	if err := mgr.Add(executions); err != nil {
-		return fmt.Errorf("add what looks for stopped executions: %w", err)
+		return fmt.Errorf("add the watcher of stopped executions: %w", err)
 	}
 	if err := jobs.SetupWithManager(mgr, controllerOptions(o.Workers)); err != nil {
 		return fmt.Errorf("set up the PipelineJob controller: %w", err)
@@ -299,8 +298,8 @@ func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o 
 	return nil
 }
 
-// withEvents is how many times longer the interval between two looks at executions is if
-// events tell of those that were stopped.
+// withEvents is the factor by which the interval between two checks of executions is longer
+// if events report stopped executions.
 const withEvents = 10
 
 func executionInterval(o Options) time.Duration {
@@ -317,8 +316,8 @@ const (
 	retryLast  = time.Minute
 )
 
-// DefaultWorkers is how many objects of a kind are reconciled at a time. Workers wait for
-// the API server only, which waits for etcd.
+// DefaultWorkers is the number of objects of a kind that are reconciled at the same time.
+// Workers wait only for the API server, which waits for etcd.
 const DefaultWorkers = 50
 
 func controllerOptions(workers int) controller.Options {

@@ -1,5 +1,5 @@
-// Package plaintext makes what programs print for a terminal readable elsewhere: in the
-// status of an object, in an event, and in the console of CodePipeline.
+// Package plaintext makes terminal output of programs readable in the status of an object,
+// in an event, and in the console of CodePipeline.
 package plaintext
 
 import (
@@ -25,8 +25,8 @@ func Of(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// OneLine is Of with blanks for line feeds: for a text that somebody else chose within one
-// of the operator's, where a line of its own would pass for the operator's words.
+// OneLine is Of with blanks for line feeds: for a text from others within a text of the
+// operator, where a separate line would look like the operator's own text.
 func OneLine(text string) string { return strings.ReplaceAll(Of(text), "\n", " ") }
 
 func withoutControl(r rune) rune {

@@ -56,7 +56,7 @@ const (
 	// unpacks the input artifacts.
 	ContainerFetch = "codepipeline-fetch"
 	// ContainerProgress is a sidecar after it, which follows the result files while steps
-	// run: for the progress of the work, and for what was said before a step failed.
+	// run: for the progress of the work, and for the results from before a step failed.
 	ContainerProgress = "codepipeline-progress"
 	// ContainerReport is the pod's one regular container: it runs when every
 	// step has succeeded, uploads the output artifacts and gives the result.

@@ -130,7 +130,7 @@ const maxLogged = 1 << 20
 // it, and another when the log can't be read.
 func ResultFromLog(log io.Reader, pointer LogPointer) (*RunResult, error) {
 	if pointer.Size > maxLogged {
-		return nil, fmt.Errorf("%w: it is said to have %d bytes, and none has more than %d", ErrLogLost, pointer.Size, maxLogged)
+		return nil, fmt.Errorf("%w: its pointer gives a size of %d bytes, and none has more than %d", ErrLogLost, pointer.Size, maxLogged)
 	}
 	content, err := collect(log, pointer.Size)
 	if err != nil {

@@ -16,10 +16,9 @@ import (
 )
 
 // Files that a step may write in the result folder. Each is optional. Blanks
-// at both ends of a text are dropped. Files whose names begin with a dot are
-// left alone; any other file is an error, because it is most likely a
-// misspelled name. Steps write these files, so each error is one of theirs: a
-// ConfigurationError.
+// at both ends of a text are removed. Files whose names begin with a dot are
+// ignored; any other file is an error, because its name is probably misspelled.
+// Steps write these files, so each error is a ConfigurationError.
 const (
 	FileSummary             = "summary"
 	FilePercentComplete     = "percent-complete"
@@ -32,10 +31,10 @@ const (
 	FileResult = "result.json"
 )
 
-// MaxResultFile bounds, in bytes, what is read of a file.
+// MaxResultFile is the maximum number of bytes that are read of a file.
 const MaxResultFile = 1 << 20
 
-// byteOrderMark is what some programs begin a text with.
+// byteOrderMark is at the beginning of texts from some programs.
 var byteOrderMark = []byte("\ufeff")
 
 // parsers read each file into a result.
@@ -105,7 +104,7 @@ func (r *Result) cutTexts() {
 	}
 }
 
-// fileNames lists the result files that are there, in order.
+// fileNames returns the names of the existing result files, in order.
 func fileNames(folder fs.FS) ([]string, error) {
 	entries, err := fs.ReadDir(folder, ".")
 	if err != nil {
@@ -195,7 +194,7 @@ func parsePercent(content []byte, into *Result) error {
 	return nil
 }
 
-// parseVariables reads lines of KEY=VALUE. The value is everything behind the
+// parseVariables reads lines of KEY=VALUE. The value is everything after the
 // first equals sign, as it is. Empty lines are passed over; there are no
 // comments, as a line that looks like one is more likely a mistake.
 func parseVariables(content []byte, into *Result) error {

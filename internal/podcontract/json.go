@@ -43,7 +43,7 @@ const (
 	variablesMember = jsontext.Pointer("/outputVariables")
 )
 
-// readText reads a text. A null is one that was left out, but for the value of
+// readText reads a text. A null is one that was left out, except for the value of
 // an output variable, which could have been left out.
 func readText(from *jsontext.Decoder, into *string) error {
 	value, err := from.ReadToken()

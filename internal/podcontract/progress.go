@@ -12,11 +12,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// Progress is what steps say of their work while it goes on: the members of a
-// Result that CodePipeline can show meanwhile. The zero value says nothing.
+// Progress is what steps report while they run: the members of a Result that CodePipeline
+// can show then. The zero value is empty.
 //
-// It is best effort. What the result files break of the rules is told by
-// ParseFiles, when the work has ended.
+// It is best effort. ParseFiles reports the errors of result files when the work has
+// ended.
 type Progress struct {
 	// PercentComplete is executionDetails.percentComplete, 0 to 100.
 	PercentComplete *int32 `json:"percentComplete,omitempty"`
@@ -26,7 +26,7 @@ type Progress struct {
 	ExternalExecutionID string `json:"externalExecutionId,omitempty"`
 }
 
-// Equal reports whether both say the same.
+// Equal reports whether both have the same content.
 func (p Progress) Equal(other Progress) bool {
 	if p.Summary != other.Summary || p.ExternalExecutionID != other.ExternalExecutionID {
 		return false
@@ -37,17 +37,15 @@ func (p Progress) Equal(other Progress) bool {
 	return *p.PercentComplete == *other.PercentComplete
 }
 
-// ProgressFiles are the names of the result files that can say something of
-// the progress.
+// ProgressFiles are the names of the result files that can have progress.
 func ProgressFiles() []string {
-	// FileResult comes first: when a step writes both, a file of its own wins.
+	// FileResult comes first: if a step writes both, the separate file takes precedence.
 	return []string{FileResult, FileSummary, FilePercentComplete, FileExternalExecutionID}
 }
 
-// ParseProgress reads the progress from the result folder, while steps write
-// there: a file that is missing, is being written or breaks a rule says
-// nothing. The error names files that could not be read; the progress is that
-// of all others.
+// ParseProgress reads the progress from the result folder while steps write there. It
+// ignores a file that is missing, is being written or breaks a rule. The error names files
+// that could not be read; the progress is that of all others.
 func ParseProgress(folder fs.FS) (Progress, error) {
 	var given Result
 	var problems []error
@@ -146,7 +144,7 @@ func (p Progress) encodeWithin(limit int, encode func(Progress) []byte) []byte {
 			return encoded
 		}
 		// A character takes at most six bytes (\u0000): cut so many that it
-		// can't be too many, and come back for more when they were too few.
+		// can't be too many, and cut again if they were too few.
 		*text = limits.Cut(*text, utf8.RuneCountInString(*text)-over/6-1)
 	}
 }

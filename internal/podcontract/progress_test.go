@@ -272,7 +272,7 @@ func FuzzLastProgress(f *testing.F) {
 		if last != nil {
 			checkProgress(t, *last)
 		}
-		// Whatever a log holds: a progress line behind it is the last.
+		// Whatever a log holds: a progress line after it is the last.
 		next := Progress{Summary: "next"}
 		got, err := LastProgress(strings.NewReader(log + "\n" + string(ProgressLine(next)) + log[:min(len(log), len(progressPrefix))]))
 		if err != nil || got == nil || !got.Equal(next) {

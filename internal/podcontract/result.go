@@ -2,8 +2,8 @@ package podcontract
 
 import "time"
 
-// Result is what a job's steps said of their work. The zero value says
-// nothing, which is a valid result.
+// Result is what a job's steps reported. The zero value is empty, which is a valid
+// result.
 type Result struct {
 	// Summary is executionDetails.summary, up to 2048 characters.
 	Summary string `json:"summary,omitempty"`
@@ -37,25 +37,25 @@ type Failure struct {
 	// Type is a CodePipeline failure type: JobFailed, ConfigurationError,
 	// PermissionError, RevisionUnavailable or SystemUnavailable.
 	Type string `json:"type"`
-	// Message names what was being done, the artifact, file or rule, and the way out.
+	// Message names the operation, the artifact, file or rule, and what to do.
 	Message string `json:"message"`
 }
 
 // Envelope is the termination message of one of the wrapper containers:
 // exactly one of its members is set.
 type Envelope struct {
-	// Result is a result small enough to be carried here.
+	// Result is a result that is small enough for the termination message.
 	Result *RunResult `json:"result,omitempty"`
 	// Log points at a result in the container's log: termination messages are
 	// cut to 4096 bytes a container.
 	Log *LogPointer `json:"log,omitempty"`
 	// Failure is set when the container failed.
 	Failure *Failure `json:"failure,omitempty"`
-	// Progress is what the steps said last, from the progress container.
+	// Progress is the last progress of the steps, from the progress container.
 	Progress *Progress `json:"progress,omitempty"`
 }
 
-// LogPointer says what the result in a container's log must be.
+// LogPointer describes the result in a container's log.
 type LogPointer struct {
 	// Size is the length of the result's JSON in bytes.
 	Size int `json:"size"`

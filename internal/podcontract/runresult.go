@@ -1,10 +1,10 @@
 package podcontract
 
-// RunResult is what a run gave back: the result of its steps, and what the report container
-// found. An operator or a pod of an older version has the result alone.
+// RunResult is the result of a run: that of its steps, and the findings of the report
+// container. An operator or a pod of an older version has only the result of the steps.
 type RunResult struct {
 	Result
-	// EmptyOutputs are the names of output artifacts without a file. It is no member of
-	// Result because steps write that themselves, as FileResult.
+	// EmptyOutputs are the names of empty output artifacts. It is not a member of Result,
+	// which steps write themselves as FileResult.
 	EmptyOutputs []string `json:"emptyOutputs,omitempty"`
 }

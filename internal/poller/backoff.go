@@ -93,8 +93,8 @@ func (t *tally) news() bool { return t.created+t.continued > 0 }
 // remembers of its last turns.
 type backoff struct {
 	idle, failing time.Duration // the last wait of each kind
-	// batch is that of the last poll if it came back full though an awaited job was
-	// missing; else zero.
+	// batch is that of the last poll if it was full although an awaited job was
+	// missing; otherwise zero.
 	batch int32
 	// again is how many known, unclaimed jobs the last poll handed out.
 	again int32

@@ -57,7 +57,7 @@ func remedy(kind string, err error) string {
 	case kind == revisionUnavailable && s3store.IsBucketNotFound(err):
 		return "; the pipeline's artifact store must be a bucket that exists"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "; the workspace is full: raise the size in spec.workspace of the CustomAction, or have the node's disk looked at"
+		return "; the workspace is full: raise the size in spec.workspace of the CustomAction, or check the node's disk"
 	case s3store.IsUntrusted(err):
 		return "; set spec.runner.ca of the CustomAction, or the operator's --runner-ca, to the certificates of its CA"
 	case kind == revisionUnavailable && s3store.IsNotFound(err):
@@ -71,7 +71,7 @@ var limitRemedies = map[archive.Limit]string{
 	archive.LimitBytes:            "; the operator's --artifact-max-size raises the limit",
 	archive.LimitEntries:          "; the operator's --artifact-max-entries raises the limit",
 	archive.LimitRatio:            "; the operator's --artifact-max-ratio raises the limit",
-	archive.LimitPackedBytes:      "; split the artifact, or store the files elsewhere and give their place as an output variable",
+	archive.LimitPackedBytes:      "; split the artifact, or store the files elsewhere and pass their location as an output variable",
 	archive.LimitPackedIndexBytes: "; pack the files into one file in a step, with tar",
 }
 
@@ -79,9 +79,9 @@ func archiveRemedy(refused *archive.RefusedError) string {
 	var exceeded *archive.LimitError
 	switch {
 	case errors.As(refused, new(*archive.LinkError)):
-		return "; with Skip in the CustomAction's spec.artifacts.links it is left out, with Keep it stays as it is"
+		return "; with Skip in the CustomAction's spec.artifacts.links it is left out, with Keep it stays unchanged"
 	case errors.As(refused, new(*archive.MemoryError)):
-		return "; compress it with a smaller window or dictionary, or have it stay a file with Never in the CustomAction's spec.artifacts.unpack"
+		return "; compress it with a smaller window or dictionary, or keep it as a file with Never in the CustomAction's spec.artifacts.unpack"
 	case errors.Is(refused, archive.ErrChanged):
 		return "; the last step must not end before whatever writes the file"
 	case !errors.As(refused, &exceeded):

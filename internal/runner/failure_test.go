@@ -35,7 +35,7 @@ func TestAFileThatChangedHasARemedy(t *testing.T) {
 func TestAFullWorkspaceHasARemedy(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT} {
 		err := fmt.Errorf("input artifact %q: unpack: %w", "source", &fs.PathError{Op: "write", Path: "/codepipeline/input/source/a", Err: cause})
-		NewWithT(t).Expect(failureOf(err).Message).To(HaveSuffix("; the workspace is full: raise the size in spec.workspace of the CustomAction, or have the node's disk looked at"))
+		NewWithT(t).Expect(failureOf(err).Message).To(HaveSuffix("; the workspace is full: raise the size in spec.workspace of the CustomAction, or check the node's disk"))
 	}
 }
 

@@ -57,7 +57,7 @@ func notWritable(err error) error {
 		return err
 	}
 	return &failure{configurationError, fmt.Errorf(
-		"%w; user %d, who is in group %d, must be able to write to the workspace: leave securityContext.fsGroup out of the template, or have a storage class for spec.workspace that supports fsGroup",
+		"%w; user %d, who is in group %d, must be able to write to the workspace: leave securityContext.fsGroup out of the template, or use a storage class for spec.workspace that supports fsGroup",
 		err, os.Getuid(), os.Getgid())}
 }
 

@@ -18,7 +18,7 @@ func (o Options) install() error {
 	// Steps have the volume mounted here. The container runtime would make the folder as
 	// root, which a file system on the network may not allow.
 	if err := os.MkdirAll(o.path(podcontract.HelperDir), 0o755); err != nil {
-		return notWritable(fmt.Errorf("make the folder of the helper for steps: %w", err))
+		return notWritable(fmt.Errorf("create the folder of the helper for steps: %w", err))
 	}
 	to := filepath.Join(o.HelperDir, filepath.Base(podcontract.HelperFile))
 	if err := copyProgram(o.Helper, to); err != nil {

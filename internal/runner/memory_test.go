@@ -81,7 +81,7 @@ func storePart(name string, at int64, r *http.Request) error {
 	return file.Close()
 }
 
-// chunked reads a body in chunks, each behind a line with its size.
+// chunked reads a body in chunks, each after a line with its size.
 type chunked struct {
 	from *bufio.Reader
 	left int64
@@ -95,7 +95,7 @@ func (c *chunked) Read(p []byte) (int, error) {
 		}
 		size, _, _ := strings.Cut(strings.TrimSpace(line), ";")
 		if size == "" {
-			continue // behind a chunk
+			continue // after a chunk
 		}
 		if c.left, err = strconv.ParseInt(size, 16, 64); err != nil || c.left == 0 {
 			return 0, io.EOF

@@ -21,7 +21,7 @@ const (
 // Progress follows the result files while steps run, until the context ends. Each
 // time their content has changed it writes a line to Stdout for the operator (see
 // podcontract.LastProgress), and an envelope to the termination log: if a step fails, the
-// operator reads there what was said before. It looks once more when the context ends.
+// operator reads there what was reported before. It looks once more when the context ends.
 //
 // It is best effort: files that can't be read are read later, and Report reports
 // the errors of steps at the end.
@@ -71,7 +71,7 @@ func (f *follower) check() error {
 	return f.write()
 }
 
-// finish writes what was said since the last line.
+// finish writes what is new since the last line.
 func (f *follower) finish() error {
 	f.warn(f.read())
 	if f.latest.Equal(f.written) {

@@ -1,4 +1,4 @@
-// Package scope finds out in which of its namespaces the operator can work.
+// Package scope determines the namespaces in which the operator can work.
 package scope
 
 import "github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -6,7 +6,7 @@ import "github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 // Right is a verb on a resource, as RBAC grants it in a namespace.
 type Right struct{ Group, Resource, Subresource, Verb string }
 
-// String is the right as "kubectl auth can-i" takes it: "list pods",
+// String returns the right in the form of "kubectl auth can-i": "list pods",
 // "patch pipelinejobs.codepipeline.pipelinejob.dev --subresource=status".
 func (r Right) String() string {
 	name := r.Verb + " " + r.Resource
@@ -24,9 +24,9 @@ const (
 	batch = "batch"
 )
 
-// Needed returns the rights without which the operator works in no namespace: what it
-// watches, and what each job takes. Without the others of its Role a part of its work fails,
-// and says so where it does.
+// Needed returns the rights that the operator requires in each namespace: for its watches
+// and for every job. Without the other rights of its Role, only a part of its work fails,
+// with an error that says so.
 func Needed() []Right {
 	ours := v1alpha1.GroupVersion.Group
 	return []Right{

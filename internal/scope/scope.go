@@ -14,22 +14,22 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// callTimeout bounds each call to the API server.
+// callTimeout limits each call to the API server.
 const callTimeout = 10 * time.Second
 
-// Scope is where the operator works. The zero value stands for all namespaces.
+// Scope has the namespaces of the operator. The zero value means all namespaces.
 type Scope struct {
 	// Open are the namespaces that the operator works in.
 	Open []string
-	// Waiting are the namespaces that it was told to work in and can't, and why not.
+	// Waiting are the namespaces of --namespaces in which it can't work, and why.
 	Waiting map[string]string
 }
 
 // All reports whether the operator works in all namespaces.
 func (s Scope) All() bool { return len(s.Open)+len(s.Waiting) == 0 }
 
-// Cached returns the namespaces that the operator's cache is restricted to; none: all. A
-// scope without an open namespace has those that it waits for, and nothing reads from them.
+// Cached returns the namespaces of the operator's cache; none means all. Without an open
+// namespace, it returns the waiting ones, and nothing reads from them.
 func (s Scope) Cached() []string {
 	if len(s.Open) > 0 {
 		return s.Open
@@ -38,8 +38,8 @@ func (s Scope) Cached() []string {
 }
 
 // Examine asks the API server in which of the namespaces the operator has the Needed rights.
-// With no names the scope is all namespaces, and nothing is asked. An error says that the API
-// server did not answer.
+// Without names, the scope is all namespaces, and there is no call. An error means that the
+// API server did not respond.
 func Examine(ctx context.Context, kube kubernetes.Interface, names []string) (Scope, error) {
 	found := Scope{Waiting: map[string]string{}}
 	for _, name := range names {
@@ -56,7 +56,7 @@ func Examine(ctx context.Context, kube kubernetes.Interface, names []string) (Sc
 	return found, nil
 }
 
-// examine returns what keeps the operator from working in a namespace; empty: nothing.
+// examine returns why the operator can't work in a namespace; empty if it can.
 func examine(ctx context.Context, kube kubernetes.Interface, namespace string) (obstacle string, err error) {
 	exists, err := exists(ctx, kube, namespace)
 	if err != nil {
@@ -78,11 +78,11 @@ func examine(ctx context.Context, kube kubernetes.Interface, namespace string) (
 	if len(missing) == 0 {
 		return "", nil
 	}
-	return "the operator's service account lacks rights in it: " + strings.Join(missing, ", "), nil
+	return "the operator's service account lacks permissions in it: " + strings.Join(missing, ", "), nil
 }
 
-// exists reports whether there is a namespace. One that the operator may not read is taken
-// to exist: what it may do there is asked next.
+// exists reports whether a namespace exists. A namespace that the operator may not read
+// is assumed to exist: the next call checks the rights in it.
 func exists(ctx context.Context, kube kubernetes.Interface, namespace string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -107,7 +107,7 @@ func hasRight(ctx context.Context, kube kubernetes.Interface, namespace string, 
 	}}
 	answer, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
-		return false, fmt.Errorf("ask for the right to %s: %w", right, err)
+		return false, fmt.Errorf("check the permission to %s: %w", right, err)
 	}
 	return answer.Status.Allowed, nil
 }

@@ -60,9 +60,9 @@ func TestExamine(t *testing.T) {
 		"no names are all namespaces":    {names: nil},
 		"all rights":                     {names: []string{"a", "b"}, open: []string{"a", "b"}},
 		"a namespace that is not there":  {names: []string{"a", "later"}, open: []string{"a"}, waiting: map[string]string{"later": "the namespace does not exist"}},
-		"a right that is missing in all": {denied: []string{"list pods"}, names: []string{"a"}, waiting: map[string]string{"a": "the operator's service account lacks rights in it: list pods"}},
+		"a right that is missing in all": {denied: []string{"list pods"}, names: []string{"a"}, waiting: map[string]string{"a": "the operator's service account lacks permissions in it: list pods"}},
 		"rights of subresources": {denied: []string{"create jobs.batch", "patch pipelinejobs.codepipeline.pipelinejob.dev --subresource=status"}, names: []string{"b"},
-			waiting: map[string]string{"b": "the operator's service account lacks rights in it: patch pipelinejobs.codepipeline.pipelinejob.dev --subresource=status, create jobs.batch"}},
+			waiting: map[string]string{"b": "the operator's service account lacks permissions in it: patch pipelinejobs.codepipeline.pipelinejob.dev --subresource=status, create jobs.batch"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -104,7 +104,7 @@ func TestAPIServerThatDoesNotAnswer(t *testing.T) {
 		return true, nil, errors.New("no answer")
 	})
 	_, err := Examine(t.Context(), kube, []string{"a"})
-	g.Expect(err).To(MatchError("examine the namespace a of --namespaces: ask for the right to list customactions.codepipeline.pipelinejob.dev: no answer"))
+	g.Expect(err).To(MatchError("examine the namespace a of --namespaces: check the permission to list customactions.codepipeline.pipelinejob.dev: no answer"))
 }
 
 // TestNeededRightsAreGranted holds what is examined against the Role that is installed.
@@ -145,8 +145,8 @@ func TestNamespaceThatComesLater(t *testing.T) {
 	step()
 	step()
 	g.Eventually(clock.HasWaiters).Should(BeTrue()) // the look of the first step has ended
-	g.Expect(log.String()).To(And(ContainSubstring("the namespace does not exist"), ContainSubstring("lacks rights in it: list customactions")))
-	g.Expect(strings.Count(log.String(), "lacks rights")).To(Equal(1), "an obstacle is told once")
+	g.Expect(log.String()).To(And(ContainSubstring("the namespace does not exist"), ContainSubstring("lacks permissions in it: list customactions")))
+	g.Expect(strings.Count(log.String(), "lacks permissions")).To(Equal(1), "an obstacle is told once")
 
 	denied.Store(&[]string{})
 	for passed := 2 * checkInterval; passed < leastRun; passed += checkInterval {

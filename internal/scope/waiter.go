@@ -14,25 +14,26 @@ import (
 )
 
 const (
-	// checkInterval is the time between two looks at the namespaces that are waited for.
+	// checkInterval is the time between two checks of the missing namespaces.
 	checkInterval = 15 * time.Second
-	// leastRun is how long the operator runs before it starts again for a namespace. Who may
-	// take away and give back the operator's rights in a namespace can't stop it for others.
+	// leastRun is how long the operator runs before it restarts for a namespace. So a user
+	// who can revoke and grant the operator's rights in a namespace can't stop it for
+	// others.
 	leastRun = 2 * time.Minute
 )
 
 // Waiter waits for namespaces in which the operator can't work yet. It is a manager's
-// Runnable, in replicas that don't lead too: each has a cache of its own.
+// Runnable, also in replicas that don't lead: each has its own cache.
 //
-// A cache has the namespaces that it was made with, and is whole before the first object of
-// it is worked on. So the operator takes up a namespace by starting again.
+// The namespaces of a cache can't change, and it is complete before the first object is
+// reconciled. So the operator adds a namespace by a restart.
 type Waiter struct {
 	Kube  kubernetes.Interface
 	Clock clock.Clock
 	Log   logr.Logger
 	// Waiting are as in Scope.Waiting.
 	Waiting map[string]string
-	// Restart ends the operator, to be started again.
+	// Restart ends the operator, so that it is restarted.
 	Restart func()
 }
 
@@ -53,7 +54,7 @@ func (w *Waiter) Start(ctx context.Context) error {
 		case <-w.Clock.After(checkInterval):
 		}
 		if opened := w.look(ctx); len(opened) > 0 && w.Clock.Since(started) >= leastRun {
-			w.Log.Info("Starting again to work in namespaces that were waited for", "namespaces", opened)
+			w.Log.Info("Restarting to work in namespaces that are now ready", "namespaces", opened)
 			w.Restart()
 			return nil
 		}
@@ -65,7 +66,7 @@ func (w *Waiter) look(ctx context.Context) []string {
 	found, err := Examine(ctx, w.Kube, slices.Sorted(maps.Keys(w.Waiting)))
 	if err != nil {
 		if ctx.Err() == nil {
-			w.Log.Info("Namespaces that are waited for were not examined", "reason", err.Error())
+			w.Log.Info("Could not examine the missing namespaces", "reason", err.Error())
 		}
 		return nil
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // Check returns a conflict error if known is not the newest version of the object:
-// what follows from it may have been done already. It reads past the cache, into
-// newest.
+// its consequences may already have been carried out. It bypasses the cache, and reads
+// into newest.
 func Check(ctx context.Context, live client.Reader, known, newest client.Object) error {
 	if err := live.Get(ctx, client.ObjectKeyFromObject(known), newest); err != nil {
 		return fmt.Errorf("read %s: %w", known.GetName(), err)
@@ -21,5 +21,5 @@ func Check(ctx context.Context, live client.Reader, known, newest client.Object)
 	if newest.GetResourceVersion() == known.GetResourceVersion() {
 		return nil
 	}
-	return apierrors.NewConflict(schema.GroupResource{}, known.GetName(), errors.New("the cache is behind"))
+	return apierrors.NewConflict(schema.GroupResource{}, known.GetName(), errors.New("the cache is outdated"))
 }

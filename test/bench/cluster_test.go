@@ -186,7 +186,7 @@ func (c *cluster) check() {
 	}
 }
 
-// patience is how long anything may take before the test gives up.
+// How long anything may take before the test gives up.
 const patience = 15 * time.Minute
 
 // await polls until check holds.

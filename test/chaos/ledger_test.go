@@ -29,7 +29,7 @@ type line struct {
 	text string
 }
 
-// ledger is what happened to the jobs, apart from what CodePipeline and Kubernetes say.
+// It is the record of what happened to the jobs, independent of CodePipeline and Kubernetes.
 type ledger struct {
 	mu         sync.Mutex
 	executions map[int][]*execution

@@ -55,7 +55,7 @@ func (p *proxy) url() string { return "http://" + p.server.Addr }
 
 func (p *proxy) stop() { _ = p.server.Close() }
 
-// fate is what becomes of a request.
+// It is what the proxy does with a request.
 type fate int
 
 const (
@@ -162,7 +162,7 @@ func head(w http.ResponseWriter, response *http.Response) {
 	w.WriteHeader(response.StatusCode)
 }
 
-// fail answers as an API server or a load balancer in trouble does, or not at all.
+// fail answers as an API server or a load balancer does that fails, or not at all.
 func (p *proxy) fail(w http.ResponseWriter) {
 	if p.dice.happens(0.5) {
 		breakOff(w)

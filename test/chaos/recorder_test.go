@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// recorder keeps what the API server last said of each PipelineJob, and tells the ledger
+// recorder keeps what the API server last said of each PipelineJob, and records
 // what changed.
 type recorder struct {
 	ledger *ledger

@@ -234,7 +234,7 @@ func (w *world) chaos(ctx context.Context) error {
 	return errors.Join(err, <-suspended)
 }
 
-// disruptAll returns an error if a disruption could not be done; else it waits for ctx.
+// disruptAll returns an error if a disruption failed. Otherwise it waits for ctx.
 func (w *world) disruptAll(ctx context.Context) error {
 	if err := w.disrupt(ctx); err != nil {
 		return err

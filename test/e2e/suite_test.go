@@ -1,6 +1,6 @@
 //go:build e2e
 
-// Package e2e runs the product as its users do: the demo's own program, on a
+// Package e2e runs the operator as its users do: the demo's own program, on a
 // real Kubernetes, with real containers. See the Makefile's test-e2e.
 package e2e
 
@@ -157,7 +157,7 @@ func custom(category types.ActionCategory, name string) pipeline.Action {
 	return pipeline.NewAction(name, pipeline.CustomType(category, "E2E-"+name, "1"))
 }
 
-// startPipeline declares a pipeline anew and starts it. Its sources are objects
+// startPipeline replaces the declaration of a pipeline and starts it. Its sources are objects
 // in demo-artifacts by the name of their action, which is also that of the
 // artifact; the actions run beside each other.
 func (s *suite) startPipeline(name string, objects map[string]string, actions ...pipeline.Action) (execution string) {

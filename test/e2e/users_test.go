@@ -15,7 +15,7 @@ import (
 )
 
 // usersYAML is a CustomAction in a namespace that takes every pod, with steps
-// of root and of a user without anything in common with it or with the product.
+// of root and of a user without anything in common with it or with the operator.
 var usersYAML = template.Must(template.New("").Parse(`
 apiVersion: v1
 kind: Namespace
@@ -81,7 +81,7 @@ func sharings() []sharing {
 }
 
 // TestStepsOfRootAndOfOthers has steps that share files as far as their umask
-// lets them, and the product name the file where it does not.
+// lets them, and has the operator name the file where it does not.
 func TestStepsOfRootAndOfOthers(t *testing.T) {
 	s := newSuite(t)
 	s.install()

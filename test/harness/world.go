@@ -138,7 +138,7 @@ type Clock struct {
 	frozen atomic.Pointer[time.Time]
 }
 
-// Freeze stops the clock, but for Step.
+// Freeze stops the clock, except for Step.
 func (c *Clock) Freeze() {
 	now := time.Now()
 	c.frozen.Store(&now)

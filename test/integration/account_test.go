@@ -135,7 +135,7 @@ func TestInvalidSelectorIsShown(t *testing.T) {
 	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
 		account.Spec.Grants[1].Namespaces.Selector.MatchExpressions[0].Values = []string{neighbour}
 	})
-	w.accountReady(metav1.ConditionTrue, v1alpha1.ReasonProven, "AWS told the account's ID, 111122223333")
+	w.accountReady(metav1.ConditionTrue, v1alpha1.ReasonProven, "AWS returned the account's ID, 111122223333")
 	w.readyIn(neighbour, v1alpha1.ReasonReady)
 }
 

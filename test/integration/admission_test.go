@@ -241,7 +241,7 @@ func (w *world) liftAtTheEnd(objects ...client.Object) {
 }
 
 // TestPolicyDemandsATimeToLive has a policy, whose answer has the code of an invalid field,
-// refuse Jobs. It is said as its own words, and tried again when it is changed.
+// refuse Jobs. The condition has the policy's own words, and the operator tries again when it is changed.
 func TestPolicyDemandsATimeToLive(t *testing.T) {
 	w := newWorld(t)
 	lift := w.ttlPolicy()
@@ -395,7 +395,7 @@ func TestPodsAloneAreRefused(t *testing.T) {
 		HavePrefix("the cluster would refuse the pods of this action: "), ContainSubstring("set the label team")))
 }
 
-// TestPriorityClassThatIsNotThere is said before there is a job, unless it is a pipeline's
+// TestPriorityClassThatIsNotThere: the CustomAction reports it before there is a job, unless it is a pipeline's
 // to name.
 func TestPriorityClassThatIsNotThere(t *testing.T) {
 	w := newWorld(t)

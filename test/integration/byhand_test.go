@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// change is one of a PipelineJob that somebody tries who may do all that no policy forbids.
+// change is one of a PipelineJob, tried by a user who may do all that no policy forbids.
 type change struct {
 	edit func(*v1alpha1.PipelineJob)
 	// denied is the policy's answer; empty: it is allowed.

@@ -22,7 +22,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// tags are those of the action type "work", but for those that say whose it is.
+// tags are those of the action type "work", except for those that say whose it is.
 func (w *world) tags(g Gomega) map[string]string {
 	found, err := w.Pipelines.ListTagsForResource(w.Ctx, &sdk.ListTagsForResourceInput{ResourceArn: aws.String(workARN)})
 	g.Expect(err).NotTo(HaveOccurred())

@@ -39,6 +39,6 @@ func TestDefaultContainerThatIsNone(t *testing.T) {
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(defaultContainer("chekc")))).To(Succeed())
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)).To(And(
 		HavePrefix("spec.jobTemplate.spec.template.metadata.annotations[kubectl.kubernetes.io/default-container]: must name a container of the pod"),
-		ContainSubstring(`"chekc" is none: write one of codepipeline-fetch, codepipeline-progress, codepipeline-report, work, check, or leave`)))
+		ContainSubstring(`"chekc" is not one: write one of codepipeline-fetch, codepipeline-progress, codepipeline-report, work, check, or leave`)))
 	w.Expect(w.Calls("PollForJobs")).To(BeZero())
 }

@@ -75,7 +75,7 @@ func TestCommandsOfTheDocs(t *testing.T) {
 	}
 	for beginning := range notRunHere {
 		if !excused[beginning] {
-			t.Errorf("no page has the command %q any longer: take it out of the exceptions", beginning)
+			t.Errorf("no page has the command %q any longer: remove it from the exceptions", beginning)
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (w *world) pipelineJobByHand() *v1alpha1.PipelineJob {
 
 const valueOfForeign = "correct-battery-staple"
 
-// secret is somebody's.
+// secret is a Secret that a user made.
 func (w *world) secret(name string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.Namespace}, StringData: map[string]string{"password": valueOfForeign}}
 }

@@ -82,7 +82,7 @@ outputArtifactDetails: {minimumCount: 0, maximumCount: 1}
 configurationProperties: [{name: Project, required: true, key: true, secret: false}]
 settings: {executionUrlTemplate: "https://ci.example.com/{Config:Project}/{Config:X}/{ExternalExecutionId}"}
 `, []string{"spec.actionType.settings.executionUrlTemplate: the only placeholders of executionUrlTemplate are {ExternalExecutionId} and {Config:NAME}, " +
-		"where NAME is one of configurationProperties that is required and not secret. {Config:X} is none of these: declare its property so, or take it out"}},
+		"where NAME is one of configurationProperties that is required and not secret. {Config:X} is none of these: declare its property so, or remove it"}},
 	"nothing": {"{}", []string{
 		"spec.actionType.category: Required value: set it to the kind of stage that the action is for, such as Build or Test",
 		"spec.actionType.provider: Required value: set it to the name under which pipelines know the action, such as PipelineJob-Build",
@@ -93,7 +93,7 @@ settings: {executionUrlTemplate: "https://ci.example.com/{Config:Project}/{Confi
 }
 
 // TestNearMissesAreToldTheRightForm creates each as kubectl does, which has unknown fields
-// refused, and as clients do that have them dropped. Nothing else is said.
+// refused, and as clients do that have them dropped. They get no other message.
 func TestNearMissesAreToldTheRightForm(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range nearMisses {

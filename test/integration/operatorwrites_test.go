@@ -180,13 +180,13 @@ func TestOperatorCreatesOnlyPartsOfPipelineJobs(t *testing.T) {
 		part(secret, "owner")
 		secret.Type = corev1.SecretTypeServiceAccountToken
 		secret.Annotations = map[string]string{corev1.ServiceAccountNameKey: "default"}
-		w.isDecided(t, operator.Create(w.Ctx, secret), "of the type Opaque alone")
+		w.isDecided(t, operator.Create(w.Ctx, secret), "only Secrets of the type Opaque")
 	})
 	t.Run("a pod by a dry run", func(t *testing.T) {
 		w.isDecided(t, operator.Create(w.Ctx, w.plainPod(), client.DryRunAll), "")
 	})
 	t.Run("a pod", func(t *testing.T) {
-		w.isDecided(t, operator.Create(w.Ctx, w.plainPod()), "may create pods by a dry run alone")
+		w.isDecided(t, operator.Create(w.Ctx, w.plainPod()), "may create pods only in a dry run")
 	})
 	t.Run("others are not affected", func(t *testing.T) {
 		w.isDecided(t, w.as("alice").Create(w.Ctx, w.plainPod()), "")
@@ -246,7 +246,7 @@ func TestOperatorTouchesOnlyPartsOfPipelineJobs(t *testing.T) {
 	}
 	t.Run("a pod", func(t *testing.T) {
 		w.Expect(w.Kube.Create(w.Ctx, w.plainPod())).To(Succeed())
-		w.isDecided(t, operator.Delete(w.Ctx, w.plainPod()), "may create pods by a dry run alone")
+		w.isDecided(t, operator.Delete(w.Ctx, w.plainPod()), "may create pods only in a dry run")
 	})
 }
 

@@ -108,8 +108,8 @@ func TestSuccessIsComplete(t *testing.T) {
 	})
 }
 
-// TestResultThatIsReadyBeforeTheContinuedJob ends a run while the job that is to
-// take it over has not come back.
+// TestResultThatIsReadyBeforeTheContinuedJob ends a run before CodePipeline hands out
+// the job that takes it over.
 func TestResultThatIsReadyBeforeTheContinuedJob(t *testing.T) {
 	w := newWorld(t)
 	w.work(progressing)

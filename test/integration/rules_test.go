@@ -735,7 +735,7 @@ func (w *world) registers(g Gomega, object *unstructured.Unstructured, number in
 	}
 	text, err := json.Marshal(defined)
 	g.Expect(err).NotTo(HaveOccurred())
-	var request sdk.CreateCustomActionTypeInput // its fields have the names of the API, but for their case
+	var request sdk.CreateCustomActionTypeInput // its fields have the names of the API, except for their case
 	g.Expect(json.Unmarshal(text, &request)).To(Succeed())
 	made, err := w.Pipelines.CreateCustomActionType(w.Ctx, &request)
 	g.Expect(err).NotTo(HaveOccurred())

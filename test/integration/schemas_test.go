@@ -15,7 +15,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestSchemasRefuseWhatTheAPIServerDoes holds that the schemas for editors are no stricter than
+// TestSchemasRefuseWhatTheAPIServerDoes checks that the schemas for editors are no stricter than
 // the API server: it refuses each file that they do (TestSchemasRefuse of hack/schema).
 func TestSchemasRefuseWhatTheAPIServerDoes(t *testing.T) {
 	w := newWorld(t)

@@ -156,7 +156,7 @@ func TestOperatorOfSomeNamespaces(t *testing.T) {
 	config := w.withToken(user)
 	found := w.examined(config, 1, w.Namespace, other.Name, "not-there")
 	w.Expect(found.Waiting).To(HaveKeyWithValue("not-there", "the namespace does not exist"))
-	w.Expect(found.Waiting).To(HaveKeyWithValue(other.Name, HavePrefix("the operator's service account lacks rights in it: list customactions.codepipeline.pipelinejob.dev, ")))
+	w.Expect(found.Waiting).To(HaveKeyWithValue(other.Name, HavePrefix("the operator's service account lacks permissions in it: list customactions.codepipeline.pipelinejob.dev, ")))
 
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {

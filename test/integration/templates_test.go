@@ -55,7 +55,7 @@ func TestWindowsIsRefused(t *testing.T) {
 		pod.Containers[0].Command = []string{"powershell", "-Command", "docker build ."}
 	}))).To(Succeed())
 	message := w.ready(metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)
-	w.Expect(message).To(HavePrefix("spec.jobTemplate.spec.template.spec.os.name: must not demand Windows: "))
+	w.Expect(message).To(HavePrefix("spec.jobTemplate.spec.template.spec.os.name: must not require Windows: "))
 	w.Expect(message).NotTo(ContainSubstring("securityContext"), "that is the operator's")
 	w.Expect(message).NotTo(ContainSubstring("\n"), "one sentence")
 	w.Expect(w.Calls("PollForJobs")).To(BeZero())
@@ -150,7 +150,7 @@ func TestVolumeAtTheWorkspace(t *testing.T) {
 		pod.Volumes = []corev1.Volume{{Name: "work", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{VolumeClaimTemplate: claimTemplate()}}}}
 		pod.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "work", MountPath: "/codepipeline"}}
 	}))).To(Succeed())
-	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)).To(ContainSubstring("which spec.workspace chooses"))
+	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)).To(ContainSubstring("(spec.workspace)"))
 }
 
 // stepOf is the step "work" of a pod.

@@ -47,7 +47,7 @@ func TestExceptionsNameTestsThatExist(t *testing.T) {
 	}
 }
 
-// TestEachDefenceNamesItsTests holds that each line of what is defended names a test.
+// TestEachDefenceNamesItsTests checks that each line of what is defended names a test.
 func TestEachDefenceNamesItsTests(t *testing.T) {
 	g := NewWithT(t)
 	_, text, found := strings.Cut(doc(g, "threat-model.md"), "\n## What is defended\n")

@@ -266,7 +266,7 @@ func TestEveryRowHasAPackage(t *testing.T) {
 	for _, layer := range layers {
 		for _, r := range layer {
 			if !slices.ContainsFunc(files, func(s source) bool { return covers(r.name, s.pkg()) }) {
-				t.Errorf("the table has a row for %s, where there is no package: take it out", r.name)
+				t.Errorf("the table has a row for %s, where there is no package: remove it", r.name)
 			}
 		}
 	}

@@ -18,8 +18,8 @@ var (
 	inAnchors  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestLinksOfTheDocsLead holds that each link between the pages has a file, and a heading in
-// it, to lead to.
+// TestLinksOfTheDocsLead checks that the file and the heading of each link between the pages
+// exist.
 func TestLinksOfTheDocsLead(t *testing.T) {
 	g := NewWithT(t)
 	pages, err := filepath.Glob("../../docs/*.md")

@@ -46,7 +46,7 @@ func TestReasonsAreExplainedAndUsed(t *testing.T) {
 	}
 }
 
-// TestReasonsOfWaitingAreDiagnosed holds that each reason why a run waits, after which it may
+// TestReasonsOfWaitingAreDiagnosed checks that each reason why a run waits, after which it may
 // fail, is expected by a test of package diagnosis.
 func TestReasonsOfWaitingAreDiagnosed(t *testing.T) {
 	g := NewWithT(t)
@@ -110,7 +110,7 @@ func docs(g *WithT) string {
 	return all.String()
 }
 
-// goText is the text of the Go files below some folders, but for tests.
+// goText is the text of the Go files below some folders, without tests.
 func goText(g *WithT, folders ...string) string {
 	var all strings.Builder
 	for _, folder := range folders {

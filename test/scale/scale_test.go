@@ -41,7 +41,7 @@ const (
 	perRegion = 50
 	// span is how long polls are counted.
 	span = 2 * interval
-	// patience is how long all actions may take to be ready.
+	// How long all actions may take to be ready.
 	patience = 5 * time.Minute
 )
 

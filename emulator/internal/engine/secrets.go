@@ -37,7 +37,7 @@ func (e *Engine) maskedConfiguration(id TypeID, configuration map[string]string)
 }
 
 // keepSecrets puts the known values of secret properties in the place of masks, which
-// come back when a pipeline is read, edited and written. before is the declaration so
+// clients send when they read, edit and write a pipeline. before is the declaration so
 // far, nil for a new pipeline.
 //
 // The API reference of ActionConfigurationProperty says that the mask preserves the

@@ -26,7 +26,7 @@ type StageState struct {
 	InboundExecutions []StageExecution `json:"inboundExecutions,omitempty"`
 }
 
-// TransitionState says whether executions may enter a stage.
+// TransitionState reports whether executions may enter a stage.
 type TransitionState struct {
 	Enabled bool `json:"enabled"`
 }
