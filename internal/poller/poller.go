@@ -216,7 +216,7 @@ func (p *Poller) Ensure(target Target, elsewhere ...Target) {
 	p.wakeNext()
 }
 
-// Remove stops polling for an action, but for jobs that are awaited elsewhere.
+// Remove stops polling for an action, except for jobs that are awaited elsewhere.
 func (p *Poller) Remove(action types.NamespacedName, elsewhere ...Target) {
 	p.init()
 	p.mu.Lock()
