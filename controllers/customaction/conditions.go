@@ -49,13 +49,6 @@ func (o observation) wrong() (finding, bool) {
 	return o.taken, o.taken.err != nil
 }
 
-// keepsFromNobody reports whether only a change of an object, or of AWS, could let the action
-// take jobs: until then another may.
-func (o observation) keepsFromNobody() bool {
-	wrong, is := o.wrong()
-	return is && (isLasting(wrong.reason, o.examined.owner) || wrong.reason == v1alpha1.ReasonActionTypeTaken)
-}
-
 // conditionsOf gives the conditions Registered, Polling and, last, Ready.
 func conditionsOf(action *v1alpha1.CustomAction, o observation) []metav1.Condition {
 	registered := registeredCondition(o)

@@ -172,9 +172,7 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 	}
 	r.poll(action, seen.access, seen.mayPoll(action), places)
 	seen.former = r.tellFormer(places)
-	if name := client.ObjectKeyFromObject(action); seen.keepsFromNobody() && !r.holders.needs(name, jobs) {
-		r.releaseJobs(ctx, name)
-	}
+	left := r.giveWay(ctx, action, seen, jobs)
 	if seen.mayPoll(action) {
 		seen.poll = r.Poller.Health(client.ObjectKeyFromObject(action))
 	}
@@ -187,8 +185,10 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 		return ctrl.Result{}, err
 	}
 	r.eventOnReadiness(action, before)
-	if wait > 0 {
-		again = min(again, wait)
+	for _, sooner := range []time.Duration{wait, left} {
+		if sooner > 0 {
+			again = min(again, sooner)
+		}
 	}
 	return ctrl.Result{RequeueAfter: again}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -57,6 +58,8 @@ type holders struct {
 	mu sync.Mutex
 	by map[jobsKey]types.NamespacedName
 	of map[types.NamespacedName]jobsKey
+	// unable has since when holders can't take the jobs that they hold.
+	unable map[types.NamespacedName]time.Time
 }
 
 // holder is who takes the jobs of a key.
@@ -75,7 +78,7 @@ func (h *holders) take(key jobsKey, action types.NamespacedName) bool {
 		return holder == action
 	}
 	if h.by == nil {
-		h.by, h.of = map[jobsKey]types.NamespacedName{}, map[types.NamespacedName]jobsKey{}
+		h.by, h.of, h.unable = map[jobsKey]types.NamespacedName{}, map[types.NamespacedName]jobsKey{}, map[types.NamespacedName]time.Time{}
 	}
 	h.drop(action)
 	h.by[key], h.of[action] = action, key
@@ -103,22 +106,32 @@ func (h *holders) drop(action types.NamespacedName) {
 	if key, held := h.of[action]; held {
 		delete(h.of, action)
 		delete(h.by, key)
+		delete(h.unable, action)
 	}
 }
 
-// hold has an action take the jobs of its key, or finds who does or is to.
+// hold has an action take the jobs of its key, or finds who does or is to. A holder gives way to
+// the CustomAction that the tags of the action type name.
 func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) (finding, error) {
 	key, name := keyOf(action, seen.access), client.ObjectKeyFromObject(action)
-	if holder, held := r.holders.holder(key); held && holder == name {
-		return finding{}, nil
+	holder, held := r.holders.holder(key)
+	if held && holder == name {
+		return r.ownerWaits(ctx, action, seen, key.place)
+	}
+	if held && seen.examined.owner == v1alpha1.OwnerThis {
+		r.again(holder)
 	}
 	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action), CustomAction: action}
 	if taken, err := r.takenBefore(ctx, mine, key.place); err != nil || taken.err != nil {
 		return taken, err
 	}
+	before, moved := r.holders.held(name)
 	if !r.holders.take(key, name) {
-		holder, _ := r.holders.holder(key)
+		holder, _ = r.holders.holder(key)
 		return takenBy(&v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: holder.Namespace, Name: holder.Name}}, action, key.region), nil
+	}
+	if moved {
+		r.wakeOthers(ctx, before.actionType, name)
 	}
 	return finding{}, nil
 }
@@ -139,11 +152,14 @@ func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place) (
 
 // releaseJobs has an action take no jobs any longer, and the others look whether they may.
 func (r *Reconciler) releaseJobs(ctx context.Context, action types.NamespacedName) {
-	key, held := r.holders.release(action)
-	if !held {
-		return
+	if key, held := r.holders.release(action); held {
+		r.wakeOthers(ctx, key.actionType, action)
 	}
-	for _, request := range r.requests(ctx, client.MatchingFields{indexActionType: key.actionType}) {
+}
+
+// wakeOthers has the other CustomActions of an action type check whether they may take jobs.
+func (r *Reconciler) wakeOthers(ctx context.Context, actionType string, action types.NamespacedName) {
+	for _, request := range r.requests(ctx, client.MatchingFields{indexActionType: actionType}) {
 		if request.NamespacedName != action {
 			r.again(request.NamespacedName)
 		}
@@ -212,7 +228,7 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 		}
 		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job)) })
 		if working || matters(placeOf(other, its)) && mayTake(other, its) {
-			found = append(found, standing{other, working, other.Status.ActionTypeOwner == v1alpha1.OwnerThis, polls(other)})
+			found = append(found, standing{other, working, recordedOf(other, its).owner == v1alpha1.OwnerThis, polls(other)})
 		}
 	}
 	return found, nil
@@ -226,7 +242,7 @@ func mayTake(action *v1alpha1.CustomAction, a access) bool {
 	}
 	ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady)
 	return ready == nil || ready.Status == metav1.ConditionTrue || ready.ObservedGeneration != action.Generation ||
-		!isLasting(ready.Reason, action.Status.ActionTypeOwner)
+		!isLasting(ready.Reason, recordedOf(action, a).owner)
 }
 
 // isLasting reports whether only a change of an object, or of AWS, ends a reason, so that the
@@ -241,7 +257,7 @@ func isLasting(reason string, owner v1alpha1.ActionTypeOwner) bool {
 
 // lasting are the reasons that only a change of an object, or of AWS, ends.
 var lasting = []string{
-	v1alpha1.ReasonAccountNotFound, v1alpha1.ReasonAccessNotGranted, v1alpha1.ReasonRegistrationNotGranted,
+	v1alpha1.ReasonAccountNotFound, v1alpha1.ReasonAccountNotReady, v1alpha1.ReasonAccessNotGranted, v1alpha1.ReasonRegistrationNotGranted,
 	v1alpha1.ReasonRoleNotAllowed, v1alpha1.ReasonCredentialsUnavailable, v1alpha1.ReasonAccessDenied,
 	v1alpha1.ReasonDefinitionConflict, v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationFailed,
 	v1alpha1.ReasonVersionRetired,

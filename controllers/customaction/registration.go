@@ -82,7 +82,12 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction,
 		found.registration = registrationFailed(action, err)
 		return found
 	}
-	found.registration = r.register(ctx, api, action, a)
+	listed, err := api.FindActionType(ctx, actionTypeID(action))
+	if err != nil { // it is as known before: the failure may pass
+		found.registration = registrationFailed(action, err)
+		return found
+	}
+	found.registration = r.register(ctx, api, action, a, listed)
 	if found.registration.err != nil {
 		found.arn, found.owner = "", "" // it may be another one by now
 		return found
@@ -93,14 +98,11 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction,
 	return found
 }
 
-// register makes sure that CodePipeline has the action type as defined. One
-// that differs is left alone: pipelines may use it.
-func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access) finding {
+// register makes sure that CodePipeline has the action type as defined; found is what it lists,
+// nil if there is none. One that differs is left alone: pipelines may use it.
+func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access, found *codepipeline.ListedActionType) finding {
 	wanted := actionTypeOf(action)
-	found, err := api.FindActionType(ctx, wanted.ID)
 	switch {
-	case err != nil:
-		return registrationFailed(action, err)
 	case found != nil:
 		return compared(action, wanted, *found)
 	case action.Spec.Registration == v1alpha1.RegistrationExternal:

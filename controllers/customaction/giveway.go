@@ -1,0 +1,120 @@
+package customaction
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+)
+
+// releaseAfter is how long a CustomAction must have been unable to take its jobs before another
+// may take them. Without it, one failed call would give them away.
+const releaseAfter = 5 * time.Minute
+
+// giveWay releases the jobs that an action holds, unless some of them are not reported: at once
+// if the action has moved or another one goes before it, and after releaseAfter if it can't take
+// jobs. It returns how long to wait before the next check; zero if none is needed.
+func (r *Reconciler) giveWay(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) time.Duration {
+	name := client.ObjectKeyFromObject(action)
+	key, held := r.holders.held(name)
+	if !held {
+		return 0
+	}
+	if seen.mayKeep(action, key) {
+		r.holders.able(name)
+		return 0
+	}
+	if left := releaseAfter - r.holders.unableFor(name, seen.now); left > 0 && !seen.mustRelease(action, key) {
+		return left
+	}
+	if !r.holders.needs(name, jobs) {
+		r.releaseJobs(ctx, name)
+	}
+	return 0
+}
+
+// mustRelease reports whether an action that holds the jobs of a key is to release them at once:
+// it has moved to another place, or another CustomAction goes before it. While its account is not
+// proven, it is not known whether it has moved.
+func (o observation) mustRelease(action *v1alpha1.CustomAction, held jobsKey) bool {
+	wrong, _ := o.wrong()
+	present := keyOf(action, o.access)
+	return wrong.reason == v1alpha1.ReasonActionTypeTaken || present.accountID != "" && present != held
+}
+
+// mayKeep reports whether an action that holds the jobs of a key can take them, now or when a
+// failure has passed.
+func (o observation) mayKeep(action *v1alpha1.CustomAction, held jobsKey) bool {
+	wrong, is := o.wrong()
+	unable := is && isLasting(wrong.reason, o.examined.owner)
+	return !unable && !o.mustRelease(action, held)
+}
+
+// held returns the key that an action holds.
+func (h *holders) held(action types.NamespacedName) (key jobsKey, held bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key, held = h.of[action]
+	return key, held
+}
+
+// able records that an action can take the jobs that it holds.
+func (h *holders) able(action types.NamespacedName) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.unable, action)
+}
+
+// unableFor records that an action can't take the jobs that it holds, and returns for how long
+// that has been so.
+func (h *holders) unableFor(action types.NamespacedName, now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	since, known := h.unable[action]
+	if !known {
+		since, h.unable[action] = now, now
+	}
+	return now.Sub(since)
+}
+
+// ownerWaits finds the CustomAction that the tags of an action type name, if it waits for jobs
+// that another one has taken in its absence. Only what this operator has read from AWS counts:
+// users may be able to write a status.
+func (r *Reconciler) ownerWaits(ctx context.Context, action *v1alpha1.CustomAction, seen observation, at place) (finding, error) {
+	if seen.examined.owner == v1alpha1.OwnerThis {
+		return finding{}, nil
+	}
+	var list v1alpha1.CustomActionList
+	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}, client.UnsafeDisableDeepCopy); err != nil {
+		return finding{}, fmt.Errorf("list CustomActions of the same action type: %w", err)
+	}
+	for i := range list.Items {
+		other := &list.Items[i]
+		if other.UID == action.UID || !other.DeletionTimestamp.IsZero() {
+			continue
+		}
+		its, err := r.accessOf(ctx, other)
+		if err != nil {
+			return finding{}, err
+		}
+		if placeOf(other, its) == at && r.isOwner(other, its, seen.now) {
+			return takenBy(other, action, at.region), nil
+		}
+	}
+	return finding{}, nil
+}
+
+// isOwner reports whether an action has access, its last examination found its definition in
+// order, and the tags of its action type name it.
+func (r *Reconciler) isOwner(action *v1alpha1.CustomAction, a access, now time.Time) bool {
+	if a.refused.err != nil || a.pending != "" {
+		return false
+	}
+	found, known, _ := r.examinations.of(action, now)
+	_, wrong := found.wrong()
+	return known && !wrong && found.isOf(a) && found.owner == v1alpha1.OwnerThis
+}
