@@ -168,7 +168,7 @@ func (r *Reconciler) usage(ctx context.Context, account *v1alpha1.CodePipelineAc
 		return usage{}, fmt.Errorf("list the PipelineJobs of CodePipelineAccount %s: %w", account.Name, err)
 	}
 	labels := map[string]map[string]string{}
-	for _, name := range namespacesOf(actions.Items) {
+	for _, name := range namespacesOf(actions.Items, jobs.Items) {
 		namespace := &corev1.Namespace{}
 		if err := r.Get(ctx, client.ObjectKey{Name: name}, namespace); client.IgnoreNotFound(err) != nil {
 			return usage{}, fmt.Errorf("read namespace %s: %w", name, err)

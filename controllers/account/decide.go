@@ -28,7 +28,7 @@ type usage struct {
 	actions []v1alpha1.CustomAction
 	// jobs are the PipelineJobs that are not settled.
 	jobs []v1alpha1.PipelineJob
-	// granted are the namespaces of actions that have a grant.
+	// granted are the namespaces of actions and jobs that have a grant.
 	granted []string
 }
 
@@ -36,13 +36,13 @@ type usage struct {
 // had one: users who may write a CustomAction can name any account.
 func usageOf(account *v1alpha1.CodePipelineAccount, actions []v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob, labels map[string]map[string]string) usage {
 	var used usage
-	for _, name := range namespacesOf(actions) {
+	for _, name := range namespacesOf(actions, jobs) {
 		if grants.Selects(account, grants.Namespace{Name: name, Labels: labels[name]}) {
 			used.granted = append(used.granted, name)
 		}
 	}
 	for i := range jobs {
-		if slices.Contains(account.Status.Namespaces, jobs[i].Namespace) {
+		if of := jobs[i].Namespace; slices.Contains(used.granted, of) || slices.Contains(account.Status.Namespaces, of) {
 			used.jobs = append(used.jobs, jobs[i])
 		}
 	}
@@ -54,18 +54,22 @@ func usageOf(account *v1alpha1.CodePipelineAccount, actions []v1alpha1.CustomAct
 	return used
 }
 
-func namespacesOf(actions []v1alpha1.CustomAction) []string {
+func namespacesOf(actions []v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) []string {
 	var names []string
 	for i := range actions {
 		names = append(names, actions[i].Namespace)
+	}
+	for i := range jobs {
+		names = append(names, jobs[i].Namespace)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// namespaces returns those for which calls are made: those of actions with a grant, and
-// previous ones with jobs that are not reported. A job does not add a namespace: otherwise,
-// users who may create PipelineJobs would have access.
+// namespaces returns those for which calls are made: those of actions and jobs with a grant, and
+// previous ones with jobs that are not reported. Without a grant, a job does not add a namespace:
+// otherwise, users who may create PipelineJobs would have access. With one it does: the action may
+// have moved to another account, and this one may have been created again.
 func (u usage) namespaces() []string {
 	names := slices.Clone(u.granted)
 	for i := range u.jobs {

@@ -33,7 +33,7 @@ func jobIn(namespace string, region v1alpha1.Region) v1alpha1.PipelineJob {
 }
 
 // TestNamespacesForWhichCallsAreMade: access begins with a grant and a CustomAction, and ends
-// with the last job; a PipelineJob alone gives none. Whoever has no access does not use the account.
+// with the last job; without a grant, a PipelineJob gives none. Whoever has no access does not use the account.
 func TestNamespacesForWhichCallsAreMade(t *testing.T) {
 	one, two, job := []v1alpha1.CustomAction{actionIn("a")}, []v1alpha1.CustomAction{actionIn("a"), actionIn("a")}, []v1alpha1.PipelineJob{jobIn("a", east)}
 	for name, c := range map[string]struct {
@@ -49,7 +49,7 @@ func TestNamespacesForWhichCallsAreMade(t *testing.T) {
 		"a grant that was withdrawn":              {nil, []string{"a"}, one, nil, nil, "CustomAction a/work"},
 		"one that was withdrawn, with a job":      {nil, []string{"a"}, one, job, []string{"a"}, "CustomAction a/work, PipelineJob a/work-1"},
 		"a job in a namespace without access":     {nil, []string{"b"}, nil, job, nil, ""},
-		"a job, with a grant, and without action": {[]string{"a"}, nil, nil, job, nil, ""},
+		"a job, with a grant, and without action": {[]string{"a"}, nil, nil, job, []string{"a"}, "PipelineJob a/work-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, account := NewWithT(t), sharedWith(c.granted...)
@@ -68,6 +68,16 @@ func TestNamespacesAreGrantedByLabel(t *testing.T) {
 	used := usageOf(account, []v1alpha1.CustomAction{actionIn("a"), actionIn("b"), actionIn("c")}, nil,
 		map[string]map[string]string{"a": {"team": "a"}, "b": {"team": "b"}})
 	NewWithT(t).Expect(used.namespaces()).To(Equal([]string{"a"}))
+}
+
+// TestNamespacesOfJobsAreGrantedByLabel has no CustomAction name the account any longer, and no
+// status.
+func TestNamespacesOfJobsAreGrantedByLabel(t *testing.T) {
+	account := sharedWith()
+	account.Spec.Grants[0].Namespaces = v1alpha1.GrantedNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}
+	used := usageOf(account, nil, []v1alpha1.PipelineJob{jobIn("a", east), jobIn("b", east)}, map[string]map[string]string{"a": {"team": "a"}, "b": {"team": "b"}})
+	NewWithT(t).Expect(used.namespaces()).To(Equal([]string{"a"}))
+	NewWithT(t).Expect(used.String()).To(Equal("PipelineJob a/work-1"))
 }
 
 func TestRegionsInWhichCallsAreMade(t *testing.T) {

@@ -221,3 +221,23 @@ func (w *world) awaitPolling(message gomegatypes.GomegaMatcher) {
 		g.Expect(polling.Message).To(message)
 	})
 }
+
+// TestFormerAccountCreatedAgainGivesItsJobsAccess has an action move to another account while a
+// job works. The account where the job was taken is created again, so that it has no status, and
+// no CustomAction names it.
+func TestFormerAccountCreatedAgainGivesItsJobsAccess(t *testing.T) {
+	w := newWorld(t)
+	w.work()
+	run := w.RunningJob(1)
+	w.change(w.ofAccount("other", roleOf(roleElsewhere)))
+	w.awaitPolling(HaveSuffix("those that continue are polled for there"))
+	w.Await(func(g Gomega) { // the operator writes it too
+		account := &v1alpha1.CodePipelineAccount{}
+		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: w.Namespace}, account)).To(Succeed())
+		account.Status = v1alpha1.CodePipelineAccountStatus{}
+		g.Expect(w.Kube.Status().Update(w.Ctx, account)).To(Succeed())
+	})
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.FailureLog = v1alpha1.FailureLogNoSecrets }) // it is reconciled
+	w.Succeed(run, podcontract.Result{Summary: "finished"})
+	w.Await(func(g Gomega) { g.Expect(aws.ToString(w.WorkState(g).Summary)).To(Equal("finished")) })
+}
