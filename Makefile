@@ -166,7 +166,7 @@ generate: $(BIN)/controller-gen ## Generate code from api/
 .PHONY: manifests
 manifests: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate CRDs, their docs and schemas, and RBAC from api/, controllers/ and internal/operator
 	@$(BIN)/controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:artifacts:config=$(CRDS)
-	@go run ./hack/crdtrim $(CRDS)/codepipeline.pipelinejob.dev_customactions.yaml
+	@go run ./hack/crdtrim $(CRDS)/*.yaml
 	@cd hack/schema && go run . ../../$(CRDS) ../../config/schema
 	@$(BIN)/crd-ref-docs --log-level=ERROR --renderer=markdown --source-path=api/v1alpha1 --output-path=docs/api.md \
 		--config=hack/apidocs/config.yaml --templates-dir=hack/apidocs/templates

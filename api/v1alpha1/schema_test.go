@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
@@ -25,33 +26,62 @@ var extremes = []string{
 	`"1Ki"`, `"1Ei"`, `"1e5"`, `"1e+99"`, `"1e-99"`, `"1e100"`, `"1E5"`, `"1e5.5"`, `"1e100000000"`, `"1e-100000000"`, `"1e9223372036854775808"`,
 	`"99999999999999999999999999999999Ei"`, `"` + strings.Repeat("9", 100000) + `"`,
 	`"1s"`, `"1h1m"`, `"1d"`, `"9999999999999h"`, `"2026-01-01T00:00:00Z"`, `"2026-01-01"`, `"2026-13-01T00:00:00Z"`,
+	`"2026-01-01t00:00:00z"`, `"2026-01-01T00:00:00ZTx"`, `"2026-01-01T00:00:00x5Z"`, `"2026-01-01T00:00:00+23:59"`, `"2026-01-01T00:00:00+99:99"`, `"2026-02-29T00:00:00Z"`,
+	`"2026-01-01T24:00:00Z"`, `"2026-01-01T00:00:60Z"`, `"2026-01-01T00:00:00.5Z"`, `"2026-01-01T00:00:00,5Z"`, `"2026-01-01T00:00:00Z\n"`, `[{}]`, `[1]`, `{"a":1}`, `{"a":"b"}`, `"1\u0000"`,
 }
 
-// TestWhatTheAPIServerTakesCanBeRead puts extremes into each field of the kinds that tenants and
-// platform teams write: a list of objects is read as a whole, so that one that Go's types can't hold
-// would hide all others.
+// TestWhatTheAPIServerTakesCanBeRead puts extremes into each field of each kind, whose status
+// administrators of a namespace may be able to write too: a list of objects is read as a whole, so
+// that one that Go's types can't hold would hide all others.
 func TestWhatTheAPIServerTakesCanBeRead(t *testing.T) {
-	for plural, spec := range map[string]reflect.Type{
-		"customactions":        reflect.TypeFor[CustomActionSpec](),
-		"codepipelineaccounts": reflect.TypeFor[CodePipelineAccountSpec](),
+	for plural, kind := range map[string]reflect.Type{
+		"customactions":        reflect.TypeFor[CustomAction](),
+		"codepipelineaccounts": reflect.TypeFor[CodePipelineAccount](),
+		"pipelinejobs":         reflect.TypeFor[PipelineJob](),
 	} {
-		t.Run(plural, func(t *testing.T) {
-			f := fields{T: t, WithT: NewWithT(t)}
-			f.of("spec", schemaOfSpec(f.WithT, plural), spec)
-			t.Log(f.checked, "fields")
-			f.Expect(f.checked).To(BeNumerically(">", 5), "the CRD was not read as it should be")
-		})
+		for _, part := range []string{"spec", "status"} {
+			t.Run(plural+"/"+part, func(t *testing.T) {
+				f := fields{T: t, WithT: NewWithT(t)}
+				in, found := fieldOf(kind, part)
+				f.Expect(found).To(BeTrue())
+				f.of(part, schemaOf(f.WithT, plural, part), in)
+				t.Log(f.checked, "fields")
+				f.Expect(f.checked).To(BeNumerically(">", 5), "the CRD was not read as it should be")
+			})
+		}
 	}
 }
 
-func schemaOfSpec(g *WithT, plural string) *apiextensions.JSONSchemaProps {
+// TestTimesAreTaken puts times as Go writes them into a field.
+func TestTimesAreTaken(t *testing.T) {
+	g := NewWithT(t)
+	status := schemaOf(g, "customactions", "status").Properties["lastPollTime"]
+	validator, _, err := validation.NewSchemaValidator(&status)
+	g.Expect(err).NotTo(HaveOccurred())
+	ahead, behind := time.FixedZone("ahead", int((14*time.Hour).Seconds())), time.FixedZone("behind", -int((9*time.Hour+30*time.Minute).Seconds()))
+	day := time.Date(1999, 12, 31, 23, 59, 59, 123456789, time.UTC)
+	for range 366 * 5 { // with the leap day of 2000, and of 2004
+		for _, in := range []*time.Location{time.UTC, ahead, behind} {
+			for _, text := range []string{day.In(in).Format(time.RFC3339), day.In(in).Format(time.RFC3339Nano)} {
+				g.Expect(validation.ValidateCustomResource(nil, text, validator)).To(BeEmpty(), text)
+			}
+		}
+		day = day.AddDate(0, 0, 1)
+	}
+	for _, text := range []string{"1900-02-29", "2001-02-29", "2004-02-30", "2026-04-31", "2026-00-01", "2026-01-00", "2026-01-32", "0000-01-01", "10000-01-01"} {
+		g.Expect(validation.ValidateCustomResource(nil, text+"T00:00:00Z", validator)).NotTo(BeEmpty(), text)
+	}
+}
+
+// schemaOf reads the schema of spec or status.
+func schemaOf(g *WithT, plural, part string) *apiextensions.JSONSchemaProps {
 	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "codepipeline.pipelinejob.dev_"+plural+".yaml"))
 	g.Expect(err).NotTo(HaveOccurred())
 	var crd apiextensionsv1.CustomResourceDefinition
 	g.Expect(yaml.Unmarshal(text, &crd)).To(Succeed())
 	var schema apiextensions.JSONSchemaProps
-	spec := crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]
-	g.Expect(apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(&spec, &schema, nil)).To(Succeed())
+	of := crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties[part]
+	g.Expect(apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(&of, &schema, nil)).To(Succeed())
 	return &schema
 }
 

@@ -1,16 +1,16 @@
 // Command crdtrim takes the descriptions of Kubernetes' own types out of the
-// CustomAction CRD, and bounds numbers that Kubernetes' types can't hold.
+// CustomAction CRD, and bounds values that Kubernetes' types can't hold in all CRDs.
 //
 // The jobTemplate field embeds the whole schema of a Job, and workspace that of a
 // claim. With their descriptions the CRD is three times as large, and client-side
 // "kubectl apply", which keeps a copy in an annotation, refuses it. The texts are
 // those of "kubectl explain job" and "kubectl explain pvc", so nothing is lost.
 //
-// The schemas that are generated of quantities and ports let values pass that the Go types
-// refuse: one object with such a value, and no CustomAction of the cluster could be read.
+// The schemas that are generated of quantities, ports and times let values pass that the Go types
+// refuse: one object with such a value, and no object of its kind in the cluster could be read.
 // Others take minutes and gigabytes to compute with, such as 1e100000000.
 //
-// Usage: crdtrim FILE
+// Usage: crdtrim FILE...
 package main
 
 import (
@@ -24,13 +24,15 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: crdtrim FILE")
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: crdtrim FILE...")
 		os.Exit(2)
 	}
-	if err := trimFile(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "crdtrim:", err)
-		os.Exit(1)
+	for _, path := range os.Args[1:] {
+		if err := trimFile(path); err != nil {
+			fmt.Fprintln(os.Stderr, "crdtrim:", err)
+			os.Exit(1)
+		}
 	}
 }
 
@@ -53,23 +55,25 @@ func trimFile(path string) error {
 	return os.WriteFile(path, append([]byte("---\n"), content...), 0o644)
 }
 
-// embedded are the fields of the spec that embed large types of Kubernetes.
-var embedded = [][]string{{"jobTemplate"}, {"workspace", "volumeClaimTemplate"}}
+// embedded are the fields of a kind's spec that embed large types of Kubernetes.
+var embedded = map[string][][]string{"CustomAction": {{"jobTemplate"}, {"workspace", "volumeClaimTemplate"}}}
 
 func trim(crd map[string]any) error {
 	versions, _, err := unstructured.NestedSlice(crd, "spec", "versions")
 	if err != nil {
 		return err
 	}
+	kind, _, err := unstructured.NestedString(crd, "spec", "names", "kind")
+	if err != nil {
+		return err
+	}
 	for _, version := range versions {
-		for _, field := range embedded {
+		for _, field := range embedded[kind] {
 			if err := trimField(version.(map[string]any), field); err != nil {
 				return err
 			}
 		}
-		if err := tightenFields(version.(map[string]any)); err != nil {
-			return err
-		}
+		tighten(version.(map[string]any)["schema"])
 	}
 	return unstructured.SetNestedSlice(crd, versions, "spec", "versions")
 }
@@ -117,33 +121,26 @@ const (
 	quantity = `^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$`
 	// quantityLength is more than any sensible quantity has.
 	quantityLength = 32
+
+	// days is a pattern of the days that there are: a Go time holds no others.
+	days = `([12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|` +
+		`([12][0-9](0[48]|[2468][048]|[13579][26])|(1[26]|2[048])00)-02-29)`
+	// dateTime is a pattern of metav1.Time, which is parsed as RFC 3339 with upper-case letters.
+	dateTime = `^` + days + `T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
+	// dateTimeLength is the length of the longest one: nanoseconds, and an offset.
+	dateTimeLength = 35
 )
 
-// tightenFields tightens the fields of the spec that have types of Kubernetes.
-func tightenFields(version map[string]any) error {
-	for _, field := range []string{"jobTemplate", "workspace", "runner"} {
-		path := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties", field}
-		schema, found, err := unstructured.NestedMap(version, path...)
-		if err != nil {
-			return fmt.Errorf("read the schema of spec.%s: %w", field, err)
-		}
-		if !found {
-			return fmt.Errorf("a version's schema has no spec.%s", field)
-		}
-		tighten(schema)
-		if err := unstructured.SetNestedMap(version, schema, path...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// tighten bounds quantities, and numbers that may be texts, in a schema and in those below it.
+// tighten bounds times, quantities, and numbers that may be texts, in a schema and in those below it.
 func tighten(schema any) {
 	switch schema := schema.(type) {
 	case map[string]any:
 		if schema["x-kubernetes-int-or-string"] == true {
 			bound(schema)
+		}
+		if schema["format"] == "date-time" { // with which arrays pass, and letters in lower case
+			delete(schema, "format")
+			schema["pattern"], schema["maxLength"] = dateTime, int64(dateTimeLength)
 		}
 		for _, below := range schema {
 			tighten(below)

@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -37,4 +38,21 @@ func TestSchemasRefuseWhatTheAPIServerDoes(t *testing.T) {
 			g.Expect(err).To(Or(Satisfy(apierrors.IsInvalid), Satisfy(apierrors.IsBadRequest)))
 		})
 	}
+}
+
+// TestTimeThatGoCantReadIsRefused writes times into the status of a CustomAction: with one that
+// can't be read, an operator that starts would read no CustomAction of the cluster.
+func TestTimeThatGoCantReadIsRefused(t *testing.T) {
+	w := newWorld(t)
+	action := w.Action()
+	w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
+	write := func(value string) error {
+		return w.Kube.Status().Patch(w.Ctx, action, client.RawPatch(types.MergePatchType, []byte(`{"status":{"lastPollTime":`+value+`}}`)))
+	}
+	for _, value := range []string{`"2026-01-01t00:00:00z"`, `"2026-01-01T00:00:00ZTx"`, `"2026-01-01T00:00:00+99:99"`, `"2026-02-29T00:00:00Z"`, `[]`, `[{}]`} {
+		w.Expect(write(value)).To(Satisfy(apierrors.IsInvalid), value)
+	}
+	w.Expect(write(`"2026-01-01T01:00:00.5+01:00"`)).To(Succeed())
+	var list v1alpha1.CustomActionList
+	w.Expect(w.Kube.List(w.Ctx, &list, client.InNamespace(w.Namespace))).To(Succeed())
 }
