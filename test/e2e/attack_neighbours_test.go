@@ -15,6 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
 // tenant is a user with every role that a user can have in a namespace.
@@ -176,20 +177,23 @@ func (s *suite) fault(text string) {
 // may, and with a job of each that never starts, while AWS throttles half of all polls. A
 // neighbour of the same account gets its job, and its result is reported.
 func TestAttackThrottlingANeighbour(t *testing.T) {
-	const actions = 40
+	const actions = 20
 	s := newSuite(t)
 	s.install()
 	s.connect()
 	hostile := s.hostileTenant("e2e-attack-rate")
-	var theirs []work
-	for i := range actions {
-		w := work{Name: fmt.Sprint("greedy-", i), Script: "true"}
-		theirs = append(theirs, w)
-		hostile.create(hostile.manifest(w, "polling: {interval: 2s}", "polling: {interval: 1s, maxConcurrentJobs: 1000}",
+	s.put("e2e.zip", nil)
+	var theirs []pipeline.Action
+	for i := range actions { // of one action type: an AWS account has no more than 50
+		w := work{Name: fmt.Sprint("greedy-", i), Script: "true", Properties: "[{name: Lane, required: true, key: true, secret: false, queryable: true}]"}
+		lane := fmt.Sprint("lane-", i)
+		hostile.create(hostile.manifest(w, "provider: E2E-"+w.Name, "provider: E2E-greedy",
+			"polling: {interval: 2s}", "polling: {interval: 1s, maxConcurrentJobs: 1000, queryParam: {Lane: "+lane+"}}",
 			"          containers:", "          nodeSelector: {example.com/node: none}\n          containers:"))
+		theirs = append(theirs, pipeline.NewAction(w.Name, pipeline.CustomType(types.ActionCategoryTest, "E2E-greedy", "1")).Configure("Lane", lane))
 	}
 	s.kubectl("-n", hostile.namespace, "wait", "--for=condition=Ready", "--timeout=4m", "cpaction", "--all")
-	s.startWorks("greedy", theirs...)
+	s.startPipeline("greedy", map[string]string{"source": "e2e.zip"}, theirs...)
 	s.fault(`{"operation": "PollForJobs", "kind": "Throttle", "probability": 0.5}`)
 	s.eventually(func(g Gomega) {
 		out, err := s.tryKubectl("", "get", "cpaccount", "default", "-o", "jsonpath={.status.conditions[?(@.type=='Throttled')].status}")
