@@ -197,7 +197,7 @@ func TestContinuationOfAnActionThatMoved(t *testing.T) {
 			run := w.RunningJob(1)
 			c.move(w)
 			w.awaitPolling(And(ContainSubstring("the action has moved, and 1 of its jobs that were taken in us-east-1 with CodePipelineAccount "+w.Namespace),
-				ContainSubstring(c.where), HaveSuffix("are not reported yet: those that continue are polled for there")))
+				ContainSubstring(c.where), HaveSuffix("are not known to be reported: those that are handed out again are polled for there")))
 			w.Succeed(run, podcontract.Result{ContinuationToken: "deploy-1"})
 			w.Await(func(g Gomega) {
 				w.Clock.Step(time.Second)
