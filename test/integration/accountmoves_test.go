@@ -221,3 +221,19 @@ func (w *world) awaitPolling(message gomegatypes.GomegaMatcher) {
 		g.Expect(polling.Message).To(message)
 	})
 }
+
+// TestFormerAccountThatIsProvenAgain has an action that takes no new jobs move to another account,
+// while the one of before is another AWS account for a while: its job is polled for there once
+// that is proven again.
+func TestFormerAccountThatIsProvenAgain(t *testing.T) {
+	w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter = harness.Redispatch })
+	w.work()
+	w.RunningJob(1)
+	w.change(func(a *v1alpha1.CustomAction) { a.Spec.Suspend = true })
+	w.change(w.ofAccount("other", roleOf(roleElsewhere)))
+	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
+	w.changeAccount(roleOf("arn:aws:iam::777788889999:role/wrong"))
+	w.awaitPolling(ContainSubstring("no calls are made for them"))
+	w.changeAccount(roleOf(""))
+	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
+}
