@@ -14,7 +14,7 @@ import (
 
 // handOutAfter is when CodePipeline hands out again, in tests of settled jobs, what it was never
 // claimed: after what happens to their action meanwhile.
-func handOutAfter(o *emulator.Options) { o.RedispatchAfter = time.Minute }
+func handOutAfter(o *emulator.Options) { o.RedispatchAfter = 20 * time.Second }
 
 // workUnclaimed has a job run of which CodePipeline has neither the claim nor, later, the report:
 // the first claim has no effect and no answer, and the answers to the second, and to the report,
