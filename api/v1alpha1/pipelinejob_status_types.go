@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -305,6 +307,19 @@ func (j *PipelineJob) Settled() bool {
 	}
 	delivered := status.Protocol.ReportedJobID == job.ID && !j.AwaitsContinuation()
 	return delivered && !status.Protocol.ClaimUnconfirmed || status.Protocol.SettledNonce == job.Nonce
+}
+
+// MayBeHandedOut reports whether CodePipeline may hand out the object's action execution: it waits
+// for something from the object, or it confirmed neither the claim of a settled one nor a report.
+// If that is handed out again, the claim had no effect, and what is recorded is reported. The
+// latter lasts as long as CodePipeline waits for an action: see MayBeHandedOutAt.
+func (j *PipelineJob) MayBeHandedOut() bool {
+	return !j.Settled() || j.Status.Protocol.ClaimUnconfirmed
+}
+
+// MayBeHandedOutAt is MayBeHandedOut at a time, if CodePipeline waits for an action for so long.
+func (j *PipelineJob) MayBeHandedOutAt(now time.Time, actionTimeout time.Duration) bool {
+	return !j.Settled() || j.Status.Protocol.ClaimUnconfirmed && now.Before(j.Status.ReportedAt.Add(actionTimeout))
 }
 
 // Settle records that CodePipeline waits for nothing more from this object.

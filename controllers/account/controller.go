@@ -52,8 +52,10 @@ type Reconciler struct {
 	// Namespace is the operator's own, which is in the external ID when an account itself
 	// is looked at.
 	Namespace string
-	Clock     clock.PassiveClock
-	Events    events.EventRecorder
+	// ActionTimeout is how long CodePipeline waits for an action.
+	ActionTimeout time.Duration
+	Clock         clock.PassiveClock
+	Events        events.EventRecorder
 
 	proofs proofs
 	counts counts
@@ -167,6 +169,7 @@ func (r *Reconciler) usage(ctx context.Context, account *v1alpha1.CodePipelineAc
 	if err := r.List(ctx, &jobs, by, client.UnsafeDisableDeepCopy); err != nil {
 		return usage{}, fmt.Errorf("list the PipelineJobs of CodePipelineAccount %s: %w", account.Name, err)
 	}
+	jobs.Items = r.mayBeHandedOut(jobs.Items)
 	labels := map[string]map[string]string{}
 	for _, name := range namespacesOf(actions.Items, jobs.Items) {
 		namespace := &corev1.Namespace{}
@@ -176,6 +179,17 @@ func (r *Reconciler) usage(ctx context.Context, account *v1alpha1.CodePipelineAc
 		labels[name] = namespace.Labels
 	}
 	return usageOf(account, actions.Items, jobs.Items, labels), nil
+}
+
+// mayBeHandedOut are the jobs for which calls may still be due: one that is settled may be handed
+// out again, too.
+func (r *Reconciler) mayBeHandedOut(jobs []v1alpha1.PipelineJob) (found []v1alpha1.PipelineJob) {
+	for i := range jobs {
+		if jobs[i].MayBeHandedOutAt(r.Clock.Now(), r.ActionTimeout) {
+			found = append(found, jobs[i])
+		}
+	}
+	return found
 }
 
 // writeStatus writes the status of an account, and alone sets its conditions.

@@ -26,7 +26,7 @@ const (
 // usage has the users of an account.
 type usage struct {
 	actions []v1alpha1.CustomAction
-	// jobs are the PipelineJobs that are not settled.
+	// jobs are the PipelineJobs that CodePipeline may hand out.
 	jobs []v1alpha1.PipelineJob
 	// granted are the namespaces of actions and jobs that have a grant.
 	granted []string

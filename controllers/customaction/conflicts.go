@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
+	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
 // indexActionType is the cache's index of CustomActions by action type.
@@ -75,9 +77,20 @@ func accessStatus(object client.Object) v1alpha1.CodePipelineAccountStatus {
 	return status
 }
 
-// ofAccount maps an account to the CustomActions that use it.
+// ofAccount maps an account to the CustomActions that use it, and to those that have moved to
+// another one and have jobs of it that CodePipeline may hand out again: they are polled for with
+// this one.
 func (r *Reconciler) ofAccount(ctx context.Context, account client.Object) []reconcile.Request {
-	return r.requests(ctx, client.MatchingFields{identity.IndexAccount: account.GetName()})
+	by := client.MatchingFields{identity.IndexAccount: account.GetName()}
+	found := sets.New(r.requests(ctx, by)...)
+	var jobs v1alpha1.PipelineJobList
+	if err := r.List(ctx, &jobs, by, client.UnsafeDisableDeepCopy); err != nil {
+		return found.UnsortedList() // as for requests
+	}
+	for i := range jobs.Items {
+		found.Insert(reconcile.Request{NamespacedName: naming.ActionOf(&jobs.Items[i])})
+	}
+	return found.UnsortedList()
 }
 
 // ofNamespace maps a namespace to its CustomActions: grants may select it by its labels.

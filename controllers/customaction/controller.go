@@ -5,6 +5,7 @@ package customaction
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,6 +75,8 @@ type Reconciler struct {
 	holders      holders
 	counts       counts
 	noPodDryRun  sync.Once
+	leading      sync.Once // makes leadingSince
+	leadingSince time.Time
 	queue        queue // nil before the controller is started
 }
 
@@ -127,7 +130,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	jobs, err := r.unsettled(ctx, &action)
+	r.leading.Do(func() { r.leadingSince = r.Clock.Now() })
+	jobs, err := r.mayBeHandedOut(ctx, &action)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -141,8 +145,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return r.keep(ctx, &action, jobs)
 }
 
-func inFlight(jobs []v1alpha1.PipelineJob) int32 {
-	return int32(len(jobs)) //nolint:gosec // maxConcurrentJobs bounds it
+// inFlight counts the jobs that are not settled.
+func inFlight(jobs []v1alpha1.PipelineJob) (count int32) {
+	for i := range jobs {
+		if !jobs[i].Settled() {
+			count++
+		}
+	}
+	return count
 }
 
 // addFinalizer adds the finalizer.
@@ -318,15 +328,17 @@ func (r *Reconciler) target(action *v1alpha1.CustomAction, a access, newJobs boo
 	return target
 }
 
-// unsettled lists the jobs of an action that are not reported yet.
-func (r *Reconciler) unsettled(ctx context.Context, action *v1alpha1.CustomAction) ([]v1alpha1.PipelineJob, error) {
+// mayBeHandedOut lists the jobs of an action that CodePipeline may hand out: those that are not
+// reported yet, and those of which it confirmed neither the claim nor a report.
+func (r *Reconciler) mayBeHandedOut(ctx context.Context, action *v1alpha1.CustomAction) ([]v1alpha1.PipelineJob, error) {
 	var jobs v1alpha1.PipelineJobList
 	err := r.List(ctx, &jobs, client.InNamespace(action.Namespace),
-		client.MatchingFields{poller.IndexInFlight: action.Name}, client.UnsafeDisableDeepCopy)
+		client.MatchingFields{poller.IndexMayBeHandedOut: action.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("list the PipelineJobs of CustomAction %s: %w", action.Name, err)
 	}
-	return jobs.Items, nil
+	now := r.Clock.Now()
+	return slices.DeleteFunc(jobs.Items, func(job v1alpha1.PipelineJob) bool { return !job.MayBeHandedOutAt(now, r.Poller.KeepFor) }), nil
 }
 
 // writeStatus writes the status of a CustomAction, and alone sets its conditions. It returns

@@ -22,14 +22,17 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
-// finalize stops polling, lets running jobs finish, and only then takes the
+// finalize lets running jobs finish and stops polling, and only then takes the
 // action type back, if it was told to.
 func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction) {
 		return ctrl.Result{}, nil
 	}
-	if len(jobs) > 0 {
+	if left := r.handOutsMayComeIn(jobs); left > 0 || inFlight(jobs) > 0 {
 		again, err := r.drain(ctx, action, jobs)
+		if left > 0 {
+			again = min(again, left)
+		}
 		return ctrl.Result{RequeueAfter: again}, err
 	}
 	name := client.ObjectKeyFromObject(action)
@@ -185,7 +188,30 @@ func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, j
 	}
 	r.poll(action, allowed, false, places)
 	count := inFlight(jobs)
-	return r.writeDeleting(ctx, action, count, fmt.Sprintf("being deleted: waiting for %d jobs to finish", r.shown(action, count))+r.tellFormer(places))
+	waits := "being deleted: waiting for jobs that CodePipeline may hand out again, as it confirmed neither their claim nor a report"
+	if count > 0 {
+		waits = fmt.Sprintf("being deleted: waiting for %d jobs to finish", r.shown(action, count))
+	}
+	return r.writeDeleting(ctx, action, count, waits+r.tellFormer(places))
+}
+
+// handOutsMayComeIn is how long an action that is being deleted polls for settled jobs of which
+// CodePipeline confirmed neither the claim nor a report. It is as long as a PipelineJob that is
+// being deleted is kept for that: its own deletion follows the action's. While no operator led,
+// nobody could poll for the jobs.
+func (r *Reconciler) handOutsMayComeIn(jobs []v1alpha1.PipelineJob) (left time.Duration) {
+	now := r.Clock.Now()
+	for i := range jobs {
+		if !jobs[i].Settled() {
+			continue
+		}
+		since := jobs[i].Status.ReportedAt.Time
+		if since.Before(r.leadingSince) || since.After(now) { // another replica's clock was ahead
+			since = r.leadingSince
+		}
+		left = max(left, since.Add(deletionGracePeriod).Sub(now))
+	}
+	return left
 }
 
 // shown is the number of jobs that the message of a deletion tells: a number that

@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 )
 
-// former is a place where an action took jobs that are not reported, and from which its spec, or
-// its account, has moved on. CodePipeline hands them out again there alone.
+// former is a place where an action took jobs that CodePipeline may hand out again, and from which
+// its spec, or its account, has moved on. It hands them out there alone.
 type former struct {
 	target poller.Target
 	// jobs is how many there are.
@@ -91,15 +91,15 @@ func (r *Reconciler) tellFormer(places []former) string {
 		if at.QueryKey != "" {
 			where += fmt.Sprintf(" and %s=%s", at.QueryKey, at.QueryValue)
 		}
-		fmt.Fprintf(&told, "; the action has moved, and %d of its jobs that were taken in %s are not reported yet: ", place.jobs, where)
+		fmt.Fprintf(&told, "; the action has moved, and %d of its jobs that were taken in %s are not known to be reported: ", place.jobs, where)
 		failing := r.Poller.HealthElsewhere(at.Action, at.Place()).Err
 		switch {
 		case place.refused != nil:
 			told.WriteString("no calls are made for them, as " + place.refused.Error())
 		case failing != nil:
-			told.WriteString("the last poll for those that continue failed there, and is tried again: " + codepipeline.StableText(failing))
+			told.WriteString("the last poll for those that are handed out again failed there, and is tried again: " + codepipeline.StableText(failing))
 		default:
-			told.WriteString("those that continue are polled for there")
+			told.WriteString("those that are handed out again are polled for there")
 		}
 	}
 	return told.String()

@@ -85,7 +85,8 @@ func (h *holders) take(key jobsKey, action types.NamespacedName) bool {
 	return true
 }
 
-// needs reports whether an action has some of the jobs that it holds.
+// needs reports whether an action has some of the jobs that it holds, which CodePipeline may hand
+// out again.
 func (h *holders) needs(action types.NamespacedName, jobs []v1alpha1.PipelineJob) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -169,7 +170,7 @@ func (r *Reconciler) wakeOthers(ctx context.Context, actionType string, action t
 // standing is by what it is decided which of several CustomActions takes jobs.
 type standing struct {
 	*v1alpha1.CustomAction
-	// jobs: it has jobs that are not reported, of which continuations may come.
+	// jobs: it has jobs that CodePipeline may hand out again.
 	jobs bool
 	// owns: the tags of the action type name it.
 	owns bool
@@ -222,7 +223,7 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 		if err != nil {
 			return nil, err
 		}
-		jobs, err := r.unsettled(ctx, other)
+		jobs, err := r.mayBeHandedOut(ctx, other)
 		if err != nil {
 			return nil, err
 		}

@@ -30,7 +30,7 @@ func TestActionTypeDoesNotWaitInASilentLane(t *testing.T) {
 	g.Expect(corev1.AddToScheme(scheme)).To(Succeed())
 	clock := clocktesting.NewFakeClock(time.Now())
 	kube := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.CustomAction{}).
-		WithIndex(&v1alpha1.PipelineJob{}, poller.IndexInFlight, poller.IndexByAction).
+		WithIndex(&v1alpha1.PipelineJob{}, poller.IndexMayBeHandedOut, poller.ByActionOfHandOut).
 		WithIndex(&v1alpha1.CustomAction{}, indexActionType, indexByActionType).Build()
 	action := harness.NewAction("team", func(a *v1alpha1.CustomAction) {
 		a.Spec.DeletionPolicy, a.Spec.Registration = v1alpha1.DeletionDelete, v1alpha1.RegistrationManaged

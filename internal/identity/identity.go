@@ -39,8 +39,8 @@ func Of(account *v1alpha1.CodePipelineAccount, clusterID string, caller Caller) 
 	return id
 }
 
-// IndexAccount is the cache's index of CustomActions, and of PipelineJobs that are not
-// settled, by the name of their CodePipelineAccount.
+// IndexAccount is the cache's index of CustomActions, and of PipelineJobs that CodePipeline may
+// hand out, by the name of their CodePipelineAccount.
 const IndexAccount = "spec.accountRef.name"
 
 // ByAccount is the indexer for IndexAccount.
@@ -49,7 +49,7 @@ func ByAccount(object client.Object) []string {
 	case *v1alpha1.CustomAction:
 		return []string{object.Spec.AccountRef.Name}
 	case *v1alpha1.PipelineJob:
-		if !object.Settled() {
+		if object.MayBeHandedOut() {
 			return []string{object.Spec.AccountRef.Name}
 		}
 	}

@@ -234,6 +234,7 @@ func addLanes(mgr ctrl.Manager, o lanes.Options) (*lanes.Lanes, error) {
 func addAccounts(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o Options, recorder events.EventRecorder) error {
 	accounts := &account.Reconciler{
 		Client: mgr.GetClient(), AWS: aws, Lanes: calls, ClusterID: o.ClusterID, Namespace: namespaceOf(o.Self), Clock: o.Clock, Events: recorder,
+		ActionTimeout: actionTimeout(o),
 	}
 	if err := accounts.SetupWithManager(mgr, controllerOptions(o.Workers)); err != nil {
 		return fmt.Errorf("set up the CodePipelineAccount controller: %w", err)
@@ -328,6 +329,10 @@ func controllerOptions(workers int) controller.Options {
 	}
 }
 
+func actionTimeout(o Options) time.Duration {
+	return cmp.Or(o.ActionTimeout, pipelinejob.DefaultActionTimeout)
+}
+
 func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, index := range []struct {
 		object  client.Object
@@ -335,6 +340,7 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		extract client.IndexerFunc
 	}{
 		{&v1alpha1.PipelineJob{}, poller.IndexInFlight, poller.IndexByAction},
+		{&v1alpha1.PipelineJob{}, poller.IndexMayBeHandedOut, poller.ByActionOfHandOut},
 		{&v1alpha1.PipelineJob{}, indexActionExecution, indexByActionExecution},
 		{&corev1.Pod{}, pipelinejob.IndexJob, pipelinejob.ByJob},
 		{&v1alpha1.CustomAction{}, identity.IndexAccount, identity.ByAccount},
@@ -355,7 +361,7 @@ func addPoller(ctx context.Context, mgr ctrl.Manager, aws *codepipeline.Clients,
 		Lanes:         calls,
 		Clock:         o.Clock,
 		MaxConcurrent: o.MaxConcurrentJobs,
-		KeepFor:       cmp.Or(o.ActionTimeout, pipelinejob.DefaultActionTimeout),
+		KeepFor:       actionTimeout(o),
 		Polled:        metrics.Poll,
 		Changed: func(action types.NamespacedName) {
 			select {

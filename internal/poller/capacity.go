@@ -125,7 +125,7 @@ func (c *capacity) awaits(job *v1alpha1.PipelineJob) (is awaiting, awaited bool)
 	is.in = PlaceOf(job)
 	if job.Settled() {
 		is.since, is.until = status.ReportedAt.Time, status.ReportedAt.Add(c.keepFor)
-		return is, status.Protocol.ClaimUnconfirmed && c.clock.Now().Before(is.until)
+		return is, job.MayBeHandedOutAt(c.clock.Now(), c.keepFor)
 	}
 	if status.Protocol.ContinuedAt != nil {
 		is.since = status.Protocol.ContinuedAt.Time

@@ -9,11 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
 // A job is handed out again where it was taken. If the account, the region or the queryParam of
 // an action changes meanwhile, a loop of its own polls there, for such jobs alone, as long as
-// there are any: it takes no slots, and leaves new jobs.
+// there are any: it takes no slots, and leaves new jobs. Another CodePipelineAccount of the same
+// AWS account is the same place.
 
 // Place is where jobs of an action are handed out.
 type Place struct {
@@ -43,9 +45,17 @@ func (p Place) Compare(other Place) int {
 // covers reports whether polls here bring the jobs of another place. What is not known of that
 // is taken to be the same.
 func (p Place) covers(of Place) bool {
-	return p.Account == of.Account && p.Region == of.Region &&
-		(p.AccountID == of.AccountID || p.AccountID == "" || of.AccountID == "") &&
+	return p.isInAccountOf(of) && p.Region == of.Region &&
 		(of.QueryKey == "" || p.QueryKey == of.QueryKey && p.QueryValue == of.QueryValue)
+}
+
+// isInAccountOf reports whether two places are in the same AWS account. Several
+// CodePipelineAccounts may be of one: their names decide only if an ID is not known.
+func (p Place) isInAccountOf(other Place) bool {
+	if p.AccountID == "" || other.AccountID == "" {
+		return p.Account == other.Account
+	}
+	return p.AccountID == other.AccountID
 }
 
 // Place is where a target polls.
@@ -129,10 +139,51 @@ func (l *loop) reserve(target Target, name string) bool {
 	return !l.elsewhere && l.poller.capacity.reserve(target.Action, name)
 }
 
-// leaves reports whether a job is left to others: an action takes no new jobs elsewhere, not
-// later either.
-func (l *loop) leaves(became intakeResult, err error) bool {
-	return l.elsewhere && err == nil && became == intakeLeft
+// leaves reports whether a job that was not recorded is not this loop's to keep: an action takes
+// no new jobs elsewhere, not later either. If the action takes the jobs of this place by now, its
+// own loop gets the job: CodePipeline may never hand it out again.
+func (l *loop) leaves(target Target, offer *v1alpha1.PipelineJob, became intakeResult, err error) bool {
+	if !l.elsewhere || err != nil || became != intakeLeft {
+		return false
+	}
+	l.poller.passOn(target, offer)
+	return true
+}
+
+// passOn gives a new job to the action's own loop if polls for its target could have brought it
+// too, as when the action came back to a place while the poll there was under way.
+func (p *Poller) passOn(from Target, job *v1alpha1.PipelineJob) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l, ok := p.loops[from.Action]; ok && l.accept(from, job) {
+		l.awaken()
+	}
+}
+
+// accept takes a job over that another loop of the action was handed, until the next turn. It
+// reports whether the job is this loop's: other loops are handed others' jobs too.
+func (l *loop) accept(from Target, job *v1alpha1.PipelineJob) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	here, there := l.target.Place(), PlaceOf(job)
+	if l.target.Type != from.Type || !here.covers(there) || !there.covers(here) || len(l.accepted) >= limits.PollBatch {
+		return false
+	}
+	job.Spec.AccountRef.Name = l.target.Account // of the same AWS account
+	l.accepted = append(l.accepted, job)
+	return true
+}
+
+// keepAccepted adds what the loop accepted since its last turn to what it keeps. A later hand-out
+// of a job takes the place of an earlier one.
+func (l *loop) keepAccepted() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, job := range l.accepted {
+		l.kept = slices.DeleteFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool { return kept.Name == job.Name })
+		l.kept = append(l.kept, job)
+	}
+	l.accepted = nil
 }
 
 // aim sets where an action takes jobs: only those that are awaited there are asked for.

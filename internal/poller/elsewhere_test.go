@@ -45,6 +45,37 @@ func TestContinuationIsPolledForWhereItIs(t *testing.T) {
 	s.Expect(s.pollsIn("us-east-1")).To(Equal(polls), "nothing is awaited there any longer")
 }
 
+// TestNewJobHandedOutElsewhereIsTheActionsOwn has an action take the jobs of a place in which its
+// jobs are also polled for as those of a former place, as just after it came back there. New jobs
+// that are handed out to that poll are handed out once, and are recorded all the same.
+func TestNewJobHandedOutElsewhereIsTheActionsOwn(t *testing.T) {
+	s := newStation(t, func(o *emulator.Options) {
+		o.RedispatchAfter, o.ContinuationDelay = emulator.RedispatchNever, 10*time.Hour
+	})
+	s.target.Account, s.target.AccountID = "old", "111122223333"
+	s.poller.Ensure(s.target)
+	s.queue(1)
+	s.awaitJobs(1)
+	s.continueJob(first(s.jobs(s)))
+	before, now := s.target, s.target
+	before.MaxConcurrent, before.Interval = 0, time.Second
+	now.Account = "new"
+	s.poller.Ensure(now, before)
+	for recorded := 2; recorded <= 5; recorded++ {
+		s.pass(time.Minute) // the action's own polls become rare
+		s.queue(1)
+		s.pass(10 * time.Second)
+		s.await(func(g Gomega) {
+			g.Expect(s.jobs(g)).To(HaveLen(recorded), "it is recorded long before the action's next poll")
+		})
+	}
+	for name, job := range s.jobs(s) {
+		if !job.AwaitsContinuation() {
+			s.Expect(job.Spec.AccountRef.Name).To(Equal("new"), name)
+		}
+	}
+}
+
 // pollsIn counts the polls in a region.
 func (s *station) pollsIn(region string) (polls int) {
 	for _, call := range s.aws.Journal("PollForJobs") {
@@ -62,13 +93,15 @@ func TestWhereJobsAreHandedOut(t *testing.T) {
 		change func(*v1alpha1.PipelineJobSpec)
 		want   bool
 	}{
-		"where it was taken":                     {func(*v1alpha1.PipelineJobSpec) {}, true},
-		"in another region":                      {func(s *v1alpha1.PipelineJobSpec) { s.Region = "eu-west-1" }, false},
-		"with another account":                   {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name = "other" }, false},
-		"in what was another AWS account":        {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" }, false},
-		"with another queryParam":                {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam["Cluster"] = "eu-2" }, false},
-		"recorded before queryParam was":         {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam = nil }, true},
-		"of an AWS account that is not recorded": {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "" }, true},
+		"where it was taken":                               {func(*v1alpha1.PipelineJobSpec) {}, true},
+		"in another region":                                {func(s *v1alpha1.PipelineJobSpec) { s.Region = "eu-west-1" }, false},
+		"with another account of the same AWS account":     {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name = "other" }, true},
+		"with another account, of which no ID is recorded": {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name, s.AccountID = "other", "" }, false},
+		"with an account of another AWS account":           {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name, s.AccountID = "other", "444455556666" }, false},
+		"in what was another AWS account":                  {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" }, false},
+		"with another queryParam":                          {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam["Cluster"] = "eu-2" }, false},
+		"recorded before queryParam was":                   {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam = nil }, true},
+		"of an AWS account that is not recorded":           {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "" }, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -180,7 +180,7 @@ func count(offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error)
 // keep keeps what was not recorded, as many jobs as a poll can hand out.
 func (l *loop) keep(target Target, offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error) {
 	for i, offer := range offers {
-		if errs[i] == nil && results[i] != intakeLeft && results[i] != intakeHeld || l.leaves(results[i], errs[i]) {
+		if errs[i] == nil && results[i] != intakeLeft && results[i] != intakeHeld || l.leaves(target, offer, results[i], errs[i]) {
 			continue
 		}
 		log := l.poller.Log.WithValues("pipelineJob", client.ObjectKeyFromObject(offer), "jobID", offer.Spec.CodePipelineJob.ID, "action", target.Action)

@@ -42,6 +42,8 @@ type loop struct {
 	target     Target
 	last, told Health    // told: that which Poller.Changed was last called for
 	toldAt     time.Time // when it was
+	// accepted are jobs that a loop elsewhere was handed and that are this loop's.
+	accepted []*v1alpha1.PipelineJob
 
 	// The rest is the loop's own.
 
@@ -183,6 +185,7 @@ func (l *loop) timer(wait time.Duration) (<-chan time.Time, func() bool) {
 // CodePipeline hands it out again.
 func (l *loop) turn(ctx context.Context) pause {
 	target := l.aimed()
+	l.keepAccepted()
 	open := l.take(target)
 	did := outcome{}
 	if open.free+open.awaited > 0 || len(l.kept) > 0 {

@@ -311,6 +311,19 @@ const (
 	OfAnyAction   = "*"
 )
 
+// IndexMayBeHandedOut is the cache's index of PipelineJobs that CodePipeline may hand out, by the
+// name of their CustomAction: what decides whether and where an action is polled for goes by it.
+const IndexMayBeHandedOut = "mayBeHandedOut"
+
+// ByActionOfHandOut is the indexer for IndexMayBeHandedOut.
+func ByActionOfHandOut(object client.Object) []string {
+	job := object.(*v1alpha1.PipelineJob)
+	if !job.MayBeHandedOut() {
+		return nil
+	}
+	return []string{job.Spec.ActionRef.Name}
+}
+
 // IndexByAction is the indexer for IndexInFlight.
 func IndexByAction(object client.Object) []string {
 	job := object.(*v1alpha1.PipelineJob)

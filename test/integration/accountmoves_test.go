@@ -197,7 +197,7 @@ func TestContinuationOfAnActionThatMoved(t *testing.T) {
 			run := w.RunningJob(1)
 			c.move(w)
 			w.awaitPolling(And(ContainSubstring("the action has moved, and 1 of its jobs that were taken in us-east-1 with CodePipelineAccount "+w.Namespace),
-				ContainSubstring(c.where), HaveSuffix("are not reported yet: those that continue are polled for there")))
+				ContainSubstring(c.where), HaveSuffix("are not known to be reported: those that are handed out again are polled for there")))
 			w.Succeed(run, podcontract.Result{ContinuationToken: "deploy-1"})
 			w.Await(func(g Gomega) {
 				w.Clock.Step(time.Second)
@@ -230,7 +230,7 @@ func TestFormerAccountCreatedAgainGivesItsJobsAccess(t *testing.T) {
 	w.work()
 	run := w.RunningJob(1)
 	w.change(w.ofAccount("other", roleOf(roleElsewhere)))
-	w.awaitPolling(HaveSuffix("those that continue are polled for there"))
+	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
 	w.Await(func(g Gomega) { // the operator writes it too
 		account := &v1alpha1.CodePipelineAccount{}
 		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: w.Namespace}, account)).To(Succeed())
@@ -240,4 +240,20 @@ func TestFormerAccountCreatedAgainGivesItsJobsAccess(t *testing.T) {
 	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.FailureLog = v1alpha1.FailureLogNoSecrets }) // it is reconciled
 	w.Succeed(run, podcontract.Result{Summary: "finished"})
 	w.Await(func(g Gomega) { g.Expect(aws.ToString(w.WorkState(g).Summary)).To(Equal("finished")) })
+}
+
+// TestFormerAccountThatIsProvenAgain has an action that takes no new jobs move to another account,
+// while the one of before is another AWS account for a while: its job is polled for there once
+// that is proven again.
+func TestFormerAccountThatIsProvenAgain(t *testing.T) {
+	w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter = harness.Redispatch })
+	w.work()
+	w.RunningJob(1)
+	w.change(func(a *v1alpha1.CustomAction) { a.Spec.Suspend = true })
+	w.change(w.ofAccount("other", roleOf(roleElsewhere)))
+	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
+	w.changeAccount(roleOf("arn:aws:iam::777788889999:role/wrong"))
+	w.awaitPolling(ContainSubstring("no calls are made for them"))
+	w.changeAccount(roleOf(""))
+	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
 }
