@@ -151,7 +151,7 @@ func (l *loop) leaves(target Target, offer *v1alpha1.PipelineJob, became intakeR
 }
 
 // passOn gives a new job to the action's own loop if polls for its target could have brought it
-// too, as when the action were handed out again to a place while the poll there was under way.
+// too, as when the action returns to a place while the poll there is under way.
 func (p *Poller) passOn(from Target, job *v1alpha1.PipelineJob) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

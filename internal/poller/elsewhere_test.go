@@ -46,7 +46,7 @@ func TestContinuationIsPolledForWhereItIs(t *testing.T) {
 }
 
 // TestNewJobHandedOutElsewhereIsTheActionsOwn has an action take the jobs of a place in which its
-// jobs are also polled for as those of a former place, as just after it was handed out again there. New jobs
+// jobs are also polled for as those of a former place, as just after it returned there. New jobs
 // that are handed out to that poll are handed out once, and are recorded all the same.
 func TestNewJobHandedOutElsewhereIsTheActionsOwn(t *testing.T) {
 	s := newStation(t, func(o *emulator.Options) {
