@@ -70,7 +70,7 @@ type CodePipelineAccountSpec struct {
 	// +kubebuilder:validation:MaxItems=100
 	Grants []Grant `json:"grants,omitempty"`
 
-	// failureLog says whether the last log lines of a step that failed are told to
+	// failureLog decides whether the last log lines of a step that failed are told to
 	// CodePipeline, in events and in the status: Always (the default), NoSecrets or Never. The
 	// stricter of this and a CustomAction's spec.failureLog counts.
 	// +optional

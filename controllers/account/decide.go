@@ -88,7 +88,7 @@ func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region 
 	return slices.Compact(regions)
 }
 
-// readyCondition says whether the account can be used as its spec says. What AWS does not
+// readyCondition reports whether the account can be used as its spec says. What AWS does not
 // tell comes before an invalid grant: it concerns all grants.
 func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven proof) conditionOf {
 	ready := conditionOf{Type: v1alpha1.ConditionReady, Status: isFalse}
@@ -134,7 +134,7 @@ func (u usage) String() string {
 // throttledFor is how long an account counts as throttled after a call was.
 const throttledFor = 2 * time.Minute
 
-// throttledCondition says whether AWS throttles calls with the account.
+// throttledCondition reports whether AWS throttles calls with the account.
 func throttledCondition(at, now time.Time) conditionOf {
 	throttled := conditionOf{Type: v1alpha1.ConditionThrottled, Status: isFalse, Reason: v1alpha1.ReasonNotThrottled,
 		Message: fmt.Sprintf("no call was throttled within %s", throttledFor)}
