@@ -184,7 +184,7 @@ func TestAttackThrottlingANeighbour(t *testing.T) {
 	hostile := s.hostileTenant("e2e-attack-rate")
 	s.put("e2e.zip", nil)
 	var theirs []pipeline.Action
-	for i := range actions { // of one action type: an AWS account has no more than 50
+	for i := range actions { // of one action type: an AWS account has at most 50
 		w := work{Name: fmt.Sprint("greedy-", i), Script: "true", Properties: "[{name: Lane, required: true, key: true, secret: false, queryable: true}]"}
 		lane := fmt.Sprint("lane-", i)
 		hostile.create(hostile.manifest(w, "provider: E2E-"+w.Name, "provider: E2E-greedy",

@@ -203,6 +203,7 @@ func TestEndings(t *testing.T) {
 		jobs := s.pipelineJobs(g, execution)
 		g.Expect(jobs["deleted"].Status.Phase).To(Equal(v1alpha1.PhaseRunning))
 		g.Expect(jobs["job-gone"].Status.Phase).To(Equal(v1alpha1.PhaseRunning))
+		g.Expect(jobs["pod-gone"].Status.Run).NotTo(BeNil())
 		out, err := s.tryKubectl("", "-n", namespace, "logs", "job/"+jobs["pod-gone"].Status.Run.JobName, "-c", "codepipeline-progress")
 		g.Expect(err).NotTo(HaveOccurred(), out)
 		g.Expect(out).To(ContainSubstring("deploying"))

@@ -188,7 +188,7 @@ func grantCases() []ruleCase {
 		{
 			covers: constraint(references, "maxItems"),
 			passes: []edit{set(references, places()), set(references, nil)},
-			fails:  []edit{set(references, append(places(), "Image"))}, // there are no more places than 10
+			fails:  []edit{set(references, append(places(), "Image"))}, // there are only 10 places
 			says:   inMessage(references) + ": Too many: 11: must have at most 10 items",
 		},
 		{
