@@ -97,7 +97,7 @@ func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Reque
 	return requests
 }
 
-// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=codepipelineaccounts,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=codepipelineaccounts,verbs=list;watch;patch
 // +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=codepipelineaccounts/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 

@@ -5,11 +5,14 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	. "github.com/onsi/gomega"
+
+	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
 // TestSomeNamespaces runs the operator with the rights of config/namespaced: a ClusterRole
@@ -32,12 +35,37 @@ func TestSomeNamespaces(t *testing.T) {
 	execution := s.startWorks("scoped", w)
 	s.Expect(s.ended("scoped", execution)).To(Equal(types.PipelineExecutionStatusSucceeded))
 
+	s.expectAccountEvent("e2e-unproven")
+
 	s.Expect(s.kubectl("-n", hostile, "get", "cpaction", elsewhere.Name, "-o", "jsonpath={.status}")).To(BeEmpty(), "it is not seen")
 	s.Expect(s.registered(s, elsewhere.Name)).To(BeFalse())
 	log := s.kubectl("-n", "pipelinejob-system", "logs", "deployment/pipelinejob-operator")
 	s.Expect(log).To(And(ContainSubstring("Not working in a namespace"), ContainSubstring("e2e-later")))
 	restarts := s.kubectl("-n", "pipelinejob-system", "get", "pods", "-l", "app.kubernetes.io/name=pipelinejob-operator", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
 	s.Expect(restarts).To(MatchRegexp("^0( 0)*$"))
+}
+
+// expectAccountEvent makes a CodePipelineAccount whose role refuses the operator, and waits for
+// the event that tells of it.
+func (s *suite) expectAccountEvent(name string) {
+	s.t.Helper()
+	s.fault(`{"operation": "AssumeRole", "accountId": "444455556666", "kind": "AccessDenied", "probability": 1}`)
+	manifest := fmt.Sprintf(`
+apiVersion: codepipeline.pipelinejob.dev/v1alpha1
+kind: CodePipelineAccount
+metadata: {name: %s}
+spec:
+  roleARN: arn:aws:iam::444455556666:role/unproven
+  regions: [us-east-1]
+`, name)
+	out, err := s.tryKubectl(manifest, "apply", "--server-side", "-f", "-")
+	s.Expect(err).NotTo(HaveOccurred(), out)
+	s.t.Cleanup(func() { s.kubectl("delete", "cpaccount", name) })
+	uid := s.kubectl("get", "cpaccount", name, "-o", "jsonpath={.metadata.uid}")
+	s.eventually(func(g Gomega) {
+		reasons := s.kubectl("-n", "default", "get", "events.events.k8s.io", "--field-selector=regarding.uid="+uid, "-o", "jsonpath={.items[*].reason}")
+		g.Expect(strings.Fields(reasons)).To(ContainElement(v1alpha1.ReasonCredentialsUnavailable))
+	})
 }
 
 // restrict takes away the operator's rights outside of some namespaces, until the test ends.
@@ -51,8 +79,10 @@ func (s *suite) restrict(namespaces string) {
 		s.ctx = context.WithoutCancel(s.ctx) // that of the test has ended
 		apply("-f", "../../config/rbac/role.yaml")
 		s.kubectl("delete", "--ignore-not-found", "-k", "../../config/namespaced/pipelines")
+		s.kubectl("delete", "--ignore-not-found", "-f", "../../config/namespaced/account_events.yaml")
 	})
 	apply("-k", "../../config/namespaced/pipelines")
+	apply("-f", "../../config/namespaced/account_events.yaml")
 	apply("-f", "../../config/namespaced/cluster_role.yaml")
 	s.kubectl("-n", "pipelinejob-system", "rollout", "restart", "deployment/pipelinejob-operator")
 	s.kubectl("-n", "pipelinejob-system", "rollout", "status", "deployment/pipelinejob-operator", "--timeout=2m")

@@ -28,6 +28,8 @@ func (r Right) String() string {
 	return r.Verb + " " + resource
 }
 
+func (r Right) to(verb string) Right { return Right{r.Group, r.Resource, verb} }
+
 func byName(a, b Right) int {
 	return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Verb, b.Verb))
 }
@@ -101,7 +103,8 @@ type Findings struct {
 
 // Compare holds what is granted against requests. Rights on finalizers are for garbage
 // collection's admission check (OwnerReferencesPermissionEnforcement), which shows in no
-// request: they count as used.
+// request: they count as used. So does the right to list what is watched: client-go lists if
+// the API server can't stream what there is at the beginning of a watch (KEP-3157).
 func Compare(granted []Right, requests []Request) Findings {
 	used := map[Right]bool{}
 	found := Findings{Refused: map[Right]string{}}
@@ -113,9 +116,10 @@ func Compare(granted []Right, requests []Request) Findings {
 		}
 	}
 	for _, right := range granted {
-		if !used[right] && !strings.HasSuffix(right.Resource, "/finalizers") {
-			found.Unused = append(found.Unused, right)
+		if used[right] || strings.HasSuffix(right.Resource, "/finalizers") || right.Verb == "list" && used[right.to("watch")] {
+			continue
 		}
+		found.Unused = append(found.Unused, right)
 	}
 	return found
 }

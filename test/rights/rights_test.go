@@ -60,6 +60,7 @@ func TestRequests(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	list, create := Right{"", "pods", "list"}, Right{"batch", "jobs", "create"}
+	watch, watchOther := Right{"", "pods", "watch"}, Right{"batch", "jobs", "watch"}
 	logs, finalizers := Right{"", "pods/log", "get"}, Right{"codepipeline.pipelinejob.dev", "customactions/finalizers", "update"}
 	used := func(right Right) Request { return Request{right, "/uri", false} }
 	refused := func(right Right) Request { return Request{right, "/uri", true} }
@@ -73,6 +74,10 @@ func TestCompare(t *testing.T) {
 		"a verb is not":           {[]Right{list, {"", "pods", "get"}}, []Request{used(list)}, []string{"granted, but not used: get pods"}},
 		"a subresource is not":    {[]Right{list, logs}, []Request{used(list)}, []string{"granted, but not used: get pods/log"}},
 		"a group is not":          {[]Right{{"", "events", "create"}}, []Request{used(Right{"events.k8s.io", "events", "create"})}, []string{"granted, but not used: create events"}},
+		"a list for a watch":      {[]Right{list, watch}, []Request{used(watch)}, nil},
+		"a watch needs a watch":   {[]Right{list, watch}, []Request{used(list)}, []string{"granted, but not used: watch pods"}},
+		"a watch of another":      {[]Right{list, watchOther}, []Request{used(watchOther)}, []string{"granted, but not used: list pods"}},
+		"a watch that is refused": {[]Right{list}, []Request{refused(watch)}, []string{"granted, but not used: list pods", "used, but refused: watch pods (/uri)"}},
 		"finalizers are exempt":   {[]Right{finalizers}, nil, nil},
 		"one is missing":          {[]Right{list}, []Request{used(list), refused(create)}, []string{"used, but refused: create jobs.batch (/uri)"}},
 		"one is refused here":     {[]Right{list}, []Request{used(list), refused(list)}, []string{"used, but refused: list pods (/uri)"}},
