@@ -28,9 +28,9 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := b.run(ctx, newReporter(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), time.Now)); err != nil {
-		stop()
+	err = b.run(ctx, newReporter(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), time.Now))
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "gobuild:", err)
 		os.Exit(1)
 	}

@@ -185,7 +185,7 @@ func TestContinuationOfAnActionThatMoved(t *testing.T) {
 			w.change(func(a *v1alpha1.CustomAction) { a.Spec.Region = "eu-west-1" })
 		}, "us-east-1"},
 		"the action's account": {func(*v1alpha1.CustomAction) {}, func(w *world) {
-			w.change(w.ofAccount("other", roleOf(roleElsewhere)))
+			w.change(w.ofOtherAccount(roleOf(roleElsewhere)))
 		}, "us-east-1"},
 		"the action's queryParam": {queried, func(w *world) {
 			w.change(func(a *v1alpha1.CustomAction) { a.Spec.Polling.QueryParam["Target"] = "some" })
@@ -229,7 +229,7 @@ func TestFormerAccountCreatedAgainGivesItsJobsAccess(t *testing.T) {
 	w := newWorld(t)
 	w.work()
 	run := w.RunningJob(1)
-	w.change(w.ofAccount("other", roleOf(roleElsewhere)))
+	w.change(w.ofOtherAccount(roleOf(roleElsewhere)))
 	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
 	w.Await(func(g Gomega) { // the operator writes it too
 		account := &v1alpha1.CodePipelineAccount{}
@@ -250,7 +250,7 @@ func TestFormerAccountThatIsProvenAgain(t *testing.T) {
 	w.work()
 	w.RunningJob(1)
 	w.change(func(a *v1alpha1.CustomAction) { a.Spec.Suspend = true })
-	w.change(w.ofAccount("other", roleOf(roleElsewhere)))
+	w.change(w.ofOtherAccount(roleOf(roleElsewhere)))
 	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
 	w.changeAccount(roleOf("arn:aws:iam::777788889999:role/wrong"))
 	w.awaitPolling(ContainSubstring("no calls are made for them"))

@@ -98,7 +98,7 @@ func TestObjectsOfOneTypeByQuery(t *testing.T) {
 func TestFailingGetCallerIdentityStopsNoPolling(t *testing.T) {
 	w := newWorld(t)
 	one := w.Action()
-	other := w.Action(named("two"), w.ofAccount("other", func(a *v1alpha1.CodePipelineAccount) { a.Spec.RoleARN = "arn:aws:iam::444455556666:role/ci" }))
+	other := w.Action(named("two"), w.ofOtherAccount(func(a *v1alpha1.CodePipelineAccount) { a.Spec.RoleARN = "arn:aws:iam::444455556666:role/ci" }))
 	w.Expect(w.Kube.Create(w.Ctx, one)).To(Succeed())
 	w.Expect(w.Kube.Create(w.Ctx, other)).To(Succeed())
 	stop := w.operate()

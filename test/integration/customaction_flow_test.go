@@ -176,11 +176,11 @@ func (w *world) changeAccount(change func(*v1alpha1.CodePipelineAccount)) {
 	})
 }
 
-// ofAccount has an action use another account, which it makes.
-func (w *world) ofAccount(suffix string, changes ...func(*v1alpha1.CodePipelineAccount)) func(*v1alpha1.CustomAction) {
+// ofOtherAccount has an action use another account, which it makes.
+func (w *world) ofOtherAccount(changes ...func(*v1alpha1.CodePipelineAccount)) func(*v1alpha1.CustomAction) {
 	w.T.Helper()
 	account := harness.NewAccount(w.Namespace, changes...)
-	account.Name += "-" + suffix
+	account.Name += "-other"
 	w.Expect(w.Kube.Create(w.Ctx, account)).To(Succeed())
 	return func(action *v1alpha1.CustomAction) { action.Spec.AccountRef.Name = account.Name }
 }

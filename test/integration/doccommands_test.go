@@ -110,7 +110,7 @@ func newReader(t *testing.T) *reader {
 
 // startPage gives the reader the kubeconfig back that commands of a page may change.
 func (r *reader) startPage() {
-	content, err := os.ReadFile(r.workshop.kubeconfig)
+	content, err := os.ReadFile(r.kubeconfig)
 	r.Expect(err).NotTo(HaveOccurred())
 	r.Expect(os.WriteFile(r.pages, content, 0o600)).To(Succeed())
 }

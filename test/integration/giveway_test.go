@@ -61,7 +61,7 @@ func TestHolderWithoutAccountReleasesItsJobs(t *testing.T) {
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
-	w.Expect(w.Kube.Create(w.Ctx, w.Action(named("two"), w.ofAccount("other")))).To(Succeed())
+	w.Expect(w.Kube.Create(w.Ctx, w.Action(named("two"), w.ofOtherAccount()))).To(Succeed())
 	w.readyReason("two", v1alpha1.ReasonActionTypeTaken)
 	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "AssumeRole", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
 	w.changeAccount(roleOf("arn:aws:iam::111122223333:role/gone"))

@@ -137,8 +137,11 @@ func (w *workshop) runOperator() {
 	run.Stdout, run.Stderr = &output, &output
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	w.Expect(run.Start()).To(Succeed())
-	ended := make(chan error, 1)
-	go func() { ended <- run.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = run.Wait() // make fails, as it is interrupted
+		close(ended)
+	}()
 	w.t.Cleanup(func() {
 		for _, pid := range w.running() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -156,7 +159,7 @@ func (w *workshop) runOperator() {
 	journal, err := http.Get("http://" + address + "/_emulator/journal?operation=CreateCustomActionType")
 	w.Expect(err).NotTo(HaveOccurred())
 	defer journal.Body.Close()
-	w.Expect(journal).To(HaveHTTPBody(ContainSubstring(string(action.Spec.ActionType.Provider))))
+	w.Expect(journal).To(HaveHTTPBody(ContainSubstring(action.Spec.ActionType.Provider)))
 
 	out, err := w.make("uninstall")
 	w.Expect(err).To(HaveOccurred(), "its objects would keep the CRDs from going")

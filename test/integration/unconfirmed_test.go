@@ -22,10 +22,10 @@ const passing = 100 * time.Millisecond
 // workUnclaimed has a job run of which CodePipeline has neither the claim nor, later, the report:
 // the first claim has no effect and no answer, and the answers to the second, and to the report,
 // read as if the first had its effect.
-func (w *world) workUnclaimed(report string, changes ...func(*v1alpha1.CustomAction)) {
+func (w *world) workUnclaimed(report string) {
 	w.T.Helper()
 	w.operate()
-	w.Expect(w.Kube.Create(w.Ctx, w.Action(append(changes, queried("all"))...))).To(Succeed())
+	w.Expect(w.Kube.Create(w.Ctx, w.Action(queried("all")))).To(Succeed())
 	w.awaitRegistration()
 	for _, fault := range []emulator.Fault{
 		{Operation: "AcknowledgeJob", Kind: emulator.ServerError, Times: 1},
@@ -77,7 +77,7 @@ func TestUnconfirmedResultIsReportedWhateverBecomesOfItsAction(t *testing.T) {
 			w.awaitPolling(And(ContainSubstring("the action has moved, and 1 of its jobs"), ContainSubstring("Target=all")))
 		},
 		"another AWS account": func(w *world) {
-			w.change(w.ofAccount("other", roleOf(roleElsewhere)))
+			w.change(w.ofOtherAccount(roleOf(roleElsewhere)))
 			w.awaitPolling(ContainSubstring("the action has moved, and 1 of its jobs"))
 		},
 		"another region, and the account leaves the one of before": func(w *world) {
