@@ -53,8 +53,8 @@ func TestNewJobHandedOutElsewhereIsTheActionsOwn(t *testing.T) {
 		o.RedispatchAfter, o.ContinuationDelay = emulator.RedispatchNever, 10*time.Hour
 	})
 	s.target.Account, s.target.AccountID = "old", "111122223333"
+	s.queue(1) // for the first poll: the next one is an hour later
 	s.poller.Ensure(s.target)
-	s.queue(1)
 	s.awaitJobs(1)
 	s.continueJob(first(s.jobs(s)))
 	before, now := s.target, s.target
@@ -66,6 +66,7 @@ func TestNewJobHandedOutElsewhereIsTheActionsOwn(t *testing.T) {
 		s.queue(1)
 		s.pass(10 * time.Second)
 		s.await(func(g Gomega) {
+			s.clock.Step(gatherFor / 10)
 			g.Expect(s.jobs(g)).To(HaveLen(recorded), "it is recorded long before the action's next poll")
 		})
 	}
