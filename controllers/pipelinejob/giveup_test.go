@@ -217,7 +217,7 @@ func TestDeletionDoesNotWaitInASilentLane(t *testing.T) {
 	p.Expect(err).NotTo(HaveOccurred())
 	p.Expect(waits.RequeueAfter).To(And(BeNumerically(">", 0), BeNumerically("<=", deletionGracePeriod)))
 
-	p.clock.Step(deletionGracePeriod)
+	p.clock.Step(2 * deletionGracePeriod) // the time of the deletion is not by this clock
 	p.operator.Lanes.Answered(silent, operationFailure, lanes.AnswerNone)
 	for range 3 {
 		p.Expect(p.operator.Reconcile(p.ctx, requestFor(job.Name))).Error().NotTo(HaveOccurred())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
@@ -144,6 +145,11 @@ func TestDeletionWaitsBrieflyForAHandOut(t *testing.T) {
 	w.Expect(w.Kube.Delete(w.Ctx, w.Action())).To(Succeed())
 	w.Expect(w.readyReason("work", v1alpha1.ReasonDeleting)).To(Equal("being deleted: waiting for jobs that CodePipeline may hand out again, as it confirmed neither their claim nor a report"))
 	w.Clock.Step(5 * time.Minute)
-	w.change(labelled("again")) // its own wait is in real time
+	w.Await(func(g Gomega) { // its own wait is in real time
+		action := w.Action()
+		g.Expect(client.IgnoreNotFound(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(action), action))).To(Succeed())
+		labelled("again")(action)
+		g.Expect(client.IgnoreNotFound(w.Kube.Update(w.Ctx, action))).To(Succeed())
+	})
 	w.awaitGone(w.Action())
 }

@@ -43,6 +43,21 @@ func (w *world) touch(job *batchv1.Job) {
 	w.Expect(w.Kube.Update(w.Ctx, pod)).To(Succeed())
 }
 
+// addSeenPod is AddPod with the operator's having seen the status: whatever moves the clock on
+// after it finds no pod without one.
+func (w *world) addSeenPod(job *batchv1.Job, status corev1.PodStatus) {
+	w.T.Helper()
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable,
+	}}})
+	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonUnschedulable)
+	w.endPod(job, status)
+	w.Await(func(g Gomega) {
+		running := meta.FindStatusCondition(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionRunning)
+		g.Expect(running.Reason).NotTo(Equal(v1alpha1.ReasonUnschedulable))
+	})
+}
+
 // failsStopped expects that an action fails although its Job has not ended, and that
 // the Job is stopped.
 func (w *world) failsStopped(code string, message ...string) {
@@ -73,7 +88,7 @@ func TestStepOutOfMemoryWithExitCode0(t *testing.T) {
 func TestPodInWhichNothingRuns(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
-	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+	w.addSeenPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
 		endedNow(podcontract.ContainerFetch, "Completed"), waits("work", "PodInitializing", ""),
 	}})
 	w.Clock.Step(diagnosis.DefaultGracePeriods.Idle + time.Second)
@@ -85,7 +100,7 @@ func TestPodInWhichNothingRuns(t *testing.T) {
 func TestQuietStepIsNotTouched(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
-	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
+	w.addSeenPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
 		endedNow(podcontract.ContainerFetch, "Completed"),
 		{Name: "work", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}},
 	}})
