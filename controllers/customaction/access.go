@@ -26,7 +26,7 @@ type access struct {
 	given   grants.Given
 	// refused is the reason why no new jobs may be taken.
 	refused finding
-	// pending is what the account's controller has yet to do.
+	// pending is what the action waits for; empty if it waits for nothing.
 	pending string
 }
 
@@ -100,7 +100,7 @@ func refusal(reason, format string, args ...any) finding {
 	return finding{reason: reason, message: err.Error(), err: err}
 }
 
-// notReady returns why an account can't be used, or what its controller has yet to do.
+// notReady returns why an account can't be used, or what an action that uses it waits for.
 func notReady(account *v1alpha1.CodePipelineAccount) (refused finding, pending string) {
 	ready := meta.FindStatusCondition(account.Status.Conditions, v1alpha1.ConditionReady)
 	if ready == nil || ready.ObservedGeneration != account.Generation || ready.Status != metav1.ConditionFalse {

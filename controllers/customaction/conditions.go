@@ -102,7 +102,7 @@ func pollingCondition(action *v1alpha1.CustomAction, o observation) metav1.Condi
 	condition := metav1.Condition{Type: v1alpha1.ConditionPolling, Status: metav1.ConditionFalse}
 	wrong, is := o.wrong()
 	switch {
-	case is && wrong.err == o.examined.registration.err: //nolint:errorlint // identity, not the kind of error
+	case is && wrong.err == o.examined.registration.err: //nolint:errorlint // the same error, not one of its kind
 		condition.Reason, condition.Message = v1alpha1.ReasonNotRegistered, "polling starts when the action type is registered"
 	case is:
 		condition.Reason, condition.Message = wrong.reason, wrong.message

@@ -86,8 +86,8 @@ func (h *holders) take(key jobsKey, action types.NamespacedName) bool {
 	return true
 }
 
-// needs reports whether CodePipeline may hand out again one of these jobs of an action, in the place
-// whose jobs the action holds.
+// needs reports whether one of an action's jobs, which CodePipeline may hand out again, is from the
+// place whose jobs the action holds.
 func (h *holders) needs(action types.NamespacedName, jobs []v1alpha1.PipelineJob) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -170,7 +170,7 @@ func (r *Reconciler) wakeOthers(ctx context.Context, actionType string, action t
 	}
 }
 
-// standing decides the precedence of CustomActions that may take the same jobs.
+// standing is what decides the precedence of CustomActions that may take the same jobs.
 type standing struct {
 	*v1alpha1.CustomAction
 	// jobs is true if it has jobs that CodePipeline may hand out again.
