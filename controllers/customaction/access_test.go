@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/grants"
 )
 
-// TestAccountThatIsDeletedNamesNoOthers has an account go whose ID is not known, and whose
-// condition names those who use it.
+// TestAccountThatIsDeletedNamesNoOthers deletes an account whose ID is not known, and whose
+// condition names its users.
 func TestAccountThatIsDeletedNamesNoOthers(t *testing.T) {
 	g := NewWithT(t)
 	action := &v1alpha1.CustomAction{}
@@ -30,8 +30,8 @@ func TestAccountThatIsDeletedNamesNoOthers(t *testing.T) {
 	g.Expect(found.refused.message).To(Equal("CodePipelineAccount shared is being deleted: name another one in spec.accountRef"))
 }
 
-// TestNoCallsWithARoleThatIsNotProven: it may be of another AWS account, where jobs that are
-// awaited are not, and neither is the action type.
+// TestNoCallsWithARoleThatIsNotProven: the role may belong to another AWS account, which has
+// neither the jobs nor the action type.
 func TestNoCallsWithARoleThatIsNotProven(t *testing.T) {
 	const before, now = "arn:aws:iam::111122223333:role/ci", "arn:aws:iam::444455556666:role/ci"
 	for role, works := range map[string]bool{before: true, now: false} {
@@ -50,8 +50,8 @@ func TestNoCallsWithARoleThatIsNotProven(t *testing.T) {
 		if !works {
 			decided, why, err := (&Reconciler{}).decideRelease(t.Context(), action, found)
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(decided).To(Equal(awaitProof), "its action type is not looked for with it either")
-			g.Expect(why).To(Equal("AWS has not told yet which AWS account CodePipelineAccount shared is: its condition Ready says why"))
+			g.Expect(decided).To(Equal(awaitProof), "the role is not used to look for the action type either")
+			g.Expect(why).To(Equal("the AWS account of CodePipelineAccount shared is not known yet: its condition Ready says why"))
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 )
 
-// TestHealthIsWhatKstatusMakesOfIt holds the conditions against the library by
-// which Flux, kpt and others tell health.
+// TestHealthIsWhatKstatusMakesOfIt checks the conditions with the library from which Flux, kpt
+// and others derive health.
 func TestHealthIsWhatKstatusMakesOfIt(t *testing.T) {
 	now := time.Now()
 	broken := errors.New("broken")
@@ -28,18 +28,18 @@ func TestHealthIsWhatKstatusMakesOfIt(t *testing.T) {
 		suspend bool
 		want    status.Status
 	}{
-		"registered and polled":          {observation{examined: fine, poll: polled}, false, status.CurrentStatus},
-		"suspended":                      {observation{examined: fine}, true, status.CurrentStatus},
-		"no free slot":                   {observation{examined: fine, poll: poller.Health{LastPoll: now, Full: true}}, false, status.CurrentStatus},
-		"the first poll is to come":      {observation{examined: fine}, false, status.InProgressStatus},
-		"a poll failed":                  {observation{examined: fine, poll: poller.Health{Err: broken, LastPoll: now, FailingSince: now}}, false, status.CurrentStatus},
-		"polls fail for long":            {observation{examined: fine, poll: poller.Health{Err: broken, LastPoll: now, FailingSince: now.Add(-time.Hour)}}, false, status.InProgressStatus},
-		"AWS can't be reached":           {observation{examined: registration(finding{err: broken, retry: true})}, false, status.InProgressStatus},
-		"another definition":             {observation{examined: registration(finding{err: broken})}, false, status.FailedStatus},
-		"a template that can't be used":  {observation{examined: examined{template: finding{err: broken}}}, false, status.FailedStatus},
-		"a template that is refused now": {observation{examined: examined{template: finding{err: broken, retry: true}}}, false, status.InProgressStatus},
-		"an older object has the jobs":   {observation{taken: finding{err: broken}}, false, status.FailedStatus},
-		"suspended, and badly defined":   {observation{examined: registration(finding{err: broken})}, true, status.FailedStatus},
+		"registered and polled":         {observation{examined: fine, poll: polled}, false, status.CurrentStatus},
+		"suspended":                     {observation{examined: fine}, true, status.CurrentStatus},
+		"no free slot":                  {observation{examined: fine, poll: poller.Health{LastPoll: now, Full: true}}, false, status.CurrentStatus},
+		"before the first poll":         {observation{examined: fine}, false, status.InProgressStatus},
+		"a poll failed":                 {observation{examined: fine, poll: poller.Health{Err: broken, LastPoll: now, FailingSince: now}}, false, status.CurrentStatus},
+		"polls have failed for an hour": {observation{examined: fine, poll: poller.Health{Err: broken, LastPoll: now, FailingSince: now.Add(-time.Hour)}}, false, status.InProgressStatus},
+		"AWS can't be reached":          {observation{examined: registration(finding{err: broken, retry: true})}, false, status.InProgressStatus},
+		"another definition":            {observation{examined: registration(finding{err: broken})}, false, status.FailedStatus},
+		"a template that can't be used": {observation{examined: examined{template: finding{err: broken}}}, false, status.FailedStatus},
+		"a template that is refused":    {observation{examined: examined{template: finding{err: broken, retry: true}}}, false, status.InProgressStatus},
+		"an older object has the jobs":  {observation{taken: finding{err: broken}}, false, status.FailedStatus},
+		"suspended, another definition": {observation{examined: registration(finding{err: broken})}, true, status.FailedStatus},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -18,20 +18,20 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// indexActionType is the cache's index of CustomActions by action type.
+// indexActionType is the name of the cache's index of CustomActions by action type.
 const indexActionType = "spec.actionType"
 
 func indexByActionType(object client.Object) []string {
 	return []string{actionTypeID(object.(*v1alpha1.CustomAction)).String()}
 }
 
-// isLetGo reports whether an object is being deleted and the operator is done with it.
+// isLetGo reports whether an object is being deleted and the operator has removed its finalizer.
 func isLetGo(action *v1alpha1.CustomAction) bool {
 	return !action.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction)
 }
 
-// concernsOthers passes the changes of a CustomAction that concern others of the same
-// action type: to its definition, that it was let go, and that it may take jobs no longer.
+// concernsOthers passes changes of a CustomAction that affect others of the same action type: a
+// change of its spec, the removal of its finalizer, and a change of its readiness.
 var concernsOthers = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, now := e.ObjectOld.(*v1alpha1.CustomAction), e.ObjectNew.(*v1alpha1.CustomAction)
@@ -39,8 +39,8 @@ var concernsOthers = predicate.Or[client.Object](predicate.GenerationChangedPred
 	},
 })
 
-// sameActionType maps a CustomAction to the others of the same action type: when
-// it is deleted, another may take over.
+// sameActionType maps a CustomAction to the others of the same action type: one of them may take
+// over when it is deleted.
 func (r *Reconciler) sameActionType(ctx context.Context, object client.Object) []reconcile.Request {
 	requests := r.requests(ctx, client.MatchingFields{indexActionType: actionTypeID(object.(*v1alpha1.CustomAction)).String()})
 	return slices.DeleteFunc(requests, func(request reconcile.Request) bool {
@@ -48,11 +48,11 @@ func (r *Reconciler) sameActionType(ctx context.Context, object client.Object) [
 	})
 }
 
-// requests are for the CustomActions that are listed.
+// requests returns a request for each CustomAction that the options list.
 func (r *Reconciler) requests(ctx context.Context, by ...client.ListOption) []reconcile.Request {
 	var list v1alpha1.CustomActionList
 	if err := r.List(ctx, &list, append(by, client.UnsafeDisableDeepCopy)...); err != nil {
-		return nil // the cache is not there yet, and all are reconciled once it is
+		return nil // there is no cache yet; all are reconciled once there is
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
@@ -61,7 +61,7 @@ func (r *Reconciler) requests(ctx context.Context, by ...client.ListOption) []re
 	return requests
 }
 
-// changesAccess passes the changes of an account that concern the CustomActions which use it.
+// changesAccess passes changes of an account that affect the CustomActions that use it.
 var changesAccess = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, now := accessStatus(e.ObjectOld), accessStatus(e.ObjectNew)
@@ -69,7 +69,8 @@ var changesAccess = predicate.Or[client.Object](predicate.GenerationChangedPredi
 	},
 })
 
-// accessStatus is the part of an account's status that decides on access, or is shown.
+// accessStatus returns the part of an account's status that decides access, or that messages of
+// CustomActions contain.
 func accessStatus(object client.Object) v1alpha1.CodePipelineAccountStatus {
 	status := object.(*v1alpha1.CodePipelineAccount).Status
 	status.Actions, status.Conditions = 0, slices.Clone(status.Conditions)
@@ -78,14 +79,14 @@ func accessStatus(object client.Object) v1alpha1.CodePipelineAccountStatus {
 }
 
 // ofAccount maps an account to the CustomActions that use it, and to those that have moved to
-// another one and have jobs of it that CodePipeline may hand out again: they are polled for with
-// this one.
+// another account and left jobs that CodePipeline may hand out again: such jobs are polled for
+// with the previous account.
 func (r *Reconciler) ofAccount(ctx context.Context, account client.Object) []reconcile.Request {
 	by := client.MatchingFields{identity.IndexAccount: account.GetName()}
 	found := sets.New(r.requests(ctx, by)...)
 	var jobs v1alpha1.PipelineJobList
 	if err := r.List(ctx, &jobs, by, client.UnsafeDisableDeepCopy); err != nil {
-		return found.UnsortedList() // as for requests
+		return found.UnsortedList() // there is no cache yet, as in requests
 	}
 	for i := range jobs.Items {
 		found.Insert(reconcile.Request{NamespacedName: naming.ActionOf(&jobs.Items[i])})

@@ -12,8 +12,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestWebhooksWriteNoLinesOfTheirOwn has a webhook whose message moves the cursor, sets a title
-// and begins another line.
+// TestWebhooksWriteNoLinesOfTheirOwn has a webhook whose message moves the cursor, sets the
+// terminal's title and starts another line.
 func TestWebhooksWriteNoLinesOfTheirOwn(t *testing.T) {
 	g := NewWithT(t)
 	answer := &apierrors.StatusError{ErrStatus: metav1.Status{Code: http.StatusBadRequest,

@@ -1,5 +1,5 @@
-// Package customaction reconciles CustomActions: it registers their action types
-// with CodePipeline and keeps them polled.
+// Package customaction reconciles CustomActions: it registers their action types with
+// CodePipeline, and has the poller poll for their jobs.
 package customaction
 
 import (
@@ -40,51 +40,49 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 )
 
-// DriftInterval is how often a registered action type is compared with its
-// definition again.
+// DriftInterval is the time between two comparisons of a registered action type with its
+// definition.
 const DriftInterval = 10 * time.Minute
 
-// countEvery is the shortest time between two writes of a status in which only
-// jobsInFlight and lastPollTime differ: they change with each job.
+// countEvery is the shortest time between two writes of a status if only jobsInFlight and
+// lastPollTime differ: they change with each job.
 const countEvery = time.Minute
 
-// Reconciler registers a CustomAction's type with CodePipeline and
-// keeps it polled.
+// Reconciler registers the action types of CustomActions with CodePipeline, and has the poller
+// poll for their jobs.
 type Reconciler struct {
 	client.Client
-	// Live reads past the cache.
+	// Live reads from the API server, without the cache.
 	Live client.Reader
 	AWS  *codepipeline.Clients
-	// Lanes do what calls AWS.
+	// Lanes run everything that calls AWS.
 	Lanes  *lanes.Lanes
 	Poller *poller.Poller
-	// PollChanged brings the names of CustomActions whose polling changed.
+	// PollChanged has the names of CustomActions whose polling health changed.
 	PollChanged <-chan event.TypedGenericEvent[types.NamespacedName]
-	// ClusterID goes into the external ID with which roles are assumed, and into the tags of
-	// action types.
+	// ClusterID is part of the external ID for assuming roles, and of the tags of action types.
 	ClusterID string
 	Clock     clock.PassiveClock
 	Events    events.EventRecorder
-	// JobOptions are what every Kubernetes Job is made with.
+	// JobOptions apply to every Kubernetes Job.
 	JobOptions jobspec.Options
-	// Self is the operator's own pod: what can't be told in a namespace that is being
-	// deleted is told in an event about it. It may be nil.
+	// Self is the operator's own pod, or nil. It gets the events that a namespace that is being
+	// deleted does not accept.
 	Self *corev1.ObjectReference
 
 	examinations examinations
 	holders      holders
 	counts       counts
 	noPodDryRun  sync.Once
-	leading      sync.Once // makes leadingSince
+	leading      sync.Once // sets leadingSince
 	leadingSince time.Time
-	queue        queue // nil before the controller is started
+	queue        queue // nil before the controller starts
 }
 
-// queue is where a CustomAction is put to be reconciled.
+// queue takes CustomActions to reconcile.
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// SetupWithManager registers the reconciler and the index of the cache that it
-// needs.
+// SetupWithManager registers the reconciler and the cache index that it needs.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.CustomAction{}, indexActionType, indexByActionType); err != nil {
 		return fmt.Errorf("index CustomActions by %s: %w", indexActionType, err)
@@ -115,8 +113,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 // +kubebuilder:rbac:groups=codepipeline.pipelinejob.dev,resources=customactions/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
-// Reconcile checks the template, registers the action type and keeps it
-// polled, or takes both back when the object is being deleted.
+// Reconcile checks the template, registers the action type and has it polled. If the object is
+// being deleted, it stops polling and deletes the action type if the deletion policy says so.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	ctx = logf.IntoContext(ctx, logf.FromContext(ctx).WithValues("action", req.NamespacedName))
 	var action v1alpha1.CustomAction
@@ -145,7 +143,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return r.keep(ctx, &action, jobs)
 }
 
-// inFlight counts the jobs that are not settled.
+// inFlight returns the number of jobs that are not settled.
 func inFlight(jobs []v1alpha1.PipelineJob) (count int32) {
 	for i := range jobs {
 		if !jobs[i].Settled() {
@@ -155,7 +153,6 @@ func inFlight(jobs []v1alpha1.PipelineJob) (count int32) {
 	return count
 }
 
-// addFinalizer adds the finalizer.
 func (r *Reconciler) addFinalizer(ctx context.Context, action *v1alpha1.CustomAction) error {
 	if controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction) {
 		return nil
@@ -163,11 +160,11 @@ func (r *Reconciler) addFinalizer(ctx context.Context, action *v1alpha1.CustomAc
 	if err := bounds.ChangeFinalizers(ctx, r.Client, r.Live, action, bounds.Adds(v1alpha1.FinalizerCustomAction)); err != nil {
 		return fmt.Errorf("add the finalizer to CustomAction %s: %w", action.Name, err)
 	}
-	bounds.TrimAction(action) // the answer has all of it
+	bounds.TrimAction(action) // the response has the whole object
 	return nil
 }
 
-// keep registers the action type, polls for it, and says so in the status.
+// keep registers the action type, has it polled, and writes the status.
 func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (ctrl.Result, error) {
 	seen, wait, err := r.observe(ctx, action, jobs)
 	if err != nil {
@@ -203,8 +200,8 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 	return ctrl.Result{RequeueAfter: again}, nil
 }
 
-// observe finds out whether the action may be polled for, as far as that is known, and
-// how long it is until it is to be examined again: zero while it is being examined.
+// observe determines whether the action may be polled, as far as that is known, and how long to
+// wait until it is examined again: zero while it is being examined.
 func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (observation, time.Duration, error) {
 	now, name := r.Clock.Now(), client.ObjectKeyFromObject(action)
 	seen := observation{now: now, examined: recorded(action)}
@@ -216,7 +213,7 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction,
 		r.examinations.recheck(name, health.FailingSince, now, 0) // the type was deleted
 	}
 	found, known, wait := r.examinations.of(action, now)
-	if known && !found.isOf(allowed) { // it was elsewhere: the account has moved, or the spec
+	if known && !found.isOf(allowed) { // the account or the spec has moved to another place since
 		known, wait = false, 0
 	}
 	if wait <= 0 {
@@ -224,7 +221,7 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction,
 		wait = 0
 	}
 	if !known {
-		seen.pending = "CodePipeline is being asked for the action type"
+		seen.pending = "waiting for CodePipeline to list its action types"
 		return seen, wait, nil
 	}
 	seen.examined = found
@@ -232,19 +229,19 @@ func (r *Reconciler) observe(ctx context.Context, action *v1alpha1.CustomAction,
 		return seen, wait, nil
 	}
 	if seen.taken, err = r.hold(ctx, action, seen, jobs); seen.taken.err != nil {
-		wait = lastRetry // unless a change of the other comes before that
+		wait = lastRetry // at the latest: a change of the other CustomAction starts a check, too
 	}
 	return seen, wait, err
 }
 
-// recorded is what the status has of an action that is not examined now.
+// recorded returns the result of the last examination from the status.
 func recorded(action *v1alpha1.CustomAction) examined {
 	status := &action.Status
 	return examined{accountID: status.AccountID, region: status.Region, arn: status.ActionTypeARN, tagKeys: status.TagKeys, owner: status.ActionTypeOwner}
 }
 
-// recordedOf is what the status has of an action type that is about to be looked for: nothing
-// if that was elsewhere before.
+// recordedOf returns what the status has about the action type in the account and region of a. It
+// is empty if the last examination was in another place.
 func recordedOf(action *v1alpha1.CustomAction, a access) examined {
 	if known := recorded(action); known.isOf(a) {
 		return known
@@ -252,15 +249,15 @@ func recordedOf(action *v1alpha1.CustomAction, a access) examined {
 	return examined{accountID: a.accountID(), region: a.region}
 }
 
-// record writes what was found. What is known of an action type counts in its account and region
-// alone, so that all of it is written together.
+// record writes the result to a status. An ARN, tags and an owner are valid only in their account
+// and region, so all of them are written together.
 func (e examined) record(status *v1alpha1.CustomActionStatus) {
 	status.AccountID, status.Region = e.accountID, e.region
 	status.ActionTypeARN, status.TagKeys, status.ActionTypeOwner = e.arn, e.tagKeys, e.owner
 }
 
-// poll has an action's jobs polled for, unless no call may be made for its namespace, and those
-// that are awaited in former places.
+// poll has the poller poll for an action's jobs, unless no calls may be made for its namespace,
+// and for its jobs in former places.
 func (r *Reconciler) poll(action *v1alpha1.CustomAction, a access, newJobs bool, places []former) {
 	if !a.works(action.Namespace) {
 		r.Poller.Remove(client.ObjectKeyFromObject(action), polled(places)...)
@@ -269,16 +266,16 @@ func (r *Reconciler) poll(action *v1alpha1.CustomAction, a access, newJobs bool,
 	r.Poller.Ensure(r.target(action, a, newJobs), polled(places)...)
 }
 
-// sayPending says what a new object waits for. One whose definition has changed is
-// polled for as it was until the answer is there.
-func (r *Reconciler) sayPending(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32, asked string) error {
+// sayPending writes what a new object waits for to its status. An object whose definition has
+// changed keeps its conditions, and is polled as before, until there is a response.
+func (r *Reconciler) sayPending(ctx context.Context, action *v1alpha1.CustomAction, inFlight int32, message string) error {
 	if readiness(action).Type != "" {
 		return nil
 	}
 	_, err := r.writeStatus(ctx, action, tally{inFlight: inFlight}, func(status *v1alpha1.CustomActionStatus) {
 		for _, kind := range []string{v1alpha1.ConditionRegistered, v1alpha1.ConditionPolling, v1alpha1.ConditionReady} {
 			setActionCondition(status, metav1.Condition{Type: kind, Status: metav1.ConditionUnknown,
-				Reason: v1alpha1.ReasonRegistering, Message: asked})
+				Reason: v1alpha1.ReasonRegistering, Message: message})
 		}
 	})
 	return err
@@ -291,8 +288,7 @@ func readiness(action *v1alpha1.CustomAction) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// eventOnReadiness records an event when the object becomes ready or stops being
-// ready.
+// eventOnReadiness records an event if the status or the reason of the condition Ready changed.
 func (r *Reconciler) eventOnReadiness(action *v1alpha1.CustomAction, before metav1.Condition) {
 	now := readiness(action)
 	if now.Status == before.Status && now.Reason == before.Reason || now.Status == metav1.ConditionUnknown {
@@ -309,8 +305,8 @@ func (r *Reconciler) event(action *v1alpha1.CustomAction, kind, reason, did, not
 	r.Events.Eventf(action, nil, kind, reason, did, "%s", limits.CutBytes(note, limits.EventNote))
 }
 
-// target is what the poller is to ask for. Whether or not new jobs may be taken, it
-// polls while a job is awaited: the result of that would stay unreported otherwise.
+// target returns what the poller polls for. If no new jobs may be taken, the poller still polls
+// for jobs that CodePipeline may hand out again: otherwise, their results would not be reported.
 func (r *Reconciler) target(action *v1alpha1.CustomAction, a access, newJobs bool) poller.Target {
 	target := poller.Target{
 		Action:  client.ObjectKeyFromObject(action),
@@ -322,14 +318,14 @@ func (r *Reconciler) target(action *v1alpha1.CustomAction, a access, newJobs boo
 	if newJobs {
 		target.MaxConcurrent = action.Spec.Polling.MaxConcurrentJobs
 	}
-	for key, value := range action.Spec.Polling.QueryParam { // one at most
+	for key, value := range action.Spec.Polling.QueryParam { // at most one
 		target.QueryKey, target.QueryValue = key, string(value)
 	}
 	return target
 }
 
-// mayBeHandedOut lists the jobs of an action that CodePipeline may hand out: those that are not
-// reported yet, and those of which it confirmed neither the claim nor a report.
+// mayBeHandedOut lists the jobs of an action that CodePipeline may hand out: jobs that are not
+// reported yet, and jobs for which it confirmed neither the claim nor a report.
 func (r *Reconciler) mayBeHandedOut(ctx context.Context, action *v1alpha1.CustomAction) ([]v1alpha1.PipelineJob, error) {
 	var jobs v1alpha1.PipelineJobList
 	err := r.List(ctx, &jobs, client.InNamespace(action.Namespace),
@@ -341,8 +337,8 @@ func (r *Reconciler) mayBeHandedOut(ctx context.Context, action *v1alpha1.Custom
 	return slices.DeleteFunc(jobs.Items, func(job v1alpha1.PipelineJob) bool { return !job.MayBeHandedOutAt(now, r.Poller.KeepFor) }), nil
 }
 
-// writeStatus writes the status of a CustomAction, and alone sets its conditions. It returns
-// when it is to be called again though nothing changes until then.
+// writeStatus writes the status of a CustomAction; nothing else writes it. It returns how long to
+// wait before the next call if nothing changes.
 func (r *Reconciler) writeStatus(ctx context.Context, action *v1alpha1.CustomAction, current tally, change func(*v1alpha1.CustomActionStatus)) (time.Duration, error) {
 	before, now, name := action.DeepCopy(), r.Clock.Now(), client.ObjectKeyFromObject(action)
 	change(&action.Status)

@@ -17,7 +17,7 @@ type tally struct {
 	lastPoll time.Time
 }
 
-// set writes the tally into a status. The time has whole seconds there.
+// set writes the tally to a status, which has whole seconds only. The time never goes back.
 func (t tally) set(status *v1alpha1.CustomActionStatus) {
 	status.JobsInFlight = t.inFlight
 	last := metav1.NewTime(t.lastPoll).Rfc3339Copy()
@@ -26,15 +26,14 @@ func (t tally) set(status *v1alpha1.CustomActionStatus) {
 	}
 }
 
-// counts remembers when the status of each CustomAction was written last. The zero
-// value is ready for use.
+// counts has the time of the last write of each CustomAction's status. The zero value is ready
+// for use.
 type counts struct {
 	mu sync.Mutex
 	at map[types.NamespacedName]time.Time
 }
 
-// wait is how long it is until a status may be written in which only the tally
-// differs.
+// wait returns how long to wait before a status may be written in which only the tally differs.
 func (c *counts) wait(action types.NamespacedName, now time.Time) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

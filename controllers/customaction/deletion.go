@@ -22,8 +22,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/staleness"
 )
 
-// finalize lets running jobs finish and stops polling, and only then takes the
-// action type back, if it was told to.
+// finalize waits until running jobs have finished, stops polling, and then deletes the action
+// type if the deletion policy says so.
 func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction) {
 		return ctrl.Result{}, nil
@@ -56,18 +56,18 @@ func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction
 		return ctrl.Result{RequeueAfter: lastRetry}, r.sayDeleting(ctx, action, "being deleted: waiting for "+why)
 	case deleteActionType:
 	}
-	if _, _, wait := r.examinations.of(action, r.Clock.Now()); wait > 0 { // it failed before
+	if _, _, wait := r.examinations.of(action, r.Clock.Now()); wait > 0 { // the last try failed
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	left := deletionGracePeriod - r.Clock.Since(action.DeletionTimestamp.Time)
 	if silent := r.Lanes.SilentFor(lanes.Of(r.identity(allowed, action))); left <= 0 && silent >= deletionGracePeriod {
-		return ctrl.Result{}, r.giveUp(ctx, resolved(action, allowed), "calls to that account and region are not answered, and its own has not had its turn")
+		return ctrl.Result{}, r.giveUp(ctx, resolved(action, allowed), "AWS responds to no call to that account and region, and DeleteCustomActionType is still queued")
 	}
 	r.inLane(ctx, action, allowed, "DeleteCustomActionType", func(ctx context.Context, action *v1alpha1.CustomAction) { r.takeBack(ctx, action, allowed) })
 	return ctrl.Result{RequeueAfter: max(left, lastRetry)}, nil
 }
 
-// release lets the object go.
+// release removes the finalizer, and lets other CustomActions take the jobs.
 func (r *Reconciler) release(ctx context.Context, action *v1alpha1.CustomAction) error {
 	if err := bounds.ChangeFinalizers(ctx, r.Client, r.Live, action, bounds.Removes(v1alpha1.FinalizerCustomAction)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("release CustomAction %s: %w", action.Name, err))
@@ -76,16 +76,16 @@ func (r *Reconciler) release(ctx context.Context, action *v1alpha1.CustomAction)
 	return nil
 }
 
-// decideRelease decides what happens to the action type, and why.
+// decideRelease decides what happens to the action type, and returns the reason.
 func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomAction, a access) (decided deletionDecision, why string, err error) {
 	if action.Spec.DeletionPolicy != v1alpha1.DeletionDelete || action.Spec.Registration != v1alpha1.RegistrationManaged {
 		return keepActionType, "", nil
 	}
 	switch {
 	case a.given.MayRegister && !identity.IsProven(a.account):
-		return awaitProof, fmt.Sprintf("AWS has not told yet which AWS account CodePipelineAccount %s is: its condition Ready says why", a.account.Name), nil
+		return awaitProof, fmt.Sprintf("the AWS account of CodePipelineAccount %s is not known yet: its condition Ready says why", a.account.Name), nil
 	case !a.given.MayRegister || !a.works(action.Namespace):
-		return notGranted, fmt.Sprintf("no grant of CodePipelineAccount %s with mayRegister is for it", action.Spec.AccountRef.Name), nil
+		return notGranted, fmt.Sprintf("no grant of CodePipelineAccount %s with mayRegister applies to it", action.Spec.AccountRef.Name), nil
 	}
 	others, err := r.sharing(ctx, action, func(of place) bool { return of.accountID == a.accountID() && of.region == a.region })
 	if err != nil {
@@ -95,7 +95,7 @@ func (r *Reconciler) decideRelease(ctx context.Context, action *v1alpha1.CustomA
 	return decided, why, nil
 }
 
-// takeBack deletes the action type and lets the object go. What fails is tried again.
+// takeBack deletes the action type and releases the object. A failure is tried again later.
 func (r *Reconciler) takeBack(ctx context.Context, action *v1alpha1.CustomAction, a access) {
 	began := r.Clock.Now()
 	err := r.deregister(ctx, action, a)
@@ -106,10 +106,10 @@ func (r *Reconciler) takeBack(ctx context.Context, action *v1alpha1.CustomAction
 	r.examinations.record(action, began, r.Clock.Now(), examined{registration: finding{err: err, retry: true}})
 }
 
-// deregister deletes the action type if it is this object's and no other uses it by now,
-// and lets the object go.
+// deregister deletes the action type if this object owns it and no other object uses it by now,
+// and then releases the object.
 func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomAction, a access) error {
-	// From a stale reading the type may be another object's by now.
+	// If action is stale, another object may own the action type by now.
 	if err := staleness.Check(ctx, r.Live, action, &v1alpha1.CustomAction{}); err != nil {
 		return client.IgnoreNotFound(err)
 	}
@@ -132,15 +132,15 @@ func (r *Reconciler) deregister(ctx context.Context, action *v1alpha1.CustomActi
 	return r.release(ctx, action)
 }
 
-// deleteOwned deletes the action type. If its tags don't say that it is this object's, or it
-// is not as the object defines it, it remains, and why is returned.
+// deleteOwned deletes the action type. If its tags do not name this object, or its definition
+// differs, it remains, and deleteOwned returns the reason.
 func (r *Reconciler) deleteOwned(ctx context.Context, action *v1alpha1.CustomAction, a access) (remains string, err error) {
 	wanted := actionTypeOf(action)
 	api, err := r.AWS.For(ctx, r.identity(a, action))
 	if err != nil {
 		return "", err
 	}
-	// One that was made a moment ago may not be listed yet: then its tags tell.
+	// A new action type may not be listed yet, but its tags can be read.
 	found, err := api.FindActionType(ctx, wanted.ID)
 	if err != nil {
 		return "", err
@@ -151,7 +151,7 @@ func (r *Reconciler) deleteOwned(ctx context.Context, action *v1alpha1.CustomAct
 	}
 	tags, err := api.Tags(ctx, arn)
 	if found == nil && codepipeline.KindOf(err) == codepipeline.ResourceNotFound {
-		return "", nil // it was deleted by others
+		return "", nil // it was deleted by other means
 	}
 	if err != nil {
 		return "", err
@@ -167,16 +167,16 @@ func (r *Reconciler) deleteOwned(ctx context.Context, action *v1alpha1.CustomAct
 	return "", api.DeleteActionType(ctx, wanted.ID)
 }
 
-// leave lets the object go without its action type, and says why.
+// leave releases the object without deleting its action type, and records the reason.
 func (r *Reconciler) leave(ctx context.Context, action *v1alpha1.CustomAction, why string) error {
-	message := fmt.Sprintf("action type %s, if there is one, remains in CodePipeline in %s: %s", actionTypeID(action), regionOf(action), why)
+	message := fmt.Sprintf("action type %s, if it exists, remains in CodePipeline in %s: %s", actionTypeID(action), regionOf(action), why)
 	logf.FromContext(ctx).Info("A CustomAction is deleted without its action type", "message", message)
 	r.event(action, corev1.EventTypeNormal, v1alpha1.ReasonNotDeregistered, "Deregister", message)
 	return r.release(ctx, action)
 }
 
-// drain says that the object waits for its jobs. It takes no new ones; those that
-// CodePipeline is to hand out again are polled for.
+// drain records that the object waits for its jobs. It takes no new jobs, and polls for those that
+// CodePipeline may hand out again.
 func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (time.Duration, error) {
 	allowed, err := r.accessOf(ctx, action)
 	if err != nil {
@@ -188,17 +188,17 @@ func (r *Reconciler) drain(ctx context.Context, action *v1alpha1.CustomAction, j
 	}
 	r.poll(action, allowed, false, places)
 	count := inFlight(jobs)
-	waits := "being deleted: waiting for jobs that CodePipeline may hand out again, as it confirmed neither their claim nor a report"
+	waits := "being deleted: waiting for jobs that CodePipeline may hand out again, because it confirmed neither their claim nor a report"
 	if count > 0 {
 		waits = fmt.Sprintf("being deleted: waiting for %d jobs to finish", r.shown(action, count))
 	}
 	return r.writeDeleting(ctx, action, count, waits+r.tellFormer(places))
 }
 
-// handOutsMayComeIn is how long an action that is being deleted polls for settled jobs of which
-// CodePipeline confirmed neither the claim nor a report. It is as long as a PipelineJob that is
-// being deleted is kept for that: its own deletion follows the action's. While no operator led,
-// nobody could poll for the jobs.
+// handOutsMayComeIn returns how long an action that is being deleted still polls for settled jobs
+// for which CodePipeline confirmed neither the claim nor a report. PipelineJobs, which are deleted
+// after their action, are kept for the same time. Time without a leader does not count: nothing
+// polled for the jobs.
 func (r *Reconciler) handOutsMayComeIn(jobs []v1alpha1.PipelineJob) (left time.Duration) {
 	now := r.Clock.Now()
 	for i := range jobs {
@@ -206,7 +206,7 @@ func (r *Reconciler) handOutsMayComeIn(jobs []v1alpha1.PipelineJob) (left time.D
 			continue
 		}
 		since := jobs[i].Status.ReportedAt.Time
-		if since.Before(r.leadingSince) || since.After(now) { // another replica's clock was ahead
+		if since.Before(r.leadingSince) || since.After(now) { // another replica's clock was fast
 			since = r.leadingSince
 		}
 		left = max(left, since.Add(deletionGracePeriod).Sub(now))
@@ -214,8 +214,8 @@ func (r *Reconciler) handOutsMayComeIn(jobs []v1alpha1.PipelineJob) (left time.D
 	return left
 }
 
-// shown is the number of jobs that the message of a deletion tells: a number that
-// changes with each job would make each a write.
+// shown returns the number of jobs for the message of a deletion. It is not always the current
+// number, which would cause a write for each job.
 func (r *Reconciler) shown(action *v1alpha1.CustomAction, inFlight int32) int32 {
 	deleting := readiness(action).Reason == v1alpha1.ReasonDeleting
 	if deleting && r.counts.wait(client.ObjectKeyFromObject(action), r.Clock.Now()) > 0 {
@@ -241,25 +241,24 @@ func setDeleting(status *v1alpha1.CustomActionStatus, message string) {
 	}
 }
 
-// deletionDecision says what happens to an action type when a CustomAction that
-// may delete it is deleted.
+// deletionDecision is what happens to an action type when its CustomAction is deleted.
 type deletionDecision int
 
 const (
-	// deleteActionType: no other object needs it.
+	// deleteActionType: no other object uses it.
 	deleteActionType deletionDecision = iota
-	// keepActionType: another object uses it.
+	// keepActionType: another object uses it, or the object's policy keeps it.
 	keepActionType
 	// notGranted: it may not be deleted.
 	notGranted
-	// awaitProof: the account may be another AWS account, where the action type is not.
+	// awaitProof: the role may belong to another AWS account, without the action type.
 	awaitProof
 	// awaitOthers: another object that uses it is being deleted too.
 	awaitOthers
 )
 
-// decideDeletion decides by the others that use the action type: those that may take jobs,
-// or have some. One that is being deleted too is waited for.
+// decideDeletion decides by the other CustomActions that use the action type: those that may take
+// its jobs, or have some. It waits for others that are being deleted too.
 func decideDeletion(action *v1alpha1.CustomAction, others []standing) (decided deletionDecision, why string) {
 	for i := range others {
 		if others[i].DeletionTimestamp.IsZero() {

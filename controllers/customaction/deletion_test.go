@@ -25,11 +25,11 @@ func TestDecideDeletion(t *testing.T) {
 		want   deletionDecision
 		why    string
 	}{
-		"alone":                       {nil, deleteActionType, ""},
-		"another one stays":           {[]standing{object("team", "other", false)}, keepActionType, ""},
-		"another one goes too":        {[]standing{object("team", "other", true)}, awaitOthers, "CustomAction other, which has the same action type and is being deleted too"},
-		"one of another team goes":    {[]standing{object("foe", "secret", true)}, awaitOthers, "a CustomAction of another namespace, which has the same action type and is being deleted too"},
-		"one goes, and another stays": {[]standing{object("team", "other", true), object("team", "third", false)}, keepActionType, ""},
+		"alone":                         {nil, deleteActionType, ""},
+		"another one stays":             {[]standing{object("team", "other", false)}, keepActionType, ""},
+		"another one is deleted too":    {[]standing{object("team", "other", true)}, awaitOthers, "CustomAction other, which has the same action type and is being deleted too"},
+		"another team's is deleted too": {[]standing{object("foe", "secret", true)}, awaitOthers, "a CustomAction of another namespace, which has the same action type and is being deleted too"},
+		"one is deleted, one stays":     {[]standing{object("team", "other", true), object("team", "third", false)}, keepActionType, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -40,8 +40,8 @@ func TestDecideDeletion(t *testing.T) {
 	}
 }
 
-// TestStanding: work that goes on must not run twice, and tags are the proof of whose an
-// action type is. Age decides last.
+// TestStanding: running work must not run twice, tags prove the owner of an action type, and age
+// decides last.
 func TestStanding(t *testing.T) {
 	g := NewWithT(t)
 	aged := func(hours int) *v1alpha1.CustomAction {

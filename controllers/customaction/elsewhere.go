@@ -15,17 +15,17 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 )
 
-// former is a place where an action took jobs that CodePipeline may hand out again, and from which
-// its spec, or its account, has moved on. It hands them out there alone.
+// former is a place where an action took jobs before its spec or its account changed. CodePipeline
+// may hand these jobs out again, and only there.
 type former struct {
 	target poller.Target
-	// jobs is how many there are.
+	// jobs is the number of such jobs.
 	jobs int
-	// refused is why no calls are made there; nil if they are.
+	// refused is the reason why no calls are made there; nil if they are made.
 	refused error
 }
 
-// formerPlaces are those of the jobs of an action that polls where it takes jobs now don't bring.
+// formerPlaces returns the places of jobs that polls in the action's current place do not return.
 func (r *Reconciler) formerPlaces(ctx context.Context, action *v1alpha1.CustomAction, a access, jobs []v1alpha1.PipelineJob) ([]former, error) {
 	var found []former
 	for i := range jobs {
@@ -48,8 +48,8 @@ func (r *Reconciler) formerPlaces(ctx context.Context, action *v1alpha1.CustomAc
 	return found, nil
 }
 
-// formerPlace is where a job was taken. Whether calls may be made there is decided as for all
-// other calls for the job.
+// formerPlace returns the place where a job was taken. Calls may be made there under the same rules
+// as all other calls for the job.
 func (r *Reconciler) formerPlace(ctx context.Context, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob) (former, error) {
 	id, err := identity.Resolver{Reader: r.Client, ClusterID: r.ClusterID}.OfJob(ctx, job)
 	var refused *identity.NoAccessError
@@ -62,16 +62,16 @@ func (r *Reconciler) formerPlace(ctx context.Context, action *v1alpha1.CustomAct
 		Identity: id, Type: actionTypeID(action), Interval: action.Spec.Polling.Interval.Duration,
 	}}
 	with := job.Spec.QueryParam
-	if len(with) == 0 { // it was recorded before that was, or the action type has no queryable property
+	if len(with) == 0 { // an older version recorded the job, or the action type has no queryable property
 		with = action.Spec.Polling.QueryParam
 	}
-	for key, value := range with { // one at most
+	for key, value := range with { // at most one
 		found.target.QueryKey, found.target.QueryValue = key, string(value)
 	}
 	return found, nil
 }
 
-// polled are the targets of the places where calls may be made.
+// polled returns the targets of the places where calls may be made.
 func polled(places []former) (targets []poller.Target) {
 	for _, place := range places {
 		if place.refused == nil {
@@ -81,8 +81,8 @@ func polled(places []former) (targets []poller.Target) {
 	return targets
 }
 
-// tellFormer is a part of a message: where jobs are awaited that are not handed out where the
-// action takes jobs now.
+// tellFormer returns the part of a message about jobs in former places, or an empty string if there
+// are none.
 func (r *Reconciler) tellFormer(places []former) string {
 	var told strings.Builder
 	for _, place := range places {
@@ -91,15 +91,15 @@ func (r *Reconciler) tellFormer(places []former) string {
 		if at.QueryKey != "" {
 			where += fmt.Sprintf(" and %s=%s", at.QueryKey, at.QueryValue)
 		}
-		fmt.Fprintf(&told, "; the action has moved, and %d of its jobs that were taken in %s are not known to be reported: ", place.jobs, where)
+		fmt.Fprintf(&told, "; the action has moved, and %d of its jobs that were taken in %s are not confirmed as reported: ", place.jobs, where)
 		failing := r.Poller.HealthElsewhere(at.Action, at.Place()).Err
 		switch {
 		case place.refused != nil:
-			told.WriteString("no calls are made for them, as " + place.refused.Error())
+			told.WriteString("no calls are made for them, because " + place.refused.Error())
 		case failing != nil:
-			told.WriteString("the last poll for those that are handed out again failed there, and is tried again: " + codepipeline.StableText(failing))
+			told.WriteString("the last poll for them failed, and the operator tries again: " + codepipeline.StableText(failing))
 		default:
-			told.WriteString("those that are handed out again are polled for there")
+			told.WriteString("the operator polls for them there, in case CodePipeline hands them out again")
 		}
 	}
 	return told.String()

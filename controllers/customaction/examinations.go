@@ -17,32 +17,31 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
-// Waits after an examination that failed and may succeed later: from a second to a
-// minute, without end.
+// Limits of the wait after an examination that failed with a temporary error. It doubles with each
+// failure, and there is no limit to the number of tries.
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
-	// leastApart is the shortest time between two examinations for the sake of jobs.
+	// leastApart is the shortest time between two examinations because of refused jobs.
 	leastApart = 20 * time.Second
 )
 
-// examinations remembers what was found out about definitions, so that neither
-// CodePipeline nor the API server is asked again before one changes, or may have
-// drifted: a CustomAction is reconciled with each step of each of its jobs. The zero
-// value is ready for use.
+// examinations caches the results of examinations until the definition changes or DriftInterval
+// has passed: a CustomAction is reconciled with each step of each of its jobs, which must not cause
+// calls to CodePipeline or the API server. The zero value is ready for use.
 type examinations struct {
 	mu    sync.Mutex
 	known map[types.NamespacedName]examination
 }
 
-// examination is what is known of one version of a definition.
+// examination is the result for one generation of a definition.
 type examination struct {
 	uid        types.UID
 	generation int64
 	found      examined
-	// began is when the last one was begun, and due when the next one is.
+	// began is the start of the last examination, and due the time of the next one.
 	began, due time.Time
-	// failures is how many have failed since one succeeded.
+	// failures is the number of failures since the last success.
 	failures int
 }
 
@@ -50,8 +49,8 @@ func (e examination) is(action *v1alpha1.CustomAction) bool {
 	return e.uid == action.UID && e.generation == action.Generation
 }
 
-// of is what is known of an action, and how long it is until it is to be examined:
-// now if that is not positive. known reports whether anything is.
+// of returns the result for an action, whether there is one, and how long to wait until the next
+// examination: zero or less means now.
 func (e *examinations) of(action *v1alpha1.CustomAction, now time.Time) (found examined, known bool, wait time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -62,9 +61,8 @@ func (e *examinations) of(action *v1alpha1.CustomAction, now time.Time) (found e
 	return last.found, true, last.due.Sub(now)
 }
 
-// record takes over what was found out. A failure that will pass does not change what
-// was found in order for the same definition in the same place: a throttled call must not
-// stop polling.
+// record stores a result. A temporary failure does not replace a good result of the same
+// definition in the same place: a throttled call must not stop polling.
 func (e *examinations) record(action *v1alpha1.CustomAction, began, now time.Time, found examined) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -93,9 +91,9 @@ func (e *examinations) record(action *v1alpha1.CustomAction, began, now time.Tim
 	e.known[name] = last
 }
 
-// recheck has an action examined that something is wrong with since a time, unless it
-// was examined after that. Two examinations are apart, at least, by the time that is given.
-// What was found before counts until there is an answer.
+// recheck schedules an examination of an action that has had a problem since a time, unless it was
+// examined after that. At least apart passes between two examinations. The last result counts until
+// there is a new one.
 func (e *examinations) recheck(name types.NamespacedName, since, now time.Time, apart time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -111,8 +109,8 @@ func (e *examinations) recheck(name types.NamespacedName, since, now time.Time, 
 	}
 }
 
-// recheckRefused has an action examined again if the cluster refuses the Job or the pod of
-// one of its jobs: a policy may have changed after the dry run.
+// recheckRefused schedules an examination of an action if the cluster refuses the Job or the pod of
+// one of its jobs: a policy may have changed since the dry run.
 func (r *Reconciler) recheckRefused(action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) {
 	for i := range jobs {
 		running := meta.FindStatusCondition(jobs[i].Status.Conditions, v1alpha1.ConditionRunning)
@@ -120,13 +118,14 @@ func (r *Reconciler) recheckRefused(action *v1alpha1.CustomAction, jobs []v1alph
 			continue
 		}
 		if running.Reason == v1alpha1.ReasonJobRefused || running.Reason == v1alpha1.ReasonPodRefused {
-			since := running.LastTransitionTime.Add(time.Second) // it has no fractions
+			since := running.LastTransitionTime.Add(time.Second) // it has whole seconds only
 			r.examinations.recheck(client.ObjectKeyFromObject(action), since, r.Clock.Now(), leastApart)
 		}
 	}
 }
 
-// tagKeys are those that the last examination of an object set, whatever its generation was.
+// tagKeys returns the keys of the tags that the last examination of an object set, whatever its
+// generation was.
 func (e *examinations) tagKeys(action *v1alpha1.CustomAction) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -137,19 +136,19 @@ func (e *examinations) tagKeys(action *v1alpha1.CustomAction) []string {
 	return slices.Clone(last.found.tagKeys)
 }
 
-// forget drops what is known of an action.
+// forget removes the result for an action.
 func (e *examinations) forget(name types.NamespacedName) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.known, name)
 }
 
-// flight names what a lane does for a CustomAction: one thing at a time, so that an
-// action type is not registered while it is being deleted.
+// flight is the ID of a lane's call for a CustomAction. There is one call at a time for each, so
+// that an action type is not registered while it is being deleted.
 type flight types.NamespacedName
 
-// inLane has a lane do something that calls AWS for an action, beginning with an
-// operation, and the action reconciled afterwards: no worker waits for AWS.
+// inLane has a lane run do, which calls AWS for an action and calls operation first, and then
+// queues the action for reconciliation: no worker waits for AWS.
 func (r *Reconciler) inLane(ctx context.Context, action *v1alpha1.CustomAction, a access, operation string, do func(context.Context, *v1alpha1.CustomAction)) {
 	name, log, copied := client.ObjectKeyFromObject(action), logf.FromContext(ctx), resolved(action, a)
 	r.Lanes.Submit(lanes.Of(r.identity(a, action)), lanes.Call{ID: flight(name), Namespace: name.Namespace, Operation: operation, Do: func(ctx context.Context) {
@@ -158,31 +157,31 @@ func (r *Reconciler) inLane(ctx context.Context, action *v1alpha1.CustomAction, 
 	}})
 }
 
-// resolved is an action with the region that it takes jobs in: messages have it. Its status has
-// that of the last examination, to which the rest of it belongs.
+// resolved returns a copy of an action with the region of a in its spec, for messages. The region
+// in its status belongs to the last examination, as do the status's other fields.
 func resolved(action *v1alpha1.CustomAction, a access) *v1alpha1.CustomAction {
 	copied := action.DeepCopy()
 	copied.Spec.Region = a.region
 	return copied
 }
 
-// again has an action reconciled.
+// again queues an action for reconciliation.
 func (r *Reconciler) again(name types.NamespacedName) {
 	if r.queue != nil {
 		r.queue.Add(reconcile.Request{NamespacedName: name})
 	}
 }
 
-// examineInLane examines an action where it may wait for AWS.
+// examineInLane examines an action in a lane, which may wait for AWS.
 func (r *Reconciler) examineInLane(ctx context.Context, action *v1alpha1.CustomAction, a access) {
 	r.inLane(ctx, action, a, "ListActionTypes", func(ctx context.Context, action *v1alpha1.CustomAction) {
 		began := r.Clock.Now()
 		if found, _, wait := r.examinations.of(action, began); wait > 0 && found.isOf(a) {
-			return // it was examined meanwhile
+			return // it was examined in the meantime
 		}
 		found := r.examine(ctx, action, a)
 		if wrong, is := found.wrong(); is {
-			logf.FromContext(ctx).Info("The definition is not in order", "reason", wrong.reason, "error", wrong.err.Error())
+			logf.FromContext(ctx).Info("The check of a CustomAction failed", "reason", wrong.reason, "error", wrong.err.Error())
 		}
 		r.examinations.record(action, began, r.Clock.Now(), found)
 	})

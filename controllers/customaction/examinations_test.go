@@ -13,8 +13,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestGoodExaminationOutlastsWhatPasses has a definition examined that was in order
-// before.
+// TestGoodExaminationOutlastsWhatPasses has an examination fail after one that succeeded.
 func TestGoodExaminationOutlastsWhatPasses(t *testing.T) {
 	broken := errors.New("broken")
 	fine := examined{registration: finding{reason: v1alpha1.ReasonRegistered}, arn: "arn"}
@@ -24,10 +23,10 @@ func TestGoodExaminationOutlastsWhatPasses(t *testing.T) {
 		kept       bool
 	}{
 		"throttled":                  {finding{reason: v1alpha1.ReasonAWSUnavailable, err: broken, retry: true}, 1, true},
-		"no credentials now":         {finding{reason: v1alpha1.ReasonCredentialsUnavailable, err: broken, retry: true}, 1, true},
+		"no credentials for now":     {finding{reason: v1alpha1.ReasonCredentialsUnavailable, err: broken, retry: true}, 1, true},
 		"no answer to the dry run":   {finding{reason: v1alpha1.ReasonAPIServerUnavailable, err: broken, retry: true}, 1, true},
 		"throttled, but has changed": {finding{reason: v1alpha1.ReasonAWSUnavailable, err: broken, retry: true}, 2, false},
-		"access was taken away":      {finding{reason: v1alpha1.ReasonAccessDenied, err: broken, retry: true}, 1, false},
+		"access was revoked":         {finding{reason: v1alpha1.ReasonAccessDenied, err: broken, retry: true}, 1, false},
 		"another definition":         {finding{reason: v1alpha1.ReasonDefinitionConflict, err: broken}, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -39,7 +38,7 @@ func TestGoodExaminationOutlastsWhatPasses(t *testing.T) {
 				e.record(action, now, now, result)
 				found, known, wait := e.of(action, now)
 				g.Expect(known).To(BeTrue())
-				g.Expect(wait).To(BeNumerically(">", 0), "not at once")
+				g.Expect(wait).To(BeNumerically(">", 0), "the next examination is not due immediately")
 				return found
 			}
 			g.Expect(examine(fine)).To(Equal(fine))
@@ -119,7 +118,8 @@ func TestCountsAreWrittenOnceAMinute(t *testing.T) {
 	g.Expect(status.LastPollTime.Time).To(BeTemporally("~", now, time.Second), "it does not go back")
 }
 
-// TestTagsThatTheStatusDoesNotShowYet are taken off all the same when they leave the spec.
+// TestTagsThatTheStatusDoesNotShowYet: such tags are removed, too, when they are no longer in the
+// spec.
 func TestTagsThatTheStatusDoesNotShowYet(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Now()

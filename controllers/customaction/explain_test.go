@@ -20,7 +20,7 @@ func TestRegionThatDoesNotExist(t *testing.T) {
 	failed := registrationFailed(action, fmt.Errorf("list custom action types: %w",
 		&net.DNSError{Err: "no such host", Name: "codepipeline.eu-centrl-1.amazonaws.com", IsNotFound: true}))
 	g.Expect(failed.reason).To(Equal(v1alpha1.ReasonRegionNotFound))
-	g.Expect(failed.message).To(HavePrefix(`the region is "eu-centrl-1", and there is no host codepipeline.eu-centrl-1.amazonaws.com`))
+	g.Expect(failed.message).To(HavePrefix(`the region is "eu-centrl-1", and host codepipeline.eu-centrl-1.amazonaws.com does not exist`))
 	g.Expect(failed.retry).To(BeTrue())
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 )
 
-// deletionGracePeriod is how long the deletion of an action type may fail before its
-// object is let go: the object's namespace waits for it.
+// deletionGracePeriod is how long the deletion of an action type may fail before its object is
+// released: the deletion of the object's namespace waits for it.
 const deletionGracePeriod = 5 * time.Minute
 
 // timeIsUp reports whether the deletion of the action type has failed for
@@ -26,20 +26,19 @@ func (r *Reconciler) timeIsUp(action *v1alpha1.CustomAction) bool {
 	return failing != nil && r.Clock.Now().Sub(failing.LastTransitionTime.Time) >= deletionGracePeriod
 }
 
-// cantDeregister says why the action type can't be deleted or, if the time is up, lets
-// the object go without it.
+// cantDeregister records why the action type can't be deleted. If the grace period is over, it
+// releases the object.
 func (r *Reconciler) cantDeregister(ctx context.Context, action *v1alpha1.CustomAction, why string) error {
 	if r.timeIsUp(action) {
 		return r.giveUp(ctx, action, why)
 	}
 	return r.sayNotDeregistered(ctx, action, v1alpha1.ReasonRetrying, fmt.Sprintf(
-		"being deleted, but action type %s can't be: %s (to leave it in CodePipeline, set spec.deletionPolicy to Retain)", actionTypeID(action), why))
+		"being deleted, but action type %s can't be deleted: %s (to leave it in CodePipeline, set spec.deletionPolicy to Retain)", actionTypeID(action), why))
 }
 
-// giveUp lets the object go though its action type remains. It tells that before, more
-// than once if need be: afterwards nothing does. A namespace that is being deleted takes
-// no new events, so it is told in the log and in an event about the operator's own pod
-// too.
+// giveUp releases the object although its action type remains. It records that first, even if a
+// retry records it again, because nothing can afterwards. A namespace that is being deleted accepts
+// no new events, so giveUp also writes to the log, and an event on the operator's own pod.
 func (r *Reconciler) giveUp(ctx context.Context, action *v1alpha1.CustomAction, why string) error {
 	message := remains(action, why)
 	if err := r.sayNotDeregistered(ctx, action, v1alpha1.ReasonNotDeregistered, message); err != nil {
@@ -58,14 +57,15 @@ func (r *Reconciler) giveUp(ctx context.Context, action *v1alpha1.CustomAction, 
 	return nil
 }
 
-// remains says which action type remains, how to delete it, and why.
+// remains returns a message with the action type that remains, the command that deletes it, and the
+// reason.
 func remains(action *v1alpha1.CustomAction, why string) string {
 	id, where := actionTypeID(action), string(regionOf(action))
 	if account := action.Status.AccountID; account != "" && action.Status.Region == regionOf(action) {
 		where += " of account " + account
 	}
-	return fmt.Sprintf("The CustomAction was deleted, and its action type could not be for %s: action type %s remains in CodePipeline in %s. "+
-		"To delete it, run aws codepipeline delete-custom-action-type --category %s --provider %s --action-version %s --region %s. The reason: %s",
+	return fmt.Sprintf("The CustomAction was deleted, but its action type could not be deleted for %s: action type %s remains in CodePipeline in %s. "+
+		"To delete it, run aws codepipeline delete-custom-action-type --category %s --provider %s --action-version %s --region %s. Reason: %s",
 		deletionGracePeriod, id, where, id.Category, id.Provider, id.Version, regionOf(action), why)
 }
 

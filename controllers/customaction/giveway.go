@@ -11,12 +11,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// releaseAfter is how long a CustomAction must have been unable to take its jobs before another
-// may take them. Without it, one failed call would give them away.
+// releaseAfter is how long a CustomAction must have been unable to take its jobs before another one
+// may take them. Without it, one failed call would hand them over.
 const releaseAfter = 5 * time.Minute
 
-// giveWay releases the jobs that an action holds, unless some of them are not reported: at once
-// if the action has moved or another one goes before it, and after releaseAfter if it can't take
+// giveWay releases the jobs that an action holds, unless some of them are not reported: immediately
+// if the action has moved or another one takes precedence, and after releaseAfter if it can't take
 // jobs. It returns how long to wait before the next check; zero if none is needed.
 func (r *Reconciler) giveWay(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) time.Duration {
 	name := client.ObjectKeyFromObject(action)
@@ -37,17 +37,17 @@ func (r *Reconciler) giveWay(ctx context.Context, action *v1alpha1.CustomAction,
 	return 0
 }
 
-// mustRelease reports whether an action that holds the jobs of a key is to release them at once:
-// it has moved to another place, or another CustomAction goes before it. While its account is not
-// proven, it is not known whether it has moved.
+// mustRelease reports whether an action that holds the jobs of a key must release them immediately:
+// it has moved to another place, or another CustomAction takes precedence. It is false while the
+// account is not proven, because the place is not known.
 func (o observation) mustRelease(action *v1alpha1.CustomAction, held jobsKey) bool {
 	wrong, _ := o.wrong()
 	present := keyOf(action, o.access)
 	return wrong.reason == v1alpha1.ReasonActionTypeTaken || present.accountID != "" && present != held
 }
 
-// mayKeep reports whether an action that holds the jobs of a key can take them, now or when a
-// failure has passed.
+// mayKeep reports whether an action that holds the jobs of a key can take them, now or after a
+// temporary failure.
 func (o observation) mayKeep(action *v1alpha1.CustomAction, held jobsKey) bool {
 	wrong, is := o.wrong()
 	unable := is && isLasting(wrong.reason, o.examined.owner)
@@ -81,9 +81,9 @@ func (h *holders) unableFor(action types.NamespacedName, now time.Time) time.Dur
 	return now.Sub(since)
 }
 
-// ownerWaits finds the CustomAction that the tags of an action type name, if it waits for jobs
-// that another one has taken in its absence. Only what this operator has read from AWS counts:
-// users may be able to write a status.
+// ownerWaits returns a finding if the CustomAction that the tags of the action type name waits for
+// the jobs that action holds. Only tags that this operator has read from AWS count: users may be
+// able to write a status.
 func (r *Reconciler) ownerWaits(ctx context.Context, action *v1alpha1.CustomAction, seen observation, at place) (finding, error) {
 	if seen.examined.owner == v1alpha1.OwnerThis {
 		return finding{}, nil
@@ -108,8 +108,8 @@ func (r *Reconciler) ownerWaits(ctx context.Context, action *v1alpha1.CustomActi
 	return finding{}, nil
 }
 
-// isOwner reports whether an action has access, its last examination found its definition in
-// order, and the tags of its action type name it.
+// isOwner reports whether an action has access, its last examination succeeded, and the tags of its
+// action type name it.
 func (r *Reconciler) isOwner(action *v1alpha1.CustomAction, a access, now time.Time) bool {
 	if a.refused.err != nil || a.pending != "" {
 		return false

@@ -11,10 +11,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestGivesWay decides for a holder of jobs in account 111122223333 whether it keeps them, gives
-// them up after a while, or at once.
+// TestGivesWay decides for a holder of jobs in account 111122223333 whether it keeps them, or
+// releases them immediately or later.
 func TestGivesWay(t *testing.T) {
-	const keeps, later, atOnce = "keeps them", "gives them up after a while", "gives them up at once"
+	const keeps, later, atOnce = "keeps them", "releases them later", "releases them immediately"
 	proven := &v1alpha1.CodePipelineAccount{}
 	proven.Status.AccountID = "111122223333"
 	moved, unproven := proven.DeepCopy(), proven.DeepCopy()
@@ -29,15 +29,15 @@ func TestGivesWay(t *testing.T) {
 		"a failure that passes":              {observation{access: access{account: proven}, examined: examined{registration: wrong(v1alpha1.ReasonAWSUnavailable)}}, keeps},
 		"AWS denies access":                  {observation{access: access{account: proven}, examined: examined{registration: wrong(v1alpha1.ReasonAccessDenied)}}, later},
 		"a mistake in the template":          {observation{access: access{account: proven}, examined: examined{template: wrong(v1alpha1.ReasonInvalidJobTemplate)}}, later},
-		"a mistake in the owner's":           {observation{access: access{account: proven}, examined: examined{template: wrong(v1alpha1.ReasonInvalidJobTemplate), owner: v1alpha1.OwnerThis}}, keeps},
+		"a mistake in the owner's template":  {observation{access: access{account: proven}, examined: examined{template: wrong(v1alpha1.ReasonInvalidJobTemplate), owner: v1alpha1.OwnerThis}}, keeps},
 		"no grant":                           {observation{access: access{account: proven, refused: wrong(v1alpha1.ReasonAccessNotGranted)}}, later},
 		"no account":                         {observation{access: access{refused: wrong(v1alpha1.ReasonAccountNotFound)}}, later},
 		"an account that is not proven":      {observation{access: access{account: unproven, refused: wrong(v1alpha1.ReasonAccountNotReady)}}, later},
-		"the tags name another's":            {observation{access: access{account: proven}, examined: examined{registration: wrong(v1alpha1.ReasonActionTypeTaken)}}, atOnce},
+		"the tags name another CustomAction": {observation{access: access{account: proven}, examined: examined{registration: wrong(v1alpha1.ReasonActionTypeTaken)}}, atOnce},
 		"the owner waits":                    {observation{access: access{account: proven}, taken: wrong(v1alpha1.ReasonActionTypeTaken)}, atOnce},
 		"it has moved":                       {observation{access: access{account: moved}}, atOnce},
-		"it has moved where AWS is not seen": {observation{access: access{account: moved}, examined: examined{registration: wrong(v1alpha1.ReasonAWSUnavailable)}}, atOnce},
-		"it has moved where it has no grant": {observation{access: access{account: moved, refused: wrong(v1alpha1.ReasonAccessNotGranted)}}, atOnce},
+		"it has moved, and AWS is down":      {observation{access: access{account: moved}, examined: examined{registration: wrong(v1alpha1.ReasonAWSUnavailable)}}, atOnce},
+		"it has moved, and has no grant":     {observation{access: access{account: moved, refused: wrong(v1alpha1.ReasonAccessNotGranted)}}, atOnce},
 	} {
 		t.Run(name, func(t *testing.T) {
 			action := &v1alpha1.CustomAction{}
@@ -54,7 +54,7 @@ func TestGivesWay(t *testing.T) {
 	}
 }
 
-// TestUnableFor counts from the first of the failures in a row.
+// TestUnableFor counts from the first failure of a series.
 func TestUnableFor(t *testing.T) {
 	g, now := NewWithT(t), time.Now()
 	var h holders

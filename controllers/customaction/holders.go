@@ -15,26 +15,26 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// place is where jobs of an action type are taken: in an account and a region, with a queryParam
-// as a text.
+// place is where jobs of an action type are taken: an account, a region, and a queryParam as
+// KEY=VALUE.
 type place struct {
 	accountID string
 	region    v1alpha1.Region
 	query     string
 }
 
-// placeOf is where an action takes jobs by its spec.
+// placeOf returns the place in which an action takes jobs according to its spec.
 func placeOf(action *v1alpha1.CustomAction, a access) place {
 	return place{a.accountID(), a.region, query(action.Spec.Polling.QueryParam)}
 }
 
-// placeOfJob is where a job was taken.
+// placeOfJob returns the place in which a job was taken.
 func placeOfJob(job *v1alpha1.PipelineJob) place {
 	return place{job.Spec.AccountID, job.Spec.Region, query(job.Spec.QueryParam)}
 }
 
-// jobsKey names jobs of which one CustomAction takes all: two that polled for the same would
-// each get some of them, and one the continuations of the other's.
+// jobsKey identifies jobs that only one CustomAction may take. If two polled for them, each would
+// get some of the jobs, and continuations of the other's jobs.
 type jobsKey struct {
 	place
 	actionType string
@@ -44,25 +44,25 @@ func keyOf(action *v1alpha1.CustomAction, a access) jobsKey {
 	return jobsKey{placeOf(action, a), actionTypeID(action).String()}
 }
 
-// query is a queryParam as a text.
+// query returns a queryParam as KEY=VALUE, or an empty string if there is none.
 func query(queryParam map[string]v1alpha1.QueryValue) string {
-	for key, value := range queryParam { // one at most
+	for key, value := range queryParam { // at most one
 		return key + "=" + string(value)
 	}
 	return ""
 }
 
-// holders has the CustomAction that takes jobs, for each key: one at a time. The zero value
-// is ready for use.
+// holders has, for each key, the one CustomAction that takes the jobs. The zero value is ready for
+// use.
 type holders struct {
 	mu sync.Mutex
 	by map[jobsKey]types.NamespacedName
 	of map[types.NamespacedName]jobsKey
-	// unable has since when holders can't take the jobs that they hold.
+	// unable has the times since which holders can't take the jobs that they hold.
 	unable map[types.NamespacedName]time.Time
 }
 
-// holder is who takes the jobs of a key.
+// holder returns the CustomAction that takes the jobs of a key.
 func (h *holders) holder(key jobsKey) (action types.NamespacedName, held bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -70,7 +70,8 @@ func (h *holders) holder(key jobsKey) (action types.NamespacedName, held bool) {
 	return action, held
 }
 
-// take makes an action the holder of a key, and of no other, unless there is one.
+// take makes an action the holder of a key, and of no other key, unless another action holds it. It
+// reports whether the action is the holder.
 func (h *holders) take(key jobsKey, action types.NamespacedName) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,8 +86,8 @@ func (h *holders) take(key jobsKey, action types.NamespacedName) bool {
 	return true
 }
 
-// needs reports whether an action has some of the jobs that it holds, which CodePipeline may hand
-// out again.
+// needs reports whether one of an action's jobs, which CodePipeline may hand out again, is from the
+// place whose jobs the action holds.
 func (h *holders) needs(action types.NamespacedName, jobs []v1alpha1.PipelineJob) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -94,7 +95,7 @@ func (h *holders) needs(action types.NamespacedName, jobs []v1alpha1.PipelineJob
 	return held && slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place })
 }
 
-// release has an action be the holder of no key, and returns the one that it held.
+// release makes an action the holder of no key, and returns the key that it held.
 func (h *holders) release(action types.NamespacedName) (key jobsKey, held bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -111,8 +112,9 @@ func (h *holders) drop(action types.NamespacedName) {
 	}
 }
 
-// hold has an action take the jobs of its key, or finds who does or is to. A holder gives way to
-// the CustomAction that the tags of the action type name.
+// hold makes an action the holder of its key, or returns a finding with the CustomAction that is the
+// holder or takes precedence. A holder gives way to the CustomAction that the tags of the action
+// type name.
 func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) (finding, error) {
 	key, name := keyOf(action, seen.access), client.ObjectKeyFromObject(action)
 	holder, held := r.holders.holder(key)
@@ -137,7 +139,8 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	return finding{}, nil
 }
 
-// takenBefore finds who goes before an action, of those that may take the same jobs.
+// takenBefore returns a finding if another CustomAction that may take the same jobs takes
+// precedence.
 func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place) (finding, error) {
 	others, err := r.sharing(ctx, mine.CustomAction, func(of place) bool { return of == at })
 	if err != nil {
@@ -151,14 +154,14 @@ func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place) (
 	return finding{}, nil
 }
 
-// releaseJobs has an action take no jobs any longer, and the others look whether they may.
+// releaseJobs makes an action the holder of no jobs, and lets the others take them.
 func (r *Reconciler) releaseJobs(ctx context.Context, action types.NamespacedName) {
 	if key, held := r.holders.release(action); held {
 		r.wakeOthers(ctx, key.actionType, action)
 	}
 }
 
-// wakeOthers has the other CustomActions of an action type check whether they may take jobs.
+// wakeOthers queues the other CustomActions of an action type, which may take jobs now.
 func (r *Reconciler) wakeOthers(ctx context.Context, actionType string, action types.NamespacedName) {
 	for _, request := range r.requests(ctx, client.MatchingFields{indexActionType: actionType}) {
 		if request.NamespacedName != action {
@@ -167,19 +170,19 @@ func (r *Reconciler) wakeOthers(ctx context.Context, actionType string, action t
 	}
 }
 
-// standing is by what it is decided which of several CustomActions takes jobs.
+// standing is what decides the precedence of CustomActions that may take the same jobs.
 type standing struct {
 	*v1alpha1.CustomAction
-	// jobs: it has jobs that CodePipeline may hand out again.
+	// jobs is true if it has jobs that CodePipeline may hand out again.
 	jobs bool
-	// owns: the tags of the action type name it.
+	// owns is true if the tags of the action type name it.
 	owns bool
-	// polls: it took jobs when its status was written.
+	// polls is true if it polled when its status was written.
 	polls bool
 }
 
-// before reports whether one goes before another: work that goes on must not run twice, and
-// whose the action type is, is proven by its tags.
+// before reports whether one takes precedence over another. Jobs come first, because running work
+// must not run twice. Tags come next, because they prove the owner of the action type.
 func (s standing) before(other standing) bool {
 	switch {
 	case s.jobs != other.jobs:
@@ -197,7 +200,8 @@ func polls(action *v1alpha1.CustomAction) bool {
 	return meta.IsStatusConditionTrue(action.Status.Conditions, v1alpha1.ConditionPolling)
 }
 
-// isOlder orders objects by their age; of two of one second the UID decides.
+// isOlder reports whether an object is older than another. The UID decides if both were created in
+// the same second.
 func isOlder(one, other *v1alpha1.CustomAction) bool {
 	if one.CreationTimestamp.Equal(&other.CreationTimestamp) {
 		return one.UID < other.UID
@@ -205,9 +209,9 @@ func isOlder(one, other *v1alpha1.CustomAction) bool {
 	return one.CreationTimestamp.Before(&other.CreationTimestamp)
 }
 
-// sharing lists the other CustomActions that may take jobs of the same action type, of the
-// places that matter, or have some of there: with what an action has of elsewhere, or has taken
-// before its spec was changed, it keeps nobody out.
+// sharing lists the other CustomActions of the same action type that may take jobs in the places
+// that matter, or have jobs from there. Jobs from other places, such as those from before a change
+// of the spec, do not count.
 func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(place) bool) ([]standing, error) {
 	var list v1alpha1.CustomActionList
 	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}); err != nil {
@@ -235,8 +239,8 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 	return found, nil
 }
 
-// mayTake reports whether an action without jobs may take some, now or as soon as a failure
-// has passed. One that only a change of an object could let take jobs keeps them from nobody.
+// mayTake reports whether an action without jobs may take jobs, now or after a temporary failure. It
+// is false if that needs a change of an object: such an action does not keep jobs from others.
 func mayTake(action *v1alpha1.CustomAction, a access) bool {
 	if !action.DeletionTimestamp.IsZero() || !a.given.Access {
 		return false
@@ -246,9 +250,9 @@ func mayTake(action *v1alpha1.CustomAction, a access) bool {
 		!isLasting(ready.Reason, recordedOf(action, a).owner)
 }
 
-// isLasting reports whether only a change of an object, or of AWS, ends a reason, so that the
-// action keeps jobs from nobody. A mistake in its template does not give the jobs of an action
-// type away to which its tags entitle it.
+// isLasting reports whether a reason lasts until an object, or something in AWS, changes, so that
+// the action does not keep jobs from others. A mistake in the template is no such reason for the
+// owner of the action type: it keeps its jobs.
 func isLasting(reason string, owner v1alpha1.ActionTypeOwner) bool {
 	if reason == v1alpha1.ReasonInvalidJobTemplate {
 		return owner != v1alpha1.OwnerThis
@@ -256,7 +260,7 @@ func isLasting(reason string, owner v1alpha1.ActionTypeOwner) bool {
 	return slices.Contains(lasting, reason)
 }
 
-// lasting are the reasons that only a change of an object, or of AWS, ends.
+// lasting has the reasons that last until an object, or something in AWS, changes.
 var lasting = []string{
 	v1alpha1.ReasonAccountNotFound, v1alpha1.ReasonAccountNotReady, v1alpha1.ReasonAccessNotGranted, v1alpha1.ReasonRegistrationNotGranted,
 	v1alpha1.ReasonRoleNotAllowed, v1alpha1.ReasonCredentialsUnavailable, v1alpha1.ReasonAccessDenied,
@@ -264,8 +268,8 @@ var lasting = []string{
 	v1alpha1.ReasonVersionRetired,
 }
 
-// takenBy says that another CustomAction takes the jobs. It is named to its own namespace
-// alone.
+// takenBy returns a finding that another CustomAction takes the jobs. The message names it only in
+// its own namespace.
 func takenBy(other, action *v1alpha1.CustomAction, region v1alpha1.Region) finding {
 	who := "a CustomAction of another namespace"
 	if other.Namespace == action.Namespace {

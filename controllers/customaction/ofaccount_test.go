@@ -14,8 +14,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 )
 
-// TestActionsOfAnAccount looks for what a change of an account concerns: its CustomActions, and
-// those that have moved to another account and left jobs with this one.
+// TestActionsOfAnAccount lists what a change of an account affects: its CustomActions, and those
+// that have moved to another account and left jobs with this one.
 func TestActionsOfAnAccount(t *testing.T) {
 	g := NewWithT(t)
 	action := func(name, account string) *v1alpha1.CustomAction {

@@ -12,17 +12,18 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
-// TestRefusedJobsDoNotBegetExaminations: a job is refused though the dry run passes: each examination is followed by the next, at once,
-// for a second for each job, or for as long as the clocks of two replicas differ.
+// TestRefusedJobsDoNotBegetExaminations has jobs refused although the dry run succeeds. Without a
+// limit, examinations would follow one another immediately: for a second per job, or for as long as
+// the clocks of two replicas differ.
 func TestRefusedJobsDoNotBegetExaminations(t *testing.T) {
 	for name, c := range map[string]struct {
 		skew  time.Duration // of the clock of the replica that wrote the condition
-		every time.Duration // another job is refused
+		every time.Duration // the time between two refused jobs
 		span  time.Duration
 	}{
-		"one job":                          {0, time.Hour, 10 * time.Second},
-		"a job each second, for a minute":  {0, time.Second, time.Minute},
-		"another replica's clock is ahead": {30 * time.Second, time.Hour, 30 * time.Second},
+		"one job":                         {0, time.Hour, 10 * time.Second},
+		"a job each second, for a minute": {0, time.Second, time.Minute},
+		"another replica's clock is fast": {30 * time.Second, time.Hour, 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -43,11 +44,11 @@ func TestRefusedJobsDoNotBegetExaminations(t *testing.T) {
 					refusedAt(clock.Now())
 					next = next.Add(c.every)
 				}
-				r.recheckRefused(action, []v1alpha1.PipelineJob{job}) // as Reconcile does, which each examination brings about
+				r.recheckRefused(action, []v1alpha1.PipelineJob{job}) // as in Reconcile, which runs after each examination
 				if _, _, wait := r.examinations.of(action, clock.Now()); wait <= 0 {
 					examinations++
 					at := clock.Now()
-					clock.Step(100 * time.Millisecond) // ListActionTypes and two dry runs take that
+					clock.Step(100 * time.Millisecond) // the duration of ListActionTypes and two dry runs
 					r.examinations.record(action, at, clock.Now(), examined{})
 					continue
 				}

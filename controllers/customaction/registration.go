@@ -15,19 +15,19 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 )
 
-// finding is what was found out about a part of a CustomAction: the reason and
-// message of a condition, and the error behind it.
+// finding is the result of a check: the reason and message of a condition, and the error that caused
+// them.
 type finding struct {
 	reason  string
 	message string
-	// err is nil when the part is in order.
+	// err is nil if the check passed.
 	err error
-	// retry is true if another try may succeed without a change by a user.
+	// retry is true if the check may pass later without a change by a user.
 	retry bool
 }
 
-// passes reports whether the part only could not be examined: AWS or the cluster did
-// not answer, or not now.
+// passes reports whether the failure is temporary, so that it says nothing about the definition: AWS
+// or the cluster did not respond, or is unavailable.
 func (f finding) passes() bool {
 	switch f.reason {
 	case v1alpha1.ReasonAWSUnavailable, v1alpha1.ReasonCredentialsUnavailable, v1alpha1.ReasonAPIServerUnavailable:
@@ -37,29 +37,29 @@ func (f finding) passes() bool {
 	}
 }
 
-// examined is all that was found out about a definition.
+// examined is the result of an examination of a definition.
 type examined struct {
 	template finding
-	// registration is the zero value when the template is not in order: nothing
-	// was tried.
+	// registration is the zero value if the template failed its check: the action type is then
+	// not checked.
 	registration finding
-	// passing is why the last examination failed, if that will pass and the one before
+	// passing is the temporary failure of the last examination, if the result of the one before
 	// it still counts.
 	passing finding
-	// accountID and region are where the action type was looked for.
+	// accountID and region are the place in which the operator looked for the action type.
 	accountID string
 	region    v1alpha1.Region
-	// arn is that of the action type there, tagKeys are those of its tags that are ours, and owner
-	// says whose it is.
+	// arn is the ARN of the action type in that place, tagKeys are the keys of the tags that the
+	// operator manages, and owner is the owner according to the tags.
 	arn     string
 	tagKeys []string
 	owner   v1alpha1.ActionTypeOwner
 }
 
-// isOf reports whether the action type was looked for where the action may take jobs now.
+// isOf reports whether the result is for the account and region of a.
 func (e examined) isOf(a access) bool { return e.accountID == a.accountID() && e.region == a.region }
 
-// wrong is the first part that is not in order.
+// wrong returns the first failed check, and reports whether there is one.
 func (e examined) wrong() (finding, bool) {
 	for _, part := range []finding{e.template, e.registration} {
 		if part.err != nil {
@@ -69,8 +69,7 @@ func (e examined) wrong() (finding, bool) {
 	return finding{}, false
 }
 
-// examine checks the template, and makes sure that CodePipeline has the action
-// type as defined.
+// examine checks the template, and ensures that CodePipeline has the action type as it is defined.
 func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction, a access) examined {
 	found := recordedOf(action, a)
 	found.tagKeys = r.tagKeysOf(action)
@@ -83,13 +82,13 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction,
 		return found
 	}
 	listed, err := api.FindActionType(ctx, actionTypeID(action))
-	if err != nil { // it is as known before: the failure may pass
+	if err != nil { // arn and owner remain: the failure may be temporary
 		found.registration = registrationFailed(action, err)
 		return found
 	}
 	found.registration = r.register(ctx, api, action, a, listed)
 	if found.registration.err != nil {
-		found.arn, found.owner = "", "" // it may be another one by now
+		found.arn, found.owner = "", "" // the action type may be a different one by now
 		return found
 	}
 	if err := r.examineTags(ctx, api, action, a, &found); err != nil {
@@ -98,8 +97,8 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction,
 	return found
 }
 
-// register makes sure that CodePipeline has the action type as defined; found is what it lists,
-// nil if there is none. One that differs is left alone: pipelines may use it.
+// register ensures that CodePipeline has the action type as it is defined; found is the existing
+// action type, or nil. One with another definition is not changed: pipelines may use it.
 func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access, found *codepipeline.ListedActionType) finding {
 	wanted := actionTypeOf(action)
 	switch {
@@ -110,18 +109,18 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 			"action type %s does not exist in %s, and registration is External: register it, or set registration to Managed", wanted.ID, regionOf(action))
 	case !a.given.MayRegister:
 		return missing(v1alpha1.ReasonRegistrationNotGranted,
-			"action type %s does not exist in %s, and no grant of CodePipelineAccount %s lets namespace %s create it: the platform team can create it, or set mayRegister in a grant",
+			"action type %s does not exist in %s, and no grant of CodePipelineAccount %s allows namespace %s to create it: the platform team can create it, or set mayRegister in a grant",
 			wanted.ID, regionOf(action), action.Spec.AccountRef.Name, action.Namespace)
 	}
-	// Of several that find it missing, the one that is to take the jobs creates it.
+	// If several CustomActions find it missing, the one that takes the jobs creates it.
 	if taken, err := r.takenBefore(ctx, standing{CustomAction: action}, placeOf(action, a)); err != nil || taken.err != nil {
-		taken.retry = true // once it is there, it is nobody's turn
+		taken.retry = true // once the action type exists, nobody has to create it
 		return unlessAPIServer(taken, err)
 	}
 	return r.create(ctx, api, action, wanted)
 }
 
-// unlessAPIServer is a finding, or that the API server did not tell.
+// unlessAPIServer returns a finding, or if the API server failed, a finding with its error.
 func unlessAPIServer(found finding, err error) finding {
 	if err != nil {
 		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: err.Error(), err: err, retry: true}
@@ -129,14 +128,14 @@ func unlessAPIServer(found finding, err error) finding {
 	return found
 }
 
-// missing is what is found of an action type that others may create.
+// missing returns a finding for an action type that does not exist, and that others may create.
 func missing(reason, format string, args ...any) finding {
 	found := refusal(reason, format, args...)
 	found.retry = true
 	return found
 }
 
-// compared is what is found of an action type that exists.
+// compared returns a finding for an action type that exists.
 func compared(action *v1alpha1.CustomAction, wanted codepipeline.ActionType, found codepipeline.ListedActionType) finding {
 	if fields := codepipeline.Differences(wanted, found); len(fields) > 0 {
 		return refusal(v1alpha1.ReasonDefinitionConflict,
@@ -146,7 +145,7 @@ func compared(action *v1alpha1.CustomAction, wanted codepipeline.ActionType, fou
 	return registered(wanted.ID)
 }
 
-// create creates the action type, with the tags that say whose it is.
+// create creates the action type, with the tags that name its owner.
 func (r *Reconciler) create(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, wanted codepipeline.ActionType) finding {
 	if err := r.stillThere(ctx, action); err != nil {
 		return unlessAPIServer(finding{}, err)
@@ -163,8 +162,8 @@ func (r *Reconciler) create(ctx context.Context, api *codepipeline.Client, actio
 	return registered(wanted.ID)
 }
 
-// stillThere reads past the cache that an object has not been deleted: afterwards nothing
-// would delete what is created for it.
+// stillThere returns an error if an object is being deleted or gone. It reads from the API server,
+// without the cache: nothing would delete an action type that is created for a deleted object.
 func (r *Reconciler) stillThere(ctx context.Context, action *v1alpha1.CustomAction) error {
 	newest := &v1alpha1.CustomAction{}
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(action), newest); err != nil {
@@ -176,8 +175,8 @@ func (r *Reconciler) stillThere(ctx context.Context, action *v1alpha1.CustomActi
 	return nil
 }
 
-// arnOf is the ARN of the action type. What the status has needs no call, of which the failure
-// would stop polling after the operator was restarted.
+// arnOf returns the ARN of the action type, from the status if possible: the failure of a call would
+// stop polling after a restart of the operator.
 func arnOf(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access) (string, error) {
 	if known := recordedOf(action, a).arn; known != "" {
 		return known, nil
@@ -185,8 +184,8 @@ func arnOf(ctx context.Context, api *codepipeline.Client, action *v1alpha1.Custo
 	return api.ActionTypeARN(ctx, actionTypeID(action))
 }
 
-// examineTags finds out whose the action type is, and keeps its tags in sync if it is this
-// object's.
+// examineTags determines the owner of the action type, and keeps its tags in sync if this object
+// owns it.
 func (r *Reconciler) examineTags(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access, found *examined) error {
 	arn, err := arnOf(ctx, api, action, a)
 	if err != nil {
@@ -214,8 +213,8 @@ func (r *Reconciler) examineTags(ctx context.Context, api *codepipeline.Client, 
 	return nil
 }
 
-// syncTags sets the tags of an action type that is this object's to those of the spec, and
-// returns the keys that the operator manages, and why that is not done.
+// syncTags sets the tags of an action type that this object owns to those of the spec. It returns
+// the keys that the operator manages and, if the tags are out of sync, the problem.
 func (r *Reconciler) syncTags(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, found examined, tags map[string]string) (keys []string, problem string) {
 	wanted := tagsOf(action)
 	changes := codepipeline.ChangeTags(wanted, tags, found.tagKeys)
@@ -224,7 +223,7 @@ func (r *Reconciler) syncTags(ctx context.Context, api *codepipeline.Client, act
 		if changes.None() || len(changes.Set) == 0 {
 			return nil, ""
 		}
-		return nil, "the action type was not registered for this object, so that its tags are not changed"
+		return nil, "the action type was not registered for this object, so its tags are not changed"
 	case changes.None():
 	default:
 		if err := api.UpdateTags(ctx, found.arn, changes); err != nil {
@@ -234,8 +233,8 @@ func (r *Reconciler) syncTags(ctx context.Context, api *codepipeline.Client, act
 	return slices.Sorted(maps.Keys(wanted)), ""
 }
 
-// tagKeysOf are the tags that the operator has set. The status may not show yet what the
-// last examination set.
+// tagKeysOf returns the keys of the tags that the operator has set. The status may not have those of
+// the last examination yet.
 func (r *Reconciler) tagKeysOf(action *v1alpha1.CustomAction) []string {
 	keys := append(r.examinations.tagKeys(action), action.Status.TagKeys...)
 	slices.Sort(keys)
@@ -254,9 +253,9 @@ func registered(id codepipeline.ActionTypeID) finding {
 	return finding{reason: v1alpha1.ReasonRegistered, message: fmt.Sprintf("CodePipeline has action type %s as defined", id)}
 }
 
-// registrationFailed tells failures that may pass from those that only a change of the
-// object ends: CodePipeline refused the request, with an error of its model. Any other
-// answer, such as a proxy's, is tried again.
+// registrationFailed returns a finding for a failed call. It lasts until the object changes only if
+// CodePipeline refused the request with an error of its API model. After any other response, such as
+// a proxy's, the operator tries again.
 func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 	failed := finding{reason: identity.ReasonOf(cause), message: explain(action, cause), err: cause, retry: true}
 	switch {
@@ -266,7 +265,7 @@ func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 		failed.message += ": use the next version, or the definition that it had"
 	case codepipeline.KindOf(cause) == codepipeline.LimitExceeded:
 		failed.reason = v1alpha1.ReasonLimitExceeded
-		failed.message += ": delete action types that are not in use, or have the quota raised"
+		failed.message += ": delete unused action types, or request a quota increase"
 	case codepipeline.KindOf(cause) == codepipeline.Refused:
 		failed.reason, failed.retry = v1alpha1.ReasonRegistrationFailed, false
 		failed.message += " (a deleted version can be created again only with the definition that it had)"
@@ -276,10 +275,10 @@ func registrationFailed(action *v1alpha1.CustomAction, cause error) finding {
 	return failed
 }
 
-// explain says what a failed call means for the object.
+// explain returns a message for a failed call that names the field to check, if there is one.
 func explain(action *v1alpha1.CustomAction, cause error) string {
 	if host, unknown := codepipeline.UnknownHost(cause); unknown {
-		return fmt.Sprintf("the region is %q, and there is no host %s: is the region right, and does the cluster's DNS resolve it? (%s)",
+		return fmt.Sprintf("the region is %q, and host %s does not exist: check the region, and that the cluster's DNS resolves the host (%s)",
 			regionOf(action), host, codepipeline.StableText(cause))
 	}
 	return codepipeline.StableText(cause)
@@ -293,7 +292,7 @@ func actionTypeID(action *v1alpha1.CustomAction) codepipeline.ActionTypeID {
 	}
 }
 
-// actionTypeOf is the definition as CodePipeline takes it.
+// actionTypeOf returns the definition for CodePipeline.
 func actionTypeOf(action *v1alpha1.CustomAction) codepipeline.ActionType {
 	defined := action.Spec.ActionType
 	wanted := codepipeline.ActionType{

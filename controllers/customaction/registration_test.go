@@ -15,15 +15,15 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
-// answered is an answer of CreateCustomActionType, as a Client returns it.
+// answered returns the error of a Client for a response of CreateCustomActionType.
 func answered(status int, cause error) error {
 	return codepipeline.Classify("CreateCustomActionType", &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: cause,
 	}})
 }
 
-// TestOnlyRefusalsOfTheModelStall has the answers to a registration. A proxy's page must
-// not end a roll-out: Flux and others stop at Stalled.
+// TestOnlyRefusalsOfTheModelStall has the responses to a registration. A proxy's page must not fail
+// a rollout: Flux and others stop at Stalled.
 func TestOnlyRefusalsOfTheModelStall(t *testing.T) {
 	page := &smithy.DeserializationError{Err: errors.New("invalid character '<' looking for beginning of value")}
 	aws := func(code, message string) error { return &smithy.GenericAPIError{Code: code, Message: message} }
@@ -34,10 +34,10 @@ func TestOnlyRefusalsOfTheModelStall(t *testing.T) {
 	}{
 		"a refusal":              {answered(400, aws("ValidationException", "no")), v1alpha1.ReasonRegistrationFailed, true},
 		"tags that are refused":  {answered(400, aws("InvalidTagsException", "no")), v1alpha1.ReasonRegistrationFailed, true},
-		"a version that is gone": {answered(400, aws("ValidationException", "the version was deleted")), v1alpha1.ReasonVersionRetired, true},
+		"a retired version":      {answered(400, aws("ValidationException", "the version was deleted")), v1alpha1.ReasonVersionRetired, true},
 		"a quota":                {answered(400, aws("LimitExceededException", "50 are there")), v1alpha1.ReasonLimitExceeded, false},
 		"throttling":             {answered(400, aws("ThrottlingException", "slow")), v1alpha1.ReasonAWSUnavailable, false},
-		"a change at once":       {answered(400, aws("ConcurrentModificationException", "again")), v1alpha1.ReasonAWSUnavailable, false},
+		"a concurrent change":    {answered(400, aws("ConcurrentModificationException", "again")), v1alpha1.ReasonAWSUnavailable, false},
 		"an unknown code":        {answered(400, aws("SomethingNewException", "what")), v1alpha1.ReasonAWSUnavailable, false},
 		"another operation's":    {answered(400, aws("InvalidNonceException", "what")), v1alpha1.ReasonAWSUnavailable, false},
 		"a page with 403":        {answered(403, page), v1alpha1.ReasonAWSUnavailable, false},
@@ -46,8 +46,8 @@ func TestOnlyRefusalsOfTheModelStall(t *testing.T) {
 		"a page with 413":        {answered(413, page), v1alpha1.ReasonAWSUnavailable, false},
 		"a server fault":         {answered(500, aws("InternalFailure", "")), v1alpha1.ReasonAWSUnavailable, false},
 		"no permission":          {answered(403, aws("AccessDenied", "no")), v1alpha1.ReasonAccessDenied, false},
-		"a no to another call":   {&codepipeline.CallError{Kind: codepipeline.JobNotFound}, v1alpha1.ReasonRegistrationFailed, false},
-		"an error of ours":       {errors.New("find out the account: the ARN can't be read"), v1alpha1.ReasonAWSUnavailable, false},
+		"another call's refusal": {&codepipeline.CallError{Kind: codepipeline.JobNotFound}, v1alpha1.ReasonRegistrationFailed, false},
+		"an internal error":      {errors.New("find out the account: the ARN can't be read"), v1alpha1.ReasonAWSUnavailable, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

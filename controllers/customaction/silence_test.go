@@ -21,8 +21,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// TestActionTypeDoesNotWaitInASilentLane has the deletion of an action type wait for its turn
-// after reports of which none is answered: the object goes within minutes.
+// TestActionTypeDoesNotWaitInASilentLane queues the deletion of an action type after reports that get
+// no response: the object is released within minutes.
 func TestActionTypeDoesNotWaitInASilentLane(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
 	scheme := runtime.NewScheme()

@@ -18,14 +18,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 )
 
-// The dry run of a pod needs the permission to create pods, which RBAC can't narrow to dry
-// runs. The operator creates no pods, and the permission to create Jobs implies as much.
+// The dry run of a pod needs the permission to create pods: RBAC can't restrict it to dry runs. The
+// operator creates no pods, and the permission to create Jobs gives as much access.
 //
 // +kubebuilder:rbac:groups="",resources=pods,verbs=create
 
-// checkTemplate finds out, before there is a job, whether the API server would
-// take the Jobs that are made of the template, and their pods. In the places of references
-// the template may refer to what a pipeline controls.
+// checkTemplate checks, before there is a job, whether the API server would accept the Jobs of the
+// template, and their pods. In the places of references, the template may refer to values that a
+// pipeline controls.
 func (r *Reconciler) checkTemplate(ctx context.Context, action *v1alpha1.CustomAction, references []v1alpha1.ReferencePlace) finding {
 	if why, is := bounds.TooLarge(action); is {
 		return finding{reason: v1alpha1.ReasonTooLarge, message: why, err: errors.New(why)}
@@ -45,33 +45,33 @@ func (r *Reconciler) checkTemplate(ctx context.Context, action *v1alpha1.CustomA
 	answer := r.Create(ctx, jobspec.DryRunPod(job), client.DryRunAll)
 	if diagnosis.AnswerOf(answer) == diagnosis.AnswerNotPermitted {
 		r.noPodDryRun.Do(func() {
-			logf.FromContext(ctx).Info("Pods are not tried by a dry run: what refuses them shows with the first job. The operator needs the permission to create pods for it", "answer", answer.Error())
+			logf.FromContext(ctx).Info("Pods are not checked by a dry run, which needs the permission to create pods: if the cluster refuses them, only the first job shows it", "answer", answer.Error())
 		})
 		return finding{}
 	}
 	return judge(action, job, kindPods, answer)
 }
 
-// Kinds of objects that are tried by a dry run.
+// Kinds of objects that are checked by a dry run.
 const (
 	kindJobs = "Jobs"
 	kindPods = "pods"
 )
 
-// judge distinguishes what is wrong with a template from what will pass. tried is the Job of
-// the dry run, and kind is what was sent: that Job, or a pod of it.
+// judge distinguishes errors of a template from temporary failures. tried is the Job of the dry run,
+// and kind is the object that was sent: that Job, or a pod of it.
 func judge(action *v1alpha1.CustomAction, tried *batchv1.Job, kind string, answer error) finding {
 	switch diagnosis.AnswerOf(answer) {
 	case diagnosis.AnswerTaken:
 		return finding{}
-	case diagnosis.AnswerNoDryRun: // the webhook is asked for each Job and pod
+	case diagnosis.AnswerNoDryRun: // the webhook is called for each real Job and pod
 		return finding{}
-	case diagnosis.AnswerQuotaExceeded: // it has room later
+	case diagnosis.AnswerQuotaExceeded: // temporary: other Jobs end
 		return finding{}
 	case diagnosis.AnswerInvalid:
 		return invalid(action, tried, kind, answer)
 	case diagnosis.AnswerNone:
-		err := fmt.Errorf("the API server did not say whether it would take the %s of this action: %w", kind, answer)
+		err := fmt.Errorf("the API server did not complete the dry run of the %s of this action: %w", kind, answer)
 		return finding{reason: v1alpha1.ReasonAPIServerUnavailable, message: plaintext.OneLine(err.Error()), err: err, retry: true}
 	case diagnosis.AnswerNotPermitted:
 		return refused(kind, answer, "Give the operator that permission")

@@ -25,8 +25,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// policyAnswer is that of a ValidatingAdmissionPolicy: its code is 422 by default, as of an
-// invalid field, and it names none.
+// policyAnswer returns the response of a ValidatingAdmissionPolicy: its code is 422 by default, as
+// for an invalid field, but it names no field.
 func policyAnswer() error {
 	const message = "ValidatingAdmissionPolicy 'ttl' with binding 'all' denied request: every Job must set spec.ttlSecondsAfterFinished"
 	err := apierrors.NewForbidden(schema.GroupResource{Group: "batch", Resource: "jobs"}, "j", errors.New(message))
@@ -47,7 +47,7 @@ func TestWhatAnAnswerToTheDryRunMeans(t *testing.T) {
 	}{
 		"taken":                          {nil, ""},
 		"a quota that is used up":        {apierrors.NewForbidden(job, "j", errors.New("exceeded quota: jobs, requested: count/jobs.batch=1")), ""},
-		"a webhook that can't be asked":  {apierrors.NewBadRequest("admission webhook \"x\" does not support dry run"), ""},
+		"a webhook without dry runs":     {apierrors.NewBadRequest("admission webhook \"x\" does not support dry run"), ""},
 		"an admission policy":            {apierrors.NewForbidden(job, "j", errors.New("images must come from our registry")), v1alpha1.ReasonJobRefused},
 		"a policy that answers 422":      {policyAnswer(), v1alpha1.ReasonJobRefused},
 		"no permission":                  {apierrors.NewForbidden(job, "", errors.New("User \"x\" cannot create resource")), v1alpha1.ReasonJobRefused},
@@ -71,12 +71,12 @@ func TestWhatAnAnswerToTheDryRunMeans(t *testing.T) {
 			found := judge(&v1alpha1.CustomAction{}, &batchv1.Job{}, kindJobs, c.answer)
 			g.Expect(found.reason).To(Equal(c.reason))
 			g.Expect(found.err != nil).To(Equal(c.reason != ""))
-			g.Expect(found.message).NotTo(ContainSubstring("spec.jobTemplate.:"), "a path that leads nowhere")
+			g.Expect(found.message).NotTo(ContainSubstring("spec.jobTemplate.:"), "a path to no field")
 		})
 	}
 }
 
-// TestMissingPermissionToTryPodsIsLogged: it is no refusal of the cluster's.
+// TestMissingPermissionToTryPodsIsLogged: it is not a refusal of the pods.
 func TestMissingPermissionToTryPodsIsLogged(t *testing.T) {
 	g := NewWithT(t)
 	tried := 0
@@ -97,7 +97,7 @@ func TestMissingPermissionToTryPodsIsLogged(t *testing.T) {
 	for range 2 {
 		g.Expect(r.checkTemplate(ctx, action, nil)).To(Equal(finding{}))
 	}
-	g.Expect(tried).To(Equal(2), "the permission may come")
+	g.Expect(tried).To(Equal(2), "the permission may be granted later")
 	g.Expect(strings.Count(logged, "\n")).To(Equal(1))
 	g.Expect(logged).To(ContainSubstring("permission to create pods"))
 }

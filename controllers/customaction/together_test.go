@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// TestTypeThatAnotherObjectRegisteredMeanwhile has two objects of one action type find it
-// missing at the same time: the creation of the second one is refused.
+// TestTypeThatAnotherObjectRegisteredMeanwhile has two objects of one action type find it missing at
+// the same time: CodePipeline refuses the second creation.
 func TestTypeThatAnotherObjectRegisteredMeanwhile(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*v1alpha1.CustomAction)

@@ -1,5 +1,5 @@
-// Package identity says as whom the operator calls AWS for the objects of a
-// namespace: by the CodePipelineAccount that they name.
+// Package identity derives the identity with which the operator calls AWS for an object from the
+// CodePipelineAccount that the object names.
 package identity
 
 import (
@@ -14,20 +14,19 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
-// Caller is for whom a call is made.
+// Caller identifies the CustomAction for which a call is made.
 type Caller struct {
 	Region v1alpha1.Region
-	// Namespace of the CustomAction; Action is its name, empty for a call that is made for
-	// several.
+	// Namespace and name of the CustomAction. Action is empty if a call is made for several.
 	Namespace, Action string
-	// MayRegister: the call may create, tag or delete an action type.
+	// MayRegister allows calls that create, tag or delete action types.
 	MayRegister bool
 }
 
-// Of returns the identity for a caller. The external ID of an assumed role names the
-// cluster and the namespace, so that the role's trust policy can say who may use it.
-// Without the cluster's ID there is none, and the role can't be assumed: /NAMESPACE would
-// be the same for the namespaces of all clusters.
+// Of returns the identity for a caller. The external ID of an assumed role names the cluster and the
+// namespace, so that the role's trust policy can limit who may assume it. Without the cluster's ID,
+// there is no external ID, and the role can't be assumed: /NAMESPACE would be the same in all
+// clusters.
 func Of(account *v1alpha1.CodePipelineAccount, clusterID string, caller Caller) codepipeline.Identity {
 	id := codepipeline.Identity{Region: string(caller.Region), RoleARN: account.Spec.RoleARN}
 	if id.RoleARN != "" {
@@ -39,8 +38,8 @@ func Of(account *v1alpha1.CodePipelineAccount, clusterID string, caller Caller) 
 	return id
 }
 
-// IndexAccount is the cache's index of CustomActions, and of PipelineJobs that CodePipeline may
-// hand out, by the name of their CodePipelineAccount.
+// IndexAccount is the name of the cache's index of CustomActions, and of PipelineJobs that
+// CodePipeline may hand out, by the name of their CodePipelineAccount.
 const IndexAccount = "spec.accountRef.name"
 
 // ByAccount is the indexer for IndexAccount.
@@ -56,39 +55,40 @@ func ByAccount(object client.Object) []string {
 	return nil
 }
 
-// Resolver finds the identity for the jobs of a namespace.
+// Resolver resolves the identities for PipelineJobs.
 type Resolver struct {
 	// Reader reads CodePipelineAccounts, from a cache.
 	Reader client.Reader
-	// ClusterID goes into the external ID with which roles are assumed.
+	// ClusterID is part of the external ID for assuming roles.
 	ClusterID string
 }
 
-// IsProven reports whether AWS has told the ID of an account, for the role that it has now. It
-// is kept while AWS does not answer.
+// IsProven reports whether AWS has returned the ID of an account for its current role. It remains
+// true while AWS does not respond.
 func IsProven(account *v1alpha1.CodePipelineAccount) bool {
 	return account.Status.AccountID != "" && account.Status.ProvenRoleARN == account.Spec.RoleARN
 }
 
-// NoAccessError says why no call is made for a PipelineJob. It usually lasts until a
-// user changes the account.
+// NoAccessError is the reason why no call is made for a PipelineJob. It usually lasts until a user
+// changes the account.
 type NoAccessError struct{ message string }
 
 func (e *NoAccessError) Error() string { return e.message }
 
-// OfJob returns the identity with which calls for a PipelineJob are made. Whatever the
-// object says, it is a *NoAccessError unless the account works for the namespace, as its
-// own status has it: only the operator writes that, and only for namespaces with a grant. A
-// grant that was withdrawn does not change it before the last job is reported.
+// OfJob returns the identity for calls for a PipelineJob. It returns a *NoAccessError unless the
+// status of the account lists the namespace and the region. Only the operator writes that status, and
+// only for namespaces with a grant, whereas a PipelineJob proves no access. After a grant is
+// withdrawn, the namespace remains listed until its last job is reported.
 //
-// It is one, too, unless the account is proven to be the AWS account of the job: another one
-// knows nothing of the job, and its answers read as if CodePipeline no longer waited for it.
+// OfJob also returns a *NoAccessError unless the account is proven to be the AWS account of the job.
+// Another AWS account does not have the job, and its responses would look as if CodePipeline no
+// longer waited for it.
 func (r Resolver) OfJob(ctx context.Context, job *v1alpha1.PipelineJob) (codepipeline.Identity, error) {
 	return r.find(ctx, job, job.Spec.ActionRef.Name)
 }
 
-// OfNamespace is OfJob for a call that is made for jobs of several CustomActions of the
-// job's namespace, account and region.
+// OfNamespace is OfJob for a call for jobs of several CustomActions with the namespace, account and
+// region of job.
 func (r Resolver) OfNamespace(ctx context.Context, job *v1alpha1.PipelineJob) (codepipeline.Identity, error) {
 	return r.find(ctx, job, "")
 }
@@ -98,13 +98,13 @@ func (r Resolver) find(ctx context.Context, job *v1alpha1.PipelineJob, action st
 	err := r.Reader.Get(ctx, client.ObjectKey{Name: name}, account)
 	switch {
 	case apierrors.IsNotFound(err):
-		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("there is no CodePipelineAccount %q: the platform team can create it", name)}
+		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("CodePipelineAccount %q does not exist: the platform team can create it", name)}
 	case err != nil:
 		return codepipeline.Identity{}, fmt.Errorf("read CodePipelineAccount %s: %w", name, err)
 	case !slices.Contains(account.Status.Namespaces, job.Namespace):
-		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("no grant of CodePipelineAccount %s is for namespace %s: the platform team can add one", name, job.Namespace)}
+		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("no grant of CodePipelineAccount %s applies to namespace %s: the platform team can add one", name, job.Namespace)}
 	case !slices.Contains(account.Status.Regions, job.Spec.Region):
-		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("CodePipelineAccount %s is not for region %s: the platform team can add it", name, job.Spec.Region)}
+		return codepipeline.Identity{}, &NoAccessError{fmt.Sprintf("CodePipelineAccount %s does not include region %s: the platform team can add it to spec.regions", name, job.Spec.Region)}
 	}
 	if err := proveFor(account, job.Spec.AccountID); err != nil {
 		return codepipeline.Identity{}, err
@@ -112,15 +112,15 @@ func (r Resolver) find(ctx context.Context, job *v1alpha1.PipelineJob, action st
 	return Of(account, r.ClusterID, Caller{Region: job.Spec.Region, Namespace: job.Namespace, Action: action}), nil
 }
 
-// proveFor returns a *NoAccessError unless an account is proven, and is the AWS account that
-// CodePipeline handed a job over with; empty if it did not say. Custom actions have no role of
-// their own, so that this is the AWS account that was polled.
+// proveFor returns a *NoAccessError unless an account is proven and, if accountID is not empty, has
+// this ID. accountID is the one in CodePipeline's job, and the AWS account that was polled: custom
+// actions have no role in another account.
 func proveFor(account *v1alpha1.CodePipelineAccount, accountID string) error {
 	switch {
 	case !IsProven(account):
-		return &NoAccessError{fmt.Sprintf("AWS has not told yet which AWS account CodePipelineAccount %s is: its condition Ready says why", account.Name)}
+		return &NoAccessError{fmt.Sprintf("the AWS account of CodePipelineAccount %s is not known yet: its condition Ready says why", account.Name)}
 	case accountID != "" && accountID != account.Status.AccountID:
-		return &NoAccessError{fmt.Sprintf("CodePipelineAccount %s is AWS account %s now, and the job is of %s: the platform team can set its spec.roleARN back until the job is reported, and create another CodePipelineAccount for %s",
+		return &NoAccessError{fmt.Sprintf("CodePipelineAccount %s now uses AWS account %s, and the job belongs to %s: the platform team can restore its spec.roleARN until the job is reported, and create another CodePipelineAccount for %s",
 			account.Name, account.Status.AccountID, accountID, account.Status.AccountID)}
 	default:
 		return nil

@@ -43,7 +43,7 @@ func TestOf(t *testing.T) {
 func TestOfJob(t *testing.T) {
 	scheme := runtime.NewScheme()
 	NewWithT(t).Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	// proven is an account of which AWS told the ID when it had a role.
+	// proven returns an account whose ID AWS returned for the role asked.
 	proven := func(name, id, asked string) *v1alpha1.CodePipelineAccount {
 		account := accountOf(role)
 		account.Name, account.Status.AccountID, account.Status.ProvenRoleARN = name, id, asked
@@ -59,15 +59,15 @@ func TestOfJob(t *testing.T) {
 		accountID          string
 		refusal            string
 	}{
-		"of a namespace that the account works for": {"shared", "team-a", "us-east-1", "444455556666", ""},
-		"without an account ID":                     {"shared", "team-a", "us-east-1", "", ""},
-		"of another namespace":                      {"shared", "team-b", "us-east-1", "444455556666", "no grant of CodePipelineAccount shared is for namespace team-b: the platform team can add one"},
-		"in another region":                         {"shared", "team-a", "eu-west-1", "444455556666", "CodePipelineAccount shared is not for region eu-west-1: the platform team can add it"},
-		"of an account that is not there":           {"other", "team-a", "us-east-1", "444455556666", `there is no CodePipelineAccount "other": the platform team can create it`},
-		"of an account that was not proven":         {"new", "team-a", "us-east-1", "444455556666", "AWS has not told yet which AWS account CodePipelineAccount new is: its condition Ready says why"},
-		"of an account whose role is new":           {"moving", "team-a", "us-east-1", "111122223333", "AWS has not told yet which AWS account CodePipelineAccount moving is: its condition Ready says why"},
-		"of what was another AWS account": {"moved", "team-a", "us-east-1", "444455556666", "CodePipelineAccount moved is AWS account 777788889999 now, and the job is of 444455556666: " +
-			"the platform team can set its spec.roleARN back until the job is reported, and create another CodePipelineAccount for 777788889999"},
+		"of a namespace with a grant":       {"shared", "team-a", "us-east-1", "444455556666", ""},
+		"without an account ID":             {"shared", "team-a", "us-east-1", "", ""},
+		"of another namespace":              {"shared", "team-b", "us-east-1", "444455556666", "no grant of CodePipelineAccount shared applies to namespace team-b: the platform team can add one"},
+		"in another region":                 {"shared", "team-a", "eu-west-1", "444455556666", "CodePipelineAccount shared does not include region eu-west-1: the platform team can add it to spec.regions"},
+		"of an account that does not exist": {"other", "team-a", "us-east-1", "444455556666", `CodePipelineAccount "other" does not exist: the platform team can create it`},
+		"of an account that was not proven": {"new", "team-a", "us-east-1", "444455556666", "the AWS account of CodePipelineAccount new is not known yet: its condition Ready says why"},
+		"of an account whose role is new":   {"moving", "team-a", "us-east-1", "111122223333", "the AWS account of CodePipelineAccount moving is not known yet: its condition Ready says why"},
+		"of another AWS account than before": {"moved", "team-a", "us-east-1", "444455556666", "CodePipelineAccount moved now uses AWS account 777788889999, and the job belongs to 444455556666: " +
+			"the platform team can restore its spec.roleARN until the job is reported, and create another CodePipelineAccount for 777788889999"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
-// ReasonOf is the reason of a call that failed for what has nothing to do with
-// what it asked for, such as the credentials; empty for any other.
+// ReasonOf returns the condition reason for a failure that does not depend on the request, such as
+// missing credentials. It returns an empty string for any other failure.
 func ReasonOf(cause error) string {
 	var credentials *codepipeline.CredentialsError
 	var role *codepipeline.RoleNotAllowedError

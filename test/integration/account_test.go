@@ -61,8 +61,8 @@ func TestNoAccessWithoutAGrant(t *testing.T) {
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonAccessNotGranted)).To(Equal(
-		"no grant of CodePipelineAccount " + w.Namespace + " lets namespace " + w.Namespace + " take jobs of Test actions of provider work: " +
-			"the platform team can add one to its spec.grants, or label the namespace as one of them selects it"))
+		"no grant of CodePipelineAccount " + w.Namespace + " allows namespace " + w.Namespace + " to take jobs of Test actions of provider work: " +
+			"the platform team can add one to spec.grants, or label the namespace to match a selector there"))
 	w.Expect(w.AWS.Journal("ListActionTypes", "PollForJobs")).To(BeEmpty())
 	w.changeAccount(grantTo(w.Namespace))
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
@@ -159,7 +159,7 @@ func TestRegistrationNeedsAGrant(t *testing.T) {
 	action := w.Action(deletesType, tagged("team", "web"))
 	w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonRegistrationNotGranted)).To(ContainSubstring(
-		"no grant of CodePipelineAccount " + w.Namespace + " lets namespace " + w.Namespace + " create it"))
+		"no grant of CodePipelineAccount " + w.Namespace + " allows namespace " + w.Namespace + " to create it"))
 	w.Expect(w.AWS.Journal("CreateCustomActionType")).To(BeEmpty())
 	_, err := w.Pipelines.CreateCustomActionType(w.Ctx, &sdk.CreateCustomActionTypeInput{
 		Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
@@ -180,7 +180,7 @@ func TestRegistrationNeedsAGrant(t *testing.T) {
 	})
 	w.deleteAction(action)
 	w.Expect(w.AWS.Journal("TagResource", "UntagResource", "DeleteCustomActionType")).To(BeEmpty())
-	w.notDeregistered("work", "no grant of CodePipelineAccount "+w.Namespace+" with mayRegister is for it")
+	w.notDeregistered("work", "no grant of CodePipelineAccount "+w.Namespace+" with mayRegister applies to it")
 }
 
 func TestAccountInUseIsKept(t *testing.T) {
@@ -294,7 +294,7 @@ func TestHandMadePipelineJobCallsAsNobody(t *testing.T) {
 	w.Await(func(g Gomega) {
 		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(made), made)).To(Succeed())
 		g.Expect(made.Status.Conditions).To(ContainElement(And(HaveField("Status", metav1.ConditionFalse),
-			HaveField("Message", ContainSubstring("no grant of CodePipelineAccount "+w.Namespace+" is for namespace "+neighbour)))))
+			HaveField("Message", ContainSubstring("no grant of CodePipelineAccount "+w.Namespace+" applies to namespace "+neighbour)))))
 	})
 	w.Expect(w.AWS.Journal("AcknowledgeJob", "GetJobDetails", "PutJobSuccessResult", "PutJobFailureResult", "ListActionExecutions")).To(BeEmpty())
 }

@@ -41,7 +41,7 @@ func (w *world) awaitReported(message string) {
 // while a job works, and be set back. The other account knows nothing of the job: what it would
 // answer ends no work.
 func TestRoleOfAnotherAccountEndsNoWork(t *testing.T) {
-	const moved = "is AWS account 444455556666 now, and the job is of 111122223333: the platform team can set its spec.roleARN back"
+	const moved = "now uses AWS account 444455556666, and the job belongs to 111122223333: the platform team can restore its spec.roleARN"
 	t.Run("progress", func(t *testing.T) {
 		w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter = emulator.RedispatchNever })
 		w.work(progressing)
@@ -95,7 +95,7 @@ func TestJobsWaitForTheProofOfTheirAccount(t *testing.T) {
 			account.Status = v1alpha1.CodePipelineAccountStatus{}
 			w.Expect(w.Kube.Status().Update(w.Ctx, account)).To(Succeed())
 		})
-		w.awaitReported("AWS has not told yet which AWS account CodePipelineAccount " + w.Namespace + " is: its condition Ready says why")
+		w.awaitReported("the AWS account of CodePipelineAccount " + w.Namespace + " is not known yet: its condition Ready says why")
 		w.Expect(w.AWS.Journal("PutJobSuccessResult")).To(BeEmpty())
 		w.AWS.ClearFaults()
 		w.Await(func(g Gomega) {
@@ -197,7 +197,7 @@ func TestContinuationOfAnActionThatMoved(t *testing.T) {
 			run := w.RunningJob(1)
 			c.move(w)
 			w.awaitPolling(And(ContainSubstring("the action has moved, and 1 of its jobs that were taken in us-east-1 with CodePipelineAccount "+w.Namespace),
-				ContainSubstring(c.where), HaveSuffix("are not known to be reported: those that are handed out again are polled for there")))
+				ContainSubstring(c.where), HaveSuffix("are not confirmed as reported: the operator polls for them there, in case CodePipeline hands them out again")))
 			w.Succeed(run, podcontract.Result{ContinuationToken: "deploy-1"})
 			w.Await(func(g Gomega) {
 				w.Clock.Step(time.Second)
@@ -230,7 +230,7 @@ func TestFormerAccountCreatedAgainGivesItsJobsAccess(t *testing.T) {
 	w.work()
 	run := w.RunningJob(1)
 	w.change(w.ofOtherAccount(roleOf(roleElsewhere)))
-	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
+	w.awaitPolling(HaveSuffix("the operator polls for them there, in case CodePipeline hands them out again"))
 	w.Await(func(g Gomega) { // the operator writes it too
 		account := &v1alpha1.CodePipelineAccount{}
 		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: w.Namespace}, account)).To(Succeed())
@@ -251,9 +251,9 @@ func TestFormerAccountThatIsProvenAgain(t *testing.T) {
 	w.RunningJob(1)
 	w.change(func(a *v1alpha1.CustomAction) { a.Spec.Suspend = true })
 	w.change(w.ofOtherAccount(roleOf(roleElsewhere)))
-	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
+	w.awaitPolling(HaveSuffix("the operator polls for them there, in case CodePipeline hands them out again"))
 	w.changeAccount(roleOf("arn:aws:iam::777788889999:role/wrong"))
 	w.awaitPolling(ContainSubstring("no calls are made for them"))
 	w.changeAccount(roleOf(""))
-	w.awaitPolling(HaveSuffix("those that are handed out again are polled for there"))
+	w.awaitPolling(HaveSuffix("the operator polls for them there, in case CodePipeline hands them out again"))
 }

@@ -181,7 +181,7 @@ func TestRegistrationThatFails(t *testing.T) {
 					created(w, fmt.Sprintf("other-%d", i), 0)
 				}
 			},
-			reason: v1alpha1.ReasonLimitExceeded, says: "delete action types that are not in use, or have the quota raised",
+			reason: v1alpha1.ReasonLimitExceeded, says: "delete unused action types, or request a quota increase",
 		},
 		"a missing permission": {
 			before: func(w *world) {

@@ -143,7 +143,7 @@ func TestDeletionWaitsBrieflyForAHandOut(t *testing.T) {
 	w.workUnclaimed("PutJobSuccessResult")
 	w.finishUnconfirmed()
 	w.Expect(w.Kube.Delete(w.Ctx, w.Action())).To(Succeed())
-	w.Expect(w.readyReason("work", v1alpha1.ReasonDeleting)).To(Equal("being deleted: waiting for jobs that CodePipeline may hand out again, as it confirmed neither their claim nor a report"))
+	w.Expect(w.readyReason("work", v1alpha1.ReasonDeleting)).To(Equal("being deleted: waiting for jobs that CodePipeline may hand out again, because it confirmed neither their claim nor a report"))
 	w.Clock.Step(5 * time.Minute)
 	w.Await(func(g Gomega) { // its own wait is in real time
 		action := w.Action()

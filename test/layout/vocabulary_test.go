@@ -84,7 +84,7 @@ func TestResultsAreExplained(t *testing.T) {
 			t.Errorf("docs/steps.md, Results, does not show the member %s of result.json", member[1])
 		}
 		if !inCode(told, member[1]) {
-			t.Errorf("docs/protocol.md, What CodePipeline is told, does not have %s", member[1])
+			t.Errorf("docs/protocol.md, What is reported to CodePipeline, does not have %s", member[1])
 		}
 	}
 }
