@@ -18,6 +18,6 @@ func TestPanicInAWorkerHoldsNoJobUp(t *testing.T) {
 	p.operator.Client = nil
 	p.Expect(func() { _, _ = p.operator.Reconcile(p.ctx, request) }).To(Panic())
 	p.operator.Client = cached
-	p.fly()
+	p.reconcileOnce()
 	p.Expect(p.pipelineJob().Status.Protocol.AcknowledgedJobID).NotTo(BeEmpty())
 }

@@ -31,13 +31,13 @@ func TestDeletionEndsWithoutAWS(t *testing.T) {
 		within time.Duration
 		says   string
 	}{
-		"the claim's answer is lost": {func(*play) {}, 7 * time.Minute, "may have taken the claim of job"},
-		"the work runs":              {func(p *play) { p.until(runs1) }, 7 * time.Minute, "was not told the failure of job"},
+		"the claim's answer is lost": {func(*play) {}, 7 * time.Minute, "may have accepted the claim of job"},
+		"the work runs":              {func(p *play) { p.until(runs1) }, 7 * time.Minute, "the failure of job"},
 		"the work has succeeded": {func(p *play) {
 			p.until(runs1)
 			p.end(&p.running()[0], `{"result":{"summary":"done"}}`)
 			p.until(reporting)
-		}, 7 * time.Minute, "was not told the result of job"},
+		}, 7 * time.Minute, "the result of job"},
 		"a continuation is to come": {func(p *play) {
 			p.until(runs1)
 			p.end(&p.running()[0], later)
@@ -49,7 +49,7 @@ func TestDeletionEndsWithoutAWS(t *testing.T) {
 			p.until(func(job *v1alpha1.PipelineJob) bool {
 				return job.Spec.CodePipelineJob.ID != job.Status.Protocol.AcknowledgedJobID
 			})
-		}, 7 * time.Minute, "may have taken the claim of job"},
+		}, 7 * time.Minute, "may have accepted the claim of job"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

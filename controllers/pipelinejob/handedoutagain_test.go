@@ -161,7 +161,7 @@ func TestDuplicateLeavesAClaimConfirmed(t *testing.T) {
 	p.Expect(job.Status.Protocol.AcknowledgedNonce).To(Equal(job.Spec.CodePipelineJob.Nonce))
 	p.Expect(job.Status.Protocol.ClaimUnconfirmed).To(BeFalse())
 	said := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionAcknowledged)
-	p.Expect(said.Message).To(HavePrefix("CodePipeline took the claim of job "))
+	p.Expect(said.Message).To(HavePrefix("CodePipeline accepted the claim of job "))
 
 	p.abandon1()
 	p.writeProgress(30)

@@ -66,7 +66,7 @@ func TestWhatADeletedPodSaidIsKept(t *testing.T) {
 		want    step
 	}{
 		"the pod stays":     {[]change{working, said}, stepWait},
-		"the pod is to go":  {[]change{working, said, leaving}, stepKeepSaid},
+		"the pod is to go":  {[]change{working, said, leaving}, stepSaveProgress},
 		"it is kept":        {[]change{working, said, leaving, kept}, stepWait},
 		"the run has ended": {[]change{working, said, leaving, vanished}, stepRecordLost},
 	} {

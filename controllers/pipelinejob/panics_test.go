@@ -24,11 +24,11 @@ func TestStepThatPanicsIsTriedAgainLater(t *testing.T) {
 		},
 	})
 	for range 5 {
-		p.fly()
+		p.reconcileOnce()
 	}
 	p.Expect(panics).To(Equal(1))
 	p.operator.Client = cached
 	p.clock.Step(firstRetry)
-	p.fly()
+	p.reconcileOnce()
 	p.Expect(p.pipelineJob().Status.Protocol.AcknowledgedJobID).NotTo(BeEmpty())
 }

@@ -194,5 +194,5 @@ func TestOldMessageIsNotNews(t *testing.T) {
 	s.pods = []corev1.Pod{pod}
 	s.outcome = diagnosis.Observe(diagnosis.Evidence{Job: s.run, Pods: s.pods, Now: noon, GracePeriods: diagnosis.DefaultGracePeriods})
 	next, _ := decide(s)
-	g.Expect(next).NotTo(Equal(stepKeepSaid), "it would write %+v over %+v", s.outcome.Said, s.job.Status.ExecutionDetails)
+	g.Expect(next).NotTo(Equal(stepSaveProgress), "it would write %+v over %+v", s.outcome.Said, s.job.Status.ExecutionDetails)
 }

@@ -283,8 +283,8 @@ func TestRunThatWasStoppedIsNotBlamedOnOthers(t *testing.T) {
 	job := version1()
 	job.Status.Run = &v1alpha1.Run{JobName: "work-1", JobUID: "u"}
 	setCondition(&job.Status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "runs")
-	g.Expect(lost(job)).To(ContainSubstring("deleted while it worked, and not by the operator"))
+	g.Expect(lost(job)).To(ContainSubstring("deleted while it was running, and not by the operator"))
 	(&Reconciler{Options: Options{Clock: clocktesting.NewFakeClock(time.Now())}}).endCancelled(job, "claimed elsewhere")
 	resume(&job.Status, false)
-	g.Expect(lost(job)).To(ContainSubstring("stopped when CodePipeline no longer took reports of the action"))
+	g.Expect(lost(job)).To(ContainSubstring("stopped because CodePipeline no longer accepted reports for the action"))
 }

@@ -27,12 +27,12 @@ func TestOldPollAnswerMovesNothingBack(t *testing.T) {
 	known.Status.Protocol.AcknowledgedJobID, known.Status.Protocol.AcknowledgedNonce = "2", "n2"
 	offered := &v1alpha1.PipelineJob{}
 	offered.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "1", Nonce: "n1", PolledAt: &metav1.Time{Time: time.Now().Add(-time.Hour)}}
-	became, err := meet(known, offered)
+	became, err := compare(known, offered)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(became).NotTo(Equal(intakeContinued), "job 2 is claimed and at work, and awaits nothing: job 1 is no continuation")
 	known.Status.Protocol.ReportedJobID = "2"
 	known.Status.Protocol.Progress = &v1alpha1.ProgressReport{ContinuationToken: "progress/work-1/2"}
-	became, err = meet(known, offered)
+	became, err = compare(known, offered)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(became).NotTo(Equal(intakeContinued), "the awaited job carries the token progress/work-1/2, this one none")
 }

@@ -178,12 +178,12 @@ func TestHealthIsToldSparingly(t *testing.T) {
 	}{
 		"the first answer":            {first, Health{}, 0, true, 0},
 		"nothing new":                 {first, first, time.Hour, false, 0},
-		"another answer":              {later, first, time.Second, false, tellEvery - time.Second},
-		"another answer, in a minute": {later, first, tellEvery, true, 0},
-		"full":                        {Health{LastPoll: at, Full: true}, first, time.Second, false, tellEvery - time.Second},
-		"full for a minute":           {Health{LastPoll: at, Full: true}, first, tellEvery, true, 0},
+		"another answer":              {later, first, time.Second, false, notifyEvery - time.Second},
+		"another answer, in a minute": {later, first, notifyEvery, true, 0},
+		"full":                        {Health{LastPoll: at, Full: true}, first, time.Second, false, notifyEvery - time.Second},
+		"full for a minute":           {Health{LastPoll: at, Full: true}, first, notifyEvery, true, 0},
 		"a failure":                   {failed("1"), first, 0, true, 0},
-		"the same failure":            {failed("2"), failed("1"), tellEvery, false, 0},
+		"the same failure":            {failed("2"), failed("1"), notifyEvery, false, 0},
 		"its end":                     {later, failed("1"), 0, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

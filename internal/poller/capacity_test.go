@@ -39,7 +39,7 @@ func (l slots) free(action types.NamespacedName) int32 {
 }
 
 // flying is an unsettled job of an action.
-func flying(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
+func inFlight(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: action.Namespace, Name: name, Generation: 1}}
 	job.Spec.ActionRef.Name, job.Spec.CodePipelineJob.ID = action.Name, name
 	return job
@@ -47,14 +47,14 @@ func flying(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
 
 // settled is one that is reported.
 func settled(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
-	job := flying(action, name)
+	job := inFlight(action, name)
 	job.Settle(metav1.Now())
 	return job
 }
 
 // awaited is one that CodePipeline is to hand out again; its run goes on or has ended.
 func awaited(action types.NamespacedName, name string, goesOn bool) *v1alpha1.PipelineJob {
-	job := flying(action, name)
+	job := inFlight(action, name)
 	job.Status.ContinuationToken, job.Status.Protocol.ReportedJobID = "token", name
 	if goesOn {
 		job.Status.Run = &v1alpha1.Run{Number: 1}
@@ -63,9 +63,9 @@ func awaited(action types.NamespacedName, name string, goesOn bool) *v1alpha1.Pi
 }
 
 // fly shows jobs of an action.
-func (l slots) fly(action types.NamespacedName, jobs int) {
+func (l slots) show(action types.NamespacedName, jobs int) {
 	for i := range jobs {
-		l.observe(flying(action, fmt.Sprintf("%s-%d", action.Name, i)))
+		l.observe(inFlight(action, fmt.Sprintf("%s-%d", action.Name, i)))
 	}
 }
 
@@ -73,38 +73,38 @@ func TestSlotsFollowTheInformer(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(0, map[types.NamespacedName]int32{a: 3})
 	g.Expect(l.free(a)).To(BeEquivalentTo(3))
-	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}))
+	g.Expect(l.observe(inFlight(a, "1"))).To(Equal(change{}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(2))
-	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}), "the same again")
+	g.Expect(l.observe(inFlight(a, "1"))).To(Equal(change{}), "the same again")
 	g.Expect(l.free(a)).To(BeEquivalentTo(2))
 	g.Expect(l.observe(settled(a, "1"))).To(Equal(change{freed: true}))
 	g.Expect(l.observe(settled(a, "1"))).To(Equal(change{}), "it was freed before")
 	g.Expect(l.gone(settled(a, "1"))).To(Equal(change{}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(3))
 
-	l.fly(a, 4)
+	l.show(a, 4)
 	g.Expect(l.free(a)).To(BeZero(), "a limit that was lowered")
-	g.Expect(l.gone(flying(a, "a-0"))).To(Equal(change{freed: true}))
-	g.Expect(l.gone(flying(a, "a-1"))).To(Equal(change{freed: true}))
+	g.Expect(l.gone(inFlight(a, "a-0"))).To(Equal(change{freed: true}))
+	g.Expect(l.gone(inFlight(a, "a-1"))).To(Equal(change{freed: true}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(1))
 	l.limitTo(a, 0)
 	g.Expect(l.free(a)).To(BeZero(), "no new jobs")
-	g.Expect(l.gone(flying(a, "a-2"))).To(Equal(change{freed: true}))
-	g.Expect(l.gone(flying(a, "a-3"))).To(Equal(change{freed: true}))
+	g.Expect(l.gone(inFlight(a, "a-2"))).To(Equal(change{freed: true}))
+	g.Expect(l.gone(inFlight(a, "a-3"))).To(Equal(change{freed: true}))
 	g.Expect(l.actions).To(BeEmpty(), "nothing is left of an action without jobs")
 }
 
 func TestAwaitedJobs(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(0, map[types.NamespacedName]int32{a: 1})
-	l.observe(flying(a, "1"))
+	l.observe(inFlight(a, "1"))
 	g.Expect(l.observe(awaited(a, "1", true))).To(Equal(change{awaited: true}))
 	g.Expect(l.take(a)).To(roomFor(0, 1), "progress: its run goes on")
 	g.Expect(l.observe(awaited(a, "1", false))).To(Equal(change{freed: true}), "it was awaited before")
 	g.Expect(l.take(a)).To(roomFor(1, 1), "it must not keep its own return from being polled")
 	l.limitTo(a, 0)
 	g.Expect(l.take(a)).To(roomFor(0, 1), "whatever becomes of the action")
-	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}))
+	g.Expect(l.observe(inFlight(a, "1"))).To(Equal(change{}))
 	g.Expect(l.take(a)).To(roomFor(0, 0))
 }
 
@@ -114,7 +114,7 @@ func TestSettledJobIsAwaited(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(0, map[types.NamespacedName]int32{a: 1})
 	unconfirmed := func(name string) *v1alpha1.PipelineJob {
-		job := flying(a, name)
+		job := inFlight(a, name)
 		job.Status.Protocol.ClaimUnconfirmed = true
 		return job
 	}
@@ -166,7 +166,7 @@ func TestReservations(t *testing.T) {
 	// The first event takes the reservation's place, also if the job has settled by then.
 	g.Expect(l.observe(settled(a, "1"))).To(Equal(change{freed: true}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(1), "it settled before it was counted, and holds nothing")
-	g.Expect(l.observe(flying(a, "2"))).To(Equal(change{}))
+	g.Expect(l.observe(inFlight(a, "2"))).To(Equal(change{}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(1))
 
 	l.take(a)
@@ -204,8 +204,8 @@ func TestSlotsOfAllActions(t *testing.T) {
 	l.give(c)
 	g.Expect(l.next()).To(BeEmpty(), "nobody waits")
 
-	l.fly(a, 3)
-	l.fly(b, 1)
+	l.show(a, 3)
+	l.show(b, 1)
 	g.Expect(l.free(c)).To(BeZero())
 	g.Expect(l.free(a)).To(BeZero())
 	l.observe(settled(a, "a-0"))
@@ -221,12 +221,12 @@ func TestASlotIsNotHeldForWhoCantUseIt(t *testing.T) {
 		"suspended":        func(l slots) { l.limitTo(c, 0) },
 		"removed":          func(l slots) { l.forget(c) },
 		"its polls fail":   func(l slots) { l.standBack(c) },
-		"at its own limit": func(l slots) { l.limitTo(c, 1); l.observe(flying(c, "continued")); l.observe(settled(a, "a-1")) },
+		"at its own limit": func(l slots) { l.limitTo(c, 1); l.observe(inFlight(c, "continued")); l.observe(settled(a, "a-1")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			l := newSlots(2, map[types.NamespacedName]int32{a: 2, c: 2})
-			l.fly(a, 2)
+			l.show(a, 2)
 			g.Expect(l.free(c)).To(BeZero())
 			l.observe(settled(a, "a-0"))
 			g.Expect(l.free(a)).To(BeZero(), "c waits")
@@ -253,7 +253,7 @@ func TestNobodyStarves(t *testing.T) {
 		ask := func(action types.NamespacedName) int {
 			granted := l.take(action).free
 			for range granted {
-				job := flying(action, fmt.Sprintf("job-%d", made))
+				job := inFlight(action, fmt.Sprintf("job-%d", made))
 				made++
 				if !l.reserve(action, job.Name) {
 					t.Fatalf("%s has no slot of the %d that it was given", action, granted)
@@ -364,7 +364,7 @@ func TestSlotsAreHeldWhileJobsAreRecorded(t *testing.T) {
 func TestNoSlotIsLeftToAnActionInItsLane(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(1, map[types.NamespacedName]int32{a: 1, b: 1, c: 1})
-	l.observe(flying(c, "1"))
+	l.observe(inFlight(c, "1"))
 	g.Expect(l.free(a)).To(BeZero())
 	l.enterLane(a)
 	g.Expect(l.free(b)).To(BeZero())

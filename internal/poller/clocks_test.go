@@ -50,7 +50,7 @@ func TestContinuationIsKnownByItsToken(t *testing.T) {
 			known.Status.Run = &v1alpha1.Run{Number: 3, ContinuationToken: "b"}
 			c.change(known)
 			offered.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: c.id, Nonce: "n4", ContinuationToken: c.token, PolledAt: &metav1.Time{Time: now.Add(-behind)}}
-			NewWithT(t).Expect(meet(known, offered)).To(Equal(c.want))
+			NewWithT(t).Expect(compare(known, offered)).To(Equal(c.want))
 		})
 	}
 }

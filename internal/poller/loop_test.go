@@ -29,9 +29,9 @@ func TestIdleActionCostsOnePollAnInterval(t *testing.T) {
 	s.Expect(s.polls()).To(And(BeNumerically(">=", int(span/interval)-1), BeNumerically("<=", int(span/interval)+1)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Expect(len(s.told)).To(And(BeNumerically(">=", int(span/tellEvery)-1), BeNumerically("<=", int(span/tellEvery)+1)),
+	s.Expect(len(s.published)).To(And(BeNumerically(">=", int(span/notifyEvery)-1), BeNumerically("<=", int(span/notifyEvery)+1)),
 		"the time of the last answer is told once a minute")
-	s.Expect(s.told[len(s.told)-1].LastPoll).To(BeTemporally(">", s.told[0].LastPoll))
+	s.Expect(s.published[len(s.published)-1].LastPoll).To(BeTemporally(">", s.published[0].LastPoll))
 }
 
 // TestSlotThatComesFreeIsFilledAtOnce has jobs of an action with one slot end one
@@ -209,11 +209,11 @@ func TestWhatAJobIsToAPipelineJob(t *testing.T) {
 			g := NewWithT(t)
 			offered := known(same)
 			offered.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: c.id, Nonce: c.nonce, PolledAt: &polled}
-			g.Expect(meet(known(c.known), offered)).To(Equal(c.want))
+			g.Expect(compare(known(c.known), offered)).To(Equal(c.want))
 		})
 	}
 	stranger := known(func(job *v1alpha1.PipelineJob) { job.Spec.Pipeline.ActionExecutionID = "another" })
-	_, err := meet(stranger, known(same))
+	_, err := compare(stranger, known(same))
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("belongs to another action execution")))
 }
 
@@ -243,7 +243,7 @@ func TestMeetsAJobWhoseResultSeemedToBeTaken(t *testing.T) {
 				}
 				offered.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "1", Nonce: c.nonce, PolledAt: &metav1.Time{Time: reported.Add(c.after)}}
 				g := NewWithT(t)
-				g.Expect(meet(known, offered)).To(Equal(c.want))
+				g.Expect(compare(known, offered)).To(Equal(c.want))
 				g.Expect(known.Settled()).To(Equal(token == ""))
 				known.Spec = offered.Spec
 				g.Expect(known.Settled()).To(Equal(token == "" && c.nonce == "n1"))
@@ -278,7 +278,7 @@ func TestOneJobThatCantBeRecorded(t *testing.T) {
 	s.pass(10 * time.Minute)
 	s.mu.Lock()
 	failures := 0
-	for _, told := range s.told {
+	for _, told := range s.published {
 		if told.Err != nil {
 			failures++
 		}
@@ -394,7 +394,7 @@ func TestFailedPollsAreToldOnce(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	texts := []string{}
-	for _, told := range s.told {
+	for _, told := range s.published {
 		texts = append(texts, fmt.Sprint(told.Err))
 	}
 	s.Expect(texts).To(HaveLen(2), "the first answer, and the error")

@@ -23,7 +23,7 @@ func TestNamespacesShareTheSlots(t *testing.T) {
 	}
 	l := newSlots(limit, actions)
 	for i := range limit {
-		l.observe(flying(hostile[i], fmt.Sprint("job-", i)))
+		l.observe(inFlight(hostile[i], fmt.Sprint("job-", i)))
 	}
 	for _, action := range hostile[limit:] {
 		g.Expect(l.free(action)).To(BeZero())
@@ -35,7 +35,7 @@ func TestNamespacesShareTheSlots(t *testing.T) {
 		g.Expect(l.next()).To(Equal([]types.NamespacedName{neighbour}), "slot %d that comes free", done)
 		g.Expect(l.free(hostile[limit])).To(BeZero(), "it is left to the neighbour")
 		g.Expect(l.free(neighbour)).To(BeEquivalentTo(1))
-		l.observe(flying(neighbour, fmt.Sprint("job-", done)))
+		l.observe(inFlight(neighbour, fmt.Sprint("job-", done)))
 		g.Expect(l.free(neighbour)).To(BeZero())
 	}
 	l.observe(settled(hostile[2], "job-2"))
@@ -47,8 +47,8 @@ func TestSlotsThatComeFreeTogetherAreShared(t *testing.T) {
 	g := NewWithT(t)
 	d := types.NamespacedName{Namespace: "other", Name: "d"}
 	l := newSlots(2, map[types.NamespacedName]int32{a: 3, b: 1, c: 1, d: 1})
-	l.observe(flying(a, "1"))
-	l.observe(flying(a, "2"))
+	l.observe(inFlight(a, "1"))
+	l.observe(inFlight(a, "2"))
 	for _, action := range []types.NamespacedName{b, a, c, d} {
 		g.Expect(l.free(action)).To(BeZero())
 	}

@@ -51,7 +51,7 @@ func (s *station) awaitWithin(d time.Duration, count int) {
 
 // occupy makes a PipelineJob of an action that is not polled, which takes a slot.
 func (s *station) occupy(by types.NamespacedName, name string) {
-	s.Expect(s.kube.Create(s.ctx, flying(by, name))).To(Succeed())
+	s.Expect(s.kube.Create(s.ctx, inFlight(by, name))).To(Succeed())
 	s.await(func(g Gomega) {
 		s.poller.capacity.mu.Lock()
 		defer s.poller.capacity.mu.Unlock()

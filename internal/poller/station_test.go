@@ -50,8 +50,8 @@ type station struct {
 
 	mu sync.Mutex
 	// creating stands before each creation of a PipelineJob, if it is set.
-	creating func(context.Context, *v1alpha1.PipelineJob) error
-	told     []Health
+	creating  func(context.Context, *v1alpha1.PipelineJob) error
+	published []Health
 }
 
 var action = types.NamespacedName{Namespace: "team", Name: "work"}
@@ -179,7 +179,7 @@ func (s *station) changed(action types.NamespacedName) {
 	health := s.poller.Health(action)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told = append(s.told, health)
+	s.published = append(s.published, health)
 }
 
 // queue starts so many executions of the pipeline.

@@ -76,11 +76,11 @@ func TestALogThatCantBeReadKeepsNoFailureBack(t *testing.T) {
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
-		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(MatchRegexp(`(?s)^step "work" failed: exit code 3\..*\n\(What it printed can't be read: no log of container work`))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(MatchRegexp(`(?s)^step "work" failed: exit code 3\..*\n\(The last log lines can't be read: no log of container work`))
 	})
 }
 
-const leftOut = "exit code 3\\. [^\n]*\n\\(What the step printed is left out: it may hold secrets"
+const leftOut = "exit code 3\\. [^\n]*\n\\(The last log lines are left out: they may contain secrets"
 
 func TestASecretThatCodePipelineTellsNoMore(t *testing.T) {
 	w := newWorld(t)

@@ -21,7 +21,7 @@ import (
 
 // fly plays the controller: a worker reconciles the one PipelineJob, and the lanes do
 // what they are given. It returns whether the PipelineJob is put back into the queue.
-func (p *play) fly() (again bool) {
+func (p *play) reconcileOnce() (again bool) {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
 	p.operator.queue = queue
@@ -37,12 +37,12 @@ func TestStepThatCallsAWSIsTakenByALane(t *testing.T) {
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	p.start(nil)
 	p.poll(nil)
-	p.Expect(p.fly()).To(BeTrue(), "events may have come during the claim")
+	p.Expect(p.reconcileOnce()).To(BeTrue(), "events may have come during the claim")
 	p.Expect(p.pipelineJob().Status.Protocol.AcknowledgedJobID).NotTo(BeEmpty())
 	p.Expect(p.pipelineJob().Status.Run).NotTo(BeNil(), "by the same write")
-	p.Expect(p.fly()).To(BeTrue())
+	p.Expect(p.reconcileOnce()).To(BeTrue())
 	p.Expect(p.secrets).NotTo(BeEmpty())
-	p.fly()
+	p.reconcileOnce()
 	p.Expect(p.running()).To(HaveLen(1))
 	p.Expect(p.aws.Journal("AcknowledgeJob", "GetJobDetails")).To(HaveLen(2))
 }
@@ -62,12 +62,12 @@ func TestOneAtATime(t *testing.T) {
 	p.Expect(p.operator.busy.enter(key)).To(BeTrue())
 	p.Expect(p.operator.Reconcile(p.ctx, reconcile.Request{NamespacedName: key})).To(Equal(reconcile.Result{}))
 	p.Expect(queue.Len()).To(BeZero(), "the lane's end brings it back")
-	p.operator.fly(p.ctx, key, takerAccount)
+	p.operator.takeInLane(p.ctx, key, takerAccount)
 	p.Expect(queue.Len()).To(Equal(1))
 	p.Expect(p.aws.Journal("AcknowledgeJob")).To(BeEmpty())
 
 	p.operator.busy.leave(key)
-	p.operator.fly(p.ctx, key, takerAccount)
+	p.operator.takeInLane(p.ctx, key, takerAccount)
 	p.Expect(p.aws.Journal("AcknowledgeJob")).To(HaveLen(1))
 	p.Expect(p.operator.busy.with).To(BeEmpty())
 }
@@ -81,7 +81,7 @@ func TestStepThatWaitsIsDecidedOnAnew(t *testing.T) {
 	p.poll(nil)
 	job := p.pipelineJob()
 	p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
-	p.operator.fly(p.ctx, requestFor(job.Name).NamespacedName, takerAccount)
+	p.operator.takeInLane(p.ctx, requestFor(job.Name).NamespacedName, takerAccount)
 	p.Expect(p.pipelineJobs()).To(BeEmpty())
 	p.Expect(p.aws.Journal("AcknowledgeJob")).To(BeEmpty())
 }
@@ -96,7 +96,7 @@ func TestPanicInALaneIsAnError(t *testing.T) {
 	p.Expect(p.operator.advanceInLane(p.ctx, key, takerAccount)).Error().NotTo(HaveOccurred()) // the claim, which asks no Executions
 	_, err := p.operator.advanceInLane(p.ctx, key, takerAccount)
 	p.Expect(err).To(MatchError(ContainSubstring("panic")))
-	p.operator.fly(p.ctx, key, takerAccount)
+	p.operator.takeInLane(p.ctx, key, takerAccount)
 	p.Expect(p.operator.busy.with).To(BeEmpty())
 	p.Expect(p.pipelineJob().Status.Phase).To(Equal(v1alpha1.PhaseAcknowledged))
 }
@@ -124,10 +124,10 @@ func TestLogsAreReadByALaneOfTheirNode(t *testing.T) {
 	action.Spec.Progress = &v1alpha1.Progress{Interval: metav1.Duration{Duration: time.Second}}
 	p.Expect(p.kube.Update(p.ctx, action)).To(Succeed())
 	p.clock.Step(time.Minute)
-	p.fly() // what else is due by then
+	p.reconcileOnce() // what else is due by then
 
 	answer := fill(p.operator.NodeLanes, lanes.Key{}, operationLogs)
-	p.fly()
+	p.reconcileOnce()
 	p.Expect(p.operator.reads.of(job.UID)).To(BeZero())
 	answer()
 	p.operator.NodeLanes.Wait()

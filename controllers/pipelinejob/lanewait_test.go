@@ -53,7 +53,7 @@ func TestChangeDuringAFlightThatOnlyWaitsIsSeen(t *testing.T) {
 			return err
 		},
 	})
-	p.operator.fly(p.ctx, key, takerAccount)
+	p.operator.takeInLane(p.ctx, key, takerAccount)
 	p.Expect(polled).To(BeTrue())
 	p.Expect(queue.Len()).To(Equal(1), "it is looked at again now, not in minutes")
 }
