@@ -186,7 +186,7 @@ func (r *Reconciler) refused(ctx context.Context, s state, operation string, cau
 	}
 	what := "the work succeeded, but CodePipeline refused its result"
 	if job.Status.ContinuationToken != "" {
-		what = "the work asked to be continued, but CodePipeline refused its continuation token"
+		what = "the work returned a continuation token, but CodePipeline refused it"
 	}
 	return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, fmt.Sprintf("%s: %v", what, cause))
 }

@@ -284,7 +284,7 @@ func (c *capacity) answered(action types.NamespacedName, jobs int) {
 }
 
 // enterLane marks an action without slots as waiting for its lane, until it takes slots again.
-// Others need not leave it a slot meanwhile. It keeps its place in the queue.
+// In the meantime, others need not leave it a slot. It keeps its place in the queue.
 func (c *capacity) enterLane(action types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
