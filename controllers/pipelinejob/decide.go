@@ -78,8 +78,8 @@ const (
 	// AWS CodePipeline" in its user guide. The quota can be raised. Whether a continuation
 	// restarts the time is not documented.
 	DefaultActionTimeout = 24 * time.Hour
-	// timeoutMargin is how long after that time the operator asks CodePipeline whether it still
-	// waits. It is also how long an answer counts.
+	// timeoutMargin is how long after the action timeout the operator asks CodePipeline whether it
+	// still waits. It is also how long an answer counts.
 	timeoutMargin = time.Hour
 	// askAgainAfter is the shortest time between two calls that ask whether CodePipeline still
 	// waits for an action whose progress it does not accept.
@@ -154,7 +154,7 @@ func decide(s state) (step, time.Duration) {
 	return next, wait
 }
 
-// bounded bounds how long the steps of an object that is being deleted may wait for AWS.
+// bounded limits how long the steps of an object that is being deleted may wait for AWS.
 func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 	switch next {
 	case stepAcknowledge, stepReport, stepReportProgress, stepRecordResult:

@@ -108,7 +108,7 @@ func TestASecretThatCantBeAskedForForLong(t *testing.T) {
 		complete := meta.FindStatusCondition(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionComplete)
 		g.Expect(complete).NotTo(BeNil())
 		g.Expect(complete.Reason).To(Equal(v1alpha1.ReasonRetrying))
-		g.Expect(complete.Message).To(ContainSubstring("ask CodePipeline for the secrets"))
+		g.Expect(complete.Message).To(ContainSubstring("read the secret properties from CodePipeline"))
 	})
 	w.Clock.Step(pipelinejob.ReadGrace)
 	w.Await(func(g Gomega) {
