@@ -149,7 +149,7 @@ func (r *Reconciler) adoptJob(ctx context.Context, job *v1alpha1.PipelineJob, na
 	}
 	if !metav1.IsControlledBy(existing, job) {
 		return r.callFailed(ctx, job, v1alpha1.ConditionRunning,
-			fmt.Errorf("Job %s exists but does not belong to this PipelineJob: delete it", name))
+			fmt.Errorf("the existing Job %s does not belong to this PipelineJob: delete it", name))
 	}
 	return r.jobStarted(ctx, job, existing)
 }
