@@ -18,8 +18,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
 
-// changesAccess passes the changes of an account after which other calls may be made for its
-// jobs.
+// changesAccess passes the account updates that can change which calls may be made for the
+// account's jobs.
 var changesAccess = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, now := e.ObjectOld.(*v1alpha1.CodePipelineAccount), e.ObjectNew.(*v1alpha1.CodePipelineAccount)
@@ -29,11 +29,11 @@ var changesAccess = predicate.Funcs{
 	},
 }
 
-// ofAccount maps an account to its jobs that are not settled.
+// ofAccount maps an account to its unsettled jobs.
 func (r *Reconciler) ofAccount(ctx context.Context, account client.Object) []reconcile.Request {
 	var jobs v1alpha1.PipelineJobList
 	if err := r.List(ctx, &jobs, client.MatchingFields{identity.IndexAccount: account.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil // the cache is not there yet, and all are reconciled once it is
+		return nil // the cache has not started; every job is reconciled when it has
 	}
 	var requests []reconcile.Request
 	for i := range jobs.Items {
@@ -42,7 +42,7 @@ func (r *Reconciler) ofAccount(ctx context.Context, account client.Object) []rec
 	return requests
 }
 
-// accountOf reads the CodePipelineAccount that a job names; nil if there is none.
+// accountOf reads the CodePipelineAccount that a job names. It returns nil if there is none.
 func (r *Reconciler) accountOf(ctx context.Context, job *v1alpha1.PipelineJob) (*v1alpha1.CodePipelineAccount, error) {
 	account := &v1alpha1.CodePipelineAccount{}
 	err := r.Get(ctx, client.ObjectKey{Name: job.Spec.AccountRef.Name}, account)
@@ -56,8 +56,8 @@ func (r *Reconciler) accountOf(ctx context.Context, job *v1alpha1.PipelineJob) (
 	}
 }
 
-// jobOptions are those of the operator, with what the account says of the pods. Of a grant
-// that was withdrawn nothing is left: the work begins without what it allowed, or not at all.
+// jobOptions returns the operator's options, with the account's rules for pods. A withdrawn
+// grant no longer counts: the work starts without what it allowed, or does not start.
 func (r *Reconciler) jobOptions(ctx context.Context, account *v1alpha1.CodePipelineAccount, action *v1alpha1.CustomAction) (jobspec.Options, error) {
 	options := r.JobOptions
 	if account == nil {

@@ -16,9 +16,9 @@ import (
 
 const operationAcknowledge = "AcknowledgeJob"
 
-// acknowledge claims the job. The claim is written down before it is made:
-// when its answer is lost, the next try meets InvalidNonce, and only the
-// record tells our own claim from another worker's.
+// acknowledge claims the job. It records the call first: if the answer is lost, the next try
+// fails with InvalidNonce, and only the record tells the operator's own claim from another
+// worker's.
 func (r *Reconciler) acknowledge(ctx context.Context, s state) error {
 	job := s.job
 	api, err := r.codePipeline(ctx, job)
@@ -29,14 +29,14 @@ func (r *Reconciler) acknowledge(ctx context.Context, s state) error {
 	if err != nil {
 		return err
 	}
-	// A job that was claimed before stays ours: this may be its duplicate.
+	// A job that was claimed before stays claimed: this hand-out may be a duplicate.
 	earlier = earlier || claimedBefore(job)
 	status, err := api.AcknowledgeJob(ctx, job.Spec.CodePipelineJob.ID, job.Spec.CodePipelineJob.Nonce)
 	switch verdictOf(operationAcknowledge, err, earlier) {
 	case verdictTaken:
 		if err == nil && status != codepipeline.JobStatusInProgress {
 			return r.drop(ctx, job, r.writeAnswer, v1alpha1.ReasonNotInProgress,
-				fmt.Sprintf("CodePipeline answered the claim of the job with status %s: it is no longer to be worked on", status))
+				fmt.Sprintf("CodePipeline answered the claim of the job with status %s: the job no longer needs work", status))
 		}
 		return r.acknowledged(ctx, s, err == nil)
 	case verdictLost:
@@ -55,13 +55,14 @@ func (r *Reconciler) acknowledge(ctx context.Context, s state) error {
 	}
 }
 
-// claimGracePeriod is how long after its poll a continuation that seems to be claimed
-// elsewhere is waited for.
+// claimGracePeriod is how long, after its poll, a continuation that seems to be claimed by
+// another worker may still be handed out again.
 const claimGracePeriod = 2 * time.Minute
 
-// maybeHandedOutAgain reports whether a continuation that another worker seems to have
-// claimed may have been handed out to this operator again, with a nonce that is not
-// recorded yet. To drop it would end the work. While no operator led, none was recorded.
+// maybeHandedOutAgain reports whether a continuation that another worker seems to have claimed
+// may have been handed out to this operator again, with a nonce that is not recorded yet.
+// Dropping it would end the work. The time before this operator became the leader does not
+// count, because without a leader no nonce is recorded.
 func (r *Reconciler) maybeHandedOutAgain(s state) bool {
 	polled := s.job.Spec.CodePipelineJob.PolledAt
 	if s.job.Status.Protocol.AcknowledgedJobID == "" || polled == nil {
@@ -70,14 +71,14 @@ func (r *Reconciler) maybeHandedOutAgain(s state) bool {
 	return r.Clock.Since(latest(polled.Time, s.leadingSince)) < claimGracePeriod
 }
 
-// acknowledged records the claim and, if a run is next, that in the same write. Another job
-// that carries the token with which the last run ended proves that the token was delivered:
-// it is used up. The same job, handed out again, proves nothing: work may ask to be continued
-// with the token that it was given.
+// acknowledged records the claim and, if a run is next, plans it in the same write. If a
+// different job carries the token with which the last run ended, the token was delivered and
+// is used up. The same job handed out again proves nothing, because a run may end with the
+// token that it was given.
 //
-// If CodePipeline did not confirm it, it may hand the job out again, and then took nothing
-// since: neither the claim nor a result. What it has confirmed stays confirmed: a job that it
-// hands out once more is a duplicate.
+// If CodePipeline did not confirm the claim, it may hand the job out again. It has then
+// accepted neither the claim nor a result. A confirmed claim stays confirmed: if the job is
+// handed out again, that is a duplicate.
 func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) error {
 	job := s.job
 	again := claimedBefore(job)
@@ -97,7 +98,7 @@ func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) 
 			status.ContinuationToken = ""
 		}
 		if status.Protocol.Progress != nil && (!again || !status.RunGoesOn()) {
-			status.Protocol.Progress.ContinuationToken = "" // whatever job was handed out, the run goes on under it
+			status.Protocol.Progress.ContinuationToken = "" // the run continues under whichever job was handed out
 		}
 		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged, claimed(job, confirmed))
 		if next, _ := decide(s); next == stepPlanRun {
@@ -111,26 +112,26 @@ func (r *Reconciler) acknowledged(ctx context.Context, s state, confirmed bool) 
 	return nil
 }
 
-// claimedBefore reports whether the job was claimed when it was handed out before.
+// claimedBefore reports whether an earlier hand-out of the job was claimed.
 func claimedBefore(job *v1alpha1.PipelineJob) bool {
 	return job.Status.Protocol.AcknowledgedJobID == job.Spec.CodePipelineJob.ID
 }
 
-// claimed says what is known of a claim.
+// claimed returns the condition message for a claim.
 func claimed(job *v1alpha1.PipelineJob, confirmed bool) string {
 	if confirmed {
-		return "CodePipeline took the claim of job " + job.Spec.CodePipelineJob.ID
+		return "CodePipeline accepted the claim of job " + job.Spec.CodePipelineJob.ID
 	}
-	return fmt.Sprintf("job %s counts as claimed: the answer to an earlier try was lost, and CodePipeline refused the next with InvalidNonceException", job.Spec.CodePipelineJob.ID)
+	return fmt.Sprintf("job %s counts as claimed: the answer to an earlier try was lost, and CodePipeline refused the next one with InvalidNonceException", job.Spec.CodePipelineJob.ID)
 }
 
-// drop gives up a job that is not ours to work on, or not any more. If the answer to a
-// recorded call says so, write is writeAnswer.
+// drop gives up a job that another worker has, or that no longer needs work. If the reason is
+// the answer to a recorded call, write is writeAnswer.
 func (r *Reconciler) drop(ctx context.Context, job *v1alpha1.PipelineJob, write statusWriter, reason, message string) error {
 	err := write(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		now := metav1.NewTime(r.Clock.Now())
 		status.Protocol.Call = nil
-		status.Protocol.ClaimUnconfirmed = false     // whatever became of the claim that it is about, its job is over
+		status.Protocol.ClaimUnconfirmed = false     // the job is over, whether or not the claim had its effect
 		if status.Protocol.AcknowledgedJobID != "" { // the work of an earlier job ends with this one
 			r.endCancelled(job, message)
 			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, reason, message)

@@ -32,7 +32,7 @@ func (p *play) withProgress(every time.Duration) {
 	p.Expect(p.kube.Update(p.ctx, action)).To(Succeed())
 }
 
-// runningPod makes the pod of a run, whose progress container runs.
+// runningPod creates the pod of a run, whose progress container is running.
 func (p *play) runningPod(job *batchv1.Job) *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Namespace: job.Namespace, Labels: map[string]string{batchv1.JobNameLabel: job.Name}}}
 	p.Expect(controllerutil.SetControllerReference(job, pod, p.kube.Scheme())).To(Succeed())
@@ -45,8 +45,8 @@ func (p *play) runningPod(job *batchv1.Job) *corev1.Pod {
 	return pod
 }
 
-// TestCredentialsAreRenewedWhateverTheProgress: with a progress interval of 30m (1h is allowed)
-// and nothing new to tell, renewals are not left out of the wait after it was read.
+// TestCredentialsAreRenewedWhateverTheProgress has a progress interval of 30m (1h is allowed)
+// and no new progress. The wait after a read must still end in time for the next renewal.
 func TestCredentialsAreRenewedWhateverTheProgress(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -63,18 +63,18 @@ func TestCredentialsAreRenewedWhateverTheProgress(t *testing.T) {
 		result, err := advance(p, p.operator, name)
 		p.Expect(err).NotTo(HaveOccurred())
 		if p.pipelineJob().ResourceVersion != before {
-			continue // the watch has it reconciled at once
+			continue // the watch triggers a reconcile immediately
 		}
 		p.Expect(result.RequeueAfter).NotTo(BeZero(), "nothing would wake it")
 		p.clock.Step(result.RequeueAfter)
 		oldest = max(oldest, p.clock.Since(p.pipelineJob().Status.Protocol.Secret.RenewedAt.Time))
 	}
-	p.Expect(oldest).To(BeNumerically("<", 15*time.Minute), "credentials live for about 15 minutes")
+	p.Expect(oldest).To(BeNumerically("<", 15*time.Minute), "credentials are valid for about 15 minutes")
 }
 
-// TestDeletedWorkIsNotStartedAgain deletes a PipelineJob whose progress was
-// told and whose result's log can't be read. AWS works all the time; its continuation
-// comes after 8 minutes.
+// TestDeletedWorkIsNotStartedAgain deletes a PipelineJob whose progress was reported and whose
+// result log can't be read. AWS can be reached all the time, and hands out the continuation
+// after 8 minutes.
 func TestDeletedWorkIsNotStartedAgain(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -106,14 +106,14 @@ func TestDeletedWorkIsNotStartedAgain(t *testing.T) {
 	}
 	gone := len(p.pipelineJobs()) == 0
 	p.collectGarbage()
-	p.poll(nil) // the continuation comes, before it is overdue
+	p.poll(nil) // brings the continuation, before it is overdue
 	p.Expect(p.pipelineJobs()).NotTo(BeEmpty())
 	for range 5 {
 		p.tryStep(job.Name)
 	}
 	made := p.made
 	if gone {
-		p.Expect(made).To(HaveLen(0), "let go before the continuation is overdue; the deleted work was started AGAIN: spec %+v run %+v",
+		p.Expect(made).To(HaveLen(0), "released before the continuation is overdue, and the deleted work was started again: spec %+v run %+v",
 			p.pipelineJob().Spec.CodePipelineJob, p.pipelineJob().Status.Run)
 	}
 }
@@ -131,9 +131,9 @@ func (p *play) collectGarbage() {
 // tryStep is step without the wait that follows an error.
 func (p *play) tryStep(name string) { _, _ = advance(p, p.operator, name) }
 
-// TestRefusedCancellationIsTold: CodePipeline refuses the failure of a PipelineJob
-// that is being deleted, for good: the action hangs. The namespace takes no events.
-func TestRefusedCancellationIsTold(t *testing.T) {
+// TestRefusedCancellationIsPublished has CodePipeline refuse the failure of a PipelineJob that
+// is being deleted, so that the action hangs. The namespace accepts no events.
+func TestRefusedCancellationIsPublished(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	told := &selfEvents{}
@@ -145,15 +145,15 @@ func TestRefusedCancellationIsTold(t *testing.T) {
 	p.Expect(p.aws.Inject(emulator.Fault{Operation: operationFailure, Kind: emulator.ModelledError, Code: "ValidationException", Probability: 1})).To(Succeed())
 	job := p.pipelineJob()
 	p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
-	p.letGo(job)
+	p.awaitRelease(job)
 	for _, action := range p.actions() {
 		p.Expect(string(action.Status)).To(Equal("InProgress"), "the action hangs")
 	}
-	p.Expect(told.self).NotTo(BeEmpty(), "nothing but an event in the namespace that is going said that CodePipeline was not told; all events: %v", told.all)
+	p.Expect(told.self).NotTo(BeEmpty(), "only an event in the deleted namespace says that the cancellation was not reported; all events: %v", told.all)
 }
 
-// TestStaleReadingDoesNotExpire: a settled PipelineJob expires by the cache; the newest
-// version has been moved on to a new nonce.
+// TestStaleReadingDoesNotExpire has a settled PipelineJob expire by a stale cache. The newest
+// version has a new nonce.
 func TestStaleReadingDoesNotExpire(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -169,7 +169,7 @@ func TestStaleReadingDoesNotExpire(t *testing.T) {
 	p.until(func(job *v1alpha1.PipelineJob) bool {
 		return job.Spec.CodePipelineJob.ID != job.Status.Protocol.AcknowledgedJobID
 	})
-	// Another worker has polled the continuation, and forgets it: our nonce is outdated.
+	// Another worker polls the continuation and never claims it: our nonce is outdated.
 	p.clock.Step(3 * time.Minute)
 	p.otherPoll()
 	name := p.pipelineJob().Name
@@ -179,7 +179,7 @@ func TestStaleReadingDoesNotExpire(t *testing.T) {
 	}
 	stale := p.pipelineJob()
 	p.clock.Step(11 * time.Minute)
-	p.poll(nil) // it is handed out again, and recorded; the cache is behind
+	p.poll(nil) // it is handed out again and recorded; the cache is stale
 	p.Expect(p.pipelineJob().Settled()).To(BeFalse())
 	inner := p.operator.Client
 	p.operator.Client = interceptor.NewClient(p.kube, interceptor.Funcs{

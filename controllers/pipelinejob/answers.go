@@ -2,18 +2,17 @@ package pipelinejob
 
 import "github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 
-// verdict is what an answer of CodePipeline means for a job.
+// verdict is what an answer from CodePipeline means for a job.
 type verdict string
 
 const (
-	// verdictTaken: the call had its effect; if not now, then in an earlier try
-	// whose answer was lost.
+	// verdictTaken: the call had its effect, now or in an earlier try whose answer was lost.
 	verdictTaken verdict = "Taken"
 	// verdictLost: another worker has the job.
 	verdictLost verdict = "Lost"
 	// verdictGone: CodePipeline no longer waits for the job.
 	verdictGone verdict = "Gone"
-	// verdictRefused: CodePipeline will never take this request.
+	// verdictRefused: CodePipeline will never accept this request.
 	verdictRefused verdict = "Refused"
 	// verdictAgain: the call had no effect; it is tried again.
 	verdictAgain verdict = "Again"
@@ -21,14 +20,14 @@ const (
 	verdictUnclear verdict = "Unclear"
 )
 
-// answer is a verdict, and the one after an earlier try whose answer is not
-// known.
+// answer has the verdict for a first try, and the verdict after an earlier try whose answer is
+// unknown.
 type answer struct{ first, later verdict }
 
 func always(v verdict) answer { return answer{v, v} }
 
-// answers has what each error of each operation means. What is not here is unclear: the
-// call may have had its effect. docs/protocol.md shows the table to users.
+// answers has the meaning of each error of each operation. An error that is not listed is
+// unclear: the call may have had its effect. docs/protocol.md shows this table to users.
 var answers = map[string]map[codepipeline.Kind]answer{
 	operationAcknowledge: {
 		codepipeline.InvalidNonce: {verdictLost, verdictTaken},
@@ -39,7 +38,7 @@ var answers = map[string]map[codepipeline.Kind]answer{
 	},
 	operationDetails: {
 		codepipeline.JobNotFound:  always(verdictGone),
-		codepipeline.Refused:      always(verdictAgain), // the job's result is what counts
+		codepipeline.Refused:      always(verdictAgain), // only the answer to the report decides
 		codepipeline.Throttled:    always(verdictAgain),
 		codepipeline.AccessDenied: always(verdictAgain),
 	},
@@ -55,8 +54,8 @@ var reportAnswers = map[codepipeline.Kind]answer{
 	codepipeline.AccessDenied:    always(verdictAgain),
 }
 
-// verdictOf returns what the answer to a call means; earlier reports whether there was
-// a try before it whose answer is not known.
+// verdictOf returns what the answer to a call means. Set earlier if there was a try before it
+// whose answer is unknown.
 func verdictOf(operation string, err error, earlier bool) verdict {
 	if err == nil {
 		return verdictTaken

@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
-// answered is an answer of AWS to an operation, as a Client returns it.
+// answered returns an error answer from AWS to an operation, as a Client returns it.
 func answered(operation string, status int, code string) error {
 	return codepipeline.Classify(operation, &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}},
@@ -24,8 +24,8 @@ func answered(operation string, status int, code string) error {
 	}})
 }
 
-// TestAnswersOfEachOperation has each error that CodePipeline's model names for
-// an operation, and those of all operations.
+// TestAnswersOfEachOperation covers each error that CodePipeline's model defines for an
+// operation, and the errors that all operations share.
 func TestAnswersOfEachOperation(t *testing.T) {
 	all := map[string]answer{
 		"400 ThrottlingException":          always(verdictAgain),
@@ -72,7 +72,7 @@ func TestAnswersOfEachOperation(t *testing.T) {
 		},
 	}
 	for operation, own := range modelled {
-		for _, others := range modelled { // an error of another operation says nothing
+		for _, others := range modelled { // another operation's errors are unclear
 			for shown := range others {
 				if _, has := own[shown]; !has {
 					expectAnswer(t, operation, shown, always(verdictUnclear))
@@ -95,10 +95,10 @@ func expectAnswer(t *testing.T, operation, shown string, want answer) {
 	_, _ = fmt.Sscanf(shown, "%d %s", &status, &code) // some have no code
 	err := answered(operation, status, code)
 	g.Expect(verdictOf(operation, err, false)).To(Equal(want.first), "%s: %s", operation, shown)
-	g.Expect(verdictOf(operation, err, true)).To(Equal(want.later), "%s: %s, tried before", operation, shown)
+	g.Expect(verdictOf(operation, err, true)).To(Equal(want.later), "%s: %s, after an earlier try", operation, shown)
 }
 
-func TestAnswersThatDidNotCome(t *testing.T) {
+func TestMissingAnswers(t *testing.T) {
 	g := NewWithT(t)
 	for operation := range answers {
 		g.Expect(verdictOf(operation, nil, false)).To(Equal(verdictTaken))

@@ -6,8 +6,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestPanicInAWorkerHoldsNoJobUp has a worker panic once, of which controller-runtime
-// makes an error: the PipelineJob is reconciled afterwards.
+// TestPanicInAWorkerHoldsNoJobUp has a worker panic once, which controller-runtime turns into
+// an error. The PipelineJob must be reconciled afterwards.
 func TestPanicInAWorkerHoldsNoJobUp(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -18,6 +18,6 @@ func TestPanicInAWorkerHoldsNoJobUp(t *testing.T) {
 	p.operator.Client = nil
 	p.Expect(func() { _, _ = p.operator.Reconcile(p.ctx, request) }).To(Panic())
 	p.operator.Client = cached
-	p.fly()
+	p.reconcileOnce()
 	p.Expect(p.pipelineJob().Status.Protocol.AcknowledgedJobID).NotTo(BeEmpty())
 }

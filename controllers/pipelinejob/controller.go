@@ -1,6 +1,6 @@
-// Package pipelinejob reconciles PipelineJobs: it takes each job through the
-// protocol of docs/protocol.md. The decision is pure (decide); the other files do
-// one step each.
+// Package pipelinejob reconciles PipelineJobs: it takes each job through the protocol in
+// docs/protocol.md. Deciding on the next step is a pure function (decide); the other files
+// carry out the steps.
 package pipelinejob
 
 import (
@@ -40,10 +40,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// Reconciler walks a PipelineJob through the protocol: acknowledge,
-// run, record, report. What it does next is decided by decide from what is
-// recorded; each external effect is preceded by a write that fails when the
-// reading was stale, and followed by one that records it.
+// Reconciler takes a PipelineJob through the protocol: acknowledge, run, record, report.
+// Function decide picks the next step from what is recorded. Before each external effect there
+// is a write that fails if the object was read from a stale cache, and after it a write that
+// records it.
 type Reconciler struct {
 	Options
 
@@ -59,43 +59,40 @@ type Reconciler struct {
 // New returns a Reconciler.
 func New(o Options) *Reconciler { return &Reconciler{Options: o} }
 
-// Options are what a Reconciler needs.
+// Options configure a Reconciler.
 type Options struct {
 	client.Client
-	// Live reads past the cache.
+	// Live reads from the API server instead of the cache.
 	Live client.Reader
-	// Logs are read for progress, and for results too large for a termination
-	// message.
+	// Logs reads progress, and results that are too large for a termination message.
 	Logs PodLogs
 	AWS  *codepipeline.Clients
-	// Lanes take the steps that call AWS.
+	// Lanes run the steps that call AWS.
 	Lanes *lanes.Lanes
-	// NodeLanes take those that read logs: a node may hang.
+	// NodeLanes run the steps that read logs, because a node may hang.
 	NodeLanes *lanes.Lanes
 	Clock     clock.PassiveClock
 	Events    events.EventRecorder
-	// JobOptions are what every Kubernetes Job is made with.
+	// JobOptions apply to every Kubernetes Job.
 	JobOptions jobspec.Options
-	// Identities are as whom calls are made.
+	// Identities resolve the identity with which calls are made.
 	Identities identity.Resolver
-	// Renewal is the age at which a job's credentials are renewed; zero:
-	// DefaultRenewal.
+	// Renewal is the age at which a job's credentials are renewed. Default: DefaultRenewal.
 	Renewal time.Duration
-	// Executions tells which jobs CodePipeline no longer waits for.
+	// Executions knows which jobs CodePipeline no longer waits for.
 	Executions *Executions
-	// ActionTimeout is how long CodePipeline waits for an action; zero:
-	// DefaultActionTimeout.
+	// ActionTimeout is how long CodePipeline waits for an action. Default: DefaultActionTimeout.
 	ActionTimeout time.Duration
-	// Self is the operator's own pod: what can't be told in a namespace that is being
-	// deleted is an event about it. Nil: the operator does not run in a pod.
+	// Self is the operator's own pod. Events go to it if the namespace of their object is being
+	// deleted. Nil: the operator does not run in a pod.
 	Self *corev1.ObjectReference
 }
 
-// conflictRetry is the wait after a write that met a newer version of the object:
-// the cache needs a moment to show it.
+// conflictRetry is the wait after a write conflict: the cache needs a moment to show the newer
+// version.
 const conflictRetry = time.Second
 
-// atOnce is the wait of what is to be decided on again without a change.
+// atOnce is the wait before a new decision if no event may trigger it.
 const atOnce = time.Millisecond
 
 // SetupWithManager registers the reconciler. The cache must have identity.IndexAccount.
@@ -113,7 +110,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		Complete(r)
 }
 
-// jobOfPod maps a pod to the PipelineJob that it works for.
+// jobOfPod maps a pod to its PipelineJob.
 func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 	name := pod.GetLabels()[v1alpha1.LabelPipelineJob]
 	if name == "" {
@@ -137,27 +134,28 @@ func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=pipelinejob-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",namespace=pipelinejob-system,resources=pods,verbs=get
 
-// Reconcile gathers what is recorded, decides on one step and takes it, or has it taken
-// by the account's lane if it calls AWS.
+// Reconcile gathers what is recorded and decides on one step. It takes the step itself, or
+// submits it to the account's lane if the step calls AWS.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	if !r.busy.enter(req.NamespacedName) {
-		return ctrl.Result{}, nil // see land
+		return ctrl.Result{}, nil // see requeue
 	}
 	result, handOver, err := r.advanceInWorker(ctx, req.NamespacedName)
 	if handOver != nil {
-		handOver() // only now: the lane may begin at once
+		handOver() // only now, because the lane may start immediately
 	}
 	return result, err
 }
 
-// advanceInWorker leaves the PipelineJob even after a panic, of which controller-runtime
-// makes an error.
+// advanceInWorker leaves busy even after a panic, which controller-runtime turns into an
+// error.
 func (r *Reconciler) advanceInWorker(ctx context.Context, key types.NamespacedName) (ctrl.Result, func(), error) {
 	defer r.busy.leave(key)
 	return r.advance(ctx, key, takerWorker)
 }
 
-// advance takes one step, unless that is for another taker: then handOver has it taken.
+// advance takes one step. If the step is for another taker, it returns handOver, which submits
+// it.
 func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, by taker) (_ ctrl.Result, handOver func(), _ error) {
 	var job v1alpha1.PipelineJob
 	if err := r.Get(ctx, key, &job); err != nil {
@@ -168,7 +166,7 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, by t
 		return ctrl.Result{}, nil, client.IgnoreNotFound(err)
 	}
 	if r.wrote.isOutdated(&job, r.Clock.Now()) {
-		return ctrl.Result{RequeueAfter: Takeover}, nil, nil // the newer version comes before that
+		return ctrl.Result{RequeueAfter: Takeover}, nil, nil // the cache shows the newer version before that
 	}
 	outer := ctx
 	log := logf.FromContext(ctx).WithValues("pipelineJob", key, "jobID", job.Spec.CodePipelineJob.ID,
@@ -186,12 +184,12 @@ func (r *Reconciler) advance(ctx context.Context, key types.NamespacedName, by t
 	}
 	switch {
 	case next == stepWait, wait > 0:
-		r.takeBack(key, s)
+		r.withdraw(key, s)
 		return ctrl.Result{RequeueAfter: wait}, nil, nil
 	case takerOf(next, s) > by:
 		return ctrl.Result{RequeueAfter: s.lookAgainIn()}, func() { r.handOver(outer, key, next, s) }, nil
 	}
-	r.takeBack(key, s)
+	r.withdraw(key, s)
 	log.V(1).Info("Next step", "step", next)
 	result, err := r.settle(key, this, r.takeSafely(ctx, next, s, action))
 	return result, nil, err
@@ -205,19 +203,19 @@ func (r *Reconciler) settle(key types.NamespacedName, this attempt, err error) (
 		if errors.As(err, &called) {
 			r.retries.fail(key, this, err, r.Clock.Now())
 		}
-		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the reading was stale
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the object was read from a stale cache
 	case err != nil:
 		r.retries.fail(key, this, err, r.Clock.Now())
 		return ctrl.Result{}, err
 	}
 	r.retries.succeed(key, this.step)
 	if this.step == stepReadProgress || this.step == stepAskExecution {
-		return ctrl.Result{RequeueAfter: atOnce}, nil // there may have been no news, and no event
+		return ctrl.Result{RequeueAfter: atOnce}, nil // if nothing was new, no event triggers the next step
 	}
 	return ctrl.Result{}, nil
 }
 
-// gather reads all that decide needs. The action is nil when it is gone.
+// gather reads everything that decide needs. The action is nil if it is gone.
 func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (state, *v1alpha1.CustomAction, error) {
 	s := state{job: job, now: r.Clock.Now(), ttl: ptr.To(longestTTL), renewal: r.Renewal, longest: cmp.Or(r.ActionTimeout, DefaultActionTimeout) + timeoutMargin}
 	if job.Settled() {
@@ -271,7 +269,8 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 		Job: s.run, Pods: pods, Now: s.now, GracePeriods: s.gracePeriods, Secrets: len(job.Spec.SecretConfiguration) > 0,
 		LogsStay: s.logRule.rule != v1alpha1.FailureLogAlways,
 	}
-	// Of work whose end is decided they would tell nothing, and hold it up if they can't be read.
+	// If the end of the work is already decided, events would add nothing, and an error would
+	// delay it.
 	if !s.deleting() && !job.Status.HasResult() && diagnosis.NeedsEvents(evidence) {
 		if evidence.Events, err = r.eventsOfRun(ctx, s.run, pods); err != nil {
 			return s, nil, err
@@ -285,12 +284,11 @@ func (r *Reconciler) gather(ctx context.Context, job *v1alpha1.PipelineJob) (sta
 	return s, action, nil
 }
 
-// longestTTL is the most that spec.ttlSecondsAfterFinished may say: for objects from before
-// there was a bound, which the API server takes with what they had, and for PipelineJobs
-// without a CustomAction.
+// longestTTL is the maximum of spec.ttlSecondsAfterFinished. It applies to objects from before
+// the API server enforced it, and to PipelineJobs without a CustomAction.
 const longestTTL = 30 * 24 * time.Hour
 
-// follow takes over what the CustomAction says of its jobs.
+// follow applies the CustomAction's settings for its jobs.
 func (s *state) follow(action *v1alpha1.CustomAction) {
 	if seconds := action.Spec.TTLSecondsAfterFinished; seconds != nil {
 		s.ttl = ptr.To(min(time.Duration(*seconds)*time.Second, longestTTL))
@@ -300,8 +298,8 @@ func (s *state) follow(action *v1alpha1.CustomAction) {
 	}
 }
 
-// closed is why CodePipeline no longer waits for the job; empty when it does, and when
-// that is not known: then the work goes on.
+// closed returns why CodePipeline no longer waits for the job. It is empty if CodePipeline
+// waits or if that is unknown, in which case the work continues.
 func (r *Reconciler) closed(s state) string {
 	switch {
 	case s.job.Settled() || s.mustAcknowledge():
@@ -315,8 +313,8 @@ func (r *Reconciler) closed(s state) string {
 	}
 }
 
-// templateOf reads the spec of a run's pods past the cache, which has a trimmed one. It
-// returns nil if the diagnosis does not need it.
+// templateOf reads the spec of a run's pods from the API server, because the cache has a
+// trimmed one. It returns nil if the diagnosis does not need it.
 func (r *Reconciler) templateOf(ctx context.Context, e diagnosis.Evidence) (*corev1.PodSpec, error) {
 	if !diagnosis.NeedsTemplate(e) {
 		return nil, nil
@@ -328,9 +326,9 @@ func (r *Reconciler) templateOf(ctx context.Context, e diagnosis.Evidence) (*cor
 	return &whole.Spec.Template.Spec, nil
 }
 
-// podsOfRun lists the pods that a run's Job controls. If the Job has ended they are read
-// past the cache, unless the Job has succeeded and the cache shows all the pods that did:
-// it may show the Job's end before the pods', and the result is in a pod.
+// podsOfRun lists the pods that a run's Job controls. If the Job has ended, the result is in a
+// pod, and the cache may show the Job's end before the pods' end. The pods are then read from
+// the API server, unless the Job succeeded and the cache shows the end of all of its pods.
 func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, run *batchv1.Job) ([]corev1.Pod, error) {
 	pods, err := r.listPods(ctx, r.Client, run, client.MatchingFields{IndexJob: naming.Group(string(run.UID))}, client.UnsafeDisableDeepCopy)
 	resultIsDue := diagnosis.Finished(run) && job.Status.Run.FinishedAt == nil
@@ -340,8 +338,8 @@ func (r *Reconciler) podsOfRun(ctx context.Context, job *v1alpha1.PipelineJob, r
 	return r.listPods(ctx, r.Live, run, client.MatchingLabels{batchv1.JobNameLabel: run.Name})
 }
 
-// showsEnd reports whether pods are as the Job's controller saw them when a Job succeeded.
-// Of one that failed they can't tell: pods that its podFailurePolicy ignores are not counted.
+// showsEnd reports whether pods show the end of a Job that succeeded. It can't tell for a Job
+// that failed, because pods that its podFailurePolicy ignores are not counted.
 func showsEnd(run *batchv1.Job, pods []corev1.Pod) bool {
 	var succeeded, failed int32
 	for i := range pods {
@@ -357,11 +355,10 @@ func showsEnd(run *batchv1.Job, pods []corev1.Pod) bool {
 	return succeeded > 0 && succeeded >= run.Status.Succeeded && failed >= run.Status.Failed
 }
 
-// IndexJob is the field by which pods are looked up in the cache: the group of the UID of
-// the Job that controls them.
+// IndexJob is the cache's index of pods by the Job that controls them: the group of its UID.
 const IndexJob = "controller.job"
 
-// ByJob gives the value of IndexJob.
+// ByJob is the indexer for IndexJob.
 func ByJob(pod client.Object) []string {
 	if owner := metav1.GetControllerOf(pod); owner != nil && owner.Kind == "Job" {
 		return []string{naming.Group(string(owner.UID))}
@@ -369,20 +366,20 @@ func ByJob(pod client.Object) []string {
 	return nil
 }
 
-// listPods lists the pods that a run's Job controls, of those that the options select.
-// The caller must not change them.
+// listPods lists the pods that a run's Job controls, out of those that the options select. The
+// caller must not change them.
 func (r *Reconciler) listPods(ctx context.Context, reader client.Reader, run *batchv1.Job, which ...client.ListOption) ([]corev1.Pod, error) {
 	var pods corev1.PodList
 	err := reader.List(ctx, &pods, append(which, client.InNamespace(run.Namespace))...)
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of Job %s: %w", run.Name, err)
 	}
-	// Whoever may create pods can give them the label.
+	// Anyone who may create pods can give them the label.
 	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return !metav1.IsControlledBy(&pod, run) }), nil
 }
 
-// jobOfRun reads the Kubernetes Job of the current run, nil when there is none
-// of ours. A Job that the cache does not show may be too new for it.
+// jobOfRun reads the Kubernetes Job of the current run. It returns nil if there is none that
+// this PipelineJob controls. A Job that the cache does not show may be too new for it.
 func (r *Reconciler) jobOfRun(ctx context.Context, job *v1alpha1.PipelineJob) (*batchv1.Job, error) {
 	key := types.NamespacedName{Namespace: job.Namespace, Name: job.Status.Run.JobName}
 	run := &batchv1.Job{}
@@ -396,14 +393,14 @@ func (r *Reconciler) jobOfRun(ctx context.Context, job *v1alpha1.PipelineJob) (*
 	if err != nil {
 		return nil, fmt.Errorf("read Job %s: %w", key.Name, err)
 	}
-	// Both the name and the UID are in the status, which may have been written by hand.
+	// The name and the UID come from the status, which may have been edited by hand.
 	if !metav1.IsControlledBy(run, job) || string(run.UID) != job.Status.Run.JobUID && job.Status.Run.JobUID != "" {
 		return nil, nil
 	}
 	return run, nil
 }
 
-// takeSafely makes an error of a panic: as after any other, the step is tried again later.
+// takeSafely turns a panic into an error, so that the step is retried later.
 func (r *Reconciler) takeSafely(ctx context.Context, next step, s state, action *v1alpha1.CustomAction) (err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
@@ -427,8 +424,8 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 		return r.noteRunning(ctx, s.job, s.outcome)
 	case stepReadProgress:
 		return r.readProgress(ctx, s)
-	case stepKeepSaid:
-		return r.keepSaid(ctx, s)
+	case stepSaveProgress:
+		return r.saveProgress(ctx, s)
 	case stepReportProgress:
 		return r.reportProgress(ctx, s.job)
 	case stepAskExecution:
@@ -456,12 +453,12 @@ func (r *Reconciler) take(ctx context.Context, next step, s state, action *v1alp
 	case stepRelease:
 		return r.release(ctx, s)
 	default:
-		return fmt.Errorf("step %s is not known", next)
+		return fmt.Errorf("unknown step %s", next)
 	}
 }
 
-// expire deletes a PipelineJob whose time to live is over, unless it has changed: the
-// action may have been handed out again.
+// expire deletes a PipelineJob whose time to live is over, unless it has changed: the action
+// may have been handed out again.
 func (r *Reconciler) expire(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	err := r.Delete(ctx, job, client.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion})
 	if client.IgnoreNotFound(err) != nil {
@@ -470,21 +467,21 @@ func (r *Reconciler) expire(ctx context.Context, job *v1alpha1.PipelineJob) erro
 	return nil
 }
 
-// lost says what is known of a run whose Kubernetes Job is gone. The operator has stopped
-// one if it recorded an end, which resume took back.
+// lost describes a run whose Kubernetes Job is gone. The operator itself stopped the Job if it
+// had recorded an end that resume took back.
 func lost(job *v1alpha1.PipelineJob) string {
 	running := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionRunning)
 	if running != nil && running.Reason == v1alpha1.ReasonJobFinished {
-		return fmt.Sprintf("the Kubernetes Job %s was stopped when CodePipeline no longer took reports of the action, and then CodePipeline handed the action out again. Retry the action", job.Status.Run.JobName)
+		return fmt.Sprintf("the Kubernetes Job %s was stopped because CodePipeline no longer accepted reports for the action, and then CodePipeline handed the action out again. Retry the action", job.Status.Run.JobName)
 	}
-	when := "while it worked"
+	when := "while it was running"
 	if meta.IsStatusConditionFalse(job.Status.Conditions, v1alpha1.ConditionComplete) { // Retrying
 		when = "before its result could be read"
 	}
 	return fmt.Sprintf("the Kubernetes Job %s was deleted %s, and not by the operator. Retry the action", job.Status.Run.JobName, when)
 }
 
-// codePipeline is the client for a job's account and region.
+// codePipeline returns the client for a job's account and region.
 func (r *Reconciler) codePipeline(ctx context.Context, job *v1alpha1.PipelineJob) (*codepipeline.Client, error) {
 	id, err := r.Identities.OfJob(ctx, job)
 	if err != nil {

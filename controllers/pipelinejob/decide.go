@@ -17,8 +17,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
 
-// step is the next thing to do for a PipelineJob. Each has at most one
-// external effect, which is recorded before the next step is decided.
+// step is the next thing to do for a PipelineJob. Each step has at most one external effect,
+// which is recorded before the next step is decided.
 type step string
 
 const (
@@ -28,120 +28,121 @@ const (
 	stepPlanRun step = "PlanRun"
 	// stepRenewSecret writes the Secret from a fresh GetJobDetails.
 	stepRenewSecret step = "RenewSecret"
-	// stepCreateJob makes the Kubernetes Job of the recorded run.
+	// stepCreateJob creates the Kubernetes Job of the recorded run.
 	stepCreateJob step = "CreateJob"
-	// stepNoteRunning records that the run works, or what it waits for.
+	// stepNoteRunning records that the run's pod is running, or what it waits for.
 	stepNoteRunning step = "NoteRunning"
-	// stepReadProgress reads what the steps say of their progress, and records
-	// what is new.
+	// stepReadProgress reads the progress that the steps report, and records it if it is new.
 	stepReadProgress step = "ReadProgress"
-	// stepKeepSaid records what the steps of a pod said of their work: the pod is being
-	// deleted, and then nothing tells.
-	stepKeepSaid step = "KeepSaid"
-	// stepReportProgress gives recorded progress to CodePipeline.
+	// stepSaveProgress records the last progress of a pod that is being deleted, while it can
+	// still be read.
+	stepSaveProgress step = "SaveProgress"
+	// stepReportProgress reports recorded progress to CodePipeline.
 	stepReportProgress step = "ReportProgress"
-	// stepAskExecution asks CodePipeline whether it still waits for an action that takes
-	// longer than it should.
+	// stepAskExecution asks CodePipeline whether it still waits for an action that takes longer
+	// than it should.
 	stepAskExecution step = "AskExecution"
 	// stepRecordClosed records that CodePipeline no longer waits for the job.
 	stepRecordClosed step = "RecordClosed"
-	// stepNoteOverdue tells that a continuation has not come for long.
+	// stepNoteOverdue records and publishes that a continuation is overdue.
 	stepNoteOverdue step = "NoteOverdue"
-	// stepRecordResult writes the end of the run to the status.
+	// stepRecordResult records the end of the run.
 	stepRecordResult step = "RecordResult"
 	// stepRecordLost records that the Kubernetes Job was deleted, and not by the operator.
 	stepRecordLost step = "RecordLost"
-	// stepCancel records the work as cancelled: the object is being deleted.
+	// stepCancel records the work as cancelled, because the PipelineJob is being deleted.
 	stepCancel step = "Cancel"
 	// stepStopRun deletes the Kubernetes Job of a run whose work was cancelled.
 	stepStopRun step = "StopRun"
-	// stepReport gives the recorded result to CodePipeline.
+	// stepReport reports the recorded result to CodePipeline.
 	stepReport step = "Report"
-	// stepDropSecret deletes the Secret: nothing needs it any more.
+	// stepDropSecret deletes the Secret, which is no longer needed.
 	stepDropSecret step = "DropSecret"
-	// stepExpire deletes the PipelineJob: its time to live is over.
+	// stepExpire deletes the PipelineJob, because its time to live is over.
 	stepExpire step = "Expire"
-	// stepGiveUp settles a PipelineJob that is being deleted while AWS can't be reached,
-	// and says what CodePipeline was not told.
+	// stepGiveUp settles a PipelineJob that is being deleted while AWS can't be reached, and
+	// records what was not reported to CodePipeline.
 	stepGiveUp step = "GiveUp"
-	// stepRelease lets a PipelineJob that is being deleted go.
+	// stepRelease removes the finalizer of a PipelineJob that is being deleted.
 	stepRelease step = "Release"
-	// stepWait does nothing until something changes, or after a while.
+	// stepWait does nothing until something changes or a wait is over.
 	stepWait step = "Wait"
 )
 
-// DefaultRenewal is the age at which credentials are renewed: they live for about
-// 15 minutes, and the kubelet takes up to two to bring a changed Secret into a
-// pod.
+// DefaultRenewal is the age at which credentials are renewed. They are valid for about 15
+// minutes, and the kubelet takes up to two minutes to update a Secret in a pod.
 const DefaultRenewal = 5 * time.Minute
 
 const (
-	// DefaultActionTimeout is how long CodePipeline waits for a custom action: the user
-	// guide's page "Quotas in AWS CodePipeline", where it can be raised. It is not
-	// documented whether a continuation begins it again.
+	// DefaultActionTimeout is how long CodePipeline waits for a custom action, from "Quotas in
+	// AWS CodePipeline" in its user guide. The quota can be raised. Whether a continuation
+	// restarts the time is not documented.
 	DefaultActionTimeout = 24 * time.Hour
-	// timeoutMargin is how much longer the operator waits before it asks whether
-	// CodePipeline still does. An answer holds for as long.
+	// timeoutMargin is how long after the action timeout the operator asks CodePipeline whether it
+	// still waits. It is also how long an answer counts.
 	timeoutMargin = time.Hour
-	// askAgainAfter is the shortest time between two questions whether CodePipeline still waits
-	// for an action whose progress it does not take.
+	// askAgainAfter is the shortest time between two calls that ask whether CodePipeline still
+	// waits for an action whose progress it does not accept.
 	askAgainAfter = time.Minute
-	// overdueAfter is when a continuation that has not come is talked about.
+	// overdueAfter is how long a continuation may take before the operator reports it as overdue.
 	overdueAfter = 15 * time.Minute
-	// lingeringGracePeriod is how long the pod of a run that gave its result may go on: with
-	// it go its logs, and a container that a webhook has added may soon end by itself.
+	// lingeringGracePeriod is how long the pod of a run may continue after it gave its result.
+	// Deleting the pod deletes its logs, and a container that a webhook added may end by itself
+	// soon.
 	lingeringGracePeriod = 30 * time.Second
-	// deletionGracePeriod is how long calls to AWS may fail before an object that is being
-	// deleted is let go: its namespace waits for it.
+	// deletionGracePeriod is how long calls to AWS may fail before the operator gives up an
+	// object that is being deleted, because its namespace waits for it.
 	deletionGracePeriod = 5 * time.Minute
 )
 
-// state is all that a decision about a PipelineJob is made from.
+// state is everything that a decision about a PipelineJob depends on.
 type state struct {
 	job *v1alpha1.PipelineJob
-	// run is the Kubernetes Job of status.run, nil when there is none.
+	// run is the Kubernetes Job of status.run. It is nil if there is none.
 	run *batchv1.Job
-	// pods are those of run.
+	// pods are the pods of run.
 	pods []corev1.Pod
-	// identity is as whom calls for the job are made; the zero value if there may be none.
+	// identity is the identity with which calls for the job are made. It is the zero value if the
+	// job has no access.
 	identity codepipeline.Identity
-	// account is the one that the job names, nil when there is none.
+	// account is the CodePipelineAccount that the job names. It is nil if there is none.
 	account *v1alpha1.CodePipelineAccount
-	// logRule is for the last log lines of a failed step.
+	// logRule is the rule for the last log lines of a failed step.
 	logRule logRule
-	// outcome is what became of run.
+	// outcome is the diagnosis of run.
 	outcome diagnosis.Outcome
-	// ttl is how long a settled job is kept; nil keeps it for ever.
+	// ttl is how long a settled job is kept. Nil: forever.
 	ttl *time.Duration
-	// gracePeriods bound what may hold the work up.
+	// gracePeriods are how long the run may be blocked.
 	gracePeriods diagnosis.GracePeriods
-	// closed is why CodePipeline no longer waits for the job; empty when it does.
+	// closed is why CodePipeline no longer waits for the job. It is empty if CodePipeline waits.
 	closed string
-	// recheck is when to look again though nothing has changed; zero: never.
+	// recheck is when to decide again without a change. Zero: never.
 	recheck time.Duration
-	// renewal is the age at which credentials are renewed; zero: DefaultRenewal.
+	// renewal is the age at which credentials are renewed. Zero: DefaultRenewal.
 	renewal time.Duration
-	// progressEvery is the interval of spec.progress; zero: progress is not told.
+	// progressEvery is the interval of spec.progress. Zero: progress is not reported.
 	progressEvery time.Duration
 	// progressRead is when the progress was last read.
 	progressRead time.Time
-	// failing has the steps that failed when they were last taken, and since when they
-	// do. It is empty for an operator that has just started.
+	// failing has the steps that failed when they were last taken, and since when. It is empty
+	// after the operator starts.
 	failing map[step]time.Time
-	// longest is how long an action may take before CodePipeline is asked whether it still
-	// waits for it.
+	// longest is how long an action may take before the operator asks CodePipeline whether it
+	// still waits for it.
 	longest time.Duration
-	// answered is what CodePipeline last said of the action execution.
+	// answered is CodePipeline's last answer about the action execution.
 	answered lastStatus
-	// silentFor is how long no call to AWS of the job's account and region was answered.
+	// silentFor is how long no call in the lane of the job's account and region has been
+	// answered.
 	silentFor time.Duration
-	// leadingSince is when this operator began to take steps.
+	// leadingSince is when this operator started to take steps.
 	leadingSince time.Time
 	now          time.Time
 }
 
-// decide says what to do next, and how long to wait when that is stepWait
-// (zero: until something changes).
+// decide returns the next step and, if that is stepWait, how long to wait. Zero: until
+// something changes.
 func decide(s state) (step, time.Duration) {
 	if s.job.Settled() {
 		return s.settled()
@@ -153,8 +154,7 @@ func decide(s state) (step, time.Duration) {
 	return next, wait
 }
 
-// bounded is a step of an object that is being deleted, which is given up when AWS has
-// had its time.
+// bounded limits how long the steps of an object that is being deleted may wait for AWS.
 func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 	switch next {
 	case stepAcknowledge, stepReport, stepReportProgress, stepRecordResult:
@@ -163,7 +163,7 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 		if timeIsUp && !s.continuationMayCome() || s.fails(stepGiveUp) {
 			return stepGiveUp, 0
 		}
-	case stepWait, stepNoteOverdue: // a continuation is to come
+	case stepWait, stepNoteOverdue: // waiting for a continuation
 		left := s.continuationDeadline().Sub(s.now)
 		if left <= 0 {
 			return stepGiveUp, 0
@@ -175,16 +175,17 @@ func (s state) bounded(next step, wait time.Duration) (step, time.Duration) {
 	return next, wait
 }
 
-// waitsInSilence reports whether an object that is being deleted has waited, for as long as
-// it may, for a turn among calls of which none is answered.
+// waitsInSilence reports whether an object that is being deleted has waited for its turn as
+// long as it may, in a lane in which no call is answered.
 func (s state) waitsInSilence() bool { return s.silentFor >= deletionGracePeriod && s.boundIn() <= 0 }
 
-// boundIn is how long the deletion of an object may still take.
+// boundIn returns how long the deletion of an object may still take.
 func (s state) boundIn() time.Duration {
 	return deletionGracePeriod - s.now.Sub(s.job.DeletionTimestamp.Time)
 }
 
-// lookAgainIn is when to decide again on a step that waits for its turn; zero: not before.
+// lookAgainIn returns when to decide again on a step that waits for its turn. Zero: not before
+// its turn.
 func (s state) lookAgainIn() time.Duration {
 	if !s.deleting() {
 		return 0
@@ -201,21 +202,21 @@ func (s state) fails(taken step) bool {
 	return fails
 }
 
-// failsForLong reports whether a step has failed for as long as a deletion would wait for it,
-// of an object that is not being deleted.
+// failsForLong reports whether a step has failed for deletionGracePeriod, for an object that
+// is not being deleted.
 func (s state) failsForLong(taken step) bool {
 	since, fails := s.failing[taken]
 	return fails && !s.deleting() && s.now.Sub(since) >= deletionGracePeriod
 }
 
-// continuationMayCome reports whether a continuation is to come, and is not overdue.
+// continuationMayCome reports whether a continuation is awaited and not overdue.
 func (s state) continuationMayCome() bool {
 	return s.job.AwaitsContinuation() && s.now.Before(s.continuationDeadline())
 }
 
-// continuationDeadline is until when an object that is being deleted waits for a
-// continuation. If it came later it would start the work again, so that it is waited
-// for until it is overdue.
+// continuationDeadline returns until when an object that is being deleted waits for a
+// continuation. A continuation after that would start the work again, so the object waits
+// until the continuation is overdue.
 func (s state) continuationDeadline() time.Time {
 	until := latest(s.job.DeletionTimestamp.Time, s.leadingSince).Add(deletionGracePeriod)
 	if since := s.job.Status.Protocol.ContinuedAt; since != nil {
@@ -246,7 +247,7 @@ func (s state) unsettled() (step, time.Duration) {
 	return stepRecordClosed, 0
 }
 
-// ongoing is the step of an action that CodePipeline may still wait for.
+// ongoing decides for an action that CodePipeline may still wait for.
 func (s state) ongoing() (step, time.Duration) {
 	if s.mustAcknowledge() {
 		if s.deleting() && !s.maybeOurs() {
@@ -267,7 +268,7 @@ func (s state) ongoing() (step, time.Duration) {
 		if s.mustStopRun() && !s.failsForLong(stepStopRun) {
 			return stepStopRun, 0
 		}
-		return stepReport, 0 // also if a policy refuses to delete the Job
+		return stepReport, 0 // even if a policy refuses to delete the Job
 	}
 	if s.deleting() {
 		return stepCancel, 0
@@ -275,7 +276,7 @@ func (s state) ongoing() (step, time.Duration) {
 	return s.working()
 }
 
-// working is the part of a job's life in which its Kubernetes Job matters.
+// working decides while the result is not known yet.
 func (s state) working() (step, time.Duration) {
 	run := s.job.Status.Run
 	if run == nil {
@@ -283,7 +284,7 @@ func (s state) working() (step, time.Duration) {
 	}
 	if run.FinishedAt != nil {
 		if s.mustStopRun() || s.lingersFor() > 0 {
-			return stepStopRun, 0 // never two runs at a time
+			return stepStopRun, 0 // two runs must never overlap
 		}
 		return stepPlanRun, 0
 	}
@@ -297,8 +298,8 @@ func (s state) working() (step, time.Duration) {
 	if end := s.endOfRun(); end != "" {
 		return end, 0
 	}
-	if s.mustKeepSaid() {
-		return stepKeepSaid, 0
+	if s.mustSaveProgress() {
+		return stepSaveProgress, 0
 	}
 	if needsSecret && renewIn <= 0 {
 		return stepRenewSecret, 0
@@ -311,12 +312,12 @@ func (s state) working() (step, time.Duration) {
 		return stepReadProgress, 0
 	}
 	if s.mustAskOfUnconfirmed() {
-		return stepAskExecution, 0 // last: a call that fails holds up nothing else
+		return stepAskExecution, 0 // last, so that a call that fails delays nothing else
 	}
 	return stepWait, soonest(s.recheck, renewIn, progressIn)
 }
 
-// endOfRun is the step that a run's end demands; empty while it goes on.
+// endOfRun returns the step for the end of a run. It is empty if the run has not ended.
 func (s state) endOfRun() step {
 	switch {
 	case s.outcome.Ended():
@@ -328,8 +329,8 @@ func (s state) endOfRun() step {
 	}
 }
 
-// mustNoteRunning reports whether the condition Running does not say yet what the run
-// waits for, or still says so although the run works.
+// mustNoteRunning reports whether the condition Running is out of date: it does not name what
+// the run waits for, or still names it although the run is working.
 func (s state) mustNoteRunning() bool {
 	said := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionRunning)
 	switch {
@@ -342,7 +343,7 @@ func (s state) mustNoteRunning() bool {
 	}
 }
 
-// soonest is the shortest of some waits, of which zero is none.
+// soonest returns the shortest positive wait. Zero: there is none.
 func soonest(waits ...time.Duration) (first time.Duration) {
 	for _, wait := range waits {
 		if wait > 0 && (first == 0 || wait < first) {
@@ -352,9 +353,8 @@ func soonest(waits ...time.Duration) (first time.Duration) {
 	return first
 }
 
-// mustReportProgress reports whether recorded progress is to be told. What is more
-// important takes its place, unless it may have been told already: then its
-// answer comes first.
+// mustReportProgress reports whether recorded progress is to be reported. More important steps
+// replace it, unless an earlier try may have reported it: its answer is then needed first.
 func (s state) mustReportProgress() bool {
 	token := s.job.Status.ProgressToken()
 	if token == "" {
@@ -366,7 +366,7 @@ func (s state) mustReportProgress() bool {
 	return s.job.Status.RunGoesOn() && s.endOfRun() == "" && !s.deleting()
 }
 
-// progressDue is how long it is until the progress is to be read.
+// progressDue returns how long it is until the progress is read.
 func (s state) progressDue() time.Duration {
 	if s.progressEvery == 0 {
 		return 0
@@ -387,9 +387,9 @@ func (s state) recordedProgress() *metav1.Time {
 	return &s.job.Status.Protocol.Progress.RecordedAt
 }
 
-// isClosed reports whether CodePipeline no longer waits for the job. While a report
-// is under way its answer tells, and an action that a lost report of ours has
-// ended looks closed too.
+// isClosed reports whether CodePipeline no longer waits for the job. While a report is in
+// progress, its answer decides: a report whose answer was lost may have closed the action
+// itself.
 func (s state) isClosed() bool {
 	if call := s.job.Status.Protocol.Call; call != nil && call.Operation != operationAcknowledge {
 		return false
@@ -397,10 +397,12 @@ func (s state) isClosed() bool {
 	return s.closed != ""
 }
 
-// overTimeIn is how long it is until an action takes longer than CodePipeline allows, since
-// it was first claimed or, if it never was, since it was last polled; zero or less if it does.
-// Then it is not claimed any more either. The time of the poll is in the spec: if it is not
-// there, or can't be right, the object's own counts. What CodePipeline says comes first.
+// overTimeIn returns how long it is until an action takes longer than CodePipeline allows. It
+// is zero or less if the action already does, and the action is then no longer claimed either.
+//
+// The time counts from the first claim or, if there was none, from the last poll. The time of
+// the poll is in the spec, which may be edited: if it is missing or in the future, the
+// creation of the object counts. An answer that CodePipeline still waits takes precedence.
 func (s state) overTimeIn() (left time.Duration, known bool) {
 	since, polled := s.job.CreationTimestamp.Time, s.job.Spec.CodePipelineJob.PolledAt
 	switch {
@@ -413,15 +415,15 @@ func (s state) overTimeIn() (left time.Duration, known bool) {
 		return 0, false
 	}
 	until := since.Add(s.longest)
-	if s.answered.waits && !s.job.AwaitsContinuation() { // another worker may have what is awaited
+	if s.answered.waits && !s.job.AwaitsContinuation() { // another worker may have the awaited job
 		until = latest(until, s.answered.at.Add(timeoutMargin))
 	}
 	return until.Sub(s.now), true
 }
 
-// mayAsk reports whether CodePipeline can tell of an action that takes long: it was claimed,
-// no continuation of it is awaited, and the last answer is not that nothing is known. Calls
-// that fail are tried for a while.
+// mayAsk reports whether CodePipeline can be asked about an action that takes long: it was
+// claimed, no continuation is awaited, and the last answer was not that the action is unknown.
+// Calls that fail are retried for a while.
 func (s state) mayAsk() bool {
 	of := s.job.Spec.Pipeline
 	if s.deleting() || s.job.AwaitsContinuation() || s.job.Status.AcknowledgedAt == nil || of.ExecutionID == "" || of.ActionExecutionID == "" {
@@ -434,9 +436,9 @@ func (s state) mayAsk() bool {
 	return !fails || s.now.Sub(since) < timeoutMargin
 }
 
-// mustAskOfUnconfirmed reports whether CodePipeline is to be asked for an action whose claim it
-// did not confirm, and whose last progress it did not take: perhaps the execution was stopped.
-// There may be no rounds of Executions, which would tell.
+// mustAskOfUnconfirmed reports whether to ask CodePipeline about an action whose claim it did
+// not confirm and whose last progress it did not accept: the execution may have been stopped.
+// The rounds of Executions would show that, but may be disabled.
 func (s state) mustAskOfUnconfirmed() bool {
 	said := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionReported)
 	if !s.job.Status.Protocol.ClaimUnconfirmed || said == nil || said.Reason != v1alpha1.ReasonClaimUnconfirmed || !s.mayAsk() {
@@ -446,7 +448,7 @@ func (s state) mustAskOfUnconfirmed() bool {
 	return tried != nil && tried.After(s.answered.at) && s.now.Sub(s.answered.at) >= askAgainAfter
 }
 
-// settled cleans up after a job that CodePipeline no longer waits for.
+// settled decides on the cleanup after a job that CodePipeline no longer waits for.
 func (s state) settled() (step, time.Duration) {
 	if s.mustStopRun() && !s.failsForLong(stepStopRun) {
 		return stepStopRun, 0
@@ -464,7 +466,7 @@ func (s state) settled() (step, time.Duration) {
 	switch {
 	case expires && left <= 0:
 		return stepExpire, 0
-	case s.mustStopRun(): // a policy refuses it: perhaps not for ever
+	case s.mustStopRun(): // retried, because the policy that refuses it may change
 		return stepStopRun, 0
 	case s.mustDropSecret():
 		return stepDropSecret, 0
@@ -473,23 +475,24 @@ func (s state) settled() (step, time.Duration) {
 	}
 }
 
-// expiresIn is how long a settled job is still kept; it reports false if that is for ever.
+// expiresIn returns how long a settled job is kept. It reports false if the job is kept
+// forever.
 func (s state) expiresIn() (left time.Duration, expires bool) {
 	if s.ttl == nil {
 		return 0, false
 	}
 	ttl := *s.ttl
-	if s.job.Status.Protocol.ClaimUnconfirmed { // otherwise, the work would be done again if the job is handed out again
+	if s.job.Status.Protocol.ClaimUnconfirmed { // without the object, a new hand-out would start the work again
 		ttl = max(ttl, s.longest)
 	}
 	return s.job.Status.ReportedAt.Add(ttl).Sub(s.now), true
 }
 
-// handOutMayComeIn is how long an object that is being deleted is kept for the case that
-// CodePipeline hands its job out again: its claim was taken for one that had its effect, and
-// no report was confirmed, even if one was taken for delivered. Then the job is claimed, and
-// failed as cancelled; without the object, the work that the user has cancelled would begin.
-// While no operator led, nobody could ask for the job.
+// handOutMayComeIn returns how long an object that is being deleted is kept in case
+// CodePipeline hands its job out again. That may happen if the claim only seemed to have its
+// effect and no report was confirmed. The job is then claimed and failed as cancelled; without
+// the object, the cancelled work would start again. The time before this operator became the
+// leader does not count, because without a leader nothing is polled.
 func (s state) handOutMayComeIn() time.Duration {
 	if !s.job.Status.Protocol.ClaimUnconfirmed {
 		return 0
@@ -501,16 +504,16 @@ func (s state) handOutMayComeIn() time.Duration {
 	return latest(since, s.leadingSince).Add(deletionGracePeriod).Sub(s.now)
 }
 
-// handOutMayStillCome reports whether CodePipeline may hand the job of a settled object out
+// handOutMayStillCome reports whether CodePipeline may hand out the job of a settled object
 // again, as far as is known: it confirmed nothing, and the action has not timed out.
 func (s state) handOutMayStillCome() bool {
 	claimed := s.job.Status.AcknowledgedAt
 	return s.job.Status.Protocol.ClaimUnconfirmed && claimed != nil && s.now.Sub(claimed.Time) < s.longest
 }
 
-// awaitingContinuation holds even an object that is being deleted: the job
-// that is to come must be failed, or it would start the work again. A run whose
-// progress was told goes on meanwhile.
+// awaitingContinuation decides while a continuation is awaited. That keeps even an object that
+// is being deleted: the next job must be failed, because it would start the work again. A run
+// whose progress was reported continues in the meantime.
 func (s state) awaitingContinuation() (step, time.Duration) {
 	if s.job.Status.RunGoesOn() {
 		if end := s.endOfRun(); end != "" {
@@ -537,8 +540,8 @@ func (s state) awaitingContinuation() (step, time.Duration) {
 	return stepWait, soonest(s.recheck, overdueIn, s.lingersFor())
 }
 
-// overdueIn is how long it is until a continuation is overdue: negative when it
-// is to be told, zero when it was.
+// overdueIn returns how long it is until a continuation is overdue. It is negative if that is
+// to be reported now, and zero if it was reported.
 func (s state) overdueIn() time.Duration {
 	since := s.job.Status.Protocol.ContinuedAt
 	if since == nil {
@@ -557,8 +560,8 @@ func (s state) overdueIn() time.Duration {
 func (s state) deleting() bool { return !s.job.DeletionTimestamp.IsZero() }
 
 // mustAcknowledge reports whether spec.codePipelineJob is to be claimed. A job that is handed
-// out again, with a new nonce, was not: a claim whose answer was lost may have
-// been taken for one that had its effect.
+// out again with a new nonce was not claimed, even if its claim seemed to have its effect
+// because the answer was lost.
 func (s state) mustAcknowledge() bool {
 	is, protocol := s.job.Spec.CodePipelineJob, &s.job.Status.Protocol
 	if is.ID != protocol.AcknowledgedJobID {
@@ -567,9 +570,9 @@ func (s state) mustAcknowledge() bool {
 	return is.Nonce != protocol.AcknowledgedNonce && !s.endsWithItsReport()
 }
 
-// endsWithItsReport reports whether a job, of which CodePipeline has confirmed the claim, was
-// given its result, or may have been: then it is handed out again only by a duplicate. To claim
-// that would hide whether the report had its effect.
+// endsWithItsReport reports whether a job with a confirmed claim was reported, or may have
+// been. A further hand-out is then a duplicate, and claiming it would hide whether the report
+// had its effect.
 func (s state) endsWithItsReport() bool {
 	id, protocol := s.job.Spec.CodePipelineJob.ID, &s.job.Status.Protocol
 	call := protocol.Call
@@ -584,14 +587,14 @@ func (s state) maybeOurs() bool {
 		s.job.Status.Protocol.AcknowledgedJobID == s.job.Spec.CodePipelineJob.ID || s.job.Status.ContinuationToken != "" || s.job.Status.ProgressToken() != ""
 }
 
-// hasResult reports whether the status holds something to report: a final
-// result, or the continuation token of a run that has ended.
+// hasResult reports whether the status has something to report: a final result, or the
+// continuation token of a run that has ended.
 func (s state) hasResult() bool {
 	return s.job.Status.HasResult() || s.job.Status.ContinuationToken != ""
 }
 
-// runStillWorks reports whether the Kubernetes Job is there and may have a pod
-// that works, or that tries to.
+// runStillWorks reports whether the Kubernetes Job exists and may have a pod that is running
+// or starting.
 func (s state) runStillWorks() bool {
 	return s.run != nil && s.run.DeletionTimestamp.IsZero() && !diagnosis.Finished(s.run)
 }
@@ -601,8 +604,8 @@ func (s state) mustStopRun() bool {
 	return s.runStillWorks() && s.lingersFor() <= 0 && !s.isLeft(stepStopRun)
 }
 
-// lingersFor is how long the pod of a run may go on that gave its result; zero or less if it
-// gave none, or its time is over.
+// lingersFor returns how long the pod of a run may continue after it gave its result. It is
+// zero if the run gave none, or if the time is over.
 func (s state) lingersFor() time.Duration {
 	run := s.job.Status.Run
 	gave := meta.IsStatusConditionTrue(s.job.Status.Conditions, v1alpha1.ConditionComplete) || s.job.Status.ContinuationToken != ""
@@ -612,14 +615,15 @@ func (s state) lingersFor() time.Duration {
 	return max(run.FinishedAt.Add(lingeringGracePeriod).Sub(s.now), 0)
 }
 
-// runMayTryAgain reports whether the Job may make another pod in place of one that ends: its
-// steps would do the work again.
+// runMayTryAgain reports whether the Job may replace a pod that ends: the steps would do the
+// work again.
 func (s state) runMayTryAgain() bool {
 	return s.run.Status.Failed > 0 || s.run.Status.Terminating != nil && *s.run.Status.Terminating > 0
 }
 
-// mustKeepSaid reports whether a pod that is being deleted tells what is not recorded.
-func (s state) mustKeepSaid() bool {
+// mustSaveProgress reports whether a pod that is being deleted has progress that is not
+// recorded.
+func (s state) mustSaveProgress() bool {
 	leaving := func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil }
 	if s.outcome.Said == nil || !slices.ContainsFunc(s.pods, leaving) {
 		return false
@@ -633,13 +637,14 @@ func (s state) mustDropSecret() bool {
 	return s.job.Status.Protocol.Secret != nil && !s.isLeft(stepDropSecret)
 }
 
-// isLeft reports whether a deletion that fails is left to the garbage collector, which goes
-// on to try when the object is gone: a webhook may refuse it for ever.
+// isLeft reports whether a deletion that fails is left to the garbage collector, which keeps
+// trying after the object is gone: a webhook may refuse the deletion forever.
 func (s state) isLeft(deletion step) bool {
 	return s.deleting() && s.fails(deletion) && s.boundIn() <= 0
 }
 
-// secretDue reports whether the job needs a Secret, and when it is to be renewed.
+// secretDue reports whether the job needs a Secret, and how long it is until the Secret is
+// renewed.
 func (s state) secretDue() (bool, time.Duration) {
 	if !jobspec.NeedsSecret(s.job) {
 		return false, 0
@@ -648,8 +653,8 @@ func (s state) secretDue() (bool, time.Duration) {
 	if secret == nil || secret.RenewedAt == nil {
 		return true, 0
 	}
-	// The credentials of the job before last as long as they say: an update of the
-	// progress shall not cost a GetJobDetails too.
+	// The credentials of the previous job stay valid until they expire: a progress report must
+	// not cost a GetJobDetails as well.
 	if secret.JobID != s.job.Spec.CodePipelineJob.ID && s.job.Status.Run.JobUID == "" {
 		return true, 0
 	}

@@ -17,7 +17,7 @@ import (
 
 var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// change makes a state from the one before it; cases read as a job's history.
+// change modifies a state. A list of changes is a job's history.
 type change func(*state)
 
 func TestDecide(t *testing.T) {
@@ -37,18 +37,18 @@ func TestDecide(t *testing.T) {
 		"working":                                         {history: []change{acknowledged, planned, started}, want: stepWait},
 		"working, with artifacts: until renewal":          {history: []change{artifacts, acknowledged, planned, started, secretAge(2 * time.Minute)}, want: stepWait, wait: 3 * time.Minute},
 		"working, renewal due":                            {history: []change{artifacts, acknowledged, planned, started, secretAge(5 * time.Minute)}, want: stepRenewSecret},
-		"the Job ended well":                              {history: []change{acknowledged, planned, started, ended}, want: stepRecordResult},
-		"the Job vanished":                                {history: []change{acknowledged, planned, started, vanished}, want: stepRecordLost},
-		"the Job ended well, then is deleted":             {history: []change{acknowledged, planned, started, ended, jobDeleting}, want: stepRecordResult},
+		"the Job succeeded":                               {history: []change{acknowledged, planned, started, ended}, want: stepRecordResult},
+		"the Job is gone":                                 {history: []change{acknowledged, planned, started, vanished}, want: stepRecordLost},
+		"the Job succeeded, then is deleted":              {history: []change{acknowledged, planned, started, ended, jobDeleting}, want: stepRecordResult},
 		"the Job is being deleted":                        {history: []change{acknowledged, planned, started, jobDeleting}, want: stepRecordLost},
 		"result recorded":                                 {history: []change{acknowledged, planned, started, ended, complete}, want: stepReport},
 		"result recorded, Job gone":                       {history: []change{acknowledged, planned, started, vanished, complete}, want: stepReport},
-		"given up, but the Job still tries":               {history: []change{acknowledged, planned, started, failed}, want: stepStopRun},
+		"failed, but the Job still retries":               {history: []change{acknowledged, planned, started, failed}, want: stepStopRun},
 		"reported":                                        {history: []change{acknowledged, planned, started, ended, complete, reported}, want: stepWait},
 		"reported, Secret left":                           {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported}, want: stepDropSecret},
 		"reported, time to live left":                     {history: []change{acknowledged, planned, started, ended, complete, reported, ttl(time.Hour)}, want: stepWait, wait: time.Hour},
 		"reported, time to live over":                     {history: []change{acknowledged, planned, started, ended, complete, reported, ttl(0)}, want: stepExpire},
-		"acknowledged, then handed out anew":              {history: []change{acknowledged, planned, started, newNonce}, want: stepAcknowledge},
+		"acknowledged, then handed out again":             {history: []change{acknowledged, planned, started, newNonce}, want: stepAcknowledge},
 		"claimed elsewhere":                               {history: []change{reported}, want: stepWait},
 		"claimed elsewhere, then handed out again":        {history: []change{dropped, newNonce}, want: stepAcknowledge},
 		"token recorded":                                  {history: []change{acknowledged, planned, started, ended, token}, want: stepReport},
@@ -68,8 +68,8 @@ func TestDecide(t *testing.T) {
 		"reported, then a nonce from a late poll":         {history: []change{acknowledged, planned, started, ended, complete, reported, newNonce}, want: stepWait},
 		"dropped, then deleted":                           {history: []change{dropped, deleting}, want: stepRelease},
 		"handed out again with a new nonce, then deleted": {history: []change{acknowledged, planned, started, newNonce, deleting}, want: stepAcknowledge},
-		"deleted with a result that waits":                {history: []change{acknowledged, planned, started, ended, complete, deleting}, want: stepReport},
-		"deleted while a continuation is to come":         {history: []change{acknowledged, planned, started, ended, token, delivered, deleting}, want: stepWait, wait: 5 * time.Minute},
+		"deleted with an unreported result":               {history: []change{acknowledged, planned, started, ended, complete, deleting}, want: stepReport},
+		"deleted while a continuation is awaited":         {history: []change{acknowledged, planned, started, ended, token, delivered, deleting}, want: stepWait, wait: 5 * time.Minute},
 		"deleted, then the continuation came":             {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued}, want: stepAcknowledge},
 		"deleted, the continuation is claimed":            {history: []change{acknowledged, planned, started, ended, token, delivered, deleting, continued, acknowledged, tokenUsed}, want: stepCancel},
 	}
@@ -78,82 +78,82 @@ func TestDecide(t *testing.T) {
 		want    step
 		wait    time.Duration
 	}{
-		"progress is to be read":                      {history: []change{working, readAgo(30 * time.Second)}, want: stepReadProgress},
-		"progress was read":                           {history: []change{working, readAgo(10 * time.Second)}, want: stepWait, wait: 20 * time.Second},
-		"progress was recorded a while ago":           {history: []change{working, readAgo(time.Hour), update(10 * time.Second), updateBack}, want: stepWait, wait: 20 * time.Second},
-		"an execution is to be looked at sooner":      {history: []change{working, readAgo(10 * time.Second), recheck(time.Second)}, want: stepWait, wait: time.Second},
-		"progress recorded":                           {history: []change{working, update(0)}, want: stepReportProgress},
-		"progress recorded, then the run ends":        {history: []change{working, update(0), ended}, want: stepRecordResult},
-		"progress recorded, then deleted":             {history: []change{working, update(0), deleting}, want: stepCancel},
-		"progress maybe told, then the run ends":      {history: []change{working, update(0), tellingProgress, ended}, want: stepReportProgress},
-		"progress maybe told, result recorded":        {history: []change{working, update(0), tellingProgress, ended, complete}, want: stepReportProgress},
-		"progress told":                               {history: []change{working, update(0), delivered}, want: stepWait},
-		"progress told, credentials age":              {history: []change{artifacts, working, secretAge(time.Hour), update(0), delivered}, want: stepWait},
-		"progress told, then the run ends":            {history: []change{working, update(0), delivered, ended}, want: stepRecordResult},
-		"progress told, then the Job vanishes":        {history: []change{working, update(0), delivered, vanished}, want: stepRecordLost},
-		"progress told, result recorded":              {history: []change{working, update(0), delivered, ended, complete}, want: stepWait},
-		"progress told, own token recorded":           {history: []change{working, update(0), delivered, ended, token}, want: stepWait},
-		"progress told, then deleted":                 {history: []change{working, update(0), delivered, deleting}, want: stepCancel},
-		"progress told, cancelled: the Job must go":   {history: []change{working, update(0), delivered, deleting, failed}, want: stepStopRun},
-		"the job of the progress is back":             {history: []change{working, update(0), delivered, continued}, want: stepAcknowledge},
-		"it is claimed: the run goes on":              {history: []change{working, update(0), delivered, continued, acknowledged, updateBack}, want: stepWait},
-		"it is claimed, and a result waits":           {history: []change{working, update(0), delivered, ended, complete, continued, acknowledged, updateBack}, want: stepReport},
-		"it is claimed, and an own token waits":       {history: []change{working, update(0), delivered, ended, token, continued, acknowledged, updateBack}, want: stepReport},
-		"it is claimed: credentials are still young":  {history: []change{artifacts, working, secretAge(2 * time.Minute), update(0), delivered, continued, acknowledged, updateBack}, want: stepWait, wait: 3 * time.Minute},
-		"stopped from elsewhere":                      {history: []change{working, closed}, want: stepRecordClosed},
-		"stopped while a continuation is to come":     {history: []change{working, ended, token, delivered, closed}, want: stepRecordClosed},
-		"stopped while progress is to come back":      {history: []change{working, update(0), delivered, closed}, want: stepRecordClosed},
-		"looks stopped, but a report is under way":    {history: []change{working, ended, complete, calling("PutJobSuccessResult"), closed}, want: stepReport},
-		"works longer than an action may":             {history: []change{working, claimedAgo(26 * time.Hour)}, want: stepRecordClosed},
-		"reports longer than an action may":           {history: []change{working, ended, complete, calling("PutJobSuccessResult"), claimedAgo(26 * time.Hour)}, want: stepRecordClosed},
-		"a continuation is to come":                   {history: []change{working, ended, token, delivered, continuedAgo(5 * time.Minute)}, want: stepWait, wait: 10 * time.Minute},
-		"a continuation is overdue":                   {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute)}, want: stepNoteOverdue},
-		"a continuation is overdue, and that is said": {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute), overdueSaid}, want: stepWait},
+		"progress is to be read":                          {history: []change{working, readAgo(30 * time.Second)}, want: stepReadProgress},
+		"progress was read":                               {history: []change{working, readAgo(10 * time.Second)}, want: stepWait, wait: 20 * time.Second},
+		"progress was recorded a while ago":               {history: []change{working, readAgo(time.Hour), update(10 * time.Second), updateDelivered}, want: stepWait, wait: 20 * time.Second},
+		"an execution is to be looked at sooner":          {history: []change{working, readAgo(10 * time.Second), recheck(time.Second)}, want: stepWait, wait: time.Second},
+		"progress recorded":                               {history: []change{working, update(0)}, want: stepReportProgress},
+		"progress recorded, then the run ends":            {history: []change{working, update(0), ended}, want: stepRecordResult},
+		"progress recorded, then deleted":                 {history: []change{working, update(0), deleting}, want: stepCancel},
+		"progress maybe reported, then the run ends":      {history: []change{working, update(0), reportingProgress, ended}, want: stepReportProgress},
+		"progress maybe reported, result recorded":        {history: []change{working, update(0), reportingProgress, ended, complete}, want: stepReportProgress},
+		"progress reported":                               {history: []change{working, update(0), delivered}, want: stepWait},
+		"progress reported, credentials age":              {history: []change{artifacts, working, secretAge(time.Hour), update(0), delivered}, want: stepWait},
+		"progress reported, then the run ends":            {history: []change{working, update(0), delivered, ended}, want: stepRecordResult},
+		"progress reported, then the Job is gone":         {history: []change{working, update(0), delivered, vanished}, want: stepRecordLost},
+		"progress reported, result recorded":              {history: []change{working, update(0), delivered, ended, complete}, want: stepWait},
+		"progress reported, continuation token recorded":  {history: []change{working, update(0), delivered, ended, token}, want: stepWait},
+		"progress reported, then deleted":                 {history: []change{working, update(0), delivered, deleting}, want: stepCancel},
+		"progress reported, cancelled: the Job must go":   {history: []change{working, update(0), delivered, deleting, failed}, want: stepStopRun},
+		"handed out again after progress":                 {history: []change{working, update(0), delivered, continued}, want: stepAcknowledge},
+		"it is claimed: the run continues":                {history: []change{working, update(0), delivered, continued, acknowledged, updateDelivered}, want: stepWait},
+		"it is claimed, with an unreported result":        {history: []change{working, update(0), delivered, ended, complete, continued, acknowledged, updateDelivered}, want: stepReport},
+		"it is claimed, with an unreported continuation":  {history: []change{working, update(0), delivered, ended, token, continued, acknowledged, updateDelivered}, want: stepReport},
+		"it is claimed: credentials are still recent":     {history: []change{artifacts, working, secretAge(2 * time.Minute), update(0), delivered, continued, acknowledged, updateDelivered}, want: stepWait, wait: 3 * time.Minute},
+		"the execution was stopped":                       {history: []change{working, closed}, want: stepRecordClosed},
+		"stopped while a continuation is awaited":         {history: []change{working, ended, token, delivered, closed}, want: stepRecordClosed},
+		"stopped after progress was reported":             {history: []change{working, update(0), delivered, closed}, want: stepRecordClosed},
+		"looks stopped, but a report is in progress":      {history: []change{working, ended, complete, calling("PutJobSuccessResult"), closed}, want: stepReport},
+		"works longer than an action may":                 {history: []change{working, claimedAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"reports longer than an action may":               {history: []change{working, ended, complete, calling("PutJobSuccessResult"), claimedAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"a continuation is awaited":                       {history: []change{working, ended, token, delivered, continuedAgo(5 * time.Minute)}, want: stepWait, wait: 10 * time.Minute},
+		"a continuation is overdue":                       {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute)}, want: stepNoteOverdue},
+		"a continuation is overdue, and that is recorded": {history: []change{working, ended, token, delivered, continuedAgo(16 * time.Minute), overdueSaid}, want: stepWait},
 	}
 	waiting := map[string]struct {
 		history []change
 		want    step
 		wait    time.Duration
 	}{
-		"an image can't be pulled":                      {history: []change{working, runsNow, pulls("ErrImagePull: no")}, want: stepNoteRunning},
-		"an image can't be pulled, and that is said":    {history: []change{working, pulls("ErrImagePull: no"), waitingSaid, pulls("Back-off"), recheck(time.Minute)}, want: stepWait, wait: time.Minute},
-		"it waits for something else":                   {history: []change{working, pulls("no"), waitingSaid, suspendedJob}, want: stepNoteRunning},
-		"it works after it waited":                      {history: []change{working, pulls("no"), waitingSaid, runsNow}, want: stepNoteRunning},
-		"it works, as was said":                         {history: []change{working, runsNow, runningSaid}, want: stepWait},
-		"between two states, what was said stays":       {history: []change{working, pulls("no"), waitingSaid, nothingKnown}, want: stepWait},
-		"it waits while the job of its progress is out": {history: []change{working, update(0), delivered, pulls("no")}, want: stepNoteRunning},
-		"it waits, then the run ends":                   {history: []change{working, pulls("no"), ended}, want: stepRecordResult},
-		"it waits, then it is deleted":                  {history: []change{working, pulls("no"), deleting}, want: stepCancel},
+		"an image can't be pulled":                       {history: []change{working, runsNow, pulls("ErrImagePull: no")}, want: stepNoteRunning},
+		"an image can't be pulled, and that is recorded": {history: []change{working, pulls("ErrImagePull: no"), waitingSaid, pulls("Back-off"), recheck(time.Minute)}, want: stepWait, wait: time.Minute},
+		"it waits for something else":                    {history: []change{working, pulls("no"), waitingSaid, suspendedJob}, want: stepNoteRunning},
+		"it runs after it waited":                        {history: []change{working, pulls("no"), waitingSaid, runsNow}, want: stepNoteRunning},
+		"it runs, as recorded":                           {history: []change{working, runsNow, runningSaid}, want: stepWait},
+		"between two states, the condition stays":        {history: []change{working, pulls("no"), waitingSaid, nothingKnown}, want: stepWait},
+		"it waits after progress was reported":           {history: []change{working, update(0), delivered, pulls("no")}, want: stepNoteRunning},
+		"it waits, then the run ends":                    {history: []change{working, pulls("no"), ended}, want: stepRecordResult},
+		"it waits, then it is deleted":                   {history: []change{working, pulls("no"), deleting}, want: stepCancel},
 	}
 	bounds := map[string]struct {
 		history []change
 		want    step
 		wait    time.Duration
 	}{
-		"deleted, the claim fails":                               {history: []change{calling("AcknowledgeJob"), deletedAgo(4 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepAcknowledge},
-		"deleted, the claim fails for long":                      {history: []change{calling("AcknowledgeJob"), deletedAgo(5 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepGiveUp},
-		"deleted long ago, the claim was not tried":              {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour)}, want: stepAcknowledge},
-		"deleted long ago, the claim has just failed":            {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), failing(stepAcknowledge, time.Minute)}, want: stepAcknowledge},
-		"deleted, the claim waits among calls without an answer": {history: []change{calling("AcknowledgeJob"), deletedAgo(5 * time.Minute), silentFor(5 * time.Minute)}, want: stepGiveUp},
-		"deleted a moment ago, as AWS had been silent":           {history: []change{calling("AcknowledgeJob"), deletedAgo(4 * time.Minute), silentFor(time.Hour)}, want: stepAcknowledge},
-		"deleted, and AWS is silent for a moment":                {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), silentFor(4 * time.Minute)}, want: stepAcknowledge},
-		"deleted, another step had failed":                       {history: []change{working, ended, complete, deletedAgo(time.Hour), failing(stepStopRun, time.Hour)}, want: stepReport},
-		"deleted, the report fails for long":                     {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
-		"deleted, and giving up failed":                          {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepGiveUp, time.Second)}, want: stepGiveUp},
-		"deleted, the report of progress fails for long":         {history: []change{working, update(0), tellingProgress, deletedAgo(time.Hour), failing(stepReportProgress, 5*time.Minute)}, want: stepGiveUp},
-		"deleted, the Job can't be deleted":                      {history: []change{working, deletedAgo(4 * time.Minute), failed, failing(stepStopRun, time.Hour)}, want: stepStopRun},
-		"deleted, the Job can't be deleted for long":             {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Second)}, want: stepReport},
-		"reported, the Job can't be deleted for long":            {history: []change{working, deletedAgo(time.Hour), failed, reported, failing(stepStopRun, 5*time.Minute)}, want: stepRelease},
-		"the Job can't be deleted, nor be reported":              {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Hour), failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
-		"deleted, the Secret can't be deleted for long":          {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, deletedAgo(time.Hour), failing(stepDropSecret, 5*time.Minute)}, want: stepRelease},
-		"not deleted, the Secret can't be deleted":               {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, failing(stepDropSecret, time.Hour)}, want: stepDropSecret},
-		"not deleted, the report fails for long":                 {history: []change{working, ended, complete, failing(stepReport, time.Hour)}, want: stepReport},
-		"deleted, a continuation is to come":                     {history: []change{working, ended, token, delivered, continuedAgo(time.Minute), deletedAgo(time.Minute)}, want: stepWait, wait: 14 * time.Minute},
-		"deleted, a continuation is overdue":                     {history: []change{working, ended, token, delivered, continuedAgo(15 * time.Minute), deletedAgo(5 * time.Minute)}, want: stepGiveUp},
-		"deleted, a continuation is long overdue":                {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
-		"deleted, and the operator has just started":             {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Hour), leadingFor(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
-		"never claimed within a day":                             {history: []change{calling("AcknowledgeJob"), polledAgo(26 * time.Hour)}, want: stepRecordClosed},
-		"a continuation is not claimed within a day":             {history: []change{working, claimedAgo(26 * time.Hour), ended, token, delivered, continued, calling("AcknowledgeJob")}, want: stepRecordClosed},
+		"deleted, the claim fails":                           {history: []change{calling("AcknowledgeJob"), deletedAgo(4 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepAcknowledge},
+		"deleted, the claim fails for long":                  {history: []change{calling("AcknowledgeJob"), deletedAgo(5 * time.Minute), failing(stepAcknowledge, time.Hour)}, want: stepGiveUp},
+		"deleted long ago, the claim was not tried":          {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour)}, want: stepAcknowledge},
+		"deleted long ago, the claim has just failed":        {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), failing(stepAcknowledge, time.Minute)}, want: stepAcknowledge},
+		"deleted, the claim waits in a lane without answers": {history: []change{calling("AcknowledgeJob"), deletedAgo(5 * time.Minute), silentFor(5 * time.Minute)}, want: stepGiveUp},
+		"deleted a moment ago, AWS silent for long":          {history: []change{calling("AcknowledgeJob"), deletedAgo(4 * time.Minute), silentFor(time.Hour)}, want: stepAcknowledge},
+		"deleted long ago, AWS silent for a moment":          {history: []change{calling("AcknowledgeJob"), deletedAgo(time.Hour), silentFor(4 * time.Minute)}, want: stepAcknowledge},
+		"deleted, another step had failed":                   {history: []change{working, ended, complete, deletedAgo(time.Hour), failing(stepStopRun, time.Hour)}, want: stepReport},
+		"deleted, the report fails for long":                 {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, and giving up failed":                      {history: []change{working, deletedAgo(time.Hour), failed, jobDeleting, failing(stepGiveUp, time.Second)}, want: stepGiveUp},
+		"deleted, the report of progress fails for long":     {history: []change{working, update(0), reportingProgress, deletedAgo(time.Hour), failing(stepReportProgress, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, the Job can't be deleted":                  {history: []change{working, deletedAgo(4 * time.Minute), failed, failing(stepStopRun, time.Hour)}, want: stepStopRun},
+		"deleted, the Job can't be deleted for long":         {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Second)}, want: stepReport},
+		"reported, the Job can't be deleted for long":        {history: []change{working, deletedAgo(time.Hour), failed, reported, failing(stepStopRun, 5*time.Minute)}, want: stepRelease},
+		"the Job can't be deleted, nor be reported":          {history: []change{working, deletedAgo(time.Hour), failed, failing(stepStopRun, time.Hour), failing(stepReport, 5*time.Minute)}, want: stepGiveUp},
+		"deleted, the Secret can't be deleted for long":      {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, deletedAgo(time.Hour), failing(stepDropSecret, 5*time.Minute)}, want: stepRelease},
+		"not deleted, the Secret can't be deleted":           {history: []change{artifacts, acknowledged, planned, started, secretAge(0), ended, complete, reported, failing(stepDropSecret, time.Hour)}, want: stepDropSecret},
+		"not deleted, the report fails for long":             {history: []change{working, ended, complete, failing(stepReport, time.Hour)}, want: stepReport},
+		"deleted, a continuation is awaited":                 {history: []change{working, ended, token, delivered, continuedAgo(time.Minute), deletedAgo(time.Minute)}, want: stepWait, wait: 14 * time.Minute},
+		"deleted, a continuation is overdue":                 {history: []change{working, ended, token, delivered, continuedAgo(15 * time.Minute), deletedAgo(5 * time.Minute)}, want: stepGiveUp},
+		"deleted, a continuation is long overdue":            {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
+		"deleted, and the operator has just started":         {history: []change{working, ended, token, delivered, continuedAgo(time.Hour), overdueSaid, deletedAgo(time.Hour), leadingFor(time.Minute)}, want: stepWait, wait: 4 * time.Minute},
+		"never claimed within a day":                         {history: []change{calling("AcknowledgeJob"), polledAgo(26 * time.Hour)}, want: stepRecordClosed},
+		"a continuation is not claimed within a day":         {history: []change{working, claimedAgo(26 * time.Hour), ended, token, delivered, continued, calling("AcknowledgeJob")}, want: stepRecordClosed},
 	}
 	maps.Copy(cases, progress)
 	maps.Copy(cases, bounds)
@@ -168,7 +168,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// stateAfter is that of a job after its history.
+// stateAfter returns the state of a job after a history.
 func stateAfter(history []change) state {
 	s := state{job: &v1alpha1.PipelineJob{}, now: noon, longest: 25 * time.Hour}
 	s.job.Generation = 1
@@ -264,27 +264,27 @@ func working(s *state) {
 	started(s)
 }
 
-// readAgo has progress told every 30 seconds, which was read a while ago.
+// readAgo sets a progress interval of 30 seconds, and when the progress was last read.
 func readAgo(ago time.Duration) change {
 	return func(s *state) { s.progressEvery, s.progressRead = 30*time.Second, noon.Add(-ago) }
 }
 
-// update is progress that was recorded a while ago.
+// update records unreported progress.
 func update(ago time.Duration) change {
 	return func(s *state) {
 		s.job.Status.Protocol.Progress = &v1alpha1.ProgressReport{Updates: 1, RecordedAt: metav1.NewTime(noon.Add(-ago)), ContinuationToken: "again"}
 	}
 }
 
-// updateBack is the end of that.
-func updateBack(s *state) { s.job.Status.Protocol.Progress.ContinuationToken = "" }
+// updateDelivered marks the progress as reported and its job as handed out again.
+func updateDelivered(s *state) { s.job.Status.Protocol.Progress.ContinuationToken = "" }
 
-func tellingProgress(s *state) {
+func reportingProgress(s *state) {
 	call := progressCall(s.job)
 	s.job.Status.Protocol.Call = &call
 }
 
-// pulls has the run wait for an image; detail is the kubelet's.
+// pulls makes the run wait for an image. detail is the kubelet's message.
 func pulls(detail string) change {
 	return func(s *state) {
 		s.outcome = diagnosis.Outcome{Waiting: &diagnosis.Waiting{Reason: v1alpha1.ReasonImagePullBackOff, Subject: "the image can't be pulled", Detail: detail}}
@@ -329,7 +329,7 @@ func deletedAgo(ago time.Duration) change {
 	return func(s *state) { s.job.DeletionTimestamp = &metav1.Time{Time: noon.Add(-ago)} }
 }
 
-// failing has a step fail since a while ago.
+// failing makes a step fail since a while ago.
 func failing(taken step, ago time.Duration) change {
 	return func(s *state) {
 		if s.failing == nil {
@@ -349,7 +349,7 @@ func polledAgo(ago time.Duration) change {
 
 func deleting(s *state) {
 	s.job.DeletionTimestamp = &metav1.Time{Time: noon}
-	s.job.Generation++ // as the API server does it
+	s.job.Generation++ // as the API server does
 }
 
 func dropped(s *state) { s.job.Settle(metav1.NewTime(noon)) }

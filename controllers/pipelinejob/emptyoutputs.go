@@ -14,8 +14,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// emptyOutputs are the names of the output artifacts of a job that a run has left without a file,
-// in the job's order. What else a pod names is left out.
+// emptyOutputs returns the names of the job's output artifacts for which a run wrote no file,
+// in the job's order. Other names from the pod are ignored.
 func emptyOutputs(job *v1alpha1.PipelineJob, given *podcontract.RunResult) []string {
 	var names []string
 	for _, artifact := range job.Spec.OutputArtifacts {
@@ -26,7 +26,7 @@ func emptyOutputs(job *v1alpha1.PipelineJob, given *podcontract.RunResult) []str
 	return names
 }
 
-// areEmpty is the clause that says which artifacts are empty.
+// areEmpty returns the clause that names the empty artifacts.
 func areEmpty(names []string) string {
 	quoted := make([]string, len(names))
 	for i, name := range names {
@@ -38,8 +38,8 @@ func areEmpty(names []string) string {
 	return "output artifacts " + strings.Join(quoted, ", ") + " are empty"
 }
 
-// withWarning is a summary with a line that names the empty artifacts below it, if CodePipeline
-// has room for all of both: what a step wrote is not cut for it.
+// withWarning appends a line that names the empty artifacts to a summary, if both fit: a
+// step's own summary is never cut for it.
 func withWarning(summary string, empty []string) string {
 	if len(empty) == 0 {
 		return summary
@@ -51,9 +51,10 @@ func withWarning(summary string, empty []string) string {
 	return warned
 }
 
-// tellEmpty tells in an event which output artifacts are empty, if any. The PipelineJob alone gets
-// it: the artifacts are those of one execution, and a CustomAction may have thousands.
-func (r *Reconciler) tellEmpty(job *v1alpha1.PipelineJob, empty []string) {
+// eventEmptyOutputs names the empty output artifacts, if any, in an event. Only the
+// PipelineJob gets it: the artifacts belong to one execution, and a CustomAction may have
+// thousands of them.
+func (r *Reconciler) eventEmptyOutputs(job *v1alpha1.PipelineJob, empty []string) {
 	if len(empty) == 0 {
 		return
 	}

@@ -14,18 +14,18 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 )
 
-// Bounds of what is read of a run's events: a Job that fails for long, or that has many
-// pods, has thousands.
+// Bounds on the events of a run that are read. A Job that keeps failing, or has many pods, has
+// thousands.
 const (
 	eventsPerPage  = 100
 	eventPages     = 5
 	podsWithEvents = 5
-	// claimsWithEvents bounds the volume claims.
+	// claimsWithEvents bounds the PersistentVolumeClaims.
 	claimsWithEvents = 3
 )
 
-// eventsOfRun lists the events of a run's Job, of its newest pods, those that are gone
-// included, and of the volume claims that they wait for.
+// eventsOfRun lists the events of a run's Job, of its newest pods, including deleted ones, and
+// of the PersistentVolumeClaims that the pods wait for.
 func (r *Reconciler) eventsOfRun(ctx context.Context, run *batchv1.Job, pods []corev1.Pod) ([]diagnosis.Event, error) {
 	found, err := r.eventsOf(ctx, run.Namespace, "Job", run.Name)
 	if err != nil {
@@ -48,7 +48,7 @@ func (r *Reconciler) eventsOfRun(ctx context.Context, run *batchv1.Job, pods []c
 	return found, nil
 }
 
-// claimNames are some of the volume claims that a run's pods wait for.
+// claimNames returns some of the PersistentVolumeClaims that a run's pods wait for.
 func claimNames(pods []corev1.Pod) []string {
 	var names []string
 	for i := range pods {
@@ -57,7 +57,6 @@ func claimNames(pods []corev1.Pod) []string {
 	return names[:min(len(names), claimsWithEvents)]
 }
 
-// eventsOf lists the events of an object.
 func (r *Reconciler) eventsOf(ctx context.Context, namespace, kind, name string) ([]diagnosis.Event, error) {
 	var found []diagnosis.Event
 	next := ""
@@ -78,8 +77,8 @@ func (r *Reconciler) eventsOf(ctx context.Context, namespace, kind, name string)
 	return found, nil
 }
 
-// podNames are the newest pods of a run: the existing ones, and those that only the Job
-// controller's events name.
+// podNames returns the newest pods of a run: first the existing ones, then deleted ones that
+// the Job controller's events name.
 func podNames(pods []corev1.Pod, ofJob []diagnosis.Event) []string {
 	pods, ofJob = slices.Clone(pods), slices.Clone(ofJob)
 	slices.SortFunc(pods, func(a, b corev1.Pod) int {
@@ -104,7 +103,7 @@ func podNames(pods []corev1.Pod, ofJob []diagnosis.Event) []string {
 	return names
 }
 
-// eventOf reads an event of either API: the older one has no series.
+// eventOf converts an event of either API: core/v1 events have no series.
 func eventOf(event *corev1.Event) diagnosis.Event {
 	read := diagnosis.Event{
 		Object: event.InvolvedObject.Kind + "/" + event.InvolvedObject.Name,

@@ -35,8 +35,8 @@ func TestPodNames(t *testing.T) {
 	g.Expect(podNames(many, nil)).To(Equal([]string{"pod-0", "pod-1", "pod-2", "pod-3", "pod-4"}))
 }
 
-// TestEventsOfARunAreBounded has a namespace with more events than are read, of the
-// run's Job and of others: each list is of one object, and of limited length.
+// TestEventsOfARunAreBounded has a namespace with more events than are read, of the run's Job
+// and of other objects. Each list must select one object, and must be limited.
 func TestEventsOfARunAreBounded(t *testing.T) {
 	w := newWorld(t)
 	emit := func(name, kind, object, message string) {
@@ -65,7 +65,7 @@ func TestEventsOfARunAreBounded(t *testing.T) {
 			asked.ApplyOptions(opts)
 			w.Expect(asked.Limit).To(BeEquivalentTo(eventsPerPage))
 			_, named := asked.FieldSelector.RequiresExactMatch("involvedObject.name")
-			w.Expect(named).To(BeTrue(), "the events of one object")
+			w.Expect(named).To(BeTrue(), "the list selects one object")
 			return c.List(ctx, list, opts...)
 		},
 	})
@@ -75,5 +75,5 @@ func TestEventsOfARunAreBounded(t *testing.T) {
 	w.Expect(found).To(HaveLen(eventsPerPage + 4))
 	w.Expect(found).To(ContainElements(HaveField("Message", "here"), HaveField("Message", "gone")))
 	w.Expect(found).NotTo(ContainElement(HaveField("Message", "other")))
-	w.Expect(lists).To(Equal(4), "two pages of the Job's, and one of each pod's")
+	w.Expect(lists).To(Equal(4), "two pages for the Job, and one for each pod")
 }

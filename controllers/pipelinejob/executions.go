@@ -27,59 +27,60 @@ import (
 )
 
 const (
-	// deniedFor is how long it is not tried again after the permission was missing.
+	// deniedFor is how long the operator waits before it tries again after the permission was
+	// missing.
 	deniedFor = 30 * time.Minute
-	// byIDs is how many executions that are not among the latest of their pipeline are
-	// asked for in a round of one asker.
+	// byIDs bounds the executions that an asker looks up by ID in one round, because they are not
+	// among the latest of their pipeline.
 	byIDs = 60
 	// roundTimeout bounds a round of one asker.
 	roundTimeout = 10 * time.Minute
 )
 
-// Executions asks CodePipeline, in rounds, what became of the actions that jobs work
-// for: a stopped execution, or an action that timed out, shows nowhere else. It is a
-// manager.Runnable. A round has one call for each pipeline, which brings its latest
-// actions, and a bounded number of calls for those that are not among them: the ones
-// that were asked for longest ago. That an action is not among the answers says
-// nothing.
+// Executions asks CodePipeline, in rounds, for the state of the actions that jobs work on:
+// nothing else shows that an execution was stopped or an action timed out. It is a
+// manager.Runnable.
+//
+// A round makes one call per pipeline, which returns its latest actions, and a bounded number
+// of calls for actions that are not among them, least recently asked first. An action that no
+// answer contains may or may not be over.
 type Executions struct {
 	ExecutionsOptions
 
 	mu sync.Mutex
-	// over has why CodePipeline no longer waits for a job, by the UIDs of the
-	// PipelineJobs that were looked at in the last round.
+	// over has, by PipelineJob UID, why CodePipeline no longer waits for a job.
 	over map[types.UID]string
-	// answers has the last status of those that are not over.
+	// answers has the last answer for each job.
 	answers map[types.UID]lastStatus
-	// askedAt is when an execution was asked for by its ID.
+	// askedAt is when an execution was last looked up by its ID.
 	askedAt map[executionID]time.Time
-	// denied has, for as long as deniedFor, those who had no permission, and asking those
-	// whose round is under way.
+	// denied has the askers without permission, for deniedFor each. asking has the askers whose
+	// round is in progress.
 	denied *cache.Expiring
 	asking map[asker]bool
 	rounds sync.WaitGroup
 }
 
-// ExecutionsOptions are what Executions need.
+// ExecutionsOptions configure Executions.
 type ExecutionsOptions struct {
-	// Jobs are read from the cache, by Unsettled.
+	// Reader reads PipelineJobs from the cache, with Unsettled.
 	Reader client.Reader
 	// Unsettled selects the PipelineJobs that are not settled.
 	Unsettled client.ListOption
 	AWS       *codepipeline.Clients
 	Lanes     *lanes.Lanes
-	// Interval is the time between two rounds; zero: there is none.
+	// Interval is the time between two rounds. Zero: there are no rounds.
 	Interval time.Duration
 	Clock    clock.Clock
-	// Identities are as whom calls are made.
+	// Identities resolve the identity with which calls are made.
 	Identities identity.Resolver
 	Events     events.EventRecorder
 	Log        logr.Logger
-	// Over is called for a PipelineJob that CodePipeline no longer waits for.
+	// Over is called for each PipelineJob that CodePipeline no longer waits for.
 	Over func(types.NamespacedName)
 }
 
-// NewExecutions returns Executions of which nothing is known yet.
+// NewExecutions returns Executions without any answers.
 func NewExecutions(o ExecutionsOptions) *Executions {
 	return &Executions{
 		ExecutionsOptions: o,
@@ -93,18 +94,18 @@ type executionID struct {
 	pipeline, execution string
 }
 
-// asker is for whom executions are asked for: the jobs of a namespace that have an identity
-// in common. What is wrong with those of one, such as a pipeline that the operator may not
-// ask for, or thousands of them, must not keep the stops of another from being noticed.
+// asker makes the calls for the jobs of one namespace and identity. A problem with one asker,
+// such as a pipeline without permission or thousands of pipelines, must not delay noticing the
+// stopped executions of another.
 type asker struct {
 	identity  codepipeline.Identity
 	namespace string
 }
 
-// NeedLeaderElection makes the manager start the rounds on the leader alone.
+// NeedLeaderElection makes the manager start the rounds only on the leader.
 func (e *Executions) NeedLeaderElection() bool { return true }
 
-// Start begins a round at each interval, with jitter, until ctx ends.
+// Start starts a round at each interval, with jitter, until ctx ends.
 func (e *Executions) Start(ctx context.Context) error {
 	defer e.rounds.Wait()
 	if e.Interval <= 0 {
@@ -119,13 +120,13 @@ func (e *Executions) Start(ctx context.Context) error {
 		case <-timer.C():
 		}
 		if err := e.round(ctx); err != nil {
-			e.Log.Error(err, "Stopped executions are not looked for in this round")
+			e.Log.Error(err, "Could not look for stopped executions in this round")
 		}
 	}
 }
 
-// round looks at all jobs that are worked on. Askers do not wait for each other: one whose
-// last round has not ended is left out.
+// round starts a round for all unsettled jobs. Askers do not wait for each other: if the last
+// round of an asker is still in progress, it is skipped.
 func (e *Executions) round(ctx context.Context) error {
 	var list v1alpha1.PipelineJobList
 	if err := e.Reader.List(ctx, &list, e.Unsettled, client.UnsafeDisableDeepCopy); err != nil {
@@ -146,15 +147,16 @@ func (e *Executions) round(ctx context.Context) error {
 	return nil
 }
 
-// watched is a PipelineJob that is worked on.
+// watched is a PipelineJob whose action is looked up.
 type watched struct {
 	uid               types.UID
 	key, action       types.NamespacedName
 	execution, itself string // IDs of the pipeline execution and the action execution
 }
 
-// group has the jobs to ask for by asker and pipeline. An action that was claimed
-// less than an interval ago is in progress, or its report tells.
+// group returns the jobs to look up, by asker and pipeline. It skips an action that was
+// claimed less than an interval ago: it is in progress, or the answer to its report shows that
+// it is not.
 func (e *Executions) group(ctx context.Context, jobs []v1alpha1.PipelineJob) map[asker]map[string][]watched {
 	groups := map[asker]map[string][]watched{}
 	for i := range jobs {
@@ -165,7 +167,7 @@ func (e *Executions) group(ctx context.Context, jobs []v1alpha1.PipelineJob) map
 		}
 		id, err := e.Identities.OfNamespace(ctx, job)
 		if err != nil {
-			continue // the reconciler says so
+			continue // the reconciler reports it
 		}
 		by := asker{id, job.Namespace}
 		if groups[by] == nil {
@@ -179,7 +181,7 @@ func (e *Executions) group(ctx context.Context, jobs []v1alpha1.PipelineJob) map
 	return groups
 }
 
-// lookAll is the round of one asker.
+// lookAll does the round of one asker.
 func (e *Executions) lookAll(ctx context.Context, by asker, pipelines map[string][]watched) {
 	var left []executionID
 	jobs := map[executionID][]watched{}
@@ -216,7 +218,7 @@ func (e *Executions) lookAll(ctx context.Context, by asker, pipelines map[string
 	}
 }
 
-// ask makes a call in the lane of an asker's identity, and waits for it.
+// ask makes a call in the lane of the asker's identity, and waits for it.
 func (e *Executions) ask(ctx context.Context, by asker, call func(context.Context, *codepipeline.Client) (map[string]string, error)) (found map[string]string, err error) {
 	waited := e.Lanes.Do(ctx, lanes.Of(by.identity), by.namespace, operationExecutions, func(ctx context.Context) {
 		var api *codepipeline.Client
@@ -230,8 +232,8 @@ func (e *Executions) ask(ctx context.Context, by asker, call func(context.Contex
 	return found, err
 }
 
-// judge takes over what CodePipeline says of jobs. It returns those of which it says
-// nothing.
+// judge records what CodePipeline answered for jobs. It returns the jobs that the answer does
+// not contain.
 func (e *Executions) judge(found map[string]string, jobs []watched) (unknown []watched) {
 	for _, job := range jobs {
 		status, known := found[job.itself]
@@ -246,19 +248,18 @@ func (e *Executions) judge(found map[string]string, jobs []watched) (unknown []w
 	return unknown
 }
 
-// lastStatus is what CodePipeline said of an action that it may still wait for.
+// lastStatus is CodePipeline's last answer for an action.
 type lastStatus struct {
 	at time.Time
 	// waits: the action is in progress.
 	waits bool
-	// unknown: CodePipeline does not know the action, or refuses to tell.
+	// unknown: CodePipeline does not know the action, or refused to answer.
 	unknown bool
 	// over: CodePipeline no longer waits for it.
 	over bool
 }
 
-// learn records the status of an action execution. It reports whether the execution is
-// over.
+// learn records the status of an action execution. It reports whether the execution is over.
 func (e *Executions) learn(job types.UID, status string) (over bool) {
 	why := overBecause(status)
 	e.mu.Lock()
@@ -278,7 +279,8 @@ func (e *Executions) lastAnswer(job types.UID) lastStatus {
 	return e.answers[job]
 }
 
-// forgetJob drops what is known of a settled job. If there are no rounds, nothing else does.
+// forgetJob drops what is known about a settled job. If there are no rounds, nothing else
+// does.
 func (e *Executions) forgetJob(job types.UID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -286,10 +288,10 @@ func (e *Executions) forgetJob(job types.UID) {
 	delete(e.answers, job)
 }
 
-// operationExecutions is the call that asks for executions. It only reads.
+// operationExecutions is the call that looks up executions. It only reads.
 const operationExecutions = "ListActionExecutions"
 
-// askExecution asks what became of a job's action.
+// askExecution asks CodePipeline for the state of a job's action.
 func (r *Reconciler) askExecution(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
@@ -297,20 +299,21 @@ func (r *Reconciler) askExecution(ctx context.Context, job *v1alpha1.PipelineJob
 	}
 	of := job.Spec.Pipeline
 	found, err := api.ListActionExecutions(ctx, of.Name, of.ExecutionID)
-	if err != nil && codepipeline.KindOf(err) != codepipeline.Refused { // it is refused if the pipeline is gone
+	if err != nil && codepipeline.KindOf(err) != codepipeline.Refused { // refused if the pipeline is gone
 		return fmt.Errorf("ask whether CodePipeline still waits for the action: %w", err)
 	}
 	r.Executions.learn(job.UID, found[of.ActionExecutionID])
 	return nil
 }
 
-// Why CodePipeline no longer waits for an action that was stopped.
+// Why CodePipeline no longer waits for a stopped action.
 const (
 	closedByAbandon = "the pipeline execution was stopped and its actions were abandoned"
 	closedByUpdate  = "the pipeline was changed while the action ran, which cancelled the execution"
 )
 
-// overBecause says why an action of this status is over; empty if it is not.
+// overBecause returns why an action with this status is over. It is empty if the action is not
+// over.
 func overBecause(status string) string {
 	switch status {
 	case "", codepipeline.ActionInProgress:
@@ -318,17 +321,17 @@ func overBecause(status string) string {
 	case codepipeline.ActionAbandoned:
 		return closedByAbandon
 	default:
-		return fmt.Sprintf("CodePipeline says that the action is %s: it timed out, or was ended from elsewhere", status)
+		return fmt.Sprintf("CodePipeline says that the action is %s: it timed out, or someone else ended it", status)
 	}
 }
 
-// failed takes note of a call that failed. That the permission is missing is told, once
-// in a while; anything else is tried again in the next round.
+// failed handles a call that failed. A missing permission is reported in an event; anything
+// else is tried again in the next round.
 func (e *Executions) failed(ctx context.Context, by asker, cause error, jobs []watched) {
 	if ctx.Err() != nil {
 		return
 	}
-	e.Log.Info("Stopped executions can't be noticed", "action", jobs[0].action, "error", cause.Error())
+	e.Log.Info("Could not look for stopped executions", "action", jobs[0].action, "error", cause.Error())
 	if codepipeline.KindOf(cause) != codepipeline.AccessDenied {
 		return
 	}
@@ -338,18 +341,18 @@ func (e *Executions) failed(ctx context.Context, by asker, cause error, jobs []w
 		return // it is gone
 	}
 	e.Events.Eventf(action, nil, corev1.EventTypeWarning, v1alpha1.ReasonAccessDenied, "WatchExecutions", "%s", limits.CutBytes(
-		"Stopped executions are not noticed before their jobs end: codepipeline:ListActionExecutions is not allowed: "+cause.Error(), limits.EventNote))
+		"The operator can't detect stopped executions before their jobs end: codepipeline:ListActionExecutions is not allowed: "+cause.Error(), limits.EventNote))
 }
 
-// closed is why CodePipeline no longer waits for a job; empty when it does, and when
-// that is not known.
+// closed returns why CodePipeline no longer waits for a job. It is empty if CodePipeline waits
+// or if that is unknown.
 func (e *Executions) closed(job *v1alpha1.PipelineJob) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.over[job.UID]
 }
 
-// begin reports whether a round of an asker may begin.
+// begin reports whether an asker may start a round.
 func (e *Executions) begin(by asker) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -366,7 +369,8 @@ func (e *Executions) end(by asker) {
 	delete(e.asking, by)
 }
 
-// longestAgo sorts executions by when they were asked for by ID, never first.
+// longestAgo sorts executions by when they were last looked up by ID. Those never looked up
+// come first.
 func (e *Executions) longestAgo(executions []executionID) []executionID {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -382,7 +386,7 @@ func (e *Executions) mark(execution executionID) {
 	e.askedAt[execution] = e.Clock.Now()
 }
 
-// forget drops what is known of jobs that are settled or gone.
+// forget drops what is known about jobs that are settled or gone.
 func (e *Executions) forget(unsettled []v1alpha1.PipelineJob) {
 	jobs, executions := map[types.UID]bool{}, map[string]bool{}
 	for i := range unsettled {

@@ -16,7 +16,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// areRunning has so many executions of the pipeline worked on, claimed two intervals ago.
+// areRunning starts executions of the pipeline and records their jobs as claimed two intervals
+// ago.
 func (p *play) areRunning(executions int) {
 	for range executions {
 		p.start(nil)
@@ -31,7 +32,7 @@ func (p *play) areRunning(executions int) {
 	}
 }
 
-// over are the PipelineJobs that CodePipeline no longer waits for, as far as is known.
+// over returns the pipeline executions that are known to be over.
 func (p *play) over() (over []string) {
 	for _, job := range p.pipelineJobs() {
 		if why := p.operator.Executions.closed(&job); why != "" {
@@ -41,8 +42,8 @@ func (p *play) over() (over []string) {
 	return over
 }
 
-// TestLookingForStoppedExecutionsCostsFewCalls has far more executions than a round asks
-// for by ID, of which the oldest, which is on no first page, is stopped.
+// TestLookingForStoppedExecutionsCostsFewCalls has far more executions than a round looks up
+// by ID. The oldest one, which is on no first page, is stopped.
 func TestLookingForStoppedExecutionsCostsFewCalls(t *testing.T) {
 	const executions = latestOnPage + byIDs + 40
 	p := newPlay(t, func(o *emulator.Options) { o.MaxConcurrentExecutions = executions })
@@ -58,13 +59,13 @@ func TestLookingForStoppedExecutionsCostsFewCalls(t *testing.T) {
 		p.clock.Step(time.Minute)
 		p.Expect(len(p.aws.Journal("ListActionExecutions"))-before).To(BeNumerically("<=", 1+byIDs), fmt.Sprint("round ", round))
 	}
-	p.Expect(p.over()).To(ConsistOf(oldest), "it had its turn in one of the two rounds")
+	p.Expect(p.over()).To(ConsistOf(oldest), "one of the two rounds looked it up")
 }
 
-// latestOnPage is how many actions the first page has: each execution here has two.
+// latestOnPage is how many actions are on the first page. Each execution here has two.
 const latestOnPage = 50
 
-func TestWhatIsNotAskedFor(t *testing.T) {
+func TestSkippedExecutions(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.PipelineJob, time.Time){
 		"claimed just now": func(job *v1alpha1.PipelineJob, now time.Time) {
 			job.Status.AcknowledgedAt = ptr.To(metav1.NewTime(now))
@@ -107,7 +108,7 @@ func TestMissingPermissionIsNotTriedEachRound(t *testing.T) {
 	p.Expect(p.aws.Journal("ListActionExecutions")).To(HaveLen(before + 2))
 }
 
-// TestIdentitiesDoNotWaitForEachOther has the round of one last for longer than the
+// TestIdentitiesDoNotWaitForEachOther has the round of one identity last longer than the
 // interval.
 func TestIdentitiesDoNotWaitForEachOther(t *testing.T) {
 	p := newPlay(t)
@@ -139,8 +140,8 @@ func TestIdentitiesDoNotWaitForEachOther(t *testing.T) {
 	}).WithTimeout(time.Minute).Should(Succeed())
 }
 
-// TestMissingPermissionIsOfOneNamespace has a call denied for a job of one namespace: those of
-// another that are worked on as the same identity are asked for all the same.
+// TestMissingPermissionIsOfOneNamespace has a call denied for a job of one namespace. The jobs
+// of another namespace with the same identity must still be looked up.
 func TestMissingPermissionIsOfOneNamespace(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -160,7 +161,7 @@ func TestMissingPermissionIsOfOneNamespace(t *testing.T) {
 		return len(p.aws.Journal("ListActionExecutions")) - before
 	}
 	p.Expect(asked()).To(Equal(2), "one of them is denied")
-	p.Expect(asked()).To(Equal(1), "the other one is asked for again")
+	p.Expect(asked()).To(Equal(1), "only the other one is looked up again")
 	p.clock.Step(deniedFor)
 	p.Expect(asked()).To(Equal(2))
 }

@@ -18,18 +18,19 @@ import (
 // logRule is the rule for the last log lines of failed steps, and who set it.
 type logRule struct {
 	rule v1alpha1.FailureLog
-	// setBy is how messages name the field.
+	// setBy is how messages name the field that set the rule.
 	setBy string
 }
 
 // logRuleOf returns the rule for the jobs of a CustomAction: its own or, if that is stricter,
-// the account's. That of an object which is gone is not known: it is the strictest.
+// the account's. If one of the two objects is gone, its rule is unknown, and the strictest
+// applies.
 func logRuleOf(action *v1alpha1.CustomAction, account *v1alpha1.CodePipelineAccount) logRule {
 	switch {
 	case action == nil:
-		return logRule{v1alpha1.FailureLogNever, "the CustomAction, which is gone"}
+		return logRule{v1alpha1.FailureLogNever, "the CustomAction is gone, so spec.failureLog"}
 	case account == nil:
-		return logRule{v1alpha1.FailureLogNever, "the CodePipelineAccount, which is gone"}
+		return logRule{v1alpha1.FailureLogNever, "the CodePipelineAccount is gone, so spec.failureLog"}
 	}
 	rule := v1alpha1.StricterFailureLog(action.Spec.FailureLog, account.Spec.FailureLog)
 	if rule == v1alpha1.StricterFailureLog(action.Spec.FailureLog, v1alpha1.FailureLogAlways) {
@@ -38,8 +39,8 @@ func logRuleOf(action *v1alpha1.CustomAction, account *v1alpha1.CodePipelineAcco
 	return logRule{rule, "spec.failureLog of the CodePipelineAccount"}
 }
 
-// withoutLog returns a failure as the rule allows to tell it, and whether it leaves out log
-// lines. In their place it says why, and where they are.
+// withoutLog returns a failure without the log lines that the rule forbids, and reports
+// whether it left any out. A note in their place says why, and how to read them.
 func (r *Reconciler) withoutLog(ctx context.Context, s state, failure *diagnosis.Failure) (*diagnosis.Failure, bool) {
 	if failure.Printed == nil {
 		return failure, false
@@ -61,7 +62,8 @@ func commandFor(namespace string, log diagnosis.StepLog) string {
 	return command
 }
 
-// whyLeftOut is why the last log lines of a container may not be told; empty if they may.
+// whyLeftOut returns why the last log lines of a container are left out. It is empty if they
+// are not.
 func (r *Reconciler) whyLeftOut(ctx context.Context, s state, of diagnosis.StepLog) string {
 	set := fmt.Sprintf("%s is %s", s.logRule.setBy, s.logRule.rule)
 	switch s.logRule.rule {
@@ -74,7 +76,7 @@ func (r *Reconciler) whyLeftOut(ctx context.Context, s state, of diagnosis.StepL
 	pod, err := r.podSpec(ctx, s, of.Pod)
 	switch {
 	case err != nil:
-		return fmt.Sprintf("%s, and it is not known whether the container refers to a Secret: %v", set, err)
+		return fmt.Sprintf("%s, and the operator could not check whether the container refers to a Secret: %v", set, err)
 	case jobspec.TellsLog(s.logRule.rule, pod, of.Container, s.job):
 		return ""
 	default:
@@ -82,8 +84,9 @@ func (r *Reconciler) whyLeftOut(ctx context.Context, s state, of diagnosis.StepL
 	}
 }
 
-// podSpec reads the whole spec of a run's pod, which the cache does not have: a webhook may
-// have added Secrets. Of a pod that is gone the Job has the spec that the operator wrote.
+// podSpec reads the whole spec of a run's pod from the API server: a webhook may have added
+// Secrets, and the cache has a trimmed spec. If the pod is gone, the Job has the spec that the
+// operator wrote.
 func (r *Reconciler) podSpec(ctx context.Context, s state, name string) (corev1.PodSpec, error) {
 	pod := &corev1.Pod{}
 	err := r.Live.Get(ctx, client.ObjectKey{Namespace: s.run.Namespace, Name: name}, pod)

@@ -8,7 +8,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestLogRule takes the stricter of a CustomAction's rule and the account's, and says whose it is.
+// TestLogRule: the stricter of the CustomAction's rule and the account's applies, and the
+// message names who set it.
 func TestLogRule(t *testing.T) {
 	const ofAction, ofAccount = "spec.failureLog of the CustomAction", "spec.failureLog of the CodePipelineAccount"
 	for name, c := range map[string]struct {
@@ -28,6 +29,6 @@ func TestLogRule(t *testing.T) {
 			NewWithT(t).Expect(logRuleOf(action, account)).To(Equal(c.want))
 		})
 	}
-	NewWithT(t).Expect(logRuleOf(nil, &v1alpha1.CodePipelineAccount{}).rule).To(Equal(v1alpha1.FailureLogNever), "what it said is not known")
-	NewWithT(t).Expect(logRuleOf(&v1alpha1.CustomAction{}, nil).rule).To(Equal(v1alpha1.FailureLogNever), "what it said is not known")
+	NewWithT(t).Expect(logRuleOf(nil, &v1alpha1.CodePipelineAccount{}).rule).To(Equal(v1alpha1.FailureLogNever), "its rule is unknown")
+	NewWithT(t).Expect(logRuleOf(&v1alpha1.CustomAction{}, nil).rule).To(Equal(v1alpha1.FailureLogNever), "its rule is unknown")
 }

@@ -20,22 +20,22 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// frozen is an operator that stands still in a call to CodePipeline until it is thawed.
+// frozen is an operator that freezes in a call to CodePipeline until it is thawed.
 type frozen struct {
 	*Reconciler
-	// entered is closed when the call is under way.
+	// entered is closed when the call is in progress.
 	entered chan struct{}
 	thawed  chan struct{}
 	thaw    func()
 }
 
-// thaw is what becomes of a call in which an operator was frozen.
+// thaw says what happens to the call in which an operator was frozen.
 type thaw string
 
 const (
-	thawsBefore thaw = "CodePipeline gets the call when it is thawed"
-	thawsAfter  thaw = "CodePipeline got the call when it froze"
-	thawsFault  thaw = "the answer is a fault"
+	thawsBefore thaw = "CodePipeline receives the call after the thaw"
+	thawsAfter  thaw = "CodePipeline received the call before the freeze"
+	thawsFault  thaw = "the answer is an error"
 )
 
 // freeze returns an operator that freezes in the first call of an operation.
@@ -59,7 +59,7 @@ func (p *play) freeze(t *testing.T, operation string, at thaw) *frozen {
 			hold()
 			pass.ServeHTTP(w, r)
 		case thawsAfter:
-			pass.ServeHTTP(w, r) // the answer is kept back until the handler returns
+			pass.ServeHTTP(w, r) // the answer is sent when the handler returns
 			hold()
 		case thawsFault:
 			hold()
@@ -72,7 +72,8 @@ func (p *play) freeze(t *testing.T, operation string, at thaw) *frozen {
 	return f
 }
 
-// reconcile lets the operator go into its call, does something meanwhile, and thaws it.
+// reconcile starts the operator's call, does something in the meantime, and thaws the
+// operator.
 func (f *frozen) reconcile(p *play, name string, meanwhile func()) error {
 	ended := make(chan error, 1)
 	go func() {
@@ -85,14 +86,14 @@ func (f *frozen) reconcile(p *play, name string, meanwhile func()) error {
 	return <-ended
 }
 
-// pipelineJob is the one that there is.
+// pipelineJob returns the only PipelineJob.
 func (p *play) pipelineJob() *v1alpha1.PipelineJob {
 	jobs := p.pipelineJobs()
 	p.Expect(jobs).To(HaveLen(1))
 	return &jobs[0]
 }
 
-// until takes steps until the PipelineJob is as wanted.
+// until takes steps, with polls, until the PipelineJob is as wanted.
 func (p *play) until(is func(*v1alpha1.PipelineJob) bool) {
 	for range 30 {
 		if is(p.pipelineJob()) {
@@ -102,10 +103,10 @@ func (p *play) until(is func(*v1alpha1.PipelineJob) bool) {
 		if is(p.pipelineJob()) {
 			return
 		}
-		p.clock.Step(10 * time.Second) // a continuation takes its time
+		p.clock.Step(10 * time.Second) // a continuation takes a while
 		p.poll(nil)
 	}
-	p.Expect(p.pipelineJob().Status).To(BeNil(), "it did not get there")
+	p.Expect(p.pipelineJob().Status).To(BeNil(), "the PipelineJob never got there")
 }
 
 func runs1(job *v1alpha1.PipelineJob) bool { return runsAs(job, 1) }
@@ -117,13 +118,13 @@ func runsAs(job *v1alpha1.PipelineJob, number int32) bool {
 
 func reporting(job *v1alpha1.PipelineJob) bool { return job.Status.Phase == v1alpha1.PhaseReporting }
 
-// TestFrozenOperatorOverwritesNothing freezes an operator in a call, has another take
-// over and go on with the job, and thaws it: whatever it is answered, what the other
-// has recorded stays.
+// TestFrozenOperatorOverwritesNothing freezes an operator in a call, has another one take over
+// and continue the job, and thaws the first. Whatever the answer to its call, what the other
+// recorded must stay.
 func TestFrozenOperatorOverwritesNothing(t *testing.T) {
 	const done, later = `{"result":{"summary":"done"}}`, `{"result":{"continuationToken":"later"}}`
 	claims := map[string]struct {
-		result string // of run 1; empty: it goes on
+		result string // of run 1; empty: it continues
 		is     func(*v1alpha1.PipelineJob) bool
 	}{
 		"the job runs":             {"", runs1},
@@ -168,8 +169,8 @@ func TestFrozenOperatorOverwritesNothing(t *testing.T) {
 	}
 }
 
-// TestFrozenOperatorWritesNoSecret freezes an operator while it asks for credentials,
-// and thaws it when the job has ended and its Secret is gone.
+// TestFrozenOperatorWritesNoSecret freezes an operator during GetJobDetails, and thaws it when
+// the job has ended and its Secret is gone.
 func TestFrozenOperatorWritesNoSecret(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -185,11 +186,11 @@ func TestFrozenOperatorWritesNoSecret(t *testing.T) {
 	p.Expect(p.secrets).To(BeEmpty())
 }
 
-// thawOver expects that an operator that is thawed after something was done writes
-// nothing over it.
+// thawOver does something while an operator is frozen, and expects that the operator, once
+// thawed, overwrites nothing.
 func (p *play) thawOver(f *frozen, meanwhile func()) {
 	var recorded *v1alpha1.PipelineJob
-	_ = f.reconcile(p, p.pipelineJob().Name, func() { // it may be told that it is late
+	_ = f.reconcile(p, p.pipelineJob().Name, func() { // it may fail with a conflict
 		meanwhile()
 		recorded = p.pipelineJob()
 	})
@@ -197,8 +198,8 @@ func (p *play) thawOver(f *frozen, meanwhile func()) {
 	p.Expect(p.pipelineJob().ResourceVersion).To(Equal(recorded.ResourceVersion))
 }
 
-// TestAnswerIsNotLostToThePoller has the poller move spec.codePipelineJob on while the
-// claim's answer is on its way: it is recorded, and the new nonce is not.
+// TestAnswerIsNotLostToThePoller has the poller update spec.codePipelineJob while a claim is
+// in progress. The answer must be recorded, for the nonce that was claimed.
 func TestAnswerIsNotLostToThePoller(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -209,19 +210,19 @@ func TestAnswerIsNotLostToThePoller(t *testing.T) {
 		moved := p.pipelineJob()
 		before := moved.DeepCopy()
 		moved.Spec.CodePipelineJob.Nonce = "another"
-		moved.Generation++ // as the API server does it
+		moved.Generation++ // as the API server does
 		p.Expect(p.kube.Patch(p.ctx, moved, client.MergeFrom(before))).To(Succeed())
 	})).To(Succeed())
 	got := p.pipelineJob()
 	p.Expect(got.Status.Protocol.AcknowledgedJobID).To(Equal(first.Spec.CodePipelineJob.ID))
 	p.Expect(got.Status.Protocol.AcknowledgedNonce).To(Equal(first.Spec.CodePipelineJob.Nonce))
 	p.Expect(got.Status.Protocol.Call).To(BeNil())
-	p.Expect(got.Status.ObservedGeneration).To(Equal(first.Generation), "the new nonce is to be claimed")
+	p.Expect(got.Status.ObservedGeneration).To(Equal(first.Generation), "the new nonce is not claimed yet")
 	p.Expect(got.Spec.CodePipelineJob.Nonce).To(Equal("another"))
 }
 
-// TestNonceOfAContinuationIsOutdated hands a continuation out again before it is
-// claimed: the claim meets InvalidNonce, and the work must not end by that.
+// TestNonceOfAContinuationIsOutdated hands a continuation out again before it is claimed. The
+// claim fails with InvalidNonce, which must not end the work.
 func TestNonceOfAContinuationIsOutdated(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -232,7 +233,7 @@ func TestNonceOfAContinuationIsOutdated(t *testing.T) {
 	p.until(func(job *v1alpha1.PipelineJob) bool {
 		return job.Spec.CodePipelineJob.ID != job.Status.Protocol.AcknowledgedJobID
 	})
-	p.clock.Step(time.Minute) // it is handed out again, and that is not recorded yet
+	p.clock.Step(time.Minute) // it is handed out again, which is not recorded yet
 	polled, err := p.pipelines.PollForJobs(p.ctx, &sdk.PollForJobsInput{ActionTypeId: harness.WorkType()})
 	p.Expect(err).NotTo(HaveOccurred())
 	p.Expect(polled.Jobs).To(HaveLen(1))
@@ -242,12 +243,13 @@ func TestNonceOfAContinuationIsOutdated(t *testing.T) {
 	moved := p.pipelineJob()
 	before := moved.DeepCopy()
 	moved.Spec.CodePipelineJob.Nonce = *polled.Jobs[0].Nonce
-	moved.Generation++ // as the API server does it
+	moved.Generation++ // as the API server does
 	p.Expect(p.kube.Patch(p.ctx, moved, client.MergeFrom(before))).To(Succeed())
 	p.until(runs2)
 }
 
-// TestContinuationIsClaimedElsewhere has no other nonce come: the work ends.
+// TestContinuationIsClaimedElsewhere: if no new nonce is recorded in time, the continuation
+// counts as another worker's.
 func TestContinuationIsClaimedElsewhere(t *testing.T) {
 	g := NewWithT(t)
 	p := newPlay(t)
@@ -260,5 +262,5 @@ func TestContinuationIsClaimedElsewhere(t *testing.T) {
 	p.clock.Step(claimGracePeriod)
 	g.Expect(p.operator.maybeHandedOutAgain(state{job: job})).To(BeFalse())
 	leading := state{job: job, leadingSince: p.clock.Now().Add(-time.Minute)}
-	g.Expect(p.operator.maybeHandedOutAgain(leading)).To(BeTrue(), "nobody led before, and could record a nonce")
+	g.Expect(p.operator.maybeHandedOutAgain(leading)).To(BeTrue(), "without a leader, no nonce was recorded")
 }

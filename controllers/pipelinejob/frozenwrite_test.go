@@ -13,9 +13,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestOperatorFrozenInAWriteMakesNoSecondJob freezes an operator when what it wrote is
-// there and it has not read the answer. Another one takes over and makes the Job, which is
-// deleted by a user. The first one, thawed, has a cache of before.
+// TestOperatorFrozenInAWriteMakesNoSecondJob freezes an operator after its write took effect
+// but before it reads the answer. Another operator takes over and creates the Job, which a
+// user deletes. Then the first one, thawed, works with a stale cache.
 func TestOperatorFrozenInAWriteMakesNoSecondJob(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()

@@ -19,10 +19,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/metrics"
 )
 
-// giveUp settles a PipelineJob that is being deleted, and records what CodePipeline was
-// not told.
+// giveUp settles a PipelineJob that is being deleted, and records what was not reported to
+// CodePipeline.
 func (r *Reconciler) giveUp(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	message := notTold(job)
+	message := notReported(job)
 	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.Call = nil
 		if status.Protocol.AcknowledgedJobID != "" {
@@ -33,8 +33,9 @@ func (r *Reconciler) giveUp(ctx context.Context, job *v1alpha1.PipelineJob) erro
 	})
 }
 
-// release removes the finalizer: CodePipeline waits for nothing more, or was given up.
-// That is told before, more than once if need be: afterwards nothing says it any more.
+// release removes the finalizer: CodePipeline no longer waits, or the operator gave up
+// reporting. What was not reported is published first, more than once if necessary, because
+// nothing shows it afterwards.
 func (r *Reconciler) release(ctx context.Context, s state) error {
 	job := s.job
 	if !controllerutil.ContainsFinalizer(job, v1alpha1.FinalizerPipelineJob) {
@@ -42,7 +43,7 @@ func (r *Reconciler) release(ctx context.Context, s state) error {
 	}
 	unreported := s.unreported()
 	if unreported != "" {
-		r.tellUnreported(ctx, job, unreported)
+		r.publishUnreported(ctx, job, unreported)
 	}
 	if err := bounds.ChangeFinalizers(ctx, r.Client, r.Live, job, bounds.Removes(v1alpha1.FinalizerPipelineJob)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("release PipelineJob %s: %w", job.Name, err))
@@ -53,8 +54,8 @@ func (r *Reconciler) release(ctx context.Context, s state) error {
 	return nil
 }
 
-// unreported says what CodePipeline was not told, or may not have been, of a PipelineJob that is
-// let go; empty if it knows all.
+// unreported describes what was not reported to CodePipeline, or may not have been, about a
+// PipelineJob that is released. It is empty if everything was.
 func (s state) unreported() string {
 	said := meta.FindStatusCondition(s.job.Status.Conditions, v1alpha1.ConditionReported)
 	switch {
@@ -63,24 +64,24 @@ func (s state) unreported() string {
 		return said.Message
 	case s.handOutMayStillCome():
 		return fmt.Sprintf("The PipelineJob was deleted, and CodePipeline confirmed neither the claim of job %s nor a result. "+
-			"If it has taken neither, it hands the action out again, and the work begins again: look at the action, and stop its execution to prevent that",
+			"If it accepted neither, it hands the action out again, and the work starts again: check the action, and stop its execution to prevent that",
 			s.job.Status.Protocol.AcknowledgedJobID)
 	default:
 		return ""
 	}
 }
 
-// settledByDeletion reports whether a PipelineJob was settled after it was deleted: what
-// came of one before was told then.
+// settledByDeletion reports whether a PipelineJob was settled after it was deleted. If it was
+// settled before, its end was published then.
 func settledByDeletion(job *v1alpha1.PipelineJob) bool {
 	return job.Status.ReportedAt != nil && !job.Status.ReportedAt.Before(job.DeletionTimestamp)
 }
 
-// tellUnreported says what CodePipeline was not told in an event about the PipelineJob
-// and, since a namespace that is being deleted takes no new events, in the log and in an
-// event about the operator's own pod.
-func (r *Reconciler) tellUnreported(ctx context.Context, job *v1alpha1.PipelineJob, message string) {
-	logf.FromContext(ctx).Info("A PipelineJob is deleted without CodePipeline being told", "message", message)
+// publishUnreported publishes what was not reported to CodePipeline in an event about the
+// PipelineJob. A namespace that is being deleted accepts no new events, so it is also in the
+// log and in an event about the operator's own pod.
+func (r *Reconciler) publishUnreported(ctx context.Context, job *v1alpha1.PipelineJob, message string) {
+	logf.FromContext(ctx).Info("Deleting a PipelineJob that was not fully reported to CodePipeline", "message", message)
 	r.event(job, corev1.EventTypeWarning, v1alpha1.ReasonNotReported, "Delete", message)
 	if r.Self != nil {
 		note := fmt.Sprintf("PipelineJob %s/%s: %s", job.Namespace, job.Name, message)
@@ -88,26 +89,26 @@ func (r *Reconciler) tellUnreported(ctx context.Context, job *v1alpha1.PipelineJ
 	}
 }
 
-// notTold says what CodePipeline does not know of a PipelineJob that is let go.
-func notTold(job *v1alpha1.PipelineJob) string {
+// notReported describes what was not reported to CodePipeline when the operator gives up.
+func notReported(job *v1alpha1.PipelineJob) string {
 	const untilItEnds = "The action stays in progress in CodePipeline until its execution is stopped or it times out"
 	id := job.Spec.CodePipelineJob.ID
 	what := ""
 	switch {
 	case job.AwaitsContinuation():
-		return "The PipelineJob was deleted, and CodePipeline has not handed the action out again after a continuation token: it was not told that the work is cancelled. " + untilItEnds
+		return "The PipelineJob was deleted, and CodePipeline has not handed the action out again after a continuation token: the cancellation was not reported. " + untilItEnds
 	case job.Status.Protocol.AcknowledgedJobID != id:
-		what = fmt.Sprintf("may have taken the claim of job %s and was not told that the work is cancelled. If it has not, it hands the action out again, and the work starts again: stop the execution to prevent that", id)
+		what = fmt.Sprintf("CodePipeline may have accepted the claim of job %s, and the cancellation was not reported. If it did not accept the claim, it hands the action out again, and the work starts again: stop the execution to prevent that", id)
 	case job.Status.FailureDetails != nil:
 		first, _, _ := strings.Cut(job.Status.FailureDetails.Message, "\n")
-		what = fmt.Sprintf("was not told the failure of job %s (%s)", id, first)
+		what = fmt.Sprintf("the failure of job %s was not reported (%s)", id, first)
 	default:
-		what = fmt.Sprintf("was not told the result of job %s", id)
+		what = fmt.Sprintf("the result of job %s was not reported", id)
 	}
-	message := fmt.Sprintf("The PipelineJob was deleted, and calls to AWS failed for %s: CodePipeline %s. %s", diagnosis.ShortDuration(deletionGracePeriod), what, untilItEnds)
+	message := fmt.Sprintf("The PipelineJob was deleted, and calls to AWS failed for %s: %s. %s", diagnosis.ShortDuration(deletionGracePeriod), what, untilItEnds)
 	for _, condition := range job.Status.Conditions {
 		if condition.Reason == v1alpha1.ReasonRetrying {
-			message += ". The last error: " + condition.Message
+			message += ". Last error: " + condition.Message
 		}
 	}
 	return message

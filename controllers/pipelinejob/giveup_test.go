@@ -20,25 +20,25 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
-// TestDeletionEndsWithoutAWS deletes PipelineJobs in each state in which CodePipeline is
-// to be told something, while AWS can't be reached: they go within minutes, and an
-// event says what CodePipeline was not told.
+// TestDeletionEndsWithoutAWS deletes PipelineJobs in each state with something to report,
+// while AWS can't be reached. They must be gone within minutes, and an event must say what was
+// not reported.
 func TestDeletionEndsWithoutAWS(t *testing.T) {
 	const later = `{"result":{"continuationToken":"later"}}`
 	cases := map[string]struct {
-		// before is what happens while AWS can be reached.
+		// before is what happens while AWS can still be reached.
 		before func(*play)
 		within time.Duration
 		says   string
 	}{
-		"the claim's answer is lost": {func(*play) {}, 7 * time.Minute, "may have taken the claim of job"},
-		"the work runs":              {func(p *play) { p.until(runs1) }, 7 * time.Minute, "was not told the failure of job"},
+		"the claim's answer is lost": {func(*play) {}, 7 * time.Minute, "may have accepted the claim of job"},
+		"the work runs":              {func(p *play) { p.until(runs1) }, 7 * time.Minute, "the failure of job"},
 		"the work has succeeded": {func(p *play) {
 			p.until(runs1)
 			p.end(&p.running()[0], `{"result":{"summary":"done"}}`)
 			p.until(reporting)
-		}, 7 * time.Minute, "was not told the result of job"},
-		"a continuation is to come": {func(p *play) {
+		}, 7 * time.Minute, "the result of job"},
+		"a continuation is awaited": {func(p *play) {
 			p.until(runs1)
 			p.end(&p.running()[0], later)
 			p.until((*v1alpha1.PipelineJob).AwaitsContinuation)
@@ -49,7 +49,7 @@ func TestDeletionEndsWithoutAWS(t *testing.T) {
 			p.until(func(job *v1alpha1.PipelineJob) bool {
 				return job.Spec.CodePipelineJob.ID != job.Status.Protocol.AcknowledgedJobID
 			})
-		}, 7 * time.Minute, "may have taken the claim of job"},
+		}, 7 * time.Minute, "may have accepted the claim of job"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestDeletionEndsWithoutAWS(t *testing.T) {
 			job := p.pipelineJob()
 			p.step(job.Name)
 			p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
-			last, deleted := p.letGo(job)
+			last, deleted := p.awaitRelease(job)
 			p.Expect(p.clock.Now().Sub(deleted)).To(BeNumerically("<=", c.within))
 
 			said := meta.FindStatusCondition(last.Status.Conditions, v1alpha1.ConditionReported)
@@ -87,9 +87,9 @@ func TestDeletionEndsWithoutAWS(t *testing.T) {
 	}
 }
 
-// TestGivingUpIsToldThoughAWriteFails has the first write fail of each step in turn with
-// which a PipelineJob is given up: it is told all the same, before the object goes.
-func TestGivingUpIsToldThoughAWriteFails(t *testing.T) {
+// TestGivingUpIsPublishedThoughAWriteFails gives up a PipelineJob, with the first write of
+// each step in turn failing. The event must still be emitted before the object is gone.
+func TestGivingUpIsPublishedThoughAWriteFails(t *testing.T) {
 	for _, fault := range []writeFault{notWritten, answerLost} {
 		t.Run(string(fault), func(t *testing.T) {
 			for failing, steps := 0, 1; failing < steps; failing++ {
@@ -99,8 +99,8 @@ func TestGivingUpIsToldThoughAWriteFails(t *testing.T) {
 	}
 }
 
-// giveUpWith gives a PipelineJob up, and has a write fail in the step of this number. It
-// returns how many steps that took.
+// giveUpWith gives up a PipelineJob while a write fails in the step with this number. It
+// returns how many steps it took.
 func giveUpWith(t *testing.T, fault writeFault, failing int) (steps int) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -111,20 +111,20 @@ func giveUpWith(t *testing.T, fault writeFault, failing int) (steps int) {
 	job := p.pipelineJob()
 	p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
 	for ; len(p.pipelineJobs()) > 0; steps++ {
-		p.Expect(steps).To(BeNumerically("<", 100), "it is not let go")
+		p.Expect(steps).To(BeNumerically("<", 100), "it is not released")
 		if p.failing = ""; steps == failing {
 			p.failing = fault
 		}
-		_, _ = advance(p, p.operator, job.Name) // it comes again
+		_, _ = advance(p, p.operator, job.Name) // errors are retried
 		p.clock.Step(lastRetry)
 	}
 	p.Expect(p.givenUp).To(HaveKey(job.Spec.Pipeline.ActionExecutionID), "a write failed in step %d", failing)
 	return steps
 }
 
-// letGo takes steps until a PipelineJob is gone. It returns its last state, and when it
+// awaitRelease takes steps until a PipelineJob is gone. It returns its last state, and when it
 // was deleted.
-func (p *play) letGo(job *v1alpha1.PipelineJob) (last *v1alpha1.PipelineJob, deleted time.Time) {
+func (p *play) awaitRelease(job *v1alpha1.PipelineJob) (last *v1alpha1.PipelineJob, deleted time.Time) {
 	deleted = p.clock.Now()
 	for range 300 {
 		known := &v1alpha1.PipelineJob{}
@@ -134,15 +134,15 @@ func (p *play) letGo(job *v1alpha1.PipelineJob) (last *v1alpha1.PipelineJob, del
 		}
 		p.Expect(err).NotTo(HaveOccurred())
 		last = known
-		_, _ = advance(p, p.operator, job.Name) // it comes again
+		_, _ = advance(p, p.operator, job.Name) // errors are retried
 		p.clock.Step(5 * time.Second)
 	}
-	p.Expect(last.Status).To(BeNil(), "it was not let go")
+	p.Expect(last.Status).To(BeNil(), "it was not released")
 	return nil, deleted
 }
 
-// TestClaimIsGivenUp has no answer to a claim for longer than an action may take: the
-// job is dropped, deleted or not.
+// TestClaimIsGivenUp has a claim not answered for longer than an action may take. The job must
+// be dropped, deleted or not.
 func TestClaimIsGivenUp(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -159,9 +159,9 @@ func TestClaimIsGivenUp(t *testing.T) {
 	p.Expect(said.Reason).To(Equal(v1alpha1.ReasonJobNoLongerOpen))
 }
 
-// TestDeletionEndsThoughAWebhookRefuses has something refuse to delete the Job of a
-// PipelineJob that is being deleted, and its Secret: CodePipeline is told all the same, and
-// the PipelineJob goes within minutes. The garbage collector goes on to try.
+// TestDeletionEndsThoughAWebhookRefuses has a webhook refuse to delete the Job and the Secret
+// of a PipelineJob that is being deleted. The cancellation must still be reported, and the
+// PipelineJob must be gone within minutes. The garbage collector keeps trying.
 func TestDeletionEndsThoughAWebhookRefuses(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -178,7 +178,7 @@ func TestDeletionEndsThoughAWebhookRefuses(t *testing.T) {
 	})
 	job := p.pipelineJob()
 	p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
-	last, deleted := p.letGo(job)
+	last, deleted := p.awaitRelease(job)
 	p.Expect(p.clock.Now().Sub(deleted)).To(BeNumerically("<=", 7*time.Minute))
 	p.Expect(last.Status.Phase).To(Equal(v1alpha1.PhaseCancelled))
 	p.Expect(p.aws.Journal(operationFailure)).To(HaveLen(1))
@@ -194,8 +194,8 @@ func TestDeletionEndsThoughAWebhookRefuses(t *testing.T) {
 	))
 }
 
-// TestDeletionDoesNotWaitInASilentLane has a job's report wait for its turn after calls of
-// which none is answered, such as those of thousands of other jobs.
+// TestDeletionDoesNotWaitInASilentLane has a job's report wait for its turn after calls that
+// are never answered, such as those of thousands of other jobs.
 func TestDeletionDoesNotWaitInASilentLane(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()

@@ -9,9 +9,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 )
 
-// gracePeriodsOf returns the grace periods of a CustomAction: the defaults, and what it
-// sets instead. It is nil if it is gone. A run waits for a quota as long as the action may
-// take.
+// gracePeriodsOf returns the grace periods for the jobs of a CustomAction: the defaults, and
+// what it sets instead. Pass nil if it is gone. By default, a run waits for a quota for as
+// long as the action may take.
 func gracePeriodsOf(action *v1alpha1.CustomAction, actionTimeout time.Duration) diagnosis.GracePeriods {
 	periods := diagnosis.DefaultGracePeriods
 	periods.Quota = actionTimeout

@@ -19,8 +19,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// claimSeemsOurs has the claim of the job that was polled last fail before its effect, and
-// another worker poll the job: InvalidNonce then looks as if the claim was ours.
+// claimSeemsOurs has the claim of the last polled job fail before its effect, and another
+// worker poll the job. InvalidNonce then looks as if our claim had its effect.
 func (p *play) claimSeemsOurs() {
 	p.Expect(p.aws.Inject(emulator.Fault{Operation: operationAcknowledge, Kind: emulator.ResetBefore})).To(Succeed())
 	p.tryStep(p.pipelineJob().Name)
@@ -30,7 +30,7 @@ func (p *play) claimSeemsOurs() {
 	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeTrue())
 }
 
-// continuation polls until another job of the action is there, and returns its ID.
+// continuation polls until the action has another job, and returns its ID.
 func (p *play) continuation() string {
 	before := p.pipelineJob().Spec.CodePipelineJob.ID
 	for range 30 {
@@ -44,13 +44,13 @@ func (p *play) continuation() string {
 	return ""
 }
 
-// TestResultWithTheTokenOfItsJobIsReported has work ask after a deployment with the same
-// continuation token each time. CodePipeline takes neither the claim of the second job nor the
-// result of its run, and hands the job out again: that the job carries the token which the run
-// ended with does not prove that CodePipeline has it. The result is reported, and the work is
-// not done again.
+// TestResultWithTheTokenOfItsJobIsReported has work that returns the same continuation token
+// each time, such as the ID of a deployment. CodePipeline accepts neither the claim of the
+// second job nor the result of its run, and hands the job out again. The job carries the token
+// that the run returned, but that does not prove that CodePipeline has it. The result must be
+// reported, and the work must not be done again.
 func TestResultWithTheTokenOfItsJobIsReported(t *testing.T) {
-	for name, reportFails := range map[string]bool{"the report looks as if it was taken": true, "handed out before the report": false} {
+	for name, reportFails := range map[string]bool{"the report seems to be accepted": true, "handed out before the report": false} {
 		t.Run(name, func(t *testing.T) { resultWithTheTokenOfItsJob(t, reportFails) })
 	}
 }
@@ -91,7 +91,7 @@ func resultWithTheTokenOfItsJob(t *testing.T, reportFails bool) {
 	p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo("Succeeded"))))
 }
 
-// progressing starts work without artifacts, of which the progress is told.
+// progressing starts work without artifacts that reports progress.
 func (p *play) progressing() {
 	p.withProgress(time.Minute)
 	p.start(nil)
@@ -101,20 +101,21 @@ func (p *play) progressing() {
 	p.Expect(p.kube.Update(p.ctx, plain)).To(Succeed())
 }
 
-// writeProgress has the step of the one run write its progress, a minute after the last.
+// writeProgress writes progress as the step of the only run, and lets a minute pass.
 func (p *play) writeProgress(percent int) {
 	p.say(p.runningPod(&p.running()[0]), percent)
 	p.clock.Step(time.Minute)
 }
 
-// say has the step of a pod write its progress.
+// say writes progress as the step of a pod.
 func (p *play) say(pod *corev1.Pod, percent int) {
 	p.operator.Logs.(*harness.LogBook).Write(pod.Name, podcontract.ContainerProgress, fmt.Sprintf("codepipeline-progress {\"percentComplete\":%d}\n", percent))
 }
 
-// TestProgressOfAJobThatIsHandedOutAgainIsTold has CodePipeline take neither the claim of a job
-// nor its progress, which looks as if it was taken: it is told when the job is claimed again.
-func TestProgressOfAJobThatIsHandedOutAgainIsTold(t *testing.T) {
+// TestProgressOfAJobThatIsHandedOutAgainIsReported has CodePipeline accept neither the claim
+// of a job nor its progress, although both seem to be accepted. The progress must be reported
+// when the job is claimed again.
+func TestProgressOfAJobThatIsHandedOutAgainIsReported(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	p.progressing()
@@ -136,19 +137,19 @@ func TestProgressOfAJobThatIsHandedOutAgainIsTold(t *testing.T) {
 	p.Expect(p.continuation()).NotTo(Equal(first), "CodePipeline has the progress")
 }
 
-// handOutTwice has the job recorded with a nonce of which CodePipeline knows nothing: it came
-// with a duplicate.
+// handOutTwice records the job with a nonce that CodePipeline does not know, as from a
+// duplicate hand-out.
 func (p *play) handOutTwice() {
 	job := p.pipelineJob()
 	job.Spec.CodePipelineJob.Nonce += "0"
 	job.Spec.CodePipelineJob.PolledAt = &metav1.Time{Time: p.clock.Now()}
-	job.Generation++ // as the API server does it
+	job.Generation++ // as the API server does
 	p.Expect(p.kube.Update(p.ctx, job)).To(Succeed())
 }
 
-// TestDuplicateLeavesAClaimConfirmed has a job handed out twice after CodePipeline has confirmed
-// its claim. Progress that finds the job closed ends the work, which was stopped, as without
-// the duplicate.
+// TestDuplicateLeavesAClaimConfirmed has a job handed out twice after CodePipeline confirmed
+// its claim. Progress that finds the job closed must end the stopped work, as without the
+// duplicate.
 func TestDuplicateLeavesAClaimConfirmed(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -161,7 +162,7 @@ func TestDuplicateLeavesAClaimConfirmed(t *testing.T) {
 	p.Expect(job.Status.Protocol.AcknowledgedNonce).To(Equal(job.Spec.CodePipelineJob.Nonce))
 	p.Expect(job.Status.Protocol.ClaimUnconfirmed).To(BeFalse())
 	said := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionAcknowledged)
-	p.Expect(said.Message).To(HavePrefix("CodePipeline took the claim of job "))
+	p.Expect(said.Message).To(HavePrefix("CodePipeline accepted the claim of job "))
 
 	p.abandon1()
 	p.writeProgress(30)
@@ -170,7 +171,7 @@ func TestDuplicateLeavesAClaimConfirmed(t *testing.T) {
 	p.steps(func(*v1alpha1.PipelineJob) bool { return len(p.running()) == 0 })
 }
 
-// abandon1 has a user stop the one execution, and abandon its action.
+// abandon1 stops the only execution and abandons its action.
 func (p *play) abandon1() {
 	_, err := p.pipelines.StopPipelineExecution(p.ctx, &sdk.StopPipelineExecutionInput{
 		PipelineName: aws.String("p"), PipelineExecutionId: &p.executions[0], Abandon: true,
@@ -178,8 +179,9 @@ func (p *play) abandon1() {
 	p.Expect(err).NotTo(HaveOccurred())
 }
 
-// TestDuplicateDuringAReport has the answer to a report be lost after its effect, and the job
-// handed out twice before the next try: CodePipeline has the result, and the object says so.
+// TestDuplicateDuringAReport has the answer to a report lost after its effect, and the job
+// handed out twice before the next try. CodePipeline has the result, and the object must say
+// so.
 func TestDuplicateDuringAReport(t *testing.T) {
 	const later = `{"result":{"continuationToken":"later"}}`
 	for name, message := range map[string]string{"success": `{"result":{"summary":"done"}}`, "failure": "", "continuation": later} {
@@ -212,8 +214,8 @@ func TestDuplicateDuringAReport(t *testing.T) {
 	}
 }
 
-// TestStoppedWorkIsNotHandedOutAgain: an action that was abandoned is over, whether or not
-// CodePipeline has confirmed the claim. Its object is not kept for a job that can't come.
+// TestStoppedWorkIsNotHandedOutAgain: an abandoned action is over, whether or not CodePipeline
+// confirmed the claim. Its object must not be kept for a hand-out that can't come.
 func TestStoppedWorkIsNotHandedOutAgain(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -231,9 +233,9 @@ func TestStoppedWorkIsNotHandedOutAgain(t *testing.T) {
 	p.Expect(p.pipelineJobs()).To(BeEmpty(), "its time to live is over")
 }
 
-// TestStoppedWorkOfAnUnconfirmedClaimEndsWithoutRounds has an operator that looks for no stopped
-// executions. The claim has its effect and its answer is lost, so that progress which finds the
-// job closed does not tell whether the work goes on: CodePipeline is asked.
+// TestStoppedWorkOfAnUnconfirmedClaimEndsWithoutRounds has an operator that does not look for
+// stopped executions. A claim has its effect, but its answer is lost, so progress that finds
+// the job closed does not show whether the work continues. The operator must ask CodePipeline.
 func TestStoppedWorkOfAnUnconfirmedClaimEndsWithoutRounds(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -250,12 +252,12 @@ func TestStoppedWorkOfAnUnconfirmedClaimEndsWithoutRounds(t *testing.T) {
 	p.stepAll(2)
 	p.Expect(p.running()).To(BeEmpty())
 	p.Expect(p.aws.Journal(operationExecutions)).To(HaveLen(1))
-	p.Expect(p.operator.Executions.over).To(BeEmpty(), "nothing is remembered of settled jobs")
+	p.Expect(p.operator.Executions.over).To(BeEmpty(), "nothing is kept about settled jobs")
 	p.Expect(p.operator.Executions.answers).To(BeEmpty())
 }
 
-// TestUnconfirmedWorkIsAskedForSeldom has CodePipeline wait for an action whose claim it did not
-// take: its work goes on, and it is asked for once for each update that is not taken.
+// TestUnconfirmedWorkIsAskedForSeldom has CodePipeline still wait for an action whose claim it
+// did not accept. The work must continue, and the operator must ask once per rejected update.
 func TestUnconfirmedWorkIsAskedForSeldom(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -279,7 +281,7 @@ func TestUnconfirmedWorkIsAskedForSeldom(t *testing.T) {
 	p.say(pod, 40)
 	p.clock.Step(time.Minute)
 	p.stepAll(8)
-	p.Expect(p.kube.Delete(p.ctx, pod)).To(Succeed()) // end makes another
+	p.Expect(p.kube.Delete(p.ctx, pod)).To(Succeed()) // end creates another
 	p.end(&p.running()[0], `{"result":{"summary":"done"}}`)
 	p.steps(func(job *v1alpha1.PipelineJob) bool { return job.Status.HasResult() })
 }

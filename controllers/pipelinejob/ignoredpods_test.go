@@ -16,8 +16,8 @@ import (
 )
 
 // TestPodThatTheJobIgnoresIsNotItsEnd has a Job's first pod evicted, which its
-// podFailurePolicy ignores and does not count, and the second one's step fail. The cache
-// shows that the Job has failed, with one failed pod, before it shows the second pod.
+// podFailurePolicy ignores and does not count, and a step of the second pod fail. The cache
+// shows that the Job failed, with one failed pod, before it shows the second pod.
 func TestPodThatTheJobIgnoresIsNotItsEnd(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()

@@ -17,16 +17,16 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// lag is what an operator's cache shows of each kind while that lags behind.
+// lag is the stale content of an operator's cache, by kind.
 type lag struct {
 	jobs map[client.ObjectKey]*v1alpha1.PipelineJob
 	runs map[client.ObjectKey]*batchv1.Job
 	pods []corev1.Pod
-	// which lag
+	// these kinds lag
 	lagsJobs, lagsRuns, lagsPods bool
 }
 
-// freezes is a play of operators whose caches lag, and which freeze in writes.
+// freezes is a play with operators whose caches lag and that freeze in writes.
 type freezes struct {
 	*play
 	lag   *lag
@@ -56,7 +56,7 @@ func (f *freezes) snapshot(l *lag, jobs, runs, pods bool) {
 	}
 }
 
-// lead has another operator lead.
+// lead makes another operator the leader.
 func (f *freezes) lead() {
 	f.lag = &lag{}
 	o, l := f.newOperator(f.cloud()...), f.lag
@@ -120,8 +120,8 @@ func (f *freezes) lead() {
 	f.operator = o
 }
 
-// freeze has the next write of the operator freeze it: another one leads and does
-// something, and the first, thawed, goes on for a while.
+// freeze freezes the operator in its next write. Another one becomes the leader and does
+// something, and then the first, thawed, continues for a while.
 func (f *freezes) freeze(t *rapid.T) {
 	names := f.names()
 	if len(names) == 0 {
@@ -171,13 +171,13 @@ func (f *freezes) lags(t *rapid.T) {
 
 func (f *freezes) sync(*rapid.T) { *f.lag = lag{} }
 
-// tick is a little time.
+// tick lets a little time pass.
 func (f *freezes) tick(t *rapid.T) {
 	f.clock.Step(time.Duration(rapid.IntRange(100, 3000).Draw(t, "milliseconds")) * time.Millisecond)
 }
 
-// TestProtocolHoldsWithLaggingCaches is TestProtocolHolds with operators whose caches lag
-// and which freeze in writes.
+// TestProtocolHoldsWithLaggingCaches is TestProtocolHolds with operators whose caches lag and
+// that freeze in writes.
 func TestProtocolHoldsWithLaggingCaches(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f := &freezes{play: newPlay(t)}

@@ -16,9 +16,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/plaintext"
 )
 
-// explain gives a failure's message as everybody may read it: without log lines that
-// spec.failureLog leaves out. The steps of a job with secret properties know their values, and
-// may print them, as a shell does under "set -x": they are masked in all messages.
+// explain returns a failure's message as everyone may read it. It leaves out the log lines
+// that spec.failureLog forbids. The steps of a job with secret properties know the values and
+// may print them, as a shell does under "set -x", so the values are masked.
 func (r *Reconciler) explain(ctx context.Context, s state, failure *diagnosis.Failure) (string, error) {
 	job := s.job
 	failure, leftOut := r.withoutLog(ctx, s, failure)
@@ -34,27 +34,28 @@ func (r *Reconciler) explain(ctx context.Context, s state, failure *diagnosis.Fa
 			return failure.Message, nil
 		}
 		what, _, _ := strings.Cut(failure.Message, "\n")
-		return diagnosis.WithLog(what, "(What the step printed is left out: it may hold secrets of the action, and CodePipeline did not tell them any more.)"), nil
+		return diagnosis.WithLog(what, "(The last log lines are left out: they may contain secrets of the action, and CodePipeline did not return the values to mask.)"), nil
 	default:
 		return "", r.callFailed(ctx, job, v1alpha1.ConditionComplete,
-			fmt.Errorf("ask CodePipeline for the secrets that a step may have printed: %w", err))
+			fmt.Errorf("read the secret properties from CodePipeline, to mask them: %w", err))
 	}
 }
 
-// withoutSecrets is the message of a failure, with the last lines of a step's log if the failure
-// names it. A termination message of the step is left out then: the kubelet, or the limit of a
-// failure's message, may have cut off half a secret, which is not known for one.
+// withoutSecrets returns the message of a failure, with the last log lines of a step if the
+// failure names one. The step's termination message is then left out: the kubelet, or the
+// limit of a failure's message, may have cut a secret in half, and half a secret is not
+// masked.
 func withoutSecrets(failure *diagnosis.Failure, log string, secrets []string) string {
 	what := failure.Message
 	if failure.Log != nil {
 		what, _, _ = strings.Cut(what, "\n")
 	}
-	// Escape sequences go first: within a secret they would hide it.
+	// Escape sequences are removed first: inside a secret, they would keep it from being found.
 	return diagnosis.WithLog(masked(what, secrets), masked(plaintext.Of(log), secrets))
 }
 
-// secretValues are those of the job's secret properties, read again from CodePipeline:
-// the operator does not keep them, and may not read Secrets.
+// secretValues reads the values of the job's secret properties from CodePipeline: the operator
+// does not keep them, and may not read Secrets.
 func (r *Reconciler) secretValues(ctx context.Context, job *v1alpha1.PipelineJob) ([]string, error) {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
@@ -71,24 +72,24 @@ func (r *Reconciler) secretValues(ctx context.Context, job *v1alpha1.PipelineJob
 	return values, nil
 }
 
-// pastReadGrace reports whether reading the result has failed for longer than
-// ReadGrace: the condition has the time of the first failure.
+// pastReadGrace reports whether reading the result has failed for longer than ReadGrace. The
+// condition has the time of the first failure.
 func (r *Reconciler) pastReadGrace(job *v1alpha1.PipelineJob) bool {
 	known := meta.FindStatusCondition(job.Status.Conditions, v1alpha1.ConditionComplete)
 	return known != nil && r.Clock.Now().Sub(known.LastTransitionTime.Time) >= ReadGrace
 }
 
-// What a failure's message has of a step's log: at most as many lines as the
-// kubelet takes, and more bytes than any message has room for.
+// Bounds on the last log lines in a failure's message: as many lines as the kubelet puts into
+// a termination message, and more bytes than any message has room for.
 const (
 	lastLogLines = 80
 	lastLogBytes = 64 << 10
-	// lastLogTimeout is shorter than that of a result's log, which can't be done without.
+	// lastLogTimeout is shorter than the timeout for a result's log, which is indispensable.
 	lastLogTimeout = 5 * time.Second
 )
 
-// lastLog returns the last log lines of a step. A log that can't be read is no reason to
-// keep the failure back, which names it.
+// lastLog returns the last log lines of a step. If the log can't be read, it returns a note
+// instead: the failure must not wait for its log.
 func (r *Reconciler) lastLog(ctx context.Context, namespace string, from *diagnosis.StepLog) string {
 	if from == nil {
 		return ""
@@ -97,12 +98,12 @@ func (r *Reconciler) lastLog(ctx context.Context, namespace string, from *diagno
 	defer cancel()
 	stream, err := r.Logs.Open(ctx, namespace, from.Pod, from.Container, lastLogLines)
 	if err != nil {
-		return fmt.Sprintf("(What it printed can't be read: %v)", err)
+		return fmt.Sprintf("(The last log lines can't be read: %v)", err)
 	}
-	defer func() { _ = stream.Close() }() // it was only read from
+	defer func() { _ = stream.Close() }() // nothing was written
 	var last tail
 	if _, err := io.Copy(&last, stream); err != nil {
-		return fmt.Sprintf("(What it printed can't be read: %v)", err)
+		return fmt.Sprintf("(The last log lines can't be read: %v)", err)
 	}
 	return last.text()
 }
@@ -121,8 +122,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text is the whole lines that were kept: a secret of which the first half was
-// cut off would not be known for one.
+// text returns the complete lines that were kept: a secret without its first half would not be
+// found.
 func (t *tail) text() string {
 	text := string(t.content)
 	if t.cut {
@@ -131,16 +132,15 @@ func (t *tail) text() string {
 	return text
 }
 
-// mask stands in the place of a secret.
 const mask = "***"
 
-// shortestLine is, in bytes, the shortest line of a secret of several lines that
-// is a secret by itself: braces and the like are none.
+// shortestLine is the length in bytes from which a line of a multi-line secret is masked by
+// itself: shorter lines are braces and the like.
 const shortestLine = 4
 
-// masked takes secrets out of a text, as they are and as plaintext.Of leaves them: not those
-// that a program has encoded. One of several lines is masked line by line, too, because a
-// log may have only some of them.
+// masked replaces secrets in a text with the mask, both unchanged and as plaintext.Of leaves
+// them. It does not find secrets that a program has encoded. The lines of a multi-line secret
+// are also masked one by one, because a log may contain only some of them.
 func masked(text string, secrets []string) string {
 	var told strings.Builder
 	end := 0
@@ -153,11 +153,12 @@ func masked(text string, secrets []string) string {
 	return told.String()
 }
 
-// span is a part of a text, in bytes: from is its first, and to the one after its last.
+// span is a range of bytes in a text: from is its first byte, and to is the one after its
+// last.
 type span struct{ from, to int }
 
-// placesOf are all places of secrets in a text. They may overlap: masking one after another
-// would leave a part of a secret.
+// placesOf returns all places of secrets in a text. They may overlap: masking one after the
+// other would leave a part of a secret.
 func placesOf(text string, secrets []string) []span {
 	var places []span
 	for _, part := range partsOf(secrets) {
@@ -173,7 +174,7 @@ func placesOf(text string, secrets []string) []span {
 	return places
 }
 
-// merged has one span for those that overlap, in order.
+// merged joins overlapping spans, and sorts them.
 func merged(spans []span) []span {
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	var apart []span
@@ -187,7 +188,7 @@ func merged(spans []span) []span {
 	return apart
 }
 
-// partsOf are the texts to mask, each once.
+// partsOf returns the distinct texts to mask.
 func partsOf(secrets []string) []string {
 	var parts []string
 	for _, secret := range secrets {

@@ -22,24 +22,24 @@ func TestMasked(t *testing.T) {
 		secrets []string
 		want    string
 	}{
-		"none":                                     {"curl -u me:pass", nil, "curl -u me:pass"},
-		"an empty one":                             {"text", []string{"", "\n"}, "text"},
-		"each place":                               {"+ login hunter2\nhunter2 is wrong", []string{"hunter2"}, "+ login ***\n*** is wrong"},
-		"of several":                               {"a=one b=two", []string{"one", "two"}, "a=*** b=***"},
-		"one in another":                           {"pass password", []string{"pass", "password"}, "*** ***"},
-		"the same twice":                           {"hunter2", []string{"hunter2", "hunter2"}, "***"},
-		"without its line break":                   {"login hunter2 failed", []string{"hunter2\n"}, "login *** failed"},
-		"of several lines":                         {"cat key\n" + key + "done", []string{key}, "cat key\n***done"},
-		"of which some are shown":                  {"…\nMIIEowIB\n{}\n-----END KEY-----\nexit", []string{key}, "…\n***\n{}\n***\nexit"},
-		"lines that end like DOS's":                {"line two\nend", []string{"line one\r\nline two\r\n"}, "***\nend"},
-		"a short one":                              {"x=7", []string{"7"}, "x=***"},
-		"overlapping":                              {"x abcdefghij y", []string{"abc", "cdefghij"}, "x *** y"},
-		"overlapping, one in another":              {"hunter2hunter2", []string{"hunter2hunter", "hunter2"}, "***"},
-		"overlapping itself":                       {"abababa!", []string{"aba"}, "***!"},
-		"beside each other":                        {"onetwo", []string{"one", "two"}, "******"},
-		"the end of one begins another":            {"aXbYYYYYYYY", []string{"aXb", "bYYYYYYYY"}, "***"},
-		"some of lines that end like a terminal's": {"x line two", []string{"line one\rline two\r"}, "x ***"},
-		"of other characters":                      {"pässwörd!", []string{"pässwörd"}, "***!"},
+		"no secrets":                         {"curl -u me:pass", nil, "curl -u me:pass"},
+		"an empty secret":                    {"text", []string{"", "\n"}, "text"},
+		"every occurrence":                   {"+ login hunter2\nhunter2 is wrong", []string{"hunter2"}, "+ login ***\n*** is wrong"},
+		"several secrets":                    {"a=one b=two", []string{"one", "two"}, "a=*** b=***"},
+		"one inside another":                 {"pass password", []string{"pass", "password"}, "*** ***"},
+		"the same twice":                     {"hunter2", []string{"hunter2", "hunter2"}, "***"},
+		"without its line break":             {"login hunter2 failed", []string{"hunter2\n"}, "login *** failed"},
+		"a multi-line secret":                {"cat key\n" + key + "done", []string{key}, "cat key\n***done"},
+		"some of its lines":                  {"…\nMIIEowIB\n{}\n-----END KEY-----\nexit", []string{key}, "…\n***\n{}\n***\nexit"},
+		"CRLF line endings":                  {"line two\nend", []string{"line one\r\nline two\r\n"}, "***\nend"},
+		"a short secret":                     {"x=7", []string{"7"}, "x=***"},
+		"overlapping":                        {"x abcdefghij y", []string{"abc", "cdefghij"}, "x *** y"},
+		"overlapping, one inside another":    {"hunter2hunter2", []string{"hunter2hunter", "hunter2"}, "***"},
+		"overlapping itself":                 {"abababa!", []string{"aba"}, "***!"},
+		"next to each other":                 {"onetwo", []string{"one", "two"}, "******"},
+		"one starts with the end of another": {"aXbYYYYYYYY", []string{"aXb", "bYYYYYYYY"}, "***"},
+		"some lines with CR line endings":    {"x line two", []string{"line one\rline two\r"}, "x ***"},
+		"non-ASCII characters":               {"pässwörd!", []string{"pässwörd"}, "***!"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(masked(c.text, c.secrets)).To(Equal(c.want))
@@ -47,8 +47,8 @@ func TestMasked(t *testing.T) {
 	}
 }
 
-// TestMaskedWithoutControlCharacters has secrets with control characters in a text that has
-// been made plain, as explain does it.
+// TestMaskedWithoutControlCharacters masks secrets with control characters in a text from
+// which plaintext.Of removed them, as explain does.
 func TestMaskedWithoutControlCharacters(t *testing.T) {
 	for _, secret := range []string{"hunter\x012", "correct\rhorse", "hunter\u00852", "a\x1b[1mhunter2", "hun\x7fter2", "hunter\x9b2", " \x07hunter2\n"} {
 		t.Run(fmt.Sprintf("%q", secret), func(t *testing.T) {
@@ -62,9 +62,9 @@ func TestMaskedWithoutControlCharacters(t *testing.T) {
 	}
 }
 
-// TestHalfASecretIsNotTold has a step that tells by its termination message, whose front the
-// operator cuts off, as the kubelet may.
-func TestHalfASecretIsNotTold(t *testing.T) {
+// TestHalfASecretIsNotShown has a step with a termination message whose beginning the operator
+// cuts off, as the kubelet may.
+func TestHalfASecretIsNotShown(t *testing.T) {
 	const secret = "0123456789abcdefghijklmnopqrstuvwxyz"
 	job := &batchv1.Job{Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{
 		{Type: batchv1.JobFailed, Status: corev1.ConditionTrue, Reason: batchv1.JobReasonBackoffLimitExceeded},
@@ -96,5 +96,5 @@ func TestTheTailOfALog(t *testing.T) {
 	g.Expect(long.text()).To(And(HaveSuffix("line 9998\nline 9999\n"), HavePrefix("line ")))
 	g.Expect(len(long.text())).To(BeNumerically("<=", lastLogBytes))
 	fmt.Fprint(&line, strings.Repeat("secret", lastLogBytes))
-	g.Expect(line.text()).To(BeEmpty(), "it has no whole line")
+	g.Expect(line.text()).To(BeEmpty(), "it has no complete line")
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestOperatorThatWasReplacedMeanwhileWritesNoSecret has an operator ask for credentials
-// when its last write was not long ago, and get them not long after that: in both together
-// another one took over, and the job has ended and its Secret is gone.
+// TestOperatorThatWasReplacedMeanwhileWritesNoSecret has an operator call GetJobDetails
+// shortly before Takeover has passed since its last write, and get the answer after almost as
+// long again. In that time, another one took over, the job ended, and its Secret was deleted.
 func TestOperatorThatWasReplacedMeanwhileWritesNoSecret(t *testing.T) {
 	const almost = Takeover - time.Second/10
 	p := newPlay(t)

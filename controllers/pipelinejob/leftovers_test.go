@@ -20,7 +20,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// podOf makes a pod of a Job.
+// podOf creates a pod of a Job.
 func (p *play) podOf(job *batchv1.Job, name string, status corev1.PodStatus) *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: job.Namespace, Labels: map[string]string{batchv1.JobNameLabel: job.Name}}}
 	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))}
@@ -30,9 +30,9 @@ func (p *play) podOf(job *batchv1.Job, name string, status corev1.PodStatus) *co
 	return pod
 }
 
-// TestLingeringRunDoesNoWorkAgain: the result is reported, and the pod lingers for a webhook's container, which
-// then fails (or the pod is drained): the Job makes another pod (backoffLimit, or podFailurePolicy
-// Ignore for disruptions), whose steps do the work again, until the 30 seconds are over.
+// TestLingeringRunDoesNoWorkAgain: the result is reported, and the pod lingers because of a
+// webhook's container, which then fails. The Job may then create another pod (backoffLimit, or
+// a podFailurePolicy that ignores disruptions), whose steps would do the work again.
 func TestLingeringRunDoesNoWorkAgain(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -62,10 +62,11 @@ func TestLingeringRunDoesNoWorkAgain(t *testing.T) {
 	p.Expect(p.kube.Status().Update(p.ctx, &job)).To(Succeed())
 	p.tryStep(p.pipelineJob().Name) // the Job's event
 	p.clock.Step(10 * time.Second)  // the Job controller's backoff
-	p.Expect(len(p.running())).To(BeZero(), "the Job controller now makes a second pod, whose steps do the work again for 18 seconds")
+	p.Expect(len(p.running())).To(BeZero(), "the Job controller now creates a second pod, whose steps do the work again for 18 seconds")
 }
 
-// TestForgedProgressKeepsNoFailureBack: the progress container says what the CRD refuses.
+// TestForgedProgressKeepsNoFailureBack has the progress container report a value that the CRD
+// refuses.
 func TestForgedProgressKeepsNoFailureBack(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()

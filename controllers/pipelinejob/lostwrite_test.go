@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// lagging is an operator's cache that shows a PipelineJob as it was.
+// lagging returns a client whose cache shows an old version of a PipelineJob.
 func (p *play) lagging(shown *v1alpha1.PipelineJob) client.Client {
 	return interceptor.NewClient(p.kube, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
@@ -36,8 +36,8 @@ func (p *play) planned() *v1alpha1.PipelineJob {
 	return p.pipelineJob()
 }
 
-// TestLostAnswerOfAWriteMakesNoSecondJob has the answer to the write that records a Job
-// lost, and the Job deleted by a user before the cache shows either.
+// TestLostAnswerOfAWriteMakesNoSecondJob has the answer lost to the write that records a Job,
+// and a user delete the Job before the cache shows either.
 func TestLostAnswerOfAWriteMakesNoSecondJob(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()

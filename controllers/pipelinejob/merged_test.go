@@ -11,7 +11,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// reporting takes a job until its result, and that its report is under way, are recorded.
+// reporting takes a job until its result and the first try of its report are recorded, but not
+// made.
 func (p *play) reporting() {
 	p.start(nil)
 	p.poll(nil)
@@ -23,18 +24,18 @@ func (p *play) reporting() {
 }
 
 // TestReportThatWasNotTriedIsNoSecondTry has an execution stopped after the result was
-// recorded together with its report. That CodePipeline no longer waits for the job means
-// that it took no result: this operator knows that it has not given it one.
+// recorded together with the try of its report. If CodePipeline no longer waits for the job,
+// it has no result: this operator knows that it never reported one.
 func TestReportThatWasNotTriedIsNoSecondTry(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(*play)
 		phase  v1alpha1.Phase
 	}{
-		"at once":                {func(*play) {}, v1alpha1.PhaseCancelled},
-		"after a wait":           {func(p *play) { p.clock.Step(Takeover) }, v1alpha1.PhaseCancelled},
-		"after a status's write": {func(p *play) { p.note(p.pipelineJob()) }, v1alpha1.PhaseCancelled},
-		// Another operator can't know whether there was a try: what it can prove
-		// neither way counts as taken, see docs/protocol.md.
+		"immediately":                 {func(*play) {}, v1alpha1.PhaseCancelled},
+		"after a wait":                {func(p *play) { p.clock.Step(Takeover) }, v1alpha1.PhaseCancelled},
+		"after a write to the status": {func(p *play) { p.note(p.pipelineJob()) }, v1alpha1.PhaseCancelled},
+		// Another operator can't know whether there was a try. If neither can be proven, the
+		// report counts as accepted, see docs/protocol.md.
 		"by another operator": {(*play).restart, v1alpha1.PhaseSucceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -53,21 +54,21 @@ func TestReportThatWasNotTriedIsNoSecondTry(t *testing.T) {
 	}
 }
 
-// note writes something that is not of the protocol.
+// note writes a change that is not part of the protocol.
 func (p *play) note(job *v1alpha1.PipelineJob) {
 	p.Expect(p.operator.writeStatus(p.ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.ExecutionDetails.Summary += " and noted"
 	})).To(Succeed())
 }
 
-// TestOnlyAnOwnFreshRecordNeedsNoWrite has the next write fail: a report that needs one
-// before it is not tried then.
+// TestOnlyAnOwnFreshRecordNeedsNoWrite has the next write fail. A report that needs a write
+// first must not be tried then.
 func TestOnlyAnOwnFreshRecordNeedsNoWrite(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(*play)
 		calls  int
 	}{
-		"at once":             {func(*play) {}, 1},
+		"immediately":         {func(*play) {}, 1},
 		"after a wait":        {func(p *play) { p.clock.Step(Takeover) }, 0},
 		"by another operator": {(*play).restart, 0},
 	} {

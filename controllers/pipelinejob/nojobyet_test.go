@@ -9,8 +9,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestNoJobNoExternalExecution has a PipelineJob deleted before it has a Job:
-// CodePipeline is not given the name of one. See docs/protocol.md.
+// TestNoJobNoExternalExecution has a PipelineJob deleted before it has a Job. CodePipeline
+// must not get the name of a Job. See docs/protocol.md.
 func TestNoJobNoExternalExecution(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -23,10 +23,10 @@ func TestNoJobNoExternalExecution(t *testing.T) {
 	}
 	p.Expect(p.pipelineJobs()).To(BeEmpty())
 	p.Expect(p.made).To(BeEmpty())
-	told := p.aws.Journal(operationFailure)
-	p.Expect(told).To(HaveLen(1))
+	reports := p.aws.Journal(operationFailure)
+	p.Expect(reports).To(HaveLen(1))
 	var request struct{ FailureDetails v1alpha1.FailureDetails }
-	p.Expect(json.Unmarshal(told[0].Request, &request)).To(Succeed())
+	p.Expect(json.Unmarshal(reports[0].Request, &request)).To(Succeed())
 	p.Expect(request.FailureDetails.Message).To(ContainSubstring("deleted"))
 	p.Expect(request.FailureDetails.ExternalExecutionID).To(BeEmpty())
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// refusing has the API server refuse to create Jobs, or to write Secrets, while a message
-// says why.
+// refusing makes the API server refuse to create Jobs, or to write Secrets, while message is
+// not empty.
 func (p *play) refusing(jobs bool, message *string) {
 	refuse := func(is bool) error {
 		if !is || *message == "" {
@@ -50,11 +50,11 @@ func (p *play) goOnUntil(is func(*v1alpha1.PipelineJob) bool) {
 		p.tryStep(p.pipelineJob().Name)
 		p.clock.Step(5 * time.Second)
 	}
-	p.Expect(p.pipelineJob().Status).To(BeNil(), "it did not get there")
+	p.Expect(p.pipelineJob().Status).To(BeNil(), "the PipelineJob never got there")
 }
 
-// TestFirstRefusalOfAQuotaIsNoEnd has the API server fail for ten minutes, and a quota be
-// used up then.
+// TestFirstRefusalOfAQuotaIsNoEnd has the API server fail for ten minutes, and a quota used up
+// after that. The grace period of the quota must not have started before.
 func TestFirstRefusalOfAQuotaIsNoEnd(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -76,7 +76,7 @@ func TestFirstRefusalOfAQuotaIsNoEnd(t *testing.T) {
 	p.goOnUntil(runs1)
 }
 
-// denied are answers of admission to a Job, which have any code.
+// denied returns an admission policy's refusal of a Job, with any status code.
 func denied(code int32, reason metav1.StatusReason) error {
 	const message = `ValidatingAdmissionPolicy 'ttl' with binding 'all' denied request: every Job must set spec.ttlSecondsAfterFinished`
 	err := apierrors.NewForbidden(schema.GroupResource{Group: "batch", Resource: "jobs"}, "j", errors.New(message))
@@ -85,9 +85,9 @@ func denied(code int32, reason metav1.StatusReason) error {
 	return err
 }
 
-// TestDeniedJobIsTriedForAMinute has a policy, which came after the dry run, refuse the Job:
-// the condition says so at once, and the work begins when the policy is changed. After a minute the
-// action fails, whatever the code of the policy's answer.
+// TestDeniedJobIsTriedForAMinute has a policy, added after the dry run, refuse the Job. The
+// condition must say so immediately, and the work must start when the policy is changed.
+// Otherwise, the action fails after a minute, whatever the status code of the refusal.
 func TestDeniedJobIsTriedForAMinute(t *testing.T) {
 	for _, c := range []struct {
 		code   int32
@@ -128,9 +128,9 @@ func TestDeniedJobIsTriedForAMinute(t *testing.T) {
 	}
 }
 
-// TestFullQuotaIsWaitedFor has a quota of the namespace be used up when the Job, or its
-// Secret, is to be made: the condition says so at once, and the work begins when others have ended.
-// It is waited for as long as the action may take.
+// TestFullQuotaIsWaitedFor has a quota of the namespace used up when the Job, or its Secret,
+// is created. The condition must say so immediately, and the work must start when other work
+// has ended. The wait lasts as long as the action may take.
 func TestFullQuotaIsWaitedFor(t *testing.T) {
 	const full = "exceeded quota: team, requested: 1, used: 5, limited: 5"
 	for _, jobs := range []bool{true, false} {
@@ -145,7 +145,7 @@ func TestFullQuotaIsWaitedFor(t *testing.T) {
 				p.refusing(jobs, &message)
 				began := p.clock.Now()
 				p.goOnUntil(waitsForQuota)
-				p.Expect(p.clock.Since(began)).To(BeNumerically("<", time.Minute), "it is shown at once")
+				p.Expect(p.clock.Since(began)).To(BeNumerically("<", time.Minute), "it is shown immediately")
 				p.goOnFor(55 * time.Minute)
 				p.Expect(p.pipelineJob().Settled()).To(BeFalse())
 				p.Expect(waitsForQuota(p.pipelineJob())).To(BeTrue())

@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestActionThatTakesLong: CodePipeline's time-out can be raised, and nobody knows whether a
-// continuation begins it again.
+// TestActionThatTakesLong: CodePipeline's timeout can be raised, and it is not documented
+// whether a continuation restarts it.
 func TestActionThatTakesLong(t *testing.T) {
 	known := func(s *state) { s.job.Spec.Pipeline.ExecutionID, s.job.Spec.Pipeline.ActionExecutionID = "e", "a" }
 	said := func(status lastStatus, ago time.Duration) change {
@@ -25,13 +25,13 @@ func TestActionThatTakesLong(t *testing.T) {
 		want    step
 		wait    time.Duration
 	}{
-		"not for so long":                         {[]change{known, working, claimedAgo(24 * time.Hour)}, stepWait, time.Hour},
+		"not too long":                            {[]change{known, working, claimedAgo(24 * time.Hour)}, stepWait, time.Hour},
 		"too long":                                {[]change{known, working, long}, stepAskExecution, 0},
 		"CodePipeline waits for it":               {[]change{known, working, long, said(lastStatus{waits: true}, 10*time.Minute)}, stepWait, 50 * time.Minute},
-		"CodePipeline waited for it":              {[]change{known, working, long, said(lastStatus{waits: true}, time.Hour)}, stepAskExecution, 0},
+		"CodePipeline waited for it an hour ago":  {[]change{known, working, long, said(lastStatus{waits: true}, time.Hour)}, stepAskExecution, 0},
 		"CodePipeline does not know it":           {[]change{known, working, long, said(lastStatus{unknown: true}, 0)}, stepRecordClosed, 0},
-		"it can't be asked for":                   {[]change{known, working, long, failing(stepAskExecution, time.Hour)}, stepRecordClosed, 0},
-		"it can't be asked for now":               {[]change{known, working, long, failing(stepAskExecution, 59*time.Minute)}, stepAskExecution, 0},
+		"asking fails for long":                   {[]change{known, working, long, failing(stepAskExecution, time.Hour)}, stepRecordClosed, 0},
+		"asking fails for now":                    {[]change{known, working, long, failing(stepAskExecution, 59*time.Minute)}, stepAskExecution, 0},
 		"an execution without an ID":              {[]change{working, long}, stepRecordClosed, 0},
 		"it is deleted":                           {[]change{known, working, long, deleting}, stepRecordClosed, 0},
 		"it was never claimed":                    {[]change{known, polled}, stepRecordClosed, 0},

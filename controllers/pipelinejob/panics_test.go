@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
-// TestStepThatPanicsIsTriedAgainLater has a step that a lane takes panic: it is tried
-// again after a while, as a step that fails otherwise.
+// TestStepThatPanicsIsTriedAgainLater has a step panic in a lane. It must be retried later, as
+// any step that fails.
 func TestStepThatPanicsIsTriedAgainLater(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -24,11 +24,11 @@ func TestStepThatPanicsIsTriedAgainLater(t *testing.T) {
 		},
 	})
 	for range 5 {
-		p.fly()
+		p.reconcileOnce()
 	}
 	p.Expect(panics).To(Equal(1))
 	p.operator.Client = cached
 	p.clock.Step(firstRetry)
-	p.fly()
+	p.reconcileOnce()
 	p.Expect(p.pipelineJob().Status.Protocol.AcknowledgedJobID).NotTo(BeEmpty())
 }

@@ -22,12 +22,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// progressLines is how many of the last lines of its log the progress container
-// is asked for: a line may be cut while it is written.
+// progressLines is how many lines to read from the end of the progress container's log: the
+// last one may be half written.
 const progressLines = 3
 
-// readProgress reads what the steps say of their progress and, when it is new,
-// records it to be told.
+// readProgress reads the progress that the steps report. If it is new, it records it, to be
+// reported next.
 func (r *Reconciler) readProgress(ctx context.Context, s state) error {
 	r.reads.mark(s.job.UID, s.now)
 	given, err := r.progressOf(ctx, s.job.Namespace, s.pods)
@@ -49,15 +49,16 @@ func (r *Reconciler) readProgress(ctx context.Context, s state) error {
 	})
 }
 
-// keepSaid records what the steps said. CodePipeline gets it with the result.
-func (r *Reconciler) keepSaid(ctx context.Context, s state) error {
+// saveProgress records the progress of the steps without a report of its own: CodePipeline
+// gets it with the result.
+func (r *Reconciler) saveProgress(ctx context.Context, s state) error {
 	return r.writeStatus(ctx, s.job, func(status *v1alpha1.PipelineJobStatus) {
 		status.ExecutionDetails = withProgress(status.ExecutionDetails, *s.outcome.Said)
 	})
 }
 
-// progressOf reads the log of the progress container of the run's newest pod;
-// nil when there is nothing in it yet.
+// progressOf reads the progress from the log of the progress container, in the run's pod whose
+// container is running. It returns nil if there is none yet.
 func (r *Reconciler) progressOf(ctx context.Context, namespace string, pods []corev1.Pod) (*podcontract.Progress, error) {
 	for _, pod := range pods {
 		if !runs(pod, podcontract.ContainerProgress) {
@@ -67,13 +68,13 @@ func (r *Reconciler) progressOf(ctx context.Context, namespace string, pods []co
 		if err != nil {
 			return nil, err
 		}
-		defer func(c io.Closer) { _ = c.Close() }(stream) // it was only read from
+		defer func(c io.Closer) { _ = c.Close() }(stream) // nothing was written
 		return podcontract.LastProgress(stream)
 	}
 	return nil, nil
 }
 
-// runs reports whether a container runs, and so has a log.
+// runs reports whether a container is running, and therefore has a log.
 func runs(pod corev1.Pod, container string) bool {
 	for _, status := range pod.Status.InitContainerStatuses {
 		if status.Name == container {
@@ -83,7 +84,7 @@ func runs(pod corev1.Pod, container string) bool {
 	return false
 }
 
-// withProgress is what is known of a run, with its progress.
+// withProgress returns the known details of a run, updated with its progress.
 func withProgress(known *v1alpha1.ExecutionDetails, given podcontract.Progress) *v1alpha1.ExecutionDetails {
 	details := &v1alpha1.ExecutionDetails{}
 	if known != nil {
@@ -101,13 +102,13 @@ func withProgress(known *v1alpha1.ExecutionDetails, given podcontract.Progress) 
 	return details
 }
 
-// progressCall is the call that tells recorded progress.
+// progressCall returns the call that reports recorded progress.
 func progressCall(job *v1alpha1.PipelineJob) v1alpha1.Call {
 	return v1alpha1.Call{Operation: operationSuccess, JobID: job.Spec.CodePipelineJob.ID, ContinuationToken: job.Status.ProgressToken()}
 }
 
-// reportProgress gives recorded progress to CodePipeline. That ends the job; the
-// one that is handed out with the token takes over the run.
+// reportProgress reports recorded progress to CodePipeline. That ends the job. CodePipeline
+// then hands out another job with the token, under which the run continues.
 func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
@@ -140,7 +141,7 @@ func (r *Reconciler) reportProgress(ctx context.Context, job *v1alpha1.PipelineJ
 	}
 }
 
-// progressReported records the delivery. There is no event: there would be one
+// progressReported records the delivery. It does not emit an event, because there would be one
 // in each interval.
 func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.PipelineJob, confirmed bool) error {
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
@@ -149,7 +150,7 @@ func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.Pipelin
 		status.Protocol.ClaimUnconfirmed = status.Protocol.ClaimUnconfirmed && !confirmed
 		status.Protocol.Call = nil
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
-			"CodePipeline was told of the progress; the run goes on")
+			"CodePipeline accepted the progress; the run continues")
 	})
 	if err != nil {
 		return err
@@ -158,15 +159,16 @@ func (r *Reconciler) progressReported(ctx context.Context, job *v1alpha1.Pipelin
 	return nil
 }
 
-// progressNotTaken drops an update of a job that is not open, and whose claim CodePipeline
-// did not confirm: perhaps it was never ours, and is handed out again with another nonce.
-// So the work goes on. Whether the execution was stopped is asked next.
+// progressNotTaken drops an update of a job that is not open and whose claim CodePipeline did
+// not confirm. The claim may never have had its effect, and the job may be handed out again
+// with another nonce, so the work continues. The next step asks whether the execution was
+// stopped.
 func (r *Reconciler) progressNotTaken(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	return r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		dropProgress(status)
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonClaimUnconfirmed,
-			"CodePipeline did not take the progress: either the claim of the job had no effect, and the job is handed out again, "+
-				"or its execution was stopped. The run goes on until that is known")
+			"CodePipeline did not accept the progress: either the claim of the job had no effect, and the job will be handed out again, "+
+				"or the execution was stopped. The run continues until that is known")
 	})
 }
 
@@ -175,8 +177,8 @@ func dropProgress(status *v1alpha1.PipelineJobStatus) {
 	status.Protocol.Progress.ContinuationToken = ""
 }
 
-// progressRefused drops an update that CodePipeline will never take: the work
-// goes on, and its result is what counts.
+// progressRefused drops an update that CodePipeline will never accept. The work continues:
+// only its result matters.
 func (r *Reconciler) progressRefused(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
 	if err := r.writeAnswer(ctx, job, dropProgress); err != nil {
 		return err
@@ -185,12 +187,12 @@ func (r *Reconciler) progressRefused(ctx context.Context, job *v1alpha1.Pipeline
 	return nil
 }
 
-// forgetReads is how long the last reading of a job is remembered: a job that goes on is
-// read again much sooner.
+// forgetReads is how long the time of a job's last read is remembered: a job that is still
+// running is read much sooner.
 const forgetReads = 25 * time.Hour
 
-// reads remembers when the progress of each PipelineJob was last read, so that
-// reading it without news costs no write.
+// reads remembers when the progress of each PipelineJob was last read, so that a read without
+// news costs no write.
 type reads struct {
 	mu   sync.Mutex
 	last map[types.UID]time.Time
@@ -202,7 +204,7 @@ func (r *reads) mark(job types.UID, at time.Time) {
 	if r.last == nil {
 		r.last = map[types.UID]time.Time{}
 	}
-	for other, before := range r.last { // those of jobs that have ended
+	for other, before := range r.last { // jobs that have ended
 		if at.Sub(before) > forgetReads {
 			delete(r.last, other)
 		}

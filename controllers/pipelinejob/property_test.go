@@ -46,8 +46,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// play is an emulated AWS, a Kubernetes in memory, and the steps of an operator
-// between them, taken one at a time. The poller is played.
+// play is an emulated AWS, an in-memory Kubernetes, and an operator between them whose steps a
+// test takes one at a time. The play itself records jobs in place of the poller.
 type play struct {
 	*WithT
 	ctx       context.Context
@@ -58,20 +58,20 @@ type play struct {
 	operator  *Reconciler
 
 	executions []string
-	// theirs are action executions that another worker has claimed.
+	// theirs are action executions that another worker claimed.
 	theirs map[string]bool
 	// made counts the Jobs that were created, by name.
 	made map[string]int
 	// secrets are the existing Secrets.
 	secrets secretStore
-	// givenUp are action executions of which CodePipeline was not told that their
-	// PipelineJob was deleted, with an event that says so.
+	// givenUp are action executions whose PipelineJob was deleted without a report to
+	// CodePipeline, and with an event that says so.
 	givenUp map[string]bool
-	// failing is how the next write of a PipelineJob or Job goes wrong.
+	// failing is how the next write to a PipelineJob or Job fails.
 	failing writeFault
 }
 
-// writeFault is how a write goes wrong.
+// writeFault is how a write fails.
 type writeFault string
 
 const (
@@ -114,9 +114,9 @@ func (p *play) cloud() []func(*config.LoadOptions) error {
 	}
 }
 
-// declare makes the action, its type and a pipeline that uses it.
+// declare creates the CustomAction, its action type and a pipeline that uses it.
 func (p *play) declare() {
-	// Faults are the operator's: what the test itself asks may be asked again.
+	// Faults are meant for the operator: the test's own calls are retried.
 	cfg, err := config.LoadDefaultConfig(p.ctx, append(p.cloud(), config.WithRetryMaxAttempts(retry.DefaultMaxAttempts))...)
 	p.Expect(err).NotTo(HaveOccurred())
 	p.pipelines = sdk.NewFromConfig(cfg)
@@ -135,7 +135,7 @@ func (p *play) declare() {
 
 var errWrite = errors.New("the API server did not answer")
 
-// interceptor lets writes go wrong, and keeps Secrets by their UIDs.
+// interceptor makes writes fail, and keeps Secrets by their UIDs.
 func (p *play) interceptor() interceptor.Funcs {
 	return interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
@@ -143,7 +143,7 @@ func (p *play) interceptor() interceptor.Funcs {
 				if secret, ok := object.(*corev1.Secret); ok {
 					return p.secrets.create(secret)
 				}
-				object.SetUID(k8stypes.UID("uid-" + object.GetName())) // as the API server does it
+				object.SetUID(k8stypes.UID("uid-" + object.GetName())) // as the API server does
 				err := c.Create(ctx, object, options...)
 				if job, ok := object.(*batchv1.Job); ok && err == nil {
 					p.made[job.Name]++
@@ -187,7 +187,7 @@ func (p *play) write(do func() error) error {
 	}
 }
 
-// restart has another operator take over.
+// restart makes another operator take over.
 func (p *play) restart() { p.operator = p.newOperator(p.cloud()...) }
 
 func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
@@ -204,7 +204,7 @@ func (p *play) newOperator(cloud ...codepipeline.LoadOption) *Reconciler {
 	return New(o)
 }
 
-// cached reads as a cache shows it: trimmed.
+// cached returns a client that reads what a cache has: trimmed objects.
 func (p *play) cached() client.Client {
 	return interceptor.NewClient(p.kube, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
@@ -225,7 +225,7 @@ func trim(object any) {
 	diagnosis.Trim(object)
 }
 
-// noEvents keeps no event, but remembers what was given up.
+// noEvents drops events, but remembers what was given up.
 type noEvents struct {
 	events.EventRecorder
 	givenUp map[string]bool
@@ -249,7 +249,7 @@ func (p *play) poll(*rapid.T) {
 	p.Expect(err).NotTo(HaveOccurred())
 	jobs, err := api.PollForJobs(p.ctx, workerType, nil, 2)
 	if err != nil {
-		return // it is polled again
+		return // polls are retried
 	}
 	for _, polled := range jobs {
 		p.record(polled)
@@ -272,14 +272,14 @@ func (p *play) record(polled codepipeline.Job) {
 	}
 	err := p.kube.Create(p.ctx, job)
 	if !apierrors.IsAlreadyExists(err) {
-		return // recorded; or lost, to be handed out again
+		return // recorded, or lost until it is handed out again
 	}
 	known := &v1alpha1.PipelineJob{}
 	p.Expect(p.kube.Get(p.ctx, client.ObjectKeyFromObject(job), known)).To(Succeed())
-	p.failing = "" // that is for the operator's writes
+	p.failing = "" // meant for the operator's writes
 	before := known.DeepCopy()
 	known.Spec.CodePipelineJob = job.Spec.CodePipelineJob
-	known.Generation++ // as the API server does it
+	known.Generation++ // as the API server does
 	p.Expect(p.kube.Patch(p.ctx, known, client.MergeFrom(before))).To(Succeed())
 }
 
@@ -302,7 +302,7 @@ func (p *play) names() (names []string) {
 	return names
 }
 
-// step is one reconciliation; its error means that it comes again, a minute later.
+// step takes one step. If it fails, the clock moves on by a minute, so that it can be retried.
 func (p *play) step(name string) {
 	_, err := advance(p, p.operator, name)
 	if err != nil {
@@ -310,7 +310,7 @@ func (p *play) step(name string) {
 	}
 }
 
-// advance takes the next step as a goroutine of a lane does: it may call AWS.
+// advance takes the next step as a lane's goroutine does: it may call AWS.
 func advance(p *play, operator *Reconciler, name string) (ctrl.Result, error) {
 	return operator.advanceInLane(p.ctx, requestFor(name).NamespacedName, takerAccount)
 }
@@ -321,7 +321,7 @@ func requestFor(name string) ctrl.Request {
 
 func (p *play) fault(t *rapid.T) {
 	operation := rapid.SampledFrom([]string{"AcknowledgeJob", "PutJobSuccessResult", "PutJobFailureResult", "GetJobDetails", "PollForJobs"}).Draw(t, "operation")
-	// Throttling would slow the test down as it does the operator.
+	// Throttling would slow the test down, as it does the operator.
 	kind := rapid.SampledFrom([]emulator.FaultKind{emulator.ServerError, emulator.ServerErrorAfter, emulator.ResetBefore, emulator.ResetAfter, emulator.AccessDenied}).Draw(t, "kind")
 	p.Expect(p.aws.Inject(emulator.Fault{Operation: operation, Kind: kind})).To(Succeed())
 }
@@ -330,7 +330,7 @@ func (p *play) failWrite(t *rapid.T) {
 	p.failing = rapid.SampledFrom([]writeFault{notWritten, answerLost}).Draw(t, "moment")
 }
 
-// running are the Jobs that have not ended.
+// running returns the Jobs that have not ended.
 func (p *play) running() []batchv1.Job {
 	var list batchv1.JobList
 	p.Expect(p.kube.List(p.ctx, &list)).To(Succeed())
@@ -346,7 +346,7 @@ func (p *play) endRun(t *rapid.T) {
 	p.end(&jobs[0], message)
 }
 
-// end ends a Job, with a result or with a step that failed.
+// end ends a Job, with a result or with a failed step.
 func (p *play) end(job *batchv1.Job, message string) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Namespace: job.Namespace, Labels: map[string]string{batchv1.JobNameLabel: job.Name}}}
 	condition := batchv1.JobComplete
@@ -366,8 +366,8 @@ func (p *play) end(job *batchv1.Job, message string) {
 	p.Expect(p.kube.Status().Update(p.ctx, job)).To(Succeed())
 }
 
-// deleteJob deletes a Job by hand. Of one whose making is not recorded yet nobody
-// can tell afterwards that it was there: it is made again.
+// deleteJob deletes a Job as a user would. It leaves Jobs whose creation is not recorded yet:
+// the operator would not know that they existed, and would create them again.
 func (p *play) deleteJob(*rapid.T) {
 	recorded := map[string]bool{}
 	for _, job := range p.pipelineJobs() {
@@ -405,16 +405,16 @@ func (p *play) wait(t *rapid.T) {
 	p.look()
 }
 
-// look has the operator look for stopped executions.
+// look makes the operator look for stopped executions.
 func (p *play) look() {
-	defer p.withoutFaults()() // they are for other calls
+	defer p.withoutFaults()() // meant for other calls
 	p.Expect(p.operator.Executions.round(p.ctx)).To(Succeed())
 	p.operator.Executions.rounds.Wait()
 }
 
-// otherWorker polls, and claims what it gets or forgets it.
+// otherWorker polls as another worker, which claims the job or drops it.
 func (p *play) otherWorker(t *rapid.T) {
-	defer p.withoutFaults()() // they are the operator's
+	defer p.withoutFaults()() // meant for the operator
 	polled, err := p.pipelines.PollForJobs(p.ctx, &sdk.PollForJobsInput{ActionTypeId: harness.WorkType()})
 	if err != nil || len(polled.Jobs) == 0 || !rapid.Bool().Draw(t, "claims") {
 		return
@@ -435,17 +435,17 @@ func (p *play) withoutFaults() (again func()) {
 	}
 }
 
-// invariants hold after each step.
+// invariants checks what must hold after each step.
 func (p *play) invariants(t *rapid.T) {
 	for name, times := range p.made {
 		if times > 1 && !p.wasGivenUp(name) {
-			t.Fatalf("Job %s was made %d times", name, times)
+			t.Fatalf("Job %s was created %d times", name, times)
 		}
 	}
 }
 
-// wasGivenUp reports whether a Job is of an action execution that was given up: if it
-// is handed out again, it is another piece of work.
+// wasGivenUp reports whether a Job belongs to an action execution that was given up. If that
+// is handed out again, it is new work.
 func (p *play) wasGivenUp(jobName string) bool {
 	for id := range p.givenUp {
 		if strings.Contains(jobName, id) {
@@ -455,8 +455,8 @@ func (p *play) wasGivenUp(jobName string) bool {
 	return false
 }
 
-// settle lets the world run, without faults, until nothing is left to do, or for
-// longer than anything may take.
+// settle runs everything, without faults, until nothing is left to do, or for longer than
+// anything may take.
 func (p *play) settle() {
 	p.aws.ClearFaults()
 	p.failing = ""
@@ -477,12 +477,12 @@ func (p *play) settle() {
 			return
 		}
 		if round%8 == 7 {
-			p.restart() // which is not held up by the rate limit
+			p.restart() // it has no waits for retries
 		}
 	}
 }
 
-// actions are the work actions of all executions, by their IDs.
+// actions returns the work actions of all executions, by ID.
 func (p *play) actions() map[string]types.ActionExecutionDetail {
 	actions := map[string]types.ActionExecutionDetail{}
 	pages := sdk.NewListActionExecutionsPaginator(p.pipelines, &sdk.ListActionExecutionsInput{PipelineName: aws.String("p")})
@@ -498,48 +498,48 @@ func (p *play) actions() map[string]types.ActionExecutionDetail {
 	return actions
 }
 
-// told is what the objects say of an action.
-func (p *play) told(action string) string {
+// statusOf returns the PipelineJob of an action, for messages.
+func (p *play) statusOf(action string) string {
 	for _, job := range p.pipelineJobs() {
 		if job.Spec.Pipeline.ActionExecutionID == action {
 			return fmt.Sprintf("PipelineJob %s: %+v %+v", job.Name, job.Spec.CodePipelineJob, job.Status)
 		}
 	}
-	return "there is no PipelineJob of it"
+	return "it has no PipelineJob"
 }
 
-// unended is what has not ended yet, or was left behind.
+// unended describes what has not ended, or was left behind. It is empty if there is nothing.
 func (p *play) unended() string {
 	for id, action := range p.actions() {
 		if action.Status == types.ActionExecutionStatusInProgress && !p.theirs[id] && !p.givenUp[id] {
-			return fmt.Sprintf("action %s is still in progress: %s", id, p.told(id))
+			return fmt.Sprintf("action %s is still in progress: %s", id, p.statusOf(id))
 		}
 	}
 	for _, job := range p.pipelineJobs() {
 		// A continuation that another worker has taken is given up after a day.
 		if !job.Settled() && !p.theirs[job.Spec.Pipeline.ActionExecutionID] {
-			return fmt.Sprintf("PipelineJob %s is stuck: %+v", job.Name, job.Status)
+			return fmt.Sprintf("PipelineJob %s is blocked: %+v", job.Name, job.Status)
 		}
 	}
 	if len(p.secrets) > 0 {
-		return fmt.Sprintf("Secrets are left: %v", p.secrets)
+		return fmt.Sprintf("Secrets were not deleted: %v", p.secrets)
 	}
 	if left := p.running(); len(left) > 0 {
-		return fmt.Sprintf("Job %s still works", left[0].Name)
+		return fmt.Sprintf("Job %s is still running", left[0].Name)
 	}
 	return ""
 }
 
-// expectTruth expects that the objects say what CodePipeline says.
+// expectTruth expects that the objects agree with CodePipeline.
 func (p *play) expectTruth(t *rapid.T) {
 	actions := p.actions()
 	for _, job := range p.pipelineJobs() {
 		action := actions[job.Spec.Pipeline.ActionExecutionID]
 		switch {
 		case p.givenUp[*action.ActionExecutionId]:
-		case p.theirs[*action.ActionExecutionId]: // two worked on it: CodePipeline does not fence them
+		case p.theirs[*action.ActionExecutionId]: // both may have worked on it: CodePipeline does not fence workers
 		case action.Status == types.ActionExecutionStatusAbandoned:
-			// A report whose answer was lost may have come before that, or after.
+			// The stop may have come before or after a report whose answer was lost.
 		case job.Status.Phase == v1alpha1.PhaseSucceeded && action.Status != types.ActionExecutionStatusSucceeded,
 			job.Status.Phase == v1alpha1.PhaseFailed && action.Status != types.ActionExecutionStatusFailed:
 			t.Fatalf("PipelineJob %s is %s, but the action is %s", job.Name, job.Status.Phase, action.Status)
@@ -547,9 +547,9 @@ func (p *play) expectTruth(t *rapid.T) {
 	}
 }
 
-// TestProtocolHolds plays random sequences of what may happen to jobs: no job is
-// lost, no run is made twice, no object gets stuck, and what the objects say is
-// what CodePipeline says.
+// TestProtocolHolds tries random sequences of what may happen to jobs. No job may be lost, no
+// run may be created twice, no object may be blocked, and the objects must agree with
+// CodePipeline.
 func TestProtocolHolds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := newPlay(t)

@@ -23,8 +23,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestOverTimeAndOverIsSettled: an action is over its time, and CodePipeline answers that it has
-// ended. It is asked once.
+// TestOverTimeAndOverIsSettled has an action take too long, and CodePipeline answer that it
+// has ended. The operator must ask once.
 func TestOverTimeAndOverIsSettled(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -36,18 +36,19 @@ func TestOverTimeAndOverIsSettled(t *testing.T) {
 	p.Expect(runs1(p.pipelineJob())).To(BeTrue())
 	_, err := p.pipelines.StopPipelineExecution(p.ctx, &sdk.StopPipelineExecutionInput{PipelineName: aws.String("p"), PipelineExecutionId: &p.executions[0], Abandon: true})
 	p.Expect(err).NotTo(HaveOccurred())
-	p.clock.Step(26 * time.Hour) // the operator was down, or its rounds are off
+	p.clock.Step(26 * time.Hour) // the operator was down, or its rounds are disabled
 	for range 50 {
 		p.tryStep(p.pipelineJob().Name)
 	}
 	p.Expect(p.pipelineJob().Settled()).To(BeTrue(), "%d calls of ListActionExecutions", len(p.aws.Journal(operationExecutions)))
 }
 
-// TestRefusedDeletionKeepsNoResultBack: a policy refuses the deletion of the Job.
+// TestRefusedDeletionKeepsNoResultBack has a policy refuse the deletion of the Job. The result
+// must still be reported.
 func TestRefusedDeletionKeepsNoResultBack(t *testing.T) {
 	for name, history := range map[string][]change{
 		"a success whose pod lingers, the first report failed": {working, gave, complete, finishedAgo(time.Minute), failing(stepStopRun, 10*time.Minute)},
-		"a failure while the pod goes on":                      {working, failed, failing(stepStopRun, 10*time.Minute)},
+		"a failure while the pod continues":                    {working, failed, failing(stepStopRun, 10*time.Minute)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			next, _ := decide(stateAfter(history))
@@ -56,7 +57,8 @@ func TestRefusedDeletionKeepsNoResultBack(t *testing.T) {
 	}
 }
 
-// TestRefusedDeletionKeepsNoObject: the same, and the time to live is over.
+// TestRefusedDeletionKeepsNoObject has the same policy. The object must still be deleted when
+// its time to live is over.
 func TestRefusedDeletionKeepsNoObject(t *testing.T) {
 	next, _ := decide(stateAfter([]change{working, gave, complete, reported, finishedAgo(time.Hour), ttl(0), failing(stepStopRun, 10*time.Minute)}))
 	NewWithT(t).Expect(next).To(Equal(stepExpire))
@@ -79,7 +81,7 @@ func TestRefusedDeletionIsReportedInTheEnd(t *testing.T) {
 			return c.Delete(ctx, o, options...)
 		},
 	})
-	// report container ended with a result, a webhook's container goes on
+	// The report container ended with a result, and a webhook's container continues.
 	job := p.running()[0]
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: job.Name + "-pod", Namespace: job.Namespace, Labels: map[string]string{batchv1.JobNameLabel: job.Name}}}
 	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(&job, batchv1.SchemeGroupVersion.WithKind("Job"))}
@@ -89,9 +91,8 @@ func TestRefusedDeletionIsReportedInTheEnd(t *testing.T) {
 		{Name: "istio-proxy", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
 	}}
 	p.Expect(p.kube.Status().Update(p.ctx, pod)).To(Succeed())
-	// one unlucky first report
 	p.tryStep(p.pipelineJob().Name) // records the result
-	p.clock.Step(time.Minute)       // e.g. AWS can't be reached for half a minute, or the operator is restarted
+	p.clock.Step(time.Minute)       // AWS can't be reached for a while, or the operator is restarted
 	for range 120 {
 		p.tryStep(p.pipelineJob().Name)
 		p.clock.Step(time.Minute)
@@ -99,8 +100,9 @@ func TestRefusedDeletionIsReportedInTheEnd(t *testing.T) {
 	p.Expect(p.pipelineJob().Settled()).To(BeTrue(), "phase %s after two hours", p.pipelineJob().Status.Phase)
 }
 
-// TestDeniedSecretBacksOff: admission denies the Secret, by a code that means something else
-// elsewhere. GetJobDetails is not called each second, and the action fails in the end.
+// TestDeniedSecretBacksOff has admission deny the Secret, with a status code that has another
+// meaning elsewhere. The operator must not call GetJobDetails each second, and the action must
+// fail in the end.
 func TestDeniedSecretBacksOff(t *testing.T) {
 	for name, refusal := range map[string]error{
 		"409 of a webhook": &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: 409, Reason: metav1.StatusReasonConflict, Message: `admission webhook "x" denied the request: no`}},
@@ -137,8 +139,8 @@ func TestDeniedSecretBacksOff(t *testing.T) {
 	}
 }
 
-// TestFirstRefusalOfAPolicyIsNoEnd: two minutes without an answer and then one refusal are no
-// minute of refusals.
+// TestFirstRefusalOfAPolicyIsNoEnd: a refusal after two minutes without an answer does not
+// count as two minutes of refusals.
 func TestFirstRefusalOfAPolicyIsNoEnd(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -166,8 +168,8 @@ func TestFirstRefusalOfAPolicyIsNoEnd(t *testing.T) {
 	p.goOnUntil(runs1)
 }
 
-// TestSummaryIsOfThisRun: the second run fails before it has a Job. The message has nothing of
-// what the first one said.
+// TestSummaryIsOfThisRun has the second run fail before it has a Job. The message must not
+// contain the summary of the first run.
 func TestSummaryIsOfThisRun(t *testing.T) {
 	g := NewWithT(t)
 	job := &v1alpha1.PipelineJob{}
@@ -180,8 +182,9 @@ func TestSummaryIsOfThisRun(t *testing.T) {
 	g.Expect(job.Status.FailureDetails.Message).To(HavePrefix("Kubernetes refused the Job"))
 }
 
-// TestOldMessageIsNotNews: the progress container was restarted (its memory ran out): what it had said before
-// is older than what was read from its log since.
+// TestOldMessageIsNotNews has the progress container restarted, because it ran out of memory.
+// Its last termination message is older than the progress read from its log since, and must
+// not replace it.
 func TestOldMessageIsNotNews(t *testing.T) {
 	g := NewWithT(t)
 	s := stateAfter([]change{working})
@@ -194,5 +197,5 @@ func TestOldMessageIsNotNews(t *testing.T) {
 	s.pods = []corev1.Pod{pod}
 	s.outcome = diagnosis.Observe(diagnosis.Evidence{Job: s.run, Pods: s.pods, Now: noon, GracePeriods: diagnosis.DefaultGracePeriods})
 	next, _ := decide(s)
-	g.Expect(next).NotTo(Equal(stepKeepSaid), "it would write %+v over %+v", s.outcome.Said, s.job.Status.ExecutionDetails)
+	g.Expect(next).NotTo(Equal(stepSaveProgress), "it would write %+v over %+v", s.outcome.Said, s.job.Status.ExecutionDetails)
 }

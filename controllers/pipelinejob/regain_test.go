@@ -12,8 +12,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 )
 
-// TestStepsGoOnAsSoonAsThereIsAccess: what failed for want of access does not wait for its next
-// try; what failed for another reason does.
+// TestStepsGoOnAsSoonAsThereIsAccess: steps that failed without access do not wait for their
+// retry, and other failed steps do.
 func TestStepsGoOnAsSoonAsThereIsAccess(t *testing.T) {
 	for name, c := range map[string]struct {
 		cause error

@@ -22,10 +22,9 @@ const (
 	operationFailure = "PutJobFailureResult"
 )
 
-// report gives the recorded result to CodePipeline. The call is written down
-// before it is made: when its answer is lost, the next try finds the job no
-// longer open, and only the record tells a delivered result from a job that
-// was stopped.
+// report reports the recorded result to CodePipeline. It records the call first: if the answer
+// is lost, the next try finds the job closed, and only the record tells a delivered result
+// from a stopped job.
 func (r *Reconciler) report(ctx context.Context, s state) error {
 	job, err := r.complete(ctx, s.job)
 	if err != nil {
@@ -62,12 +61,12 @@ func (r *Reconciler) report(ctx context.Context, s state) error {
 	}
 }
 
-// reportCall is the call that gives the recorded result to CodePipeline.
+// reportCall returns the call that reports the recorded result.
 func reportCall(job *v1alpha1.PipelineJob) v1alpha1.Call {
 	return v1alpha1.Call{Operation: reportOf(job), JobID: job.Spec.CodePipelineJob.ID, ContinuationToken: job.Status.ContinuationToken}
 }
 
-// reportOf is the operation of that call.
+// reportOf returns the operation that reports the recorded result.
 func reportOf(job *v1alpha1.PipelineJob) string {
 	if job.Status.FailureDetails != nil {
 		return operationFailure
@@ -75,8 +74,9 @@ func reportOf(job *v1alpha1.PipelineJob) string {
 	return operationSuccess
 }
 
-// reported records the delivery, which proves the claim if CodePipeline confirmed it. A continuation leaves the job open: it is
-// handed out again under another ID.
+// reported records the delivery, which proves the claim if CodePipeline confirmed it. After a
+// continuation token, the action stays open, and CodePipeline hands it out again under another
+// job ID.
 func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob, confirmed bool) error {
 	continues := job.Status.ContinuationToken != ""
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
@@ -86,12 +86,12 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob, co
 		if continues {
 			status.Protocol.ContinuedAt = ptr.To(metav1.NewTime(r.Clock.Now()))
 			setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
-				"CodePipeline took the continuation token of job "+job.Spec.CodePipelineJob.ID)
+				"CodePipeline accepted the continuation token of job "+job.Spec.CodePipelineJob.ID)
 			return
 		}
 		job.Settle(metav1.NewTime(r.Clock.Now()))
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionTrue, v1alpha1.ReasonReported,
-			"CodePipeline took the result of job "+job.Spec.CodePipelineJob.ID)
+			"CodePipeline accepted the result of job "+job.Spec.CodePipelineJob.ID)
 	})
 	if err != nil {
 		return err
@@ -102,30 +102,30 @@ func (r *Reconciler) reported(ctx context.Context, job *v1alpha1.PipelineJob, co
 	}
 	metrics.Report(naming.ActionOf(job), result)
 	if !continues {
-		r.tellEnd(job)
+		r.eventEnd(job)
 	}
 	return nil
 }
 
-// tellEnd tells, in the one event that a PipelineJob gets if all went as it should, how
-// the work ended. The conditions tell the rest: thousands of jobs must not fill the
+// eventEnd emits an event about how the work ended. It is the only event of a PipelineJob that
+// runs as expected; the conditions show the rest. Thousands of jobs must not fill the
 // cluster's events.
-func (r *Reconciler) tellEnd(job *v1alpha1.PipelineJob) {
-	took := "CodePipeline took the result of job " + job.Spec.CodePipelineJob.ID
+func (r *Reconciler) eventEnd(job *v1alpha1.PipelineJob) {
+	accepted := "CodePipeline accepted the result of job " + job.Spec.CodePipelineJob.ID
 	failure := job.Status.FailureDetails
 	if failure == nil {
-		r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "Report", "The work succeeded; "+took)
+		r.event(job, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "Report", "The work succeeded; "+accepted)
 		return
 	}
 	reason := v1alpha1.ReasonFailed
 	if job.Status.Phase == v1alpha1.PhaseCancelled {
 		reason = v1alpha1.ReasonCancelled
 	}
-	r.event(job, corev1.EventTypeWarning, reason, "Report", fmt.Sprintf("%s; %s: %s", took, failure.Type, failure.Message))
+	r.event(job, corev1.EventTypeWarning, reason, "Report", fmt.Sprintf("%s; %s: %s", accepted, failure.Type, failure.Message))
 }
 
-// unreported settles a job whose result nobody takes. If the answer to a recorded call
-// says so, write is writeAnswer.
+// unreported settles a job whose result CodePipeline does not accept. If the reason is the
+// answer to a recorded call, write is writeAnswer.
 func (r *Reconciler) unreported(ctx context.Context, job *v1alpha1.PipelineJob, write statusWriter, reason, message string) error {
 	err := write(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.Call = nil
@@ -146,7 +146,7 @@ func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
 	why, write := s.closed, r.writeOver
 	if why == "" {
 		write = r.writeStatus
-		why = fmt.Sprintf("the action has taken longer than %s, and CodePipeline does not say that it still waits for it", diagnosis.ShortDuration(s.longest))
+		why = fmt.Sprintf("the action has taken longer than %s, and CodePipeline did not confirm that it still waits for it", diagnosis.ShortDuration(s.longest))
 	}
 	if s.job.Status.Protocol.AcknowledgedJobID == "" {
 		return r.drop(ctx, s.job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen, why)
@@ -154,8 +154,8 @@ func (r *Reconciler) recordClosed(ctx context.Context, s state) error {
 	return r.unreported(ctx, s.job, write, v1alpha1.ReasonJobNoLongerOpen, why)
 }
 
-// writeOver is writeStatus for an action of which CodePipeline says that it is over: its job is
-// not handed out again, whether or not the claim was confirmed.
+// writeOver is writeStatus for an action that CodePipeline reports as over: its job is not
+// handed out again, whether or not the claim was confirmed.
 func (r *Reconciler) writeOver(ctx context.Context, job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) error {
 	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		change(status)
@@ -163,9 +163,10 @@ func (r *Reconciler) writeOver(ctx context.Context, job *v1alpha1.PipelineJob, c
 	})
 }
 
-// noteOverdue tells, once, that CodePipeline has not handed an action out again.
+// noteOverdue records and publishes, once, that CodePipeline has not handed an action out
+// again.
 func (r *Reconciler) noteOverdue(ctx context.Context, job *v1alpha1.PipelineJob) error {
-	message := fmt.Sprintf("CodePipeline took a continuation token more than %s ago and has not handed the action out again: was its execution stopped, or does another worker poll for it?", diagnosis.ShortDuration(overdueAfter))
+	message := fmt.Sprintf("CodePipeline accepted a continuation token more than %s ago and has not handed the action out again: check whether its execution was stopped, or whether another worker polls for it", diagnosis.ShortDuration(overdueAfter))
 	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		setCondition(status, v1alpha1.ConditionReported, metav1.ConditionFalse, v1alpha1.ReasonContinuationOverdue, message)
 	})
@@ -176,8 +177,8 @@ func (r *Reconciler) noteOverdue(ctx context.Context, job *v1alpha1.PipelineJob)
 	return nil
 }
 
-// refused turns a success that CodePipeline will never take into a failure
-// that says so: an action without a result would hang until it times out.
+// refused turns a success that CodePipeline will never accept into a failure that says so:
+// without a result, the action would hang until it times out.
 func (r *Reconciler) refused(ctx context.Context, s state, operation string, cause error) error {
 	job := s.job
 	if operation == operationFailure {
@@ -185,12 +186,12 @@ func (r *Reconciler) refused(ctx context.Context, s state, operation string, cau
 	}
 	what := "the work succeeded, but CodePipeline refused its result"
 	if job.Status.ContinuationToken != "" {
-		what = "the work asked to be continued, but CodePipeline refused its continuation token"
+		what = "the work returned a continuation token, but CodePipeline refused it"
 	}
 	return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, fmt.Sprintf("%s: %v", what, cause))
 }
 
-// successOf is the request made from the status.
+// successOf returns the request that reports the recorded success.
 func successOf(job *v1alpha1.PipelineJob) codepipeline.Success {
 	status := &job.Status
 	success := codepipeline.Success{
@@ -214,7 +215,7 @@ func successOf(job *v1alpha1.PipelineJob) codepipeline.Success {
 	return success
 }
 
-// failureOf is the request made from the status.
+// failureOf returns the request that reports the recorded failure.
 func failureOf(job *v1alpha1.PipelineJob) codepipeline.Failure {
 	failure := job.Status.FailureDetails
 	return codepipeline.Failure{
@@ -232,7 +233,7 @@ func timeOf(t *metav1.Time) *time.Time {
 	return &t.Time
 }
 
-// event records an event about a PipelineJob.
+// event emits an event about a PipelineJob.
 func (r *Reconciler) event(job *v1alpha1.PipelineJob, kind, reason, action, note string) {
 	r.Events.Eventf(job, nil, kind, reason, action, "%s", limits.CutBytes(note, limits.EventNote))
 }

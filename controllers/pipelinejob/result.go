@@ -18,8 +18,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// recordResult writes what became of the run to the status, before anything is
-// reported: from then on, no report depends on a pod.
+// recordResult records the end of the run in the status before anything is reported: from then
+// on, no report depends on a pod.
 func (r *Reconciler) recordResult(ctx context.Context, s state) error {
 	job, outcome := s.job, s.outcome
 	if outcome.Failure != nil {
@@ -41,13 +41,13 @@ func (r *Reconciler) recordResult(ctx context.Context, s state) error {
 		given = read
 	}
 	if err := given.Validate(); err != nil {
-		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, "the result of the work breaks a rule: "+err.Error())
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, "the result of the work is invalid: "+err.Error())
 	}
 	tried := s
 	tried.job = job.DeepCopy()
 	err := r.recordGiven(ctx, tried, given)
 	if err != nil && diagnosis.IsUnfit(err) {
-		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, "Kubernetes can't hold the result of the work: "+err.Error())
+		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError, "Kubernetes can't store the result of the work: "+err.Error())
 	}
 	return err
 }
@@ -65,21 +65,21 @@ func (r *Reconciler) readLog(ctx context.Context, namespace string, from diagnos
 	if err != nil {
 		return nil, err
 	}
-	defer func(c io.Closer) { _ = c.Close() }(stream) // it was only read from
+	defer func(c io.Closer) { _ = c.Close() }(stream) // nothing was written
 	return podcontract.ResultFromLog(stream, from.Pointer)
 }
 
-// ReadGrace is how long a log that can't be read is tried again: its node may be
-// cut off for a while. After that the log counts as lost.
+// ReadGrace is how long reading a log is retried: its node may be unreachable for a while.
+// After that, the log counts as lost.
 const ReadGrace = 10 * time.Minute
 
-// resultUnread leaves word of a result that can't be read, since when the
-// condition tells, until ReadGrace is over.
+// resultUnread records that the result can't be read. The condition has the time of the first
+// failure, from which ReadGrace counts.
 func (r *Reconciler) resultUnread(ctx context.Context, s state, cause error) error {
 	job := s.job
 	if r.pastReadGrace(job) {
 		return r.recordFailure(ctx, s, v1alpha1.FailureSystemUnavailable,
-			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, tell those who run the cluster", diagnosis.ShortDuration(ReadGrace), cause))
+			fmt.Sprintf("the result of the work could not be read for %s: %v. Retry the action; if it happens again, contact the cluster's administrators", diagnosis.ShortDuration(ReadGrace), cause))
 	}
 	err := r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
@@ -96,7 +96,7 @@ func (r *Reconciler) recordSuccess(ctx context.Context, s state, given *podcontr
 	err := r.writeResult(ctx, s, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(s.job, given)
 		details := status.ExecutionDetails
-		// Whatever a step said last of its progress: what has succeeded is done.
+		// A success is complete, whatever percentage a step reported last.
 		details.PercentComplete = ptr.To[int32](100)
 		details.Summary = withWarning(details.Summary, empty)
 		status.OutputVariables = given.OutputVariables
@@ -106,22 +106,22 @@ func (r *Reconciler) recordSuccess(ctx context.Context, s state, given *podcontr
 	if err != nil {
 		return err
 	}
-	r.tellEmpty(s.job, empty)
+	r.eventEmptyOutputs(s.job, empty)
 	return nil
 }
 
-// recordContinuation ends a run that asked, with a token, to be run again.
+// recordContinuation ends a run that returned a continuation token.
 func (r *Reconciler) recordContinuation(ctx context.Context, s state, given *podcontract.RunResult) error {
 	return r.writeResult(ctx, s, func(status *v1alpha1.PipelineJobStatus) {
 		r.endRun(s.job, given)
-		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete) // of a log that could not be read at first
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete) // left by a log that could not be read at first
 		status.ContinuationToken = given.ContinuationToken
 		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonContinuing,
 			fmt.Sprintf("run %d ended with a continuation token; the next run starts when CodePipeline hands the action out again", status.Run.Number))
 	})
 }
 
-// endRun takes over what a run gave back, with defaults for what it left out.
+// endRun records the end of a run and what it returned, with defaults for what it left out.
 func (r *Reconciler) endRun(job *v1alpha1.PipelineJob, given *podcontract.RunResult) {
 	now := metav1.NewTime(r.Clock.Now())
 	forgetProgress(job)
@@ -151,8 +151,8 @@ func (r *Reconciler) endRun(job *v1alpha1.PipelineJob, given *podcontract.RunRes
 	}
 }
 
-// forgetProgress drops an update of the progress that was not told yet: the
-// result takes its place. One that may have been told stays until that is known.
+// forgetProgress drops progress that was not reported yet: the result replaces it. Progress
+// that may have been reported stays until the answer is known.
 func forgetProgress(job *v1alpha1.PipelineJob) {
 	told := job.AwaitsContinuation() || underWay(job, progressCall(job))
 	if job.Status.Protocol.Progress != nil && !told {
@@ -160,7 +160,7 @@ func forgetProgress(job *v1alpha1.PipelineJob) {
 	}
 }
 
-// defaultSummary says what ran, and for how long.
+// defaultSummary names the Job and, if known, how long it took.
 func defaultSummary(run *v1alpha1.Run) string {
 	if run.StartedAt == nil {
 		return "Job " + run.JobName
@@ -172,15 +172,15 @@ func (r *Reconciler) recordFailure(ctx context.Context, s state, kind v1alpha1.F
 	return r.recordEnd(ctx, s, v1alpha1.ReasonFailed, &v1alpha1.FailureDetails{Type: kind, Message: message})
 }
 
-// saidSummary is the summary that the steps of a run have written, if they have.
-func saidSummary(status *v1alpha1.PipelineJobStatus) string {
+// lastSummary returns the summary that the steps of a run last wrote, if any.
+func lastSummary(status *v1alpha1.PipelineJobStatus) string {
 	if status.ExecutionDetails == nil {
 		return ""
 	}
 	return status.ExecutionDetails.Summary
 }
 
-// recordEnd writes a failure, which is final, to the status, with what the steps said before.
+// recordEnd records a failure, which is final, and the last progress of the steps.
 func (r *Reconciler) recordEnd(ctx context.Context, s state, reason string, failure *v1alpha1.FailureDetails) error {
 	failure.Message = limits.Cut(failure.Message, limits.FailureMessage) // the status shows what is sent
 	return r.writeResult(ctx, s, func(status *v1alpha1.PipelineJobStatus) {
@@ -191,8 +191,8 @@ func (r *Reconciler) recordEnd(ctx context.Context, s state, reason string, fail
 	})
 }
 
-// writeResult is writeStatus for a result. If its report is next, the same write records
-// that it is about to be tried.
+// writeResult is writeStatus for a result. If the report is the next step, the same write
+// records that call.
 func (r *Reconciler) writeResult(ctx context.Context, s state, change func(*v1alpha1.PipelineJobStatus)) error {
 	begun := false
 	err := r.writeStatus(ctx, s.job, func(status *v1alpha1.PipelineJobStatus) {
@@ -208,9 +208,9 @@ func (r *Reconciler) writeResult(ctx context.Context, s state, change func(*v1al
 	return err
 }
 
-// endCancelled says that the work has ended without a result, because CodePipeline takes
-// none. It changes nothing that the work would go on from: CodePipeline may hand the
-// action out again, and then resume takes it back.
+// endCancelled records that the work ended without a result, because CodePipeline accepts
+// none. It keeps everything that the work needs to continue: CodePipeline may hand the action
+// out again, and resume then undoes this.
 func (r *Reconciler) endCancelled(job *v1alpha1.PipelineJob, why string) {
 	if job.Status.HasResult() {
 		return
@@ -222,8 +222,8 @@ func (r *Reconciler) endCancelled(job *v1alpha1.PipelineJob, why string) {
 	setEnd(&job.Status, v1alpha1.ConditionFailed, v1alpha1.ReasonCancelled, message)
 }
 
-// resume takes back what endCancelled or drop has recorded: the action was handed out
-// again, and claimed. What was cancelled by a deletion stays so.
+// resume undoes what endCancelled or drop recorded, because the action was handed out again
+// and claimed. A cancellation by deletion stays.
 func resume(status *v1alpha1.PipelineJobStatus, deleting bool) {
 	failed := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionFailed)
 	if failed != nil && failed.Reason == v1alpha1.ReasonCancelled && !deleting {
@@ -239,17 +239,17 @@ func resume(status *v1alpha1.PipelineJobStatus, deleting bool) {
 	}
 }
 
-// endInFailure ends the work, and the run that may still be going on.
+// endInFailure ends the work in a failure, and the run if it has not ended.
 func (r *Reconciler) endInFailure(job *v1alpha1.PipelineJob, reason string, failure *v1alpha1.FailureDetails) {
 	status, now := &job.Status, metav1.NewTime(r.Clock.Now())
 	status.FinishedAt = &now
-	if status.Run != nil && status.Run.JobUID != "" && status.ExecutionDetails != nil { // else it was only planned
+	if status.Run != nil && status.Run.JobUID != "" && status.ExecutionDetails != nil { // otherwise, the run was only planned
 		failure.ExternalExecutionID = status.ExecutionDetails.ExternalExecutionID
 	}
 	if status.Run != nil && status.Run.FinishedAt == nil {
 		status.Run.FinishedAt = &now
-		if status.Run.JobUID != "" { // else it is of the run before
-			failure.Message = diagnosis.WithSummary(failure.Message, saidSummary(status))
+		if status.Run.JobUID != "" { // otherwise, the summary is from the previous run
+			failure.Message = diagnosis.WithSummary(failure.Message, lastSummary(status))
 		}
 	}
 	forgetProgress(job)

@@ -14,9 +14,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestEachMemberOfAResultIsTold fills each member of a step's result with a value of its own,
-// and looks for it in the status and in the report that is made from it.
-func TestEachMemberOfAResultIsTold(t *testing.T) {
+// TestEachMemberOfAResultIsReported gives each member of a step's result a distinct value, and
+// looks for it in the status and in the report.
+func TestEachMemberOfAResultIsReported(t *testing.T) {
 	g := NewWithT(t)
 	given := podcontract.Result{
 		Summary: "Summary", PercentComplete: ptr.To[int32](42), ExternalExecutionID: "ExternalExecutionID", ContinuationToken: "ContinuationToken",
@@ -31,7 +31,7 @@ func TestEachMemberOfAResultIsTold(t *testing.T) {
 
 	job := &v1alpha1.PipelineJob{Status: v1alpha1.PipelineJobStatus{Run: &v1alpha1.Run{}}}
 	(&Reconciler{Options: Options{Clock: clock.RealClock{}}}).endRun(job, &podcontract.RunResult{Result: given})
-	// A result has one of the two: recordSuccess and recordContinuation take them over.
+	// A result has only one of the two: recordSuccess and recordContinuation copy them.
 	job.Status.OutputVariables, job.Status.ContinuationToken = given.OutputVariables, given.ContinuationToken
 
 	status, err := json.Marshal(job.Status)
@@ -47,9 +47,9 @@ func TestEachMemberOfAResultIsTold(t *testing.T) {
 	}
 }
 
-// expectNoZero finds members that this test does not know.
+// expectNoZero fails for members that this test does not set.
 func expectNoZero(g *WithT, of reflect.Value) {
 	for i := range of.NumField() {
-		g.Expect(of.Field(i).IsZero()).To(BeFalse(), "%s.%s: give it a value in this test, and look for it", of.Type(), of.Type().Field(i).Name)
+		g.Expect(of.Field(i).IsZero()).To(BeFalse(), "%s.%s: set it in this test, and look for its value", of.Type(), of.Type().Field(i).Name)
 	}
 }

@@ -13,26 +13,26 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 )
 
-// Waits after a step that failed: from a second to a minute, without end. An action
-// stays open in CodePipeline for a day or longer.
+// Waits after a failed step: from a second to a minute, without a limit on the number of
+// retries. An action stays open in CodePipeline for a day or longer.
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
-	// forgetFailure is how long after it might have been tried again a step that was not
-	// needed meanwhile fails for the first time again.
+	// forgetFailure is how long after its retry was due a failed step is forgotten, if it was not
+	// needed in the meantime. Its next failure counts as the first.
 	forgetFailure = 15 * time.Minute
 )
 
-// attempt is a step for a version of the spec. Another step, or a change of the spec,
-// such as a new nonce or the deletion, does not wait for the retry of an earlier one.
+// attempt is a step for a generation of the spec. A different step, or the same step after a
+// change such as a new nonce or the deletion, does not wait for the retry.
 type attempt struct {
 	step       step
 	generation int64
 }
 
-// retries remembers which steps failed, and when each may be tried again. The rate
-// limit of the work queue does not do that: to record a failure is a change of the
-// object, which has it reconciled at once.
+// retries remembers which steps failed, and when each may be retried. The work queue's rate
+// limit can't do that: recording a failure changes the object, which triggers a reconcile
+// immediately.
 type retries struct {
 	mu     sync.Mutex
 	failed map[types.NamespacedName]map[step]failedAttempt
@@ -42,16 +42,16 @@ type failedAttempt struct {
 	generation int64
 	times      int
 	again      time.Time
-	// noAccess: no call was made, as there was no access.
+	// noAccess: no call was made, because the job had no access.
 	noAccess bool
-	// since is when the step first failed, for whichever version of the spec.
+	// since is when the step first failed, for any generation of the spec.
 	since time.Time
-	// way is how it failed last, and waySince since when it fails like that.
+	// way is how the step failed last, and waySince is since when it has failed that way.
 	way      string
 	waySince time.Time
 }
 
-// wait is how long it is until an attempt may be made.
+// wait returns how long to wait until an attempt may be made.
 func (r *retries) wait(job types.NamespacedName, a attempt, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,11 +62,10 @@ func (r *retries) wait(job types.NamespacedName, a attempt, now time.Time) time.
 	return max(0, known.again.Sub(now))
 }
 
-// calledError is a conflict that was met after a call to AWS: repeated at once, whoever may
-// change the object would make the calls.
+// calledError is a conflict after a call to AWS. It is retried with a wait: otherwise, anyone
+// who changes the object repeatedly could cause repeated calls.
 type calledError struct{ error }
 
-// Unwrap is for errors.As.
 func (e calledError) Unwrap() error { return e.error }
 
 func afterCall(err error) error {
@@ -76,10 +75,11 @@ func afterCall(err error) error {
 	return calledError{err}
 }
 
-// refusedError is of an admission policy.
+// refusedError is a refusal by an admission policy.
 type refusedError struct{ error }
 
-// wayOf is how a step failed: what may pass gets its time from when it began.
+// wayOf classifies how a step failed. The grace period of a failure that may pass starts when
+// that kind of failure began.
 func wayOf(err error) string {
 	if errors.As(err, new(refusedError)) {
 		return v1alpha1.ReasonJobRefused
@@ -90,7 +90,7 @@ func wayOf(err error) string {
 	return string(apierrors.ReasonForError(err))
 }
 
-// fail remembers that an attempt failed.
+// fail records that an attempt failed.
 func (r *retries) fail(job types.NamespacedName, a attempt, err error, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,7 +116,7 @@ func (r *retries) fail(job types.NamespacedName, a attempt, err error, now time.
 	r.failed[job][a.step] = known
 }
 
-// regain ends the waits of steps that failed for want of access: there is some again.
+// regain ends the waits of steps that failed without access, because the job has access again.
 func (r *retries) regain(job types.NamespacedName, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -128,7 +128,7 @@ func (r *retries) regain(job types.NamespacedName, now time.Time) {
 	}
 }
 
-// succeed is for a step that succeeded.
+// succeed forgets the failures of a step that succeeded.
 func (r *retries) succeed(job types.NamespacedName, done step) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,14 +138,14 @@ func (r *retries) succeed(job types.NamespacedName, done step) {
 	}
 }
 
-// forget is for a job that is gone.
+// forget forgets the failures of a job that is gone.
 func (r *retries) forget(job types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.failed, job)
 }
 
-// failsFor is how long a step has failed in the way of an error.
+// failsFor returns how long a step has failed in the same way as err.
 func (r *retries) failsFor(job types.NamespacedName, taken step, err error, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,8 +156,8 @@ func (r *retries) failsFor(job types.NamespacedName, taken step, err error, now 
 	return now.Sub(known.waySince)
 }
 
-// failing is since when steps fail: those that failed when they were last taken, unless
-// that is long ago.
+// failing returns the steps that failed when they were last taken, and since when, without
+// those that failed long ago.
 func (r *retries) failing(job types.NamespacedName, now time.Time) map[step]time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -57,7 +57,7 @@ func TestSinceWhenAStepFails(t *testing.T) {
 	r.fail(job, attempt{stepAcknowledge, 2}, errWrite, noon.Add(time.Minute))
 	g.Expect(r.failing(job, noon)).To(Equal(map[step]time.Time{stepAcknowledge: noon, stepReport: noon.Add(time.Second)}))
 	later := noon.Add(time.Hour)
-	g.Expect(r.failing(job, later)).To(BeEmpty(), "it was not tried again")
+	g.Expect(r.failing(job, later)).To(BeEmpty(), "it was not retried")
 	r.fail(job, claim, errWrite, later)
 	g.Expect(r.failing(job, later)).To(HaveKeyWithValue(stepAcknowledge, later))
 	g.Expect(r.wait(job, claim, later)).To(Equal(time.Second))
@@ -67,11 +67,11 @@ func TestSinceWhenAStepFails(t *testing.T) {
 	r.fail(job, claim, full, later.Add(2*time.Minute))
 	g.Expect(r.failsFor(job, stepAcknowledge, full, later.Add(2*time.Minute))).To(Equal(time.Minute))
 	g.Expect(r.failsFor(job, stepAcknowledge, errWrite, later.Add(2*time.Minute))).To(BeZero())
-	g.Expect(r.failing(job, later.Add(2*time.Minute))).To(HaveKeyWithValue(stepAcknowledge, later), "in whichever way")
+	g.Expect(r.failing(job, later.Add(2*time.Minute))).To(HaveKeyWithValue(stepAcknowledge, later), "in any way")
 }
 
-// TestFailedCallIsNotRepeatedAtOnce: the record of a failed call is a change of the
-// object, for which it is reconciled at once.
+// TestFailedCallIsNotRepeatedAtOnce: recording a failed call changes the object, which
+// triggers a reconcile. That must not repeat the call.
 func TestFailedCallIsNotRepeatedAtOnce(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -91,8 +91,8 @@ func TestFailedCallIsNotRepeatedAtOnce(t *testing.T) {
 	}
 }
 
-// TestRefusedRoleIsShown has the operator's flags not allow the role of a job that was
-// recorded when they did: each step that calls AWS says so.
+// TestRefusedRoleIsShown has the operator's flags refuse the role of a job that they allowed
+// when it was recorded. Each step that calls AWS must say so.
 func TestRefusedRoleIsShown(t *testing.T) {
 	cases := map[string]struct {
 		record    func(*v1alpha1.PipelineJobStatus)
@@ -127,7 +127,7 @@ func TestRefusedRoleIsShown(t *testing.T) {
 
 			written := w.PipelineJob(w)
 			w.Expect(r.take(w.Ctx, c.step, state{job: written.DeepCopy()}, nil)).NotTo(Succeed())
-			w.Expect(w.PipelineJob(w).ResourceVersion).To(Equal(written.ResourceVersion), "it is said once")
+			w.Expect(w.PipelineJob(w).ResourceVersion).To(Equal(written.ResourceVersion), "it is recorded once")
 		})
 	}
 }

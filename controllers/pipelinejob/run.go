@@ -25,13 +25,13 @@ import (
 // MaxPreviousRuns bounds status.previousRuns.
 const MaxPreviousRuns = 10
 
-// planRun records the next run, and that it gets a Secret, before they are made:
-// whatever becomes of the job, it is then known what may be there to delete.
+// planRun records the next run, and that it gets a Secret, before they are created. Whatever
+// happens to the job, the status then shows what may have to be deleted.
 func (r *Reconciler) planRun(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	return r.writeStatus(ctx, job, func(*v1alpha1.PipelineJobStatus) { planNext(job) })
 }
 
-// planNext is the change of the status of planRun.
+// planNext changes the status for planRun.
 func planNext(job *v1alpha1.PipelineJob) {
 	status, number := &job.Status, int32(1)
 	if status.Run != nil {
@@ -49,13 +49,13 @@ func planNext(job *v1alpha1.PipelineJob) {
 	}
 }
 
-// createJob makes the Kubernetes Job of the planned run. One that is there
-// already is taken over when it is ours: an earlier try made it.
+// createJob creates the Kubernetes Job of the planned run. If an earlier try created it, it is
+// adopted.
 func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.CustomAction) error {
 	job := s.job
 	if omitted := job.Spec.Omitted; omitted != "" {
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
-			"CodePipeline handed over more than Kubernetes can keep of one action. A PipelineJob could not hold "+omitted+
+			"the job from CodePipeline is too large for a Kubernetes object. The PipelineJob leaves out "+omitted+
 				". Pass large values between actions as artifacts")
 	}
 	if action == nil {
@@ -84,15 +84,15 @@ func (r *Reconciler) createJob(ctx context.Context, s state, action *v1alpha1.Cu
 	if err := controllerutil.SetControllerReference(job, built, r.Scheme()); err != nil {
 		return err
 	}
-	// From a stale reading it may have been made already, and deleted by a user:
-	// made again, the work would be done twice.
+	// The job may have been read from a stale cache: an earlier try may have created the Job, and
+	// a user may have deleted it. Creating it again would do the work twice.
 	if err := r.checkNewest(ctx, job); err != nil {
 		return err
 	}
 	return r.jobAnswered(ctx, s, action, built, r.Create(ctx, built))
 }
 
-// jobAnswered acts on the API server's answer to the creation of a Job.
+// jobAnswered handles the API server's answer to the creation of a Job.
 func (r *Reconciler) jobAnswered(ctx context.Context, s state, action *v1alpha1.CustomAction, built *batchv1.Job, err error) error {
 	switch diagnosis.AnswerOf(err) {
 	case diagnosis.AnswerTaken:
@@ -112,32 +112,32 @@ func (r *Reconciler) jobAnswered(ctx context.Context, s state, action *v1alpha1.
 	}
 }
 
-// jobRefused records that an admission policy refuses the Job. The work fails when that
-// has lasted as long as a pod may be refused: policies are rolled out in steps.
+// jobRefused records that an admission policy refuses the Job. Policies are rolled out in
+// steps, so the work fails only after the grace period for refused pods.
 func (r *Reconciler) jobRefused(ctx context.Context, s state, action *v1alpha1.CustomAction, built *batchv1.Job, cause error) error {
 	grace := diagnosis.DefaultGracePeriods.Admission
 	wayOut := diagnosis.WayOut(cause.Error(), built.Spec.Template.Spec)
-	// Only its text is kept: a webhook chooses the code, which may be a conflict's.
+	// Only the text is kept: a webhook chooses the status code, which may be that of a conflict.
 	refusal := refusedError{fmt.Errorf("create Job %s: %s. %s", built.Name, strings.TrimRight(cause.Error(), " ."), wayOut)}
 	if r.retries.failsFor(client.ObjectKeyFromObject(s.job), stepCreateJob, refusal, s.now) < grace {
 		return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, v1alpha1.ReasonJobRefused, refusal)
 	}
 	return r.recordFailure(ctx, s, v1alpha1.FailurePermissionError,
-		fmt.Sprintf("Kubernetes has refused for %s the Job made from the jobTemplate of CustomAction %s: %v", diagnosis.ShortDuration(grace), action.Name, refusal))
+		fmt.Sprintf("for %s, Kubernetes has refused the Job made from the jobTemplate of CustomAction %s: %v", diagnosis.ShortDuration(grace), action.Name, refusal))
 }
 
-// notAdmitted says that the API server refuses what the work needs. It fails when that has
-// lasted for its grace period: policies are rolled out in steps, and a full quota has room
-// when others end.
+// notAdmitted records that the API server refuses an object that the work needs. The work
+// fails only after a grace period: policies are rolled out in steps, and a full quota has room
+// when other work ends.
 func (r *Reconciler) notAdmitted(ctx context.Context, s state, taken step, cause error) error {
-	kind, reason, wayOut := v1alpha1.FailurePermissionError, v1alpha1.ReasonRetrying, "Give the operator the permission, or have the policy changed"
+	kind, reason, wayOut := v1alpha1.FailurePermissionError, v1alpha1.ReasonRetrying, "Grant the operator the permission, or have the policy changed"
 	grace := s.gracePeriods.Schedule
 	if diagnosis.IsQuotaExceeded(cause) {
 		kind, reason, grace = v1alpha1.FailureSystemUnavailable, v1alpha1.ReasonQuotaExceeded, s.gracePeriods.Quota
 		wayOut = "Retry the action when others have ended, or have the quota raised"
 	}
 	if r.retries.failsFor(client.ObjectKeyFromObject(s.job), taken, cause, s.now) >= grace {
-		return r.recordFailure(ctx, s, kind, fmt.Sprintf("Kubernetes has refused for %s to %v. %s", diagnosis.ShortDuration(grace), cause, wayOut))
+		return r.recordFailure(ctx, s, kind, fmt.Sprintf("for %s, Kubernetes has refused to %v. %s", diagnosis.ShortDuration(grace), cause, wayOut))
 	}
 	return r.stepFailed(ctx, s.job, v1alpha1.ConditionRunning, reason, cause)
 }
@@ -149,7 +149,7 @@ func (r *Reconciler) adoptJob(ctx context.Context, job *v1alpha1.PipelineJob, na
 	}
 	if !metav1.IsControlledBy(existing, job) {
 		return r.callFailed(ctx, job, v1alpha1.ConditionRunning,
-			fmt.Errorf("a Job named %s exists that does not belong to this PipelineJob: delete it", name))
+			fmt.Errorf("the existing Job %s does not belong to this PipelineJob: delete it", name))
 	}
 	return r.jobStarted(ctx, job, existing)
 }
@@ -171,15 +171,15 @@ func (r *Reconciler) jobStarted(ctx context.Context, job *v1alpha1.PipelineJob, 
 	return nil
 }
 
-// noteRunning records that the run works, or what it waits for. There is no event:
-// those of the Job and its pod say the same.
+// noteRunning records that the run's pod is running, or what it waits for. It does not emit an
+// event: those of the Job and its pod say the same.
 func (r *Reconciler) noteRunning(ctx context.Context, job *v1alpha1.PipelineJob, outcome diagnosis.Outcome) error {
 	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		if waiting := outcome.Waiting; waiting != nil {
 			setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionFalse, waiting.Reason, waiting.Message())
 			return
 		}
-		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "The pod of Job "+status.Run.JobName+" runs")
+		setCondition(status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "The pod of Job "+status.Run.JobName+" is running")
 	})
 }
 
@@ -198,8 +198,8 @@ func (r *Reconciler) stopRun(ctx context.Context, s state) error {
 	return r.notDeleted(s.job, "Job "+s.run.Name, err)
 }
 
-// notDeleted says in an event what can't be deleted. It returns nil for what was, and for
-// what is not there.
+// notDeleted reports in an event that an object can't be deleted. It returns nil if err is nil
+// or NotFound.
 func (r *Reconciler) notDeleted(job *v1alpha1.PipelineJob, what string, err error) error {
 	if client.IgnoreNotFound(err) == nil {
 		return nil
@@ -211,18 +211,18 @@ func (r *Reconciler) notDeleted(job *v1alpha1.PipelineJob, what string, err erro
 	return err
 }
 
-// cancel records, as the result, that the object was deleted.
+// cancel records the deletion of the PipelineJob as the result.
 func (r *Reconciler) cancel(ctx context.Context, s state) error {
 	message := fmt.Sprintf("cancelled: the PipelineJob %s/%s was deleted", s.job.Namespace, s.job.Name)
-	if r.namespaceGoes(ctx, s.job.Namespace) {
-		message = fmt.Sprintf("cancelled: the namespace %s was deleted, and with it the PipelineJob %s", s.job.Namespace, s.job.Name)
+	if r.namespaceIsDeleted(ctx, s.job.Namespace) {
+		message = fmt.Sprintf("cancelled: the PipelineJob %s was deleted with its namespace %s", s.job.Name, s.job.Namespace)
 	}
 	return r.recordEnd(ctx, s, v1alpha1.ReasonCancelled, &v1alpha1.FailureDetails{Type: v1alpha1.FailureJobFailed, Message: message})
 }
 
-// namespaceGoes reports whether a namespace is being deleted. It is false if the namespace
-// can't be read: the cancellation does not wait for that.
-func (r *Reconciler) namespaceGoes(ctx context.Context, name string) bool {
+// namespaceIsDeleted reports whether a namespace is being deleted. It is false if the
+// namespace can't be read: the cancellation does not wait for that.
+func (r *Reconciler) namespaceIsDeleted(ctx context.Context, name string) bool {
 	namespace := &corev1.Namespace{}
 	err := r.Live.Get(ctx, client.ObjectKey{Name: name}, namespace)
 	return err == nil && namespace.DeletionTimestamp != nil

@@ -18,15 +18,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// renewSecret writes the job's Secret from what CodePipeline says now, and
-// records of when it is.
+// renewSecret writes the job's Secret from a new GetJobDetails, and records when.
 func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
 	job := s.job
 	api, err := r.codePipeline(ctx, job)
 	if err != nil {
 		return r.detailsFailed(ctx, job, err)
 	}
-	// A stale reading may want what has just been written.
+	// A job read from a stale cache may need a Secret that was written just now.
 	if err := r.checkNewest(ctx, job); err != nil {
 		return err
 	}
@@ -35,7 +34,7 @@ func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
 	if err != nil {
 		return r.detailsFailed(ctx, job, err)
 	}
-	// An operator that was frozen in the call, or soon before it, may have been replaced.
+	// If this operator was frozen during the call or shortly before it, another may lead now.
 	if err := r.checkNewest(ctx, job); err != nil {
 		return afterCall(err)
 	}
@@ -55,24 +54,24 @@ func (r *Reconciler) renewSecret(ctx context.Context, s state) error {
 	}))
 }
 
-// operationDetails has no effect: it only reads.
+// operationDetails only reads: it has no effect that must be recorded.
 const operationDetails = "GetJobDetails"
 
-// detailsFailed tells a job that CodePipeline has closed from one whose
-// details are not available now, which its condition says.
+// detailsFailed settles a job that CodePipeline has closed. For other errors, it records why
+// the details are not available, unless the work is already running.
 func (r *Reconciler) detailsFailed(ctx context.Context, job *v1alpha1.PipelineJob, cause error) error {
 	if verdictOf(operationDetails, cause, false) == verdictGone {
 		return r.unreported(ctx, job, r.writeStatus, v1alpha1.ReasonJobNoLongerOpen,
 			"CodePipeline no longer knows the job: the execution was stopped, or the action timed out")
 	}
-	if job.Status.Run != nil && job.Status.Run.JobUID == "" { // else the work goes on
+	if job.Status.Run != nil && job.Status.Run.JobUID == "" { // otherwise, the work is running
 		return r.callFailed(ctx, job, v1alpha1.ConditionRunning, cause)
 	}
 	return cause
 }
 
-// secretRefused says, before there is a Job, why there can't be one yet. Later the work
-// goes on.
+// secretRefused records why the Job can't be created yet, or fails the work. If the Job
+// exists, the work continues.
 func (r *Reconciler) secretRefused(ctx context.Context, s state, cause error) error {
 	switch answer := diagnosis.AnswerOf(cause); {
 	case s.job.Status.Run.JobUID != "":
@@ -80,13 +79,14 @@ func (r *Reconciler) secretRefused(ctx context.Context, s state, cause error) er
 	case answer == diagnosis.AnswerNone && apierrors.IsConflict(cause):
 		return afterCall(cause)
 	case answer == diagnosis.AnswerDenied, answer == diagnosis.AnswerNotPermitted:
-		// Only the text: a webhook chooses the code, which may be that of a stale reading.
+		// Only the text is kept: a webhook chooses the status code, which may be that of a
+		// conflict.
 		return r.notAdmitted(ctx, s, stepRenewSecret, errors.New(cause.Error()))
 	case answer == diagnosis.AnswerQuotaExceeded:
 		return r.notAdmitted(ctx, s, stepRenewSecret, cause)
 	case answer == diagnosis.AnswerInvalid:
 		return r.recordFailure(ctx, s, v1alpha1.FailureConfigurationError,
-			fmt.Sprintf("Kubernetes can't hold the values of the action's secret properties: %v. Shorten them", cause))
+			fmt.Sprintf("Kubernetes can't store the values of the action's secret properties: %v. Shorten them", cause))
 	default:
 		return r.callFailed(ctx, s.job, v1alpha1.ConditionRunning, cause)
 	}

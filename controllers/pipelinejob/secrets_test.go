@@ -20,7 +20,7 @@ import (
 
 var secretsResource = corev1.Resource("secrets")
 
-// secretStore has the UIDs of Secrets by name, and answers as the API server does: see
+// secretStore has the UIDs of Secrets by name, and answers like the API server: see
 // TestAPIServerKeepsUIDsApart in test/integration.
 type secretStore map[string]types.UID
 
@@ -55,8 +55,7 @@ func (s secretStore) delete(secret *corev1.Secret, options ...client.DeleteOptio
 	return nil
 }
 
-// check refuses a write of an object that is not there, or has another UID than the one
-// that is asked for.
+// check refuses a write to an object that does not exist, or has a UID other than only.
 func (s secretStore) check(name string, only types.UID) error {
 	uid, there := s[name]
 	if !there {
@@ -68,7 +67,7 @@ func (s secretStore) check(name string, only types.UID) error {
 	return nil
 }
 
-// workingWithASecret is a play whose PipelineJob has a Secret and a Job.
+// workingWithASecret returns a play whose PipelineJob has a Secret and a running Job.
 func workingWithASecret(t *testing.T) (p *play, name string) {
 	p = newPlay(t)
 	t.Cleanup(func() { p.Expect(p.aws.Close()).To(Succeed()) })
@@ -78,19 +77,18 @@ func workingWithASecret(t *testing.T) (p *play, name string) {
 	return p, naming.SecretName(p.pipelineJob())
 }
 
-// renews has time for the Secret's renewal go by, and reports whether it was renewed then.
+// renews waits until the Secret's renewal is due, and reports whether it was renewed.
 func (p *play) renews() bool {
 	before := p.pipelineJob().Status.Protocol.Secret
 	p.clock.Step(DefaultRenewal + time.Second)
-	for range 2 { // that a Secret is gone is recorded before another is made
+	for range 2 { // the loss of a Secret is recorded before another is created
 		p.tryStep(p.pipelineJob().Name)
 	}
 	return before.RenewedAt.Before(p.pipelineJob().Status.Protocol.Secret.RenewedAt)
 }
 
-// TestRenewalReplacesTheSecretAlone: the Secret whose creation was answered is replaced, and
-// created again if a user has deleted it, but another in its place is neither replaced nor
-// deleted.
+// TestRenewalReplacesTheSecretAlone: the Secret whose UID is recorded is replaced, and created
+// again if a user deleted it. Another Secret of its name is neither replaced nor deleted.
 func TestRenewalReplacesTheSecretAlone(t *testing.T) {
 	p, name := workingWithASecret(t)
 	p.Expect(name).To(ContainSubstring(string(p.pipelineJob().UID)))
@@ -102,7 +100,7 @@ func TestRenewalReplacesTheSecretAlone(t *testing.T) {
 
 	delete(p.secrets, name)
 	p.clock.Step(DefaultRenewal + time.Second)
-	p.goOnUntil(func(job *v1alpha1.PipelineJob) bool { // that it is gone is recorded before it is created again
+	p.goOnUntil(func(job *v1alpha1.PipelineJob) bool { // the loss is recorded before it is created again
 		uid := job.Status.Protocol.Secret.UID
 		return uid != "" && uid != first
 	})
@@ -115,8 +113,8 @@ func TestRenewalReplacesTheSecretAlone(t *testing.T) {
 	p.Expect(p.secrets).To(Equal(secretStore{name: "another"}))
 }
 
-// TestSecretWhoseCreationWasNotAnswered is there when it is created again: it is replaced,
-// as no other object can have its name.
+// TestSecretWhoseCreationWasNotAnswered has the answer to a Secret's creation lost. The retry
+// must replace the Secret: no other object can have its name.
 func TestSecretWhoseCreationWasNotAnswered(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -128,16 +126,15 @@ func TestSecretWhoseCreationWasNotAnswered(t *testing.T) {
 	p.Expect(p.pipelineJob().Status.Protocol.Secret.UID).To(Equal(p.secrets[naming.SecretName(p.pipelineJob())]))
 }
 
-// TestJobsOfOthersAreNotTouched has the status name a Job that is not the PipelineJob's, as
-// one that was written by hand may: by its name, or by name and UID. It is not deleted,
-// whatever ends the PipelineJob.
+// TestJobsOfOthersAreNotTouched has a status, edited by hand, that names another Job by name,
+// or by name and UID. That Job must not be deleted when the PipelineJob ends.
 func TestJobsOfOthersAreNotTouched(t *testing.T) {
 	for name, forge := range map[string]func(run *v1alpha1.Run, foreign *batchv1.Job){
-		"by its name": func(run *v1alpha1.Run, foreign *batchv1.Job) { run.JobName, run.JobUID = foreign.Name, "" },
-		"by both": func(run *v1alpha1.Run, foreign *batchv1.Job) {
+		"by name": func(run *v1alpha1.Run, foreign *batchv1.Job) { run.JobName, run.JobUID = foreign.Name, "" },
+		"by name and UID": func(run *v1alpha1.Run, foreign *batchv1.Job) {
 			run.JobName, run.JobUID = foreign.Name, string(foreign.UID)
 		},
-		"by its finish": func(run *v1alpha1.Run, foreign *batchv1.Job) {
+		"as finished": func(run *v1alpha1.Run, foreign *batchv1.Job) {
 			run.JobName, run.JobUID, run.FinishedAt = foreign.Name, string(foreign.UID), &metav1.Time{Time: noon}
 		},
 	} {

@@ -16,17 +16,16 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// The operator has no permission to read Secrets, nor one to patch them: the answer to a
-// patch, even an empty one, is the whole object. That a Secret is the job's is known without
-// reading it:
+// The operator has no permission to read Secrets. It has none to patch them either, because the
+// answer to a patch, even an empty one, is the whole object. Without reading a Secret, it knows
+// that it belongs to the job:
 //
-//   - its name has the UID of the PipelineJob (naming.SecretName);
-//   - once its own UID is known, the API server is told to write no other: a replacement
-//     whose metadata.uid differs is refused with a conflict, and so is a deletion with that
-//     precondition.
+//   - its name contains the UID of the PipelineJob (naming.SecretName);
+//   - once the UID of the Secret is known, every write names it: the API server refuses an update
+//     with a different metadata.uid, or a deletion with that precondition, as a conflict.
 
-// uidOfSecret is the UID of the job's Secret; empty if the answer to its creation is not
-// recorded.
+// uidOfSecret returns the UID of the job's Secret. It is empty if the answer to its creation
+// is not recorded.
 func uidOfSecret(job *v1alpha1.PipelineJob) types.UID {
 	if job.Status.Protocol.Secret == nil {
 		return ""
@@ -34,19 +33,21 @@ func uidOfSecret(job *v1alpha1.PipelineJob) types.UID {
 	return job.Status.Protocol.Secret.UID
 }
 
-// errSecretGone: the Secret whose UID is known is not there.
+// errSecretGone: the Secret with the recorded UID does not exist.
 var errSecretGone = errors.New("the Secret is gone")
 
-// writeSecret replaces the Secret whose UID is known as a whole. If its UID is not known, it
-// is created, or replaced if an earlier try has created it. If the one that is known is gone,
-// the error is errSecretGone: that must be recorded before another is created, whose UID would
-// be taken for someone else's if its creation was not recorded.
+// writeSecret replaces the whole Secret with the recorded UID. If no UID is recorded, it
+// creates the Secret, or replaces the one that an earlier try created.
+//
+// If the Secret with the recorded UID is gone, the error is errSecretGone. The caller must
+// record that before another one is created: if its creation was then not recorded, its UID
+// would look like that of someone else's Secret.
 func (r *Reconciler) writeSecret(ctx context.Context, job *v1alpha1.PipelineJob, secret *corev1.Secret) error {
 	if secret.UID = uidOfSecret(job); secret.UID != "" {
 		err := r.Update(ctx, secret)
 		switch {
 		case isOfAnother(err):
-			return fmt.Errorf("another Secret, which the operator did not create, has taken its place: delete it (%s)", err.Error())
+			return fmt.Errorf("it was replaced with a Secret that the operator did not create: delete that Secret (%s)", err.Error())
 		case apierrors.IsNotFound(err):
 			return errSecretGone
 		default:
@@ -60,15 +61,16 @@ func (r *Reconciler) writeSecret(ctx context.Context, job *v1alpha1.PipelineJob,
 	return err
 }
 
-// forgetSecret records that the Secret whose UID is known is gone: the next step creates one.
+// forgetSecret records that the Secret with the recorded UID is gone. The next step creates
+// another.
 func (r *Reconciler) forgetSecret(ctx context.Context, job *v1alpha1.PipelineJob) error {
 	return r.writeStatus(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		status.Protocol.Secret = &v1alpha1.SecretState{JobID: status.Protocol.Secret.JobID}
 	})
 }
 
-// isOfAnother reports whether a write was refused because the object by this name has
-// another UID. An admission webhook may answer with the same code.
+// isOfAnother reports whether a write was refused because the object of this name has another
+// UID. An admission webhook may answer with the same status code.
 func isOfAnother(err error) bool {
 	return apierrors.IsConflict(err) && diagnosis.AnswerOf(err) == diagnosis.AnswerNone
 }
@@ -82,7 +84,7 @@ func (r *Reconciler) dropSecret(ctx context.Context, job *v1alpha1.PipelineJob) 
 	}
 	err := r.Delete(ctx, secret, only)
 	if isOfAnother(err) {
-		err = nil // the job's is gone
+		err = nil // the job's own Secret is gone
 	}
 	if err := r.notDeleted(job, "Secret "+secret.Name, err); err != nil {
 		return err

@@ -35,7 +35,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// changeAccount changes the account of the world's namespace, and its status.
+// changeAccount changes the account of the world's namespace, including its status.
 func (w *world) changeAccount(change func(*v1alpha1.CodePipelineAccount)) {
 	account := &v1alpha1.CodePipelineAccount{}
 	w.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Name: w.Namespace}, account)).To(Succeed())
@@ -46,8 +46,8 @@ func (w *world) changeAccount(change func(*v1alpha1.CodePipelineAccount)) {
 	w.Expect(w.Kube.Status().Update(w.Ctx, account)).To(Succeed())
 }
 
-// reconciler is one whose steps a test takes by itself, with readings of its
-// own choice.
+// reconciler returns a Reconciler whose steps the test takes itself, from objects of its
+// choice.
 func (w *world) reconciler() *Reconciler {
 	return New(Options{
 		Client: w.indexed(), Live: w.Kube, Identities: identity.Resolver{Reader: w.Kube}, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, w.Cloud()...), Clock: clock.RealClock{},
@@ -55,7 +55,7 @@ func (w *world) reconciler() *Reconciler {
 	})
 }
 
-// indexed is a client that looks pods up by IndexJob, as a cache does.
+// indexed returns a client that finds pods by IndexJob, as a cache does.
 func (w *world) indexed() client.Client {
 	kube, err := client.NewWithWatch(w.Config, client.Options{Scheme: w.Kube.Scheme()})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -74,7 +74,7 @@ func (w *world) indexed() client.Client {
 	})
 }
 
-// recorded makes a PipelineJob whose status is as change leaves it.
+// recorded creates a PipelineJob, and sets its status with change.
 func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus)) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1", Namespace: w.Namespace}}
 	job.Spec.ActionRef.Name, job.Spec.AccountRef.Name, job.Spec.Region = "work", w.Namespace, "us-east-1"
@@ -84,17 +84,16 @@ func (w *world) recorded(change func(*v1alpha1.PipelineJobStatus)) *v1alpha1.Pip
 	return job
 }
 
-// passOn makes a reading stale: the status is written again behind its back.
+// passOn makes an object in memory stale, by writing its status again.
 func (w *world) passOn(reading *v1alpha1.PipelineJob) {
 	newest := reading.DeepCopy()
 	w.Expect(w.reconciler().writeStatus(w.Ctx, newest, func(status *v1alpha1.PipelineJobStatus) {
-		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, v1alpha1.ReasonRetrying, "written meanwhile")
+		setCondition(status, v1alpha1.ConditionAcknowledged, metav1.ConditionFalse, v1alpha1.ReasonRetrying, "written in the meantime")
 	})).To(Succeed())
 }
 
-// TestStaleReadingMakesNoCall has a reading show a claim or a report as under
-// way when a newer version of the object is there: taken for a repeat, the
-// claim of another worker's job would count as ours.
+// TestStaleReadingMakesNoCall has a stale object show a claim or a report as in progress. If
+// the call counted as a retry, another worker's claim would count as ours.
 func TestStaleReadingMakesNoCall(t *testing.T) {
 	steps := map[string]step{operationAcknowledge: stepAcknowledge, operationSuccess: stepReport, operationDetails: stepRenewSecret}
 	for operation, step := range steps {
@@ -124,8 +123,8 @@ func TestStaleReadingMakesNoJob(t *testing.T) {
 	w.Expect(w.Jobs(w)).To(BeEmpty())
 }
 
-// TestEndIsSeenBeforeThePods has the cache show that a Job has ended and not
-// yet the pod that holds its result.
+// TestEndIsSeenBeforeThePods has the cache show that a Job has ended before it shows the pod
+// with its result.
 func TestEndIsSeenBeforeThePods(t *testing.T) {
 	w := newWorld(t)
 	r := w.reconciler()
@@ -150,9 +149,9 @@ func TestEndIsSeenBeforeThePods(t *testing.T) {
 	w.Expect(s.outcome.Result).To(Equal(&podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}))
 }
 
-// TestAJobThatIsHandedOutAgainGoesOn: a claim can be lost because CodePipeline handed the
-// job out once more meanwhile, with another nonce. The PipelineJob is cancelled then, and
-// goes on when the new nonce is claimed.
+// TestAJobThatIsHandedOutAgainGoesOn: a claim can fail because CodePipeline handed the job out
+// again in the meantime, with another nonce. The PipelineJob is then cancelled, and must
+// continue when the new nonce is claimed.
 func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 	for name, cancel := range map[string]func(*Reconciler, context.Context, *v1alpha1.PipelineJob) error{
 		"claimed elsewhere": func(r *Reconciler, ctx context.Context, job *v1alpha1.PipelineJob) error {
@@ -166,7 +165,7 @@ func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 			w := newWorld(t)
 			r := w.reconciler()
 			job := w.recorded(func(status *v1alpha1.PipelineJobStatus) {
-				status.Protocol.AcknowledgedJobID = "00000000-0000-0000-0000-000000000000" // the job before
+				status.Protocol.AcknowledgedJobID = "00000000-0000-0000-0000-000000000000" // the previous job
 				status.Run = &v1alpha1.Run{Number: 1, JobName: "work-1-1", FinishedAt: &metav1.Time{Time: time.Now()}}
 				status.ContinuationToken = "token"
 			})
@@ -192,8 +191,8 @@ func TestAJobThatIsHandedOutAgainGoesOn(t *testing.T) {
 	}
 }
 
-// TestForgedPod has a tenant make pods with the label of a run's Job: what they say
-// does not count, neither from the cache nor past it.
+// TestForgedPod has a tenant create pods with the label of a run's Job. They must not count,
+// whether read from the cache or from the API server.
 func TestForgedPod(t *testing.T) {
 	w := newWorld(t)
 	r := w.reconciler()
@@ -217,7 +216,7 @@ func TestForgedPod(t *testing.T) {
 	forge("c-forged", metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: job.Name, UID: job.UID})
 	s, _, err := r.gather(w.Ctx, pj)
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(s.pods).To(BeEmpty(), "of a Job that works, by the cache")
+	w.Expect(s.pods).To(BeEmpty(), "for a running Job, from the cache")
 
 	w.Succeed(job, podcontract.Result{Summary: "done"})
 	s, _, err = r.gather(w.Ctx, pj)

@@ -19,24 +19,25 @@ import (
 // statusWriter is writeStatus or writeAnswer.
 type statusWriter func(ctx context.Context, job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) error
 
-// writeStatus applies change to the status of a PipelineJob, sums up, and patches what
-// became different. It fails with a conflict when job is not the newest version, so
-// that nothing follows from a stale reading.
+// writeStatus applies change to the status of a PipelineJob, updates its phase, and patches
+// what differs. It fails with a conflict if job is not the newest version, so that nothing is
+// based on a stale cache.
 func (r *Reconciler) writeStatus(ctx context.Context, job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) error {
 	before := job.DeepCopy()
 	applyChange(job, change)
 	return r.patchStatus(ctx, job, before)
 }
 
-// answerTries bounds the tries to write an answer while the object changes.
+// answerTries bounds the tries to write an answer while the object keeps changing.
 const answerTries = 10
 
-// writeAnswer is writeStatus for the answer to the call that job records as under way.
-// The answer must not be lost because the poller moves spec.codePipelineJob on in the
-// meantime: then it is written to the newest version. It must not be written either
-// if that version no longer records the same try of the call: this operator was frozen
-// in the call, another one leads now and went on, and what it recorded is true. The
-// error is a conflict then.
+// writeAnswer is writeStatus for the answer to the call that job records as in progress. The
+// answer must not be lost if the poller updates spec.codePipelineJob in the meantime, so it is
+// then written to the newest version.
+//
+// It must not be written if the newest version no longer records the same try of the call:
+// this operator was frozen during the call, and another one leads now and has continued. The
+// error is then a conflict.
 func (r *Reconciler) writeAnswer(ctx context.Context, job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) error {
 	before := job.DeepCopy()
 	applyChange(job, change)
@@ -55,14 +56,14 @@ func (r *Reconciler) writeAnswer(ctx context.Context, job *v1alpha1.PipelineJob,
 			return fmt.Errorf("read PipelineJob %s: %w", job.Name, err)
 		}
 		if newest.UID != before.UID || !equality.Semantic.DeepEqual(newest.Status.Protocol.Call, before.Status.Protocol.Call) {
-			logf.FromContext(ctx).Info("An answer of CodePipeline is left out: another operator went on meanwhile", "call", before.Status.Protocol.Call)
+			logf.FromContext(ctx).Info("Discarded an answer from CodePipeline: another operator has taken over in the meantime", "call", before.Status.Protocol.Call)
 			return err
 		}
 		before.ResourceVersion = newest.ResourceVersion
 	}
 }
 
-// applyChange changes the status and sums it up.
+// applyChange changes the status, and updates its phase and observed generations.
 func applyChange(job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobStatus)) {
 	change(&job.Status)
 	job.Status.ObservedGeneration = job.Generation
@@ -72,10 +73,10 @@ func applyChange(job *v1alpha1.PipelineJob, change func(*v1alpha1.PipelineJobSta
 	job.Status.Phase = phaseOf(job)
 }
 
-// patchStatus writes what differs between before and job, to the version of before.
+// patchStatus writes the difference between before and job, to the version of before.
 func (r *Reconciler) patchStatus(ctx context.Context, job, before *v1alpha1.PipelineJob) error {
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	at := r.Clock.Now() // before: the operator may be frozen in the write
+	at := r.Clock.Now() // taken before the write, in which the operator may be frozen
 	if err := r.Status().Patch(ctx, job, patch); err != nil {
 		r.wrote.doubt(client.ObjectKeyFromObject(job))
 		return fmt.Errorf("write the status of PipelineJob %s: %w", job.Name, err)
@@ -84,7 +85,7 @@ func (r *Reconciler) patchStatus(ctx context.Context, job, before *v1alpha1.Pipe
 	return nil
 }
 
-// phaseOf sums up a job's conditions for people.
+// phaseOf summarizes a job's status for people.
 func phaseOf(job *v1alpha1.PipelineJob) v1alpha1.Phase {
 	status := &job.Status
 	switch {
@@ -110,9 +111,9 @@ func finalPhase(status *v1alpha1.PipelineJobStatus) v1alpha1.Phase {
 	case status.Protocol.AcknowledgedJobID == "":
 		return v1alpha1.PhaseDropped
 	case reported != nil && reported.Reason == v1alpha1.ReasonReportRefused:
-		return v1alpha1.PhaseFailed // only a failure's report can be given up
+		return v1alpha1.PhaseFailed // the operator gives up only the report of a failure
 	case reported == nil || reported.Status != metav1.ConditionTrue:
-		return v1alpha1.PhaseCancelled // whatever became of the work, CodePipeline took no result
+		return v1alpha1.PhaseCancelled // however the work ended, CodePipeline accepted no result
 	case failed == nil:
 		return v1alpha1.PhaseSucceeded
 	case failed.Reason == v1alpha1.ReasonCancelled:
@@ -122,8 +123,8 @@ func finalPhase(status *v1alpha1.PipelineJobStatus) v1alpha1.Phase {
 	}
 }
 
-// setCondition sets a condition whose message is one line: it may hold what AWS, the cluster
-// or a step said.
+// setCondition sets a condition with a one-line message. The message may contain text from
+// AWS, the cluster or a step.
 func setCondition(status *v1alpha1.PipelineJobStatus, kind string, is metav1.ConditionStatus, reason, message string) {
 	setLines(status, kind, is, reason, plaintext.OneLine(message))
 }
@@ -134,8 +135,8 @@ func setLines(status *v1alpha1.PipelineJobStatus, kind string, is metav1.Conditi
 		Message: limits.Cut(plaintext.Of(message), limits.ConditionMessage)})
 }
 
-// setEnd sets how the work ended: Complete or Failed, as batch/v1 Jobs have it, and
-// never both. The lines of a summary, and the last log lines of a step, stay.
+// setEnd sets how the work ended: Complete or Failed, as for batch/v1 Jobs, and never both.
+// The message may have several lines: those of a summary, or the last log lines of a step.
 func setEnd(status *v1alpha1.PipelineJobStatus, kind, reason, message string) {
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete)
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionFailed)
@@ -145,11 +146,11 @@ func setEnd(status *v1alpha1.PipelineJobStatus, kind, reason, message string) {
 	setLines(status, kind, metav1.ConditionTrue, reason, message)
 }
 
-// recordCall writes down that a call is about to be tried. It returns whether
-// the same call was under way already: then an earlier try may have had its
-// effect. Later tries are counted, too: a stale reading may show a call as under way
-// whose answer has long been recorded, and an operator that was frozen in a try must
-// not take the try of another for its own.
+// recordCall records that a call is about to be tried. It reports whether the same call was
+// already in progress: an earlier try may then have had its effect. Later tries are counted
+// too. An object from a stale cache may show a call as in progress whose answer was recorded
+// long ago, and an operator that was frozen in a try must not take another operator's try for
+// its own.
 func (r *Reconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, call v1alpha1.Call) (earlier bool, err error) {
 	call.JobID = job.Spec.CodePipelineJob.ID
 	earlier = underWay(job, call)
@@ -171,22 +172,22 @@ func (r *Reconciler) recordCall(ctx context.Context, job *v1alpha1.PipelineJob, 
 	return earlier && !untried, err
 }
 
-// begin records that a call is about to be tried for the first time.
+// begin records the first try of a call.
 func (r *Reconciler) begin(status *v1alpha1.PipelineJobStatus, call v1alpha1.Call) {
 	status.ReportedAt = nil
 	call.Since, call.Tries = metav1.NewTime(r.Clock.Now()), 1
 	status.Protocol.Call = &call
 }
 
-// underWay reports whether a call was tried and its answer is not known.
+// underWay reports whether a call was tried and its answer is unknown.
 func underWay(job *v1alpha1.PipelineJob, call v1alpha1.Call) bool {
 	known := job.Status.Protocol.Call
 	return known != nil && known.Operation == call.Operation && known.JobID == call.JobID &&
 		known.Nonce == call.Nonce && known.ContinuationToken == call.ContinuationToken
 }
 
-// answerFailed leaves word of a recorded call that will be tried again. A call that
-// certainly had no effect is no longer under way.
+// answerFailed records the failure of a recorded call that will be retried. A call that
+// certainly had no effect is no longer in progress.
 func (r *Reconciler) answerFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, noEffect bool, cause error) error {
 	err := r.writeAnswer(ctx, job, func(status *v1alpha1.PipelineJobStatus) {
 		setCondition(status, condition, metav1.ConditionFalse, v1alpha1.ReasonRetrying, cause.Error())
@@ -200,7 +201,7 @@ func (r *Reconciler) answerFailed(ctx context.Context, job *v1alpha1.PipelineJob
 	return cause
 }
 
-// callFailed leaves word, once, of what has failed and will be tried again.
+// callFailed records a failure that will be retried, if it is not recorded yet.
 func (r *Reconciler) callFailed(ctx context.Context, job *v1alpha1.PipelineJob, condition string, cause error) error {
 	return r.stepFailed(ctx, job, condition, v1alpha1.ReasonRetrying, cause)
 }

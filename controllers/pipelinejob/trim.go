@@ -14,21 +14,21 @@ import (
 )
 
 const (
-	// annotationLeftOut is on PipelineJobs of the cache alone: status.outputVariables, or
-	// spec.configuration, were left out.
+	// annotationLeftOut marks PipelineJobs in the cache whose status.outputVariables or
+	// spec.configuration was left out.
 	annotationLeftOut = "codepipeline.pipelinejob.dev/left-out"
-	// keptVariables is the size of status.outputVariables, in bytes, up to which a cache has
-	// them. CodePipeline takes 122,880 of them, which only the report reads, once.
+	// keptVariables is the maximum size, in bytes, of status.outputVariables in the cache.
+	// CodePipeline accepts 122,880 bytes, and only the report needs them, once.
 	keptVariables = 1 << 10
-	// keptConfiguration is the size of spec.configuration, in bytes, up to which a cache has
-	// it. CodePipeline's own bound is 10 properties of 1,000 characters; what references
-	// bring may be more, and only the creation of the Job reads it.
+	// keptConfiguration is the maximum size, in bytes, of spec.configuration in the cache.
+	// CodePipeline limits it to 10 properties of 1,000 characters, but resolved variable
+	// references may exceed that. Only the creation of the Job needs it.
 	keptConfiguration = 16 << 10
 )
 
-// Trim leaves of a PipelineJob, CustomAction or namespace what the operator reads from its cache.
-// No write may be based on what was left out: a settled job of which nothing is to be
-// cleaned up gets none.
+// Trim reduces a PipelineJob, CustomAction or namespace to what the operator reads from its
+// cache. No write may be based on what was left out: a settled job that needs no cleanup is
+// not written.
 func Trim(object any) {
 	switch object := object.(type) {
 	case *v1alpha1.CustomAction:
@@ -36,7 +36,7 @@ func Trim(object any) {
 	case *corev1.Namespace: // grants select it by its labels
 		object.ManagedFields, object.Annotations = nil, nil
 	case *v1alpha1.PipelineJob:
-		// annotationLeftOut is that of an object which is trimmed again.
+		// annotationLeftOut stays on an object that is trimmed again.
 		bounds.TrimMeta(object, v1alpha1.FinalizerPipelineJob, v1alpha1.AnnotationAbandoned, annotationLeftOut)
 		if object.Settled() && object.Status.Protocol.Secret == nil && object.DeletionTimestamp.IsZero() {
 			trimSettled(object)
@@ -48,8 +48,8 @@ func Trim(object any) {
 	}
 }
 
-// share has texts that PipelineJobs, or members of one, have in common be in memory once,
-// and lists without room for more.
+// share makes texts that PipelineJobs, or fields of one, have in common exist once in memory,
+// and drops the spare capacity of slices.
 func share(job *v1alpha1.PipelineJob) {
 	spec, status := &job.Spec, &job.Status
 	pipeline := &spec.Pipeline
@@ -91,7 +91,8 @@ func trimSettled(job *v1alpha1.PipelineJob) {
 	}
 }
 
-// leaveOutBulk leaves out what is read once: complete reads it past the cache.
+// leaveOutBulk leaves out large fields that are needed once: complete reads them from the API
+// server.
 func leaveOutBulk(job *v1alpha1.PipelineJob) {
 	leftOut := false
 	for _, bulk := range []struct {
@@ -118,9 +119,10 @@ func textSize(of map[string]string) (size int) {
 	return size
 }
 
-// bound keeps a PipelineJob that is over bounds.Object from being worked for: only its name,
-// its action and the end of it are left. No job of CodePipeline's is that large without what
-// leaveOutBulk leaves out: its names have 100 characters and its artifacts are 5.
+// bound keeps the operator from working on a PipelineJob that exceeds bounds.Object: it keeps
+// only its name and its action, and marks it as settled. No job from CodePipeline is that
+// large without what leaveOutBulk leaves out: its names have up to 100 characters, and it has
+// up to 5 artifacts.
 func bound(job *v1alpha1.PipelineJob) {
 	if bounds.Memory(job) <= bounds.Object {
 		return
@@ -131,8 +133,8 @@ func bound(job *v1alpha1.PipelineJob) {
 	job.Settle(ended)
 }
 
-// complete returns a PipelineJob with what the cache leaves out. The error is a conflict
-// if there is a newer version.
+// complete returns a PipelineJob with the fields that the cache leaves out. The error is a
+// conflict if there is a newer version.
 func (r *Reconciler) complete(ctx context.Context, job *v1alpha1.PipelineJob) (*v1alpha1.PipelineJob, error) {
 	if job.Annotations[annotationLeftOut] == "" {
 		return job, nil

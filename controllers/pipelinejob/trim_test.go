@@ -17,8 +17,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestLargeVariablesAreReportedFromACacheWithoutThem has a run give back output
-// variables that the cache leaves out.
+// TestLargeVariablesAreReportedFromACacheWithoutThem has a run return output variables that
+// the cache leaves out.
 func TestLargeVariablesAreReportedFromACacheWithoutThem(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -34,13 +34,13 @@ func TestLargeVariablesAreReportedFromACacheWithoutThem(t *testing.T) {
 	p.Expect(shown.Status.OutputVariables).To(BeEmpty())
 
 	p.until(func(job *v1alpha1.PipelineJob) bool { return job.Settled() })
-	told := p.aws.Journal("PutJobSuccessResult")
-	p.Expect(told).To(HaveLen(1))
+	reports := p.aws.Journal("PutJobSuccessResult")
+	p.Expect(reports).To(HaveLen(1))
 	var request struct{ OutputVariables map[string]string }
-	p.Expect(json.Unmarshal(told[0].Request, &request)).To(Succeed())
+	p.Expect(json.Unmarshal(reports[0].Request, &request)).To(Succeed())
 	p.Expect(request.OutputVariables).To(HaveKeyWithValue("A", value))
-	p.Expect(p.pipelineJob().Status.OutputVariables).To(HaveKeyWithValue("A", value), "nothing was taken away")
-	p.Expect(p.pipelineJob().Annotations).NotTo(HaveKey(annotationLeftOut), "it is for the cache alone")
+	p.Expect(p.pipelineJob().Status.OutputVariables).To(HaveKeyWithValue("A", value), "the object still has them")
+	p.Expect(p.pipelineJob().Annotations).NotTo(HaveKey(annotationLeftOut), "it is only for the cache")
 }
 
 func TestTrimLeavesSettledJobsSmall(t *testing.T) {
@@ -70,13 +70,13 @@ func TestTrimLeavesSettledJobsSmall(t *testing.T) {
 			content, err := json.Marshal(job)
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(strings.Contains(string(content), bulk)).NotTo(Equal(c.small))
-			g.Expect(job.Status.HasResult()).To(BeTrue(), "how it ended stays known")
+			g.Expect(job.Status.HasResult()).To(BeTrue(), "how it ended is kept")
 			g.Expect(job.Annotations).To(And(HaveKey(v1alpha1.AnnotationAbandoned), Not(HaveKey("team/notes"))))
 		})
 	}
 }
 
-// TestLargeConfigurationIsInTheJob has a value that the cache leaves out, and the Job needs.
+// TestLargeConfigurationIsInTheJob has a value that the cache leaves out but the Job needs.
 func TestLargeConfigurationIsInTheJob(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -96,11 +96,11 @@ func TestLargeConfigurationIsInTheJob(t *testing.T) {
 	p.until(func(job *v1alpha1.PipelineJob) bool { return job.Status.Phase == v1alpha1.PhaseRunning })
 	p.Expect(p.running()[0].Spec.Template.Spec.InitContainers).To(ContainElement(HaveField("Env", ContainElement(
 		And(HaveField("Name", podcontract.EnvConfig("Large")), HaveField("Value", value))))))
-	p.Expect(p.pipelineJob().Spec.Configuration).To(HaveKeyWithValue("Large", value), "nothing was taken away")
+	p.Expect(p.pipelineJob().Spec.Configuration).To(HaveKeyWithValue("Large", value), "the object still has it")
 }
 
-// TestJobOfAnActionThatIsTooLarge was polled before the action became too large: no Job can
-// be made of it.
+// TestJobOfAnActionThatIsTooLarge has a job polled before its action became too large. No Job
+// can be built for it.
 func TestJobOfAnActionThatIsTooLarge(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -117,8 +117,8 @@ func TestJobOfAnActionThatIsTooLarge(t *testing.T) {
 	p.Expect(p.aws.Journal("PutJobFailureResult")).To(HaveLen(1))
 }
 
-// TestPipelineJobThatIsTooLarge was made by hand: nothing is done for it but its deletion,
-// when its time is over.
+// TestPipelineJobThatIsTooLarge has a PipelineJob created by hand. The operator must do
+// nothing but delete it when its time to live is over.
 func TestPipelineJobThatIsTooLarge(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -133,7 +133,7 @@ func TestPipelineJobThatIsTooLarge(t *testing.T) {
 	}
 	p.Expect(p.aws.Journal("AcknowledgeJob", "PutJobSuccessResult", "PutJobFailureResult", "GetJobDetails")).To(BeEmpty())
 	p.Expect(p.running()).To(BeEmpty())
-	p.Expect(p.pipelineJob().Spec.Pipeline.Name).To(HaveLen(1<<20), "nothing was taken away")
+	p.Expect(p.pipelineJob().Spec.Pipeline.Name).To(HaveLen(1<<20), "the object is unchanged")
 	p.clock.Step(longestTTL + time.Hour)
 	for range 5 {
 		p.step(forged.Name)
@@ -141,7 +141,6 @@ func TestPipelineJobThatIsTooLarge(t *testing.T) {
 	p.Expect(p.pipelineJobs()).To(BeEmpty())
 }
 
-// changeAction changes the CustomAction.
 func (p *play) changeAction(change func(*v1alpha1.CustomAction)) {
 	action := &v1alpha1.CustomAction{}
 	p.Expect(p.kube.Get(p.ctx, client.ObjectKey{Namespace: "team", Name: "work"}, action)).To(Succeed())
@@ -149,7 +148,7 @@ func (p *play) changeAction(change func(*v1alpha1.CustomAction)) {
 	p.Expect(p.kube.Update(p.ctx, action)).To(Succeed())
 }
 
-// TestLongTTLOfOldObjects has a CustomAction say more than it may today.
+// TestLongTTLOfOldObjects has a CustomAction with a longer time than is allowed today.
 func TestLongTTLOfOldObjects(t *testing.T) {
 	for seconds, want := range map[int32]time.Duration{60: time.Minute, math.MaxInt32: longestTTL} {
 		g := NewWithT(t)

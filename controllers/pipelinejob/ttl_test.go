@@ -8,7 +8,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
 
-// TestJobLivesForAsLongAsItsLogMayBeRead: a Job that is gone takes the result with it.
+// TestJobLivesForAsLongAsItsLogMayBeRead: a result is lost with its Job.
 func TestJobLivesForAsLongAsItsLogMayBeRead(t *testing.T) {
 	NewWithT(t).Expect(jobspec.MinTTL).To(BeNumerically(">", ReadGrace))
 }

@@ -26,15 +26,15 @@ func (p *play) steps(is func(*v1alpha1.PipelineJob) bool) {
 		}
 		p.step(p.pipelineJob().Name)
 	}
-	p.Expect(p.pipelineJob().Status).To(BeNil(), "it did not get there")
+	p.Expect(p.pipelineJob().Status).To(BeNil(), "the PipelineJob never got there")
 }
 
-// TestJobThatWasNeverClaimedComesBack has a claim fail before its effect, and the job
-// handed out again meanwhile, in an answer that was lost: InvalidNonce looks as if the
-// claim was ours. The report fails before its effect, and InvalidJobState looks as if
-// CodePipeline took it. When the job is handed out once more, that proves that it took
-// neither: the result is reported, and the work is not done again.
-func TestJobThatWasNeverClaimedComesBack(t *testing.T) {
+// TestJobThatWasNeverClaimedIsHandedOutAgain has a claim fail before its effect, and the job
+// handed out again in an answer that is lost: InvalidNonce looks as if our claim had its
+// effect. The report also fails before its effect, and InvalidJobState looks as if
+// CodePipeline accepted it. When the job is handed out again, that proves that CodePipeline
+// accepted neither. The result must be reported, and the work must not be done again.
+func TestJobThatWasNeverClaimedIsHandedOutAgain(t *testing.T) {
 	for name, message := range map[string]string{
 		"success":      `{"result":{"summary":"done"}}`,
 		"failure":      "",
@@ -76,8 +76,8 @@ func TestJobThatWasNeverClaimedComesBack(t *testing.T) {
 	}
 }
 
-// TestUnconfirmedClaimsAreKept: without its object, the work would be done again if the
-// job is handed out again.
+// TestUnconfirmedClaimsAreKept: without its object, a new hand-out of the job would start the
+// work again.
 func TestUnconfirmedClaimsAreKept(t *testing.T) {
 	g := NewWithT(t)
 	job, now := version1(), time.Now()
@@ -96,12 +96,12 @@ func TestUnconfirmedClaimsAreKept(t *testing.T) {
 	g.Expect(next).To(Equal(stepAcknowledge))
 }
 
-// TestCancelledWorkDoesNotBeginAgain has a claim fail before its effect, which looks as if it
-// was ours, and a user delete the PipelineJob. When the job is handed out again, it is failed.
-// So it is if the report of the cancellation fails before its effect, too, and then finds the
-// job not open, which looks as if CodePipeline took it.
+// TestCancelledWorkDoesNotBeginAgain has a claim fail before its effect but seem to have it,
+// and a user delete the PipelineJob. When the job is handed out again, it must be failed. The
+// same holds if the report of the cancellation also fails before its effect, and then finds
+// the job not open, as if CodePipeline had accepted it.
 func TestCancelledWorkDoesNotBeginAgain(t *testing.T) {
-	for name, reportFails := range map[string]bool{"the report finds the job not open": false, "the report looks as if it was taken": true} {
+	for name, reportFails := range map[string]bool{"the report finds the job not open": false, "the report seems to be accepted": true} {
 		t.Run(name, func(t *testing.T) { cancelledWorkDoesNotBeginAgain(t, reportFails) })
 	}
 }
@@ -129,11 +129,11 @@ func cancelledWorkDoesNotBeginAgain(t *testing.T, reportFails bool) {
 	p.poll(nil)
 	p.stepAll(10)
 	p.Expect(p.pipelineJobs()).To(BeEmpty())
-	p.Expect(p.made).To(BeEmpty(), "no work has begun")
+	p.Expect(p.made).To(BeEmpty(), "no work has started")
 	p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo("Failed"))))
 }
 
-// TestDeletionWaitsBriefly for a job that is not handed out again.
+// TestDeletionWaitsBriefly: a deletion waits a few minutes in case its job is handed out again.
 func TestDeletionWaitsBriefly(t *testing.T) {
 	g := NewWithT(t)
 	job, now := version1(), time.Now()
@@ -148,22 +148,22 @@ func TestDeletionWaitsBriefly(t *testing.T) {
 	g.Expect(next).To(Equal(stepRelease))
 	job.DeletionTimestamp = &metav1.Time{Time: now.Add(time.Hour)}
 	next, _ = decide(state{job: job, now: now.Add(time.Hour)})
-	g.Expect(next).To(Equal(stepRelease), "it would have come by now")
+	g.Expect(next).To(Equal(stepRelease), "it would have been handed out by now")
 	job.DeletionTimestamp, job.Status.Protocol.ReportedJobID = &metav1.Time{Time: now}, job.Spec.CodePipelineJob.ID
 	next, _ = decide(state{job: job, now: now})
-	g.Expect(next).To(Equal(stepWait), "the report only looks as if it was taken")
+	g.Expect(next).To(Equal(stepWait), "the report only seems to be accepted")
 	job.Status.Protocol.ClaimUnconfirmed = false
 	next, _ = decide(state{job: job, now: now})
 	g.Expect(next).To(Equal(stepRelease), "CodePipeline has the cancellation")
 
 	job.Status.Protocol.ClaimUnconfirmed = true
 	next, wait = decide(state{job: job, now: now.Add(time.Hour), leadingSince: now.Add(time.Hour - time.Minute)})
-	g.Expect(next).To(Equal(stepWait), "nobody led before, and could ask for the job")
+	g.Expect(next).To(Equal(stepWait), "without a leader, nothing polled for the job")
 	g.Expect(wait).To(Equal(deletionGracePeriod - time.Minute))
 }
 
-// cancelledUnconfirmed has a user cancel work of which CodePipeline takes neither the claim nor
-// the cancellation.
+// cancelledUnconfirmed cancels work of which CodePipeline accepts neither the claim nor the
+// cancellation.
 func (p *play) cancelledUnconfirmed() {
 	p.start(nil)
 	p.poll(nil)
@@ -173,7 +173,7 @@ func (p *play) cancelledUnconfirmed() {
 	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeTrue())
 }
 
-// stepAll takes so many steps of each PipelineJob.
+// stepAll takes a number of steps of each PipelineJob.
 func (p *play) stepAll(times int) {
 	for range times {
 		for _, name := range p.names() {
@@ -182,9 +182,8 @@ func (p *play) stepAll(times int) {
 	}
 }
 
-// TestCancelledWorkDoesNotBeginAfterAnOutage has no operator lead for longer than a deletion
-// waits for a job to be handed out again. The informer shows the next one all objects before it
-// polls.
+// TestCancelledWorkDoesNotBeginAfterAnOutage has no leader for longer than a deletion waits
+// for a new hand-out. The informer shows all objects to the next leader before it polls.
 func TestCancelledWorkDoesNotBeginAfterAnOutage(t *testing.T) {
 	p := newPlay(t, func(o *emulator.Options) { o.RedispatchAfter = 30 * time.Second })
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -196,13 +195,14 @@ func TestCancelledWorkDoesNotBeginAfterAnOutage(t *testing.T) {
 	p.poll(nil)
 	p.stepAll(10)
 	p.Expect(p.pipelineJobs()).To(BeEmpty())
-	p.Expect(p.made).To(BeEmpty(), "no work has begun")
+	p.Expect(p.made).To(BeEmpty(), "no work has started")
 	p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo("Failed"))))
 }
 
-// TestDeletionTellsThatWorkMayBeginAgain has CodePipeline not hand out a job of which it took
-// neither the claim nor the cancellation before the object goes, as in an outage.
-func TestDeletionTellsThatWorkMayBeginAgain(t *testing.T) {
+// TestDeletionPublishesThatWorkMayStartAgain has CodePipeline accept neither the claim nor the
+// cancellation of a job, and not hand it out again before the object is released, as in an
+// outage.
+func TestDeletionPublishesThatWorkMayStartAgain(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	told := &selfEvents{}
@@ -210,16 +210,16 @@ func TestDeletionTellsThatWorkMayBeginAgain(t *testing.T) {
 	p.operator.Self = &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "pipelinejob-system", Name: "manager-1"}
 	p.cancelledUnconfirmed()
 	job := p.pipelineJob()
-	told.self, told.all = nil, nil // of the refused cancellation
-	_, deleted := p.letGo(job)
+	told.self, told.all = nil, nil // events about the refused cancellation
+	_, deleted := p.awaitRelease(job)
 	p.Expect(p.clock.Now().Sub(deleted)).To(BeNumerically("<=", deletionGracePeriod+time.Minute))
 	neither := And(ContainSubstring("NotReported"), ContainSubstring("confirmed neither the claim of job "+job.Spec.CodePipelineJob.ID+" nor a result"))
 	p.Expect(told.self).To(ConsistOf(neither))
 	p.Expect(told.all).To(ContainElement(neither))
 }
 
-// TestDeletionOfAnEndedActionTellsNothing: it is not handed out again.
-func TestDeletionOfAnEndedActionTellsNothing(t *testing.T) {
+// TestDeletionOfAnEndedActionPublishesNothing: an ended action is not handed out again.
+func TestDeletionOfAnEndedActionPublishesNothing(t *testing.T) {
 	g := NewWithT(t)
 	job, now := version1(), time.Now()
 	job.Status.Protocol.AcknowledgedJobID, job.Status.Protocol.ClaimUnconfirmed = "1", true
@@ -232,10 +232,10 @@ func TestDeletionOfAnEndedActionTellsNothing(t *testing.T) {
 	g.Expect(s.unreported()).To(BeEmpty(), "CodePipeline has the result")
 }
 
-// TestWorkOfAnUnconfirmedClaimGoesOn plays what happened to a job under load: the claim
-// fails before its effect, and the job is handed out again in an answer that was lost, so that
-// InvalidNonce looks as if the claim was ours. The progress finds the job not open. The run
-// goes on; the job comes with a newer nonce, and its result counts.
+// TestWorkOfAnUnconfirmedClaimGoesOn repeats what happened to a job under load. The claim
+// fails before its effect, and the job is handed out again in an answer that is lost, so that
+// InvalidNonce looks as if our claim had its effect. The progress finds the job not open. The
+// run must continue until the job is handed out with a newer nonce, and its result must count.
 func TestWorkOfAnUnconfirmedClaimGoesOn(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -250,7 +250,7 @@ func TestWorkOfAnUnconfirmedClaimGoesOn(t *testing.T) {
 	name, run := p.pipelineJob().Name, p.running()[0].Name
 	pod := p.runningPod(&p.running()[0])
 	logs := p.operator.Logs.(*harness.LogBook)
-	for percent := 30; percent <= 40; percent += 10 { // each is tried, and none ends the work
+	for percent := 30; percent <= 40; percent += 10 { // each is rejected, which does not end the work
 		logs.Write(pod.Name, podcontract.ContainerProgress, fmt.Sprintf("codepipeline-progress {\"percentComplete\":%d}\n", percent))
 		p.clock.Step(time.Minute)
 		p.steps(func(job *v1alpha1.PipelineJob) bool {
@@ -268,23 +268,22 @@ func TestWorkOfAnUnconfirmedClaimGoesOn(t *testing.T) {
 	p.step(name)
 	p.Expect(p.pipelineJob().Status.Protocol.ClaimUnconfirmed).To(BeFalse())
 	p.Expect(meta.FindStatusCondition(p.pipelineJob().Status.Conditions, v1alpha1.ConditionReported)).To(BeNil())
-	p.Expect(p.kube.Delete(p.ctx, pod)).To(Succeed()) // end makes another
+	p.Expect(p.kube.Delete(p.ctx, pod)).To(Succeed()) // end creates another
 	p.end(&p.running()[0], `{"result":{"summary":"done"}}`)
 	p.until(func(job *v1alpha1.PipelineJob) bool { return job.Settled() })
 	p.Expect(p.made).To(Equal(map[string]int{run: 1}))
 	p.Expect(p.actions()).To(ConsistOf(HaveField("Status", BeEquivalentTo("Succeeded"))))
 }
 
-// TestRunThatWasStoppedIsNotBlamedOnOthers: when the operator has stopped a run because
-// CodePipeline seemed to wait for nothing, and the action is handed out again, the failure
-// says so.
+// TestRunThatWasStoppedIsNotBlamedOnOthers: if the operator stopped a run because CodePipeline
+// no longer seemed to wait, and the action is handed out again, the failure must say so.
 func TestRunThatWasStoppedIsNotBlamedOnOthers(t *testing.T) {
 	g := NewWithT(t)
 	job := version1()
 	job.Status.Run = &v1alpha1.Run{JobName: "work-1", JobUID: "u"}
 	setCondition(&job.Status, v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonJobStarted, "runs")
-	g.Expect(lost(job)).To(ContainSubstring("deleted while it worked, and not by the operator"))
+	g.Expect(lost(job)).To(ContainSubstring("deleted while it was running, and not by the operator"))
 	(&Reconciler{Options: Options{Clock: clocktesting.NewFakeClock(time.Now())}}).endCancelled(job, "claimed elsewhere")
 	resume(&job.Status, false)
-	g.Expect(lost(job)).To(ContainSubstring("stopped when CodePipeline no longer took reports of the action"))
+	g.Expect(lost(job)).To(ContainSubstring("stopped because CodePipeline no longer accepted reports for the action"))
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// TestResultThatOnlySeemedToBeDelivered: claim and report both looked like ours, because
-// of a try before them that never reached CodePipeline. It hands the job out again: then
-// the result is reported again, and the work is not done again.
+// TestResultThatOnlySeemedToBeDelivered: the claim and the report both seem to be accepted,
+// because of an earlier try that never reached CodePipeline. When CodePipeline hands the job
+// out again, the result must be reported again, and the work must not be done again.
 func TestResultThatOnlySeemedToBeDelivered(t *testing.T) {
 	for name, c := range map[string]struct {
 		result string
@@ -39,15 +39,15 @@ func TestResultThatOnlySeemedToBeDelivered(t *testing.T) {
 				p.Expect(is(p.pipelineJob())).To(BeTrue(), "%+v", p.pipelineJob().Status)
 			}
 			p.failing = answerLost
-			p.tryStep(job) // that the claim is tried is recorded, and it is not tried
+			p.tryStep(job) // records the try of the claim, but does not make it
 			p.clock.Step(2 * time.Minute)
-			p.otherPoll() // it is handed out again, which is not recorded
+			p.otherPoll() // handed out again, which is not recorded
 			stepUntil(runs1)
 			p.end(&p.running()[0], c.result)
 			p.Expect(p.aws.Inject(emulator.Fault{Operation: operationSuccess, Kind: emulator.ResetBefore})).To(Succeed())
 			stepUntil(c.looks)
 			for _, action := range p.actions() {
-				p.Expect(action.Status).To(Equal(types.ActionExecutionStatusInProgress), "CodePipeline took nothing")
+				p.Expect(action.Status).To(Equal(types.ActionExecutionStatusInProgress), "CodePipeline accepted nothing")
 			}
 
 			p.clock.Step(2 * time.Minute)

@@ -10,10 +10,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// TestLostReportIsNotTakenForUntried has a job whose claim was not confirmed handed out again,
-// with another nonce, when its result is recorded and its report was not tried. It is claimed again and reported,
-// all within a second, and the answer to the report is lost: the next try, which finds
-// the job closed, must take it for delivered.
+// TestLostReportIsNotTakenForUntried has a job with an unconfirmed claim handed out again,
+// with another nonce, after its result is recorded and before its report is tried. The job is
+// claimed again and reported, all within a second, and the answer to the report is lost. The
+// next try finds the job closed, and must count the report as accepted.
 func TestLostReportIsNotTakenForUntried(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -24,7 +24,7 @@ func TestLostReportIsNotTakenForUntried(t *testing.T) {
 	p.Expect(p.kube.Status().Patch(p.ctx, moved, client.MergeFrom(before))).To(Succeed())
 	before = moved.DeepCopy()
 	moved.Spec.CodePipelineJob.Nonce = "another"
-	moved.Generation++ // as the API server does it
+	moved.Generation++ // as the API server does
 	p.Expect(p.kube.Patch(p.ctx, moved, client.MergeFrom(before))).To(Succeed())
 	_, err := advance(p, p.operator, moved.Name) // the claim
 	p.Expect(err).NotTo(HaveOccurred())

@@ -13,13 +13,13 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// Takeover is how long after a write of this operator no other can have taken over: the
-// leader's lease must be that much longer than its renew deadline (15 and 10 seconds by
-// default).
+// Takeover is how long after a write by this operator no other operator can have taken over:
+// the leader's lease must be longer than its renew deadline by at least that (15 and 10
+// seconds by default).
 const Takeover = 5 * time.Second
 
-// wrote remembers what this operator wrote last to each PipelineJob, for as long as that
-// matters: what it knows of itself it need not read or write once more.
+// wrote remembers, for as long as it matters, what this operator last wrote to each
+// PipelineJob. It saves reads and writes whose outcome this operator already knows.
 type wrote struct {
 	mu    sync.Mutex
 	last  map[types.NamespacedName]version
@@ -30,12 +30,12 @@ type version struct {
 	uid             types.UID
 	resourceVersion string
 	at              time.Time
-	// untried is the call that was recorded as under way before it is tried; nil when
-	// it was tried.
+	// untried is the call that was recorded as in progress but not tried yet. It is nil once the
+	// call was tried.
 	untried *v1alpha1.Call
 }
 
-// note remembers a status that was written. The write began at the time.
+// note remembers a status that was written; at is when the write began.
 func (w *wrote) note(job *v1alpha1.PipelineJob, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,7 +48,7 @@ func (w *wrote) note(job *v1alpha1.PipelineJob, at time.Time) {
 	w.last[key] = written
 }
 
-// doubt is for a write that failed: there may be a newer version, by that write itself if
+// doubt is called after a failed write: there may be a newer version, by that write itself if
 // only its answer was lost.
 func (w *wrote) doubt(key types.NamespacedName) {
 	w.mu.Lock()
@@ -59,8 +59,7 @@ func (w *wrote) doubt(key types.NamespacedName) {
 	}
 }
 
-// sweep forgets, once in a while, what does not matter any more. The caller holds the
-// lock.
+// sweep drops, once in a while, what no longer matters. The caller holds the lock.
 func (w *wrote) sweep(now time.Time) {
 	if w.last == nil {
 		w.last = map[types.NamespacedName]version{}
@@ -72,15 +71,15 @@ func (w *wrote) sweep(now time.Time) {
 	maps.DeleteFunc(w.last, func(_ types.NamespacedName, v version) bool { return v.untried == nil && now.Sub(v.at) >= Takeover })
 }
 
-// forget is for a job that is gone.
+// forget drops a job that is gone.
 func (w *wrote) forget(key types.NamespacedName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.last, key)
 }
 
-// isNewest reports whether a reading is what this operator wrote so recently that no
-// other can have taken over since. It is not outdated then.
+// isNewest reports whether job is the version that this operator wrote, so recently that no
+// other operator can have taken over since. It is then not outdated.
 func (w *wrote) isNewest(job *v1alpha1.PipelineJob, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,8 +87,8 @@ func (w *wrote) isNewest(job *v1alpha1.PipelineJob, now time.Time) bool {
 	return ok && known.uid == job.UID && known.resourceVersion == job.ResourceVersion && now.Sub(known.at) < Takeover
 }
 
-// isOutdated reports whether a reading is of before what this operator wrote a moment ago.
-// The cache will show that at once.
+// isOutdated reports whether job is older than what this operator wrote a moment ago. The
+// cache will show the newer version soon.
 func (w *wrote) isOutdated(job *v1alpha1.PipelineJob, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,10 +97,10 @@ func (w *wrote) isOutdated(job *v1alpha1.PipelineJob, now time.Time) bool {
 		return false
 	}
 	order, err := resourceversion.CompareResourceVersion(job.ResourceVersion, known.resourceVersion)
-	return err == nil && order < 0 // an API server whose versions can't be compared refuses what is outdated
+	return err == nil && order < 0 // if versions can't be compared, the API server refuses writes to outdated ones
 }
 
-// begun remembers that the call which job records as under way was not tried yet.
+// begun remembers that the call that job records as in progress was not tried yet.
 func (w *wrote) begun(job *v1alpha1.PipelineJob) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -112,8 +111,8 @@ func (w *wrote) begun(job *v1alpha1.PipelineJob) {
 	}
 }
 
-// isUntried reports whether the call that job records as under way was certainly not
-// tried: whoever tries it again counts that before.
+// isUntried reports whether the call that job records as in progress was certainly not tried.
+// An operator that tries it records that first, and the recorded call then differs.
 func (w *wrote) isUntried(job *v1alpha1.PipelineJob) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -121,7 +120,7 @@ func (w *wrote) isUntried(job *v1alpha1.PipelineJob) bool {
 	return ok && known.uid == job.UID && known.untried != nil && equality.Semantic.DeepEqual(known.untried, job.Status.Protocol.Call)
 }
 
-// tried is for a call that is about to be tried.
+// tried is called before a call is tried.
 func (w *wrote) tried(job *v1alpha1.PipelineJob) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -24,7 +24,7 @@ func TestOwnWriteIsNewestUntilAnotherCanTakeOver(t *testing.T) {
 		"another object":           {change: func(job *v1alpha1.PipelineJob) { job.UID = "another" }},
 		"in another namespace":     {change: func(job *v1alpha1.PipelineJob) { job.Namespace = "another" }},
 		"the clock was set back":   {after: -time.Hour, newest: true},
-		"one that nobody wrote to": {change: func(job *v1alpha1.PipelineJob) { job.Name = "another" }},
+		"an object without writes": {change: func(job *v1alpha1.PipelineJob) { job.Name = "another" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w wrote
@@ -54,7 +54,7 @@ func TestCallIsUntriedUntilItIsTried(t *testing.T) {
 		"changed by a user": {untried: true, then: func(_ *wrote, job *v1alpha1.PipelineJob) { job.ResourceVersion = "2" }},
 		"answered":          {then: func(_ *wrote, job *v1alpha1.PipelineJob) { job.Status.Protocol.Call = nil }},
 		"gone":              {then: func(w *wrote, _ *v1alpha1.PipelineJob) { w.forget(client.ObjectKeyFromObject(version1())) }},
-		"of a new object of the name": {then: func(w *wrote, job *v1alpha1.PipelineJob) {
+		"of a new object with the name": {then: func(w *wrote, job *v1alpha1.PipelineJob) {
 			job.UID = "another"
 			w.note(job, time.Now())
 		}},
@@ -96,7 +96,7 @@ func TestReadingIsOutdated(t *testing.T) {
 	}
 }
 
-func TestWhatWasWrittenIsForgotten(t *testing.T) {
+func TestWritesAreForgotten(t *testing.T) {
 	g := NewWithT(t)
 	var w wrote
 	now := time.Now()
@@ -112,7 +112,7 @@ func TestWhatWasWrittenIsForgotten(t *testing.T) {
 	later := version1()
 	w.note(later, now.Add(Takeover))
 	g.Expect(w.last).To(And(HaveLen(2), HaveKey(client.ObjectKeyFromObject(waits)), HaveKey(client.ObjectKeyFromObject(later))))
-	w.begun(tried) // which is not known any more
+	w.begun(tried) // which is already forgotten
 	g.Expect(w.last).To(HaveLen(2))
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// TestOldPollAnswerMovesNothingBack: the object is at job 2, whose progress was told; an
-// old poll's answer (of a leader that froze) hands out job 1.
+// TestOldPollAnswerMovesNothingBack: the object is at job 2, whose progress was reported. The
+// old answer of a leader that was frozen in its poll hands out job 1.
 func TestOldPollAnswerMovesNothingBack(t *testing.T) {
 	g := NewWithT(t)
 	known := &v1alpha1.PipelineJob{}
@@ -27,18 +27,18 @@ func TestOldPollAnswerMovesNothingBack(t *testing.T) {
 	known.Status.Protocol.AcknowledgedJobID, known.Status.Protocol.AcknowledgedNonce = "2", "n2"
 	offered := &v1alpha1.PipelineJob{}
 	offered.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "1", Nonce: "n1", PolledAt: &metav1.Time{Time: time.Now().Add(-time.Hour)}}
-	became, err := meet(known, offered)
+	became, err := compare(known, offered)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(became).NotTo(Equal(intakeContinued), "job 2 is claimed and at work, and awaits nothing: job 1 is no continuation")
+	g.Expect(became).NotTo(Equal(intakeContinued), "job 2 is claimed and running, and awaits nothing: job 1 is no continuation")
 	known.Status.Protocol.ReportedJobID = "2"
 	known.Status.Protocol.Progress = &v1alpha1.ProgressReport{ContinuationToken: "progress/work-1/2"}
-	became, err = meet(known, offered)
+	became, err = compare(known, offered)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(became).NotTo(Equal(intakeContinued), "the awaited job carries the token progress/work-1/2, this one none")
+	g.Expect(became).NotTo(Equal(intakeContinued), "the awaited job carries the token progress/work-1/2, and this one has none")
 }
 
-// TestLateAnswerLeaksNoSlot: the answer to the poller's patch comes after the informer
-// has shown that the object is gone.
+// TestLateAnswerLeaksNoSlot has the answer to the poller's patch arrive after the informer has
+// shown that the object is gone.
 func TestLateAnswerLeaksNoSlot(t *testing.T) {
 	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = time.Second })
 	s.queue(1)
@@ -61,14 +61,14 @@ func TestLateAnswerLeaksNoSlot(t *testing.T) {
 	record.Spec.CodePipelineJob.Nonce = "another"
 	slow := interceptor.NewClient(s.kube, interceptor.Funcs{
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
-			err := c.Patch(ctx, o, patch, opts...) // taken; its answer is slow
+			err := c.Patch(ctx, o, patch, opts...) // it has its effect; its answer is slow
 			s.Expect(err).NotTo(HaveOccurred())
 			gone := &v1alpha1.PipelineJob{}
 			s.Expect(c.Get(ctx, client.ObjectKeyFromObject(o), gone)).To(Succeed())
 			gone.Finalizers = nil
 			s.Expect(c.Update(ctx, gone)).To(Succeed())
 			s.Expect(c.Delete(ctx, gone)).To(Succeed())
-			s.await(func(g Gomega) { g.Expect(slotsOf()).To(Equal(0), "the informer has shown it") })
+			s.await(func(g Gomega) { g.Expect(slotsOf()).To(Equal(0), "the informer has shown the deletion") })
 			return nil
 		},
 	})
@@ -79,12 +79,12 @@ func TestLateAnswerLeaksNoSlot(t *testing.T) {
 	s.Expect(s.jobs(s)).To(BeEmpty())
 	s.clock.Step(48 * time.Hour)
 	s.await(func(g Gomega) {
-		g.Expect(slotsOf()).To(Equal(0), "no PipelineJob is there; its slot is taken for ever")
+		g.Expect(slotsOf()).To(Equal(0), "the slot of a deleted PipelineJob is never freed")
 	})
 }
 
-// TestJobThatCantBeRecordedHoldsUpNoOther: one job can't be recorded. Others come, and the event queue
-// says so; the interval is a second.
+// TestJobThatCantBeRecordedHoldsUpNoOther: one job can't be recorded. Others arrive, which the
+// event queue announces. The interval is a second.
 func TestJobThatCantBeRecordedHoldsUpNoOther(t *testing.T) {
 	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = time.Second })
 	poison := ""
@@ -114,5 +114,5 @@ func TestJobThatCantBeRecordedHoldsUpNoOther(t *testing.T) {
 		longest = max(longest, s.clock.Since(began))
 		s.pass(90 * time.Second)
 	}
-	s.Expect(longest).To(BeNumerically("<=", 5*time.Second), "a job waited this long to be recorded because another can't be")
+	s.Expect(longest).To(BeNumerically("<=", 5*time.Second), "a job waited this long because another one can't be recorded")
 }

@@ -8,22 +8,22 @@ import (
 )
 
 const (
-	// firstWait is the wait after the first poll without news; it doubles up to the
+	// firstWait is the wait after the first poll that brought nothing new. It doubles up to the
 	// target's interval.
 	firstWait = time.Second
 	// maxErrorWait bounds the wait after errors.
 	maxErrorWait = time.Minute
-	// gatherFor is the shortest time between a poll and the next one that a wake-up
-	// brings: slots that come free together are filled by one poll.
+	// gatherFor is the shortest time between a poll and the next one after a wake-up, so that one
+	// poll fills slots that are freed together.
 	gatherFor = 100 * time.Millisecond
-	// gatherSpareFor is the same for slots that come free beside free ones: no other
-	// jobs were queued, but the end of one may bring the next action of its pipeline.
+	// gatherSpareFor is the same if slots were already free. No other jobs were queued, but the
+	// end of a job may bring the next action of its pipeline.
 	gatherSpareFor = 500 * time.Millisecond
-	// heldWait bounds the wait while a new nonce is held back for the end of a claim.
+	// heldWait bounds the wait while a new nonce is held back until a claim ends.
 	heldWait = 5 * time.Second
-	// awaitedWait bounds the wait while a job is awaited, however long the interval
-	// is. After awaitedPart times as long, a part of the time for which it has been
-	// awaited does, up to maxAwaitedWait.
+	// awaitedWait bounds the wait while a job is awaited, however long the interval is. Once the
+	// job has been awaited for awaitedPart times as long, the bound is that fraction of the time,
+	// up to maxAwaitedWait.
 	awaitedWait    = 5 * time.Second
 	awaitedPart    = 4
 	maxAwaitedWait = time.Minute
@@ -31,44 +31,44 @@ const (
 
 // pause is the time until the next turn of a loop.
 type pause struct {
-	// wait ends the pause; negative: only a wake-up does.
+	// wait is when the pause ends. Negative: only a wake-up ends it.
 	wait time.Duration
-	// floor is how long not even a wake-up ends it.
+	// floor is how long wake-ups do not end the pause.
 	floor time.Duration
-	// slotFloor is how long not even a slot that comes free ends it.
+	// slotFloor is how long freed slots do not end the pause.
 	slotFloor time.Duration
 }
 
-// outcome is what one turn of a loop did.
+// outcome is the result of one turn of a loop.
 type outcome struct {
 	tally
-	// asked is the batch that CodePipeline was polled for; zero: it was not.
+	// asked is the batch size of the poll. Zero: there was no poll.
 	asked int32
-	// handed is how many jobs it handed out.
+	// handed is how many jobs CodePipeline handed out.
 	handed int
 	// err is why the poll failed.
 	err error
-	// retry is how long it is until a job that could not be recorded is tried again; zero
-	// if there is none.
+	// retry is how long it is until a job that could not be recorded is tried again. Zero: there
+	// is none.
 	retry time.Duration
 }
 
-// tally counts what became of jobs that were handed out.
+// tally counts jobs that were handed out by what was done with them.
 type tally struct {
-	created   int32 // have an object of their own
-	continued int32 // moved on an object that awaited them
-	renewed   int   // brought a new nonce for a job that is known
-	held      int   // brought one while a claim with the last is under way
+	created   int32 // got a new object
+	continued int32 // updated an object that awaited them
+	renewed   int   // brought a new nonce for a known job
+	held      int   // brought one while a claim with the last one is in progress
 	failed    int32 // could not be recorded
-	// cause is why the first of those that failed did.
+	// cause is the error of the first job that could not be recorded.
 	cause error
 }
 
 // full reports whether there may be more jobs than were handed out.
 func (o *outcome) full() bool { return o.asked > 0 && o.handed >= int(o.asked) }
 
-// leftSlots reports whether there were fewer jobs than slots. A job that is left for
-// want of a slot was handed out, too.
+// leftSlots reports whether there were fewer jobs than slots. Jobs without a slot count: they
+// were handed out too.
 func (o *outcome) leftSlots(opened room) bool {
 	return o.asked > 0 && o.err == nil && !o.full() && opened.free > o.created+o.failed
 }
@@ -84,26 +84,25 @@ func (t *tally) add(more tally) {
 	}
 }
 
-// news reports whether there may be more to come. A known job that is handed out
-// again is no news: with a short time to the next hand-out, polls would follow each
-// other without a pause, and each would make the nonce useless that is being claimed.
+// news reports whether more jobs may come soon. A known job that is handed out again does not
+// count: with a short time between hand-outs, polls would follow each other without a pause,
+// and each would invalidate the nonce that is being claimed.
 func (t *tally) news() bool { return t.created+t.continued > 0 }
 
-// backoff decides when a loop polls and for how many jobs. It is what the loop
-// remembers of its last turns.
+// backoff decides when a loop polls, and for how many jobs, from the results of its last
+// turns.
 type backoff struct {
 	idle, failing time.Duration // the last wait of each kind
-	// batch is that of the last poll if it was full although an awaited job was
-	// missing; otherwise zero.
+	// batch is the batch size of the last poll if it was full but an awaited job was missing.
+	// Otherwise, it is zero.
 	batch int32
 	// again is how many known, unclaimed jobs the last poll handed out.
 	again int32
 }
 
-// ask returns the batch of the next poll; zero: there is nothing to ask for. An
-// awaited job can be behind any number of new ones that there is no slot for: the
-// batch doubles until it is found. Known jobs that are handed out again take room in
-// the batch, too.
+// ask returns the batch size of the next poll. Zero: there is nothing to ask for. Any number
+// of new jobs without a slot may be queued before an awaited job, so the batch doubles until
+// the job is found. Known jobs that are handed out again also take room in the batch.
 func (b *backoff) ask(free, awaited int32) int32 {
 	if awaited == 0 {
 		b.batch = 0
@@ -139,7 +138,7 @@ func (b *backoff) afterPoll(did outcome, opened room, interval time.Duration, no
 	}
 	longest := b.longest(did, opened, missing, interval, now)
 	if did.err != nil || did.failed > 0 && !did.news() {
-		// What failed would fail again: a wake-up does not help.
+		// The same would fail again: a wake-up does not help.
 		b.failing = grow(b.failing, maxErrorWait)
 		return pause{wait: b.failing, floor: b.failing}
 	}
@@ -149,8 +148,8 @@ func (b *backoff) afterPoll(did outcome, opened room, interval time.Duration, no
 	}
 	switch {
 	case did.renewed+did.held > 0:
-		// A poll now may make the nonces useless that are about to be claimed. A larger
-		// one may find new jobs behind these.
+		// Polling now may invalidate the nonces that are about to be claimed. But a larger poll
+		// may find new jobs queued after these.
 		if did.full() && b.again > before.again {
 			b.idle = 0
 		}
@@ -159,22 +158,22 @@ func (b *backoff) afterPoll(did outcome, opened room, interval time.Duration, no
 	case did.news(), b.batch > before.batch && b.batch < limits.PollBatch:
 		return pause{wait: 0, floor: gatherFor}
 	case did.asked == 0:
-		return pause{wait: asleep(opened), floor: gatherFor}
+		return pause{wait: idleWait(opened), floor: gatherFor}
 	}
 	b.idle = grow(b.idle, longest)
 	return pause{wait: b.idle, floor: gatherFor}
 }
 
-// asleep is the wait of a loop that has nothing to ask for: until it is woken, or
-// until a slot is free because the PipelineJob that it was reserved for never came.
-func asleep(opened room) time.Duration {
+// idleWait returns the wait of a loop that has nothing to ask for: until it is woken, or until
+// the slot of a PipelineJob that never appeared is free again.
+func idleWait(opened room) time.Duration {
 	if opened.recheck > 0 {
 		return opened.recheck
 	}
 	return -1
 }
 
-// longest is the longest wait between two polls.
+// longest returns the longest wait between two polls.
 func (*backoff) longest(did outcome, opened room, missing int32, interval time.Duration, now time.Time) time.Duration {
 	if did.held > 0 {
 		interval = min(interval, heldWait)

@@ -14,25 +14,24 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// reservationLife is how long the slot of a PipelineJob that was created is held
-// for it if the informer never shows the object: it was deleted at once, or the
-// creation did not happen.
+// reservationLife is how long a slot is reserved for a PipelineJob that the informer never
+// shows: it was deleted immediately, or its creation failed.
 const reservationLife = time.Minute
 
-// pollLife is how long a poll that its lane has no room for, or that is not answered, holds
-// slots: CodePipeline answers within a second, and a region that hangs must not keep them
-// from others. Jobs of an answer that comes later are kept until there are slots.
+// pollLife is how long a poll holds slots while it waits for its lane or for its answer.
+// CodePipeline answers within a second, and a region that hangs must not keep slots from
+// others. Jobs of a late answer are kept until there are slots.
 const pollLife = 2 * time.Second
 
-// askAgain is when an action that waits for a slot looks for one again, whether or not it
-// is told of one.
+// askAgain is how often an action that waits for a slot checks for one, even if nothing wakes
+// it.
 const askAgain = pollLife
 
-// capacity keeps the jobs in flight within the limits, that of each action and
-// that of all of them, and shares what is free among the actions that ask. The
-// informer of PipelineJobs keeps it current: see observe.
+// capacity keeps the jobs in flight within the limits of each action and of all actions
+// together, and shares free slots among the actions that ask. The informer of PipelineJobs
+// keeps it current: see observe.
 type capacity struct {
-	// limit is that of all actions together; zero: none.
+	// limit is the limit of all actions together. Zero: there is none.
 	limit int32
 	// keepFor is how long CodePipeline may wait for a job.
 	keepFor time.Duration
@@ -40,37 +39,37 @@ type capacity struct {
 
 	mu      sync.Mutex
 	actions map[types.NamespacedName]*usage
-	// waiting are actions that found all slots taken, the longest first; inTurn is the order
-	// in which they get some.
+	// waiting has the actions that found all slots taken, in the order in which they asked.
+	// inTurn decides which of them gets the next slot.
 	waiting []types.NamespacedName
 }
 
 // usage is what the jobs of one action use.
 type usage struct {
-	// limit is the most jobs in flight; zero if no new job may be taken.
+	// limit is the maximum number of jobs in flight. Zero: no new job may be taken.
 	limit int32
 	// slots are the names of the PipelineJobs that take a slot.
 	slots map[string]struct{}
-	// awaited are the names of those that CodePipeline is to hand out again, or may
+	// awaited are the names of the PipelineJobs that CodePipeline will hand out again, or may
 	// because it did not confirm their claim.
 	awaited map[string]awaiting
-	// here is where the action takes jobs; nil: anywhere.
+	// here is where the action takes jobs. Nil: anywhere.
 	here *Place
-	// reserved are the names of PipelineJobs that were created, or are about to be,
-	// and that the informer has not shown, with the time of the reservation.
+	// reserved are the names of PipelineJobs that were created, or are about to be, and that the
+	// informer has not shown yet, with the time of the reservation.
 	reserved map[string]time.Time
-	// polled is how many slots the poll under way may still fill, and polledAt since when
-	// they are held for it.
+	// polled is how many slots the current poll may still fill, and polledAt is since when it
+	// holds them.
 	polled   int32
 	polledAt time.Time
 	// recording: the poll was answered in time, and its jobs are being recorded.
 	recording bool
-	// inLane: the action waits for its lane's room, and can't use a slot meanwhile.
+	// inLane: the action waits for room in its lane, and can't use a slot in the meantime.
 	inLane bool
 }
 
-// awaiting is where and since when a job is awaited, and until when; zero: as long as it does not
-// change.
+// awaiting is where a job is awaited, since when, and until when. A zero until means that
+// there is no time limit.
 type awaiting struct {
 	in           Place
 	since, until time.Time
@@ -80,17 +79,17 @@ func newCapacity(limit int32, keepFor time.Duration, clock clock.PassiveClock) *
 	return &capacity{limit: limit, keepFor: keepFor, clock: clock, actions: map[types.NamespacedName]*usage{}}
 }
 
-// change is what a PipelineJob's event changes for the loops.
+// change is what an event about a PipelineJob changes for the loops.
 type change struct {
-	// freed: a slot came free.
+	// freed: a slot was freed.
 	freed bool
-	// awaited: CodePipeline is to hand the job out again.
+	// awaited: CodePipeline will hand the job out again.
 	awaited bool
 }
 
-// observe takes over what the informer shows of a PipelineJob. Its first event
-// takes the place of the reservation under its name: a job that settled before it
-// was counted holds nothing.
+// observe updates the usage from a PipelineJob that the informer shows. The first event
+// replaces the reservation under that name. A job that settled before it was counted takes no
+// slot.
 func (c *capacity) observe(job *v1alpha1.PipelineJob) change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,11 +114,12 @@ func (c *capacity) observe(job *v1alpha1.PipelineJob) change {
 	return change{freed: (held || reserved) && !takes, awaited: awaited && of.await(job.Name, is, c.clock.Now())}
 }
 
-// awaits reports whether a job is awaited, and since and until when as far as it says.
+// awaits reports whether a job is awaited, and since and until when, as far as its status
+// shows.
 //
-// A settled job is awaited, too, if CodePipeline confirmed neither its claim nor a report: if it
-// is handed out again it is claimed, and what is recorded is reported. Unless it is asked for,
-// also while its action takes no new jobs, the action may stay in progress for ever.
+// A settled job is also awaited if CodePipeline confirmed neither its claim nor a report: if
+// it is handed out again, it is claimed, and the recorded result is reported. Without polls
+// for it, even while its action takes no new jobs, the action might stay in progress forever.
 func (c *capacity) awaits(job *v1alpha1.PipelineJob) (is awaiting, awaited bool) {
 	status := &job.Status
 	is.in = PlaceOf(job)
@@ -133,8 +133,8 @@ func (c *capacity) awaits(job *v1alpha1.PipelineJob) (is awaiting, awaited bool)
 	return is, job.AwaitsContinuation() || status.Protocol.ClaimUnconfirmed
 }
 
-// await notes that a job is awaited. It reports whether that is news: the informer may have
-// left out that it was handed out meanwhile.
+// await records that a job is awaited, and reports whether that is new. The informer may have
+// skipped a version in which the job had been handed out.
 func (u *usage) await(name string, is awaiting, now time.Time) (news bool) {
 	before, known := u.awaited[name]
 	switch {
@@ -147,8 +147,8 @@ func (u *usage) await(name string, is awaiting, now time.Time) (news bool) {
 	return !known || is.since.After(before.since)
 }
 
-// gone takes note of a PipelineJob that was deleted. A reservation under its name
-// stays: it is for an object that comes after it.
+// gone updates the usage after a PipelineJob was deleted. It keeps a reservation under that
+// name, which is for the next object.
 func (c *capacity) gone(job *v1alpha1.PipelineJob) change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,8 +161,7 @@ func (c *capacity) gone(job *v1alpha1.PipelineJob) change {
 	return change{freed: held}
 }
 
-// limitTo sets how many jobs of an action may be in flight; zero if it may take no
-// new ones.
+// limitTo sets how many jobs of an action may be in flight. Zero: it may take no new ones.
 func (c *capacity) limitTo(action types.NamespacedName, limit int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,17 +173,17 @@ func (c *capacity) limitTo(action types.NamespacedName, limit int32) {
 type room struct {
 	// free is how many new jobs may be taken.
 	free int32
-	// awaited is how many jobs are to be handed out again. They are asked for though
-	// no slot is free: those whose run goes on have theirs already.
+	// awaited is how many jobs may be handed out again. They are asked for even if no slot is
+	// free: those whose run continues already have one.
 	awaited int32
 	// since is when the newest of the awaited jobs began to be awaited.
 	since time.Time
-	// recheck is how long it is until a reservation expires; zero if there is none.
+	// recheck is how long it is until a reservation expires. Zero: there is none.
 	recheck time.Duration
 }
 
-// take gives an action the slots that its own limit and the limit of all leave
-// free, and those that are held for it. They are held until give, or for pollLife.
+// take gives an action the slots that are free within its own limit and the limit of all, and
+// those that it already holds. It holds them until give, or for pollLife.
 func (c *capacity) take(action types.NamespacedName) room {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,7 +201,7 @@ func (c *capacity) take(action types.NamespacedName) room {
 	return open
 }
 
-// held is how many slots are held for a poll of an action.
+// held returns how many slots an action holds for its poll.
 func (c *capacity) held(of *usage) int32 {
 	if !of.recording && c.clock.Since(of.polledAt) >= pollLife {
 		return 0
@@ -210,8 +209,8 @@ func (c *capacity) held(of *usage) int32 {
 	return of.polled
 }
 
-// share is the part of the free slots that an action gets: those that it holds, and more if
-// each other one whose turn is before its own, and that can use a slot, is left one.
+// share returns how many of the free slots an action gets: those that it holds, and more if
+// one remains for each action whose turn comes first and that can use it.
 func (c *capacity) share(action types.NamespacedName, of *usage, held int32) int32 {
 	want := of.free()
 	if c.limit == 0 || want == 0 {
@@ -237,10 +236,10 @@ func (c *capacity) share(action types.NamespacedName, of *usage, held int32) int
 	return 0
 }
 
-// free is how many more jobs the action's own limit has room for.
+// free returns how many more jobs the action's own limit allows.
 func (u *usage) free() int32 { return max(0, u.limit-size(u.slots)-size(u.reserved)) }
 
-// used counts the slots of all actions, those that polls may still fill included.
+// used counts the slots of all actions, including those that polls may still fill.
 func (c *capacity) used() (used int32) {
 	for _, of := range c.actions {
 		used += size(of.slots) + size(of.reserved) + c.held(of)
@@ -248,15 +247,15 @@ func (c *capacity) used() (used int32) {
 	return used
 }
 
-// canUse reports whether an action could fill a slot: one that is suspended, or at
-// its own limit, must not keep it from others.
+// canUse reports whether an action could fill a slot. One that is suspended, or at its own
+// limit, must not keep slots from others.
 func (c *capacity) canUse(action types.NamespacedName) bool {
 	of, ok := c.actions[action]
 	return ok && !of.inLane && of.free() > 0
 }
 
-// expire drops reservations that have lasted too long, and returns how long it is
-// until the next one, or the hold of a poll, does.
+// expire drops reservations that have expired. It returns how long it is until the next
+// reservation, or the hold of a poll, expires.
 func (c *capacity) expire() (next time.Duration) {
 	for _, of := range c.actions {
 		if of.polled > 0 && !of.recording {
@@ -273,7 +272,7 @@ func (c *capacity) expire() (next time.Duration) {
 	return next
 }
 
-// answered holds as many slots as jobs were handed out until they are recorded, unless the
+// answered keeps as many slots as jobs were handed out until the jobs are recorded, unless the
 // answer came too late.
 func (c *capacity) answered(action types.NamespacedName, jobs int) {
 	c.mu.Lock()
@@ -284,8 +283,8 @@ func (c *capacity) answered(action types.NamespacedName, jobs int) {
 	of.recording = c.held(of) > 0
 }
 
-// enterLane has others not leave a slot to an action that waits for its lane's room with
-// none, until it takes slots again. It keeps its place.
+// enterLane marks an action without slots as waiting for its lane, until it takes slots again.
+// In the meantime, others need not leave it a slot. It keeps its place in the queue.
 func (c *capacity) enterLane(action types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -294,8 +293,8 @@ func (c *capacity) enterLane(action types.NamespacedName) {
 	c.drop(action)
 }
 
-// reserve holds a slot of the poll under way for a PipelineJob that is about to be
-// created, and reports whether there is one. A name that has a slot keeps it.
+// reserve uses a slot of the current poll for a PipelineJob that is about to be created, and
+// reports whether there is one. A name that already has a slot keeps it.
 func (c *capacity) reserve(action types.NamespacedName, name string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -315,7 +314,8 @@ func (c *capacity) reserve(action types.NamespacedName, name string) bool {
 	return true
 }
 
-// hold reserves a slot for a PipelineJob that was moved on, until the informer shows it.
+// hold reserves a slot for a PipelineJob that was updated to a new job, until the informer
+// shows it.
 func (c *capacity) hold(action types.NamespacedName, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -326,7 +326,7 @@ func (c *capacity) hold(action types.NamespacedName, name string) {
 	c.drop(action)
 }
 
-// release gives up the reservation of a PipelineJob that was not created.
+// release drops the reservation of a PipelineJob that was not created.
 func (c *capacity) release(action types.NamespacedName, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -334,7 +334,7 @@ func (c *capacity) release(action types.NamespacedName, name string) {
 	c.drop(action)
 }
 
-// give gives back the slots that the action's poll did not fill.
+// give returns the slots that the action's poll did not fill.
 func (c *capacity) give(action types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -343,8 +343,8 @@ func (c *capacity) give(action types.NamespacedName) {
 	c.drop(action)
 }
 
-// standBack ends the waiting of an action whose polls fail: the slot that it waits
-// for goes to others until it asks again.
+// standBack removes an action whose polls fail from the queue: the slot that it waits for goes
+// to others until it asks again.
 func (c *capacity) standBack(action types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -361,8 +361,8 @@ func (c *capacity) forget(action types.NamespacedName) {
 	c.drop(action)
 }
 
-// next returns the actions whose turn it is and that can use a slot, as many as there are
-// free slots.
+// next returns the actions to wake: those whose turn it is and that can use a slot, as many as
+// there are free slots.
 func (c *capacity) next() (turns []types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -379,11 +379,11 @@ func (c *capacity) next() (turns []types.NamespacedName) {
 	return turns
 }
 
-// inTurn has the actions that wait in the order of their turns. The namespaces that use the
-// fewest slots come first, those that an earlier turn brings them included: one with
-// thousands of actions must not keep the slots that come free from its neighbours. Among
-// equals it is the action that waits for longest. An action that is given takes part too, as
-// the last that came.
+// inTurn returns the waiting actions in the order in which they get slots. Namespaces that use
+// the fewest slots come first, so that one with thousands of actions does not keep freed slots
+// from the others. Slots from earlier turns in this order count as used. Among equals, the
+// action that has waited longest comes first. If also is set, it takes part as the last in the
+// queue.
 func (c *capacity) inTurn(also types.NamespacedName) []types.NamespacedName {
 	order := slices.Clone(c.waiting)
 	if also.Name != "" && !slices.Contains(order, also) {
@@ -403,8 +403,8 @@ func (c *capacity) inTurn(also types.NamespacedName) []types.NamespacedName {
 	return order
 }
 
-// usedByNamespace counts the slots that the actions of each namespace use, without those that
-// are held for polls.
+// usedByNamespace counts the slots that each namespace's actions use, without those held for
+// polls.
 func (c *capacity) usedByNamespace() map[string]int32 {
 	uses := map[string]int32{}
 	for action, of := range c.actions {
@@ -417,7 +417,7 @@ func (c *capacity) leave(action types.NamespacedName) {
 	c.waiting = slices.DeleteFunc(c.waiting, func(other types.NamespacedName) bool { return other == action })
 }
 
-// of is the usage of an action. Whoever asks for it calls drop.
+// of returns the usage of an action. The caller must call drop afterwards.
 func (c *capacity) of(action types.NamespacedName) *usage {
 	of, ok := c.actions[action]
 	if !ok {
@@ -427,7 +427,7 @@ func (c *capacity) of(action types.NamespacedName) *usage {
 	return of
 }
 
-// drop forgets the usage of an action that has none.
+// drop deletes the usage of an action if it is empty.
 func (c *capacity) drop(action types.NamespacedName) {
 	of := c.actions[action]
 	if of.limit == 0 && of.here == nil && of.polled == 0 && len(of.slots)+len(of.awaited)+len(of.reserved) == 0 {
@@ -437,9 +437,8 @@ func (c *capacity) drop(action types.NamespacedName) {
 
 func size[V any](of map[string]V) int32 { return int32(len(of)) }
 
-// TakesSlot reports whether a job counts against the limits. One whose run has
-// ended, and that waits to be handed out again, does not: it must not keep its
-// own return from being polled.
+// TakesSlot reports whether a job counts against the limits. A job whose run has ended and
+// that waits to be handed out again does not: it must not block the poll that brings it.
 func TakesSlot(job *v1alpha1.PipelineJob) bool {
 	return !job.Settled() && (!job.AwaitsContinuation() || job.Status.RunGoesOn())
 }

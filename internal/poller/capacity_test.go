@@ -32,29 +32,29 @@ func newSlots(limit int32, actions map[types.NamespacedName]int32) slots {
 	return l
 }
 
-// free takes the free slots, and gives them back.
+// free takes the free slots, and returns them.
 func (l slots) free(action types.NamespacedName) int32 {
 	defer l.give(action)
 	return l.take(action).free
 }
 
-// flying is an unsettled job of an action.
-func flying(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
+// inFlight returns an unsettled job of an action.
+func inFlight(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: action.Namespace, Name: name, Generation: 1}}
 	job.Spec.ActionRef.Name, job.Spec.CodePipelineJob.ID = action.Name, name
 	return job
 }
 
-// settled is one that is reported.
+// settled returns a reported job.
 func settled(action types.NamespacedName, name string) *v1alpha1.PipelineJob {
-	job := flying(action, name)
+	job := inFlight(action, name)
 	job.Settle(metav1.Now())
 	return job
 }
 
-// awaited is one that CodePipeline is to hand out again; its run goes on or has ended.
+// awaited returns a job that CodePipeline will hand out again. Its run continues or has ended.
 func awaited(action types.NamespacedName, name string, goesOn bool) *v1alpha1.PipelineJob {
-	job := flying(action, name)
+	job := inFlight(action, name)
 	job.Status.ContinuationToken, job.Status.Protocol.ReportedJobID = "token", name
 	if goesOn {
 		job.Status.Run = &v1alpha1.Run{Number: 1}
@@ -62,10 +62,10 @@ func awaited(action types.NamespacedName, name string, goesOn bool) *v1alpha1.Pi
 	return job
 }
 
-// fly shows jobs of an action.
-func (l slots) fly(action types.NamespacedName, jobs int) {
+// show makes the informer show jobs of an action.
+func (l slots) show(action types.NamespacedName, jobs int) {
 	for i := range jobs {
-		l.observe(flying(action, fmt.Sprintf("%s-%d", action.Name, i)))
+		l.observe(inFlight(action, fmt.Sprintf("%s-%d", action.Name, i)))
 	}
 }
 
@@ -73,48 +73,49 @@ func TestSlotsFollowTheInformer(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(0, map[types.NamespacedName]int32{a: 3})
 	g.Expect(l.free(a)).To(BeEquivalentTo(3))
-	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}))
+	g.Expect(l.observe(inFlight(a, "1"))).To(Equal(change{}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(2))
-	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}), "the same again")
+	g.Expect(l.observe(inFlight(a, "1"))).To(Equal(change{}), "the same again")
 	g.Expect(l.free(a)).To(BeEquivalentTo(2))
 	g.Expect(l.observe(settled(a, "1"))).To(Equal(change{freed: true}))
 	g.Expect(l.observe(settled(a, "1"))).To(Equal(change{}), "it was freed before")
 	g.Expect(l.gone(settled(a, "1"))).To(Equal(change{}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(3))
 
-	l.fly(a, 4)
-	g.Expect(l.free(a)).To(BeZero(), "a limit that was lowered")
-	g.Expect(l.gone(flying(a, "a-0"))).To(Equal(change{freed: true}))
-	g.Expect(l.gone(flying(a, "a-1"))).To(Equal(change{freed: true}))
+	l.show(a, 4)
+	g.Expect(l.free(a)).To(BeZero(), "the limit was lowered")
+	g.Expect(l.gone(inFlight(a, "a-0"))).To(Equal(change{freed: true}))
+	g.Expect(l.gone(inFlight(a, "a-1"))).To(Equal(change{freed: true}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(1))
 	l.limitTo(a, 0)
 	g.Expect(l.free(a)).To(BeZero(), "no new jobs")
-	g.Expect(l.gone(flying(a, "a-2"))).To(Equal(change{freed: true}))
-	g.Expect(l.gone(flying(a, "a-3"))).To(Equal(change{freed: true}))
-	g.Expect(l.actions).To(BeEmpty(), "nothing is left of an action without jobs")
+	g.Expect(l.gone(inFlight(a, "a-2"))).To(Equal(change{freed: true}))
+	g.Expect(l.gone(inFlight(a, "a-3"))).To(Equal(change{freed: true}))
+	g.Expect(l.actions).To(BeEmpty(), "an action without jobs is dropped")
 }
 
 func TestAwaitedJobs(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(0, map[types.NamespacedName]int32{a: 1})
-	l.observe(flying(a, "1"))
+	l.observe(inFlight(a, "1"))
 	g.Expect(l.observe(awaited(a, "1", true))).To(Equal(change{awaited: true}))
-	g.Expect(l.take(a)).To(roomFor(0, 1), "progress: its run goes on")
+	g.Expect(l.take(a)).To(roomFor(0, 1), "progress: its run continues")
 	g.Expect(l.observe(awaited(a, "1", false))).To(Equal(change{freed: true}), "it was awaited before")
-	g.Expect(l.take(a)).To(roomFor(1, 1), "it must not keep its own return from being polled")
+	g.Expect(l.take(a)).To(roomFor(1, 1), "it must not block the poll that brings it")
 	l.limitTo(a, 0)
-	g.Expect(l.take(a)).To(roomFor(0, 1), "whatever becomes of the action")
-	g.Expect(l.observe(flying(a, "1"))).To(Equal(change{}))
+	g.Expect(l.take(a)).To(roomFor(0, 1), "even if the action takes no new jobs")
+	g.Expect(l.observe(inFlight(a, "1"))).To(Equal(change{}))
 	g.Expect(l.take(a)).To(roomFor(0, 0))
 }
 
-// TestSettledJobIsAwaited has CodePipeline confirm neither the claim nor the report of a job that
-// has settled: it takes no slot, and is awaited until it changes, goes, or its time is over.
+// TestSettledJobIsAwaited has CodePipeline confirm neither the claim nor the report of a
+// settled job. The job takes no slot, and is awaited until it changes, is deleted, or its time
+// is over.
 func TestSettledJobIsAwaited(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(0, map[types.NamespacedName]int32{a: 1})
 	unconfirmed := func(name string) *v1alpha1.PipelineJob {
-		job := flying(a, name)
+		job := inFlight(a, name)
 		job.Status.Protocol.ClaimUnconfirmed = true
 		return job
 	}
@@ -123,12 +124,12 @@ func TestSettledJobIsAwaited(t *testing.T) {
 	g.Expect(l.take(a)).To(roomFor(0, 1))
 	l.clock.SetTime(l.clock.Now().Add(time.Hour))
 	job.Settle(metav1.NewTime(l.clock.Now()))
-	g.Expect(l.observe(job)).To(Equal(change{freed: true, awaited: true}), "it is looked for at once")
+	g.Expect(l.observe(job)).To(Equal(change{freed: true, awaited: true}), "it is polled for immediately")
 	g.Expect(l.observe(job)).To(Equal(change{}), "the same again")
 	g.Expect(l.take(a)).To(roomFor(1, 1))
 	g.Expect(l.take(a).since).To(Equal(job.Status.ReportedAt.Time))
 	l.limitTo(a, 0)
-	g.Expect(l.take(a)).To(roomFor(0, 1), "whatever becomes of the action")
+	g.Expect(l.take(a)).To(roomFor(0, 1), "even if the action takes no new jobs")
 
 	other := unconfirmed("2")
 	other.Settle(metav1.NewTime(l.clock.Now()))
@@ -136,7 +137,7 @@ func TestSettledJobIsAwaited(t *testing.T) {
 	g.Expect(l.take(a)).To(roomFor(0, 2))
 	l.gone(other)
 	g.Expect(l.take(a)).To(roomFor(0, 1))
-	g.Expect(l.observe(settled(a, "3"))).To(Equal(change{}), "CodePipeline took its result")
+	g.Expect(l.observe(settled(a, "3"))).To(Equal(change{}), "CodePipeline accepted its result")
 
 	l.clock.SetTime(l.clock.Now().Add(l.keepFor))
 	g.Expect(l.take(a)).To(roomFor(0, 0), "CodePipeline no longer waits")
@@ -159,14 +160,14 @@ func TestReservations(t *testing.T) {
 	g.Expect(l.reserve(a, "1")).To(BeTrue())
 	g.Expect(l.reserve(a, "1")).To(BeTrue(), "the same again")
 	g.Expect(l.reserve(a, "2")).To(BeTrue())
-	g.Expect(l.reserve(a, "3")).To(BeFalse(), "none is left")
+	g.Expect(l.reserve(a, "3")).To(BeFalse(), "no slot is left")
 	l.give(a)
 	g.Expect(l.free(a)).To(BeZero())
 
-	// The first event takes the reservation's place, also if the job has settled by then.
+	// The first event replaces the reservation, even if the job has settled by then.
 	g.Expect(l.observe(settled(a, "1"))).To(Equal(change{freed: true}))
-	g.Expect(l.free(a)).To(BeEquivalentTo(1), "it settled before it was counted, and holds nothing")
-	g.Expect(l.observe(flying(a, "2"))).To(Equal(change{}))
+	g.Expect(l.free(a)).To(BeEquivalentTo(1), "it settled before it was counted, and takes no slot")
+	g.Expect(l.observe(inFlight(a, "2"))).To(Equal(change{}))
 	g.Expect(l.free(a)).To(BeEquivalentTo(1))
 
 	l.take(a)
@@ -178,7 +179,7 @@ func TestReservations(t *testing.T) {
 	l.take(a)
 	g.Expect(l.reserve(a, "4")).To(BeTrue())
 	l.give(a)
-	l.gone(settled(a, "4")) // an object of this name that was there before
+	l.gone(settled(a, "4")) // an earlier object of this name
 	l.clock.SetTime(l.clock.Now().Add(reservationLife - time.Second))
 	g.Expect(l.take(a)).To(Equal(room{recheck: time.Second}))
 	l.clock.SetTime(l.clock.Now().Add(time.Second))
@@ -189,7 +190,7 @@ func TestSlotsOfAllActions(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(4, map[types.NamespacedName]int32{a: 3, b: 3, c: 3})
 	g.Expect(l.take(a)).To(roomFor(3, 0))
-	g.Expect(l.take(b)).To(roomFor(1, 0), "a may fill three")
+	g.Expect(l.take(b)).To(roomFor(1, 0), "a may fill three slots")
 	g.Expect(l.take(c)).To(roomFor(0, 0))
 	g.Expect(l.next()).To(BeEmpty(), "there is no slot")
 	l.give(a)
@@ -202,31 +203,30 @@ func TestSlotsOfAllActions(t *testing.T) {
 	g.Expect(l.take(c)).To(roomFor(1, 0))
 	l.give(a)
 	l.give(c)
-	g.Expect(l.next()).To(BeEmpty(), "nobody waits")
+	g.Expect(l.next()).To(BeEmpty(), "no action waits")
 
-	l.fly(a, 3)
-	l.fly(b, 1)
+	l.show(a, 3)
+	l.show(b, 1)
 	g.Expect(l.free(c)).To(BeZero())
 	g.Expect(l.free(a)).To(BeZero())
 	l.observe(settled(a, "a-0"))
-	g.Expect(l.free(a)).To(BeZero(), "the one free slot is c's, who has waited for longer")
+	g.Expect(l.free(a)).To(BeZero(), "the free slot is for c, which has waited longer")
 	g.Expect(l.next()).To(Equal([]types.NamespacedName{c}))
 	g.Expect(l.free(c)).To(BeEquivalentTo(1))
 }
 
-// TestASlotIsNotHeldForWhoCantUseIt has an action wait for a slot that it then has no
-// use for.
+// TestASlotIsNotHeldForWhoCantUseIt has an action wait for a slot that it can no longer use.
 func TestASlotIsNotHeldForWhoCantUseIt(t *testing.T) {
 	for name, end := range map[string]func(slots){
 		"suspended":        func(l slots) { l.limitTo(c, 0) },
 		"removed":          func(l slots) { l.forget(c) },
 		"its polls fail":   func(l slots) { l.standBack(c) },
-		"at its own limit": func(l slots) { l.limitTo(c, 1); l.observe(flying(c, "continued")); l.observe(settled(a, "a-1")) },
+		"at its own limit": func(l slots) { l.limitTo(c, 1); l.observe(inFlight(c, "continued")); l.observe(settled(a, "a-1")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			l := newSlots(2, map[types.NamespacedName]int32{a: 2, c: 2})
-			l.fly(a, 2)
+			l.show(a, 2)
 			g.Expect(l.free(c)).To(BeZero())
 			l.observe(settled(a, "a-0"))
 			g.Expect(l.free(a)).To(BeZero(), "c waits")
@@ -237,10 +237,9 @@ func TestASlotIsNotHeldForWhoCantUseIt(t *testing.T) {
 	}
 }
 
-// TestNobodyStarves has actions that always have jobs share few slots, from
-// whatever came before: the limit holds, each gets its turn, and
-// whoever is called gets a slot.
-func TestNobodyStarves(t *testing.T) {
+// TestNoActionStarves has actions that always have jobs share few slots, after a random
+// history. The limit must hold, each action must get slots, and a woken action must get one.
+func TestNoActionStarves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.Int32Range(1, 5).Draw(t, "limit")
 		actions := []types.NamespacedName{a, b, c, {Namespace: "other", Name: "d"}}[:rapid.IntRange(1, 4).Draw(t, "actions")]
@@ -253,10 +252,10 @@ func TestNobodyStarves(t *testing.T) {
 		ask := func(action types.NamespacedName) int {
 			granted := l.take(action).free
 			for range granted {
-				job := flying(action, fmt.Sprintf("job-%d", made))
+				job := inFlight(action, fmt.Sprintf("job-%d", made))
 				made++
 				if !l.reserve(action, job.Name) {
-					t.Fatalf("%s has no slot of the %d that it was given", action, granted)
+					t.Fatalf("%s was granted %d slots and has none", action, granted)
 				}
 				if rapid.Bool().Draw(t, "shown") {
 					l.observe(job)
@@ -295,13 +294,13 @@ func TestNobodyStarves(t *testing.T) {
 		}
 		for _, action := range l.next() {
 			if ask(action) == 0 {
-				t.Fatalf("%s was called for nothing", action)
+				t.Fatalf("%s was woken for nothing", action)
 			}
 		}
 	})
 }
 
-// TestHoldOfAPollEnds has a poll that is not answered for long.
+// TestHoldOfAPollEnds has a poll that is not answered for a long time.
 func TestHoldOfAPollEnds(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(2, map[types.NamespacedName]int32{a: 2, b: 2})
@@ -315,8 +314,8 @@ func TestHoldOfAPollEnds(t *testing.T) {
 	g.Expect(l.reserve(a, "3")).To(BeFalse(), "the other slot is taken")
 }
 
-// TestAwaitedAgain has the informer not show that an awaited job was handed out, before it
-// continued again.
+// TestAwaitedAgain has the informer skip the version in which an awaited job was handed out,
+// before it was continued again.
 func TestAwaitedAgain(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(0, map[types.NamespacedName]int32{a: 1})
@@ -331,8 +330,8 @@ func TestAwaitedAgain(t *testing.T) {
 	g.Expect(l.take(a).since).To(Equal(later.Time))
 }
 
-// TestPlaceIsKeptUntilThePoll has an action take its slot again when its lane has room,
-// while another one waits.
+// TestPlaceIsKeptUntilThePoll has an action take its slot again when its lane has room, while
+// another one waits.
 func TestPlaceIsKeptUntilThePoll(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(1, map[types.NamespacedName]int32{a: 1, b: 1})
@@ -340,12 +339,12 @@ func TestPlaceIsKeptUntilThePoll(t *testing.T) {
 	g.Expect(l.take(b)).To(Equal(room{recheck: pollLife}))
 	g.Expect(l.take(a).free).To(BeEquivalentTo(1))
 	l.clock.SetTime(l.clock.Now().Add(pollLife))
-	g.Expect(l.take(a).free).To(BeZero(), "its lane had no room for long: it is the other one's turn")
+	g.Expect(l.take(a).free).To(BeZero(), "its lane had no room for a long time: it is the other action's turn")
 	g.Expect(l.take(b).free).To(BeEquivalentTo(1))
 }
 
-// TestSlotsAreHeldWhileJobsAreRecorded has the jobs of an answer be recorded for longer than
-// a poll holds slots.
+// TestSlotsAreHeldWhileJobsAreRecorded has the jobs of an answer recorded for longer than a
+// poll holds slots.
 func TestSlotsAreHeldWhileJobsAreRecorded(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(8, map[types.NamespacedName]int32{a: 8, b: 8})
@@ -359,17 +358,17 @@ func TestSlotsAreHeldWhileJobsAreRecorded(t *testing.T) {
 	g.Expect(l.reserve(a, "more")).To(BeFalse())
 }
 
-// TestNoSlotIsLeftToAnActionInItsLane has the action that waits for longest wait for its
-// lane, since a job of it is awaited.
+// TestNoSlotIsLeftToAnActionInItsLane has the action that has waited longest for a slot wait
+// for its lane, because one of its jobs is awaited.
 func TestNoSlotIsLeftToAnActionInItsLane(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(1, map[types.NamespacedName]int32{a: 1, b: 1, c: 1})
-	l.observe(flying(c, "1"))
+	l.observe(inFlight(c, "1"))
 	g.Expect(l.free(a)).To(BeZero())
 	l.enterLane(a)
 	g.Expect(l.free(b)).To(BeZero())
 	l.observe(settled(c, "1"))
 	g.Expect(l.next()).To(Equal([]types.NamespacedName{b}))
 	g.Expect(l.free(b)).To(BeEquivalentTo(1))
-	g.Expect(l.take(a).free).To(BeEquivalentTo(1), "it has kept its place")
+	g.Expect(l.take(a).free).To(BeEquivalentTo(1), "it kept its place in the queue")
 }

@@ -14,14 +14,15 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestJobThatAPolicyDeniesKeepsItsContent: a policy that looks at spec.configuration denies the job (422 is the code of a
-// ValidatingAdmissionPolicy without a reason): it is tried again, as what another code denies.
+// TestJobThatAPolicyDeniesKeepsItsContent has a policy on spec.configuration deny a job with
+// 422, the code of a ValidatingAdmissionPolicy without a reason. The job must be retried
+// unchanged, as after any other code.
 func TestJobThatAPolicyDeniesKeepsItsContent(t *testing.T) {
 	s := newStation(t)
 	var tries atomic.Int32
 	s.onCreate(func(_ context.Context, job *v1alpha1.PipelineJob) error {
 		if tries.Add(1) > 1 || job.Spec.Omitted != "" {
-			return nil // the policy was about the configuration, or is corrected
+			return nil // without its configuration, or once the policy is corrected
 		}
 		err := apierrors.NewForbidden(schema.GroupResource{Resource: "pipelinejobs"}, "x", errors.New("ValidatingAdmissionPolicy 'p' with binding 'all' denied request: configuration.branch must be main"))
 		err.ErrStatus.Code, err.ErrStatus.Reason = 422, metav1.StatusReasonInvalid

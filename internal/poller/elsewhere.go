@@ -12,25 +12,26 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// A job is handed out again where it was taken. If the account, the region or the queryParam of
-// an action changes meanwhile, a loop of its own polls there, for such jobs alone, as long as
-// there are any: it takes no slots, and leaves new jobs. Another CodePipelineAccount of the same
-// AWS account is the same place.
+// A job is handed out again in the place where it was taken. If the account, the region or the
+// queryParam of an action changes in the meantime, a separate loop polls the earlier place for as
+// long as jobs are awaited there. It takes no slots, and leaves new jobs. Two CodePipelineAccounts
+// of the same AWS account are the same place.
 
 // Place is where jobs of an action are handed out.
 type Place struct {
-	// Account is the name of the CodePipelineAccount, and AccountID that of the AWS account;
-	// empty if it is not known.
+	// Account is the name of the CodePipelineAccount, and AccountID the ID of the AWS account,
+	// which is empty if unknown.
 	Account, AccountID string
 	Region             string
-	// QueryKey and QueryValue are the queryParam, empty if there is none or it is not known.
+	// QueryKey and QueryValue are the queryParam. They are empty if there is none or it is
+	// unknown.
 	QueryKey, QueryValue string
 }
 
-// PlaceOf is where a job was taken, as far as that is recorded.
+// PlaceOf returns where a job was taken, as far as that is recorded.
 func PlaceOf(job *v1alpha1.PipelineJob) Place {
 	place := Place{Account: job.Spec.AccountRef.Name, AccountID: job.Spec.AccountID, Region: string(job.Spec.Region)}
-	for key, value := range job.Spec.QueryParam { // one at most
+	for key, value := range job.Spec.QueryParam { // at most one
 		place.QueryKey, place.QueryValue = key, string(value)
 	}
 	return place
@@ -42,15 +43,15 @@ func (p Place) Compare(other Place) int {
 		cmp.Compare(p.QueryKey, other.QueryKey), cmp.Compare(p.QueryValue, other.QueryValue))
 }
 
-// covers reports whether polls here bring the jobs of another place. What is not known of that
-// is taken to be the same.
+// covers reports whether polls here can bring the jobs of another place. What is unknown about
+// the other place counts as the same.
 func (p Place) covers(of Place) bool {
 	return p.isInAccountOf(of) && p.Region == of.Region &&
 		(of.QueryKey == "" || p.QueryKey == of.QueryKey && p.QueryValue == of.QueryValue)
 }
 
 // isInAccountOf reports whether two places are in the same AWS account. Several
-// CodePipelineAccounts may be of one: their names decide only if an ID is not known.
+// CodePipelineAccounts may share one, so their names decide only if an ID is unknown.
 func (p Place) isInAccountOf(other Place) bool {
 	if p.AccountID == "" || other.AccountID == "" {
 		return p.Account == other.Account
@@ -58,16 +59,16 @@ func (p Place) isInAccountOf(other Place) bool {
 	return p.AccountID == other.AccountID
 }
 
-// Place is where a target polls.
+// Place returns where a target polls.
 func (t Target) Place() Place {
 	return Place{t.Account, t.AccountID, t.Identity.Region, t.QueryKey, t.QueryValue}
 }
 
-// HandsOut reports whether polls for a target bring a job when it is to be handed out again.
+// HandsOut reports whether polls for a target bring a job if it is handed out again.
 func (t Target) HandsOut(job *v1alpha1.PipelineJob) bool { return t.Place().covers(PlaceOf(job)) }
 
-// ensureElsewhere makes sure that the given targets, and no others, are polled for an action
-// beside its own, for awaited jobs alone. The caller holds the lock.
+// ensureElsewhere makes an action poll for the given targets, and no others, in addition to
+// its own, only for awaited jobs. The caller holds the lock.
 func (p *Poller) ensureElsewhere(action types.NamespacedName, targets []Target) {
 	wanted := map[Place]Target{}
 	for _, target := range targets {
@@ -82,7 +83,7 @@ func (p *Poller) ensureElsewhere(action types.NamespacedName, targets []Target) 
 	})
 	for place, target := range wanted {
 		if l, ok := p.elsewhere[action][place]; ok {
-			l.aim(target)
+			l.setTarget(target)
 			continue
 		}
 		if p.elsewhere[action] == nil {
@@ -100,7 +101,8 @@ func (p *Poller) ensureElsewhere(action types.NamespacedName, targets []Target) 
 	}
 }
 
-// HealthElsewhere tells how the last poll for an action went in a place beside its own target.
+// HealthElsewhere returns how the last poll for an action went in a place other than its own
+// target's.
 func (p *Poller) HealthElsewhere(action types.NamespacedName, place Place) Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +112,7 @@ func (p *Poller) HealthElsewhere(action types.NamespacedName, place Place) Healt
 	return Health{}
 }
 
-// all are the loops of all actions. The caller holds the lock.
+// all returns the loops of all actions. The caller holds the lock.
 func (p *Poller) all() []*loop {
 	all := slices.Collect(maps.Values(p.loops))
 	for _, loops := range p.elsewhere {
@@ -119,7 +121,7 @@ func (p *Poller) all() []*loop {
 	return all
 }
 
-// take gives the loop what its target's polls may ask for.
+// take returns what polls for the target may ask for.
 func (l *loop) take(target Target) room {
 	if l.elsewhere {
 		return l.poller.capacity.awaitedIn(target.Action, target.Place())
@@ -127,21 +129,21 @@ func (l *loop) take(target Target) room {
 	return l.poller.capacity.take(target.Action)
 }
 
-// give gives back the slots that were not filled.
+// give returns the slots that were not filled.
 func (l *loop) give(target Target, failed bool) {
 	if !l.elsewhere {
 		l.poller.gaveBack(target.Action, failed)
 	}
 }
 
-// reserve holds a slot for a new job, and reports whether there is one.
+// reserve reserves a slot for a new job, and reports whether there is one.
 func (l *loop) reserve(target Target, name string) bool {
 	return !l.elsewhere && l.poller.capacity.reserve(target.Action, name)
 }
 
-// leaves reports whether a job that was not recorded is not this loop's to keep: an action takes
-// no new jobs elsewhere, not later either. If the action takes the jobs of this place by now, its
-// own loop gets the job: CodePipeline may never hand it out again.
+// leaves reports whether the loop does not keep a job that was not recorded. A loop elsewhere
+// keeps none, because the action takes no new jobs there. If the action takes jobs of this
+// place again, its own loop gets the job: CodePipeline may never hand it out again.
 func (l *loop) leaves(target Target, offer *v1alpha1.PipelineJob, became intakeResult, err error) bool {
 	if !l.elsewhere || err != nil || became != intakeLeft {
 		return false
@@ -150,8 +152,8 @@ func (l *loop) leaves(target Target, offer *v1alpha1.PipelineJob, became intakeR
 	return true
 }
 
-// passOn gives a new job to the action's own loop if polls for its target could have brought it
-// too, as when the action returns to a place while the poll there is under way.
+// passOn gives a new job to the action's own loop if that loop's polls could also have brought
+// it, for example if the action returned to a place during a poll there.
 func (p *Poller) passOn(from Target, job *v1alpha1.PipelineJob) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,8 +162,9 @@ func (p *Poller) passOn(from Target, job *v1alpha1.PipelineJob) {
 	}
 }
 
-// accept takes a job over that another loop of the action was handed, until the next turn. It
-// reports whether the job is this loop's: other loops are handed others' jobs too.
+// accept takes over a job from another loop of the action, to be recorded in the next turn. It
+// reports whether the job belongs to this loop: other loops may also be handed jobs that do
+// not.
 func (l *loop) accept(from Target, job *v1alpha1.PipelineJob) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -169,13 +172,13 @@ func (l *loop) accept(from Target, job *v1alpha1.PipelineJob) bool {
 	if l.target.Type != from.Type || !here.covers(there) || !there.covers(here) || len(l.accepted) >= limits.PollBatch {
 		return false
 	}
-	job.Spec.AccountRef.Name = l.target.Account // of the same AWS account
+	job.Spec.AccountRef.Name = l.target.Account // in the same AWS account
 	l.accepted = append(l.accepted, job)
 	return true
 }
 
-// keepAccepted adds what the loop accepted since its last turn to what it keeps. A later hand-out
-// of a job takes the place of an earlier one.
+// keepAccepted adds the accepted jobs to those that the loop keeps. A later hand-out of a job
+// replaces an earlier one.
 func (l *loop) keepAccepted() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -186,14 +189,15 @@ func (l *loop) keepAccepted() {
 	l.accepted = nil
 }
 
-// aim sets where an action takes jobs: only those that are awaited there are asked for.
-func (c *capacity) aim(action types.NamespacedName, here Place) {
+// setPlace sets where an action takes jobs: its own loop asks only for jobs that are awaited
+// there.
+func (c *capacity) setPlace(action types.NamespacedName, here Place) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.of(action).here = &here
 }
 
-// awaitedIn is the room of a poll in a place where an action takes no new jobs.
+// awaitedIn returns the room of a poll in a place where an action takes no new jobs.
 func (c *capacity) awaitedIn(action types.NamespacedName, place Place) (open room) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,8 +207,8 @@ func (c *capacity) awaitedIn(action types.NamespacedName, place Place) (open roo
 	return open
 }
 
-// awaitedIn is how many jobs are awaited in a place, nil being any, and since when the newest is.
-// It forgets those whose time is over.
+// awaitedIn returns how many jobs are awaited in a place, and since when the newest of them
+// is. Nil means any place. It drops jobs that are no longer awaited.
 func (u *usage) awaitedIn(place *Place, now time.Time) (count int32, newest time.Time) {
 	maps.DeleteFunc(u.awaited, func(_ string, is awaiting) bool { return !is.until.IsZero() && !now.Before(is.until) })
 	for _, is := range u.awaited {

@@ -10,9 +10,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// TestContinuationIsPolledForWhereItIs has an action move to another region while it awaits a
-// job, which CodePipeline hands out again in the region before. There are new jobs there too,
-// which it does not take.
+// TestContinuationIsPolledForWhereItIs moves an action to another region while it awaits a
+// job, which CodePipeline hands out again in the previous region. There are also new jobs
+// there, which the action must not take.
 func TestContinuationIsPolledForWhereItIs(t *testing.T) {
 	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = time.Minute })
 	s.target.Interval = 5 * time.Second
@@ -25,7 +25,7 @@ func TestContinuationIsPolledForWhereItIs(t *testing.T) {
 	before, now := s.target, s.target
 	now.Identity.Region, before.MaxConcurrent = "eu-west-1", 0
 	s.poller.Ensure(now, before)
-	s.await(func(g Gomega) { // a poll with the target of before may be under way
+	s.await(func(g Gomega) { // a poll with the previous target may be in progress
 		s.clock.Step(gatherFor)
 		g.Expect(s.pollsIn("eu-west-1")).To(BeNumerically(">", 0))
 	})
@@ -39,15 +39,15 @@ func TestContinuationIsPolledForWhereItIs(t *testing.T) {
 	s.settle(name)
 	s.poller.Ensure(now)
 	s.Expect(s.poller.elsewhere).To(BeEmpty())
-	s.pass(time.Minute) // a poll may have been under way
+	s.pass(time.Minute) // a poll may have been in progress
 	polls := s.pollsIn("us-east-1")
 	s.pass(time.Minute)
-	s.Expect(s.pollsIn("us-east-1")).To(Equal(polls), "nothing is awaited there any longer")
+	s.Expect(s.pollsIn("us-east-1")).To(Equal(polls), "nothing is awaited there anymore")
 }
 
-// TestNewJobHandedOutElsewhereIsTheActionsOwn has an action take the jobs of a place in which its
-// jobs are also polled for as those of a former place, as just after it returned there. New jobs
-// that are handed out to that poll are handed out once, and are recorded all the same.
+// TestNewJobHandedOutElsewhereIsTheActionsOwn has an action take jobs in a place that is still
+// polled as a former place, as just after the action returned there. New jobs are handed out
+// once, to that poll, and must be recorded.
 func TestNewJobHandedOutElsewhereIsTheActionsOwn(t *testing.T) {
 	s := newStation(t, func(o *emulator.Options) {
 		o.RedispatchAfter, o.ContinuationDelay = emulator.RedispatchNever, 10*time.Hour
@@ -77,7 +77,6 @@ func TestNewJobHandedOutElsewhereIsTheActionsOwn(t *testing.T) {
 	}
 }
 
-// pollsIn counts the polls in a region.
 func (s *station) pollsIn(region string) (polls int) {
 	for _, call := range s.aws.Journal("PollForJobs") {
 		if call.Region == region {
@@ -94,15 +93,15 @@ func TestWhereJobsAreHandedOut(t *testing.T) {
 		change func(*v1alpha1.PipelineJobSpec)
 		want   bool
 	}{
-		"where it was taken":                               {func(*v1alpha1.PipelineJobSpec) {}, true},
-		"in another region":                                {func(s *v1alpha1.PipelineJobSpec) { s.Region = "eu-west-1" }, false},
-		"with another account of the same AWS account":     {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name = "other" }, true},
-		"with another account, of which no ID is recorded": {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name, s.AccountID = "other", "" }, false},
-		"with an account of another AWS account":           {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name, s.AccountID = "other", "444455556666" }, false},
-		"in what was another AWS account":                  {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" }, false},
-		"with another queryParam":                          {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam["Cluster"] = "eu-2" }, false},
-		"recorded before queryParam was":                   {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam = nil }, true},
-		"of an AWS account that is not recorded":           {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "" }, true},
+		"where it was taken":                              {func(*v1alpha1.PipelineJobSpec) {}, true},
+		"in another region":                               {func(s *v1alpha1.PipelineJobSpec) { s.Region = "eu-west-1" }, false},
+		"with another account of the same AWS account":    {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name = "other" }, true},
+		"with another account without a recorded ID":      {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name, s.AccountID = "other", "" }, false},
+		"with an account of another AWS account":          {func(s *v1alpha1.PipelineJobSpec) { s.AccountRef.Name, s.AccountID = "other", "444455556666" }, false},
+		"in a former AWS account of the account":          {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "444455556666" }, false},
+		"with another queryParam":                         {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam["Cluster"] = "eu-2" }, false},
+		"recorded without queryParam by an older version": {func(s *v1alpha1.PipelineJobSpec) { s.QueryParam = nil }, true},
+		"without a recorded AWS account":                  {func(s *v1alpha1.PipelineJobSpec) { s.AccountID = "" }, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

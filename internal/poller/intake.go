@@ -23,43 +23,44 @@ import (
 )
 
 const (
-	// recorders is how many jobs of one action are recorded at a time.
+	// recorders is how many jobs of one action are recorded at the same time.
 	recorders = 16
 	// recordTimeout bounds the recording of one job.
 	recordTimeout = 10 * time.Second
-	// recordWithin is how long the recording of a poll's jobs may take: CodePipeline
-	// does not say when it hands a job out again, which makes its nonce useless.
+	// recordWithin is how long recording the jobs of one poll may take. It is unknown when
+	// CodePipeline hands a job out again, which invalidates its nonce.
 	recordWithin = 10 * time.Second
-	// firstBound is the most new jobs of a poll before any were recorded.
+	// firstBound is the maximum number of new jobs that the first poll asks for, while the speed
+	// of recording is unknown.
 	firstBound = 100
-	// moveTries is how often an update is tried that meets newer versions.
-	moveTries = 3
-	// operationAcknowledge is how status.protocol.call names a claim.
+	// updateTries bounds the tries of an update that conflicts with newer versions.
+	updateTries = 3
+	// operationAcknowledge is the name of a claim in status.protocol.call.
 	operationAcknowledge = "AcknowledgeJob"
 )
 
-// intakeResult is what became of a job that was handed out.
+// intakeResult is what was done with a job that was handed out.
 type intakeResult int
 
 const (
 	// intakeLeft: there is no slot for it.
 	intakeLeft intakeResult = iota
-	// intakeCreated: it has an object of its own.
+	// intakeCreated: it got a new object.
 	intakeCreated
-	// intakeContinued: it moved on an object that was there.
+	// intakeContinued: it updated an existing object.
 	intakeContinued
-	// intakeKnown: all of it is known already.
+	// intakeKnown: nothing about it is new.
 	intakeKnown
-	// intakeRenewed: it brought a new nonce for a job that is known.
+	// intakeRenewed: it brought a new nonce for a known job.
 	intakeRenewed
-	// intakeHeld: it brought one, which must wait for the end of a claim.
+	// intakeHeld: it brought one that must wait until a claim ends.
 	intakeHeld
 )
 
 // speed is how fast jobs are recorded.
 type speed struct{ perPoll int32 }
 
-// bound is the most new jobs that a poll asks for.
+// bound returns the maximum number of new jobs that a poll asks for.
 func (s speed) bound() int32 {
 	if s.perPoll == 0 {
 		return firstBound
@@ -67,8 +68,8 @@ func (s speed) bound() int32 {
 	return s.perPoll
 }
 
-// learn takes note of how many jobs were recorded, of how many that were tried, in
-// what time. A few say nothing of many.
+// learn updates the speed with how many of the tried jobs were recorded in what time. It
+// ignores small numbers, which say little about large ones.
 func (s *speed) learn(tried, recorded int32, took time.Duration) {
 	if tried < recorders {
 		return
@@ -77,8 +78,8 @@ func (s *speed) learn(tried, recorded int32, took time.Duration) {
 	s.perPoll = int32(min(max(inTime, recorders), limits.PollBatch))
 }
 
-// record records jobs, at once for as many as there are slots. It keeps those that
-// it could not record.
+// record records jobs in parallel, as far as there are slots. It keeps those that it could not
+// record.
 func (l *loop) record(ctx context.Context, target Target, offers []*v1alpha1.PipelineJob) tally {
 	results, errs := make([]intakeResult, len(offers)), make([]error, len(offers))
 	began := l.poller.Clock.Now()
@@ -90,8 +91,8 @@ func (l *loop) record(ctx context.Context, target Target, offers []*v1alpha1.Pip
 	return sum
 }
 
-// recordKept records what was kept. Records of an object of this name that was there
-// before would be deleted with it.
+// recordKept records the kept jobs. It drops those of an earlier object with the action's
+// name, because the garbage collector would delete their PipelineJobs.
 func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.CustomAction) tally {
 	now := l.poller.Clock.Now()
 	var offers, later []*v1alpha1.PipelineJob
@@ -109,8 +110,7 @@ func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.C
 	return l.record(ctx, target, offers)
 }
 
-// recordNew records jobs that were handed out now. A later hand-out of a job takes
-// the place of one that was kept.
+// recordNew records jobs from a poll. A later hand-out of a job replaces one that was kept.
 func (l *loop) recordNew(ctx context.Context, target Target, action *v1alpha1.CustomAction, jobs []codepipeline.Job, polledAt time.Time) tally {
 	offers, latest := []*v1alpha1.PipelineJob{}, map[string]int{}
 	for _, job := range jobs {
@@ -129,7 +129,7 @@ func (l *loop) recordNew(ctx context.Context, target Target, action *v1alpha1.Cu
 	now := l.poller.Clock.Now()
 	offers = slices.DeleteFunc(offers, func(offer *v1alpha1.PipelineJob) bool {
 		later := l.failures[offer.Name].again.After(now)
-		if later { // it is handed out again and again
+		if later { // it is handed out repeatedly
 			l.kept = append(l.kept, offer)
 		}
 		return later
@@ -137,7 +137,7 @@ func (l *loop) recordNew(ctx context.Context, target Target, action *v1alpha1.Cu
 	return l.record(ctx, target, offers)
 }
 
-// inParallel calls do for 0 to n-1, several at a time.
+// inParallel calls do for 0 to n-1, in several goroutines.
 func inParallel(n, workers int, do func(int)) {
 	var group sync.WaitGroup
 	var next atomic.Int64
@@ -151,8 +151,8 @@ func inParallel(n, workers int, do func(int)) {
 	group.Wait()
 }
 
-// count sums up what became of jobs. The error is that of the first that failed, so
-// that it is the same each time.
+// count adds up the results. The cause is always that of the first failed job, so that it is
+// stable.
 func count(offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error) (sum tally) {
 	for i := range offers {
 		if errs[i] != nil {
@@ -177,7 +177,7 @@ func count(offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error)
 	return sum
 }
 
-// keep keeps what was not recorded, as many jobs as a poll can hand out.
+// keep keeps jobs that were not recorded, at most as many as a poll can return.
 func (l *loop) keep(target Target, offers []*v1alpha1.PipelineJob, results []intakeResult, errs []error) {
 	for i, offer := range offers {
 		if errs[i] == nil && results[i] != intakeLeft && results[i] != intakeHeld || l.leaves(target, offer, results[i], errs[i]) {
@@ -185,7 +185,7 @@ func (l *loop) keep(target Target, offers []*v1alpha1.PipelineJob, results []int
 		}
 		log := l.poller.Log.WithValues("pipelineJob", client.ObjectKeyFromObject(offer), "jobID", offer.Spec.CodePipelineJob.ID, "action", target.Action)
 		if len(l.kept) >= limits.PollBatch {
-			log.Info("Left a job to be handed out again: too many wait to be recorded")
+			log.Info("Left a job for CodePipeline to hand out again: too many jobs wait to be recorded")
 			continue
 		}
 		if errs[i] != nil {
@@ -199,8 +199,8 @@ func (l *loop) keep(target Target, offers []*v1alpha1.PipelineJob, results []int
 	})
 }
 
-// failure is that of a job that could not be recorded. Each is tried again at a time of
-// its own, so that it holds up no other.
+// failure is a failed try to record a job. Each job has its own retry time, so that it does
+// not delay others.
 type failure struct {
 	wait  time.Duration
 	again time.Time
@@ -219,8 +219,8 @@ func recordError(offer *v1alpha1.PipelineJob, cause error) error {
 	return fmt.Errorf("record job %s: %w", offer.Spec.CodePipelineJob.ID, cause)
 }
 
-// unrecorded is why a job could not be recorded that is tried again later: of several,
-// that of the first name, so that it stays the same. Nil if there is none.
+// unrecorded returns the error of a job that could not be recorded and will be retried. Of
+// several, it is the first by name, so that it is stable. Nil if there is none.
 func (l *loop) unrecorded() error {
 	if len(l.failures) == 0 {
 		return nil
@@ -228,8 +228,8 @@ func (l *loop) unrecorded() error {
 	return l.failures[slices.Min(slices.Collect(maps.Keys(l.failures)))].cause
 }
 
-// retryIn is how long it is until a job that could not be recorded is tried again; zero
-// if there is none.
+// retryIn returns how long it is until a job that could not be recorded is retried. Zero if
+// there is none.
 func (l *loop) retryIn() (wait time.Duration) {
 	now := l.poller.Clock.Now()
 	for _, failure := range l.failures {
@@ -238,9 +238,9 @@ func (l *loop) retryIn() (wait time.Duration) {
 	return wait
 }
 
-// intake records one job. A job that is known already, because it was handed out
-// before or is the continuation of another, moves its object on. One that is not
-// known is recorded only if there is a slot for it.
+// intake records one job. If its PipelineJob exists, because the job was handed out before or
+// continues another, it updates that object. Otherwise, it records the job only if there is a
+// slot for it.
 func (l *loop) intake(ctx context.Context, target Target, record *v1alpha1.PipelineJob) (intakeResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
@@ -255,13 +255,13 @@ func (l *loop) intake(ctx context.Context, target Target, record *v1alpha1.Pipel
 	if !l.reserve(target, record.Name) {
 		return intakeLeft, nil
 	}
-	created := record.DeepCopy() // a failed call may leave it half filled in
+	created := record.DeepCopy() // a failed call may modify it
 	err = l.poller.Client.Create(ctx, created)
 	switch {
 	case err == nil:
 		l.poller.Log.Info("Recorded a job", "pipelineJob", client.ObjectKeyFromObject(created), "jobID", record.Spec.CodePipelineJob.ID, "action", target.Action)
 		return intakeCreated, nil
-	case apierrors.IsAlreadyExists(err): // the reservation waits for the informer to show it
+	case apierrors.IsAlreadyExists(err): // the reservation ends when the informer shows it
 		return l.advanceLive(ctx, record)
 	case record.Spec.Omitted == "" && diagnosis.IsUnfit(err):
 		return l.intake(ctx, target, withoutBulk(record, err))
@@ -271,14 +271,14 @@ func (l *loop) intake(ctx context.Context, target Target, record *v1alpha1.Pipel
 	return intakeLeft, err
 }
 
-// isRefusal reports whether the API server certainly did not create an object. After
-// a time-out, or an answer that was lost, it may be there.
+// isRefusal reports whether the API server certainly did not create an object. After a timeout
+// or a lost answer, it may exist.
 func isRefusal(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500
 }
 
-// advanceLive is advance from the newest reading.
+// advanceLive is advance for the newest version of the object.
 func (l *loop) advanceLive(ctx context.Context, record *v1alpha1.PipelineJob) (intakeResult, error) {
 	known := &v1alpha1.PipelineJob{}
 	err := l.poller.Live.Get(ctx, client.ObjectKeyFromObject(record), known)
@@ -291,11 +291,11 @@ func (l *loop) advanceLive(ctx context.Context, record *v1alpha1.PipelineJob) (i
 	return l.advance(ctx, known, record)
 }
 
-// advance updates spec.codePipelineJob of an existing object, if that is called for.
-// The update fails if the reading was stale: a claim may have begun.
+// advance updates spec.codePipelineJob of an existing object, if necessary. The update fails
+// if the object was read from a stale cache: a claim may have begun.
 func (l *loop) advance(ctx context.Context, known, record *v1alpha1.PipelineJob) (intakeResult, error) {
 	for try := 1; ; try++ {
-		became, err := meet(known, record)
+		became, err := compare(known, record)
 		if err != nil || became != intakeRenewed && became != intakeContinued {
 			return became, err
 		}
@@ -303,17 +303,17 @@ func (l *loop) advance(ctx context.Context, known, record *v1alpha1.PipelineJob)
 		known.Spec.CodePipelineJob = following(known.Spec.CodePipelineJob, record.Spec.CodePipelineJob)
 		err = l.poller.Client.Patch(ctx, known, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 		if err == nil {
-			l.poller.Log.Info("Moved a PipelineJob on to a new job or nonce", "pipelineJob", client.ObjectKeyFromObject(known),
+			l.poller.Log.Info("Updated a PipelineJob with a new job or nonce", "pipelineJob", client.ObjectKeyFromObject(known),
 				"jobID", known.Spec.CodePipelineJob.ID, "action", naming.ActionOf(known))
-			// Not observed: the informer may have shown a newer version by now.
+			// Not observe: the informer may already have shown a newer version.
 			l.poller.capacity.hold(naming.ActionOf(known), known.Name)
 			return became, nil
 		}
 		if apierrors.IsNotFound(err) {
 			return intakeLeft, nil // it was deleted just now
 		}
-		if !apierrors.IsConflict(err) || try == moveTries {
-			return intakeLeft, fmt.Errorf("move the PipelineJob on to the new job: %w", err)
+		if !apierrors.IsConflict(err) || try == updateTries {
+			return intakeLeft, fmt.Errorf("update the PipelineJob with the new job: %w", err)
 		}
 		known = &v1alpha1.PipelineJob{}
 		if err := l.poller.Live.Get(ctx, client.ObjectKeyFromObject(record), known); err != nil {
@@ -322,14 +322,13 @@ func (l *loop) advance(ctx context.Context, known, record *v1alpha1.PipelineJob)
 	}
 }
 
-// meet decides what a job that was handed out is to the PipelineJob of its name.
+// compare decides what a job that was handed out means for the PipelineJob of its name.
 //
-// A new nonce of a job whose claim is under way is held back until the claim's
-// answer is recorded, and comes into effect then, whatever the answer was. Until
-// then it would only hide which nonce was tried, and with it whether an InvalidNonce
-// means that our claim had its effect or that another worker has the job. It must
-// not be forgotten: CodePipeline may never hand the job out again.
-func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
+// While a claim is in progress, a new nonce is held back until the claim's answer is recorded,
+// and then takes effect, whatever the answer was. Before that, it would hide which nonce was
+// tried, and whether InvalidNonce means that our claim had its effect or that another worker
+// has the job. It must not be dropped: CodePipeline may never hand the job out again.
+func compare(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 	is, was := polled.Spec.CodePipelineJob, known.Spec.CodePipelineJob
 	protocol := known.Status.Protocol
 	switch {
@@ -341,7 +340,7 @@ func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 	case isAwaited(known, is):
 		return intakeContinued, nil
 	case is.PolledAt != nil && was.PolledAt != nil && is.PolledAt.Before(was.PolledAt):
-		return intakeKnown, nil // an operator that was frozen has a poll's answer that is outdated
+		return intakeKnown, nil // the outdated answer of an operator that was frozen during the poll
 	case was.ID != is.ID:
 		return intakeContinued, nil
 	case was.Nonce == is.Nonce:
@@ -353,30 +352,31 @@ func meet(known, polled *v1alpha1.PipelineJob) (intakeResult, error) {
 	}
 }
 
-// isAwaited reports whether a job is the continuation that a PipelineJob awaits, by its token: no
-// other job can carry one that was given to CodePipeline just now, and to no run before. That
-// tells whatever the clocks say: the operator that polled may not be the one that polled before.
+// isAwaited reports whether a job is the continuation that a PipelineJob awaits. Its token
+// shows that, if the token was given to CodePipeline just now and to no run before: no other
+// job can carry it. Tokens do not depend on clocks, which may differ between the operators
+// that polled.
 func isAwaited(known *v1alpha1.PipelineJob, polled v1alpha1.CodePipelineJob) bool {
 	status, token := &known.Status, polled.ContinuationToken
 	if token == "" || !known.AwaitsContinuation() || polled.ID == known.Spec.CodePipelineJob.ID {
 		return false
 	}
 	if token == status.ProgressToken() {
-		return true // each is the operator's own
+		return true // the operator never uses a progress token twice
 	}
 	return token == status.ContinuationToken && token != known.Spec.CodePipelineJob.ContinuationToken && !mayHaveBeenGiven(status, token)
 }
 
-// mayHaveBeenGiven reports whether a run may have been given a continuation token: the status
-// keeps the last runs.
+// mayHaveBeenGiven reports whether a run may have been given a continuation token. The status
+// keeps only the last runs.
 func mayHaveBeenGiven(status *v1alpha1.PipelineJobStatus, token string) bool {
 	of := func(run v1alpha1.Run) bool { return run.ContinuationToken == token }
 	run, before := status.Run, status.PreviousRuns
 	return run == nil || int(run.Number) > len(before)+1 || of(*run) || slices.ContainsFunc(before, of)
 }
 
-// following is the job that takes the place of another. The time of its poll never goes back: an
-// outdated answer to a poll is known by it.
+// following returns the job that replaces another in the spec. Its poll time never goes back,
+// because outdated answers are recognized by it.
 func following(before, next v1alpha1.CodePipelineJob) v1alpha1.CodePipelineJob {
 	if before.PolledAt != nil && next.PolledAt.Before(before.PolledAt) {
 		next.PolledAt = before.PolledAt
@@ -384,13 +384,13 @@ func following(before, next v1alpha1.CodePipelineJob) v1alpha1.CodePipelineJob {
 	return next
 }
 
-// mayBeOpen reports whether a job that was reported is not known to have ended: neither the
-// claim nor the report was confirmed, and it was handed out after that.
+// mayBeOpen reports whether a reported job may still be open: neither the claim nor the report
+// was confirmed, and the job was handed out after the report.
 func mayBeOpen(known *v1alpha1.PipelineJob, polled v1alpha1.CodePipelineJob) bool {
 	if !known.Status.Protocol.ClaimUnconfirmed || polled.PolledAt == nil {
 		return false
 	}
-	// The API server keeps whole seconds.
+	// The API server stores times in whole seconds.
 	for _, reported := range []*metav1.Time{known.Status.ReportedAt, known.Status.Protocol.ContinuedAt} {
 		if reported != nil && !polled.PolledAt.Truncate(time.Second).After(reported.Time) {
 			return false
@@ -399,9 +399,8 @@ func mayBeOpen(known *v1alpha1.PipelineJob, polled v1alpha1.CodePipelineJob) boo
 	return true
 }
 
-// newPipelineJob is the record of a polled job. The values of secret
-// properties and the credentials stay out of it. A property that the
-// definition does not declare counts as secret.
+// newPipelineJob returns the record of a polled job, without the values of secret properties
+// and without credentials. A property that the definition does not declare counts as secret.
 func newPipelineJob(action *v1alpha1.CustomAction, target Target, job codepipeline.Job, polledAt metav1.Time) *v1alpha1.PipelineJob {
 	record := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{
 		Name:            naming.PipelineJobName(action.Name, job.Pipeline.ActionExecutionID, job.ID),

@@ -13,8 +13,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// TestJobThatCanNeverBeRecordedIsDropped has the API server refuse a job that is handed
-// out once, for longer than CodePipeline waits for an action.
+// TestJobThatCanNeverBeRecordedIsDropped has the API server refuse a job, which is handed out
+// once, for longer than CodePipeline waits for an action.
 func TestJobThatCanNeverBeRecordedIsDropped(t *testing.T) {
 	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = emulator.RedispatchNever })
 	s.onCreate(func(_ context.Context, job *v1alpha1.PipelineJob) error {

@@ -14,47 +14,47 @@ import (
 
 const (
 	operationPoll = "PollForJobs"
-	// pollTimeout bounds one call of it.
+	// pollTimeout bounds one PollForJobs call.
 	pollTimeout = 15 * time.Second
-	// startEvery spreads the first polls of many actions, and startWithin bounds
-	// how long the last of them waits.
+	// startEvery spreads the first polls of many actions. startWithin bounds the wait of the last
+	// one.
 	startEvery  = 100 * time.Millisecond
 	startWithin = 30 * time.Second
-	// tellEvery is how often a loop tells that it was answered, if nothing else
+	// notifyEvery is how often a loop publishes the time of the last answer if nothing else
 	// changes.
-	tellEvery = time.Minute
+	notifyEvery = time.Minute
 )
 
-// loop polls for one action, as its target says at each turn.
+// loop polls for one action. It reads its target at each turn.
 type loop struct {
 	poller *Poller
-	// elsewhere: it only polls for awaited jobs, where the action takes no new ones.
+	// elsewhere: it polls only for awaited jobs, in a place where the action takes no new ones.
 	elsewhere bool
-	others    int                // how many loops there were before it
-	before    *loop              // an earlier loop of the action that may not have ended, or nil
+	others    int                // how many loops existed before it
+	before    *loop              // an earlier loop of the action that may still be ending, or nil
 	cancel    context.CancelFunc // set when launched
-	done      chan struct{}      // closed when run has returned
+	done      chan struct{}      // closed when run returns
 	wake      chan struct{}
 	freed     chan struct{}
 	changed   chan struct{}
 
 	mu         sync.Mutex
 	target     Target
-	last, told Health    // told: that which Poller.Changed was last called for
-	toldAt     time.Time // when it was
-	// accepted are jobs that a loop elsewhere was handed and that are this loop's.
+	last       Health
+	notified   Health    // what Poller.Changed was last called for
+	notifiedAt time.Time // when it was called
+	// accepted are jobs that a loop elsewhere was handed and that belong to this loop.
 	accepted []*v1alpha1.PipelineJob
 
-	// The rest is the loop's own.
+	// Only the loop's goroutine uses the fields below.
 
 	backoff backoff
 	// speed is how fast jobs were recorded last.
 	speed speed
-	// kept are jobs that were handed out and are not recorded yet: there was no slot,
-	// a claim was under way, or recording failed. CodePipeline may never hand them out
-	// again.
+	// kept are jobs that were handed out and are not recorded yet: there was no slot, a claim was
+	// in progress, or recording failed. CodePipeline may never hand them out again.
 	kept []*v1alpha1.PipelineJob
-	// failures are of those that could not be recorded, by the names of the PipelineJobs.
+	// failures are of the jobs that could not be recorded, by the names of their PipelineJobs.
 	failures map[string]failure
 }
 
@@ -68,40 +68,40 @@ func newLoop(p *Poller, target Target, before *loop) *loop {
 		freed:   make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		others:  len(p.loops),
-		backoff: backoff{idle: target.Interval}, // nothing says that jobs are about to come
+		backoff: backoff{idle: target.Interval}, // nothing suggests that jobs will come soon
 	}
 }
 
-// aim sets another target, which ends the current wait.
-func (l *loop) aim(target Target) {
+// setTarget sets another target, which ends the current wait.
+func (l *loop) setTarget(target Target) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.target == target {
 		return
 	}
 	if !l.target.asksTheSame(target) {
-		l.last, l.told, l.toldAt = Health{}, Health{}, time.Time{}
+		l.last, l.notified, l.notifiedAt = Health{}, Health{}, time.Time{}
 	}
 	l.target = target
 	signal(l.changed)
 }
 
-func (l *loop) aimed() Target {
+func (l *loop) currentTarget() Target {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.target
 }
 
-// awaken ends the current wait: a job is soon to come, so look often.
+// awaken ends the current wait and makes the loop poll often, because a job will come soon.
 func (l *loop) awaken() { signal(l.wake) }
 
-// slotFreed ends the current wait: there is a slot that was not there before.
+// slotFreed ends the current wait, because a slot was freed.
 func (l *loop) slotFreed() { signal(l.freed) }
 
 func signal(to chan<- struct{}) {
 	select {
 	case to <- struct{}{}:
-	default: // there is a signal already
+	default: // a signal is already pending
 	}
 }
 
@@ -111,21 +111,21 @@ func (l *loop) health() Health {
 	return l.last
 }
 
-// run polls until ctx ends. The first poll comes after a random wait that grows
-// with the number of loops, so that a restart does not poll for everything at once.
+// run polls until ctx ends. The first poll comes after a random wait that grows with the
+// number of loops, so that a restart does not poll for everything at once.
 func (l *loop) run(ctx context.Context) {
 	defer close(l.done)
 	if l.before != nil {
-		<-l.before.done // two loops of one action would each fill the free slots
+		<-l.before.done // two loops of one action would both fill the free slots
 		l.before = nil
 	}
-	next := pause{wait: rand.N(min(time.Duration(l.others)*startEvery, startWithin, l.aimed().Interval) + 1)}
+	next := pause{wait: rand.N(min(time.Duration(l.others)*startEvery, startWithin, l.currentTarget().Interval) + 1)}
 	for l.rest(ctx, next) {
 		next = l.turn(ctx)
 	}
 }
 
-// rest waits for the next turn. It reports whether there is to be one.
+// rest waits for the next turn. It reports whether there is one.
 func (l *loop) rest(ctx context.Context, p pause) bool {
 	began := l.poller.Clock.Now()
 	for ctx.Err() == nil {
@@ -140,7 +140,7 @@ func (l *loop) rest(ctx context.Context, p pause) bool {
 		if gone < p.slotFloor {
 			freed = nil
 		}
-		expired, stop := l.timer(soonest(p.wait-gone, p.floor-gone, p.slotFloor-gone, l.tell()))
+		expired, stop := l.timer(soonest(p.wait-gone, p.floor-gone, p.slotFloor-gone, l.notify()))
 		select {
 		case <-ctx.Done():
 		case <-expired:
@@ -161,7 +161,7 @@ func (l *loop) rest(ctx context.Context, p pause) bool {
 	return false
 }
 
-// soonest returns the shortest of the waits that are positive; zero if none is.
+// soonest returns the shortest positive wait. Zero: there is none.
 func soonest(waits ...time.Duration) (first time.Duration) {
 	for _, wait := range waits {
 		if wait > 0 && (first == 0 || wait < first) {
@@ -171,7 +171,7 @@ func soonest(waits ...time.Duration) (first time.Duration) {
 	return first
 }
 
-// timer returns a channel that receives after a wait; none if it is zero.
+// timer returns a channel that receives after a wait, or nil if the wait is zero.
 func (l *loop) timer(wait time.Duration) (<-chan time.Time, func() bool) {
 	if wait == 0 {
 		return nil, func() bool { return false }
@@ -180,11 +180,11 @@ func (l *loop) timer(wait time.Duration) (<-chan time.Time, func() bool) {
 	return timer.C(), timer.Stop
 }
 
-// turn fills the free slots, and returns the pause after that. What it has begun it
-// ends, also when ctx ends: a job that was polled and not recorded is lost until
-// CodePipeline hands it out again.
+// turn fills the free slots, and returns the pause after that. It completes its work even if
+// ctx ends: a job that was polled and not recorded is lost until CodePipeline hands it out
+// again.
 func (l *loop) turn(ctx context.Context) pause {
-	target := l.aimed()
+	target := l.currentTarget()
 	l.keepAccepted()
 	open := l.take(target)
 	did := outcome{}
@@ -200,8 +200,8 @@ func (l *loop) turn(ctx context.Context) pause {
 	return l.backoff.after(did, open, target.Interval, l.poller.Clock.Now())
 }
 
-// work records what was kept, and then polls for as much as there is room for. It
-// leaves in open what the room was.
+// work records the kept jobs, and then polls for as many as there is room for. It sets open to
+// the room at the poll.
 func (l *loop) work(ctx context.Context, target Target, open *room) (did outcome) {
 	lasting := context.WithoutCancel(ctx)
 	var action v1alpha1.CustomAction
@@ -211,16 +211,16 @@ func (l *loop) work(ctx context.Context, target Target, open *room) (did outcome
 	if len(l.kept) > 0 {
 		*open = l.take(target)
 		did.tally = l.recordKept(lasting, target, &action)
-		did.failed = 0 // each has a time of its own, and says nothing of new ones
+		did.failed = 0 // each has its own retry time, and says nothing about new jobs
 		if did.renewed > 0 {
-			return did // a poll may make the nonces useless that were just recorded
+			return did // a poll may invalidate the nonces that were just recorded
 		}
 	}
 	if !l.elsewhere {
 		l.poller.capacity.enterLane(target.Action)
 	}
 	var jobs []codepipeline.Job
-	var polledAt time.Time // before the answer: whoever was frozen since then knows nothing newer
+	var polledAt time.Time // taken before the call: an operator frozen since then knows nothing newer
 	err := l.poller.Lanes.Do(ctx, lanes.Of(target.Identity), target.Action.Namespace, operationPoll, func(context.Context) {
 		polledAt = l.poller.Clock.Now()
 		jobs = l.poll(lasting, target, open, &did)
@@ -233,16 +233,16 @@ func (l *loop) work(ctx context.Context, target Target, open *room) (did outcome
 	return did
 }
 
-// poll asks for as much as there is room for now.
+// poll asks for as many jobs as there is room for now.
 func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome) []codepipeline.Job {
 	l.seen()
 	awaited := open.awaited - did.continued
 	*open = l.take(target)
-	if did.continued > 0 { // the informer may not have shown what was kept until now
+	if did.continued > 0 { // the informer may not have shown the jobs that were just recorded
 		open.awaited = min(open.awaited, awaited) + did.continued
 	}
 	probes := l.backoff.failing > 0
-	if probes { // like the last one it may not be answered: it holds no slots
+	if probes { // the last poll failed, and this one may too: it holds no slots
 		open.free = min(open.free, 1)
 		l.give(target, true)
 	}
@@ -264,7 +264,7 @@ func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome
 	return jobs
 }
 
-// seen takes back what would wake the loop up: it shows in the room that is taken after it.
+// seen clears pending wake-ups: the room that is taken afterwards already reflects them.
 func (l *loop) seen() {
 	select {
 	case <-l.freed:
@@ -293,51 +293,51 @@ func (l *loop) ask(ctx context.Context, target Target, batch int32) ([]codepipel
 	return jobs, err
 }
 
-// report keeps the health of the target after a turn, and tells it if it is time.
+// report updates the health of the target after a turn, and publishes it if it is time.
 func (l *loop) report(target Target, open room, did outcome) {
 	l.mu.Lock()
-	if l.target.asksTheSame(target) { // else it is about something else by now
+	if l.target.asksTheSame(target) { // otherwise, the target has changed
 		l.last = l.last.after(did, target.MaxConcurrent > 0 && open.free == 0, l.poller.Clock.Now())
 	}
 	l.mu.Unlock()
-	l.tell()
+	l.notify()
 }
 
-// tell tells a health that has changed for a reader. An error, its end and the first
-// answer are told at once; the time of the last answer, and whether all slots are
-// taken, once in a while: they change with each job. It returns how long it is until
-// there is something to tell, zero if there is nothing.
-func (l *loop) tell() (untold time.Duration) {
+// notify calls Poller.Changed if the health has changed. An error, its end and the first
+// answer are published immediately. The time of the last answer, and whether all slots are
+// taken, are published once in a while, because they change with each job. It returns how long
+// it is until the next call is due. Zero: nothing is pending.
+func (l *loop) notify() (pending time.Duration) {
 	now := l.poller.Clock.Now()
 	l.mu.Lock()
-	tell, untold := l.last.news(l.told, now.Sub(l.toldAt))
-	if tell {
-		l.told, l.toldAt = l.last, now
+	changed, pending := l.last.news(l.notified, now.Sub(l.notifiedAt))
+	if changed {
+		l.notified, l.notifiedAt = l.last, now
 	}
 	action := l.target.Action
 	l.mu.Unlock()
-	if tell {
+	if changed {
 		l.poller.Changed(action)
 	}
-	return untold
+	return pending
 }
 
-// news reports whether the health is to be told now, or how long it is until then.
-// told is what was told last, and ago when.
-func (h Health) news(told Health, ago time.Duration) (now bool, untold time.Duration) {
-	if codepipeline.StableText(h.Err) != codepipeline.StableText(told.Err) || h.LastPoll.IsZero() != told.LastPoll.IsZero() {
+// news reports whether the health is to be published now, or returns how long it is until
+// then. published is what was published last, and ago is how long ago.
+func (h Health) news(published Health, ago time.Duration) (now bool, pending time.Duration) {
+	if codepipeline.StableText(h.Err) != codepipeline.StableText(published.Err) || h.LastPoll.IsZero() != published.LastPoll.IsZero() {
 		return true, 0
 	}
-	if h.Full == told.Full && h.LastPoll.Equal(told.LastPoll) {
+	if h.Full == published.Full && h.LastPoll.Equal(published.LastPoll) {
 		return false, 0
 	}
-	if ago >= tellEvery {
+	if ago >= notifyEvery {
 		return true, 0
 	}
-	return false, tellEvery - ago
+	return false, notifyEvery - ago
 }
 
-// after is the health after a turn.
+// after returns the health after a turn.
 func (h Health) after(did outcome, full bool, now time.Time) Health {
 	next := Health{Err: did.err, LastPoll: h.LastPoll}
 	if next.Err == nil {

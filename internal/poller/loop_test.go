@@ -29,14 +29,14 @@ func TestIdleActionCostsOnePollAnInterval(t *testing.T) {
 	s.Expect(s.polls()).To(And(BeNumerically(">=", int(span/interval)-1), BeNumerically("<=", int(span/interval)+1)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Expect(len(s.told)).To(And(BeNumerically(">=", int(span/tellEvery)-1), BeNumerically("<=", int(span/tellEvery)+1)),
-		"the time of the last answer is told once a minute")
-	s.Expect(s.told[len(s.told)-1].LastPoll).To(BeTemporally(">", s.told[0].LastPoll))
+	s.Expect(len(s.published)).To(And(BeNumerically(">=", int(span/notifyEvery)-1), BeNumerically("<=", int(span/notifyEvery)+1)),
+		"the time of the last answer is published once a minute")
+	s.Expect(s.published[len(s.published)-1].LastPoll).To(BeTemporally(">", s.published[0].LastPoll))
 }
 
-// TestSlotThatComesFreeIsFilledAtOnce has jobs of an action with one slot end one
-// after another. The interval is an hour.
-func TestSlotThatComesFreeIsFilledAtOnce(t *testing.T) {
+// TestFreedSlotIsFilledImmediately has the jobs of an action with one slot end one after
+// another. The interval is an hour.
+func TestFreedSlotIsFilledImmediately(t *testing.T) {
 	eachRedispatch(t, func(_ *testing.T, s *station) {
 		const jobs = 6
 		s.queue(jobs)
@@ -53,15 +53,15 @@ func TestSlotThatComesFreeIsFilledAtOnce(t *testing.T) {
 				}
 			}
 		}
-		s.Expect(s.clock.Since(began)).To(BeNumerically("<", time.Hour), "by its own clock the poller waited for no interval")
+		s.Expect(s.clock.Since(began)).To(BeNumerically("<", time.Hour), "the poller waited for an interval")
 		for _, call := range s.aws.Journal("PollForJobs") {
 			s.Expect(string(call.Request)).To(ContainSubstring(`"maxBatchSize":1`))
 		}
 	})
 }
 
-// TestNothingToAskForCostsNoPoll has an action without a free slot, and one that may
-// take no new jobs.
+// TestNothingToAskForCostsNoPoll has an action without a free slot, which then may take no new
+// jobs.
 func TestNothingToAskForCostsNoPoll(t *testing.T) {
 	s := newStation(t)
 	s.queue(2)
@@ -89,8 +89,8 @@ func first(jobs map[string]*v1alpha1.PipelineJob) string {
 	return slices.Min(names)
 }
 
-// TestAwaitedJobIsFoundBehindNewOnes has a job continue behind 40 new ones, of an
-// action that may take no new jobs; and then lets it take them.
+// TestAwaitedJobIsFoundBehindNewOnes has a continuation queued after 40 new jobs of an action
+// that may take no new jobs. Later, the action may take them.
 func TestAwaitedJobIsFoundBehindNewOnes(t *testing.T) {
 	const others = 40
 	eachRedispatch(t, func(_ *testing.T, s *station) {
@@ -115,14 +115,14 @@ func TestAwaitedJobIsFoundBehindNewOnes(t *testing.T) {
 		s.poller.Ensure(s.target)
 		s.await(func(g Gomega) {
 			s.clock.Step(time.Second)
-			g.Expect(s.jobs(g)).To(HaveLen(1+others), "none of those that were left is lost")
+			g.Expect(s.jobs(g)).To(HaveLen(1+others), "none of the jobs left in the queue is lost")
 		})
 	})
 }
 
-// TestJobHandedOutAgainIsNoNews has jobs that are not claimed, because the claims take
-// long: they are handed out again and again.
-func TestJobHandedOutAgainIsNoNews(t *testing.T) {
+// TestJobHandedOutAgainIsNotNews has jobs handed out repeatedly because their claims take
+// long.
+func TestJobHandedOutAgainIsNotNews(t *testing.T) {
 	const interval, span = 30 * time.Second, 5 * time.Minute
 	eachRedispatch(t, func(_ *testing.T, s *station) {
 		s.target.Interval = interval
@@ -131,18 +131,16 @@ func TestJobHandedOutAgainIsNoNews(t *testing.T) {
 		s.awaitJobs(3)
 		polls := s.polls()
 		s.pass(span)
-		s.Expect(s.polls()-polls).To(BeNumerically("<=", int(span/interval)+6), "1, 2, 4, … seconds, then once an interval")
+		s.Expect(s.polls()-polls).To(BeNumerically("<=", int(span/interval)+6), "1, 2, 4, … seconds, then once per interval")
 		s.Expect(s.jobs(s)).To(HaveLen(3))
 	})
 }
 
-// TestNonceOfAClaimUnderWayIsHeldBack has a job handed out again while its claim is
-// under way.
-func TestNonceOfAClaimUnderWayIsHeldBack(t *testing.T) {
+// TestNonceDuringAClaimIsHeldBack has a job handed out again while its claim is in progress.
+func TestNonceDuringAClaimIsHeldBack(t *testing.T) {
 	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = time.Millisecond })
-	s.target.Interval = 10 * time.Second
+	s.target.Interval = 10 * time.Second // so that the claim starts before the next poll
 	s.queue(1)
-	// The claim begins before the next poll can.
 	s.poller.Ensure(s.target)
 	s.awaitJobs(1)
 	name := first(s.jobs(s))
@@ -155,7 +153,7 @@ func TestNonceOfAClaimUnderWayIsHeldBack(t *testing.T) {
 	s.Expect(s.polls()).To(BeNumerically(">", polls))
 	s.Expect(s.jobs(s)[name].Spec.CodePipelineJob.Nonce).To(Equal(claimed))
 
-	// Another worker had the job, by the answer: the latest nonce comes into effect.
+	// By the answer, another worker has the job: the latest nonce takes effect.
 	s.status(name, func(job *v1alpha1.PipelineJob) { job.Status.Protocol.Call = nil })
 	s.settle(name)
 	s.await(func(g Gomega) {
@@ -164,10 +162,10 @@ func TestNonceOfAClaimUnderWayIsHeldBack(t *testing.T) {
 	})
 	is := s.jobs(s)[name].Spec.CodePipelineJob
 	_, err := s.pipelines.AcknowledgeJob(s.ctx, &sdk.AcknowledgeJobInput{JobId: aws.String(is.ID), Nonce: aws.String(is.Nonce)})
-	s.Expect(err).NotTo(HaveOccurred(), "the nonce that came into effect is the newest")
+	s.Expect(err).NotTo(HaveOccurred(), "the nonce that took effect is the newest")
 }
 
-func TestWhatAJobIsToAPipelineJob(t *testing.T) {
+func TestCompare(t *testing.T) {
 	known := func(change func(*v1alpha1.PipelineJob)) *v1alpha1.PipelineJob {
 		job := &v1alpha1.PipelineJob{}
 		job.Spec.Pipeline.ActionExecutionID = "execution"
@@ -193,33 +191,33 @@ func TestWhatAJobIsToAPipelineJob(t *testing.T) {
 		id, nonce string
 		want      intakeResult
 	}{
-		"a duplicate":                        {same, "2", "n1", intakeKnown},
-		"handed out again":                   {same, "2", "n2", intakeRenewed},
-		"its continuation":                   {same, "3", "n2", intakeContinued},
-		"during its claim":                   {call(operationAcknowledge, "2"), "2", "n2", intakeHeld},
-		"a duplicate during its claim":       {call(operationAcknowledge, "2"), "2", "n1", intakeKnown},
-		"during the claim of another":        {call(operationAcknowledge, "1"), "2", "n2", intakeRenewed},
-		"during another call":                {call("PutJobSuccessResult", "2"), "2", "n2", intakeRenewed},
-		"one whose result was taken":         {func(job *v1alpha1.PipelineJob) { job.Status.Protocol.ReportedJobID = "2" }, "2", "n2", intakeKnown},
-		"one of which nothing was confirmed": {unconfirmed(-time.Minute), "2", "n2", intakeRenewed},
-		"one that was polled before that":    {unconfirmed(time.Minute), "2", "n2", intakeKnown},
-		"an earlier one, which has gone":     {func(job *v1alpha1.PipelineJob) { job.Status.Protocol.ReportedJobID = "1" }, "1", "n2", intakeKnown},
+		"a duplicate":                          {same, "2", "n1", intakeKnown},
+		"handed out again":                     {same, "2", "n2", intakeRenewed},
+		"its continuation":                     {same, "3", "n2", intakeContinued},
+		"during its claim":                     {call(operationAcknowledge, "2"), "2", "n2", intakeHeld},
+		"a duplicate during its claim":         {call(operationAcknowledge, "2"), "2", "n1", intakeKnown},
+		"during the claim of another":          {call(operationAcknowledge, "1"), "2", "n2", intakeRenewed},
+		"during another call":                  {call("PutJobSuccessResult", "2"), "2", "n2", intakeRenewed},
+		"its result was accepted":              {func(job *v1alpha1.PipelineJob) { job.Status.Protocol.ReportedJobID = "2" }, "2", "n2", intakeKnown},
+		"nothing about it was confirmed":       {unconfirmed(-time.Minute), "2", "n2", intakeRenewed},
+		"polled before its unconfirmed report": {unconfirmed(time.Minute), "2", "n2", intakeKnown},
+		"an earlier job, already reported":     {func(job *v1alpha1.PipelineJob) { job.Status.Protocol.ReportedJobID = "1" }, "1", "n2", intakeKnown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			offered := known(same)
 			offered.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: c.id, Nonce: c.nonce, PolledAt: &polled}
-			g.Expect(meet(known(c.known), offered)).To(Equal(c.want))
+			g.Expect(compare(known(c.known), offered)).To(Equal(c.want))
 		})
 	}
 	stranger := known(func(job *v1alpha1.PipelineJob) { job.Spec.Pipeline.ActionExecutionID = "another" })
-	_, err := meet(stranger, known(same))
+	_, err := compare(stranger, known(same))
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("belongs to another action execution")))
 }
 
-// TestMeetsAJobWhoseResultSeemedToBeTaken: a newer nonce says that it was not.
-func TestMeetsAJobWhoseResultSeemedToBeTaken(t *testing.T) {
-	reported := metav1.NewTime(time.Date(2026, time.January, 1, 12, 0, 7, 0, time.UTC)) // the API server keeps whole seconds
+// TestCompareWithAJobWhoseResultSeemedAccepted: a newer nonce proves that it was not.
+func TestCompareWithAJobWhoseResultSeemedAccepted(t *testing.T) {
+	reported := metav1.NewTime(time.Date(2026, time.January, 1, 12, 0, 7, 0, time.UTC)) // the API server stores whole seconds
 	for name, c := range map[string]struct {
 		nonce string
 		after time.Duration
@@ -243,7 +241,7 @@ func TestMeetsAJobWhoseResultSeemedToBeTaken(t *testing.T) {
 				}
 				offered.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "1", Nonce: c.nonce, PolledAt: &metav1.Time{Time: reported.Add(c.after)}}
 				g := NewWithT(t)
-				g.Expect(meet(known, offered)).To(Equal(c.want))
+				g.Expect(compare(known, offered)).To(Equal(c.want))
 				g.Expect(known.Settled()).To(Equal(token == ""))
 				known.Spec = offered.Spec
 				g.Expect(known.Settled()).To(Equal(token == "" && c.nonce == "n1"))
@@ -252,8 +250,8 @@ func TestMeetsAJobWhoseResultSeemedToBeTaken(t *testing.T) {
 	}
 }
 
-// TestOneJobThatCantBeRecorded has the API server fail for one job of a batch. It
-// drops neither the others nor, though CodePipeline hands it out only once, that one.
+// TestOneJobThatCantBeRecorded has the API server fail for one job of a batch. The poller must
+// drop neither the others nor that job, which CodePipeline hands out only once.
 func TestOneJobThatCantBeRecorded(t *testing.T) {
 	const jobs = 40
 	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = emulator.RedispatchNever })
@@ -278,13 +276,13 @@ func TestOneJobThatCantBeRecorded(t *testing.T) {
 	s.pass(10 * time.Minute)
 	s.mu.Lock()
 	failures := 0
-	for _, told := range s.told {
+	for _, told := range s.published {
 		if told.Err != nil {
 			failures++
 		}
 	}
 	s.mu.Unlock()
-	s.Expect(failures).To(BeNumerically("<=", 11), "the error is told once, and the time of the last answer once a minute")
+	s.Expect(failures).To(BeNumerically("<=", 11), "the error is published once, and the time of the last answer once a minute")
 	s.onCreate(nil)
 	s.await(func(g Gomega) {
 		s.clock.Step(time.Second)
@@ -313,7 +311,7 @@ func TestOneJobWhoseRecordHangs(t *testing.T) {
 	s.target.MaxConcurrent = jobs
 	s.poller.Ensure(s.target)
 	s.awaitJobs(jobs - 1)
-	s.Expect(<-hung).To(BeTemporally("~", time.Now(), recordTimeout), "it has a deadline of its own")
+	s.Expect(<-hung).To(BeTemporally("~", time.Now(), recordTimeout), "it has its own deadline")
 	goOn()
 	s.awaitJobs(jobs)
 }
@@ -346,11 +344,11 @@ func TestJobsAreRecordedInParallel(t *testing.T) {
 	s.target.MaxConcurrent = 2 * recorders
 	s.poller.Ensure(s.target)
 	s.awaitJobs(2 * recorders)
-	s.Expect(most).To(Equal(recorders), "and no more at a time")
+	s.Expect(most).To(Equal(recorders), "and no more at the same time")
 }
 
-// TestNoSecondLoopIsAtWork removes an action and brings it back while the jobs of a
-// poll are being recorded.
+// TestNoSecondLoopIsAtWork removes an action and adds it again while the jobs of a poll are
+// being recorded.
 func TestNoSecondLoopIsAtWork(t *testing.T) {
 	s := newStation(t)
 	begun, release := make(chan struct{}, 100), make(chan struct{})
@@ -381,8 +379,8 @@ func TestNoSecondLoopIsAtWork(t *testing.T) {
 	})
 }
 
-// TestFailedPollsAreToldOnce has polls fail with a request ID that differs each time.
-func TestFailedPollsAreToldOnce(t *testing.T) {
+// TestFailedPollsArePublishedOnce has polls fail with a request ID that differs each time.
+func TestFailedPollsArePublishedOnce(t *testing.T) {
 	s := newStation(t)
 	s.poller.Ensure(s.target)
 	s.await(func(g Gomega) { g.Expect(s.polls()).To(Equal(1)) })
@@ -394,7 +392,7 @@ func TestFailedPollsAreToldOnce(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	texts := []string{}
-	for _, told := range s.told {
+	for _, told := range s.published {
 		texts = append(texts, fmt.Sprint(told.Err))
 	}
 	s.Expect(texts).To(HaveLen(2), "the first answer, and the error")

@@ -10,24 +10,24 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// fitting is the record, without its bulk if the API server would not take it as it is, or
-// would not take the status that is to come.
+// fitting returns the record, without its bulk if it is too large for the API server now, or
+// would be with the status that is added later.
 func fitting(record *v1alpha1.PipelineJob) *v1alpha1.PipelineJob {
 	if size := jsonSize(record.Spec); size > limits.HandedOver {
-		return withoutBulk(record, fmt.Errorf("the job has %d bytes, of which Kubernetes keeps at most %d", size, limits.HandedOver))
+		return withoutBulk(record, fmt.Errorf("the job has %d bytes, and a PipelineJob holds at most %d", size, limits.HandedOver))
 	}
 	return record
 }
 
-// withoutBulk is the record of a job that the API server does not take as it is: without
-// the members that can be large, and with the reason why they are not there. What is left
-// is enough to fail the action.
+// withoutBulk returns the record of a job that the API server does not accept, without the
+// members that can be large and with the reason why they are missing. The rest is enough to
+// fail the action.
 func withoutBulk(record *v1alpha1.PipelineJob, refusal error) *v1alpha1.PipelineJob {
 	reduced := record.DeepCopy()
 	largest := largestMember(&record.Spec)
 	reduced.Spec.Configuration, reduced.Spec.SecretConfiguration = nil, nil
 	reduced.Spec.InputArtifacts, reduced.Spec.OutputArtifacts, reduced.Spec.EncryptionKey = nil, nil, nil
-	reduced.Spec.Omitted = fmt.Sprintf("the configuration, artifacts and encryption key, of which %s is the largest, with %d bytes: %s",
+	reduced.Spec.Omitted = fmt.Sprintf("the configuration, artifacts and encryption key (%s is the largest, with %d bytes): %s",
 		largest.name, largest.size, limits.Cut(refusal.Error(), limits.OmittedReason))
 	return reduced
 }
@@ -38,7 +38,8 @@ type member struct {
 	size int
 }
 
-// largestMember is the largest of what withoutBulk leaves out: of several the first.
+// largestMember returns the largest member that withoutBulk leaves out. Of several, it is the
+// first by name.
 func largestMember(spec *v1alpha1.PipelineJobSpec) member {
 	members := []member{
 		{"the list of secret properties", jsonSize(spec.SecretConfiguration)},
@@ -57,7 +58,7 @@ func largestMember(spec *v1alpha1.PipelineJobSpec) member {
 
 func jsonSize(of any) int {
 	data, err := json.Marshal(of)
-	if err != nil { // strings always can be
+	if err != nil { // can't happen: there are only strings
 		return 0
 	}
 	return len(data)

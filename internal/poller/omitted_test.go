@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestUnfitJobIsRecordedWithoutItsBulk: the API server, or etcd, will never take the job as
+// TestUnfitJobIsRecordedWithoutItsBulk: the API server, or etcd, will never accept the job as
 // it is.
 func TestUnfitJobIsRecordedWithoutItsBulk(t *testing.T) {
 	for name, refusal := range map[string]error{

@@ -1,6 +1,6 @@
-// Package poller asks CodePipeline for jobs, one loop for each CustomAction,
-// and records each job as a PipelineJob. It never acknowledges: the record
-// comes first, and the claim is the reconciler's.
+// Package poller polls CodePipeline for jobs, with one loop per CustomAction, and records each
+// job as a PipelineJob. It never acknowledges a job: the reconciler claims it after it is
+// recorded.
 package poller
 
 import (
@@ -24,29 +24,28 @@ import (
 // Target is what the loop of an action polls for.
 type Target struct {
 	Action types.NamespacedName
-	// Account is the name of the CodePipelineAccount, which goes into what is recorded.
+	// Account is the name of the CodePipelineAccount, which is recorded in PipelineJobs.
 	Account string
-	// AccountID is the ID of the AWS account; empty if it is not known.
+	// AccountID is the ID of the AWS account. It is empty if unknown.
 	AccountID string
-	// Identity says where and as whom to poll.
+	// Identity is where and with which identity to poll.
 	Identity codepipeline.Identity
 	Type     codepipeline.ActionTypeID
-	// QueryKey and QueryValue are the queryParam, empty when there is none.
+	// QueryKey and QueryValue are the queryParam. They are empty if there is none.
 	QueryKey, QueryValue string
 	// Interval is the longest wait between polls while idle.
 	Interval time.Duration
-	// MaxConcurrent bounds the jobs in flight of this action. Zero: no new job is
-	// taken, and CodePipeline is polled only while a job is awaited.
+	// MaxConcurrent bounds the jobs in flight of this action. Zero: no new job is taken, and
+	// CodePipeline is polled only while a job is awaited.
 	MaxConcurrent int32
 }
 
-// asksTheSame reports whether the answers to polls for another target would be the
-// same.
+// asksTheSame reports whether polls for both targets would get the same answers.
 func (t Target) asksTheSame(other Target) bool {
 	return t.Identity == other.Identity && t.Type == other.Type && t.QueryKey == other.QueryKey && t.QueryValue == other.QueryValue
 }
 
-// queryParam is what is polled with, as PipelineJobs have it.
+// queryParam returns the queryParam as PipelineJobs record it.
 func (t Target) queryParam() map[string]v1alpha1.QueryValue {
 	if t.QueryKey == "" {
 		return nil
@@ -56,36 +55,36 @@ func (t Target) queryParam() map[string]v1alpha1.QueryValue {
 
 // Health is how the last poll of a target went.
 type Health struct {
-	// Err is why it failed, or why one of its jobs could not be recorded; nil if all
-	// went well.
+	// Err is why the poll failed, or why one of its jobs could not be recorded. It is nil on
+	// success.
 	Err error
 	// FailingSince is when the current run of failures began; zero if Err is nil.
 	FailingSince time.Time
 	// Full reports whether all slots are taken.
 	Full bool
-	// LastPoll is when CodePipeline last answered, zero when it never did.
+	// LastPoll is when CodePipeline last answered. It is zero if it never did.
 	LastPoll time.Time
 }
 
-// Poller runs the loops. It is a manager.Runnable that needs leader election;
-// targets may be set before it is started.
+// Poller runs the loops. It is a manager.Runnable that needs leader election. Targets may be
+// set before it is started.
 type Poller struct {
 	// Client reads PipelineJobs from the cache and writes them.
 	Client client.Client
-	// Live reads past the cache.
+	// Live reads from the API server instead of the cache.
 	Live client.Reader
 	AWS  *codepipeline.Clients
-	// Lanes say when CodePipeline may be asked.
+	// Lanes limit the calls to CodePipeline.
 	Lanes *lanes.Lanes
 	// Clock is the source of all waits.
 	Clock clock.Clock
-	// MaxConcurrent bounds the jobs in flight of all actions together; zero: no
-	// bound but those of the actions.
+	// MaxConcurrent bounds the jobs in flight of all actions together. Zero: only the limits of
+	// the actions apply.
 	MaxConcurrent int32
-	// KeepFor is how long CodePipeline may wait for a job. For so long one is kept that can't
-	// be recorded, and a settled one is awaited of which it confirmed nothing.
+	// KeepFor is how long CodePipeline may wait for a job. A job that can't be recorded is kept
+	// for that time, and a settled job of which CodePipeline confirmed nothing is awaited for it.
 	KeepFor time.Duration
-	// Polled is told of each poll that was tried.
+	// Polled is called after each poll.
 	Polled func(action types.NamespacedName, jobs int, err error)
 	// Changed is called, without blocking, when a target's health changes.
 	Changed func(action types.NamespacedName)
@@ -93,14 +92,14 @@ type Poller struct {
 
 	once     sync.Once
 	capacity *capacity
-	synced   func() bool // whether the informer has shown all PipelineJobs; nil: nothing to wait for
+	synced   func() bool // whether the informer has shown all PipelineJobs; nil: there is no informer
 
 	mu      sync.Mutex
 	running context.Context // nil before Start
 	loops   map[types.NamespacedName]*loop
-	// elsewhere are the loops of places where actions take no new jobs.
+	// elsewhere are the loops for places where actions take no new jobs.
 	elsewhere map[types.NamespacedName]map[Place]*loop
-	// ending are loops that were removed and may be at work.
+	// ending are loops that were removed and may still be running.
 	ending map[types.NamespacedName]*loop
 	done   sync.WaitGroup
 }
@@ -119,8 +118,8 @@ type Informer interface {
 	AddEventHandler(handler toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error)
 }
 
-// Watch has the informer of PipelineJobs tell which slots are taken and which jobs
-// are awaited. It is called once, before Start.
+// Watch subscribes to the informer of PipelineJobs, which shows what slots are taken and which
+// jobs are awaited. Call it once, before Start.
 func (p *Poller) Watch(jobs Informer) error {
 	p.init()
 	registered, err := jobs.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
@@ -142,13 +141,13 @@ func (p *Poller) Watch(jobs Informer) error {
 	return nil
 }
 
-// jobChanged takes over a PipelineJob as it is now.
+// jobChanged handles a new or changed PipelineJob.
 func (p *Poller) jobChanged(job *v1alpha1.PipelineJob) {
 	p.init()
 	p.react(job, p.capacity.observe(job))
 }
 
-// react wakes the loops that a change matters to.
+// react wakes the loops that a change concerns.
 func (p *Poller) react(job *v1alpha1.PipelineJob, changed change) {
 	if !changed.freed && !changed.awaited {
 		return
@@ -171,10 +170,10 @@ func (p *Poller) react(job *v1alpha1.PipelineJob, changed change) {
 	p.wakeNext()
 }
 
-// NeedLeaderElection makes the manager start the poller on the leader alone.
+// NeedLeaderElection makes the manager start the poller only on the leader.
 func (p *Poller) NeedLeaderElection() bool { return true }
 
-// Start polls until ctx ends, and returns once every poll under way has been
+// Start polls until ctx ends, and returns once the jobs of every poll in progress are
 // recorded.
 func (p *Poller) Start(ctx context.Context) error {
 	p.init()
@@ -189,23 +188,23 @@ func (p *Poller) Start(ctx context.Context) error {
 	p.mu.Unlock()
 	<-ctx.Done()
 	p.mu.Lock()
-	p.running = nil // Ensure launches nothing that nobody waits for
+	p.running = nil // from now on, Ensure launches nothing: it would not be waited for
 	p.mu.Unlock()
 	p.done.Wait()
 	return nil
 }
 
-// Ensure makes sure that target, and no other, is polled for its action, and that jobs that are
-// awaited elsewhere are polled for there.
+// Ensure makes the poller poll for target, and no other, for its action, and for the jobs that
+// are awaited elsewhere.
 func (p *Poller) Ensure(target Target, elsewhere ...Target) {
 	p.init()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ensureElsewhere(target.Action, elsewhere)
-	p.capacity.aim(target.Action, target.Place())
+	p.capacity.setPlace(target.Action, target.Place())
 	p.capacity.limitTo(target.Action, target.MaxConcurrent)
 	if l, ok := p.loops[target.Action]; ok {
-		l.aim(target)
+		l.setTarget(target)
 	} else {
 		l := newLoop(p, target, p.ending[target.Action])
 		p.loops[target.Action] = l
@@ -235,14 +234,14 @@ func (p *Poller) Remove(action types.NamespacedName, elsewhere ...Target) {
 	p.wakeNext()
 }
 
-// WakeType ends the current wait of all loops of an action type in a region. Those
-// whose account is known must be of the given one. It returns how many there are.
+// WakeType ends the current wait of all loops of an action type in a region and account. Loops
+// whose account is unknown are included. It returns the number of loops.
 func (p *Poller) WakeType(region, account string, id codepipeline.ActionTypeID) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	woken := 0
 	for _, l := range p.all() {
-		target := l.aimed()
+		target := l.currentTarget()
 		of := target.Identity
 		if target.Type != id || of.Region != region || of.Account() != "" && of.Account() != account {
 			continue
@@ -253,8 +252,7 @@ func (p *Poller) WakeType(region, account string, id codepipeline.ActionTypeID) 
 	return woken
 }
 
-// gaveBack is called when a turn has ended: slots that it did not fill are free for
-// others.
+// gaveBack is called at the end of a turn: the slots that it did not fill are free for others.
 func (p *Poller) gaveBack(action types.NamespacedName, failed bool) {
 	p.capacity.give(action)
 	if failed {
@@ -265,8 +263,7 @@ func (p *Poller) gaveBack(action types.NamespacedName, failed bool) {
 	p.wakeNext()
 }
 
-// wakeNext wakes the actions whose turn it is to get a slot. The caller holds the
-// lock.
+// wakeNext wakes the actions whose turn it is to get a slot. The caller holds the lock.
 func (p *Poller) wakeNext() {
 	for _, action := range p.capacity.next() {
 		if l, polled := p.loops[action]; polled {
@@ -275,7 +272,7 @@ func (p *Poller) wakeNext() {
 	}
 }
 
-// Health tells how the last poll for an action went.
+// Health returns how the last poll for an action went.
 func (p *Poller) Health(action types.NamespacedName) Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -295,24 +292,24 @@ func (p *Poller) launch(l *loop) {
 	})
 }
 
-// ended forgets a loop that has ended.
 func (p *Poller) ended(l *loop) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if action := l.aimed().Action; p.ending[action] == l {
+	if action := l.currentTarget().Action; p.ending[action] == l {
 		delete(p.ending, action)
 	}
 }
 
-// IndexInFlight is the cache's index of PipelineJobs that are not settled, by the
-// name of their CustomAction, and of all by OfAnyAction.
+// IndexInFlight is the cache's index of unsettled PipelineJobs, by the name of their
+// CustomAction. OfAnyAction selects all of them.
 const (
 	IndexInFlight = "inFlight"
 	OfAnyAction   = "*"
 )
 
-// IndexMayBeHandedOut is the cache's index of PipelineJobs that CodePipeline may hand out, by the
-// name of their CustomAction: what decides whether and where an action is polled for goes by it.
+// IndexMayBeHandedOut is the cache's index of PipelineJobs that CodePipeline may hand out, by
+// the name of their CustomAction. It decides whether and where the operator polls for an
+// action.
 const IndexMayBeHandedOut = "mayBeHandedOut"
 
 // ByActionOfHandOut is the indexer for IndexMayBeHandedOut.

@@ -40,5 +40,5 @@ func TestRecordOfAPolledJob(t *testing.T) {
 	g.Expect(record.Spec.CodePipelineJob.ContinuationToken).To(Equal("again"))
 	content, err := json.Marshal(record)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(string(content)).NotTo(ContainSubstring("hunter"), "no secret and no credential")
+	g.Expect(string(content)).NotTo(ContainSubstring("hunter"), "no secrets and no credentials")
 }

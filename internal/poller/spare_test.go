@@ -23,7 +23,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
-// newSpareStation is a station whose jobs are not handed out again by themselves.
+// newSpareStation returns a station whose jobs are never handed out again.
 func newSpareStation(t *testing.T, jobsOfAll int32) *station {
 	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = emulator.RedispatchNever })
 	s.poller.init()
@@ -33,8 +33,8 @@ func newSpareStation(t *testing.T, jobsOfAll int32) *station {
 	return s
 }
 
-// comeToRest lets time go by until the action was just polled, and the next poll is half a
-// minute away or more.
+// comeToRest lets time pass until the action was just polled and the next poll is at least
+// half a minute away.
 func (s *station) comeToRest() {
 	s.pass(time.Minute)
 	for before := s.polls(); s.polls() == before; {
@@ -42,16 +42,16 @@ func (s *station) comeToRest() {
 	}
 }
 
-// awaitWithin is awaitJobs for a time of the station's clock.
+// awaitWithin is awaitJobs, with a limit on the time that passes on the station's clock.
 func (s *station) awaitWithin(d time.Duration, count int) {
 	began := s.clock.Now()
 	s.awaitJobs(count)
 	s.Expect(s.clock.Since(began)).To(BeNumerically("<=", d))
 }
 
-// occupy makes a PipelineJob of an action that is not polled, which takes a slot.
+// occupy creates a PipelineJob of an action that is not polled. It takes a slot.
 func (s *station) occupy(by types.NamespacedName, name string) {
-	s.Expect(s.kube.Create(s.ctx, flying(by, name))).To(Succeed())
+	s.Expect(s.kube.Create(s.ctx, inFlight(by, name))).To(Succeed())
 	s.await(func(g Gomega) {
 		s.poller.capacity.mu.Lock()
 		defer s.poller.capacity.mu.Unlock()
@@ -61,7 +61,7 @@ func (s *station) occupy(by types.NamespacedName, name string) {
 	})
 }
 
-// addAction makes another CustomAction, and polls for it in a region.
+// addAction creates another CustomAction, and polls for it in a region.
 func (s *station) addAction(name, region string) {
 	key := types.NamespacedName{Namespace: action.Namespace, Name: name}
 	s.Expect(s.kube.Create(s.ctx, &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: name, UID: types.UID(name)}})).To(Succeed())
@@ -70,7 +70,7 @@ func (s *station) addAction(name, region string) {
 	s.poller.Ensure(target)
 }
 
-// awaitWaiting waits until so many actions wait for a slot.
+// awaitWaiting waits until count actions wait for a slot.
 func (s *station) awaitWaiting(count int) {
 	s.await(func(g Gomega) {
 		s.clock.Step(gatherFor)
@@ -80,9 +80,9 @@ func (s *station) awaitWaiting(count int) {
 	})
 }
 
-// TestSlotsThatComeFreeBesideFreeOnesShareAPoll has an action with slots to spare, of which
-// CodePipeline has no other jobs.
-func TestSlotsThatComeFreeBesideFreeOnesShareAPoll(t *testing.T) {
+// TestSlotsFreedBesideFreeOnesShareAPoll has an action with free slots for which CodePipeline
+// has no other jobs.
+func TestSlotsFreedBesideFreeOnesShareAPoll(t *testing.T) {
 	const jobs = 3
 	s := newSpareStation(t, 0)
 	s.queue(jobs)
@@ -102,7 +102,7 @@ func TestSlotsThatComeFreeBesideFreeOnesShareAPoll(t *testing.T) {
 }
 
 // TestNextActionOfAPipelineIsPolledAtOnce has a pipeline with two actions of the type, one
-// after the other: the end of the first queues the second.
+// after the other. The end of the first queues the second.
 func TestNextActionOfAPipelineIsPolledAtOnce(t *testing.T) {
 	s := newSpareStation(t, 0)
 	worker := pipeline.CustomType("Test", "work", "1")
@@ -121,8 +121,8 @@ func TestNextActionOfAPipelineIsPolledAtOnce(t *testing.T) {
 	s.awaitWithin(2*time.Second, 2)
 }
 
-// TestSlotThatAnotherActionTookMeanwhile has an action's poll leave a slot that another
-// action takes. Then a job is queued, and a slot of its own comes free.
+// TestSlotThatAnotherActionTookMeanwhile has an action's poll leave a slot, which another
+// action takes. Then a job is queued, and one of the first action's slots is freed.
 func TestSlotThatAnotherActionTookMeanwhile(t *testing.T) {
 	s := newSpareStation(t, 2)
 	s.queue(1)
@@ -136,8 +136,8 @@ func TestSlotThatAnotherActionTookMeanwhile(t *testing.T) {
 	s.awaitWithin(2*time.Second, 3)
 }
 
-// TestKeptJobIsRecordedAtOnce has the PipelineJob of a job be deleted while it is moved on
-// to a new nonce: the job is kept in memory meanwhile.
+// TestKeptJobIsRecordedAtOnce has a PipelineJob deleted while the poller updates it with a new
+// nonce. The poller keeps the job in memory in the meantime.
 func TestKeptJobIsRecordedAtOnce(t *testing.T) {
 	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = time.Minute })
 	deleted := false
@@ -162,7 +162,7 @@ func TestKeptJobIsRecordedAtOnce(t *testing.T) {
 	s.awaitWithin(2*time.Second, 1)
 }
 
-// hang leaves no room in the lane of a region until the test ends.
+// hang fills the lane of a region until the test ends.
 func (s *station) hang(t *testing.T, region string) {
 	answer := make(chan struct{})
 	t.Cleanup(func() { close(answer) })
@@ -172,8 +172,8 @@ func (s *station) hang(t *testing.T, region string) {
 	}
 }
 
-// TestSlotIsNotLeftToAnActionThatAwaitsAJob has the action that waits for longest already
-// wait for its lane, since a job of it is awaited.
+// TestSlotIsNotLeftToAnActionThatAwaitsAJob has the action that has waited longest for a slot
+// already wait for its lane, because one of its jobs is awaited.
 func TestSlotIsNotLeftToAnActionThatAwaitsAJob(t *testing.T) {
 	s := newSpareStation(t, 1)
 	s.occupy(types.NamespacedName{Namespace: "team", Name: "other"}, "other-1")
@@ -199,8 +199,8 @@ func (s *station) awaitedOf(action types.NamespacedName) int {
 	return 0
 }
 
-// TestSlotsOfAnAnswerAreNotGivenToOthers has the jobs of an answer be recorded for longer
-// than a poll holds slots: meanwhile another action asks for some.
+// TestSlotsOfAnAnswerAreNotGivenToOthers has the jobs of an answer recorded for longer than a
+// poll holds slots, while another action asks for slots.
 func TestSlotsOfAnAnswerAreNotGivenToOthers(t *testing.T) {
 	const jobs = 8
 	s := newSpareStation(t, jobs)
@@ -224,8 +224,8 @@ func TestSlotsOfAnAnswerAreNotGivenToOthers(t *testing.T) {
 	s.Expect(taken).To(BeZero())
 }
 
-// TestSlotIsNotLeftToAnActionWhoseLaneHasNoRoom has one slot come free for which the action
-// that waits for longest has no use, since calls to its region hang.
+// TestSlotIsNotLeftToAnActionWhoseLaneHasNoRoom frees one slot, which the action that has
+// waited longest can't use, because calls to its region hang.
 func TestSlotIsNotLeftToAnActionWhoseLaneHasNoRoom(t *testing.T) {
 	s := newSpareStation(t, 1)
 	other := types.NamespacedName{Namespace: "team", Name: "other"}

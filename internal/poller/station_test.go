@@ -37,7 +37,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
-// station is a poller with an emulated AWS and a clock, of both, that the test moves.
+// station is a poller with an emulated AWS. The test moves the clock of both.
 type station struct {
 	*WithT
 	ctx       context.Context
@@ -49,9 +49,9 @@ type station struct {
 	target    Target
 
 	mu sync.Mutex
-	// creating stands before each creation of a PipelineJob, if it is set.
-	creating func(context.Context, *v1alpha1.PipelineJob) error
-	told     []Health
+	// creating is called before each creation of a PipelineJob, if it is set.
+	creating  func(context.Context, *v1alpha1.PipelineJob) error
+	published []Health
 }
 
 var action = types.NamespacedName{Namespace: "team", Name: "work"}
@@ -65,7 +65,7 @@ func newStation(t *testing.T, adjust ...func(*emulator.Options)) *station {
 	for _, change := range adjust {
 		change(&options)
 	}
-	t.Setenv("AWS_CA_BUNDLE", "") // which goes with real connections only
+	t.Setenv("AWS_CA_BUNDLE", "") // which needs real connections
 	server, err := emulator.New(options)
 	s.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(server.Close)
@@ -97,13 +97,13 @@ func newStation(t *testing.T, adjust ...func(*emulator.Options)) *station {
 	return s
 }
 
-// inProcess calls a handler without a network. On a busy machine a connection can break
-// while an answer is read, and the jobs of a lost answer may never be handed out again.
+// inProcess calls a handler without a network. On a busy machine, a connection can break while
+// an answer is read, and the jobs in that answer may never be handed out again.
 type inProcess struct{ handler http.Handler }
 
-// Do is that of aws.HTTPClient.
+// Do implements aws.HTTPClient.
 func (c inProcess) Do(r *http.Request) (*http.Response, error) {
-	if r.Body == nil { // as a server has it
+	if r.Body == nil { // as in a server
 		r.Body, r.ContentLength = http.NoBody, 0
 	}
 	r.RequestURI, r.Host = r.URL.RequestURI(), cmp.Or(r.Host, r.URL.Host)
@@ -113,8 +113,7 @@ func (c inProcess) Do(r *http.Request) (*http.Response, error) {
 	return answer.Result(), nil
 }
 
-// declare makes an action type, and a pipeline that runs its executions at the same
-// time.
+// declare creates an action type, and a pipeline that runs its executions in parallel.
 func (s *station) declare(objects *s3.Client) {
 	_, err := s.pipelines.CreateCustomActionType(s.ctx, &sdk.CreateCustomActionTypeInput{
 		Category: "Test", Provider: aws.String("work"), Version: aws.String("1"),
@@ -131,7 +130,7 @@ func (s *station) declare(objects *s3.Client) {
 	s.Expect(err).NotTo(HaveOccurred())
 }
 
-// start starts the poller, with a watch in the informer's place.
+// start starts the poller, with a watch in place of the informer.
 func (s *station) start(t *testing.T) {
 	ctx, stop := context.WithCancel(s.ctx)
 	events, err := s.kube.Watch(ctx, &v1alpha1.PipelineJobList{})
@@ -168,7 +167,7 @@ func (s *station) create(ctx context.Context, kube client.WithWatch, object clie
 	return kube.Create(ctx, object, options...)
 }
 
-// onCreate sets what stands before each creation of a PipelineJob.
+// onCreate sets a function that is called before each creation of a PipelineJob.
 func (s *station) onCreate(do func(context.Context, *v1alpha1.PipelineJob) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,10 +178,10 @@ func (s *station) changed(action types.NamespacedName) {
 	health := s.poller.Health(action)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told = append(s.told, health)
+	s.published = append(s.published, health)
 }
 
-// queue starts so many executions of the pipeline.
+// queue starts executions of the pipeline.
 func (s *station) queue(executions int) {
 	for range executions {
 		_, err := s.pipelines.StartPipelineExecution(s.ctx, &sdk.StartPipelineExecutionInput{Name: aws.String("p")})
@@ -190,7 +189,7 @@ func (s *station) queue(executions int) {
 	}
 }
 
-// jobs are the PipelineJobs, by name.
+// jobs returns the PipelineJobs by name.
 func (s *station) jobs(g Gomega) map[string]*v1alpha1.PipelineJob {
 	var list v1alpha1.PipelineJobList
 	g.Expect(s.kube.List(s.ctx, &list)).To(Succeed())
@@ -201,13 +200,13 @@ func (s *station) jobs(g Gomega) map[string]*v1alpha1.PipelineJob {
 	return found
 }
 
-// await polls check until it holds.
+// await polls check until it succeeds.
 func (s *station) await(check func(Gomega)) {
 	s.Eventually(check).WithTimeout(deadline).WithPolling(5 * time.Millisecond).Should(Succeed())
 }
 
-// awaitJobs waits until there are so many PipelineJobs. The clock moves as much as
-// polls that follow each other need.
+// awaitJobs waits until there are count PipelineJobs. It moves the clock far enough for polls
+// that directly follow each other.
 func (s *station) awaitJobs(count int) {
 	s.await(func(g Gomega) {
 		s.clock.Step(gatherFor)
@@ -217,7 +216,7 @@ func (s *station) awaitJobs(count int) {
 
 // status changes the status of a PipelineJob, as the reconciler does.
 func (s *station) status(name string, change func(*v1alpha1.PipelineJob)) {
-	s.Expect(retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the poller may write meanwhile
+	s.Expect(retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the poller may write in the meantime
 		job := &v1alpha1.PipelineJob{}
 		if err := s.kube.Get(s.ctx, client.ObjectKey{Namespace: action.Namespace, Name: name}, job); err != nil {
 			return err
@@ -260,7 +259,7 @@ func (s *station) continueJob(name string) {
 
 func (s *station) polls() int { return len(s.aws.Journal("PollForJobs")) }
 
-// pass lets time go by, a second at a time, while the loops wait for it.
+// pass lets time pass, a second at a time, while the loops wait for it.
 func (s *station) pass(d time.Duration) {
 	for range int(d / time.Second) {
 		s.atRest()
@@ -269,18 +268,18 @@ func (s *station) pass(d time.Duration) {
 	s.atRest()
 }
 
-// atRest waits until the loops wait for time to go by.
+// atRest waits until the loops wait for the clock.
 func (s *station) atRest() {
 	s.Eventually(s.clock.HasWaiters).WithTimeout(deadline).WithPolling(time.Millisecond).Should(BeTrue())
 }
 
-// redispatches are times to the next hand-out of a job that nobody claimed: the
-// service's is not known.
+// redispatches returns times until an unclaimed job is handed out again. The service's own
+// time is not documented.
 func redispatches() map[string]time.Duration {
 	return map[string]time.Duration{"1ms": time.Millisecond, "500ms": 500 * time.Millisecond, "1m": time.Minute, "never": emulator.RedispatchNever}
 }
 
-// eachRedispatch runs a test at each of redispatches.
+// eachRedispatch runs a test with each of redispatches.
 func eachRedispatch(t *testing.T, test func(*testing.T, *station)) {
 	for name, after := range redispatches() {
 		t.Run(fmt.Sprintf("re-dispatch %s", name), func(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 )
 
 // TestSettledJobOfWhichNothingIsConfirmedIsAskedFor has the claim of a job, and its report or
-// cancellation, only look as if CodePipeline took them. The action takes no new jobs by then: it
-// is suspended, not ready, or its grant was withdrawn. The job is asked for until it is handed
-// out again, and no other is recorded.
+// cancellation, only seem to be accepted. The action takes no new jobs by then: it is
+// suspended, not ready, or its grant was withdrawn. The operator must poll until the job is
+// handed out again, and must record no other job.
 func TestSettledJobOfWhichNothingIsConfirmedIsAskedFor(t *testing.T) {
 	for name, reported := range map[string]bool{"it was reported": true, "it was cancelled": false} {
 		t.Run(name, func(t *testing.T) {

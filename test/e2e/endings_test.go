@@ -155,7 +155,7 @@ func endings() []work {
 			message: `^deploying\nthe pod .*(was lost|was deleted) `},
 		{Name: "mesh", Script: `echo done > "$CODEPIPELINE_RESULT/summary"`, status: succeeded, message: "^done$"},
 		{Name: "deleted", Script: "sleep 600", status: failed, code: "JobFailed", message: "cancelled: the PipelineJob .* was deleted"},
-		{Name: "job-gone", Script: "sleep 600", status: failed, code: "SystemUnavailable", message: "the Kubernetes Job .* was deleted while it worked"},
+		{Name: "job-gone", Script: "sleep 600", status: failed, code: "SystemUnavailable", message: "the Kubernetes Job .* was deleted while it was running"},
 	}
 }
 

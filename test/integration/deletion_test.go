@@ -41,7 +41,7 @@ func TestDeletionWithoutAWS(t *testing.T) {
 		g.Expect(list.Items).To(ContainElement(And(
 			HaveField("Reason", v1alpha1.ReasonNotReported), HaveField("Regarding.Name", "manager-1"),
 			HaveField("Note", ContainSubstring("PipelineJob "+w.Namespace+"/"+pj.Name+": ")),
-			HaveField("Note", ContainSubstring("was not told the failure of job")))))
+			HaveField("Note", ContainSubstring("the failure of job")))))
 		g.Expect(w.Jobs(g)).To(BeEmpty())
 	})
 	families, err := ctrlmetrics.Registry.Gather()

@@ -160,7 +160,7 @@ func TestAResultThatKubernetesDoesNotTake(t *testing.T) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
 		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("ConfigurationError"))
-		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(HavePrefix("Kubernetes can't hold the result of the work: "))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(HavePrefix("Kubernetes can't store the result of the work: "))
 	})
 }
 
@@ -338,7 +338,7 @@ func TestJobThatIsDeletedByHand(t *testing.T) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
 		g.Expect(aws.ToString(state.ErrorDetails.Code)).To(Equal("SystemUnavailable"))
-		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(Equal("the Kubernetes Job " + job.Name + " was deleted while it worked, and not by the operator. Retry the action"))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(Equal("the Kubernetes Job " + job.Name + " was deleted while it was running, and not by the operator. Retry the action"))
 	})
 	w.Expect(w.Jobs(w)).To(BeEmpty(), "the work is not done again")
 }

@@ -76,11 +76,11 @@ func TestALogThatCantBeReadKeepsNoFailureBack(t *testing.T) {
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
 		g.Expect(state.Status).To(Equal(types.ActionExecutionStatusFailed))
-		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(MatchRegexp(`(?s)^step "work" failed: exit code 3\..*\n\(What it printed can't be read: no log of container work`))
+		g.Expect(aws.ToString(state.ErrorDetails.Message)).To(MatchRegexp(`(?s)^step "work" failed: exit code 3\..*\n\(The last log lines can't be read: no log of container work`))
 	})
 }
 
-const leftOut = "exit code 3\\. [^\n]*\n\\(What the step printed is left out: it may hold secrets"
+const leftOut = "exit code 3\\. [^\n]*\n\\(The last log lines are left out: they may contain secrets"
 
 func TestASecretThatCodePipelineTellsNoMore(t *testing.T) {
 	w := newWorld(t)
@@ -108,7 +108,7 @@ func TestASecretThatCantBeAskedForForLong(t *testing.T) {
 		complete := meta.FindStatusCondition(w.PipelineJob(g).Status.Conditions, v1alpha1.ConditionComplete)
 		g.Expect(complete).NotTo(BeNil())
 		g.Expect(complete.Reason).To(Equal(v1alpha1.ReasonRetrying))
-		g.Expect(complete.Message).To(ContainSubstring("ask CodePipeline for the secrets"))
+		g.Expect(complete.Message).To(ContainSubstring("read the secret properties from CodePipeline"))
 	})
 	w.Clock.Step(pipelinejob.ReadGrace)
 	w.Await(func(g Gomega) {

@@ -14,9 +14,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestChangeDuringAFlightThatOnlyWaitsIsSeen has a lane come to a PipelineJob that waits
-// for long by then, and the change that it waits for come before the lane leaves it.
-func TestChangeDuringAFlightThatOnlyWaitsIsSeen(t *testing.T) {
+// TestChangeDuringALaneStepThatOnlyWaitsIsSeen has a lane take a PipelineJob that only waits
+// for a long time by then. The change that it waits for happens before the lane leaves it.
+func TestChangeDuringALaneStepThatOnlyWaitsIsSeen(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	p.start(nil)
@@ -40,7 +40,7 @@ func TestChangeDuringAFlightThatOnlyWaitsIsSeen(t *testing.T) {
 			if job, ok := object.(*v1alpha1.PipelineJob); ok && !polled {
 				polled = true
 				p.Expect(job.AwaitsContinuation()).To(BeTrue())
-				for range 30 { // the continuation comes, and a worker takes the event
+				for range 30 { // the continuation is polled, and a worker handles the event
 					if p.pipelineJob().Spec.CodePipelineJob.ContinuationToken != "" {
 						break
 					}
@@ -53,7 +53,7 @@ func TestChangeDuringAFlightThatOnlyWaitsIsSeen(t *testing.T) {
 			return err
 		},
 	})
-	p.operator.fly(p.ctx, key, takerAccount)
+	p.operator.takeInLane(p.ctx, key, takerAccount)
 	p.Expect(polled).To(BeTrue())
-	p.Expect(queue.Len()).To(Equal(1), "it is looked at again now, not in minutes")
+	p.Expect(queue.Len()).To(Equal(1), "it is reconciled now, not in minutes")
 }

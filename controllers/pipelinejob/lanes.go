@@ -15,35 +15,36 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
-// A step that calls AWS is taken by a goroutine of the account's lane, when that has
-// room: a worker would wait for the answer, and the workers are there for all accounts. In
-// the same way, one that reads a log from a node has the node's lane take it. Meanwhile the
-// PipelineJob may change, so that the step is decided on again then.
+// Workers serve all accounts and must not wait for one. A step that calls AWS therefore runs in a
+// goroutine of the account's lane, once the lane has room. A step that reads a log from a node
+// runs in the node's lane. The PipelineJob may change in the meantime, so the lane decides on the
+// step again.
 
-// taker is who takes a step. Each takes the steps of those before it, too.
+// taker is who takes a step. Each taker also takes the steps of those before it.
 type taker int
 
 const (
 	takerWorker taker = iota
 	takerNode
-	// takerNoAccount is for what would call AWS, while there may be no call: it only fails.
-	// If there is access by then, the account's lane is to take it.
+	// takerNoAccount is for a step that would call AWS while the job has no access: the step only
+	// fails. If there is access by then, the account's lane takes the step.
 	takerNoAccount
 	takerAccount
 )
 
-// queue is where a PipelineJob is put to be reconciled.
+// queue is the controller's work queue.
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// busy has the PipelineJobs for which a worker, or a goroutine of a lane, is at work:
-// one at a time.
+// busy has the PipelineJobs that a worker or a lane's goroutine is working on, one at a time
+// each.
 type busy struct {
 	mu sync.Mutex
-	// with tells, for each, whether another caller was turned away since it entered.
+	// with has, for each of them, whether another caller was turned away since enter.
 	with map[types.NamespacedName]bool
 }
 
-// enter reports whether nobody is at work for a PipelineJob; then the caller is.
+// enter reports whether the caller may work on a PipelineJob. It is false while another caller
+// does.
 func (b *busy) enter(job types.NamespacedName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,10 +68,11 @@ func (b *busy) leave(job types.NamespacedName) (turnedAway bool) {
 	return turnedAway
 }
 
-// flight names what a lane does for a PipelineJob.
-type flight types.NamespacedName
+// laneCallID identifies a PipelineJob's call in a lane.
+type laneCallID types.NamespacedName
 
-// operationOf is the call to AWS that a step makes, or may make; empty if it makes none.
+// operationOf returns the AWS call that a step makes or may make. It is empty if the step
+// makes none.
 func operationOf(next step, s state) string {
 	switch next {
 	case stepAcknowledge:
@@ -91,15 +93,15 @@ func operationOf(next step, s state) string {
 	return ""
 }
 
-// operationLogs is the reading of a log, as a lane of a node has it.
+// operationLogs is the operation name of log reads in a node's lane.
 const operationLogs = "GetPodLogs"
 
-// readsLog reports whether a step reads a log and calls AWS for nothing.
+// readsLog reports whether a step reads a log and does not call AWS.
 func readsLog(next step, s state) bool {
 	return next == stepReadProgress || next == stepRecordResult && s.outcome.Failure == nil && s.outcome.Log != nil
 }
 
-// takerOf is who is to take a step.
+// takerOf returns who must take a step.
 func takerOf(next step, s state) taker {
 	switch {
 	case operationOf(next, s) != "" && s.identity.Region == "":
@@ -113,11 +115,11 @@ func takerOf(next step, s state) taker {
 	}
 }
 
-// handOver has a lane take a step that a worker would wait for.
+// handOver submits a step to the lane that must take it.
 func (r *Reconciler) handOver(ctx context.Context, key types.NamespacedName, next step, s state) {
 	log, by := logf.FromContext(ctx), takerOf(next, s)
-	call := lanes.Call{ID: flight(key), Namespace: key.Namespace, Operation: operationOf(next, s), Do: func(ctx context.Context) {
-		r.fly(logf.IntoContext(ctx, log), key, by)
+	call := lanes.Call{ID: laneCallID(key), Namespace: key.Namespace, Operation: operationOf(next, s), Do: func(ctx context.Context) {
+		r.takeInLane(logf.IntoContext(ctx, log), key, by)
 	}}
 	if by == takerNode {
 		call.Operation = operationLogs
@@ -127,14 +129,14 @@ func (r *Reconciler) handOver(ctx context.Context, key types.NamespacedName, nex
 	r.Lanes.Submit(r.laneOf(s), call)
 }
 
-// takeBack has no lane take a step that was decided on before.
-func (r *Reconciler) takeBack(key types.NamespacedName, s state) {
-	r.Lanes.Cancel(r.laneOf(s), flight(key))
-	r.NodeLanes.Cancel(nodeLaneOf(s), flight(key))
+// withdraw removes a step from the lanes that was submitted earlier.
+func (r *Reconciler) withdraw(key types.NamespacedName, s state) {
+	r.Lanes.Cancel(r.laneOf(s), laneCallID(key))
+	r.NodeLanes.Cancel(nodeLaneOf(s), laneCallID(key))
 }
 
-// laneOf is the lane of a job's account and region. Jobs for which there may be no call have
-// one of their own: their steps fail there, and hold up no other.
+// laneOf returns the lane of a job's account and region. Jobs without access share a lane of
+// their own, where their steps fail without delaying others.
 func (r *Reconciler) laneOf(s state) lanes.Key {
 	if s.identity.Region == "" {
 		return lanes.Key{Account: "none"}
@@ -142,7 +144,7 @@ func (r *Reconciler) laneOf(s state) lanes.Key {
 	return lanes.Of(s.identity)
 }
 
-// nodeLaneOf is the lane of the node from which logs of a run are read.
+// nodeLaneOf returns the lane of the node that logs of a run are read from.
 func nodeLaneOf(s state) lanes.Key {
 	for i := range s.pods {
 		if node := s.pods[i].Spec.NodeName; node != "" {
@@ -152,25 +154,25 @@ func nodeLaneOf(s state) lanes.Key {
 	return lanes.Key{}
 }
 
-// fly takes the next step of a PipelineJob in a goroutine of a lane, and has it
-// reconciled afterwards. If a worker is at it, it is reconciled after that.
-func (r *Reconciler) fly(ctx context.Context, key types.NamespacedName, by taker) {
+// takeInLane takes the next step of a PipelineJob in a goroutine of a lane, and then requeues
+// it. If a worker is busy with it, it only requeues it.
+func (r *Reconciler) takeInLane(ctx context.Context, key types.NamespacedName, by taker) {
 	if !r.busy.enter(key) {
-		r.land(key, 0)
+		r.requeue(key, 0)
 		return
 	}
 	result, err := r.advanceInLane(ctx, key, by)
 	if r.busy.leave(key) {
-		result.RequeueAfter = 0 // what it came for may be newer than what was read
+		result.RequeueAfter = 0 // the change that triggered it may be newer than what was read
 	}
 	if err != nil {
-		logf.FromContext(ctx).Error(err, "A step failed, and is tried again", "pipelineJob", key)
+		logf.FromContext(ctx).Error(err, "A step failed and will be retried", "pipelineJob", key)
 	}
-	r.land(key, result.RequeueAfter)
+	r.requeue(key, result.RequeueAfter)
 }
 
-// advanceInLane makes an error of a panic, as controller-runtime does for workers: one
-// job must not end the operator.
+// advanceInLane turns a panic into an error, as controller-runtime does for workers: one job
+// must not end the operator.
 func (r *Reconciler) advanceInLane(ctx context.Context, key types.NamespacedName, by taker) (result reconcile.Result, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
@@ -179,16 +181,17 @@ func (r *Reconciler) advanceInLane(ctx context.Context, key types.NamespacedName
 	}()
 	result, handOver, err := r.advance(ctx, key, by)
 	if handOver != nil {
-		result.RequeueAfter = atOnce // it became a step for another lane
+		result.RequeueAfter = atOnce // the step changed and is now for another lane
 	}
 	return result, err
 }
 
-// Again has a PipelineJob reconciled.
-func (r *Reconciler) Again(key types.NamespacedName) { r.land(key, 0) }
+// Again requeues a PipelineJob.
+func (r *Reconciler) Again(key types.NamespacedName) { r.requeue(key, 0) }
 
-// land has a PipelineJob reconciled: events of it may have come while it was in flight.
-func (r *Reconciler) land(key types.NamespacedName, after time.Duration) {
+// requeue adds a PipelineJob to the work queue. After a step in a lane, it makes up for events
+// that arrived in the meantime.
+func (r *Reconciler) requeue(key types.NamespacedName, after time.Duration) {
 	if r.queue != nil {
 		r.queue.AddAfter(reconcile.Request{NamespacedName: key}, after)
 	}

@@ -19,9 +19,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
-// fly plays the controller: a worker reconciles the one PipelineJob, and the lanes do
-// what they are given. It returns whether the PipelineJob is put back into the queue.
-func (p *play) fly() (again bool) {
+// reconcileOnce acts as the controller: a worker reconciles the only PipelineJob, and the
+// lanes take what is submitted. It reports whether the PipelineJob is requeued.
+func (p *play) reconcileOnce() (again bool) {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
 	p.operator.queue = queue
@@ -37,18 +37,18 @@ func TestStepThatCallsAWSIsTakenByALane(t *testing.T) {
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	p.start(nil)
 	p.poll(nil)
-	p.Expect(p.fly()).To(BeTrue(), "events may have come during the claim")
+	p.Expect(p.reconcileOnce()).To(BeTrue(), "events may have arrived during the claim")
 	p.Expect(p.pipelineJob().Status.Protocol.AcknowledgedJobID).NotTo(BeEmpty())
-	p.Expect(p.pipelineJob().Status.Run).NotTo(BeNil(), "by the same write")
-	p.Expect(p.fly()).To(BeTrue())
+	p.Expect(p.pipelineJob().Status.Run).NotTo(BeNil(), "in the same write")
+	p.Expect(p.reconcileOnce()).To(BeTrue())
 	p.Expect(p.secrets).NotTo(BeEmpty())
-	p.fly()
+	p.reconcileOnce()
 	p.Expect(p.running()).To(HaveLen(1))
 	p.Expect(p.aws.Journal("AcknowledgeJob", "GetJobDetails")).To(HaveLen(2))
 }
 
-// TestOneAtATime has a worker come while a lane is at work for a PipelineJob, and the
-// other way round: who comes second does nothing, and the job is reconciled again.
+// TestOneAtATime has a worker start while a lane is busy with a PipelineJob, and the other way
+// round. The second one must do nothing, and the job must be reconciled again.
 func TestOneAtATime(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -61,27 +61,27 @@ func TestOneAtATime(t *testing.T) {
 
 	p.Expect(p.operator.busy.enter(key)).To(BeTrue())
 	p.Expect(p.operator.Reconcile(p.ctx, reconcile.Request{NamespacedName: key})).To(Equal(reconcile.Result{}))
-	p.Expect(queue.Len()).To(BeZero(), "the lane's end brings it back")
-	p.operator.fly(p.ctx, key, takerAccount)
+	p.Expect(queue.Len()).To(BeZero(), "the lane requeues it at its end")
+	p.operator.takeInLane(p.ctx, key, takerAccount)
 	p.Expect(queue.Len()).To(Equal(1))
 	p.Expect(p.aws.Journal("AcknowledgeJob")).To(BeEmpty())
 
 	p.operator.busy.leave(key)
-	p.operator.fly(p.ctx, key, takerAccount)
+	p.operator.takeInLane(p.ctx, key, takerAccount)
 	p.Expect(p.aws.Journal("AcknowledgeJob")).To(HaveLen(1))
 	p.Expect(p.operator.busy.with).To(BeEmpty())
 }
 
-// TestStepThatWaitsIsDecidedOnAnew has a job deleted while its claim waits for the
-// lane: it is not claimed any more.
-func TestStepThatWaitsIsDecidedOnAnew(t *testing.T) {
+// TestStepThatWaitsIsDecidedOnAgain has a job deleted while its claim waits for the lane. The
+// job must not be claimed.
+func TestStepThatWaitsIsDecidedOnAgain(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
 	p.start(nil)
 	p.poll(nil)
 	job := p.pipelineJob()
 	p.Expect(p.kube.Delete(p.ctx, job)).To(Succeed())
-	p.operator.fly(p.ctx, requestFor(job.Name).NamespacedName, takerAccount)
+	p.operator.takeInLane(p.ctx, requestFor(job.Name).NamespacedName, takerAccount)
 	p.Expect(p.pipelineJobs()).To(BeEmpty())
 	p.Expect(p.aws.Journal("AcknowledgeJob")).To(BeEmpty())
 }
@@ -93,15 +93,15 @@ func TestPanicInALaneIsAnError(t *testing.T) {
 	p.poll(nil)
 	key := requestFor(p.pipelineJob().Name).NamespacedName
 	p.operator.Executions = nil
-	p.Expect(p.operator.advanceInLane(p.ctx, key, takerAccount)).Error().NotTo(HaveOccurred()) // the claim, which asks no Executions
+	p.Expect(p.operator.advanceInLane(p.ctx, key, takerAccount)).Error().NotTo(HaveOccurred()) // the claim, which does not use Executions
 	_, err := p.operator.advanceInLane(p.ctx, key, takerAccount)
 	p.Expect(err).To(MatchError(ContainSubstring("panic")))
-	p.operator.fly(p.ctx, key, takerAccount)
+	p.operator.takeInLane(p.ctx, key, takerAccount)
 	p.Expect(p.operator.busy.with).To(BeEmpty())
 	p.Expect(p.pipelineJob().Status.Phase).To(Equal(v1alpha1.PhaseAcknowledged))
 }
 
-// fill has as many calls in flight as a lane takes, until answer is called.
+// fill submits as many calls as a lane has room for. They return when answer is called.
 func fill(in *lanes.Lanes, of lanes.Key, operation string) (answer func()) {
 	answered := make(chan struct{})
 	for i := range lanes.DefaultInFlight {
@@ -110,8 +110,8 @@ func fill(in *lanes.Lanes, of lanes.Key, operation string) (answer func()) {
 	return func() { close(answered) }
 }
 
-// TestLogsAreReadByALaneOfTheirNode has a node hang, so that its lane has no room: a worker
-// does not wait for the progress of a job there.
+// TestLogsAreReadByALaneOfTheirNode has a node hang, so that its lane has no room. A worker
+// must not wait for the progress of a job on that node.
 func TestLogsAreReadByALaneOfTheirNode(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -124,10 +124,10 @@ func TestLogsAreReadByALaneOfTheirNode(t *testing.T) {
 	action.Spec.Progress = &v1alpha1.Progress{Interval: metav1.Duration{Duration: time.Second}}
 	p.Expect(p.kube.Update(p.ctx, action)).To(Succeed())
 	p.clock.Step(time.Minute)
-	p.fly() // what else is due by then
+	p.reconcileOnce() // another step that is due first
 
 	answer := fill(p.operator.NodeLanes, lanes.Key{}, operationLogs)
-	p.fly()
+	p.reconcileOnce()
 	p.Expect(p.operator.reads.of(job.UID)).To(BeZero())
 	answer()
 	p.operator.NodeLanes.Wait()
@@ -144,14 +144,14 @@ func TestTakers(t *testing.T) {
 		state
 		want taker
 	}{
-		"a claim":              {stepAcknowledge, state{job: &v1alpha1.PipelineJob{}, identity: access}, takerAccount},
-		"one without access":   {stepAcknowledge, state{job: &v1alpha1.PipelineJob{}}, takerNoAccount},
-		"a Job":                {stepCreateJob, state{job: &v1alpha1.PipelineJob{}}, takerWorker},
-		"progress":             {stepReadProgress, state{job: &v1alpha1.PipelineJob{}}, takerNode},
-		"a result":             {stepRecordResult, state{job: &v1alpha1.PipelineJob{}}, takerWorker},
-		"a result in a log":    {stepRecordResult, state{job: &v1alpha1.PipelineJob{}, outcome: diagnosis.Outcome{Log: &diagnosis.LogResult{}}}, takerNode},
-		"a failure":            {stepRecordResult, state{job: &v1alpha1.PipelineJob{}, outcome: diagnosis.Outcome{Failure: failed}}, takerWorker},
-		"one that has secrets": {stepRecordResult, state{job: secret, identity: access, outcome: diagnosis.Outcome{Failure: failed}}, takerAccount},
+		"a claim":                {stepAcknowledge, state{job: &v1alpha1.PipelineJob{}, identity: access}, takerAccount},
+		"a claim without access": {stepAcknowledge, state{job: &v1alpha1.PipelineJob{}}, takerNoAccount},
+		"a Job":                  {stepCreateJob, state{job: &v1alpha1.PipelineJob{}}, takerWorker},
+		"progress":               {stepReadProgress, state{job: &v1alpha1.PipelineJob{}}, takerNode},
+		"a result":               {stepRecordResult, state{job: &v1alpha1.PipelineJob{}}, takerWorker},
+		"a result in a log":      {stepRecordResult, state{job: &v1alpha1.PipelineJob{}, outcome: diagnosis.Outcome{Log: &diagnosis.LogResult{}}}, takerNode},
+		"a failure":              {stepRecordResult, state{job: &v1alpha1.PipelineJob{}, outcome: diagnosis.Outcome{Failure: failed}}, takerWorker},
+		"a failure with secrets": {stepRecordResult, state{job: secret, identity: access, outcome: diagnosis.Outcome{Failure: failed}}, takerAccount},
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(takerOf(c.step, c.state)).To(Equal(c.want))
@@ -159,8 +159,9 @@ func TestTakers(t *testing.T) {
 	}
 }
 
-// TestCallAfterWhichTheObjectChangedIsNotRepeatedAtOnce has the object change during each
-// call that renews its credentials: whoever may change it would make the calls.
+// TestCallAfterWhichTheObjectChangedIsNotRepeatedAtOnce has the object change during each call
+// that renews its credentials. The retry must wait: otherwise, anyone who may change the
+// object could cause repeated calls.
 func TestCallAfterWhichTheObjectChangedIsNotRepeatedAtOnce(t *testing.T) {
 	p := newPlay(t)
 	defer func() { p.Expect(p.aws.Close()).To(Succeed()) }()
@@ -176,9 +177,9 @@ func TestCallAfterWhichTheObjectChangedIsNotRepeatedAtOnce(t *testing.T) {
 	p.Expect(p.operator.retries.wait(key, this, p.clock.Now())).To(BeZero())
 }
 
-// TestAccessThatComesWhileAJobWaits: a step without access only fails, in a lane of its own. If
-// it was made there once there is access, an account that does not answer would hold up all
-// that have none.
+// TestAccessThatComesWhileAJobWaits: a step without access only fails, in a separate lane. If
+// access is granted by then, the call must move to the account's lane: an account that does
+// not answer would otherwise hold up all jobs without access.
 func TestAccessThatComesWhileAJobWaits(t *testing.T) {
 	g := NewWithT(t)
 	job := version1()
