@@ -34,14 +34,14 @@ func newStep(t *testing.T, files map[string]string) step {
 	return s
 }
 
-// run gives the exit code and what was printed.
+// run returns the exit code and the output.
 func (s step) run(stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = Program{Folder: s.folder, Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs}.Run(args)
 	return code, out.String(), errs.String()
 }
 
-// files are all that are in the result folder, hidden ones too.
+// files returns all files in the result folder, including hidden ones.
 func (s step) files() map[string]string {
 	found := map[string]string{}
 	entries, err := os.ReadDir(s.folder)
@@ -180,7 +180,7 @@ func TestWithoutAResultFolder(t *testing.T) {
 	s.Expect(stderr).To(ContainSubstring(s.folder))
 }
 
-// helping is standard input from a program that uses the helper itself.
+// helping is standard input from a program that itself uses the helper.
 type helping struct {
 	s    step
 	text *strings.Reader

@@ -22,10 +22,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestBuild compares whole Jobs with files that a person can read. After a
-// wanted change: go test ./internal/jobspec -update
+// TestBuild compares whole Jobs with golden files. After an intended change, run go test
+// ./internal/jobspec -update.
 func TestBuild(t *testing.T) {
 	options := Options{RunnerImage: "operator:1", Runner: RunnerOptions{DefaultEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}}
 	full := sampleAction(step("compile", "make $(config.Target)"), step("check", "make check"))
@@ -63,8 +63,8 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// TestLossesAreRetried: a pod that is lost to the cluster is made again,
-// whatever the template's own rules say of exit codes.
+// TestLossesAreRetried: a pod that is lost to a disruption is created again, whatever the
+// template's rules about exit codes.
 func TestLossesAreRetried(t *testing.T) {
 	onLoss := func(action batchv1.PodFailurePolicyAction) batchv1.PodFailurePolicyRule {
 		return batchv1.PodFailurePolicyRule{Action: action, OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{

@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// builtWith is the pod of an action with progress.
+// builtWith returns the pod of an action with progress.
 func builtWith(g *WithT, runner *v1alpha1.Runner, options RunnerOptions) *corev1.PodSpec {
 	action := sampleAction(step("work"))
 	action.Spec.Progress = &v1alpha1.Progress{}
@@ -22,7 +22,7 @@ func builtWith(g *WithT, runner *v1alpha1.Runner, options RunnerOptions) *corev1
 	return &built.Spec.Template.Spec
 }
 
-// wrappersOf are a pod's wrapper containers: fetch, progress and report.
+// wrappersOf returns a pod's wrapper containers: fetch, progress and report.
 func wrappersOf(pod *corev1.PodSpec) []corev1.Container {
 	return []corev1.Container{pod.InitContainers[0], pod.InitContainers[1], pod.Containers[0]}
 }

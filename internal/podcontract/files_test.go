@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// filesOf makes a result folder of names and contents.
+// filesOf creates a result folder from names and contents.
 func filesOf(contents map[string]string) fstest.MapFS {
 	folder := fstest.MapFS{}
 	for name, content := range contents {
@@ -254,7 +254,7 @@ func FuzzParseFiles(f *testing.F) {
 			return
 		}
 		if err := given.Validate(); err != nil {
-			t.Fatalf("%s was taken with what breaks a rule: %v", name, err)
+			t.Fatalf("%s was accepted although it breaks a rule: %v", name, err)
 		}
 	})
 }

@@ -17,7 +17,7 @@ const (
 	systemUnavailable   = "SystemUnavailable"
 )
 
-// failure is an error whose failure type is known where it occurs.
+// failure is an error with its failure type.
 type failure struct {
 	kind string
 	err  error
@@ -26,7 +26,7 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// failureOf classifies an error for the runner's envelope.
+// failureOf classifies an error for the envelope.
 func failureOf(err error) podcontract.Failure {
 	kind := systemUnavailable
 	var known *failure
@@ -44,7 +44,7 @@ func failureOf(err error) podcontract.Failure {
 	return podcontract.Failure{Type: kind, Message: err.Error() + remedy(kind, err)}
 }
 
-// remedy says what the reader of a failure can do about it.
+// remedy returns what the user can do about a failure.
 func remedy(kind string, err error) string {
 	var refused *archive.RefusedError
 	switch {
@@ -66,7 +66,7 @@ func remedy(kind string, err error) string {
 	return ""
 }
 
-// limitRemedies tells what to do about a limit that an artifact exceeds.
+// limitRemedies are the remedies for artifacts that exceed a limit.
 var limitRemedies = map[archive.Limit]string{
 	archive.LimitBytes:            "; the operator's --artifact-max-size raises the limit",
 	archive.LimitEntries:          "; the operator's --artifact-max-entries raises the limit",
@@ -86,7 +86,7 @@ func archiveRemedy(refused *archive.RefusedError) string {
 		return "; the last step must not end before whatever writes the file"
 	case !errors.As(refused, &exceeded):
 		return ""
-	case exceeded.Limit == archive.LimitIndexBytes && refused.Entry == "": // not a symbolic link
+	case exceeded.Limit == archive.LimitIndexBytes && refused.Entry == "": // not about a symbolic link
 		return "; a tar or tar.gz archive has no such list"
 	}
 	return limitRemedies[exceeded.Limit]

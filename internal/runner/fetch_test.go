@@ -85,7 +85,7 @@ func TestFetchUnpacksEveryInputArtifactAndLeavesNoScratch(t *testing.T) {
 		p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "input", name, "file"))).To(Equal([]byte(name)))
 	}
 	p.g.Expect(filepath.Glob(filepath.Join(p.options.Root, ".archive*"))).To(BeEmpty())
-	// A container that runs again finds what it left behind.
+	// A restarted container finds the files of its first run.
 	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
 }
 
