@@ -6,8 +6,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// bindMetrics adds the flags of the metrics' server, with the names that Kubebuilder gives
-// them.
+// bindMetrics adds the flags of the metrics server, with Kubebuilder's names.
 func bindMetrics(flags *flag.FlagSet, o *operator.MetricsOptions) {
 	flags.StringVar(&o.Address, "metrics-bind-address", ":8443", "Address that serves /metrics; 0: none.")
 	flags.BoolVar(&o.Secure, "metrics-secure", true,

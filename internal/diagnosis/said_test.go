@@ -63,8 +63,7 @@ func TestLongMessageIsSaidOnce(t *testing.T) {
 	g.Expect(w.SaidBy(w.Reason, "something else")).To(BeFalse())
 }
 
-// TestWhatTheKubeletQuotesIsLeftOut has the kubelet quote a path with the value of a
-// secret property.
+// TestWhatTheKubeletQuotesIsLeftOut: the kubelet quotes a path with the value of a secret property.
 func TestWhatTheKubeletQuotesIsLeftOut(t *testing.T) {
 	const secret = "hunter2"
 	message := "failed to prepare subPath for volumeMount: subPath `/" + secret + "` must not be an absolute path"

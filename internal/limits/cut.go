@@ -53,9 +53,9 @@ func CutMiddle(text string, limit int) string {
 	return string(runes[:front]) + ellipsis + string(runes[len(runes)-back:])
 }
 
-// CutFront is like Cut, but for logs, whose last lines matter most. It keeps as many whole lines
-// from the end as fit, after a line with an ellipsis. If the last line alone is too long, it keeps
-// the end of that line.
+// CutFront cuts a log, whose last lines matter most. It keeps as many whole lines from the end as
+// fit, after a line with an ellipsis. If the last line alone is too long, it keeps the end of that
+// line.
 func CutFront(log string, limit int) string {
 	log = valid(log)
 	runes := []rune(log)
