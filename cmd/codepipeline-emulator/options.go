@@ -18,15 +18,14 @@ import (
 )
 
 const usage = `codepipeline-emulator is an AWS CodePipeline that runs custom actions' jobs, with
-S3, STS and SQS beside it on the same port. Point any AWS client at it:
+S3, STS and SQS on the same port. Point any AWS client at it:
 
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
   aws codepipeline list-pipelines
 
-Its state is in memory. Any key is a user's of the account, unless keys are
-configured; each account and region has its own pipelines. Who may (see --control)
-controls it by:
+Its state is in memory. Without configured keys, any key is accepted. Each account and
+region has its own pipelines. Its control API (see --control):
 
   GET    /_emulator/health
   GET    /_emulator/journal?operation=AcknowledgeJob   calls received (DELETE clears)
@@ -35,7 +34,7 @@ controls it by:
                             {"operation": "PutObject", "kind": "Latency", "delay": "2s"}
                             {"operation": "*", "kind": "BlackHole", "accountId": "444455556666", "region": "eu-west-1", "probability": 1}
                             {"operation": "PollForJobs", "kind": "ProxyError", "status": 407}
-  GET    /_emulator/faults  those still to happen (DELETE clears)
+  GET    /_emulator/faults  pending faults (DELETE clears)
   POST   /_emulator/clock   {"advance": "15m"}
 
 Flags:

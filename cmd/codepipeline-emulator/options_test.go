@@ -85,7 +85,7 @@ func TestHelpExplains(t *testing.T) {
 	_, err := parse([]string{"--help"}, &out)
 	g.Expect(err).To(MatchError(flag.ErrHelp))
 	g.Expect(out.String()).To(And(ContainSubstring("AWS_ENDPOINT_URL"), ContainSubstring("/_emulator/faults"), ContainSubstring("-redispatch-after")))
-	g.Expect(out.String()).To(ContainSubstring("S3, STS and SQS beside it"))
+	g.Expect(out.String()).To(ContainSubstring("S3, STS and SQS on the same port"))
 }
 
 // TestHelpHasPlaceholders: the flag package takes the first text in backquotes as the placeholder.

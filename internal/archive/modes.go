@@ -26,7 +26,7 @@ func MakeFolder(name string) error {
 		return fmt.Errorf("create the folder %s: %w", name, err)
 	}
 	if err := os.Chmod(name, sharedFolder); err != nil { // MkdirAll is subject to umask
-		return fmt.Errorf("open the folder %s to all users: %w", name, err)
+		return fmt.Errorf("make the folder %s writable for all users: %w", name, err)
 	}
 	return nil
 }

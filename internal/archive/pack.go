@@ -327,7 +327,7 @@ func (p *packer) write(archive *zipWriter) error {
 		return p.walkErr
 	}
 	if err := archive.close(); err != nil {
-		return fmt.Errorf("end the archive: %w", err)
+		return fmt.Errorf("finish the archive: %w", err)
 	}
 	return p.tally.ratio(archive)
 }

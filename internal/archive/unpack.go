@@ -123,7 +123,7 @@ func isZip(head []byte) bool {
 func unpackSpooled(w *treeWriter, from io.Reader, scratch string) (err error) {
 	file, err := os.CreateTemp(scratch, ".archive-*")
 	if err != nil {
-		return fmt.Errorf("make a temporary file: %w", err)
+		return fmt.Errorf("create a temporary file: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
 	size, err := spool(w, file, from)

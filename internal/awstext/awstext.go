@@ -124,7 +124,7 @@ func ofNetwork(err error) (text string, is bool) {
 		}
 		return strings.TrimSpace(broken.Op+" "+broken.Net) + ": " + OfCause(cause), true
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time", true
+		return "no response in time", true
 	case errors.Is(err, context.Canceled):
 		return "cancelled before there was a response", true
 	case broken != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

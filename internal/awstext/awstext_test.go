@@ -41,7 +41,7 @@ func TestOf(t *testing.T) {
 			"GetObject: the response is not from AWS, but perhaps from a proxy or gateway (HTTP status 403 Forbidden)",
 		},
 		"no such host":     {answered("S3", "GetObject", 0, &net.DNSError{Err: "no such host", Name: "s3.invalid"}), "GetObject: lookup s3.invalid: no such host"},
-		"no answer":        {answered("S3", "GetObject", 0, context.DeadlineExceeded), "GetObject: no answer in time"},
+		"no answer":        {answered("S3", "GetObject", 0, context.DeadlineExceeded), "GetObject: no response in time"},
 		"an error of ours": {errors.New("the PipelineJob has no credentials"), "the PipelineJob has no credentials"},
 	}
 	for name, c := range cases {

@@ -43,7 +43,7 @@ func (c *Client) AskAccount(ctx context.Context) (id string, err error) {
 }
 
 func (c *Client) askAccount(ctx context.Context) (*accountID, error) {
-	const doing = "find out the account"
+	const doing = "get the account"
 	out, err := call(ctx, c, "GetCallerIdentity", doing, func() (*sts.GetCallerIdentityOutput, error) {
 		return c.account.callers.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	})

@@ -216,7 +216,7 @@ func TestAClaimWithoutAStatusIsUnclear(t *testing.T) {
 	g := NewWithT(t)
 	client := calledBy(t, answer{http.StatusOK, map[string]string{"X-Amzn-RequestId": "1"}, `{}`})
 	_, err := client.AcknowledgeJob(t.Context(), someJob, "1")
-	g.Expect(err).To(MatchError(ContainSubstring("the answer has no status")))
+	g.Expect(err).To(MatchError(ContainSubstring("the response has no status")))
 	g.Expect(KindOf(err)).To(Equal(Unclear))
 }
 

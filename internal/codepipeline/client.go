@@ -73,7 +73,7 @@ func (c *Client) AcknowledgeJob(ctx context.Context, jobID, nonce string) (strin
 	}
 	if out.Status == "" {
 		return "", fmt.Errorf("acknowledge job %s: %w", jobID,
-			&CallError{Operation: "AcknowledgeJob", Kind: Unclear, Message: "the answer has no status"})
+			&CallError{Operation: "AcknowledgeJob", Kind: Unclear, Message: "the response has no status"})
 	}
 	return string(out.Status), nil
 }

@@ -71,7 +71,7 @@ func TestEachCallHasADeadline(t *testing.T) {
 				g.Expect(server.Inject(emulator.Fault{Operation: operation, Kind: kind, Probability: 1, Delay: 20 * time.Millisecond})).To(Succeed())
 				err := ends(t, func(ctx context.Context) error { return call(ctx, client) })
 				g.Expect(KindOf(err)).To(Equal(Unclear))
-				g.Expect(err).To(MatchError(HaveSuffix(operation + ": no answer in time")))
+				g.Expect(err).To(MatchError(HaveSuffix(operation + ": no response in time")))
 				server.ClearFaults()
 				g.Eventually(func() Kind { return answered(call(t.Context(), client)) }).WithTimeout(forAWhile).ShouldNot(Equal(Unclear))
 			})
@@ -120,7 +120,7 @@ func expectNoCredentials(t *testing.T, client *Client) {
 	g := NewWithT(t)
 	err := ends(t, func(ctx context.Context) error { return calls["AcknowledgeJob"](ctx, client) })
 	var missing *CredentialsError
-	g.Expect(err).To(MatchError(ContainSubstring("no answer in time")))
+	g.Expect(err).To(MatchError(ContainSubstring("no response in time")))
 	g.Expect(errors.As(err, &missing)).To(BeTrue(), "%v", err)
 	g.Expect(KindOf(err)).To(Equal(AccessDenied))
 }
@@ -310,7 +310,7 @@ func TestListHasADeadline(t *testing.T) {
 	client := bounded(t, Identity{Region: "us-east-1"}, Timeouts{Attempt: time.Hour, Call: time.Hour, Listing: 300 * time.Millisecond}, anyKey(server.URL())...)
 	g.Expect(server.Inject(emulator.Fault{Operation: "ListActionTypes", Kind: emulator.BlackHole, Probability: 1})).To(Succeed())
 	err := ends(t, func(ctx context.Context) error { return calls["ListActionTypes"](ctx, client) })
-	g.Expect(err).To(MatchError(ContainSubstring("no answer in time")))
+	g.Expect(err).To(MatchError(ContainSubstring("no response in time")))
 }
 
 // TestClientsShareConnections compares the transports, which own the connections.

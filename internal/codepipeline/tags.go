@@ -57,7 +57,7 @@ func (c *Client) Tags(ctx context.Context, arn string) (map[string]string, error
 // UpdateTags changes the tags of a resource. Both of its calls can be repeated.
 func (c *Client) UpdateTags(ctx context.Context, arn string, changes TagChanges) error {
 	if len(changes.Remove) > 0 {
-		_, err := call(ctx, c, "UntagResource", "take tags off "+arn, func() (*sdk.UntagResourceOutput, error) {
+		_, err := call(ctx, c, "UntagResource", "remove tags from "+arn, func() (*sdk.UntagResourceOutput, error) {
 			return c.api.UntagResource(ctx, &sdk.UntagResourceInput{ResourceArn: &arn, TagKeys: changes.Remove})
 		})
 		if err != nil {

@@ -149,7 +149,7 @@ func (e Evidence) notEnding(pod corev1.Pod) *blocker {
 	} else {
 		held.failure = lossOf(pod).failure(pod)
 	}
-	addToFirstLine(held.failure, fmt.Sprintf(". The node %s has not said for %s that the pod has ended: it may still be at work there",
+	addToFirstLine(held.failure, fmt.Sprintf(". The node %s has not reported for %s that the pod has ended: it may still be at work there",
 		pod.Spec.NodeName, ShortDuration(held.grace)))
 	return held
 }

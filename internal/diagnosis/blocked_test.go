@@ -297,7 +297,7 @@ func TestBlocked(t *testing.T) {
 					disruption(age, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"), deleted(age-30*time.Second)))
 			},
 			grace: 10 * time.Minute, kind: unavailable,
-			says: []string{`was lost on node node-a in step "unit": DeletionByTaintManager`, "The node node-a has not said for 10m that the pod has ended: it may still be at work there"},
+			says: []string{`was lost on node node-a in step "unit": DeletionByTaintManager`, "The node node-a has not reported for 10m that the pod has ended: it may still be at work there"},
 		},
 		"a node does not answer when the time is over": {
 			at: func(age time.Duration) Evidence {
@@ -307,7 +307,7 @@ func TestBlocked(t *testing.T) {
 				return evidence(job, since(-time.Hour, scheduledOn("node-a", -time.Hour), running("unit", -time.Hour), deleted(age-30*time.Second)))
 			},
 			grace: 10 * time.Minute, kind: v1alpha1.FailureJobFailed,
-			says: []string{`longer than spec.timeout (10m) allows and was stopped in step "unit"`, "The node node-a has not said for 10m"},
+			says: []string{`longer than spec.timeout (10m) allows and was stopped in step "unit"`, "The node node-a has not reported for 10m"},
 		},
 		"a suspended Job's pod does not end": {
 			at: func(age time.Duration) Evidence {

@@ -80,7 +80,7 @@ func (e Evidence) failed(end batchv1.JobCondition) *Failure {
 		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action", "%s, and no pod has more information", what)
 	default:
 		pod := e.Pods[0]
-		return fail(v1alpha1.FailureJobFailed, fmt.Sprintf("All that is known of its pod: kubectl describe pod%s %s", inNamespace(pod), pod.Name), "%s", what)
+		return fail(v1alpha1.FailureJobFailed, fmt.Sprintf("More about its pod: kubectl describe pod%s %s", inNamespace(pod), pod.Name), "%s", what)
 	}
 }
 

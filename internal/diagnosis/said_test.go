@@ -53,7 +53,7 @@ func TestPodThatDoesNotEndIsSaid(t *testing.T) {
 	e.Pods[0].DeletionTimestamp = ptr.To(metav1.NewTime(now.Add(-9 * time.Minute)))
 	o := observeTrimmed(e)
 	g.Expect(o.Waiting).NotTo(BeNil())
-	g.Expect(o.Waiting.Message()).To(ContainSubstring("node node-a has not said that it has ended"))
+	g.Expect(o.Waiting.Message()).To(ContainSubstring("node node-a has not reported that it has ended"))
 }
 
 func TestLongMessageIsSaidOnce(t *testing.T) {

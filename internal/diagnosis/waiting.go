@@ -98,7 +98,7 @@ func (e Evidence) standing() standing {
 // it has ended. The deletion timestamp includes the pod's grace period.
 func (e Evidence) endingStanding(pod corev1.Pod) standing {
 	return e.late(pod.DeletionTimestamp.Time, slowStart, Waiting{
-		Reason: v1alpha1.ReasonPodPending, Subject: fmt.Sprintf("Pod %s was deleted, and node %s has not said that it has ended", pod.Name, pod.Spec.NodeName),
+		Reason: v1alpha1.ReasonPodPending, Subject: fmt.Sprintf("Pod %s was deleted, and node %s has not reported that it has ended", pod.Name, pod.Spec.NodeName),
 	})
 }
 

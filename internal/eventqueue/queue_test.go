@@ -49,7 +49,7 @@ func TestEachCallOfTheQueueHasADeadline(t *testing.T) {
 				done := make(chan error, 1)
 				go func() { done <- round() }()
 				g.Eventually(done).WithTimeout(forAWhile).Should(Receive(And(
-					MatchError(ContainSubstring(operation+": no answer in time")), WithTransform(codepipeline.KindOf, Equal(codepipeline.Unclear)))))
+					MatchError(ContainSubstring(operation+": no response in time")), WithTransform(codepipeline.KindOf, Equal(codepipeline.Unclear)))))
 				server.ClearFaults()
 				g.Eventually(func() error {
 					send() // HalfAnswer took effect: the first message is invisible or deleted

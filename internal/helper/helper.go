@@ -26,8 +26,8 @@ const (
 const usage = `codepipeline writes the results of a step, into the folder $CODEPIPELINE_RESULT.
 
   codepipeline progress PERCENT [SUMMARY]  how much of the work is done: 0 to 100
-  codepipeline summary TEXT                what came of the work, or what it does now
-  codepipeline output KEY=VALUE...         output variables of the action, added to those there are
+  codepipeline summary TEXT                the result of the work, or its current state
+  codepipeline output KEY=VALUE...         output variables of the action, added to existing ones
   codepipeline external-id ID              the work's ID elsewhere, for the link in the console
   codepipeline continue TOKEN              run the action again later, with this token
   codepipeline revision [--created TIME] [--summary TEXT] REVISION CHANGE
@@ -35,7 +35,7 @@ const usage = `codepipeline writes the results of a step, into the folder $CODEP
   codepipeline help                        this text
 
 In place of a TEXT, an ID or a TOKEN, and of all KEY=VALUE, - reads standard input.
-Exit codes: 0, 1 (a result breaks a rule or can't be written), 2 (a wrong command line).
+Exit codes: 0, 1 (a result breaks a rule or can't be written), 2 (an invalid command line).
 `
 
 // Program has the inputs and outputs of the helper.
@@ -71,7 +71,7 @@ func (p Program) Run(args []string) int {
 func (p Program) do(name string, args []string) error {
 	command, known := commands[name]
 	if !known {
-		return usageError("there is no such command: see codepipeline help")
+		return usageError("unknown command: see codepipeline help")
 	}
 	if len(args) < command.least || len(args) > command.most {
 		return usageError("usage: codepipeline " + strings.TrimSpace(name+" "+command.takes))

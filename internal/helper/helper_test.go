@@ -111,7 +111,7 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		says   string
 	}{
 		"no command":             {nil, "", nil, exitUsage, "codepipeline progress PERCENT"},
-		"an unknown command":     {nil, "", []string{"done"}, exitUsage, "codepipeline done: there is no such command: see codepipeline help"},
+		"an unknown command":     {nil, "", []string{"done"}, exitUsage, "codepipeline done: unknown command: see codepipeline help"},
 		"too few arguments":      {nil, "", []string{"progress"}, exitUsage, "usage: codepipeline progress PERCENT [SUMMARY]"},
 		"too many arguments":     {nil, "", []string{"summary", "a", "b"}, exitUsage, "usage: codepipeline summary TEXT"},
 		"no KEY=VALUE":           {nil, "", []string{"output", "A"}, exitUsage, `codepipeline output: "A" must be KEY=VALUE`},

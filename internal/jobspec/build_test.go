@@ -131,7 +131,7 @@ func TestBuildRefusesWhatAReferenceMakes(t *testing.T) {
 		"a value that no program takes": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
 			j.Spec.Configuration["Target"] = strings.Repeat("x", limits.EnvironmentVariable-len("CODEPIPELINE_CONFIG_TARGET="))
 			j.Spec.Configuration["Note"] = strings.Repeat("x", limits.EnvironmentVariable)
-		}, "configuration.Note: must be at most 131071 bytes long as an environment variable, which is what Linux takes, and has 131096"},
+		}, "configuration.Note: must be at most 131071 bytes long as an environment variable, which is Linux's limit, and has 131096"},
 		"one variable for two inputs": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
 			j.Spec.InputArtifacts = []v1alpha1.Artifact{{Name: "a-b"}, {Name: "c"}, {Name: "A_b"}}
 		}, `the input artifacts of the pipeline's action: "a-b" and "A_b" would both be in CODEPIPELINE_INPUT_A_B: give one of them another name`},

@@ -46,7 +46,7 @@ func checkConfiguration(job *v1alpha1.PipelineJob) error {
 		size := len(podcontract.EnvConfig(name)) + len("=") + len(job.Spec.Configuration[name])
 		if size > limits.EnvironmentVariable {
 			return &FieldError{Field: "configuration." + limits.Cut(name, limits.PropertyName), Err: fmt.Errorf(
-				"must be at most %d bytes long as an environment variable, which is what Linux takes, and has %d: pass large values between actions as artifacts",
+				"must be at most %d bytes long as an environment variable, which is Linux's limit, and has %d: pass large values between actions as artifacts",
 				limits.EnvironmentVariable, size)}
 		}
 	}

@@ -20,8 +20,8 @@ import (
 func checkReserved(pod corev1.PodSpec) error {
 	var c reservedCheck
 	shared := pod.ShareProcessNamespace != nil && *pod.ShareProcessNamespace
-	c.refuse(shared, atPod+".shareProcessNamespace", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
-	c.refuse(pod.HostPID, atPod+".hostPID", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
+	c.refuse(shared, atPod+".shareProcessNamespace", "must not be true: containers would see the files of the wrapper containers, with the credentials for artifacts")
+	c.refuse(pod.HostPID, atPod+".hostPID", "must not be true: containers would see the files of the wrapper containers, with the credentials for artifacts")
 	for i := range pod.InitContainers {
 		c.container(&pod.InitContainers[i], fmt.Sprintf("%s.initContainers[%d]", atPod, i))
 	}

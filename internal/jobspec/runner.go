@@ -164,7 +164,7 @@ func checkRunner(runner *v1alpha1.Runner) error {
 func brokenRule(variable corev1.EnvVar, runner *v1alpha1.Runner) string {
 	switch {
 	case variable.Name == envCA && runner.CA != nil:
-		return "must be absent beside spec.runner.ca, which sets it"
+		return "must be absent if spec.runner.ca is set"
 	case HasCredentials(variable.Name, variable.Value):
 		return "must not hold a user name or password, which every reader of the object would see: put the whole value into a Secret, and set valueFrom.secretKeyRef"
 	default:

@@ -45,7 +45,7 @@ func checkContainers(pod corev1.PodSpec) error {
 		return nil
 	}
 	return &FieldError{Field: atPod + ".containers", Err: fmt.Errorf(
-		"must be at most %d, initContainers included, and are %d: the kubelet divides %d KiB of termination messages among the containers of a pod, "+
+		"must be at most %d, including initContainers, but are %d: the kubelet divides %d KiB of termination messages among the containers of a pod, "+
 			"and each needs room to say how it ended; do more of the work in one step",
 		limits.TemplateContainers, count, limits.PodTerminationMessages>>10)}
 }
@@ -57,8 +57,8 @@ func checkJob(job batchv1.JobSpec) error {
 	p.refuse(job.Parallelism != nil && *job.Parallelism != 1, atJob+".parallelism", "must be 1 or absent: one pod does the work of one action execution")
 	p.refuse(job.Completions != nil && *job.Completions != 1, atJob+".completions", "must be 1 or absent: one pod does the work of one action execution")
 	p.refuse(job.CompletionMode != nil && *job.CompletionMode != "NonIndexed", atJob+".completionMode", "must be NonIndexed or absent")
-	p.refuse(job.Selector != nil, atJob+".selector", "must be absent: Kubernetes makes it")
-	p.refuse(job.ManualSelector != nil && *job.ManualSelector, atJob+".manualSelector", "must be absent: Kubernetes makes the selector")
+	p.refuse(job.Selector != nil, atJob+".selector", "must be absent: Kubernetes sets it")
+	p.refuse(job.ManualSelector != nil && *job.ManualSelector, atJob+".manualSelector", "must be absent: Kubernetes sets the selector")
 	p.refuse(job.ActiveDeadlineSeconds != nil, atJob+".activeDeadlineSeconds", "must be absent: set spec.timeout")
 	p.refuse(job.PodReplacementPolicy != nil && *job.PodReplacementPolicy == batchv1.TerminatingOrFailed, atJob+".podReplacementPolicy",
 		"must be Failed or absent: a new pod must not work beside one that is still ending")

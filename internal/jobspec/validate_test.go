@@ -62,7 +62,7 @@ func TestValidate(t *testing.T) {
 		"another Secret": {change: func(a *v1alpha1.CustomAction) {
 			pod(a).Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "registry"}}}}
 		}},
-		"two problems are both named": {change: twoProblems, err: "selector: must be absent: Kubernetes makes it\n"},
+		"two problems are both named": {change: twoProblems, err: "selector: must be absent: Kubernetes sets it\n"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -129,7 +129,7 @@ const maxLogged = 1 << 20
 // log can't be read.
 func ResultFromLog(log io.Reader, pointer LogPointer) (*RunResult, error) {
 	if pointer.Size > maxLogged {
-		return nil, fmt.Errorf("%w: its pointer gives a size of %d bytes, and none has more than %d", ErrLogLost, pointer.Size, maxLogged)
+		return nil, fmt.Errorf("%w: its size of %d bytes exceeds the maximum of %d", ErrLogLost, pointer.Size, maxLogged)
 	}
 	content, err := collect(log, pointer.Size)
 	if err != nil {
@@ -137,7 +137,7 @@ func ResultFromLog(log io.Reader, pointer LogPointer) (*RunResult, error) {
 	}
 	sum := sha256.Sum256(content)
 	if len(content) != pointer.Size || hex.EncodeToString(sum[:]) != pointer.SHA256 {
-		return nil, fmt.Errorf("%w: %d bytes of %d are there", ErrLogLost, len(content), pointer.Size)
+		return nil, fmt.Errorf("%w: it has %d of %d bytes", ErrLogLost, len(content), pointer.Size)
 	}
 	var given RunResult
 	if err := json.Unmarshal(content, &given); err != nil {

@@ -124,7 +124,7 @@ func fileNames(folder fs.FS) ([]string, error) {
 		names = append(names, name)
 	}
 	if len(names) > 1 && slices.Contains(names, FileResult) {
-		return nil, fmt.Errorf("%s and %s are both there: %s must be the only one", names[0], names[1], FileResult)
+		return nil, fmt.Errorf("%s and %s both exist: %s must be the only one", names[0], names[1], FileResult)
 	}
 	return names, nil
 }

@@ -52,7 +52,7 @@ func (p *pod) links(key string) map[string]string {
 }
 
 func TestAVirtualEnvironmentAsOutput(t *testing.T) {
-	const line = `msg="Left an entry out" artifact=app entry=venv/bin/python3`
+	const line = `msg="Skipped an entry" artifact=app entry=venv/bin/python3`
 	t.Run("Refuse", func(t *testing.T) {
 		p := newPod(t)
 		p.hand("KEY", nil, inputs("app"))
@@ -115,7 +115,7 @@ func TestFewOfManySkippedEntriesAreLogged(t *testing.T) {
 		p.g.Expect(os.Symlink("/etc", filepath.Join(p.options.Root, "output/app", fmt.Sprint(i)))).To(Succeed())
 	}
 	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
-	p.g.Expect(strings.Count(p.log.String(), "Left an entry out")).To(Equal(maxSkippedLogged))
+	p.g.Expect(strings.Count(p.log.String(), "Skipped an entry")).To(Equal(maxSkippedLogged))
 	p.g.Expect(p.log.String()).To(ContainSubstring("all=50"))
 }
 

@@ -51,7 +51,7 @@ func remedy(kind string, err error) string {
 	case errors.As(err, &refused):
 		return archiveRemedy(refused)
 	case errors.Is(err, s3store.ErrExpired):
-		return "; the operator gave no new ones in time: its log says why"
+		return "; the operator did not renew them in time: see its log"
 	case s3store.IsAccessDenied(err):
 		return "; the pipeline's role, and the policies of the artifact bucket and of its KMS key, must allow it"
 	case kind == revisionUnavailable && s3store.IsBucketNotFound(err):
@@ -61,7 +61,7 @@ func remedy(kind string, err error) string {
 	case s3store.IsUntrusted(err):
 		return "; set spec.runner.ca of the CustomAction, or the operator's --runner-ca, to the certificates of its CA"
 	case kind == revisionUnavailable && s3store.IsNotFound(err):
-		return "; the object was deleted, perhaps by a lifecycle rule of the bucket, and a retry of the action looks for the same one: release the change again, which makes a new revision"
+		return "; the object was deleted, perhaps by a lifecycle rule of the bucket, and a retry of the action looks for the same one: release the change again, which creates a new revision"
 	}
 	return ""
 }

@@ -126,5 +126,5 @@ func (f *follower) warn(err error) {
 		return
 	}
 	f.warned = true
-	f.options.Log.Warn("Can't follow all of the progress", "folder", podcontract.ResultDir, "error", err)
+	f.options.Log.Warn("Can't read all of the progress", "folder", podcontract.ResultDir, "error", err)
 }

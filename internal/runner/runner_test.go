@@ -403,7 +403,7 @@ func TestASilentS3FailsTheCommand(t *testing.T) {
 				<-r.Context().Done()
 				return true
 			})
-			p.expectFailure(command(ctx, p.options), systemUnavailable, "s3://bucket/pipe/", "no answer in time (2 attempts)")
+			p.expectFailure(command(ctx, p.options), systemUnavailable, "s3://bucket/pipe/", "no response in time (2 attempts)")
 			// On a busy machine, the client may disconnect before the server notices.
 			p.g.Expect(times.Load()).To(BeNumerically("<=", 2), "a transfer is not restarted after the SDK's retries")
 		})

@@ -29,13 +29,13 @@ func (s *skippedLog) rules() archive.Rules {
 
 func (s *skippedLog) add(entry string, rule error) {
 	if s.count++; s.count <= maxSkippedLogged {
-		s.log.Warn("Left an entry out", "entry", entry, "reason", rule)
+		s.log.Warn("Skipped an entry", "entry", entry, "reason", rule)
 	}
 }
 
 // conclude logs the total number of skipped entries, if some were not logged.
 func (s *skippedLog) conclude() {
 	if s.count > maxSkippedLogged {
-		s.log.Warn("Left more entries out", "all", s.count)
+		s.log.Warn("Skipped more entries", "all", s.count)
 	}
 }

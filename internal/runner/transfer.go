@@ -35,7 +35,7 @@ func (o Options) withStore(ctx context.Context, transfer func(*s3store.Store) er
 			}
 			store.RefreshCredentials()
 		case s3store.ShouldRestart(err) && attempt < transferAttempts:
-			o.Log.Warn("A transfer broke off; starting it again", "error", err)
+			o.Log.Warn("A transfer was interrupted; restarting it", "error", err)
 			if waitErr := o.Retry.Wait(ctx, attempt); waitErr != nil {
 				return errors.Join(err, waitErr)
 			}

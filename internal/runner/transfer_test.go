@@ -40,7 +40,7 @@ func TestAClosedConnectionIsNotTheEndOfAnArtifact(t *testing.T) {
 				}
 				panic(http.ErrAbortHandler)
 			})
-			p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "broke off", "every attempt failed")
+			p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "the download was interrupted", "every attempt failed")
 		})
 	}
 }

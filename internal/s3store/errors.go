@@ -18,7 +18,7 @@ var (
 	// ErrExpired reports that the credentials have expired.
 	ErrExpired = errors.New("the S3 credentials have expired")
 	// errInterrupted reports that the connection broke during a download.
-	errInterrupted = errors.New("the download broke off")
+	errInterrupted = errors.New("the download was interrupted")
 
 	// errReplaced reports that the object was replaced: its ranges must not be mixed.
 	errReplaced = errors.New("the object was replaced while it was read")
