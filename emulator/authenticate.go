@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
 )
 
-// The services, as signatures name them.
+// Names of the services in signatures.
 const (
 	ServiceCodePipeline = "codepipeline"
 	ServiceS3           = "s3"
@@ -18,18 +18,18 @@ const (
 	ServiceSQS          = "sqs"
 )
 
-// caller is the sender of a request, and its region.
+// caller is the sender of a request and its region.
 type caller struct {
 	identity.Caller
 	region string
-	// grant is what a job's credentials allow; nil for all other callers.
+	// grant is what a job's credentials allow. It is nil for all other callers.
 	grant *objects.Grant
 }
 
 func (c caller) regionID() regionID { return regionID{c.Account, c.region} }
 
-// authenticate returns who calls a service, also of a request that it refuses.
-// payload is as in identity.Signature.Check.
+// authenticate returns the caller of a service, even if it refuses the request. payload is as in
+// identity.Signature.Check.
 func (e *Emulator) authenticate(r *http.Request, service, payload string) (caller, *identity.Refusal) {
 	signature, refusal := identity.Read(r)
 	who := caller{region: cmp.Or(signature.Region, e.options.Region)}
@@ -66,14 +66,14 @@ func (e *Emulator) keyOf(accessKeyID string, who *caller) (key identity.Key, ok 
 	return identity.Key{Caller: e.defaultUser()}, len(e.options.Credentials) == 0
 }
 
-// defaultUser is the caller with a key that is not configured.
+// defaultUser returns the caller for keys that are not configured.
 func (e *Emulator) defaultUser() identity.Caller { return user(e.options.AccountID) }
 
 func user(account string) identity.Caller {
 	return identity.Caller{Account: account, ARN: fmt.Sprintf("arn:aws:iam::%s:user/emulator", account), UserID: "EMULATOR"}
 }
 
-// worker is the caller that uses the artifact credentials of a job.
+// worker returns the caller that uses a job's artifact credentials.
 func worker(at regionID) identity.Caller {
 	return identity.Caller{Account: at.account, ARN: fmt.Sprintf("arn:aws:sts::%s:assumed-role/codepipeline/job", at.account), UserID: "AROACODEPIPELINE:job"}
 }

@@ -19,7 +19,7 @@ type benchmark struct {
 	url string
 }
 
-// newBenchmark has jobs enough in its queue.
+// newBenchmark returns a benchmark with enough queued jobs.
 func newBenchmark(b *testing.B, jobs int) benchmark {
 	e := StartT(b, Options{
 		NoSignatures: true, Buckets: []string{"sources", "artifacts"},
@@ -41,7 +41,7 @@ func newBenchmark(b *testing.B, jobs int) benchmark {
 	return benchmark{g, e.URL()}
 }
 
-// post makes a call over HTTP and gives its answer.
+// post makes a call over HTTP and returns the response.
 func post(client *http.Client, url, operation, body string) (string, error) {
 	request, err := http.NewRequest(http.MethodPost, url+"/", strings.NewReader(body))
 	if err != nil {
@@ -53,7 +53,7 @@ func post(client *http.Client, url, operation, body string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = response.Body.Close() }() // it was only read
+	defer func() { _ = response.Body.Close() }() // only opened for reading
 	text, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s: %s: %s", operation, response.Status, text)
@@ -61,7 +61,7 @@ func post(client *http.Client, url, operation, body string) (string, error) {
 	return string(text), err
 }
 
-// inParallel does something b.N times, from 16 connections.
+// inParallel calls do b.N times, from 16 connections.
 func inParallel(b *testing.B, do func(*http.Client) error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	b.Cleanup(transport.CloseIdleConnections)
@@ -82,8 +82,7 @@ func inParallel(b *testing.B, do func(*http.Client) error) {
 
 const pollBody = `{"actionTypeId": {"category": "Build", "owner": "Custom", "provider": "worker", "version": "1"}}`
 
-// BenchmarkNothing is a server that does nothing: the others are to be compared
-// with it.
+// BenchmarkNothing measures a server that does nothing, as the baseline for the others.
 func BenchmarkNothing(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -96,7 +95,7 @@ func BenchmarkNothing(b *testing.B) {
 	})
 }
 
-// BenchmarkPollOfNothing polls where there is no job.
+// BenchmarkPollOfNothing polls without any jobs.
 func BenchmarkPollOfNothing(b *testing.B) {
 	bench := newBenchmark(b, 0)
 	inParallel(b, func(c *http.Client) error {
@@ -105,7 +104,7 @@ func BenchmarkPollOfNothing(b *testing.B) {
 	})
 }
 
-// BenchmarkPoll hands out jobs, while others wait.
+// BenchmarkPoll polls for jobs from a long queue.
 func BenchmarkPoll(b *testing.B) {
 	bench := newBenchmark(b, b.N)
 	inParallel(b, func(c *http.Client) error {
@@ -114,7 +113,7 @@ func BenchmarkPoll(b *testing.B) {
 	})
 }
 
-// polled takes jobs from an emulator: their IDs and nonces.
+// polled polls for jobs and returns their IDs and nonces.
 func (bench benchmark) polled(count int) (jobs [][2]string) {
 	for len(jobs) < count {
 		var answer struct{ Jobs []struct{ ID, Nonce string } }
@@ -140,7 +139,7 @@ func BenchmarkAcknowledge(b *testing.B) {
 	})
 }
 
-// BenchmarkPut reports results; each lets its execution go on.
+// BenchmarkPut reports results, each of which continues an execution.
 func BenchmarkPut(b *testing.B) {
 	bench := newBenchmark(b, b.N)
 	jobs := bench.polled(b.N)
@@ -155,7 +154,7 @@ func BenchmarkPut(b *testing.B) {
 	})
 }
 
-// each gives one after another, to whoever asks.
+// each returns a function that returns the next item. It is safe for concurrent use.
 func each[T any](list []T) func() T {
 	var mu sync.Mutex
 	return func() T {

@@ -13,10 +13,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// boto is boto3, in one process that takes call after call: to start Python for
-// each would be slow.
+// boto is boto3 in a single process, because starting Python for each call would be slow.
 type boto struct {
-	mu     sync.Mutex // a question has the next answer
+	mu     sync.Mutex // held from a request to its response
 	asks   *json.Encoder
 	hears  *json.Decoder
 	stderr *strings.Builder
@@ -34,7 +33,7 @@ type botoAnswer struct {
 	Message  string          `json:"message"`
 }
 
-// startBoto starts the process; the caller ends it.
+// startBoto starts the process. The caller must end it.
 func (w *world) startBoto(dir string) *boto {
 	command := exec.CommandContext(w.ctx, "python3", "testdata/boto.py")
 	command.Env = w.environment(dir)
@@ -50,9 +49,9 @@ func (w *world) startBoto(dir string) *boto {
 	return b
 }
 
-// endOf ends the process by the end of its input.
+// endOf ends the process by closing its input.
 func endOf(command *exec.Cmd, in io.Closer, stderr *strings.Builder) error {
-	_ = in.Close() // when this fails the process has ended already
+	_ = in.Close() // fails only if the process has already ended
 	if err := command.Wait(); err != nil {
 		return fmt.Errorf("%w: %s", err, stderr)
 	}

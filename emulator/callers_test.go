@@ -24,19 +24,19 @@ const (
 	otherRole    = "arn:aws:iam::444455556666:role/team/deployer"
 )
 
-// keyed knows two users, each of an account.
+// keyed configures two users in different accounts.
 func keyed(o *Options) {
 	o.Credentials = []Credential{{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, {AccessKeyID: "AKIAOTHER", SecretAccessKey: "other", AccountID: otherAccount}}
 }
 
-// as is a client of a caller, in a region.
+// as returns a client of a caller in a region.
 func (w *world) as(region, id, secret, token string) *codepipeline.Client {
 	return codepipeline.NewFromConfig(w.config, func(o *codepipeline.Options) {
 		o.Region, o.Credentials = region, credentials.NewStaticCredentialsProvider(id, secret, token)
 	})
 }
 
-// types lists the providers of the custom action types that a client sees.
+// providers lists the providers of the custom action types that a client sees.
 func (w *world) providers(client *codepipeline.Client) []string {
 	list, err := client.ListActionTypes(w.ctx, &codepipeline.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -153,7 +153,7 @@ func TestRolesDemandTheirExternalID(t *testing.T) {
 	w.expectCode(assume("deployer", "cluster/team"), "ValidationError")
 }
 
-// sign makes a request by hand, as the SDK makes none.
+// sign creates a request that the SDK would not send.
 func (w *world) sign(at time.Time, region, service string) *http.Request {
 	const body = "{}"
 	request, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.emulator.URL()+"/", strings.NewReader(body))

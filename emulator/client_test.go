@@ -25,7 +25,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// world is an emulator that listens, with AWS's clients of it.
+// world is a listening emulator with AWS clients for it.
 type world struct {
 	*WithT
 	t         *testing.T
@@ -56,7 +56,7 @@ func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 	return w
 }
 
-// modelled holds each response of CodePipeline against its model.
+// modelled checks each response of CodePipeline against the API model.
 type modelled struct {
 	t     *testing.T
 	model *model.Model
@@ -86,7 +86,7 @@ func (m modelled) check(name string, body []byte) {
 	}
 	violations, err := m.model.ValidateResponse(m.model.Operations[name], shown)
 	if err != nil || len(violations) > 0 {
-		m.t.Errorf("the response of %s is none of the model's: %v %s", name, err, violations.Message())
+		m.t.Errorf("the response of %s does not match the model: %v %s", name, err, violations.Message())
 	}
 }
 
@@ -94,7 +94,7 @@ func (w *world) s3With(provider aws.CredentialsProvider) *s3.Client {
 	return s3.NewFromConfig(w.config, func(o *s3.Options) { o.Credentials, o.UsePathStyle = provider, true })
 }
 
-// s3Of is a client with a job's artifact credentials.
+// s3Of returns a client with a job's artifact credentials.
 func (w *world) s3Of(data *types.JobData) *s3.Client {
 	c := data.ArtifactCredentials
 	return w.s3With(credentials.NewStaticCredentialsProvider(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken))
@@ -117,7 +117,7 @@ func (w *world) createType(category types.ActionCategory, properties ...types.Ac
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-// threeStages declares a pipeline from an S3 source to a build and a test.
+// threeStages declares a pipeline with an S3 source, a build and a test.
 func threeStages() *types.PipelineDeclaration {
 	return pipeline.New("p", "artifacts").
 		Stage("Source", pipeline.S3Source("fetch", "sources", "app.zip").Outputs("code")).
@@ -127,10 +127,10 @@ func threeStages() *types.PipelineDeclaration {
 		Declaration()
 }
 
-// secretValue must be seen by workers only.
+// secretValue must only be visible to workers.
 const secretValue = "hunter-two"
 
-// begin makes the pipeline and its source object, and starts it.
+// begin creates the pipeline and its source object, and starts it.
 func (w *world) begin(adjust ...func(*types.PipelineDeclaration)) string {
 	w.put(w.s3, "sources", "app.zip", "source bytes")
 	w.createType(types.ActionCategoryBuild)
@@ -157,7 +157,7 @@ func (w *world) poll(category types.ActionCategory) []types.Job {
 	return response.Jobs
 }
 
-// claim polls and acknowledges the one job that there must be.
+// claim polls for a job, of which there must be exactly one, and acknowledges it.
 func (w *world) claim(category types.ActionCategory) types.Job {
 	jobs := w.poll(category)
 	w.Expect(jobs).To(HaveLen(1))
@@ -173,7 +173,7 @@ func (w *world) status(id string) types.PipelineExecutionStatus {
 	return response.PipelineExecution.Status
 }
 
-// codeOf is the code of an error that a service answered.
+// codeOf returns the code of an error response.
 func codeOf(err error) string {
 	var known smithy.APIError
 	if errors.As(err, &known) {

@@ -17,13 +17,13 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// client is one of many that call at once, without a network between.
+// client is one of many concurrent clients, which call without a network.
 type client struct {
 	handler http.Handler
 	random  *rand.Rand
 }
 
-// do makes a call and reads its answer; the code is that of an error.
+// do makes a call and reads the response. It returns the error code, if any.
 func (c client) do(operation, request string, answer any) (code string) {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(request))
 	r.Header.Set("X-Amz-Target", targetPrefix+operation)
@@ -34,12 +34,12 @@ func (c client) do(operation, request string, answer any) (code string) {
 		return recorder.Header().Get("X-Amzn-ErrorType")
 	}
 	if answer != nil {
-		_ = json.Unmarshal(recorder.Body.Bytes(), answer) // times are no matter here
+		_ = json.Unmarshal(recorder.Body.Bytes(), answer) // times don't matter here
 	}
 	return ""
 }
 
-// anything makes a call of any kind; claimed hears of each job that is claimed.
+// anything makes a random call. It calls claimed for each claimed job.
 func (c client) anything(claimed func(id string)) (operation, code string) {
 	const one = `{"pipelineName": "p", "pipelineExecutionId": %q}`
 	arn := `"resourceArn": "arn:aws:codepipeline:us-east-1:111122223333:p"`
@@ -77,7 +77,7 @@ func (c client) anything(claimed func(id string)) (operation, code string) {
 	return calls[c.random.IntN(len(calls))]()
 }
 
-// execution is one of the newest.
+// execution returns one of the newest executions.
 func (c client) execution() string {
 	var list codepipeline.ListPipelineExecutionsOutput
 	c.do("ListPipelineExecutions", `{"pipelineName": "p", "maxResults": 20}`, &list)
@@ -120,15 +120,14 @@ const (
 			{"name": "b", "actionTypeId": {"category": "Build", "owner": "Custom", "provider": "worker", "version": "1"}, "runOrder": 2}]}]}}`
 )
 
-// modelledOrNone are the codes that clients who call at once may get.
+// modelledOrNone are the codes that concurrent clients may get.
 var modelledOrNone = map[string]bool{
 	"": true, "InvalidNonceException": true, "InvalidJobStateException": true, "PipelineExecutionNotStoppableException": true,
 	"StageNotRetryableException": true, "ConcurrentPipelineExecutionsLimitExceededException": true,
-	"ValidationException": true, // of a type that is there already
+	"ValidationException": true, // for a type that exists already
 }
 
-// TestTwoHundredClientsAtOnce lets clients do all kinds of things while time
-// goes on and the journal is read.
+// TestTwoHundredClientsAtOnce makes random calls while the clock moves and the journal is read.
 func TestTwoHundredClientsAtOnce(t *testing.T) {
 	const clients, calls = 200, 50
 	w := newWorld(t, unsigned, func(o *Options) {

@@ -19,10 +19,10 @@ type offsetClock struct {
 
 func (c *offsetClock) Now() time.Time { return c.base.Now().Add(time.Duration(c.ahead.Load())) }
 
-// Advance moves the emulator's clock ahead: time-outs, the expiry of credentials
-// and continuations that become due take effect at the next call. A negative
-// duration does nothing; all calls together move the clock by 292 years at most, the
-// largest time.Duration. Signatures and Fault.Delay go by the machine's clock.
+// Advance moves the emulator's clock ahead. Timeouts, expiry of credentials and due continuations
+// take effect with the next call. A negative duration does nothing. All calls together move the
+// clock by at most 292 years, the largest time.Duration. Signatures and Fault.Delay use the
+// machine's clock.
 func (e *Emulator) Advance(by time.Duration) {
 	by = max(by, 0)
 	for {

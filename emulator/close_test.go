@@ -12,8 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestCloseEndsRequestsThatWait takes requests that wait for longer than any test
-// may take.
+// TestCloseEndsRequestsThatWait makes requests that wait for longer than any test may take.
 func TestCloseEndsRequestsThatWait(t *testing.T) {
 	cases := map[string]struct {
 		fault  *Fault
@@ -53,7 +52,7 @@ func TestCloseEndsRequestsThatWait(t *testing.T) {
 				e.ServeHTTP(w, r)
 			}))
 			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel() // so that the server's end does not wait if this fails
+			defer cancel() // so that closing the server does not hang if this fails
 			request, err := http.NewRequestWithContext(ctx, c.method, server.URL+"/artifacts", strings.NewReader(c.body))
 			g.Expect(err).NotTo(HaveOccurred())
 			if c.method == http.MethodPost {
@@ -64,7 +63,7 @@ func TestCloseEndsRequestsThatWait(t *testing.T) {
 			go func() {
 				defer close(answered)
 				if response, err := http.DefaultClient.Do(request); err == nil {
-					_, _ = io.Copy(io.Discard, response.Body) // half an answer ends in an error
+					_, _ = io.Copy(io.Discard, response.Body) // half a response ends in an error
 					_ = response.Body.Close()
 				}
 			}()

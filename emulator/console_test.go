@@ -20,27 +20,26 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
-// console does what a person does with the AWS CLI: with it, with boto3 or with
-// the SDK. It is safe for concurrent use. An error of the service has its code:
-// see codeOf.
+// console makes calls with the AWS CLI, boto3 or the SDK. It is safe for concurrent use. Errors of
+// the service have a code: see codeOf.
 type console interface {
 	makeBucket(bucket string) error
 	copyFile(file, bucket, key string) error
-	// call takes a request in the form that --cli-input-json takes, and reads
-	// the answer into response unless that is nil.
+	// call makes a call with a request in the form of --cli-input-json, and reads the response into
+	// response unless that is nil.
 	call(operation, request string, response any) error
 }
 
-// newestMember is the one of ActionDeclaration that clients learned last.
+// newestMember is the member of ActionDeclaration that was added to clients last.
 const newestMember = "environmentVariables"
 
-// TestConsole makes the same calls by each client that there is.
+// TestConsole makes the same calls with each available client.
 func TestConsole(t *testing.T) {
 	t.Run("AWS CLI", func(t *testing.T) {
 		t.Parallel()
 		needs.Program(t, "aws")
 		w, dir := newWorld(t), t.TempDir()
-		// Version 1 writes numbers otherwise.
+		// Version 1 writes times as numbers by default.
 		w.Expect(os.WriteFile(filepath.Join(dir, "config"), []byte("[default]\ncli_timestamp_format = iso8601\n"), 0o600)).To(Succeed())
 		c := cli{w, dir}
 		c.needsAll(t)
@@ -70,7 +69,7 @@ func (c cli) needsAll(t *testing.T) {
 	}
 }
 
-// needsBoto skips a test if boto3 is not there or not new enough.
+// needsBoto skips a test if boto3 is not installed or not new enough.
 func needsBoto(t *testing.T) {
 	t.Helper()
 	needs.Program(t, "python3")
@@ -79,8 +78,8 @@ func needsBoto(t *testing.T) {
 	}
 }
 
-// environment points a program at the emulator. Of the user's configuration
-// nothing is left: what dir has is read instead.
+// environment returns the environment of a program that uses the emulator, with the configuration
+// in dir instead of the user's.
 func (w *world) environment(dir string) []string {
 	ours := func(variable string) bool { return strings.HasPrefix(variable, "AWS_") }
 	return append(slices.DeleteFunc(os.Environ(), ours),
@@ -137,7 +136,7 @@ func (c cli) call(operation, request string, response any) error {
 	return json.Unmarshal(output, response)
 }
 
-// save writes a request to a file of its own, as calls are made at once.
+// save writes a request to a separate file, because calls are concurrent.
 func (c cli) save(request string) (string, error) {
 	file, err := os.CreateTemp(c.dir, "request-*.json")
 	if err != nil {
@@ -150,7 +149,7 @@ func (c cli) save(request string) (string, error) {
 	return file.Name(), err
 }
 
-// sdk is the SDK, which is always there.
+// sdk is the SDK, which is always available.
 type sdk struct{ w *world }
 
 func (s sdk) makeBucket(bucket string) error {
@@ -219,7 +218,7 @@ func typed[In, Out any](do func(context.Context, *In, ...func(*codepipeline.Opti
 	return func(ctx context.Context, request string) (any, error) {
 		var in In
 		decoder := json.NewDecoder(strings.NewReader(request))
-		decoder.DisallowUnknownFields() // a misspelt member is a mistake of the test
+		decoder.DisallowUnknownFields() // a misspelt member is an error in the test
 		if err := decoder.Decode(&in); err != nil {
 			return nil, err
 		}

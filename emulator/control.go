@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// controlHandler serves the emulator's own API, below /_emulator/. Errors are JSON
-// with a message.
+// controlHandler serves the emulator's own API below /_emulator/. Errors are JSON with a message.
 func (e *Emulator) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
@@ -31,8 +30,8 @@ func (e *Emulator) controlHandler() http.Handler {
 	return mux
 }
 
-// getJournal lists the calls; the query's operation, service, account and region
-// choose among them.
+// getJournal lists the calls. The query parameters operation, service, account and region select
+// calls.
 func (e *Emulator) getJournal(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	chosen := []Call{}
@@ -62,8 +61,7 @@ type faultForm struct {
 	Probability float64   `json:"probability,omitempty"`
 }
 
-// MarshalJSON writes a fault as the emulator's own API has it: with a Delay such as
-// "1.5s".
+// MarshalJSON encodes a fault in the form of the emulator's own API, with a Delay such as "1.5s".
 func (f Fault) MarshalJSON() ([]byte, error) {
 	form := faultForm{f.Operation, f.AccountID, f.Region, f.Kind, f.Code, f.Status, "", f.Times, f.Probability}
 	if f.Delay > 0 {
@@ -72,7 +70,7 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(form)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. Unknown members are errors.
+// UnmarshalJSON decodes the form of MarshalJSON. Unknown members are errors.
 func (f *Fault) UnmarshalJSON(text []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -104,7 +102,7 @@ func (e *Emulator) postFault(w http.ResponseWriter, r *http.Request) {
 	e.writeFaults(w, http.StatusCreated)
 }
 
-// writeFaults answers with the faults that are still to happen.
+// writeFaults responds with the pending faults.
 func (e *Emulator) writeFaults(w http.ResponseWriter, status int) {
 	waiting := e.Faults()
 	if waiting == nil {
@@ -152,5 +150,5 @@ func refuseControl(w http.ResponseWriter, err error) {
 func writeControl(w http.ResponseWriter, status int, content any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(content) // the client is gone when this fails
+	_ = json.NewEncoder(w).Encode(content) // fails only if the client is gone
 }

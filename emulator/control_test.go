@@ -14,7 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// control calls the endpoint that tests control the emulator by.
+// control calls the emulator's control API.
 func (w *world) control(method, path, body string) (status int, answer string) {
 	request, err := http.NewRequestWithContext(w.ctx, method, w.emulator.URL()+"/_emulator/"+path, strings.NewReader(body))
 	w.Expect(err).NotTo(HaveOccurred())
@@ -150,7 +150,7 @@ func TestDuplicateDispatch(t *testing.T) {
 	}
 	w.Expect(acknowledge()).To(Succeed())
 	w.expectCode(acknowledge(), "InvalidNonceException")
-	again() // work that is under way is handed out too
+	again() // jobs in progress are handed out too
 }
 
 func TestJournalOverHTTP(t *testing.T) {
@@ -187,7 +187,7 @@ func TestJournalHasS3sErrors(t *testing.T) {
 	w.Expect(w.emulator.Inject(Fault{Operation: "GetObject", Kind: ResetAfter})).To(Succeed())
 	w.read(w.s3, "sources", "none")
 	calls := w.emulator.Journal()
-	w.Expect(len(calls)).To(BeNumerically(">=", 2)) // Go tries GET again by itself
+	w.Expect(len(calls)).To(BeNumerically(">=", 2)) // Go's client retries GET
 	w.Expect(calls[0].Operation + " " + calls[0].Error).To(Equal("GetObject NoSuchKey"))
 	w.Expect(calls[1].Fault).To(Equal(ResetAfter))
 }

@@ -7,23 +7,22 @@ import (
 	"strings"
 )
 
-// ControlAccess is who may use the emulator's own API below /_emulator/, which injects
-// faults, moves the clock and shows the calls of all accounts. Everybody may ask for its
-// health.
+// ControlAccess sets who may use the emulator's own API below /_emulator/, which injects faults,
+// moves the clock and shows the calls of all accounts. The health endpoint is open to everyone.
 type ControlAccess string
 
 // Values of Options.Control.
 const (
-	// ControlLoopback lets in who connects from a loopback address of the machine, or of the
-	// pod: "kubectl port-forward" does.
+	// ControlLoopback allows connections from a loopback address of the machine or the pod, such as
+	// those of "kubectl port-forward".
 	ControlLoopback ControlAccess = "loopback"
-	// ControlNone lets nobody in.
+	// ControlNone allows nobody.
 	ControlNone ControlAccess = "none"
-	// ControlAll lets in everybody who reaches the port.
+	// ControlAll allows everyone who can reach the port.
 	ControlAll ControlAccess = "all"
 )
 
-// check refuses words that are no ControlAccess.
+// check refuses unknown values.
 func (a ControlAccess) check() error {
 	switch a {
 	case ControlLoopback, ControlNone, ControlAll:
@@ -42,8 +41,8 @@ func (a ControlAccess) permits(r *http.Request) bool {
 	return a == ControlLoopback && err == nil && net.ParseIP(host).IsLoopback() && isLocal(r.Host)
 }
 
-// isLocal reports whether a request names this machine. A page in a browser of the machine
-// can send requests from a loopback address, but by the name of its own host.
+// isLocal reports whether a request's host is this machine. Web pages in a local browser can send
+// requests from a loopback address, but only with the name of their own host.
 func isLocal(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -54,7 +53,7 @@ func isLocal(host string) bool {
 // healthPath answers readiness probes.
 const healthPath = "/_emulator/health"
 
-// guardControl lets through what may use the API.
+// guardControl passes permitted requests to the API.
 func guardControl(access ControlAccess, api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !access.permits(r) {

@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
-var update = flag.Bool("update", false, "write the tables of docs/emulator.md that are generated")
+var update = flag.Bool("update", false, "write the generated tables of docs/emulator.md")
 
 const page = "../docs/emulator.md"
 
@@ -27,7 +27,7 @@ func readPage(g *WithT) string {
 	return string(text)
 }
 
-// between is what is between two comments of the page.
+// between returns the part between two comments of the page.
 func between(g *WithT, text, name string) (begin int, part string) {
 	first, last := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	begin, end := strings.Index(text, first)+len(first), strings.Index(text, last)
@@ -50,8 +50,8 @@ func TestPageSaysOfEachOperationHowFaithfulItIs(t *testing.T) {
 	g.Expect(told).To(ConsistOf(done))
 }
 
-// TestPageHasTheErrors compares the page's table with the ways by which
-// TestEveryModelledErrorCanBeMet meets them.
+// TestPageHasTheErrors compares the page's table with the ways in which
+// TestEveryModelledErrorCanBeMet causes errors.
 func TestPageHasTheErrors(t *testing.T) {
 	g := NewWithT(t)
 	var table strings.Builder
@@ -71,7 +71,7 @@ func TestPageHasTheErrors(t *testing.T) {
 	g.Expect(old).To(Equal(table.String()), "run: go test ./emulator -run TestPage -update")
 }
 
-// blocks are the page's examples in a language.
+// blocks returns the page's examples in a language.
 func blocks(g *WithT, language string) []string {
 	var found []string
 	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(readPage(g), -1) {
@@ -81,7 +81,7 @@ func blocks(g *WithT, language string) []string {
 	return found
 }
 
-// TestPagesExamplesRun runs those for which there is a program, in their order.
+// TestPagesExamplesRun runs the examples for which there is a program, in order.
 func TestPagesExamplesRun(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.CreateOnly, o.Clock, o.Buckets = false, nil, nil })
 	dir := t.TempDir()
@@ -127,7 +127,7 @@ func TestPageHasTheExamples(t *testing.T) {
 
 var apiName = regexp.MustCompile("`(?:emulator|Emulator|Server|Options)\\.([A-Z][A-Za-z]*)`")
 
-// TestPageNamesTheAPI looks in the package for each name of the page.
+// TestPageNamesTheAPI finds each name of the page in the package.
 func TestPageNamesTheAPI(t *testing.T) {
 	g := NewWithT(t)
 	files, err := filepath.Glob("*.go")

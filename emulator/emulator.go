@@ -1,23 +1,21 @@
-// Package emulator is an AWS CodePipeline for laptops and tests: pipelines,
-// executions, custom actions and their jobs, in memory. One port serves
-// CodePipeline, S3, STS and SQS, so that any AWS client works with it once
-// AWS_ENDPOINT_URL or a client's BaseEndpoint names it.
+// Package emulator emulates AWS CodePipeline for laptops and tests: pipelines, executions, custom
+// actions and their jobs, in memory. A single port serves CodePipeline, S3, STS and SQS, so that
+// any AWS client works with it if AWS_ENDPOINT_URL or the client's BaseEndpoint is set.
 //
 // In a test, one line starts it:
 //
 //	server := emulator.StartT(t, emulator.Options{Buckets: []string{"artifacts"}})
 //	client := codepipeline.NewFromConfig(server.AWSConfig())
 //
-// Package [github.com/pipelinejob/pipelinejob-operator/emulator/pipeline] declares
-// pipelines in a few lines. [Emulator.Inject] makes calls fail, [Emulator.Advance]
-// moves the clock, and [Emulator.Journal] lists the calls that were received. Programs
-// in other languages do the same over HTTP, below the path /_emulator/: see
-// docs/emulator.md, which also says how faithful each operation is.
+// Package [github.com/pipelinejob/pipelinejob-operator/emulator/pipeline] declares pipelines in a
+// few lines. [Emulator.Inject] makes calls fail, [Emulator.Advance] moves the clock, and
+// [Emulator.Journal] lists the received calls. Programs in other languages do the same over HTTP,
+// below the path /_emulator/: see docs/emulator.md, which also describes how faithful each
+// operation is.
 //
-// Each region of each account has its own pipelines and action types. The account
-// is that of the caller's access key (see [Options.Credentials]) or of the role
-// that the caller assumed; the region is that of the request's signature. S3
-// buckets are shared by all accounts and regions.
+// Each region of each account has its own pipelines and action types. The account is that of the
+// caller's access key (see [Options.Credentials]) or of the assumed role, and the region is that of
+// the request's signature. All accounts and regions share the S3 buckets.
 package emulator
 
 import (
@@ -42,38 +40,37 @@ import (
 // Options configure an Emulator. The zero value is ready to use. An Emulator keeps
 // no reference to the slices and maps of its Options.
 type Options struct {
-	// Logger gets one line for each call that Journal lists, without secrets: at the
-	// level Debug for calls of S3, Info for all others. Default: nothing is logged.
+	// Logger gets one line, without secrets, for each call that Journal lists: at level Debug for
+	// S3, and Info for all other services. Default: nothing is logged.
 	Logger *slog.Logger
-	// Clock is the time by which jobs, credentials and messages expire. Whatever is
-	// due happens at the next call. Default: the machine's clock. See also
-	// Emulator.Advance.
+	// Clock is the clock for the expiry of jobs, credentials and messages. Due changes take effect
+	// with the next call. Default: the machine's clock. See also Emulator.Advance.
 	Clock Clock
-	// Region is that of callers without a signature. Default: us-east-1.
+	// Region is the region of callers without a signature. Default: us-east-1.
 	Region string
-	// AccountID is the account, of 12 digits, of callers whose access key names
-	// none. Default: 111122223333.
+	// AccountID is the account (12 digits) of callers whose access key has none. Default:
+	// 111122223333.
 	AccountID string
 	// Buckets are the S3 buckets to create.
 	Buckets []string
 
-	// Credentials are the access keys that are accepted, and whose signatures are
-	// checked. Default: any key is accepted, with any secret, as a user's of
-	// AccountID. The keys of jobs and of assumed roles are checked always.
+	// Credentials are the accepted access keys, whose signatures are checked. Default: any key with
+	// any secret is accepted, as a user of AccountID. Keys of jobs and assumed roles are always
+	// checked.
 	Credentials []Credential
-	// Roles are the ARNs of the roles that can be assumed, each with the external
-	// ID that it requires, or an empty string. Default: any role, without one.
+	// Roles maps the ARNs of the roles that can be assumed to the required external ID, or to an
+	// empty string. Default: any role, without an external ID.
 	Roles map[string]string
 	// NoSignatures accepts unsigned requests, and does not check signatures.
 	NoSignatures bool
-	// Control is who may use the emulator's own API. Default: ControlLoopback.
+	// Control sets who may use the emulator's own API. Default: ControlLoopback.
 	Control ControlAccess
 
 	// ContinuationDelay is the time from a result with a continuation token to the
 	// job that carries the token. Default: 5 seconds.
 	//
-	// As with every duration and count here, zero stands for the default, and New
-	// refuses a negative value. Use a nanosecond for no time at all.
+	// As for all durations and counts here, zero means the default, and New refuses negative
+	// values. Use a nanosecond for no delay.
 	ContinuationDelay time.Duration
 	// RedispatchAfter is the time after which a job that was polled, but not
 	// acknowledged, is handed out again: a duration, RedispatchAtOnce or
@@ -85,50 +82,48 @@ type Options struct {
 	// CredentialsTTL is how long the artifact credentials of a job are valid.
 	// Default: 15 minutes.
 	CredentialsTTL time.Duration
-	// JobRetention is how long GetJobDetails and the like know a job after its end.
-	// Default: 1 hour.
+	// JobRetention is how long operations such as GetJobDetails find a job after its end. Default:
+	// 1 hour.
 	JobRetention time.Duration
-	// KeepExecutions is how many settled executions a pipeline keeps. Default: 1000.
+	// KeepExecutions is the number of ended executions that a pipeline keeps. Default: 1000.
 	KeepExecutions int
 	// MaxConcurrentExecutions is how many executions of a pipeline may be in
 	// progress or queued in the execution modes QUEUED and PARALLEL. Default: 50.
 	MaxConcurrentExecutions int
-	// CreateOnly keeps CreatePipeline from starting the first execution, which the
-	// service does.
+	// CreateOnly prevents CreatePipeline from starting the first execution, as the service does.
 	CreateOnly bool
 
-	// What follows is for behaviour of the service that AWS does not document: see
+	// The following options are for behaviour of the service that AWS does not document: see
 	// docs/emulator.md.
 
-	// ReturnPropertyTypes has ListActionTypes and CreateCustomActionType return the
-	// type of configuration properties. Default: they leave it out.
+	// ReturnPropertyTypes makes ListActionTypes and CreateCustomActionType return the type of
+	// configuration properties. Default: they leave it out.
 	ReturnPropertyTypes bool
-	// EscapeExternalIDs escapes the external execution ID as a path segment when a URL
-	// template is filled in with it: "/" becomes "%2F". Default: it is filled in as it is.
+	// EscapeExternalIDs escapes the external execution ID as a path segment in URL templates: "/"
+	// becomes "%2F". Default: URLs get it unchanged.
 	EscapeExternalIDs bool
-	// AllowMissingOutputs lets an action succeed whose output artifacts were not all
-	// uploaded; the action that reads them finds no object. Default: the action fails.
+	// AllowMissingOutputs lets actions succeed without all output artifacts. An action that reads a
+	// missing one finds no object. Default: the action fails.
 	AllowMissingOutputs bool
 
-	// EventQueue is the name of an SQS queue that gets an EventBridge event for each
-	// state change of an action execution, in the account and region where it
-	// happens. Default: no queue does.
+	// EventQueue is the name of an SQS queue that gets an EventBridge event for each state change
+	// of an action execution, in the execution's account and region. Default: no queue.
 	EventQueue string
-	// Faults are faults to start with, as Emulator.Inject adds them.
+	// Faults are injected at the start, as by Emulator.Inject.
 	Faults []Fault
-	// Seed seeds the random numbers of faults that have a Probability.
+	// Seed is the seed for faults with a Probability.
 	Seed uint64
 }
 
 // Values of Options.RedispatchAfter.
 const (
-	// RedispatchAtOnce hands a job out with each poll until it is acknowledged.
+	// RedispatchAtOnce hands out a job with each poll until it is acknowledged.
 	RedispatchAtOnce time.Duration = engine.RedispatchAtOnce
-	// RedispatchNever hands a job out once.
+	// RedispatchNever hands out a job once.
 	RedispatchNever time.Duration = engine.RedispatchNever
 )
 
-// Clock tells the time. Those of k8s.io/utils/clock implement it.
+// Clock returns the time. The clocks of k8s.io/utils/clock implement it.
 type Clock interface{ Now() time.Time }
 
 // Credential is an access key of a user.
@@ -138,13 +133,13 @@ type Credential struct {
 	AccountID string
 }
 
-// Emulator is an http.Handler that serves CodePipeline, S3, STS and SQS to all
-// accounts and regions. It is safe for concurrent use.
+// Emulator is an http.Handler that serves CodePipeline, S3, STS and SQS for all accounts and
+// regions. It is safe for concurrent use.
 //
-// A Server or an httptest.Server serves it; tests may also call it without a network.
-// The faults that break a connection, or never answer, take over the connection of
-// HTTP/1; where there is none, ServeHTTP panics with http.ErrAbortHandler. A Server
-// closes its Emulator; who serves it in another way calls Close.
+// A Server or an httptest.Server serves it. Tests may also call it without a network. Faults that
+// break a connection or never respond take over the HTTP/1 connection. Without one, ServeHTTP
+// panics with http.ErrAbortHandler. A Server closes its Emulator. If you serve it in another way,
+// call Close.
 type Emulator struct {
 	options Options
 	log     *slog.Logger
@@ -163,9 +158,8 @@ type Emulator struct {
 	regions map[regionID]*region
 }
 
-// New returns an emulator for a server of the caller's, such as
-// httptest.NewServer. The error names the option that is invalid, or the bucket
-// that can't be created.
+// New returns an emulator for your own server, such as httptest.NewServer. The error names the
+// invalid option, or the bucket that can't be created.
 func New(options Options) (*Emulator, error) {
 	o := options.complete()
 	if err := o.check(); err != nil {
@@ -202,17 +196,16 @@ func New(options Options) (*Emulator, error) {
 	return e, nil
 }
 
-// Close ends the requests that wait: long polls of SQS, and requests whose answers a
-// fault delays or never sends. Later requests are served without waiting. Call it
-// before closing a server that waits for its requests, as httptest.Server does. It may
-// be called more than once.
+// Close ends waiting requests: long polls of SQS, and requests whose responses a fault delays or
+// never sends. Later requests are served without waiting. Call it before closing a server that
+// waits for its requests, such as httptest.Server. It may be called more than once.
 func (e *Emulator) Close() {
 	e.close()
 	e.queues.Close()
 }
 
-// complete returns a copy with defaults in place of zero values; those of the
-// service's times and limits are the engine's.
+// complete returns a copy with defaults instead of zero values. The engine has the defaults of the
+// service's durations and limits.
 func (o Options) complete() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -232,7 +225,7 @@ var (
 	keyPattern     = regexp.MustCompile(`^[A-Za-z0-9_]{1,128}$`)
 )
 
-// check refuses options with which no client could work.
+// check refuses invalid options.
 func (o Options) check() error {
 	if !regionPattern.MatchString(o.Region) {
 		return fmt.Errorf("the region %q must be like us-east-1", o.Region)

@@ -15,14 +15,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// way is how a client meets an error.
+// way is how a client can cause an error.
 type way struct {
 	// when is for the documentation.
 	when string
 	meet func(*world) error
 }
 
-// onDemand is an error that the emulator has no reason to answer by itself.
+// onDemand returns a way for an error that the emulator only returns for an injected fault.
 func onDemand(operation, code string, call func(*world) error) way {
 	return way{"only as an injected fault", func(w *world) error {
 		w.Expect(w.emulator.Inject(Fault{Operation: operation, Kind: ModelledError, Code: code})).To(Succeed())
@@ -38,7 +38,7 @@ var (
 	ourARN     = aws.String("arn:aws:codepipeline:us-east-1:111122223333:p")
 )
 
-// tagsOf makes tags.
+// tagsOf returns tags.
 func tagsOf(count int, prefix string) (list []types.Tag) {
 	for i := range count {
 		list = append(list, types.Tag{Key: aws.String(fmt.Sprintf("%s%d", prefix, i)), Value: aws.String("v")})
@@ -78,7 +78,7 @@ func (w *world) fail(id, message string) error {
 	}))
 }
 
-// unacknowledged begins a pipeline and gives the job that was polled.
+// unacknowledged begins a pipeline and returns the polled job.
 func (w *world) unacknowledged() types.Job {
 	w.begin()
 	return w.poll(types.ActionCategoryBuild)[0]
@@ -99,7 +99,7 @@ func (w *world) updatePipeline(adjust func(*types.PipelineDeclaration)) error {
 	return errorOf(w.pipelines.UpdatePipeline(w.ctx, &codepipeline.UpdatePipelineInput{Pipeline: declared}))
 }
 
-// declaring are ways by which CreatePipeline and UpdatePipeline refuse alike.
+// declaring returns the ways that CreatePipeline and UpdatePipeline have in common.
 func declaring(declare func(*world, func(*types.PipelineDeclaration)) error) map[string]way {
 	with := func(change func(*types.PipelineDeclaration)) func(*world) error {
 		return func(w *world) error { return declare(w, change) }
@@ -124,7 +124,7 @@ func declaring(declare func(*world, func(*types.PipelineDeclaration)) error) map
 
 const anyLimit = "a limit of the model is broken"
 
-// waysToMeet has, for each operation, each error of its model.
+// waysToMeet returns a way for each error of each operation in the model.
 func waysToMeet() map[string]map[string]way {
 	create := declaring(func(w *world, change func(*types.PipelineDeclaration)) error {
 		return w.createPipeline(func(in *codepipeline.CreatePipelineInput) { change(in.Pipeline) })
@@ -400,7 +400,7 @@ func (w *world) retry(stage, id string) error {
 	}))
 }
 
-// beginAndFail gives an execution whose stage Build has failed.
+// beginAndFail returns an execution whose stage Build has failed.
 func (w *world) beginAndFail(adjust ...func(*types.PipelineDeclaration)) string {
 	id := w.begin(adjust...)
 	w.Expect(w.fail(*w.claim(types.ActionCategoryBuild).Id, "broken")).To(Succeed())
@@ -485,7 +485,7 @@ func (w *world) approve(stage, action, token string) error {
 	}))
 }
 
-// beginApproval begins a pipeline that waits for an approval, and gives its token.
+// beginApproval begins a pipeline that waits for an approval, and returns its token.
 func (w *world) beginApproval() string {
 	w.begin(func(d *types.PipelineDeclaration) {
 		d.Stages = append(d.Stages[:1], types.StageDeclaration{Name: aws.String("Approve"), Actions: []types.ActionDeclaration{pipeline.ManualApproval("ask").Declaration()}})
@@ -510,8 +510,7 @@ func approvalWays() map[string]way {
 	}
 }
 
-// TestEveryModelledErrorCanBeMet meets each error that the model names for each
-// operation.
+// TestEveryModelledErrorCanBeMet causes each error of each operation in the model.
 func TestEveryModelledErrorCanBeMet(t *testing.T) {
 	known := newWorld(t).emulator.model.Operations
 	ways := waysToMeet()

@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/queues"
 )
 
-// bridgeEvent is an event as EventBridge puts it into a queue.
+// bridgeEvent is an event as EventBridge sends it to a queue.
 type bridgeEvent struct {
 	Version    string    `json:"version"`
 	ID         string    `json:"id"`
@@ -41,7 +41,7 @@ type detail struct {
 	Attempt           decimal                 `json:"pipeline-execution-attempt"`
 }
 
-// decimal is a number as events write it: 1.0 for 1. Decoders of integers refuse it.
+// decimal is a number in the form of events: 1.0 for 1. Decoders of integers refuse it.
 type decimal float64
 
 // MarshalJSON writes one decimal place.
@@ -63,8 +63,8 @@ type executionResult struct {
 	ErrorCode string `json:"error-code,omitempty"`
 }
 
-// publish puts an event into the event queue of its account and region. It is
-// called while the engine works, and must not call it.
+// publish sends an event to the event queue of its account and region. The engine calls it while it
+// holds its lock, so it must not call the engine.
 func (e *Emulator) publish(event engine.Event) {
 	known := bridgeEvent{
 		Version: "0", ID: uuid.NewString(), DetailType: "CodePipeline Action Execution State Change", Source: "aws.codepipeline",

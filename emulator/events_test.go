@@ -12,7 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// details takes the details of the events that are in the queue, as they are.
+// details receives the details of all queued events, unparsed.
 func (p *mailbox) details() (details []string) {
 	for got := p.receive(10, 0); len(got) > 0; got = p.receive(10, 0) {
 		for _, m := range got {
@@ -28,8 +28,8 @@ func (p *mailbox) details() (details []string) {
 	return details
 }
 
-// last takes the details and returns the members of the last of them, which must be of
-// the action "compile".
+// last receives all queued events and returns the details of the last one, which must be of the
+// action "compile".
 func (p *mailbox) last(state string) map[string]any {
 	p.t.Helper()
 	all := p.details()
@@ -40,13 +40,13 @@ func (p *mailbox) last(state string) map[string]any {
 	return detail
 }
 
-// artifact is one as events have it.
+// artifact returns an artifact in the form of events.
 func artifact(name string, at *types.S3ArtifactLocation) []any {
 	return []any{map[string]any{"name": name, "s3location": map[string]any{"bucket": *at.BucketName, "key": *at.ObjectKey}}}
 }
 
-// TestEventsSayWhatIsKnown follows an action by its events: started, failed, and
-// successful at the second attempt.
+// TestEventsSayWhatIsKnown checks an action's events: it starts, fails, and succeeds at the second
+// attempt.
 func TestEventsSayWhatIsKnown(t *testing.T) {
 	p := newMailbox(t, func(o *Options) { o.EventQueue = "events" })
 	in := typeInput(types.ActionCategoryBuild)
@@ -91,7 +91,7 @@ func TestEventsSayWhatIsKnown(t *testing.T) {
 	p.Expect(succeeded).To(And(HaveKeyWithValue("version", 2.0), HaveKeyWithValue("pipeline-execution-attempt", 2.0)))
 }
 
-// TestEventsOfEndsWithoutAResult have none, as published ones.
+// TestEventsOfEndsWithoutAResult: such events have no result, like published ones.
 func TestEventsOfEndsWithoutAResult(t *testing.T) {
 	for state, end := range map[string]func(*mailbox, string) error{
 		"ABANDONED": func(p *mailbox, id string) error {
@@ -113,8 +113,8 @@ func TestEventsOfEndsWithoutAResult(t *testing.T) {
 	}
 }
 
-// TestNumbersOfEventsHaveADecimal: what reads them into an integer works with no event
-// of the service's.
+// TestNumbersOfEventsHaveADecimal: a client that reads them into an integer would fail with events
+// of the service.
 func TestNumbersOfEventsHaveADecimal(t *testing.T) {
 	p := newMailbox(t, func(o *Options) { o.EventQueue = "events" })
 	p.begin()

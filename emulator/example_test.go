@@ -33,7 +33,7 @@ func TestPipelineIsCreated(t *testing.T) {
 	}
 }
 
-// must returns the value, and panics on an error. It keeps the examples short.
+// must returns the value and panics on an error. It keeps the examples short.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -65,7 +65,7 @@ func ExampleNew() {
 	handler := must(emulator.New(emulator.Options{}))
 	server := httptest.NewServer(handler)
 	defer server.Close()
-	defer handler.Close() // first: the server waits for requests such as long polls
+	defer handler.Close() // runs first: the server waits for requests such as long polls
 
 	client := codepipeline.New(codepipeline.Options{
 		BaseEndpoint: aws.String(server.URL), Region: "us-east-1",
@@ -89,7 +89,7 @@ func startChecks(ctx context.Context, server *emulator.Server) *codepipeline.Cli
 	must(client.CreatePipeline(ctx, pipeline.New("app", "artifacts").
 		Stage("Source", pipeline.S3Source("fetch", "artifacts", "app.zip").Outputs("code")).
 		Stage("Test", pipeline.NewAction("check", checker).Inputs("code")).
-		CreateInput())) // which starts it
+		CreateInput())) // starts it too
 	return client
 }
 
@@ -123,8 +123,8 @@ func Example_worker() {
 	// PutJobSuccessResult
 }
 
-// The answer to a claim is lost after its effect: the client tries again, and learns
-// that the nonce was used.
+// The response to a claim is lost after it took effect. The client tries again and learns that the
+// nonce was used.
 func ExampleEmulator_Inject() {
 	server := must(emulator.Start("127.0.0.1:0", emulator.Options{Buckets: []string{"artifacts"}}))
 	defer func() { _ = server.Close() }()

@@ -14,46 +14,45 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
 )
 
-// FaultKind says how a call fails.
+// FaultKind is how a call fails.
 type FaultKind string
 
 const (
-	// Throttle answers ThrottlingException (S3: SlowDown); the call has no effect.
+	// Throttle returns ThrottlingException (S3: SlowDown). The call has no effect.
 	Throttle FaultKind = "Throttle"
-	// ServerError answers InternalFailure (S3: InternalError), which is a 500; the
-	// call has no effect.
+	// ServerError returns InternalFailure (S3: InternalError) with status 500. The call has no
+	// effect.
 	ServerError FaultKind = "ServerError"
-	// ServerErrorAfter answers the same after the effect.
+	// ServerErrorAfter returns the same after the call took effect.
 	ServerErrorAfter FaultKind = "ServerErrorAfter"
-	// ModelledError answers Fault.Code, one of the errors that CodePipeline's model
-	// names for the operation; the call has no effect. It is for operations of
-	// CodePipeline only.
+	// ModelledError returns Fault.Code, one of the operation's errors in CodePipeline's API model.
+	// The call has no effect. It is for operations of CodePipeline only.
 	ModelledError FaultKind = "ModelledError"
-	// AccessDenied answers AccessDeniedException (S3, STS: AccessDenied): the caller
-	// lacks the permission for the operation.
+	// AccessDenied returns AccessDeniedException (S3, STS: AccessDenied): the caller lacks the
+	// permission for the operation.
 	AccessDenied FaultKind = "AccessDenied"
-	// ResetBefore breaks the connection before the effect.
+	// ResetBefore breaks the connection before the call takes effect.
 	ResetBefore FaultKind = "ResetBefore"
-	// ResetAfter breaks the connection after the effect: the answer is lost.
+	// ResetAfter breaks the connection after the call took effect: the response is lost.
 	ResetAfter FaultKind = "ResetAfter"
-	// BlackHole accepts the request and never answers, until the client gives up or
-	// the emulator is closed; the call has no effect.
+	// BlackHole accepts the request and never responds, until the client gives up or the emulator
+	// is closed. The call has no effect.
 	BlackHole FaultKind = "BlackHole"
-	// BlackHoleAfter does the same after the effect.
+	// BlackHoleAfter does the same after the call took effect.
 	BlackHoleAfter FaultKind = "BlackHoleAfter"
-	// HalfAnswer sends the headers and half of the body after the effect, and then
-	// nothing, until the client gives up or the emulator is closed. Of an answer without
-	// a body, such as those of PutJobSuccessResult and HeadObject, nothing is sent.
+	// HalfAnswer sends the headers and half of the body after the call took effect, and then
+	// nothing, until the client gives up or the emulator is closed. If the response has no body, as
+	// for PutJobSuccessResult and HeadObject, it sends nothing.
 	HalfAnswer FaultKind = "HalfAnswer"
-	// ProxyError answers Fault.Status as a proxy does: with a page in HTML, and without
-	// any header of AWS's. The call has no effect.
+	// ProxyError responds with Fault.Status like a proxy: with an HTML page and without AWS
+	// headers. The call has no effect.
 	ProxyError FaultKind = "ProxyError"
-	// ProxyErrorAfter answers the same after the effect.
+	// ProxyErrorAfter does the same after the call took effect.
 	ProxyErrorAfter FaultKind = "ProxyErrorAfter"
-	// Latency delays the answer by Fault.Delay; the call takes effect.
+	// Latency delays the response by Fault.Delay. The call takes effect.
 	Latency FaultKind = "Latency"
-	// DuplicateDispatch makes PollForJobs also hand out the jobs that other workers
-	// have, with the nonces that those workers have.
+	// DuplicateDispatch makes PollForJobs also hand out jobs that other workers have, with the same
+	// nonces.
 	DuplicateDispatch FaultKind = "DuplicateDispatch"
 )
 
@@ -65,17 +64,16 @@ var faultKinds = []FaultKind{
 // AnyOperation is the Fault.Operation that matches all operations of all services.
 const AnyOperation = "*"
 
-// Fault makes calls of an operation fail, or their answers late. In JSON its members are
-// those of the emulator's own API (see docs/emulator.md).
+// Fault makes calls of an operation fail, or delays their responses. Its JSON form is that of the
+// emulator's own API (see docs/emulator.md).
 type Fault struct {
-	// Operation is the operation's name in the API of CodePipeline, STS or SQS, such
-	// as AcknowledgeJob, AssumeRole or ReceiveMessage; or one of S3's PutObject,
-	// GetObject, HeadObject, DeleteObject, CopyObject, ListObjects,
-	// CreateMultipartUpload, UploadPart, CompleteMultipartUpload and
-	// AbortMultipartUpload; or AnyOperation. Required.
+	// Operation is the name of an operation of CodePipeline, STS or SQS, such as AcknowledgeJob,
+	// AssumeRole or ReceiveMessage, or one of S3's operations PutObject, GetObject, HeadObject,
+	// DeleteObject, CopyObject, ListObjects, CreateMultipartUpload, UploadPart,
+	// CompleteMultipartUpload and AbortMultipartUpload, or AnyOperation. Required.
 	Operation string
-	// AccountID is the account whose calls fail, as Call.AccountID has it; for AssumeRole
-	// and AssumeRoleWithWebIdentity it is the role's. Default: all accounts.
+	// AccountID is the account whose calls fail, as in Call.AccountID. For AssumeRole and
+	// AssumeRoleWithWebIdentity, it is the role's account. Default: all accounts.
 	AccountID string
 	// Region is the region whose calls fail. Default: all regions.
 	Region string
@@ -86,15 +84,13 @@ type Fault struct {
 	// Status is the HTTP status of a ProxyError or ProxyErrorAfter, from 400 to 599.
 	// Default: 502.
 	Status int
-	// Delay is the time between the call's effect, if it has one, and its answer.
-	// It applies to every kind, in real time whatever Options.Clock is, and ends when
-	// the client gives up or the emulator is closed. Required for Latency; with S3,
-	// Latency delays the effect too.
+	// Delay is the time between the call's effect, if it has one, and the response. It applies to
+	// every kind, always in real time, and ends when the client gives up or the emulator is closed.
+	// Required for Latency. For S3, Latency delays the effect too.
 	Delay time.Duration
-	// Times is how many calls fail. Default: one; without end if Probability is set.
+	// Times is the number of calls that fail. Default: one, or no limit if Probability is set.
 	Times int
-	// Probability is the probability, from 0 to 1, that a call fails. Zero is
-	// replaced by 1.
+	// Probability is the probability, from 0 to 1, that a call fails. Zero means 1.
 	Probability float64
 }
 
@@ -105,12 +101,12 @@ type faults struct {
 }
 
 func newFaults(seed uint64) faults {
-	return faults{mu: &sync.Mutex{}, random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // faults shall repeat
+	return faults{mu: &sync.Mutex{}, random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // faults must be reproducible
 }
 
-// Inject adds a fault for calls to come. A call meets at most one fault: the first
-// that was injected for its operation and that its probability lets happen. The
-// error names the field of the fault that is invalid.
+// Inject adds a fault for future calls. At most one fault applies to a call: the first injected one
+// that selects the call and happens according to its probability. The error names the invalid field
+// of the fault.
 func (e *Emulator) Inject(fault Fault) error {
 	if err := e.checkFault(fault); err != nil {
 		return err
@@ -127,15 +123,14 @@ func (e *Emulator) Inject(fault Fault) error {
 	return nil
 }
 
-// Faults returns the faults that are still to happen, in the order of their
-// injection, with the Times that are left.
+// Faults returns the pending faults in the order of their injection, with the remaining Times.
 func (e *Emulator) Faults() []Fault {
 	e.faults.mu.Lock()
 	defer e.faults.mu.Unlock()
 	return slices.Clone(e.faults.waiting)
 }
 
-// ClearFaults drops the faults that are still to happen.
+// ClearFaults removes all pending faults.
 func (e *Emulator) ClearFaults() {
 	e.faults.mu.Lock()
 	defer e.faults.mu.Unlock()
@@ -164,7 +159,7 @@ func (e *Emulator) checkFault(f Fault) error {
 	}
 }
 
-// checkNumbers checks what does not depend on the model.
+// checkNumbers checks the fields that don't depend on the model.
 func (f Fault) checkNumbers() error {
 	byProxy := f.Kind == ProxyError || f.Kind == ProxyErrorAfter
 	switch {
@@ -187,8 +182,7 @@ func (f Fault) checkNumbers() error {
 // maxStatus is the last HTTP status of a class that RFC 9110 defines.
 const maxStatus = 599
 
-// take returns the fault for a call in a region of an account; its Kind is empty if
-// there is none.
+// take returns the fault for a call in a region of an account. Its Kind is empty if there is none.
 func (f *faults) take(at regionID, operation string) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -200,7 +194,7 @@ func (f *faults) take(at regionID, operation string) Fault {
 	}
 	taken := f.waiting[i]
 	if taken.Times == 0 {
-		return taken // it has no end
+		return taken // no limit
 	}
 	f.waiting[i].Times--
 	if f.waiting[i].Times == 0 {
@@ -209,7 +203,7 @@ func (f *faults) take(at regionID, operation string) Fault {
 	return taken
 }
 
-// isFor reports whether a call is one of those that the fault selects.
+// isFor reports whether the fault selects a call.
 func (f Fault) isFor(at regionID, operation string) bool {
 	return (f.Operation == operation || f.Operation == AnyOperation) &&
 		(f.AccountID == "" || f.AccountID == at.account) &&
@@ -220,7 +214,7 @@ func (f *faults) happens(fault Fault) bool {
 	return fault.Probability == 0 || f.random.Float64() < fault.Probability
 }
 
-// delay waits before a late answer, until the client gives up or the emulator is
+// delay waits before a delayed response. It ends early if the client gives up or the emulator is
 // closed.
 func (e *Emulator) delay(ctx context.Context, delay time.Duration) {
 	if delay <= 0 {
@@ -235,7 +229,7 @@ func (e *Emulator) delay(ctx context.Context, delay time.Duration) {
 	}
 }
 
-// reset breaks the connection without an answer.
+// reset breaks the connection without a response.
 func reset(w http.ResponseWriter) {
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {

@@ -27,7 +27,7 @@ import (
 
 func TestFaults(t *testing.T) {
 	cases := map[FaultKind]struct {
-		code   string // empty: the connection breaks
+		code   string // empty if the connection breaks
 		effect bool
 	}{
 		Throttle:         {"ThrottlingException", false},
@@ -49,7 +49,7 @@ func TestFaults(t *testing.T) {
 			}
 			w.expectCode(acknowledge(), c.code)
 			if c.effect {
-				w.expectCode(acknowledge(), "InvalidNonceException") // the answer to our own claim was lost
+				w.expectCode(acknowledge(), "InvalidNonceException") // the response to the first claim was lost
 			} else {
 				w.Expect(acknowledge()).To(Succeed())
 			}
@@ -120,8 +120,8 @@ func TestJournalIsTheCallersOwn(t *testing.T) {
 	w.Expect(string(w.emulator.Journal()[0].Request)).To(Equal(before))
 }
 
-// TestLogHasALineForEachCall calls every service, with the faults that end a call
-// in another place of the code.
+// TestLogHasALineForEachCall calls every service, and injects the faults that end a call in other
+// places of the code.
 func TestLogHasALineForEachCall(t *testing.T) {
 	var log bytes.Buffer
 	w := newWorld(t, func(o *Options) {
@@ -165,7 +165,7 @@ func TestLogHasALineForEachCall(t *testing.T) {
 			giveUp()
 		}
 	}
-	w.Expect(w.emulator.Close()).To(Succeed()) // which waits for the last lines
+	w.Expect(w.emulator.Close()).To(Succeed()) // waits for the last lines
 	journal := w.emulator.Journal()
 	w.Expect(len(journal)).To(BeNumerically(">=", len(kinds)*len(calls)))
 	var logged, listed []string

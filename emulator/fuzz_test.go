@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// fuzzed is an emulator with a pipeline under way, and its handler.
+// fuzzed returns an emulator with a running pipeline, and its handler.
 func fuzzed(f interface {
 	Helper()
 	Fatal(...any)
@@ -33,8 +33,7 @@ func fuzzed(f interface {
 	return e, c
 }
 
-// FuzzRequest sends any body to any operation: there must be an answer, and no
-// failure of the emulator's.
+// FuzzRequest sends any body to any operation. There must be a response, and no internal error.
 func FuzzRequest(f *testing.F) {
 	e, c := fuzzed(f)
 	names := slices.Sorted(maps.Keys(e.model.Operations))
@@ -60,7 +59,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzPipeline creates any pipeline and lets workers take it to its end.
+// FuzzPipeline creates any pipeline and lets workers finish it.
 func FuzzPipeline(f *testing.F) {
 	var seed struct{ Pipeline json.RawMessage }
 	for _, text := range []string{manyClientsPipeline, consoleLikePipeline} {
@@ -99,7 +98,7 @@ func FuzzPipeline(f *testing.F) {
 	})
 }
 
-// FuzzSignature reads any signature, in the header and in the query.
+// FuzzSignature parses any signature, in the header and in the query.
 func FuzzSignature(f *testing.F) {
 	options := Options{Credentials: []Credential{{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}}}
 	e, err := New(options)
@@ -120,7 +119,7 @@ func FuzzSignature(f *testing.F) {
 			recorder := httptest.NewRecorder()
 			e.ServeHTTP(recorder, r)
 			if target != "" && recorder.Code == http.StatusOK {
-				t.Fatal("nobody has signed this")
+				t.Fatal("an invalid signature was accepted")
 			}
 		}
 	})

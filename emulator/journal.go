@@ -15,37 +15,35 @@ import (
 
 // Call is a call that the emulator received.
 type Call struct {
-	// Sequence numbers the calls from 1, in the order in which they were
-	// done. Calls that the journal has dropped count.
+	// Sequence numbers the calls from 1, in the order of their execution, including calls that the
+	// journal has dropped.
 	Sequence int `json:"sequence"`
-	// Time is when the call was done, by the emulator's clock.
+	// Time is when the call was executed, by the emulator's clock.
 	Time time.Time `json:"time"`
 	// Service is ServiceCodePipeline, ServiceS3, ServiceSTS or ServiceSQS.
 	Service string `json:"service"`
-	// Operation is the operation's name in the service's API, such as PollForJobs.
-	// For S3 it is one of the names that Fault.Operation lists, or else the HTTP
-	// method.
+	// Operation is the operation's name in the service's API, such as PollForJobs. For S3 it is one
+	// of the names in Fault.Operation, or the HTTP method.
 	Operation string `json:"operation"`
-	// AccountID and Region are those that the call was for.
+	// AccountID and Region are the account and region of the call.
 	AccountID string `json:"accountId"`
 	Region    string `json:"region"`
 	// Caller is the caller's ARN.
 	Caller string `json:"caller"`
-	// Request holds no secrets. For CodePipeline it is the request, in JSON, and
-	// empty for CreatePipeline and UpdatePipeline. For S3 it is an object with the
-	// path; for STS with the role's ARN, the session name, the external ID and the
-	// session's policy; for SQS with the URL or name of the queue.
+	// Request has no secrets. For CodePipeline it is the JSON request, but empty for CreatePipeline
+	// and UpdatePipeline. For other services it is an object: for S3 with the path, for STS with
+	// the role's ARN, session name, external ID and session policy, and for SQS with the URL or
+	// name of the queue.
 	Request json.RawMessage `json:"request,omitempty"`
-	// Error is the error code of the answer, or empty if the call succeeded, even if
-	// its answer was lost. With a fault that keeps the call from the service
-	// (ResetBefore, BlackHole, ProxyError) it may be a text instead.
+	// Error is the error code of the response. It is empty if the call succeeded, even if the
+	// response was lost. If a fault prevents the call from reaching the service (ResetBefore,
+	// BlackHole, ProxyError), it may be a text instead.
 	Error string `json:"error,omitempty"`
-	// Fault is the kind of the injected fault, if the call met one.
+	// Fault is the kind of the injected fault, if there was one.
 	Fault FaultKind `json:"fault,omitempty"`
 }
 
-// maxJournal and maxJournalBytes limit the journal. When it is full, the oldest
-// half is dropped.
+// maxJournal and maxJournalBytes limit the journal. If it is full, the oldest half is dropped.
 const (
 	maxJournal      = 100_000
 	maxJournalBytes = 64 << 20
@@ -74,10 +72,9 @@ func (j *journal) add(call Call) {
 	j.bytes += len(call.Request)
 }
 
-// Journal returns the calls that were received, oldest first: those of the given
-// operations, or all if none is given. It keeps up to 100,000 calls and 64 MiB of
-// requests; when it is full, the oldest half is dropped. The caller may change what
-// it returns.
+// Journal returns the received calls, oldest first: those of the given operations, or all if none
+// is given. It keeps up to 100,000 calls and 64 MiB of requests. If it is full, the oldest half is
+// dropped. The caller may change the result.
 func (e *Emulator) Journal(operations ...string) []Call {
 	e.journal.mu.Lock()
 	defer e.journal.mu.Unlock()
@@ -98,8 +95,8 @@ func (e *Emulator) ClearJournal() {
 	e.journal.calls, e.journal.bytes = nil, 0
 }
 
-// record adds a call to the journal, and a line to the log. request is its JSON, or
-// nil to leave it out; outcome is a code only, because a message may quote a secret.
+// record adds a call to the journal and a line to the log. request is its JSON, or nil to leave it
+// out. outcome is only a code, because a message may quote a secret.
 func (e *Emulator) record(service, operation string, who caller, request []byte, outcome string, fault FaultKind) {
 	level, attributes := slog.LevelInfo, []slog.Attr{
 		slog.String("service", service), slog.String("operation", operation), slog.String("account", who.Account),
@@ -118,8 +115,8 @@ func (e *Emulator) record(service, operation string, who caller, request []byte,
 // secretOperations may have secret configuration in their requests.
 var secretOperations = map[string]bool{"CreatePipeline": true, "UpdatePipeline": true}
 
-// shown returns the request that the journal shows for an operation of
-// CodePipeline. An unknown operation's may hold anything: it is not shown.
+// shown returns the request that the journal shows for a CodePipeline operation. Requests of
+// unknown operations may contain anything, so they are not shown.
 func (e *Emulator) shown(operation string, body []byte) []byte {
 	if _, known := e.model.Operations[operation]; known && !secretOperations[operation] && json.Valid(body) {
 		return body

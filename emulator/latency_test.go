@@ -19,8 +19,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// listening is an emulator that listens, and how the SDK gets there without
-// trying anything again.
+// listening returns a listening emulator and an SDK configuration for it without retries.
 func listening(t *testing.T) (*emulator.Server, aws.Config) {
 	server := emulator.StartT(t, emulator.Options{Buckets: []string{"sources"}})
 	config := server.AWSConfig()
@@ -34,7 +33,7 @@ func TestLateAnswerIsLostOnAClientThatGaveUp(t *testing.T) {
 	e, config := listening(t)
 	client := codepipeline.NewFromConfig(config)
 	g.Expect(e.Inject(emulator.Fault{Operation: "CreateCustomActionType", Kind: emulator.Latency, Delay: time.Hour})).To(Succeed())
-	// The client gives up when it sees that the call was done.
+	// The client gives up when it sees that the call took effect.
 	ctx, giveUp := context.WithCancel(t.Context())
 	given := make(chan error, 1)
 	go func() {
@@ -124,7 +123,7 @@ func TestPresignedURLs(t *testing.T) {
 	plain := e.URL() + "/sources/k"
 	for url, status := range map[string]int{
 		signed.URL: http.StatusOK,
-		plain + "?AWSAccessKeyId=AKIATEST&Signature=x&Expires=1900000000": http.StatusOK, // as the AWS CLI presigns
+		plain + "?AWSAccessKeyId=AKIATEST&Signature=x&Expires=1900000000": http.StatusOK, // as presigned by the AWS CLI
 		plain: http.StatusForbidden,
 	} {
 		response, err := http.Get(url)

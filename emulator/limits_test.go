@@ -16,12 +16,12 @@ import (
 type limit struct {
 	path string
 	t    *model.Type
-	// request is a valid one in which the member has a size: a length, a count or
-	// a value.
+	// request returns a valid request in which the member has this size: a length, a count or a
+	// value.
 	request func(size int64) map[string]any
 }
 
-// limits finds the bounds of all members of an operation's request.
+// limits returns the bounds of all members of an operation's request.
 func limits(m *model.Model, operation model.Operation) []limit {
 	w := limitWalk{m: m}
 	w.members("", operation.Request, func(request map[string]any) map[string]any { return request })
@@ -33,8 +33,7 @@ type limitWalk struct {
 	found []limit
 }
 
-// members walks the members of a structure; within puts the structure where it
-// belongs in a request.
+// members walks the members of a structure. within puts the structure in its place in a request.
 func (w *limitWalk) members(path string, members []model.Member, within func(map[string]any) map[string]any) {
 	for _, member := range members {
 		at := strings.TrimPrefix(path+"."+member.Name, ".")
@@ -64,7 +63,7 @@ func (w *limitWalk) walk(path string, t *model.Type, with func(any) map[string]a
 	}
 }
 
-// minimal has the required members alone.
+// minimal returns a structure with only the required members.
 func minimal(m *model.Model, members []model.Member) map[string]any {
 	value := map[string]any{}
 	for _, member := range members {
@@ -75,7 +74,7 @@ func minimal(m *model.Model, members []model.Member) map[string]any {
 	return value
 }
 
-// valid is a small value that keeps to a type.
+// valid returns a small valid value of a type.
 func valid(m *model.Model, t *model.Type) any {
 	size := int64(1)
 	if t.Min != nil {
@@ -119,10 +118,10 @@ func sized(m *model.Model, t *model.Type, size int64) any {
 	}
 }
 
-// beginnings are of texts that match the model's patterns.
+// beginnings are prefixes of texts that match the model's patterns.
 var beginnings = []string{"", "arn:aws:iam::111122223333:role/", "arn:aws:codepipeline:us-east-1:111122223333:p", nowhere}
 
-// text is one of a length that matches the type's pattern, if there is one.
+// text returns a text of this length that matches the type's pattern, if it has one.
 func text(t *model.Type, length int64) string {
 	if len(t.Enum) > 0 {
 		return t.Enum[0]
@@ -136,8 +135,8 @@ func text(t *model.Type, length int64) string {
 	return strings.Repeat("a", int(length))
 }
 
-// TestEveryLimitOfTheModel sends, for each bound of each member, requests at it
-// and one beyond it.
+// TestEveryLimitOfTheModel sends, for each bound of each member, a request at the bound and one
+// beyond it.
 func TestEveryLimitOfTheModel(t *testing.T) {
 	w := newWorld(t, unsigned)
 	tested := 0
@@ -168,7 +167,7 @@ func (w *world) expectLimit(operation string, l limit, at, beyond int64, rule st
 		_, code, message = w.send(w.WithT, rawRequest{http.MethodPost, "/", targetPrefix + operation, contentType, string(body)})
 		return code, message
 	}
-	// At the limit the request may still be refused for what it asks.
+	// At the bound, the request may still be refused for another reason.
 	code, message := answer(at)
 	w.Expect(message).NotTo(ContainSubstring("failed to satisfy constraint"), "%s %s at %d: %s", operation, l.path, at, code)
 	code, message = answer(beyond)

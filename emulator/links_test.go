@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// linked is a type whose URLs begin with a property that holds the scheme and host.
+// linked returns an action type whose URLs begin with a property with the scheme and host.
 func linked() *codepipeline.CreateCustomActionTypeInput {
 	in := typeInput(types.ActionCategoryBuild, types.ActionConfigurationProperty{Name: aws.String("Host"), Required: true, Key: true})
 	in.Settings = &types.ActionTypeSettings{
@@ -22,7 +22,7 @@ func linked() *codepipeline.CreateCustomActionTypeInput {
 	return in
 }
 
-// beginLinked begins a pipeline of one action of the type linked.
+// beginLinked begins a pipeline with an action of the type linked.
 func (w *world) beginLinked() {
 	_, err := w.pipelines.CreateCustomActionType(w.ctx, linked())
 	w.Expect(err).NotTo(HaveOccurred())

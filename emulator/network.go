@@ -10,20 +10,19 @@ import (
 	"strconv"
 )
 
-// lostBefore reports whether a fault keeps the call from the service: it has no
-// effect, and the service does not answer.
+// lostBefore reports whether a fault prevents the call from reaching the service: it has no effect,
+// and the service does not respond.
 func (k FaultKind) lostBefore() bool {
 	return k == ResetBefore || k == BlackHole || k == ProxyError
 }
 
-// lostAfter reports whether the service does the call, but its answer does not
-// arrive, or not as a whole.
+// lostAfter reports whether the call takes effect, but the response does not arrive completely.
 func (k FaultKind) lostAfter() bool {
 	return k == ResetAfter || k == BlackHoleAfter || k == HalfAnswer || k == ProxyErrorAfter
 }
 
-// outcome is what the journal has in place of an error code for a call that a fault
-// kept from the service.
+// outcome returns the journal's text, instead of an error code, for a call that did not reach the
+// service.
 func (f Fault) outcome() string {
 	switch f.Kind {
 	case BlackHole:
@@ -35,8 +34,8 @@ func (f Fault) outcome() string {
 	}
 }
 
-// lose ends a call whose answer does not arrive. answer writes what the service
-// answers; it may be nil for a fault that keeps the call from the service.
+// lose ends a call whose response does not arrive. answer writes the service's response. It may be
+// nil for a fault that prevents the call from reaching the service.
 func (e *Emulator) lose(w http.ResponseWriter, r *http.Request, fault Fault, answer func(http.ResponseWriter)) {
 	e.delay(r.Context(), fault.Delay)
 	switch fault.Kind {
@@ -51,9 +50,9 @@ func (e *Emulator) lose(w http.ResponseWriter, r *http.Request, fault Fault, ans
 	}
 }
 
-// swallow answers nothing until the client gives up or the emulator is closed. It
-// reads from the connection itself: net/http notices the client's end only after the
-// request's body, and reading the body would answer 100 Continue.
+// swallow sends no response until the client gives up or the emulator is closed. It reads from the
+// connection itself: net/http notices that the client is gone only after the request's body, and
+// reading the body would send 100 Continue.
 func (e *Emulator) swallow(w http.ResponseWriter, r *http.Request) {
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
@@ -67,15 +66,14 @@ func (e *Emulator) swallow(w http.ResponseWriter, r *http.Request) {
 	gone, leave := context.WithCancel(context.Background())
 	go func() {
 		defer leave()
-		_, _ = io.Copy(io.Discard, connection) // an error is the end, too
+		_, _ = io.Copy(io.Discard, connection) // an error ends it as well
 	}()
 	e.untilGone(gone)
-	_ = connection.Close() // breaking it is the purpose
+	_ = connection.Close() // breaking the connection is the purpose
 	<-gone.Done()
 }
 
-// untilGone waits until ctx ends, as it does when a client gives up, or the emulator
-// is closed.
+// untilGone waits until ctx ends, which it does if a client gives up, or the emulator is closed.
 func (e *Emulator) untilGone(ctx context.Context) {
 	select {
 	case <-ctx.Done():
@@ -83,8 +81,8 @@ func (e *Emulator) untilGone(ctx context.Context) {
 	}
 }
 
-// sendHalf sends the headers and half of the body. Of an answer without a body it
-// sends nothing, since its headers would be all of it.
+// sendHalf sends the headers and half of the body. If the response has no body it sends nothing,
+// because the headers would be complete.
 func (e *Emulator) sendHalf(w http.ResponseWriter, r *http.Request, answer func(http.ResponseWriter)) {
 	whole := newHeldResponse()
 	answer(whole)
@@ -95,13 +93,13 @@ func (e *Emulator) sendHalf(w http.ResponseWriter, r *http.Request, answer func(
 	maps.Copy(w.Header(), whole.header)
 	w.Header().Set("Content-Length", strconv.Itoa(whole.body.Len()))
 	w.WriteHeader(whole.status)
-	_, _ = w.Write(whole.body.Bytes()[:whole.body.Len()/2]) // the client is gone when this fails
+	_, _ = w.Write(whole.body.Bytes()[:whole.body.Len()/2]) // fails only if the client is gone
 	_ = http.NewResponseController(w).Flush()
 	e.untilGone(r.Context())
-	// net/http closes the connection, since the body is incomplete.
+	// net/http closes the connection, because the body is incomplete.
 }
 
-// heldResponse is a response that is not sent yet.
+// heldResponse is a response that has not been sent yet.
 type heldResponse struct {
 	header http.Header
 	status int
@@ -116,13 +114,13 @@ func (h *heldResponse) Header() http.Header               { return h.header }
 func (h *heldResponse) Write(content []byte) (int, error) { return h.body.Write(content) }
 func (h *heldResponse) WriteHeader(status int)            { h.status = status }
 
-// proxyPage is like what proxies and load balancers answer by themselves.
+// proxyPage resembles error pages of proxies and load balancers.
 const proxyPage = `<!DOCTYPE html>
 <html><head><title>%[1]d %[2]s</title></head>
 <body><center><h1>%[1]d %[2]s</h1></center><hr><center>proxy</center></body></html>
 `
 
-// writeProxyError answers as a proxy does: in HTML, without any header of AWS's.
+// writeProxyError responds like a proxy: in HTML, without AWS headers.
 func writeProxyError(w http.ResponseWriter, status int) {
 	w.Header().Set("Content-Type", "text/html")
 	w.Header().Set("Server", "proxy")
@@ -130,5 +128,5 @@ func writeProxyError(w http.ResponseWriter, status int) {
 		w.Header().Set("Proxy-Authenticate", `Basic realm="proxy"`)
 	}
 	w.WriteHeader(status)
-	_, _ = fmt.Fprintf(w, proxyPage, status, http.StatusText(status)) // the client is gone when this fails
+	_, _ = fmt.Fprintf(w, proxyPage, status, http.StatusText(status)) // fails only if the client is gone
 }

@@ -25,15 +25,15 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// change is an operation of a service, and how to see its effect.
+// change is an operation of a service, and a check of its effect.
 type change struct {
 	operation string
 	do        func(context.Context) error
-	// done reports whether the operation had its effect. It is nil for one without.
+	// done reports whether the operation took effect. It is nil for an operation without an effect.
 	done func(*WithT) bool
 }
 
-// changes has one operation of each service. Their effects can be repeated.
+// changes returns an operation of each service. Their effects can be repeated.
 func changes(t *testing.T, config aws.Config) map[string]change {
 	g, ctx := NewWithT(t), t.Context()
 	pipelines, queues := codepipeline.NewFromConfig(config), sqs.NewFromConfig(config)
@@ -77,8 +77,8 @@ func createType(ctx context.Context, client *codepipeline.Client) error {
 	return err
 }
 
-// TestCallsThatAreNeverAnswered has each service keep silent, before and after the
-// effect, until the client gives up; then the service works again.
+// TestCallsThatAreNeverAnswered: each service does not respond, before and after the effect, until
+// the client gives up. Afterwards, it works again.
 func TestCallsThatAreNeverAnswered(t *testing.T) {
 	effect := map[emulator.FaultKind]bool{emulator.BlackHole: false, emulator.BlackHoleAfter: true, emulator.HalfAnswer: true}
 	for kind, has := range effect {
@@ -97,13 +97,13 @@ func TestCallsThatAreNeverAnswered(t *testing.T) {
 				if c.done != nil {
 					g.Expect(c.done(g)).To(Equal(has))
 				}
-				if kind != emulator.HalfAnswer { // the SDK may close the connection when headers come that early
+				if kind != emulator.HalfAnswer { // the SDK may close the connection if headers arrive that early
 					g.Expect(given).NotTo(Receive(), "no answer came")
 				}
 				giveUp()
 				g.Eventually(given).WithTimeout(10 * time.Second).Should(Receive(HaveOccurred()))
 				g.Expect(e.Faults()).To(BeEmpty())
-				if service != emulator.ServiceCodePipeline || !has { // it exists then
+				if service != emulator.ServiceCodePipeline || !has { // the action type exists then
 					g.Expect(c.do(t.Context())).To(Succeed())
 				}
 			})
@@ -111,7 +111,7 @@ func TestCallsThatAreNeverAnswered(t *testing.T) {
 	}
 }
 
-// TestHalfAnAnswer reads what arrives.
+// TestHalfAnAnswer reads the part that arrives.
 func TestHalfAnAnswer(t *testing.T) {
 	g := NewWithT(t)
 	e := emulator.StartT(t, emulator.Options{NoSignatures: true})
@@ -152,7 +152,7 @@ func TestCloseEndsCallsThatAreNeverAnswered(t *testing.T) {
 	}
 }
 
-// TestProxyErrors has each service answered by a proxy, before and after the effect.
+// TestProxyErrors: a proxy responds for each service, before and after the effect.
 func TestProxyErrors(t *testing.T) {
 	effect := map[emulator.FaultKind]bool{emulator.ProxyError: false, emulator.ProxyErrorAfter: true}
 	for kind, has := range effect {
@@ -234,8 +234,8 @@ func TestFaultsSelectAccountsAndRegions(t *testing.T) {
 	}
 }
 
-// TestFaultOfARolesAccount selects AssumeRole by the account of the role: the
-// caller is the same.
+// TestFaultOfARolesAccount selects AssumeRole by the account of the role, because the caller is the
+// same.
 func TestFaultOfARolesAccount(t *testing.T) {
 	g := NewWithT(t)
 	e, config := listening(t)
@@ -249,7 +249,7 @@ func TestFaultOfARolesAccount(t *testing.T) {
 	g.Expect(assume("222222222222")).To(MatchError(ContainSubstring("AccessDenied")))
 }
 
-// TestRedispatch polls twice within a moment, and once after a year.
+// TestRedispatch polls twice immediately, and once after a year.
 func TestRedispatch(t *testing.T) {
 	handedOut := map[time.Duration][]int{
 		emulator.RedispatchAtOnce: {2, 2, 2},
@@ -279,7 +279,7 @@ func TestRedispatch(t *testing.T) {
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("must not be negative")))
 }
 
-// twoQueuedJobs starts a pipeline whose action needs a worker twice.
+// twoQueuedJobs starts a pipeline with two jobs.
 func twoQueuedJobs(t *testing.T, e *emulator.Server) *codepipeline.Client {
 	g := NewWithT(t)
 	config := e.AWSConfig()

@@ -8,7 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestMissingOutputs ends an action well without its output artifact.
+// TestMissingOutputs reports success of an action without its output artifact.
 func TestMissingOutputs(t *testing.T) {
 	t.Run("by default the action fails", func(t *testing.T) {
 		w := newWorld(t)

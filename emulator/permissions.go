@@ -11,14 +11,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/queues"
 )
 
-// permission is what a call needs, as the service authorization reference has it.
+// permission is what a call requires, according to the service authorization reference.
 type permission struct{ action, resource string }
 
-// anyResource is that of calls whose permission is for all resources or none.
+// anyResource is the resource of permissions that can't be restricted to a resource.
 const anyResource = "*"
 
-// missing is the first permission that the policy of a caller's session leaves out, as the
-// message of a refusal.
+// missing returns the refusal message for the first permission that the caller's session policy
+// does not allow.
 func missing(who caller, needed ...permission) (message string, is bool) {
 	for _, p := range needed {
 		if !who.Policy.Allows(p.action, p.resource) {
@@ -29,13 +29,13 @@ func missing(who caller, needed ...permission) (message string, is bool) {
 	return "", false
 }
 
-// pipelineRequest has the members of requests of CodePipeline that name a resource.
+// pipelineRequest has the members of CodePipeline requests that name a resource.
 type pipelineRequest struct {
 	ActionTypeID *engine.TypeID `json:"actionTypeId"`
-	// Category, Provider and Version are those of an action type.
+	// Category, Provider and Version identify an action type.
 	Category     string `json:"category"`
 	Provider     string `json:"provider"`
-	Version      any    `json:"version"` // the number of a pipeline's is one
+	Version      any    `json:"version"` // a number for pipelines
 	ResourceARN  string `json:"resourceArn"`
 	PipelineName string `json:"pipelineName"`
 	Name         string `json:"name"`
@@ -45,11 +45,11 @@ type pipelineRequest struct {
 	Tags []json.RawMessage `json:"tags"`
 }
 
-// pipelinePermissions are those that a call of CodePipeline needs. Parts of a pipeline
-// count as the pipeline.
+// pipelinePermissions returns the permissions that a CodePipeline call requires. Parts of a
+// pipeline count as the pipeline.
 func pipelinePermissions(at regionID, operation string, body []byte) []permission {
 	var request pipelineRequest
-	_ = json.Unmarshal(body, &request) // what can't be read is refused after this
+	_ = json.Unmarshal(body, &request) // an invalid request is refused later
 	resource := request.resource(at)
 	needed := []permission{{"codepipeline:" + operation, resource}}
 	if strings.HasPrefix(operation, "Create") && len(request.Tags) > 0 {
@@ -79,15 +79,15 @@ func (r pipelineRequest) resource(at regionID) string {
 	}
 }
 
-// objectActions are the permissions that S3's operations need, by their names in the
-// journal; all others need one of their own name.
+// objectActions has the permissions of S3's operations, by their names in the journal. All others
+// require the permission with their own name.
 var objectActions = map[string]string{
 	"HeadObject": "GetObject", "ListObjects": "ListBucket", "CopyObject": "PutObject", "CreateMultipartUpload": "PutObject",
 	"UploadPart": "PutObject", "CompleteMultipartUpload": "PutObject",
 }
 
-// objectPermissions are those that a request of S3 needs. The source of a copy is not
-// looked at.
+// objectPermissions returns the permissions that an S3 request requires. It ignores the source of a
+// copy.
 func objectPermissions(operation string, r *http.Request) []permission {
 	action := operation
 	if known, is := objectActions[operation]; is {
@@ -100,7 +100,7 @@ func objectPermissions(operation string, r *http.Request) []permission {
 	return []permission{{"s3:" + action, resource}}
 }
 
-// queuePermission is the one that a call of SQS needs.
+// queuePermission returns the permission that an SQS call requires.
 func queuePermission(who caller, action string, request sqsRequest) permission {
 	name, ok := queueOf(request.QueueURL, who)
 	if !ok {
@@ -109,7 +109,8 @@ func queuePermission(who caller, action string, request sqsRequest) permission {
 	return permission{"sqs:" + action, fmt.Sprintf("arn:aws:sqs:%s:%s:%s", name.Region, name.Account, name.Queue)}
 }
 
-// refusedByPolicy is the error code of all services for what a session's policy leaves out.
+// refusedByPolicy returns the error if the caller's session policy does not allow a permission.
+// code is the service's error code.
 func refusedByPolicy(who caller, code string, needed ...permission) *engine.Error {
 	if message, is := missing(who, needed...); is {
 		return &engine.Error{Code: code, Message: message}
@@ -117,10 +118,10 @@ func refusedByPolicy(who caller, code string, needed ...permission) *engine.Erro
 	return nil
 }
 
-// maxSessionPolicy is the longest policy of a session, in characters (AssumeRole, Policy).
+// maxSessionPolicy is the longest session policy, in characters (AssumeRole, Policy).
 const maxSessionPolicy = 2048
 
-// sessionPolicy reads the policy of a session that is asked for; nil if it has none.
+// sessionPolicy parses the session policy of a request. It returns nil if there is none.
 func sessionPolicy(r *http.Request) (*identity.Policy, *engine.Error) {
 	document := r.FormValue("Policy")
 	switch {

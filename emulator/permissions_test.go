@@ -16,7 +16,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// sessionWith assumes a role with a policy, and returns a provider of its credentials.
+// sessionWith assumes a role with a policy, and returns a credentials provider.
 func (w *world) sessionWith(policy string) (aws.CredentialsProvider, error) {
 	assumed, err := w.sts.AssumeRole(w.ctx, &sts.AssumeRoleInput{
 		RoleArn: aws.String("arn:aws:iam::111122223333:role/worker"), RoleSessionName: aws.String("team-a.deploy"), ExternalId: aws.String("c/team-a"), Policy: &policy,
@@ -69,7 +69,7 @@ func TestSessionPolicyIsEnforced(t *testing.T) {
 			return err
 		},
 	}
-	const always = "GetCallerIdentity" // IAM can't deny it
+	const always = "GetCallerIdentity" // can't be denied by IAM
 	for name, c := range map[string]struct {
 		policy  string
 		allowed []string
@@ -123,7 +123,7 @@ func TestSessionPoliciesAreChecked(t *testing.T) {
 	}
 }
 
-// TestSessionIsInTheJournal with all that says for whom it is.
+// TestSessionIsInTheJournal with everything that identifies its purpose.
 func TestSessionIsInTheJournal(t *testing.T) {
 	w := newWorld(t)
 	policy := allows("codepipeline:PollForJobs", "*")
@@ -136,7 +136,7 @@ func TestSessionIsInTheJournal(t *testing.T) {
 	}))
 }
 
-// with is a client with credentials.
+// with returns a client with these credentials.
 func (w *world) with(c aws.CredentialsProvider) *codepipeline.Client {
 	return codepipeline.NewFromConfig(w.config, func(o *codepipeline.Options) { o.Credentials = c })
 }

@@ -49,7 +49,7 @@ func (w *world) expectNoSecretInJournal() {
 	w.Expect(string(text)).NotTo(ContainSubstring(secretValue))
 }
 
-// expectJournalOfModelledErrors finds answers that the model does not have.
+// expectJournalOfModelledErrors finds errors that the model does not have.
 func (w *world) expectJournalOfModelledErrors() {
 	for _, call := range w.emulator.Journal() {
 		if call.Error != "" {

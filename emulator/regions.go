@@ -6,11 +6,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/engine"
 )
 
-// regionID names a region of an account. Its pipelines and action types are
-// unknown in all others.
+// regionID identifies a region of an account. Its pipelines and action types are unknown in all
+// others.
 type regionID struct{ account, region string }
 
-// region is CodePipeline in a region of an account.
+// region serves CodePipeline in a region of an account.
 type region struct {
 	engine     *engine.Engine
 	operations map[string]operation
@@ -18,7 +18,7 @@ type region struct {
 	duplicates operation
 }
 
-// region returns CodePipeline in a region. It is created by its first call.
+// region returns CodePipeline in a region. The first call creates it.
 func (e *Emulator) region(id regionID) *region {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -42,8 +42,8 @@ func (e *Emulator) region(id regionID) *region {
 	return known
 }
 
-// grantOf returns what the access key of a job allows, and the region of the job.
-// It reports whether the key is a job's.
+// grantOf returns what a job's access key allows, and the job's region. It reports whether the key
+// is a job's.
 func (e *Emulator) grantOf(accessKeyID string) (id regionID, grant engine.Grant, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

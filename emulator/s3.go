@@ -13,12 +13,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/objects"
 )
 
-// serveS3 answers a request of S3, with the faults of its operation.
+// serveS3 serves an S3 request, and applies faults of its operation.
 func (e *Emulator) serveS3(w http.ResponseWriter, r *http.Request) {
 	operation := cmp.Or(objects.Operation(r), r.Method)
 	who, refusal := e.authenticate(r, ServiceS3, cmp.Or(r.Header.Get("X-Amz-Content-Sha256"), "UNSIGNED-PAYLOAD"))
 	fault := e.faults.take(who.regionID(), operation)
-	path, _ := json.Marshal(map[string]string{"path": r.URL.Path}) // a map of strings can be written
+	path, _ := json.Marshal(map[string]string{"path": r.URL.Path}) // a map of strings can always be encoded
 	if fault.Kind.lostBefore() {
 		e.record(ServiceS3, operation, who, path, fault.outcome(), fault.Kind)
 		e.lose(w, r, fault, nil)
@@ -38,10 +38,10 @@ func (e *Emulator) serveS3(w http.ResponseWriter, r *http.Request) {
 func (h *heldResponse) writeTo(w http.ResponseWriter) {
 	maps.Copy(w.Header(), h.header)
 	w.WriteHeader(h.status)
-	_, _ = w.Write(h.body.Bytes()) // the client is gone when this fails
+	_, _ = w.Write(h.body.Bytes()) // fails only if the client is gone
 }
 
-// answerS3 does what a request asks for, and answers it.
+// answerS3 executes a request and writes the response.
 func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, refusal *identity.Refusal, fault Fault) {
 	if refusal != nil {
 		objects.WriteError(w, codes[ServiceS3][refusal.Reason], refusal.Message)
@@ -71,21 +71,21 @@ func (e *Emulator) answerS3(w http.ResponseWriter, r *http.Request, who caller, 
 	}
 }
 
-// discardedResponse is a response that the client does not get.
+// discardedResponse is a response that is not sent to the client.
 type discardedResponse struct{ header http.Header }
 
 func (u *discardedResponse) Header() http.Header               { return u.header }
 func (u *discardedResponse) Write(content []byte) (int, error) { return len(content), nil }
 func (u *discardedResponse) WriteHeader(int)                   {}
 
-// recordedResponse remembers the error code of a response of S3, if it has one.
+// recordedResponse records the error code of an S3 response, if it has one.
 type recordedResponse struct {
 	http.ResponseWriter
 	status int
-	begin  bytes.Buffer // of an error's body
+	begin  bytes.Buffer // the beginning of an error's body
 }
 
-// maxErrorBody is more than an error of S3's has.
+// maxErrorBody is larger than any error body of S3.
 const maxErrorBody = 4 << 10
 
 func (o *recordedResponse) WriteHeader(status int) {
@@ -105,7 +105,7 @@ func (o *recordedResponse) Write(content []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (o *recordedResponse) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
-// code is S3's, or the HTTP status of an answer to HEAD, which has no body.
+// code returns S3's error code, or the HTTP status of a response to HEAD, which has no body.
 func (o *recordedResponse) code() string {
 	if o.status < http.StatusBadRequest {
 		return ""

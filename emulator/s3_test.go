@@ -21,7 +21,7 @@ func (w *world) put(client *s3.Client, bucket, key, content string) {
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-// read gives an object, or the code of the error.
+// read returns an object, or the error code.
 func (w *world) read(client *s3.Client, bucket, key string) (content, code string) {
 	response, err := client.GetObject(w.ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {
@@ -37,7 +37,7 @@ func (w *world) readPlace(client *s3.Client, a types.Artifact) (content, code st
 	return w.read(client, *a.Location.S3Location.BucketName, *a.Location.S3Location.ObjectKey)
 }
 
-// upload puts a job's output as the service demands it.
+// upload uploads a job's output as the service requires it.
 func (w *world) upload(client *s3.Client, a types.Artifact, content string, adjust ...func(*s3.PutObjectInput)) error {
 	place := a.Location.S3Location
 	input := &s3.PutObjectInput{Bucket: place.BucketName, Key: place.ObjectKey, Body: strings.NewReader(content), ServerSideEncryption: s3types.ServerSideEncryptionAwsKms}
@@ -107,8 +107,7 @@ func TestMultipartUpload(t *testing.T) {
 	w.Expect(*head.SSEKMSKeyId).To(Equal("key-1"))
 }
 
-// TestTrailingChecksum sends what SDKs send over TLS, where they put the
-// checksum after the content.
+// TestTrailingChecksum sends the checksum after the content, as SDKs do over TLS.
 func TestTrailingChecksum(t *testing.T) {
 	w := newWorld(t)
 	body := "b\r\nhello world\r\n0\r\nx-amz-checksum-crc32:DUoRhQ==\r\n\r\n"
@@ -168,7 +167,7 @@ func TestJobCredentialsAreForItsArtifactsOnly(t *testing.T) {
 	_, code = w.readPlace(client, input)
 	w.Expect(code).To(Equal("ExpiredToken"))
 	w.expectCode(w.upload(client, output, "late"), "ExpiredToken")
-	w.poll(types.ActionCategoryTest) // by which the engine forgets the credentials
+	w.poll(types.ActionCategoryTest) // makes the engine forget the credentials
 	_, code = w.readPlace(client, input)
 	w.Expect(code).To(Equal("ExpiredToken"))
 }

@@ -16,7 +16,7 @@ import (
 
 func TestFaultsOfS3(t *testing.T) {
 	cases := map[emulator.FaultKind]struct {
-		code   string // of the answer; empty when there is none, or a good one
+		code   string // of the response; empty if there is none, or no error
 		fails  bool
 		effect bool
 	}{

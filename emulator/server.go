@@ -12,16 +12,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
-// Server is an Emulator that listens on a TCP port.
+// Server serves an Emulator on a TCP port.
 type Server struct {
 	*Emulator
 	url  string
 	http *http.Server
 }
 
-// Start returns a server that listens on address, such as "127.0.0.1:4566", or
-// "127.0.0.1:0" for a free port. The caller closes it. The errors are those of New
-// and of listening.
+// Start returns a server that listens on address, such as "127.0.0.1:4566", or "127.0.0.1:0" for a
+// free port. The caller must close it. Errors are those of New and of listening.
 func Start(address string, options Options) (*Server, error) {
 	e, err := New(options)
 	if err != nil {
@@ -51,8 +50,8 @@ type TB interface {
 	Fatalf(format string, arguments ...any)
 }
 
-// StartT returns a server that listens on a free loopback port until the test t
-// ends. The test fails at once if the server can't start.
+// StartT returns a server that listens on a free loopback port until the test t ends. The test
+// fails immediately if the server can't start.
 func StartT(t TB, options Options) *Server {
 	t.Helper()
 	s, err := Start("127.0.0.1:0", options)
@@ -70,9 +69,8 @@ func StartT(t TB, options Options) *Server {
 // URL returns the address of the server, such as "http://127.0.0.1:4566".
 func (s *Server) URL() string { return s.url }
 
-// AWSConfig returns a configuration by which clients of the AWS SDK call the
-// server: its URL, Options.Region, and the first of Options.Credentials, or else a
-// key that is accepted as any is.
+// AWSConfig returns a configuration with which AWS SDK clients call the server: its URL,
+// Options.Region, and the first of Options.Credentials or, if there are none, any key.
 func (s *Server) AWSConfig() aws.Config {
 	key := Credential{AccessKeyID: "emulator", SecretAccessKey: "emulator"}
 	if len(s.options.Credentials) > 0 {
@@ -87,9 +85,8 @@ func (s *Server) AWSConfig() aws.Config {
 // closeTimeout is how long Close waits for requests in progress.
 const closeTimeout = time.Second
 
-// Close stops listening and ends the requests that wait, as Emulator.Close does. It
-// waits for other requests for a second, and then breaks their connections. It may
-// be called more than once.
+// Close stops listening and ends waiting requests, as Emulator.Close does. It waits one second for
+// other requests, and then breaks their connections. It may be called more than once.
 func (s *Server) Close() error {
 	s.Emulator.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

@@ -15,9 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// raw makes a call that must succeed, and returns the answer as it is on the wire:
-// clients don't tell a member that is absent from one that is null or empty. The world
-// must be unsigned.
+// raw makes a call that must succeed, and returns the response as sent: clients don't distinguish
+// absent members from null or empty ones. The world must be unsigned.
 func (w *world) raw(operation, format string, values ...any) map[string]any {
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.emulator.URL(), strings.NewReader(fmt.Sprintf(format, values...)))
@@ -35,7 +34,7 @@ func (w *world) raw(operation, format string, values ...any) map[string]any {
 	return answer
 }
 
-// within returns what is at a path of member names and indexes.
+// within returns the value at a path of member names and indexes.
 func (w *world) within(answer any, path ...any) any {
 	w.t.Helper()
 	for _, step := range path {
@@ -58,7 +57,7 @@ const typedProperties = `{"category": "Build", "provider": "worker", "version": 
 func TestPropertyTypesAreLeftOut(t *testing.T) {
 	for name, c := range map[string]struct {
 		options func(*Options)
-		types   []any // of the properties; nil: there is none
+		types   []any // of the properties; nil if absent
 	}{
 		"by default":                       {func(*Options) {}, []any{nil, nil}},
 		"with Options.ReturnPropertyTypes": {func(o *Options) { o.ReturnPropertyTypes = true }, []any{"Number", "Boolean"}},
@@ -81,8 +80,7 @@ func TestPropertyTypesAreLeftOut(t *testing.T) {
 	}
 }
 
-// TestLeftOutTypesAreStillDefined restores a deleted type, which only the identical
-// definition may do.
+// TestLeftOutTypesAreStillDefined restores a deleted type, which requires the identical definition.
 func TestLeftOutTypesAreStillDefined(t *testing.T) {
 	w := newWorld(t, unsigned)
 	w.raw("CreateCustomActionType", typedProperties)

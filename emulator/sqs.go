@@ -41,10 +41,10 @@ var sqsActions = []string{
 	"DeleteMessage", "DeleteMessageBatch", "ChangeMessageVisibility", "PurgeQueue",
 }
 
-// queueName is what SQS takes as the name of a standard queue.
+// queueName matches names of standard queues.
 var queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 
-// sqsRequest has the members of all requests.
+// sqsRequest has the members of all SQS requests.
 type sqsRequest struct {
 	QueueName           string
 	QueueURL            string `json:"QueueUrl"`
@@ -65,7 +65,7 @@ type sqsMessage struct {
 	Attributes    map[string]string
 }
 
-// serveSQS answers a call of SQS's JSON protocol.
+// serveSQS serves a call of SQS's JSON protocol.
 func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action string) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
@@ -105,9 +105,9 @@ func (e *Emulator) serveSQS(w http.ResponseWriter, r *http.Request, action strin
 	})
 }
 
-// recordSQS records the queue, and no message.
+// recordSQS records the queue, but no message.
 func (e *Emulator) recordSQS(action string, who caller, request sqsRequest, problem *engine.Error, fault FaultKind) {
-	shown, _ := json.Marshal(map[string]string{"QueueUrl": request.QueueURL + request.QueueName}) // strings can be written
+	shown, _ := json.Marshal(map[string]string{"QueueUrl": request.QueueURL + request.QueueName}) // strings can always be encoded
 	code := ""
 	if problem != nil {
 		code = problem.Code
@@ -199,7 +199,7 @@ func queueURL(host string, name queues.Name) any {
 	return map[string]string{"QueueUrl": "http://" + host + "/" + name.Account + "/" + name.Queue}
 }
 
-// queueOf finds the queue of a URL, whose host does not count.
+// queueOf returns the queue of a URL. It ignores the host.
 func queueOf(text string, who caller) (queues.Name, bool) {
 	parsed, err := url.Parse(text)
 	if err != nil {
@@ -280,7 +280,7 @@ func (e *Emulator) deleteMessages(name queues.Name, request sqsRequest) (any, *e
 	return map[string]any{"Successful": done, "Failed": failed}, nil
 }
 
-// writeSQS answers in AWS JSON 1.0.
+// writeSQS writes a response in AWS JSON 1.0.
 func writeSQS(w http.ResponseWriter, status int, response any) {
 	w.Header().Set("Content-Type", sqsContentType)
 	w.Header().Set("X-Amzn-RequestId", uuid.NewString())
@@ -288,10 +288,10 @@ func writeSQS(w http.ResponseWriter, status int, response any) {
 	if response == nil {
 		return
 	}
-	_ = json.NewEncoder(w).Encode(response) // the client is gone when this fails
+	_ = json.NewEncoder(w).Encode(response) // fails only if the client is gone
 }
 
-// writeSQSError has the code in the header too, as the query protocol had it.
+// writeSQSError also sets the header with the query protocol's code.
 func writeSQSError(w http.ResponseWriter, problem *engine.Error) {
 	status, fault := http.StatusBadRequest, "Sender"
 	if problem.Code == "InternalFailure" {

@@ -33,7 +33,7 @@ func newMailbox(t *testing.T, adjust ...func(*Options)) *mailbox {
 	return p
 }
 
-// elsewhere is a client with another configuration.
+// elsewhere returns a client with another configuration.
 func (p *mailbox) elsewhere(change func(*aws.Config)) *sqs.Client {
 	cfg := p.config.Copy()
 	change(&cfg)
@@ -230,7 +230,7 @@ func TestErrorsOfSQS(t *testing.T) {
 	}
 }
 
-// expectAnswer knows codes by the new names and by the old, which the SDK has of some.
+// expectAnswer expects an error code. For some, the SDK returns the old name of the query protocol.
 func expectAnswer(g *WithT, err error, code string) {
 	if code == "" {
 		g.Expect(err).NotTo(HaveOccurred())
@@ -239,7 +239,7 @@ func expectAnswer(g *WithT, err error, code string) {
 	g.Expect(codeOf(err)).To(HaveSuffix(code), "%v", err)
 }
 
-// TestEventsOfActions follows a pipeline by what comes into the queue.
+// TestEventsOfActions checks the events of a pipeline in the queue.
 func TestEventsOfActions(t *testing.T) {
 	p := newMailbox(t, func(o *Options) { o.EventQueue = "events" })
 	p.begin()
@@ -265,7 +265,7 @@ func TestNoEventsUnlessAskedFor(t *testing.T) {
 	p.Expect(p.states()).To(BeEmpty())
 }
 
-// states takes what is in the queue: actions and their states.
+// states receives all queued events and returns the actions and their states.
 func (p *mailbox) states() string {
 	var told []string
 	for got := p.receive(10, 0); len(got) > 0; got = p.receive(10, 0) {

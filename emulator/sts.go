@@ -22,8 +22,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/internal/identity"
 )
 
-// The bounds of a session's length, and what it is when none is asked for
-// (AssumeRole's DurationSeconds).
+// The bounds and the default of a session's duration, in seconds (AssumeRole's DurationSeconds).
 const (
 	minSession     = 15 * time.Minute
 	defaultSession = time.Hour
@@ -33,7 +32,7 @@ const (
 // stsActions are the supported actions.
 var stsActions = []string{"GetCallerIdentity", "AssumeRole", "AssumeRoleWithWebIdentity"}
 
-// roleARN is the model's pattern of a role's ARN.
+// roleARN is the model's pattern for a role's ARN.
 var roleARN = regexp.MustCompile(`^arn:aws(-[\w]+)*:iam::([0-9]{12}):role/(.+)$`)
 
 // isQuery reports whether the request is a call of the query protocol without a
@@ -62,8 +61,7 @@ type assumedRole struct {
 	} `xml:"AssumedRoleUser"`
 }
 
-// serveSTS answers GetCallerIdentity, by which clients find out who they are,
-// and AssumeRole and AssumeRoleWithWebIdentity.
+// serveSTS serves GetCallerIdentity, AssumeRole and AssumeRoleWithWebIdentity.
 func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
@@ -75,7 +73,7 @@ func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
 	action := r.FormValue("Action")
 	who, refusal := e.authenticate(r, ServiceSTS, hex.EncodeToString(digest[:]))
 	if action == "AssumeRoleWithWebIdentity" {
-		refusal = nil // its web identity token stands for a signature
+		refusal = nil // its web identity token replaces a signature
 	}
 	fault := e.faults.take(stsTarget(who, r), action)
 	if fault.Kind.lostBefore() {
@@ -98,8 +96,8 @@ func (e *Emulator) serveSTS(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// stsTarget is the account and region by which faults select a call. The account of a
-// role that is assumed is what a test wants to cut off: the caller is the same for all.
+// stsTarget returns the account and region by which faults select a call. For AssumeRole it is the
+// role's account, so that a test can cut off one account although the caller is the same for all.
 func stsTarget(who caller, r *http.Request) regionID {
 	at := who.regionID()
 	if role := roleARN.FindStringSubmatch(r.FormValue("RoleArn")); role != nil {
@@ -129,7 +127,7 @@ func (e *Emulator) callSTS(action string, r *http.Request, who caller, refusal *
 	}
 }
 
-// recordSTS records the role, the session and its policy, and no token.
+// recordSTS records the role, the session and its policy, but no token.
 func (e *Emulator) recordSTS(action string, r *http.Request, who caller, outcome string, fault FaultKind) {
 	shown := map[string]string{}
 	for _, name := range []string{"RoleArn", "RoleSessionName", "ExternalId", "Policy"} {
@@ -137,11 +135,11 @@ func (e *Emulator) recordSTS(action string, r *http.Request, who caller, outcome
 			shown[name] = value
 		}
 	}
-	request, _ := json.Marshal(shown) // a map of strings can be written
+	request, _ := json.Marshal(shown) // a map of strings can always be encoded
 	e.record(ServiceSTS, action, who, request, outcome, fault)
 }
 
-// assume returns a session of a role. The role need not be in the caller's account.
+// assume returns a session of a role, which may be in another account.
 func (e *Emulator) assume(r *http.Request, who caller) (any, *engine.Error) {
 	name, session := r.FormValue("RoleArn"), r.FormValue("RoleSessionName")
 	role := roleARN.FindStringSubmatch(name)
@@ -187,8 +185,8 @@ func sessionLength(seconds string) (time.Duration, error) {
 	return length, nil
 }
 
-// writeSTS answers in the query protocol, where the result's element is named
-// for the action.
+// writeSTS writes a response in the query protocol, where the element of the result is named after
+// the action.
 func (e *Emulator) writeSTS(w http.ResponseWriter, action string, result any) {
 	w.Header().Set("Content-Type", "text/xml")
 	encoder := xml.NewEncoder(w)
@@ -212,7 +210,7 @@ func (e *Emulator) writeSTS(w http.ResponseWriter, action string, result any) {
 	}
 }
 
-// writeSTSError answers in the query protocol's form.
+// writeSTSError writes an error in the query protocol's form.
 func writeSTSError(w http.ResponseWriter, problem *engine.Error) {
 	status, kind := http.StatusBadRequest, "Sender"
 	switch problem.Code {
@@ -223,7 +221,7 @@ func writeSTSError(w http.ResponseWriter, problem *engine.Error) {
 	}
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(status)
-	_ = xml.NewEncoder(w).Encode(struct { // the client is gone when this fails
+	_ = xml.NewEncoder(w).Encode(struct { // fails only if the client is gone
 		XMLName xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
 		Type    string   `xml:"Error>Type"`
 		Code    string   `xml:"Error>Code"`

@@ -16,13 +16,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// suite takes a client through all operations, well and not.
+// suite makes a client call all operations, with success and with errors.
 type suite struct {
 	*world
 	console
 	dir string
-	// executions that the later parts look back on: one that went to its end,
-	// and one that was stopped.
+	// executions for later parts: one that succeeded and one that was stopped.
 	done, stopped string
 }
 
@@ -45,21 +44,20 @@ func (w *world) runSuite(c console, dir string) {
 	s.expectAllOperations()
 }
 
-// done well: the answer is read into response unless that is nil.
+// ok makes a call that must succeed, and reads the response into response unless that is nil.
 func (s *suite) ok(response any, operation, format string, values ...any) {
 	s.t.Helper()
 	s.Expect(s.call(operation, fmt.Sprintf(format, values...), response)).To(Succeed())
 }
 
-// refusal is a call that must have an error.
+// refusal is a call that must fail.
 type refusal struct{ code, operation, request string }
 
 func bad(code, operation, format string, values ...any) refusal {
 	return refusal{code, operation, fmt.Sprintf(format, values...)}
 }
 
-// refused makes calls that change nothing, a few at once: the AWS CLI takes its
-// time to start.
+// refused makes calls that change nothing, a few concurrently because the AWS CLI starts slowly.
 func (s *suite) refused(calls ...refusal) {
 	s.t.Helper()
 	answers := make([]error, len(calls))
@@ -78,7 +76,7 @@ func (s *suite) refused(calls ...refusal) {
 	}
 }
 
-// pages reads a list to its end. The AWS CLI puts all pages into one.
+// pages reads all pages of a list. The AWS CLI returns them as a single one.
 func pages[Page any](s *suite, operation, members string, next func(Page) *string) (all []Page) {
 	s.t.Helper()
 	for token, first := (*string)(nil), true; first || token != nil; first = false {
@@ -105,7 +103,7 @@ const (
 	noDetails = `"inputArtifactDetails": {"minimumCount": 0, "maximumCount": 0}, "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 0}`
 )
 
-// tags are n of them, as JSON.
+// tags returns n tags as JSON.
 func tags(n int) string {
 	list := make([]string, n)
 	for i := range list {
@@ -140,8 +138,7 @@ func (s *suite) makeActionTypes() {
 	)
 }
 
-// fillActionTypes makes as many as an account may have, which are more than a
-// page of them.
+// fillActionTypes creates as many action types as an account may have, which is more than a page.
 func (s *suite) fillActionTypes() {
 	for i := range 49 {
 		input := typeInput(types.ActionCategoryInvoke)
@@ -170,7 +167,7 @@ const (
 		"configuration": {"CustomData": "#{built.tag}"}}]}`
 )
 
-// declared is a pipeline, as JSON.
+// declared returns a pipeline as JSON.
 func declared(name string, stages ...string) string {
 	return fmt.Sprintf(`{"name": %q, "roleArn": "arn:aws:iam::111122223333:role/r", "artifactStore": {"type": "S3", "location": "made-by-hand"},
 		"pipelineType": "V2", "variables": [{"name": "level", "defaultValue": "low"}], "stages": [%s]}`, name, strings.Join(stages, ", "))
@@ -227,12 +224,12 @@ func (s *suite) changePipelines() {
 	)
 }
 
-// editPipeline reads and writes a pipeline as AWS's guide says. The worker that gets the
-// first job finds the secret as it was.
+// editPipeline reads and writes a pipeline as described in AWS's guide. The worker that gets the
+// first job finds the secret unchanged.
 func (s *suite) editPipeline() {
 	var read map[string]json.RawMessage
 	s.ok(&read, "GetPipeline", `{"name": "p"}`)
-	declared := cmp.Or(string(read["pipeline"]), string(read["Pipeline"])) // as the SDK spells it
+	declared := cmp.Or(string(read["pipeline"]), string(read["Pipeline"])) // the SDK's spelling
 	s.Expect(declared).To(And(ContainSubstring("****"), Not(ContainSubstring(secretValue))))
 	s.ok(nil, "UpdatePipeline", `{"pipeline": %s}`, strings.Replace(declared, "Accept", "Accept-it", 1))
 	s.refused(bad("InvalidActionDeclarationException", "UpdatePipeline", `{"pipeline": %s}`, strings.Replace(declared, "compile", "make", 1)))
@@ -275,7 +272,7 @@ func (s *suite) startBy(members string) string {
 	return *started.PipelineExecutionId
 }
 
-// pollOne polls the one job that there must be.
+// pollOne polls for a job, of which there must be exactly one.
 func (s *suite) pollOne() types.Job {
 	var polled codepipeline.PollForJobsOutput
 	s.ok(&polled, "PollForJobs", `{"actionTypeId": %s, "maxBatchSize": 5, "queryParam": {"Level": "high"}}`, buildType)
@@ -295,7 +292,7 @@ func (s *suite) claimFirstJob() types.Job {
 		bad("PipelineNotFoundException", "StartPipelineExecution", `{"name": "none"}`),
 		bad("ValidationException", "StartPipelineExecution", `{"name": "p", "variables": [{"name": "none", "value": "x"}]}`),
 		bad("ActionTypeNotFoundException", "PollForJobs", `{"actionTypeId": {"category": "Deploy", "owner": "Custom", "provider": "worker", "version": "1"}}`),
-		bad("ValidationException", "PollForJobs", `{"actionTypeId": %s}`, buildType), // without its queryable property
+		bad("ValidationException", "PollForJobs", `{"actionTypeId": %s}`, buildType), // without the queryable property
 	)
 	j := s.pollOne()
 	s.Expect(*j.Data.PipelineContext.PipelineExecutionId).To(Equal(s.done))
@@ -318,7 +315,7 @@ func (s *suite) claimFirstJob() types.Job {
 
 const failJob = `{"jobId": %q, "failureDetails": {"type": "JobFailed", "message": "broken", "externalExecutionId": "run-1"}}`
 
-// failContinuedJob goes on with the job by another one, and fails that.
+// failContinuedJob continues the job with another one, which fails.
 func (s *suite) failContinuedJob(j types.Job) {
 	s.refused(
 		bad("OutputVariablesSizeExceededException", "PutJobSuccessResult", `{"jobId": %q, "outputVariables": {"k": %q}}`, *j.Id, strings.Repeat("x", 122880)),
@@ -388,7 +385,7 @@ func (s *suite) approve() {
 	s.refused(bad("ApprovalAlreadyCompletedException", "PutApprovalResult", put, "p", "Accept", "approve", token))
 }
 
-// stop stops an execution, and starts another that takes its place.
+// stop stops an execution, and starts another one.
 func (s *suite) stop() {
 	const stop = `{"pipelineName": %q, "pipelineExecutionId": %q, "abandon": %t, "reason": "enough"}`
 	s.stopped = s.startBy("")
@@ -460,7 +457,7 @@ func (s *suite) deleteAll() {
 	)
 }
 
-// expectAllOperations finds operations that were not tried both ways.
+// expectAllOperations finds operations that were not called both with success and with an error.
 func (s *suite) expectAllOperations() {
 	s.expectJournalOfModelledErrors()
 	s.expectNoSecretInJournal()

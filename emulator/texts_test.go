@@ -13,8 +13,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// TestTextsOfErrors compares messages that AWS or its users have published; those of
-// which no example is known are not in here.
+// TestTextsOfErrors compares messages with published ones, of AWS or its users. Messages without a
+// known example are not included.
 func TestTextsOfErrors(t *testing.T) {
 	const (
 		declaration = "InvalidActionDeclarationException"
@@ -56,7 +56,7 @@ func TestTextsOfErrors(t *testing.T) {
 	}
 }
 
-// createQueryable makes the type of beginQueryable's action.
+// createQueryable creates the action type for beginQueryable.
 func (w *world) createQueryable() {
 	w.createType(types.ActionCategoryBuild, types.ActionConfigurationProperty{Name: aws.String("Project"), Required: true, Key: true, Queryable: true})
 }
@@ -67,8 +67,7 @@ func queryablePipeline(value string) pipeline.Pipeline {
 		Stage("Build", pipeline.NewAction("compile", customType(types.ActionCategoryBuild)).Configure("Project", value))
 }
 
-// TestQueryableValuesCanBePolledFor compares what CreatePipeline takes with what
-// PollForJobs takes.
+// TestQueryableValuesCanBePolledFor: CreatePipeline and PollForJobs accept the same values.
 func TestQueryableValuesCanBePolledFor(t *testing.T) {
 	for value, good := range map[string]bool{
 		"a": true, "My_project-1": true, strings.Repeat("x", 50): true,
@@ -102,7 +101,7 @@ func TestQueryableValueIsNamed(t *testing.T) {
 		"it must have 1 to 50 letters, digits, underscores and hyphens"))
 }
 
-// TestQueryableValuesOfVariables have their values checked when the action starts.
+// TestQueryableValuesOfVariables: values of variables are checked when the action starts.
 func TestQueryableValuesOfVariables(t *testing.T) {
 	w := newWorld(t)
 	w.createQueryable()

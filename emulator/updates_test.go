@@ -14,7 +14,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// declaration is the pipeline as GetPipeline shows it.
+// declaration returns the pipeline from GetPipeline.
 func (w *world) declaration() *types.PipelineDeclaration {
 	got, err := w.pipelines.GetPipeline(w.ctx, &codepipeline.GetPipelineInput{Name: aws.String("p")})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -25,14 +25,14 @@ func (w *world) update(declared *types.PipelineDeclaration) error {
 	return errorOf(w.pipelines.UpdatePipeline(w.ctx, &codepipeline.UpdatePipelineInput{Pipeline: declared}))
 }
 
-// finishBuild ends the stage Build of threeStages well.
+// finishBuild lets the stage Build of threeStages succeed.
 func (w *world) finishBuild() {
 	job := w.claim(types.ActionCategoryBuild)
 	w.Expect(w.upload(w.s3Of(job.Data), job.Data.OutputArtifacts[0], "compiled")).To(Succeed())
 	w.Expect(w.succeed(*job.Id, func(in *codepipeline.PutJobSuccessResultInput) { in.OutputVariables = map[string]string{"tag": "v7"} })).To(Succeed())
 }
 
-// messageOf is the message of an error that a service answered.
+// messageOf returns the message of an error response.
 func messageOf(err error) string {
 	var known smithy.APIError
 	if errors.As(err, &known) {
@@ -41,7 +41,7 @@ func messageOf(err error) string {
 	return ""
 }
 
-// TestMasksOfSecretsComeBack edits a pipeline as AWS's guide says: read, edit, write.
+// TestMasksOfSecretsComeBack edits a pipeline as described in AWS's guide: read, edit, write.
 func TestMasksOfSecretsComeBack(t *testing.T) {
 	const newAction = "Action configuration for the new action '%s' contains an invalid configuration for the secret property 'Token'. " +
 		"'****' may be used in secret properties only when updating an existing action."
@@ -50,8 +50,8 @@ func TestMasksOfSecretsComeBack(t *testing.T) {
 	check := func(d *types.PipelineDeclaration) *types.ActionDeclaration { return &d.Stages[2].Actions[0] }
 	cases := map[string]struct {
 		edit    func(*types.PipelineDeclaration)
-		refusal string // empty: there is none
-		secret  string // what the worker gets afterwards
+		refusal string // empty if accepted
+		secret  string // the value that the worker gets afterwards
 	}{
 		"nothing is edited": {func(*types.PipelineDeclaration) {}, "", secretValue},
 		"another action":    {func(d *types.PipelineDeclaration) { d.Stages[1].Actions[0].RunOrder = aws.Int32(7) }, "", secretValue},
@@ -82,7 +82,7 @@ func TestMasksOfSecretsComeBack(t *testing.T) {
 				w.Expect(messageOf(err)).To(Or(Equal(c.refusal), Equal(fmt.Sprintf(newAction, c.refusal))))
 			}
 			w.Expect(w.stop(w.latest())).To(Succeed())
-			w.finishBuild() // of the execution that is stopping
+			w.finishBuild() // of the stopping execution
 			w.start()
 			w.finishBuild()
 			w.Expect(w.claim(types.ActionCategoryTest).Data.ActionConfiguration.Configuration).To(HaveKeyWithValue("Token", c.secret))
@@ -103,7 +103,7 @@ func TestNewPipelineWithAMaskIsRefused(t *testing.T) {
 	w.Expect(list.Pipelines).To(BeEmpty())
 }
 
-// latest is the pipeline's newest execution.
+// latest returns the pipeline's newest execution.
 func (w *world) latest() string {
 	list, err := w.pipelines.ListPipelineExecutions(w.ctx, &codepipeline.ListPipelineExecutionsInput{PipelineName: aws.String("p")})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -152,7 +152,7 @@ func TestUpdatesThatCancel(t *testing.T) {
 	}
 }
 
-// expectCancelled expects an execution that an update cancelled while the job ran.
+// expectCancelled expects that an update cancelled the execution while the job ran.
 func (w *world) expectCancelled(execution, job string) {
 	w.t.Helper()
 	w.Expect(w.status(execution)).To(Equal(types.PipelineExecutionStatusCancelled))
@@ -181,7 +181,7 @@ func TestCancelledStageIsShown(t *testing.T) {
 	w.Expect(state.StageStates[1].LatestExecution.Status).To(Equal(types.StageExecutionStatusCancelled))
 }
 
-// TestCancelledExecutionFreesItsStage has a second execution wait for the stage.
+// TestCancelledExecutionFreesItsStage lets a second execution wait for the stage.
 func TestCancelledExecutionFreesItsStage(t *testing.T) {
 	w := newMailbox(t, func(o *Options) { o.EventQueue = "events" })
 	first := w.begin()

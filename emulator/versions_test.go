@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// TestSourceRevisionIsTheObjectsVersion reads an older version by the ID that
-// the source action told, after a newer one has taken its place.
+// TestSourceRevisionIsTheObjectsVersion reads an older version of the object by the source action's
+// revision ID, after the object was replaced.
 func TestSourceRevisionIsTheObjectsVersion(t *testing.T) {
 	g := NewWithT(t)
 	_, config := listening(t)

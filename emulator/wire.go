@@ -20,19 +20,19 @@ import (
 const (
 	targetPrefix = "CodePipeline_20150709."
 	contentType  = "application/x-amz-json-1.1"
-	// maxRequest is far above what the model allows in one request.
+	// maxRequest is far larger than any request that the model allows.
 	maxRequest = 4 << 20
 )
 
-// ServeHTTP serves CodePipeline, S3, STS and SQS, which it tells apart by the
-// request's target header and the service in its signature's scope; and the
-// emulator's own API below the path /_emulator/.
+// ServeHTTP serves CodePipeline, S3, STS and SQS, which it distinguishes by the request's target
+// header and the service in the signature's scope, and the emulator's own API below the path
+// /_emulator/.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := r.Header.Get("X-Amz-Target")
 	signature, _ := identity.Read(r)
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/_emulator/"):
-		// Not all in one http.ServeMux, which would redirect requests for keys such as a//b.
+		// A single http.ServeMux for everything would redirect requests for keys such as a//b.
 		e.control.ServeHTTP(w, r)
 	case strings.HasPrefix(target, targetPrefix):
 		e.serveCodePipeline(w, r, strings.TrimPrefix(target, targetPrefix))
@@ -47,8 +47,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveCodePipeline answers a call of AWS JSON 1.1: decode, authenticate,
-// validate, apply faults, do, encode.
+// serveCodePipeline serves a call of AWS JSON 1.1: it decodes, authenticates and validates the
+// request, applies faults, executes it and encodes the response.
 func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, name string) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
@@ -77,7 +77,7 @@ func (e *Emulator) serveCodePipeline(w http.ResponseWriter, r *http.Request, nam
 	})
 }
 
-// answer sends an answer of a service as the fault lets it through.
+// answer sends the response of a service, subject to the fault.
 func (e *Emulator) answer(w http.ResponseWriter, r *http.Request, fault Fault, write func(http.ResponseWriter)) {
 	if fault.Kind.lostAfter() {
 		e.lose(w, r, fault, write)
@@ -87,7 +87,7 @@ func (e *Emulator) answer(w http.ResponseWriter, r *http.Request, fault Fault, w
 	write(w)
 }
 
-// allow returns an error for a request that is not accepted, whatever its operation.
+// allow returns an error for a request that is refused regardless of its operation.
 func allow(r *http.Request, who caller, refusal *identity.Refusal, operation string, body []byte, fault FaultKind) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
@@ -135,8 +135,8 @@ func (e *Emulator) call(at *region, name string, body []byte, fault Fault) (any,
 	return response, err
 }
 
-// validated returns the members of a request that the model has, or an error if
-// they do not keep to it.
+// validated returns the request with only the members of the model, or an error if they break its
+// rules.
 func (e *Emulator) validated(shape model.Operation, body []byte) ([]byte, error) {
 	decoder := json.NewDecoder(strings.NewReader(string(body)))
 	decoder.UseNumber()
@@ -154,10 +154,10 @@ func (e *Emulator) validated(shape model.Operation, body []byte) ([]byte, error)
 	return json.Marshal(request)
 }
 
-// operation takes the JSON of a valid request and returns a response.
+// operation executes a valid JSON request and returns the response.
 type operation func(body []byte) (any, error)
 
-// handle returns the operation that a method of the engine does.
+// handle returns the operation for a method of the engine.
 func handle[Request, Response any](do func(Request) (*Response, error)) operation {
 	return func(body []byte) (any, error) {
 		var request Request
@@ -201,7 +201,7 @@ func operations(e *engine.Engine) map[string]operation {
 	}
 }
 
-// writeJSON answers in AWS JSON 1.1; a nil response has an empty body.
+// writeJSON writes a response in AWS JSON 1.1. A nil response has an empty body.
 func writeJSON(w http.ResponseWriter, status int, response any) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Amzn-RequestId", uuid.NewString())
@@ -210,7 +210,7 @@ func writeJSON(w http.ResponseWriter, status int, response any) {
 	if err != nil || string(content) == "null" {
 		content = nil
 	}
-	_, _ = w.Write(content) // the client is gone when this fails
+	_, _ = w.Write(content) // fails only if the client is gone
 }
 
 func writeError(w http.ResponseWriter, err error) {

@@ -11,13 +11,13 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// unsigned takes requests without a signature.
+// unsigned accepts requests without a signature.
 func unsigned(o *Options) { o.NoSignatures = true }
 
-// rawRequest is one that the SDK does not let through.
+// rawRequest is a request that the SDK would not send.
 type rawRequest struct{ method, path, target, contentType, body string }
 
-// send gives the status and the error's code and message.
+// send returns the status and the error's code and message.
 func (w *world) send(g *WithT, raw rawRequest) (status int, code, message string) {
 	request, err := http.NewRequestWithContext(w.ctx, raw.method, w.emulator.URL()+raw.path, strings.NewReader(raw.body))
 	g.Expect(err).NotTo(HaveOccurred())
@@ -31,7 +31,7 @@ func (w *world) send(g *WithT, raw rawRequest) (status int, code, message string
 	if err := json.NewDecoder(response.Body).Decode(&answer); response.StatusCode != http.StatusOK || !errors.Is(err, io.EOF) {
 		g.Expect(err).NotTo(HaveOccurred())
 	}
-	code, _ = answer["__type"].(string) // there is none when all is well
+	code, _ = answer["__type"].(string) // absent on success
 	message, _ = answer["message"].(string)
 	g.Expect(response.Header.Get("X-Amzn-ErrorType")).To(Equal(code))
 	return response.StatusCode, code, message
@@ -82,9 +82,8 @@ func TestRawRequests(t *testing.T) {
 	}
 }
 
-// TestMembersOfAnotherCaseAreNotRead sends members that only Go's reading of
-// JSON, which does not mind their case, would take for the operation's: they
-// have met no validation.
+// TestMembersOfAnotherCaseAreNotRead sends members in another case. Go's JSON decoder ignores case,
+// but such members have not been validated.
 func TestMembersOfAnotherCaseAreNotRead(t *testing.T) {
 	w := newWorld(t, unsigned)
 	w.begin()

@@ -16,9 +16,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// TestManyWorkersClaimEachJobOnce lets 50 workers race for 250 jobs. Each of
-// them claims what it was handed twice at a time, and a job that is not claimed is
-// handed out again after 250 more polls, so that claims do meet.
+// TestManyWorkersClaimEachJobOnce lets 50 workers race for 250 jobs. To provoke conflicts, each
+// worker claims each job twice concurrently, and unclaimed jobs are handed out again after 250
+// polls.
 func TestManyWorkersClaimEachJobOnce(t *testing.T) {
 	const executions, actions, workers = 5, 50, 50
 	w := newWorld(t, func(o *Options) { o.RedispatchAfter = 250 * time.Millisecond })
@@ -63,7 +63,7 @@ type claims struct {
 	wanted int
 	ended  int
 	jobs   map[string]int
-	done   func() // all jobs have ended
+	done   func() // called when all jobs have ended
 	polled func() // once per poll
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails if the cluster has objects of the operator's kinds. Their finalizers are the
-# operator's to remove: without it, they would keep their CRDs from going.
+# Fails if the cluster has objects of the operator's kinds. Only the operator removes their
+# finalizers. Without it, they would block the deletion of their CRDs.
 # Usage: hack/check-empty.sh KUBECTL
 set -eu
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes sure that programs from Debian packages are there: installs the
-# packages when it is root and apt is there, otherwise names them.
+# Ensures that programs from Debian packages are installed. It installs missing packages if it runs
+# as root and apt exists, and otherwise lists them.
 # Usage: hack/debian-packages.sh PACKAGE:FILE-OR-COMMAND...
 set -eu
 
@@ -26,7 +26,7 @@ echo "installing$missing"
 install="apt-get install -y -qq --no-install-recommends $missing"
 log=$(mktemp)
 export DEBIAN_FRONTEND=noninteractive
-# The package lists may be old or not there at all.
+# The package lists may be outdated or missing.
 $install >"$log" 2>&1 || { apt-get update -qq >>"$log" 2>&1 && $install >>"$log" 2>&1; } || {
 	tail -n 20 "$log" >&2
 	echo "Could not install$missing: see $log" >&2

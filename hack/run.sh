@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the operator beside the emulator of CodePipeline until Ctrl-C, or until one of
-# them ends. The operator finds the emulator alone: no AWS account is called.
+# Runs the operator together with the emulator of CodePipeline, until Ctrl-C or until one of them
+# ends. The operator only reaches the emulator, never an AWS account.
 # Usage: EMULATOR=ADDRESS hack/run.sh BIN-FOLDER IMAGE
-# $EMULATOR_FLAGS and $RUN_FLAGS are further flags of the emulator and of the operator.
+# $EMULATOR_FLAGS and $RUN_FLAGS are additional flags of the emulator and the operator.
 #
-# -m: the programs get process groups of their own. Ctrl-C then reaches this script only,
-# which stops the operator first. A second signal would end the operator at once.
+# -m gives the programs their own process groups. Ctrl-C then reaches only this script, which stops
+# the operator first. A second signal would end the operator immediately.
 set -euo pipefail -m
 
 bin=$1 image=$2
@@ -16,7 +16,7 @@ export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_M
 export AWS_ENDPOINT_URL="http://$EMULATOR" AWS_ACCESS_KEY_ID=emulator AWS_SECRET_ACCESS_KEY=emulator
 
 emulator='' operator=''
-# end stops a program, if it was started, and waits for it.
+# end stops a program, if it was started, and waits until it has ended.
 end() {
 	[ -n "$1" ] || return 0
 	kill -TERM "$1" 2>/dev/null || true
@@ -32,7 +32,7 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# The flags are words of these variables.
+# The variables are split into words.
 # shellcheck disable=SC2086
 "$bin/codepipeline-emulator" --listen="$EMULATOR" ${EMULATOR_FLAGS:-} &
 emulator=$!

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Generates all generated files anew, in a copy of the tree, and fails when one
-# of them differs from what is there. The tree itself stays as it is.
-# It needs bin/controller-gen and bin/crd-ref-docs: use "make verify".
+# Regenerates all generated files in a copy of the tree, and fails if one of them differs. The tree
+# itself is not changed. It needs bin/controller-gen and bin/crd-ref-docs: use "make verify".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

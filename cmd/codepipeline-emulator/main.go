@@ -1,4 +1,4 @@
-// Command codepipeline-emulator is an AWS CodePipeline for laptops and tests.
+// Command codepipeline-emulator emulates AWS CodePipeline for laptops and tests.
 package main
 
 import (

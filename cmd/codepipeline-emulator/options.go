@@ -18,15 +18,14 @@ import (
 )
 
 const usage = `codepipeline-emulator is an AWS CodePipeline that runs custom actions' jobs, with
-S3, STS and SQS beside it on the same port. Point any AWS client at it:
+S3, STS and SQS on the same port. Point any AWS client at it:
 
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
   aws codepipeline list-pipelines
 
-Its state is in memory. Any key is a user's of the account, unless keys are
-configured; each account and region has its own pipelines. Who may (see --control)
-controls it by:
+Its state is in memory. Without configured keys, any key is accepted. Each account and
+region has its own pipelines. Its control API (see --control):
 
   GET    /_emulator/health
   GET    /_emulator/journal?operation=AcknowledgeJob   calls received (DELETE clears)
@@ -35,26 +34,26 @@ controls it by:
                             {"operation": "PutObject", "kind": "Latency", "delay": "2s"}
                             {"operation": "*", "kind": "BlackHole", "accountId": "444455556666", "region": "eu-west-1", "probability": 1}
                             {"operation": "PollForJobs", "kind": "ProxyError", "status": 407}
-  GET    /_emulator/faults  those still to happen (DELETE clears)
+  GET    /_emulator/faults  pending faults (DELETE clears)
   POST   /_emulator/clock   {"advance": "15m"}
 
 Flags:
 `
 
-// options are what the flags set.
+// options are the values of the flags.
 type options struct {
 	listen    string
 	logFormat string
 	emulator  emulator.Options
 }
 
-// parse reads the arguments; errors are for the person who wrote them.
+// parse parses the arguments. Its errors are for users.
 func parse(arguments []string, output io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("codepipeline-emulator", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.Usage = func() {
-		_, _ = fmt.Fprint(output, usage) // nobody reads it when this fails
+		_, _ = fmt.Fprint(output, usage) // if this fails, nobody reads it
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:4566", "`ADDRESS` to listen on.")
@@ -90,8 +89,8 @@ func parse(arguments []string, output io.Writer) (options, error) {
 	return o, logTo(&o.emulator, output, o.logFormat)
 }
 
-// controlFor is who may control an emulator that listens on an address, if that was not
-// told: in a cluster, where others reach it, nobody.
+// controlFor returns the default for who may control an emulator that listens on an address: nobody
+// if others can reach it, as in a cluster.
 func controlFor(listen string) emulator.ControlAccess {
 	host, _, err := net.SplitHostPort(listen)
 	if err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback()) {
@@ -116,11 +115,12 @@ func callerFlags(flags *flag.FlagSet, o *emulator.Options) {
 	flags.BoolVar(&o.NoSignatures, "no-signatures", false, "Accept requests without a signature, or with any signature.")
 }
 
-// serviceTime is a flag for one of the service's times.
+// serviceTime is a flag for a duration of the service.
 type serviceTime struct {
 	flag  string
 	value *time.Duration
-	// none is the option's value for the flag's zero: an option's zero is the default.
+	// none is the option's value if the flag is zero, because zero means the default for the
+	// option.
 	none time.Duration
 }
 
@@ -134,8 +134,8 @@ func (t serviceTime) complete() error {
 	return nil
 }
 
-// serviceFlags adds the flags of the service's times and limits, with the defaults of
-// emulator.Options, and returns the times.
+// serviceFlags adds the flags for the service's durations and limits, with the defaults of
+// emulator.Options, and returns the durations.
 func serviceFlags(flags *flag.FlagSet, o *emulator.Options) []serviceTime {
 	var times []serviceTime
 	add := func(value *time.Duration, name string, standard, none time.Duration, usage string) {
@@ -201,13 +201,13 @@ func (r *redispatchAfter) Set(text string) error {
 	return nil
 }
 
-// readCredentials reads keys from a file: not from an argument, which all can see.
+// readCredentials reads keys from a file, because other users can see arguments.
 func readCredentials(name string) ([]emulator.Credential, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }() // only opened for reading
 	var list []emulator.Credential
 	lines := bufio.NewScanner(file)
 	for number := 1; lines.Scan(); number++ {

@@ -85,10 +85,10 @@ func TestHelpExplains(t *testing.T) {
 	_, err := parse([]string{"--help"}, &out)
 	g.Expect(err).To(MatchError(flag.ErrHelp))
 	g.Expect(out.String()).To(And(ContainSubstring("AWS_ENDPOINT_URL"), ContainSubstring("/_emulator/faults"), ContainSubstring("-redispatch-after")))
-	g.Expect(out.String()).To(ContainSubstring("S3, STS and SQS beside it"))
+	g.Expect(out.String()).To(ContainSubstring("S3, STS and SQS on the same port"))
 }
 
-// TestHelpHasPlaceholders: the flag package takes the first text in backquotes for one.
+// TestHelpHasPlaceholders: the flag package takes the first text in backquotes as the placeholder.
 func TestHelpHasPlaceholders(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
@@ -103,7 +103,7 @@ func TestHelpHasPlaceholders(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreTold compares the flags' defaults, which --help prints, with the page.
+// TestDefaultsAreTold compares the defaults that --help prints with docs/emulator.md.
 func TestDefaultsAreTold(t *testing.T) {
 	g := NewWithT(t)
 	page, err := os.ReadFile("../../docs/emulator.md")

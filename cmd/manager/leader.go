@@ -10,11 +10,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/controllers/pipelinejob"
 )
 
-// leaderElectionID names the lease that one replica holds.
+// leaderElectionID is the name of the lease that the leader holds.
 const leaderElectionID = "pipelinejob-operator.codepipeline.pipelinejob.dev"
 
-// leaderElection has the flags of leader election, with the names and defaults of
-// Kubernetes' own components.
+// leaderElection has the flags of leader election, with the names and defaults of Kubernetes
+// components.
 type leaderElection struct {
 	elect                               bool
 	namespace                           string
@@ -31,11 +31,11 @@ func (l *leaderElection) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&l.retry, "leader-elect-retry-period", 2*time.Second, "Time between two tries to get or renew the lease.")
 }
 
-// jitter is what client-go's leader election multiplies the retry period by at most.
+// jitter is the largest factor by which client-go's leader election multiplies the retry period.
 const jitter = 1.2
 
-// check refuses what leader election does not take, and a lease that another replica
-// could take sooner after the leader's last write than the leader relies on.
+// check refuses values that leader election does not accept, and a lease that another replica could
+// take over earlier than the leader assumes after its last write.
 func (l *leaderElection) check() error {
 	switch {
 	case l.retry <= 0:

@@ -38,17 +38,16 @@ func main() {
 	}
 }
 
-// memoryShare is the part of the container's memory limit at which the garbage collector
-// does all it can: the kernel would kill the operator at the limit itself.
+// memoryShare is the part of the container's memory limit that Go may use. The kernel would kill
+// the operator at the limit itself.
 const memoryShare = 0.9
 
-// garbageShare is how much garbage there may be before it is collected, in percent of
-// what is in use. What is in use lives for long: with Go's default, 100, half of the
-// operator's memory is garbage.
+// garbageShare is how much garbage triggers a collection, in percent of the live heap. Most of the
+// operator's heap is long-lived: with Go's default of 100, half of its memory would be garbage.
 const garbageShare = 50
 
-// limitMemory sets the memory limit of the Go runtime, unless $GOMEMLIMIT does, or there
-// is none of the container, and when garbage is collected, unless $GOGC does.
+// limitMemory sets the memory limit of the Go runtime, unless $GOMEMLIMIT does or the container has
+// no limit, and the garbage collection target, unless $GOGC does.
 func limitMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbageShare)
@@ -75,7 +74,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	ctx, restart := context.WithCancel(ctx) // the Deployment restarts an operator that ends
+	ctx, restart := context.WithCancel(ctx) // the Deployment restarts the operator after it ends
 	defer restart()
 	pod := self()
 	image, err := o.runnerImageOf(ctx, mgr, pod)
@@ -107,7 +106,7 @@ func run(ctx context.Context, o options) error {
 	return mgr.Start(ctx)
 }
 
-// newManager returns a manager without controllers, and the scope that its cache has.
+// newManager returns a manager without controllers, and the scope of its cache.
 func newManager(ctx context.Context, o options) (ctrl.Manager, scope.Scope, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {

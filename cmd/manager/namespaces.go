@@ -14,13 +14,13 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/scope"
 )
 
-// namespaceList is a flag with names of namespaces.
+// namespaceList is a flag with the names of namespaces.
 type namespaceList []string
 
 func (n *namespaceList) String() string { return strings.Join(*n, ",") }
 
-// Set takes a list. An empty list is refused: it is probably a variable that was not
-// set, and would extend the operator's work to all namespaces.
+// Set parses a list. It refuses an empty list, which is probably an unset variable, and would
+// extend the operator's work to all namespaces.
 func (n *namespaceList) Set(list string) error {
 	*n = nil
 	for name := range strings.SplitSeq(list, ",") {

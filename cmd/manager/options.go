@@ -41,8 +41,7 @@ type options struct {
 	log                zap.Options
 }
 
-// artifactLimits bound what an artifact may unpack to; zero is the
-// runner's default.
+// artifactLimits bound what an artifact may unpack to. Zero means the runner's default.
 type artifactLimits struct {
 	size           resource.QuantityValue
 	entries, ratio int
@@ -55,7 +54,7 @@ func (l *artifactLimits) bind() {
 		"Maximum size of the files of an artifact as a multiple of the artifact's own size, from 1 GiB on; 0: 200.")
 }
 
-// args are the runner's.
+// args returns the runner's arguments.
 func (l *artifactLimits) args() ([]string, error) {
 	var args []string
 	for _, limit := range []struct {
@@ -81,7 +80,7 @@ type roles []string
 
 func (r *roles) String() string { return strings.Join(*r, ",") }
 
-// Set takes a list. An empty pattern would let nothing through, and is most likely a typo.
+// Set parses a list. It refuses an empty pattern, which would match nothing and is probably a typo.
 func (r *roles) Set(list string) error {
 	*r = nil
 	for pattern := range strings.SplitSeq(list, ",") {
@@ -94,7 +93,7 @@ func (r *roles) Set(list string) error {
 	return nil
 }
 
-// The most that the flags of lanes take: what is more is a typo.
+// The largest values of the flags for lanes. Larger ones are probably typos.
 const (
 	maxInFlight = 1000
 	maxRate     = 10_000
@@ -104,7 +103,7 @@ const (
 // characters (API reference of AssumeRole, ExternalId), of which /NAMESPACE needs up to 64.
 var clusterID = regexp.MustCompile(`^[\w+=,.@:/-]{0,1000}$`)
 
-// maxWorkers is the most that --concurrent-reconciles takes.
+// maxWorkers is the largest value of --concurrent-reconciles.
 const maxWorkers = 1000
 
 func parse() (options, error) {

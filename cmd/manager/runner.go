@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/jobspec"
 )
 
-// runnerFlags are the defaults of the wrapper containers, which a CustomAction's
-// spec.runner overrides.
+// runnerFlags are the defaults for the wrapper containers. A CustomAction's spec.runner overrides
+// them.
 type runnerFlags struct {
 	resources resources
 	ca        caBundle
@@ -32,7 +32,7 @@ func (r *runnerFlags) bind(flags *flag.FlagSet) {
 			"such as aws-ca/ca.crt (default: those of the image).")
 }
 
-// options returns the defaults of package jobspec, with the environment to pass on.
+// options returns the options for package jobspec, with the environment to pass on.
 func (r *runnerFlags) options(env []corev1.EnvVar) jobspec.RunnerOptions {
 	return jobspec.RunnerOptions{DefaultEnv: env, Resources: r.resources.set, CA: r.ca.set}
 }
@@ -56,7 +56,7 @@ func pairs(kind string, list corev1.ResourceList) []string {
 	return all
 }
 
-// Set takes a list of KIND.RESOURCE=QUANTITY.
+// Set parses a list of KIND.RESOURCE=QUANTITY.
 func (r *resources) Set(list string) error {
 	parsed := corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
 	kinds := map[string]corev1.ResourceList{"requests": parsed.Requests, "limits": parsed.Limits}
@@ -81,7 +81,7 @@ func (r *resources) Set(list string) error {
 	return nil
 }
 
-// caBundle is a flag with the name of a ConfigMap and its key.
+// caBundle is a flag with the name of a ConfigMap and a key.
 type caBundle struct{ set *v1alpha1.CABundle }
 
 func (c *caBundle) String() string {
@@ -91,7 +91,7 @@ func (c *caBundle) String() string {
 	return c.set.Name + "/" + c.set.Key
 }
 
-// Set takes NAME or NAME/KEY.
+// Set parses NAME or NAME/KEY.
 func (c *caBundle) Set(text string) error {
 	name, key, hasKey := strings.Cut(text, "/")
 	if name == "" || hasKey && (key == "" || strings.Contains(key, "/")) {
@@ -104,8 +104,8 @@ func (c *caBundle) Set(text string) error {
 	return nil
 }
 
-// passedOn are the variables of the operator's environment that are passed on to the
-// wrapper containers, which reach AWS in the same way.
+// passedOn are the environment variables that the operator passes on to the wrapper containers, so
+// that they reach AWS in the same way.
 var passedOn = []string{
 	"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy",
 	"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
@@ -114,9 +114,8 @@ var passedOn = []string{
 	"AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
 }
 
-// env returns the variables that are passed on. It logs those that are not: a value with
-// a password would be in the spec of every Job, and a file exists only in the operator's
-// container.
+// env returns the variables to pass on. It logs those that it can't pass on: a password would be in
+// the spec of every Job, and a file exists only in the operator's container.
 func (r *runnerFlags) env(log logr.Logger) ([]corev1.EnvVar, error) {
 	var env []corev1.EnvVar
 	for _, name := range passedOn {

@@ -12,18 +12,18 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// Environment variables with the operator's own pod, by the downward API.
+// Environment variables that identify the operator's own pod, set with the downward API.
 const (
 	envPodName      = "POD_NAME"
 	envPodNamespace = "POD_NAMESPACE"
 )
 
-// namespaceFile has the namespace of a pod.
+// namespaceFile has the namespace of the pod.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// self is the operator's own pod; nil if it runs in none. Without the variables, it goes by
-// what every pod has: the file of its service account, and a host name that mostly is the
-// pod's.
+// self returns the operator's own pod, or nil if it does not run in a pod. Without the variables,
+// it uses what every pod has: the file of the service account, and a host name that usually is the
+// pod's name.
 func self() *corev1.ObjectReference {
 	namespace := os.Getenv(envPodNamespace)
 	if namespace == "" {
@@ -33,7 +33,7 @@ func self() *corev1.ObjectReference {
 		}
 		namespace = strings.TrimSpace(string(content))
 	}
-	host, _ := os.Hostname() // empty with an error
+	host, _ := os.Hostname() // empty on an error
 	name := cmp.Or(os.Getenv(envPodName), host)
 	if name == "" {
 		return nil
@@ -41,7 +41,8 @@ func self() *corev1.ObjectReference {
 	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: name}
 }
 
-// runnerImageOf returns the image of jobs' pods: that of --runner-image, or else the operator's own.
+// runnerImageOf returns the image for jobs' pods: --runner-image or, by default, the operator's own
+// image.
 func (o *options) runnerImageOf(ctx context.Context, mgr ctrl.Manager, self *corev1.ObjectReference) (string, error) {
 	if o.runnerImage != "" {
 		return o.runnerImage, nil

@@ -27,7 +27,7 @@ func TestOwnPod(t *testing.T) {
 	}
 }
 
-// TestImageOfTheFlag: nothing else is asked then, inside of a cluster or not.
+// TestImageOfTheFlag: with the flag, no call is made, inside or outside of a cluster.
 func TestImageOfTheFlag(t *testing.T) {
 	o := options{runnerImage: "runner:1"}
 	image, err := o.runnerImageOf(t.Context(), nil, nil)

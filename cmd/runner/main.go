@@ -1,6 +1,5 @@
-// Command runner is the program in the wrapper containers of a job's pod: "runner
-// fetch" runs before the steps, "runner progress" beside them, "runner report"
-// after them.
+// Command runner is the program of the wrapper containers in a job's pod: "runner fetch" runs
+// before the steps, "runner progress" alongside them, and "runner report" after them.
 package main
 
 import (
@@ -30,14 +29,12 @@ import (
 
 type command struct {
 	run func(context.Context, runner.Options) error
-	// memory, in bytes, makes the garbage collector work harder before the memory limit of
-	// the command's container is near. It is for a container whose limit can't be read, and
-	// fits the default limits (see package jobspec).
+	// memory is Go's memory limit, in bytes, if the container's limit can't be read. It fits the
+	// default limits (see package jobspec).
 	memory int64
 }
 
-// memoryShare is the part of the container's memory limit at which the garbage collector
-// does all it can.
+// memoryShare is the part of the container's memory limit that Go may use.
 const memoryShare = 0.75
 
 var commands = map[string]command{
@@ -63,7 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch err := flagsOf(args[0], &o, stderr).Parse(args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
-	case err != nil: // which is printed, with the usage
+	case err != nil: // already printed, with the usage
 		return 2
 	}
 	return execute(args[0], o)
@@ -76,7 +73,7 @@ func flagsOf(name string, o *runner.Options, stderr io.Writer) *flag.FlagSet {
 	flags.StringVar(&o.TerminationLog, "termination-log", "/dev/termination-log", "Where the kubelet reads the result.")
 	flags.IntVar(&o.EnvelopeLimit, "envelope-limit", limits.TerminationMessage, "Bytes that the kubelet keeps of it.")
 	if name == "progress" {
-		return flags // it has no secrets
+		return flags // the arguments have no secrets
 	}
 	flags.StringVar(&o.Handover, "handover", "", "The handover, with the artifacts and their credentials; empty: the job has no artifacts.")
 	flags.Func("default-env", "NAME=VALUE of an environment variable, unless the environment sets it; may be repeated.", setDefault)
@@ -119,8 +116,8 @@ func linksFlag(policy *archive.LinkPolicy) func(string) error {
 	}
 }
 
-// setDefault sets an environment variable, unless the environment has it. The SDK and
-// net/http read it later.
+// setDefault sets an environment variable, unless it is set already. The SDK and net/http read it
+// later.
 func setDefault(pair string) error {
 	name, value, found := strings.Cut(pair, "=")
 	if !found || name == "" {
@@ -140,12 +137,12 @@ func limitFlags(flags *flag.FlagSet, limits *archive.Limits) {
 	flags.Int64Var(&limits.IndexBytes, "max-index-bytes", limits.IndexBytes, "Maximum size of a zip archive's list of entries, and of symbolic links, in bytes; 0: any.")
 }
 
-// garbage is how far, in percent, the heap may grow between two collections. Most of
-// the heap are a few large buffers without pointers: collections are cheap.
+// garbage is how much the heap may grow between two collections, in percent. Most of the heap is a
+// few large buffers without pointers, so collections are cheap.
 const garbage = 20
 
-// memoryLimit is how much of a container's memory limit Go may use, in bytes: memoryShare
-// of the limit, or otherwise if the limit can't be read.
+// memoryLimit returns how much memory Go may use, in bytes: memoryShare of the container's limit,
+// or the value of otherwise if the limit can't be read.
 func memoryLimit(otherwise int64, containers func() (uint64, error)) int64 {
 	limit, err := containers()
 	if err != nil || limit > math.MaxInt64 {

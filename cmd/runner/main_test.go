@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// asRunner has the test binary be the runner: signals need a process of its own.
+// asRunner makes the test binary act as the runner, because signals need a separate process.
 const asRunner = "TEST_AS_RUNNER"
 
 func TestMain(m *testing.M) {

@@ -18,7 +18,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// private is a pod whose way to AWS leads through a proxy, with a CA of a company's own.
+// private is a pod that reaches AWS through a proxy with a private CA.
 type private struct {
 	*harness.PrivateCloud
 	root, message, handover string
@@ -46,7 +46,7 @@ func newPrivate(t *testing.T, password string) *private {
 	return p
 }
 
-// runner runs the program in a process of its own: proxies are read once in a process.
+// runner runs the program in a separate process, because net/http reads proxy variables only once.
 func (p *private) runner(t *testing.T, env []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -56,8 +56,8 @@ func (p *private) runner(t *testing.T, env []string, args ...string) (string, er
 	return string(output), err
 }
 
-// TestArtifactsGoThroughAProxyWithAPrivateCA passes the environment as jobspec does: what is
-// the operator's as arguments, and what spec.runner sets as variables.
+// TestArtifactsGoThroughAProxyWithAPrivateCA passes the environment like jobspec: the operator's as
+// arguments, and spec.runner's as variables.
 func TestArtifactsGoThroughAProxyWithAPrivateCA(t *testing.T) {
 	for name, password := range map[string]string{"passed on by the operator": "", "from a Secret, with a password": "pa55"} {
 		t.Run(name, func(t *testing.T) {

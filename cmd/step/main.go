@@ -12,7 +12,7 @@ import (
 
 func main() {
 	os.Exit(helper.Program{
-		// A step may have run it with an environment of its own.
+		// A step may run it with another environment.
 		Folder: cmp.Or(os.Getenv(podcontract.EnvResult), podcontract.ResultDir),
 		Stdin:  os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}.Run(os.Args[1:]))

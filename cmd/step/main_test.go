@@ -14,11 +14,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
-// build makes the program as images have it: static.
+// build builds a static program, as for images.
 func build(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	NewWithT(t).Expect(os.Chmod(filepath.Dir(folder), 0o755)).To(Succeed()) // users other than root run it
+	NewWithT(t).Expect(os.Chmod(filepath.Dir(folder), 0o755)).To(Succeed()) // other users must be able to run it
 	program := filepath.Join(folder, "codepipeline")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -27,8 +27,8 @@ func build(t *testing.T) string {
 	return program
 }
 
-// maxSize, in bytes, is what a job's node writes to disk for it: every pod has
-// a copy.
+// maxSize is the largest size of the program, in bytes. Every job's pod gets a copy on its node's
+// disk.
 const maxSize = 4 << 20
 
 func TestTheProgramIsSmall(t *testing.T) {
@@ -38,7 +38,7 @@ func TestTheProgramIsSmall(t *testing.T) {
 	g.Expect(info.Size()).To(BeNumerically("<", maxSize))
 }
 
-// TestTheProgramNeedsNothing runs it as in an image that has no shell, no libc, no /tmp.
+// TestTheProgramNeedsNothing runs it as in an image without a shell, libc or /tmp.
 func TestTheProgramNeedsNothing(t *testing.T) {
 	needs.Root(t, "change the root folder")
 	g := NewWithT(t)
@@ -77,7 +77,7 @@ func TestStepsOfDifferentUsersShareTheResults(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(strings.Fields(string(content))).To(ConsistOf("A=0", "B=1", "C=2", "D=3"))
 
-	// A file that its user keeps to itself is named.
+	// The error names a file that other users can't read.
 	g.Expect(os.Chmod(filepath.Join(folder, "output-variables"), 0o600)).To(Succeed())
 	g.Expect(os.Chown(filepath.Join(folder, "output-variables"), 0, 0)).To(Succeed())
 	cmd := exec.Command(program, "output", "E=4")

@@ -34,8 +34,8 @@ import (
 )
 
 const (
-	// lookAgain is how often an account is reconciled without a change, to check whether
-	// it is throttled, and whether the last job of a namespace is reported.
+	// lookAgain is how often an account is reconciled without a change, to check whether it is
+	// throttled and whether the last job of a namespace is reported.
 	lookAgain = 30 * time.Second
 	// countEvery is the shortest time between two writes of a status in which only the
 	// number of actions differs.
@@ -47,10 +47,10 @@ type Reconciler struct {
 	client.Client
 	AWS   *codepipeline.Clients
 	Lanes *lanes.Lanes
-	// ClusterID goes into the external ID with which roles are assumed.
+	// ClusterID is part of the external ID with which roles are assumed.
 	ClusterID string
-	// Namespace is the operator's own, which is in the external ID when an account itself
-	// is looked at.
+	// Namespace is the operator's namespace. It is part of the external ID for calls about the
+	// account itself.
 	Namespace string
 	// ActionTimeout is how long CodePipeline waits for an action.
 	ActionTimeout time.Duration
@@ -84,11 +84,11 @@ func accountOf(_ context.Context, action client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: action.(*v1alpha1.CustomAction).Spec.AccountRef.Name}}}
 }
 
-// all are requests for all accounts: grants select namespaces by their labels.
+// all returns requests for all accounts, because grants select namespaces by their labels.
 func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
 	var list v1alpha1.CodePipelineAccountList
 	if err := r.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-		return nil // there is no cache yet; all are reconciled once there is
+		return nil // there is no cache yet; all accounts are reconciled when there is one
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
@@ -181,8 +181,8 @@ func (r *Reconciler) usage(ctx context.Context, account *v1alpha1.CodePipelineAc
 	return usageOf(account, actions.Items, jobs.Items, labels), nil
 }
 
-// mayBeHandedOut are the jobs for which calls may still be due: one that is settled may be handed
-// out again, too.
+// mayBeHandedOut returns the jobs for which calls may still be due, including settled jobs that
+// CodePipeline may hand out again.
 func (r *Reconciler) mayBeHandedOut(jobs []v1alpha1.PipelineJob) (found []v1alpha1.PipelineJob) {
 	for i := range jobs {
 		if jobs[i].MayBeHandedOutAt(r.Clock.Now(), r.ActionTimeout) {
@@ -192,7 +192,7 @@ func (r *Reconciler) mayBeHandedOut(jobs []v1alpha1.PipelineJob) (found []v1alph
 	return found
 }
 
-// writeStatus writes the status of an account, and alone sets its conditions.
+// writeStatus writes the status of an account. It is the only place that sets the conditions.
 func (r *Reconciler) writeStatus(ctx context.Context, account *v1alpha1.CodePipelineAccount, used usage, proven proof) error {
 	before, now := account.DeepCopy(), r.Clock.Now()
 	status := &account.Status
@@ -232,7 +232,7 @@ func (r *Reconciler) eventOnReadiness(account, before *v1alpha1.CodePipelineAcco
 	r.Events.Eventf(account, nil, kind, ready.Reason, "Reconcile", "%s", limits.CutBytes(ready.Message, limits.EventNote))
 }
 
-// throttledAt is when a call with the account was last throttled, in any of its regions.
+// throttledAt returns when a call with the account was last throttled, in any of its regions.
 func (r *Reconciler) throttledAt(account *v1alpha1.CodePipelineAccount) (last time.Time) {
 	for _, region := range account.Spec.Regions {
 		at := r.Lanes.ThrottledAt(lanes.Of(r.identity(account, region)))
@@ -243,7 +243,7 @@ func (r *Reconciler) throttledAt(account *v1alpha1.CodePipelineAccount) (last ti
 	return last
 }
 
-// identity is the identity for calls about the account itself.
+// identity returns the identity for calls about the account itself.
 func (r *Reconciler) identity(account *v1alpha1.CodePipelineAccount, region v1alpha1.Region) codepipeline.Identity {
 	return identity.Of(account, r.ClusterID, identity.Caller{Region: region, Namespace: r.Namespace})
 }

@@ -32,8 +32,8 @@ type usage struct {
 	granted []string
 }
 
-// usageOf leaves out users in namespaces that have neither a grant nor jobs from when they
-// had one: users who may write a CustomAction can name any account.
+// usageOf leaves out objects in namespaces that have neither a grant nor jobs from when they had
+// one, because anyone who may write a CustomAction can name any account.
 func usageOf(account *v1alpha1.CodePipelineAccount, actions []v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob, labels map[string]map[string]string) usage {
 	var used usage
 	for _, name := range namespacesOf(actions, jobs) {
@@ -66,10 +66,10 @@ func namespacesOf(actions []v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) 
 	return slices.Compact(names)
 }
 
-// namespaces returns those for which calls are made: those of actions and jobs with a grant, and
-// previous ones with jobs that are not reported. Without a grant, a job does not add a namespace:
-// otherwise, users who may create PipelineJobs would have access. With one it does: the action may
-// have moved to another account, and this one may have been created again.
+// namespaces returns the namespaces for which calls are made: those of actions and jobs with a
+// grant, and previous ones with unreported jobs. Without a grant, a job does not add a namespace:
+// otherwise, users who may create PipelineJobs would have access. With a grant it does, because the
+// action may have moved to another account, and this one may have been created again.
 func (u usage) namespaces() []string {
 	names := slices.Clone(u.granted)
 	for i := range u.jobs {
@@ -79,8 +79,8 @@ func (u usage) namespaces() []string {
 	return slices.Compact(names)
 }
 
-// regions returns those in which calls are made: those of the spec, and previous ones with
-// jobs that are not reported.
+// regions returns the regions in which calls are made: those of the spec, and previous ones with
+// unreported jobs.
 func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region {
 	regions := slices.Clone(account.Spec.Regions)
 	for i := range u.jobs {
@@ -92,9 +92,8 @@ func (u usage) regions(account *v1alpha1.CodePipelineAccount) []v1alpha1.Region 
 	return slices.Compact(regions)
 }
 
-// readyCondition reports whether the account can be used as its spec says. A
-// failure to get the account's ID takes precedence over an invalid grant: it concerns all
-// grants.
+// readyCondition reports whether the account can be used as specified. A failure to get the
+// account's ID takes precedence over an invalid grant, because it affects all grants.
 func readyCondition(account *v1alpha1.CodePipelineAccount, used usage, proven proof) conditionOf {
 	ready := conditionOf{Type: v1alpha1.ConditionReady, Status: isFalse}
 	invalid := grants.Invalid(account)
@@ -136,7 +135,7 @@ func (u usage) String() string {
 	return strings.Join(names, ", ")
 }
 
-// throttledFor is how long an account counts as throttled after a call was.
+// throttledFor is how long an account counts as throttled after a throttled call.
 const throttledFor = 2 * time.Minute
 
 // throttledCondition reports whether AWS throttles calls with the account.

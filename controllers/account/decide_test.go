@@ -14,7 +14,7 @@ import (
 
 const east, west = v1alpha1.Region("us-east-1"), v1alpha1.Region("us-west-2")
 
-// sharedWith is an account that grants namespaces by name.
+// sharedWith returns an account that grants access to namespaces by name.
 func sharedWith(names ...string) *v1alpha1.CodePipelineAccount {
 	account := &v1alpha1.CodePipelineAccount{ObjectMeta: metav1.ObjectMeta{Name: "shared", Generation: 1}}
 	account.Spec.Regions = []v1alpha1.Region{east}
@@ -32,8 +32,9 @@ func jobIn(namespace string, region v1alpha1.Region) v1alpha1.PipelineJob {
 	return job
 }
 
-// TestNamespacesForWhichCallsAreMade: access begins with a grant and a CustomAction, and ends
-// with the last job; without a grant, a PipelineJob gives none. Whoever has no access does not use the account.
+// TestNamespacesForWhichCallsAreMade: access begins with a grant and a CustomAction, and ends with
+// the last job. Without a grant, a PipelineJob gives no access. Namespaces without access don't use
+// the account.
 func TestNamespacesForWhichCallsAreMade(t *testing.T) {
 	one, two, job := []v1alpha1.CustomAction{actionIn("a")}, []v1alpha1.CustomAction{actionIn("a"), actionIn("a")}, []v1alpha1.PipelineJob{jobIn("a", east)}
 	for name, c := range map[string]struct {
@@ -70,8 +71,8 @@ func TestNamespacesAreGrantedByLabel(t *testing.T) {
 	NewWithT(t).Expect(used.namespaces()).To(Equal([]string{"a"}))
 }
 
-// TestNamespacesOfJobsAreGrantedByLabel has no CustomAction name the account any longer, and no
-// status.
+// TestNamespacesOfJobsAreGrantedByLabel: no CustomAction names the account any longer, and the
+// account has no status.
 func TestNamespacesOfJobsAreGrantedByLabel(t *testing.T) {
 	account := sharedWith()
 	account.Spec.Grants[0].Namespaces = v1alpha1.GrantedNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}

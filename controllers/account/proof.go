@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/lanes"
 )
 
-// Waits after a failure to prove an account: from a second to a minute, without end; and
-// after a proof, since a role may be taken away.
+// Delays after a failure to prove an account, from a second to a minute, without a limit of
+// attempts, and after a proof, because a role may be revoked later.
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
@@ -28,9 +28,9 @@ type proof struct {
 	// generation and roleARN of the request.
 	generation int64
 	roleARN    string
-	// accountID is from GetCallerIdentity; empty if the call failed.
+	// accountID is from GetCallerIdentity. It is empty if the call failed.
 	accountID string
-	// reason and failed are those of the failure.
+	// reason and failed describe the failure.
 	reason, failed string
 	failures       int
 	due            time.Time
@@ -42,8 +42,8 @@ type proofs struct {
 	known map[string]proof
 }
 
-// of returns the proof of an account, and how long to wait for the next request: zero or
-// less means now.
+// of returns the proof of an account and how long to wait before the next request. Zero or less
+// means now.
 func (p *proofs) of(account *v1alpha1.CodePipelineAccount, now time.Time) (proof, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,8 +87,8 @@ func (p *proofs) forget(account string) {
 // flight is the ID of a lane's call for an account.
 type flight string
 
-// proveInLane requests the account's ID from AWS, and then queues the account for
-// reconciliation: no worker waits for AWS.
+// proveInLane requests the account's ID from AWS and then queues the account for reconciliation, so
+// that no worker waits for AWS.
 func (r *Reconciler) proveInLane(ctx context.Context, account *v1alpha1.CodePipelineAccount) {
 	id, copied, log := r.identity(account, account.Spec.Regions[0]), account.DeepCopy(), logf.FromContext(ctx)
 	r.Lanes.Submit(lanes.Of(id), lanes.Call{ID: flight(account.Name), Operation: "GetCallerIdentity", Do: func(ctx context.Context) {

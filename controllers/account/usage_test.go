@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/identity"
 )
 
-// TestJobsThatUseAnAccount: a settled job uses its account as long as CodePipeline may hand it
-// out again.
+// TestJobsThatUseAnAccount: a settled job uses its account for as long as CodePipeline may hand out
+// the job again.
 func TestJobsThatUseAnAccount(t *testing.T) {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	settled := func(job *v1alpha1.PipelineJob, ago time.Duration, unconfirmed bool) {

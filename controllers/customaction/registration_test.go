@@ -47,7 +47,7 @@ func TestOnlyRefusalsOfTheModelStall(t *testing.T) {
 		"a server fault":         {answered(500, aws("InternalFailure", "")), v1alpha1.ReasonAWSUnavailable, false},
 		"no permission":          {answered(403, aws("AccessDenied", "no")), v1alpha1.ReasonAccessDenied, false},
 		"another call's refusal": {&codepipeline.CallError{Kind: codepipeline.JobNotFound}, v1alpha1.ReasonRegistrationFailed, false},
-		"an internal error":      {errors.New("find out the account: the ARN can't be read"), v1alpha1.ReasonAWSUnavailable, false},
+		"an internal error":      {errors.New("get the account: the ARN can't be read"), v1alpha1.ReasonAWSUnavailable, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

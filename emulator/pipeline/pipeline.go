@@ -6,10 +6,9 @@
 //		Stage("Build", pipeline.NewAction("compile", pipeline.CustomType("Build", "Builder", "1")).Inputs("code"))
 //	_, err := client.CreatePipeline(ctx, declared.CreateInput())
 //
-// What it returns are the types of the AWS SDK, complete enough for the real
-// service: the package knows nothing of the emulator. It is a package of its own so
-// that only those who use it depend on the SDK's client of CodePipeline. It checks
-// nothing; the service does.
+// It returns types of the AWS SDK, which also work with the real service: the package does not
+// depend on the emulator. It is a separate package, so that only its users depend on the SDK's
+// CodePipeline client. It does not validate anything, because the service does.
 package pipeline
 
 import (
@@ -21,12 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 )
 
-// DefaultRoleARN is the role of a pipeline without another one. It is good for the
-// emulator, which assumes no role.
+// DefaultRoleARN is a pipeline's default role. It suffices for the emulator, which does not assume
+// it.
 const DefaultRoleARN = "arn:aws:iam::111122223333:role/pipelines"
 
-// Pipeline is the declaration of a pipeline. It is a value: each method returns a
-// changed copy.
+// Pipeline declares a pipeline. It is a value: each method returns a changed copy.
 type Pipeline struct {
 	name, bucket, roleARN, keyID string
 	pipelineType                 types.PipelineType
@@ -42,21 +40,19 @@ type stage struct {
 	actions []Action
 }
 
-// New returns a pipeline of type V2, without stages, that keeps its artifacts in an
-// S3 bucket. The service wants two stages at least, the first of which has source
-// actions only.
+// New returns a pipeline of type V2, without stages, whose artifacts are in an S3 bucket. The
+// service requires at least two stages, the first of which must only have source actions.
 func New(name, bucket string) Pipeline {
 	return Pipeline{name: name, bucket: bucket, roleARN: DefaultRoleARN, pipelineType: types.PipelineTypeV2}
 }
 
-// Stage adds a stage. Its actions run side by side unless Action.RunOrder says
-// otherwise.
+// Stage adds a stage. Its actions run in parallel, unless Action.RunOrder sets an order.
 func (p Pipeline) Stage(name string, actions ...Action) Pipeline {
 	p.stages = append(slices.Clip(p.stages), stage{name, slices.Clone(actions)})
 	return p
 }
 
-// Role sets the ARN of the role that the service assumes, DefaultRoleARN otherwise.
+// Role sets the ARN of the role that the service assumes. The default is DefaultRoleARN.
 func (p Pipeline) Role(arn string) Pipeline {
 	p.roleARN = arn
 	return p
@@ -68,28 +64,27 @@ func (p Pipeline) Type(t types.PipelineType) Pipeline {
 	return p
 }
 
-// Mode sets the execution mode, SUPERSEDED otherwise.
+// Mode sets the execution mode. The default is SUPERSEDED.
 func (p Pipeline) Mode(mode types.ExecutionMode) Pipeline {
 	p.mode = mode
 	return p
 }
 
-// Variable adds a variable of the pipeline. Without a default value, an empty string,
-// each execution must be started with one.
+// Variable adds a variable. If defaultValue is empty, each execution must be started with a value.
 func (p Pipeline) Variable(name, defaultValue string) Pipeline {
 	p.variables = append(slices.Clip(p.variables), variable{name, defaultValue})
 	return p
 }
 
-// EncryptionKey sets the ID or ARN of the KMS key by which artifacts are encrypted,
-// AWS's own otherwise.
+// EncryptionKey sets the ID or ARN of the KMS key that encrypts artifacts. The default is AWS's own
+// key.
 func (p Pipeline) EncryptionKey(id string) Pipeline {
 	p.keyID = id
 	return p
 }
 
-// Declaration returns the pipeline as CreatePipeline and UpdatePipeline take it. Each
-// call returns a new one, which the caller may change.
+// Declaration returns the pipeline for CreatePipeline and UpdatePipeline. Each call returns a new
+// one, which the caller may change.
 func (p Pipeline) Declaration() *types.PipelineDeclaration {
 	declared := &types.PipelineDeclaration{
 		Name: aws.String(p.name), RoleArn: aws.String(p.roleARN), PipelineType: p.pipelineType, ExecutionMode: p.mode,
@@ -116,8 +111,7 @@ func (p Pipeline) CreateInput(tags ...types.Tag) *codepipeline.CreatePipelineInp
 	return &codepipeline.CreatePipelineInput{Pipeline: p.Declaration(), Tags: slices.Clone(tags)}
 }
 
-// CustomType returns the ID of a custom action type, which actions, workers and
-// PollForJobs name.
+// CustomType returns the ID of a custom action type, for actions, workers and PollForJobs.
 func CustomType(category types.ActionCategory, provider, version string) *types.ActionTypeId {
 	return typeID(category, types.ActionOwnerCustom, provider, version)
 }
@@ -126,8 +120,7 @@ func typeID(category types.ActionCategory, owner types.ActionOwner, provider, ve
 	return &types.ActionTypeId{Category: category, Owner: owner, Provider: aws.String(provider), Version: aws.String(version)}
 }
 
-// Action is the declaration of an action. It is a value: each method returns a
-// changed copy.
+// Action declares an action. It is a value: each method returns a changed copy.
 type Action struct {
 	name, namespace string
 	typeID          types.ActionTypeId
@@ -136,8 +129,8 @@ type Action struct {
 	runOrder        int32
 }
 
-// NewAction returns an action of any type: see CustomType. With a nil ID, the type is
-// left empty, which the service refuses.
+// NewAction returns an action of any type: see CustomType. If id is nil, the type is empty, which
+// the service refuses.
 func NewAction(name string, id *types.ActionTypeId) Action {
 	if id == nil {
 		id = &types.ActionTypeId{}
@@ -145,8 +138,8 @@ func NewAction(name string, id *types.ActionTypeId) Action {
 	return Action{name: name, typeID: copyID(*id)}
 }
 
-// S3Source returns a source action that takes an object of S3, when an execution
-// starts. Outputs names its artifact.
+// S3Source returns a source action that reads an S3 object when an execution starts. Outputs sets
+// its artifact.
 func S3Source(name, bucket, key string) Action {
 	return NewAction(name, typeID(types.ActionCategorySource, types.ActionOwnerAws, "S3", "1")).
 		Configure("S3Bucket", bucket).Configure("S3ObjectKey", key)
@@ -186,14 +179,14 @@ func (a Action) Namespace(name string) Action {
 	return a
 }
 
-// RunOrder sets when the action runs within its stage, from 1: after all actions of
-// lower orders have succeeded. Actions of the same order run side by side.
+// RunOrder sets the action's order in its stage, from 1. The action runs after all actions with
+// lower orders have succeeded. Actions with the same order run in parallel.
 func (a Action) RunOrder(order int32) Action {
 	a.runOrder = order
 	return a
 }
 
-// Declaration returns the action as the SDK has it. Each call returns a new one.
+// Declaration returns the action as the SDK's type. Each call returns a new one.
 func (a Action) Declaration() types.ActionDeclaration {
 	id := copyID(a.typeID)
 	declared := types.ActionDeclaration{
@@ -211,7 +204,7 @@ func (a Action) Declaration() types.ActionDeclaration {
 	return declared
 }
 
-// copyID returns an ID that shares no pointer with the given one.
+// copyID returns a copy that shares no pointers with the ID.
 func copyID(id types.ActionTypeId) types.ActionTypeId {
 	id.Provider, id.Version = aws.String(aws.ToString(id.Provider)), aws.String(aws.ToString(id.Version))
 	return id

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A hierarchy is one place where cgroups are mounted: many in version 1, one
-// in version 2, both on a machine in between.
+// A hierarchy is a mounted cgroup hierarchy: there are many in version 1, one in version 2, and
+// both kinds on hybrid machines.
 type hierarchy struct {
 	path string
 	v2   bool
@@ -40,7 +40,7 @@ func parseHierarchies(mounts string) []hierarchy {
 	return found
 }
 
-// makeCgroups makes the cgroup that the kubelet puts its own under.
+// makeCgroups creates the parent of the kubelet's cgroups.
 func (c *cluster) makeCgroups() error {
 	all, err := hierarchies()
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *cluster) makeCgroups() error {
 	for _, h := range all {
 		dir := filepath.Join(h.path, c.cgroup())
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("make the cluster's cgroup: %w", err)
+			return fmt.Errorf("create the cluster's cgroup: %w", err)
 		}
 		if h.v2 && len(all) == 1 {
 			if err := delegate(h.path); err != nil {
@@ -65,7 +65,7 @@ func (c *cluster) makeCgroups() error {
 	return nil
 }
 
-// delegate lets the cgroups below use every controller that there is.
+// delegate lets child cgroups use every available controller.
 func delegate(dir string) error {
 	data, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
@@ -80,7 +80,7 @@ func delegate(dir string) error {
 	return nil
 }
 
-// inheritCPUs is needed in version 1, where a new cpuset has no CPU at all.
+// inheritCPUs is needed in version 1, where a new cpuset has no CPUs.
 func inheritCPUs(parent, dir string) error {
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 		data, err := os.ReadFile(filepath.Join(parent, file))
@@ -94,8 +94,8 @@ func inheritCPUs(parent, dir string) error {
 	return nil
 }
 
-// removeCgroups deletes the cluster's cgroups. Their processes are dead by
-// now, but the kernel may still be at work on them.
+// removeCgroups deletes the cluster's cgroups. Their processes have ended, but the kernel may still
+// be cleaning up.
 func (c *cluster) removeCgroups(ctx context.Context) error {
 	all, err := hierarchies()
 	if err != nil {
@@ -111,8 +111,8 @@ func (c *cluster) removeCgroups(ctx context.Context) error {
 	return nil
 }
 
-// removeTree removes folders from the bottom up: in a cgroup file system the
-// files can't be deleted, and go with their folder.
+// removeTree removes folders from the bottom up. In a cgroup file system, files can't be deleted,
+// but disappear with their folder.
 func removeTree(dir string) error {
 	var dirs []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -9,12 +9,11 @@ import (
 	"strings"
 )
 
-// A cluster knows where everything that belongs to it is, and what it is
-// called on the machine.
+// A cluster has the paths and names of everything that belongs to it on the machine.
 type cluster struct {
 	name   string
-	root   string // holds the folders of all clusters
-	dir    string // holds all that this one keeps
+	root   string // the folder of all clusters
+	dir    string // the folder of this cluster
 	assets string
 	images string
 	cni    []string // folders where CNI plug-ins may be
@@ -23,8 +22,7 @@ type cluster struct {
 
 var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
-// Folders that the node has versions of its own of, mounted over the
-// machine's: nothing under them can be seen from inside.
+// Folders over which the node mounts its own. The machine's content is not visible to the node.
 var hiddenFolders = []string{"/var/lib", "/var/log", "/run", "/proc"}
 
 func newCluster(opts options) (*cluster, error) {
@@ -51,9 +49,9 @@ func newCluster(opts options) (*cluster, error) {
 	return c, nil
 }
 
-// id names the cluster on the machine. It comes from the folder, so that
-// clusters of the same name in two checkouts don't meet. Short, because an
-// interface's name has room for 15 characters.
+// id identifies the cluster on the machine. It depends on the folder, so that clusters with the
+// same name in two checkouts don't conflict. It is short because interface names have at most 15
+// characters.
 func (c *cluster) id() string {
 	sum := sha256.Sum256([]byte(c.dir))
 	return "pjc" + hex.EncodeToString(sum[:4])

@@ -140,7 +140,7 @@ func TestPKI(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, _ := os.ReadFile(c.pki("ca.crt")); string(again) != string(ca) {
-		t.Error("made the authority anew")
+		t.Error("created the authority again")
 	}
 }
 
@@ -185,12 +185,12 @@ func TestStatState(t *testing.T) {
 
 func TestFindInitIgnoresAnothersProcess(t *testing.T) {
 	c, _ := newCluster(options{root: t.TempDir(), name: "one"})
-	// The recorded ID has gone to another process: this one.
+	// The recorded ID now belongs to another process: this one.
 	if err := writeFile(c.runFile("init.pid"), []byte("1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if pid := c.findInit(); pid != 0 {
-		t.Errorf("takes process %d for its own", pid)
+		t.Errorf("mistakes process %d for its own", pid)
 	}
 }
 

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// A component is one of the programs that make a cluster.
+// A component is one of the cluster's programs.
 type component struct {
 	name string
 	args []string
-	// ready is asked before those after it are started. Nil: no wait.
+	// ready must succeed before the next components are started. It may be nil.
 	ready func(context.Context) error
 }
 
@@ -43,8 +43,8 @@ func componentNames() []string {
 	return names
 }
 
-// binary is where a component's program is: containerd is the
-// distribution's, the others are the project's own build.
+// binary returns the path of a component's program: the distribution's containerd, or the project's
+// own build of the others.
 func (c *cluster) binary(name string) (string, error) {
 	if name != "containerd" {
 		return c.asset(name), nil
@@ -60,13 +60,13 @@ func (c *cluster) etcdArgs() []string {
 	return []string{
 		"--name=" + c.nodeName(),
 		"--data-dir=/var/lib/etcd",
-		// On the node's own loopback, which nothing but the node can reach.
+		// On the node's loopback, which only the node can reach.
 		"--listen-client-urls=http://127.0.0.1:2379",
 		"--advertise-client-urls=http://127.0.0.1:2379",
 		"--listen-peer-urls=http://127.0.0.1:2380",
 		"--initial-advertise-peer-urls=http://127.0.0.1:2380",
 		"--initial-cluster=" + c.nodeName() + "=http://127.0.0.1:2380",
-		// Survives the crash of any process; only a power cut could hurt it.
+		// The data survives crashes of processes, but not a power failure.
 		"--unsafe-no-fsync",
 	}
 }
@@ -84,7 +84,7 @@ func (c *cluster) apiServerArgs(n network) []string {
 		"--kubelet-certificate-authority=" + c.pki("ca.crt"),
 		"--kubelet-client-certificate=" + c.pki("apiserver-kubelet.crt"),
 		"--kubelet-client-key=" + c.pki("apiserver-kubelet.key"),
-		// The node's name can't be resolved.
+		// The node's name has no DNS record.
 		"--kubelet-preferred-address-types=InternalIP",
 		"--requestheader-client-ca-file=" + c.pki("front-proxy-ca.crt"),
 		"--requestheader-allowed-names=front-proxy-client",
@@ -99,7 +99,7 @@ func (c *cluster) apiServerArgs(n network) []string {
 		"--allow-privileged=true",
 		"--audit-policy-file=" + c.etc("audit-policy.yaml"),
 		"--audit-log-path=" + c.auditLog(),
-		"--audit-log-maxsize=64", // MiB; the file before it is kept
+		"--audit-log-maxsize=64", // MiB; the previous file is kept
 		"--audit-log-maxbackup=1",
 	}
 }
@@ -118,8 +118,7 @@ func (c *cluster) controllerManagerArgs(n network) []string {
 		"--service-cluster-ip-range=" + n.services().String(),
 		"--flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins",
 		"--leader-elect=false",
-		// At the default rate it takes 5 seconds only to get its controllers
-		// their service account tokens.
+		// At the default rate, getting service account tokens for its controllers takes 5 seconds.
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
 	}

@@ -14,16 +14,16 @@ var templateFiles embed.FS
 
 var templates = template.Must(template.ParseFS(templateFiles, "templates/*"))
 
-// Where distributions put the CNI plug-ins.
+// Folders in which distributions install CNI plug-ins.
 var cniFolders = []string{"/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"}
 
-// PauseImage is what containerd holds a pod's namespaces with. It is built
-// here, since no registry can be counted on.
+// PauseImage is the image with which containerd holds a pod's namespaces. It is built from this
+// repository, because there may be no registry.
 const PauseImage = "pipelinejob.dev/pause:dev"
 
 const containerdSocket = "/run/containerd/containerd.sock"
 
-// writeConfig makes every file that the parts of the cluster read at start.
+// writeConfig writes all files that the components read when they start.
 func (c *cluster) writeConfig(n network) error {
 	if err := c.ensurePKI(n); err != nil {
 		return err

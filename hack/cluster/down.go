@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// down removes the cluster. Each step succeeds when there is nothing to do,
-// so that it can be run again after any crash, its own included.
+// down removes the cluster. Each step succeeds if there is nothing to do, so that it can be
+// repeated after any crash.
 func down(ctx context.Context, c *cluster) error {
 	if os.Geteuid() != 0 {
 		return errors.New("taking a cluster down needs root: run it with sudo")
@@ -44,8 +44,8 @@ func down(ctx context.Context, c *cluster) error {
 	return nil
 }
 
-// killInit ends the first process of the cluster's PID namespace. The kernel
-// makes its end visible only when every other process in there has ended.
+// killInit ends the first process of the cluster's PID namespace. The kernel reports its end only
+// after all other processes of the namespace have ended.
 func killInit(ctx context.Context, pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
 		return fmt.Errorf("kill the node (process %d): %w", pid, err)
@@ -62,8 +62,8 @@ func killInit(ctx context.Context, pid int) error {
 	return nil
 }
 
-// removeFolder tries for a while, as the kernel lets go of the mounts of a
-// dead namespace in its own time.
+// removeFolder retries, because the kernel releases the mounts of an ended namespace
+// asynchronously.
 func (c *cluster) removeFolder(ctx context.Context) error {
 	err := poll(ctx, 30*time.Second, func(context.Context) error { return os.RemoveAll(c.dir) })
 	if err != nil {

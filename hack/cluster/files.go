@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// writeFile replaces a file whole, so that a crash leaves the old one or the
-// new one and never a half.
+// writeFile replaces a file atomically.
 func writeFile(path string, data []byte, mode os.FileMode) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
@@ -23,7 +22,7 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 	return os.Rename(tmp, path)
 }
 
-// lastLines gives the end of a log, indented, for an error message.
+// lastLines returns the end of a log, indented, for an error message.
 func lastLines(path string, n int) string {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -8,15 +8,15 @@ import (
 	"syscall"
 )
 
-// The commands that this program starts itself with. They are no part of the
-// usage text: outside the cluster's namespaces they would do harm.
+// Commands with which this program starts itself. They are not in the usage text, because they
+// would do harm outside of the cluster's namespaces.
 const (
 	nodeInitArg = "node-init"
 	nodeArg     = "node"
 )
 
-// startInit starts the first process of a new set of namespaces, in a session
-// of its own so that it outlives the command that started it.
+// startInit starts the first process of a new set of namespaces. It gets its own session, so that
+// it outlives the command that started it.
 func (c *cluster) startInit() (pid int, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -39,15 +39,14 @@ func (c *cluster) startInit() (pid int, err error) {
 	return cmd.Process.Pid, nil
 }
 
-// args is the command line of one of the cluster's own processes. It names
-// the cluster's folder, and so says whose the process is.
+// args returns the command line of one of the cluster's processes. It has the cluster's folder,
+// which identifies the process.
 func (c *cluster) args(command string) []string {
 	return []string{command, "--root=" + c.root, "--name=" + c.name, "--assets=" + c.assets, "--images=" + c.images}
 }
 
-// nodeInit is the first process of the PID namespace. It does nothing but
-// prepare the namespaces, start the node and collect orphans, because when
-// it ends, all of the cluster does.
+// nodeInit is the first process of the PID namespace. It only prepares the namespaces, starts the
+// node and reaps orphans, because the whole cluster ends with it.
 func nodeInit(_ context.Context, c *cluster) error {
 	if os.Getpid() != 1 {
 		return fmt.Errorf("%s is started by up, not by hand", nodeInitArg)
@@ -71,7 +70,7 @@ func nodeInit(_ context.Context, c *cluster) error {
 	return reapUntil(node.Pid)
 }
 
-// reapUntil collects every process that ends until the one named does.
+// reapUntil reaps ended processes until the given one ends.
 func reapUntil(pid int) error {
 	for {
 		var ws syscall.WaitStatus

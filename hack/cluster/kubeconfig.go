@@ -29,8 +29,8 @@ contexts:
 current-context: {{.Name}}
 `))
 
-// writeKubeconfig makes a kubeconfig for one of the cluster's users, with the
-// certificates inside it, so that the file can be copied anywhere.
+// writeKubeconfig writes a kubeconfig for one of the cluster's users. It embeds the certificates,
+// so that the file can be copied anywhere.
 func (c *cluster) writeKubeconfig(path, user string, n network) error {
 	values := map[string]string{"Name": c.name, "User": user, "Server": n.server()}
 	for key, file := range map[string]string{"CA": "ca.crt", "Cert": user + ".crt", "Key": user + ".key"} {
@@ -49,7 +49,7 @@ func (c *cluster) writeKubeconfig(path, user string, n network) error {
 
 func (n network) server() string { return fmt.Sprintf("https://%s:6443", n.node()) }
 
-// giveToCaller lets the person behind sudo read the kubeconfig.
+// giveToCaller lets the user who ran sudo read the kubeconfig.
 func giveToCaller(path string) error {
 	uid, err1 := strconv.Atoi(os.Getenv("SUDO_UID"))
 	gid, err2 := strconv.Atoi(os.Getenv("SUDO_GID"))

@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// The node's end of its link with the machine.
+// The node's end of its link to the machine.
 const nodeLink = "eth0"
 
-// connect joins the machine with the node: a pair of interfaces, and routes
-// to the node's pods and Services. The node's end vanishes with the node's
-// network namespace, and takes the machine's end and the routes with it.
+// connect connects the machine to the node with a pair of interfaces, and routes to the node's pods
+// and Services. The kernel removes all of them together with the node's network namespace.
 func (c *cluster) connect(initPID int, n network) error {
 	for _, args := range [][]string{
 		{"link", "add", c.id(), "type", "veth", "peer", "name", nodeLink, "netns", strconv.Itoa(initPID)},
@@ -33,7 +32,7 @@ func (c *cluster) connect(initPID int, n network) error {
 	return nil
 }
 
-// connectNode does the same on the node's side, when the machine's is there.
+// connectNode does the same on the node's side, once the machine's side exists.
 func connectNode(ctx context.Context, n network) error {
 	err := poll(ctx, 20*time.Second, func(context.Context) error {
 		_, err := net.InterfaceByName(nodeLink)
@@ -58,10 +57,9 @@ func connectNode(ctx context.Context, n network) error {
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
 }
 
-// rejectUnknownServices answers at once what is sent to a Service address
-// that nothing has, the address of the DNS server above all: kube-proxy drops
-// such packets, and every look-up of a name would wait for a time-out. So its
-// rule has to come before kube-proxy's.
+// rejectUnknownServices rejects packets to unused Service addresses, in particular that of the
+// missing DNS server. kube-proxy drops such packets, so every DNS lookup would wait for a timeout.
+// The rule must precede kube-proxy's.
 func rejectUnknownServices(n network) error {
 	cmd := exec.Command("nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(`table ip cluster {
@@ -76,14 +74,14 @@ func rejectUnknownServices(n network) error {
 	return nil
 }
 
-// linked reports whether the machine's end is still there.
+// linked reports whether the machine's end still exists.
 func (c *cluster) linked() bool {
 	_, err := net.InterfaceByName(c.id())
 	return err == nil
 }
 
-// unlink removes the machine's end. The kernel tears a network namespace
-// down some time after its last process, so it may go, or be gone, by itself.
+// unlink removes the machine's end. The kernel removes a network namespace some time after its last
+// process, so the end may also disappear on its own.
 func (c *cluster) unlink() error {
 	if !c.linked() {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// An archive is an image in a file.
+// An archive is an image file.
 type archive struct {
 	file, name, digest string
 }
@@ -27,8 +27,7 @@ func load(ctx context.Context, c *cluster) error {
 	return c.loadImages(ctx, pid)
 }
 
-// loadImages imports the archives that the node has not got yet in the same
-// version.
+// loadImages imports the archives whose current version the node does not have.
 func (c *cluster) loadImages(ctx context.Context, initPID int) error {
 	files, err := filepath.Glob(filepath.Join(c.images, "*.tar"))
 	if err != nil {
@@ -56,8 +55,7 @@ func (c *cluster) loadImages(ctx context.Context, initPID int) error {
 	return c.waitForImages(ctx, initPID, wanted)
 }
 
-// waitForImages waits until the kubelet can use what was imported, which is
-// a moment after the import.
+// waitForImages waits until the kubelet can use the imported images, shortly after the import.
 func (c *cluster) waitForImages(ctx context.Context, initPID int, wanted []archive) error {
 	return poll(ctx, 30*time.Second, func(ctx context.Context) error {
 		have, err := c.nodeImages(ctx, initPID)
@@ -66,7 +64,7 @@ func (c *cluster) waitForImages(ctx context.Context, initPID int, wanted []archi
 		}
 		for _, a := range wanted {
 			if got := have[a.name]; got.digest != a.digest || !got.managed {
-				return fmt.Errorf("the node does not know %s yet", a.name)
+				return fmt.Errorf("the node does not have %s yet", a.name)
 			}
 		}
 		return nil
@@ -83,10 +81,10 @@ func (c *cluster) ctr(ctx context.Context, initPID int, args ...string) (string,
 	return string(out), err
 }
 
-// A nodeImage is what containerd says of an image.
+// A nodeImage is an image in containerd.
 type nodeImage struct {
 	digest string
-	// managed: the part of containerd that serves the kubelet has seen it.
+	// managed reports whether the part of containerd that serves the kubelet has seen it.
 	managed bool
 }
 
@@ -98,8 +96,7 @@ func (c *cluster) nodeImages(ctx context.Context, initPID int) (map[string]nodeI
 	return parseImages(out), nil
 }
 
-// parseImages reads the table that ctr prints: name, type, digest, ...,
-// labels.
+// parseImages parses the table that ctr prints: name, type, digest, ..., labels.
 func parseImages(table string) map[string]nodeImage {
 	images := map[string]nodeImage{}
 	for line := range strings.Lines(table) {
@@ -112,7 +109,7 @@ func parseImages(table string) map[string]nodeImage {
 	return images
 }
 
-// readArchive takes the name and the digest from an OCI archive's index.
+// readArchive reads the name and the digest from an OCI archive's index.
 func readArchive(path string) (archive, error) {
 	f, err := os.Open(path)
 	if err != nil {

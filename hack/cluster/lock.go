@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// machineLock is held while addresses are chosen, so that two clusters that
-// start at once don't choose the same.
+// machineLock is held while addresses are chosen, so that two clusters that start at the same time
+// choose different ones.
 var machineLock = filepath.Join(os.TempDir(), "pipelinejob-cluster.lock")
 
-// lock waits for its turn, and says so when it has to.
+// lock waits for a lock, and prints a message if it has to wait.
 func (c *cluster) lock(path string) (release func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err

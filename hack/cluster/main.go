@@ -1,11 +1,10 @@
 // Command cluster runs a real Kubernetes cluster of one node on this machine,
 // without a container engine, an image registry or a virtual machine.
 //
-// The whole cluster lives in a PID, mount and network namespace of its own.
-// That is what lets clusters run side by side with the same ports and paths,
-// and what makes "down" certain: when the first process of the PID namespace
-// dies, the kernel kills every other process in it, and the mounts and the
-// network go with the last of them, whatever had crashed before.
+// The whole cluster runs in its own PID, mount and network namespaces. Several clusters can
+// therefore run at the same time with the same ports and paths, and "down" is reliable: when the
+// first process of the PID namespace ends, the kernel kills all other processes in it and removes
+// the mounts and the network, whatever has crashed before.
 package main
 
 import (
@@ -89,8 +88,7 @@ func run(ctx context.Context, args []string) error {
 
 var commands map[string]func(context.Context, *cluster) error
 
-// Filled in here because the commands start this program again, which would
-// otherwise be an initialisation cycle.
+// Set here to avoid an initialization cycle: the commands start this program again.
 func init() {
 	commands = map[string]func(context.Context, *cluster) error{
 		"up":         up,
@@ -132,8 +130,7 @@ func absolute(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Through links: the same cluster must have the same identity however
-	// its folder was named.
+	// Resolve links, so that the same cluster always has the same identity.
 	if real, err := filepath.EvalSymlinks(abs); err == nil {
 		return real, nil
 	}

@@ -7,12 +7,11 @@ import (
 	"syscall"
 )
 
-// mountNode gives the node versions of its own of the folders that
-// Kubernetes and containerd write to, so that they can use their standard
-// paths and nothing of it is left on the machine.
+// mountNode mounts the node's own folders over those that Kubernetes and containerd write to, so
+// that they can use their standard paths and leave nothing on the machine.
 func (c *cluster) mountNode() error {
-	// Slave: what the machine unmounts must not stay busy because of a
-	// cluster; private the other way: nothing of ours shows outside.
+	// As a slave, the node follows the machine's unmounts, so that it does not keep file systems
+	// busy. Its own mounts are not visible outside.
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("keep the node's mounts to itself: %w", err)
 	}
@@ -32,8 +31,8 @@ func (c *cluster) mountNode() error {
 			return err
 		}
 	}
-	// Gone with the node, as the pods' networks are: what a crash left in
-	// it would be wrong.
+	// A tmpfs that ends with the node, like the pods' networks: stale state after a crash would be
+	// wrong.
 	if err := syscall.Mount("tmpfs", "/var/lib/cni", "tmpfs", 0, "mode=700"); err != nil {
 		return fmt.Errorf("mount the node's /var/lib/cni: %w", err)
 	}

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// A certificate that the cluster needs. Kubernetes takes the user from the
-// common name and the groups from the organisation.
+// A certificate of the cluster. Kubernetes takes the user from the common name and the groups from
+// the organization.
 type certificate struct {
 	file   string
 	user   string
@@ -42,11 +42,11 @@ func (c *cluster) certificates(n network) []certificate {
 	}
 }
 
-// Long enough that nobody meets the end of a cluster on a laptop.
+// Longer than any local cluster is used.
 const certificateLife = 5 * 365 * 24 * time.Hour
 
-// ensurePKI makes the cluster's certificates once. The authority's own is
-// written last, so its presence means that the set is complete.
+// ensurePKI creates the cluster's certificates once. The authority's own is written last, so its
+// presence means that the set is complete.
 func (c *cluster) ensurePKI(n network) error {
 	if err := c.frontProxyAuthority(); err != nil {
 		return err
@@ -72,9 +72,8 @@ func (c *cluster) ensurePKI(n network) error {
 	return writePEM(c.pki("ca.crt"), "CERTIFICATE", ca.Raw, 0o644)
 }
 
-// frontProxyAuthority makes the authority that aggregated API servers trust.
-// There are none, so nothing is ever signed with its key; but every component
-// asks for the certificate, and complains in its log when there is no such.
+// frontProxyAuthority creates the authority that aggregated API servers trust. There are none, so
+// its key signs nothing, but components log errors without the certificate.
 func (c *cluster) frontProxyAuthority() error {
 	if _, err := os.Stat(c.pki("front-proxy-ca.crt")); err == nil {
 		return nil
@@ -146,14 +145,13 @@ func baseTemplate(subject pkix.Name) (*x509.Certificate, error) {
 	return &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      subject,
-		// A little back: the clocks of a machine and its guests differ.
+		// Backdated, because the clocks of a machine and its guests may differ.
 		NotBefore: now.Add(-5 * time.Minute),
 		NotAfter:  now.Add(certificateLife),
 	}, nil
 }
 
-// serviceAccountKeys makes the pair that service account tokens are signed
-// and checked with.
+// serviceAccountKeys creates the key pair that signs and verifies service account tokens.
 func (c *cluster) serviceAccountKeys() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

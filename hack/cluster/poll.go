@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// stopPolling wraps an error that waiting does not fix.
+// stopPolling wraps a permanent error.
 type stopPolling struct{ error }
 
 func (s stopPolling) Unwrap() error { return s.error }
 
-// poll calls check until it succeeds or the time is over, and then returns
-// what was wrong the last time.
+// poll calls check until it succeeds or the time limit is exceeded, and then returns the last
+// error.
 func poll(ctx context.Context, limit time.Duration, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -29,7 +29,7 @@ func poll(ctx context.Context, limit time.Duration, check func(context.Context) 
 		if errors.As(err, &stop) {
 			return stop.error
 		}
-		// The deadline's own error says nothing about what was wrong.
+		// The deadline's own error does not have the cause.
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}

@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// A probe asks one component whether it is well.
+// A probe checks the health of a component.
 type probe struct {
 	name  string
 	check func(context.Context) error
 }
 
-// probes lists how the machine sees the components, in the order in which
-// one needs the other: the first that fails is the one to look at. etcd has
-// no address outside the node, and is judged by the API server.
+// probes returns the probes from the machine, in the order in which components depend on each
+// other, so that the first failed one shows the cause. etcd has no address outside of the node, so
+// the API server's probe covers it.
 func (c *cluster) probes(initPID int, n network) ([]probe, error) {
 	api, err := c.apiClient()
 	if err != nil {
 		return nil, err
 	}
-	// The controller manager and the scheduler make up a certificate at each
-	// start; what is asked of them is no secret.
+	// The controller manager and the scheduler generate a new certificate at each start, and their
+	// health is not secret.
 	plain := client(&tls.Config{InsecureSkipVerify: true})
 	at := func(scheme string, port int, path string) string {
 		return fmt.Sprintf("%s://%s:%d%s", scheme, n.node(), port, path)
@@ -51,12 +51,12 @@ func (c *cluster) probes(initPID int, n network) ([]probe, error) {
 	}, nil
 }
 
-// hostSocket is the way to the node's containerd from outside the node.
+// hostSocket returns the path of the node's containerd socket outside of the node.
 func (c *cluster) hostSocket(initPID int) string {
 	return fmt.Sprintf("/proc/%d/root%s", initPID, containerdSocket)
 }
 
-// apiReady is the supervisor's question, from inside the node.
+// apiReady returns the supervisor's probe of the API server, from inside the node.
 func (c *cluster) apiReady(n network) func(context.Context) error {
 	return func(ctx context.Context) error {
 		api, err := c.apiClient()
@@ -67,7 +67,7 @@ func (c *cluster) apiReady(n network) func(context.Context) error {
 	}
 }
 
-// apiClient speaks to the API server as the cluster's administrator.
+// apiClient returns a client of the API server with the rights of the cluster's administrator.
 func (c *cluster) apiClient() (*http.Client, error) {
 	ca, err := os.ReadFile(c.pki("ca.crt"))
 	if err != nil {
@@ -82,8 +82,8 @@ func (c *cluster) apiClient() (*http.Client, error) {
 	return client(&tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}}), nil
 }
 
-// client asks afresh each time, as its server may have been restarted,
-// and never through a proxy, as the node is on this machine.
+// client returns a client without persistent connections, because servers may be restarted, and
+// without a proxy, because the node is on this machine.
 func client(config *tls.Config) *http.Client {
 	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		TLSClientConfig:   config,
@@ -131,12 +131,12 @@ func (c *cluster) nodeReady(ctx context.Context, api *http.Client, n network) er
 	if err != nil {
 		return err
 	}
-	// What is stored may be from before the kubelet was started again. The
-	// API's times are in whole seconds.
+	// The stored status may be from before the kubelet was restarted. Times in the API are in whole
+	// seconds.
 	return readyCondition(body, c.recorded("kubelet").Started.Truncate(time.Second))
 }
 
-// readyCondition says why a node isn't ready, or wasn't heard of since.
+// readyCondition returns an error if a node is not ready, or has not reported since.
 func readyCondition(node []byte, since time.Time) error {
 	var status nodeStatus
 	if err := json.Unmarshal(node, &status); err != nil {

@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// cmdline is what a process was started with; nil if there is no such
-// process any more.
+// cmdline returns the command line of a process, or nil if it has ended.
 func cmdline(pid int) []string {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || len(data) == 0 {
@@ -20,15 +19,13 @@ func cmdline(pid int) []string {
 	return strings.Split(string(bytes.TrimRight(data, "\x00")), "\x00")
 }
 
-// alive reports whether the process with an ID on this machine runs. A zombie
-// does not.
+// alive reports whether a process of this machine is running. Zombies don't count.
 func alive(pid int) bool {
 	state := procState(pid)
 	return state != 0 && state != 'Z' && state != 'X'
 }
 
-// procState is the state letter of a process (Z: dead and not collected yet),
-// 0 for none.
+// procState returns the state letter of a process (Z for a zombie), or 0 if there is none.
 func procState(pid int) byte {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -37,8 +34,7 @@ func procState(pid int) byte {
 	return statState(string(data))
 }
 
-// statState reads the state after the name, which may itself hold spaces and
-// brackets.
+// statState parses the state after the name, which may itself contain spaces and brackets.
 func statState(stat string) byte {
 	_, rest, ok := strings.Cut(stat[max(0, strings.LastIndexByte(stat, ')')):], ") ")
 	if !ok || rest == "" {
@@ -47,15 +43,14 @@ func statState(stat string) byte {
 	return rest[0]
 }
 
-// isInit reports whether a command line is that of this cluster's first
-// process, so that no other is ever taken for it.
+// isInit reports whether a command line is that of this cluster's first process.
 func (c *cluster) isInit(args []string) bool {
 	return len(args) > 3 && slices.Equal(args[1:4], c.args(nodeInitArg)[:3])
 }
 
-// findInit returns the ID of the cluster's first process, 0 if it isn't
-// running. The recorded ID counts only when the process that has it now is
-// the right one; a record that got lost is made good by looking for it.
+// findInit returns the ID of the cluster's first process, or 0 if it is not running. It uses the
+// recorded ID only if it still belongs to that process. If the record is lost, it searches all
+// processes.
 func (c *cluster) findInit() int {
 	if data, err := os.ReadFile(c.runFile("init.pid")); err == nil {
 		pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))
@@ -82,8 +77,7 @@ func allPIDs() []int {
 	return pids
 }
 
-// componentPIDs finds the cluster's own processes, by name, with the IDs that
-// they have on the machine.
+// componentPIDs returns the IDs, on the machine, of the cluster's processes by name.
 func (c *cluster) componentPIDs(initPID int) map[string]int {
 	pids := map[string]int{}
 	want, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", initPID))

@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// TestSmoke starts two real clusters side by side, runs work in them, kills
-// their parts and takes them down. It needs root, and what make kube and
-// make images build; so it runs only when asked: CLUSTER_SMOKE=1.
+// TestSmoke starts two real clusters at the same time, runs work in them, kills their components
+// and removes them. It needs root and the results of make kube and make images, so it runs only
+// with CLUSTER_SMOKE=1.
 func TestSmoke(t *testing.T) {
 	if os.Getenv("CLUSTER_SMOKE") == "" {
 		t.Skip("starts real clusters: set CLUSTER_SMOKE=1 and be root")
@@ -82,7 +82,7 @@ func newSmoke(t *testing.T, program, root, name string) *smoke {
 	return &smoke{cluster: c, t: t, program: program}
 }
 
-// in makes failures count for a subtest.
+// in returns the smoke for a subtest.
 func (s *smoke) in(t *testing.T) *smoke { return &smoke{cluster: s.cluster, t: t, program: s.program} }
 
 func (s *smoke) run(command string) (string, error) {
@@ -118,7 +118,7 @@ func (s *smoke) mustKubectl(stdin string, args ...string) string {
 	return out
 }
 
-// eventually polls until kubectl prints what is wanted.
+// eventually polls until kubectl prints the wanted output.
 func (s *smoke) eventually(want string, args ...string) {
 	s.t.Helper()
 	err := poll(context.Background(), 90*time.Second, func(context.Context) error {
@@ -160,7 +160,7 @@ spec:
       volumes: [{name: work, emptyDir: {}}]
 `
 
-// job runs one that has all the kinds of container that the operator uses.
+// job runs a Job with all kinds of containers that the operator uses.
 func (s *smoke) job(name string) {
 	s.t.Helper()
 	s.mustKubectl(strings.ReplaceAll(jobManifest, "NAME", name), "create", "-f", "-")
@@ -171,7 +171,7 @@ func (s *smoke) job(name string) {
 	}
 }
 
-// pod makes one that runs a script, with changes to its spec and container.
+// pod creates a pod that runs a script, with changes to its spec and container.
 func (s *smoke) pod(name, script, spec, container string) {
 	s.t.Helper()
 	s.mustKubectl(fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"labels":{"app":%[1]q}},"spec":{"restartPolicy":"Never",%s
@@ -264,8 +264,8 @@ func (s *smoke) wantPage(url string) {
 	}
 }
 
-// testAPIFromPod uses the service account that a pod is given, through the
-// Service of the API server: known (so forbidden), not unknown.
+// testAPIFromPod uses a pod's service account through the Service of the API server: the request
+// must be authenticated, and so be forbidden.
 func (s *smoke) testAPIFromPod() {
 	bin := filepath.Dir(s.assets)
 	s.pod("api", "/host/kube kubectl auth whoami; /host/kube kubectl get secrets; true",
@@ -289,7 +289,7 @@ func (s *smoke) testPodSecurity() {
 	}
 }
 
-// testHeal kills every part, one after the other.
+// testHeal kills every component, one after the other.
 func (s *smoke) testHeal(t *testing.T) {
 	victims := append(componentNames(), "the supervisor", "the first process", "the link", "everything")
 	for _, victim := range victims {
@@ -302,7 +302,7 @@ func (s *smoke) testHeal(t *testing.T) {
 	}
 }
 
-// testDown kills every part and takes the cluster down each time.
+// testDown kills every component and removes the cluster each time.
 func (s *smoke) testDown(t *testing.T) {
 	victims := append([]string{""}, componentNames()...)
 	victims = append(victims, "the shims", "the supervisor", "the first process", "the link", "everything", "down itself")
@@ -396,7 +396,7 @@ func (s *smoke) interruptDown() {
 	_ = cmd.Wait()
 }
 
-// noNothing makes sure that nothingLeft can see a cluster that is up.
+// noNothing checks that nothingLeft finds a running cluster.
 func (s *smoke) noNothing() {
 	if left := s.leftovers(); len(left) < 4 {
 		s.t.Fatalf("of a cluster that is up, only this is seen: %v", left)
@@ -410,8 +410,8 @@ func (s *smoke) nothingLeft() {
 	}
 }
 
-// leftovers looks for all that a cluster makes, not trusting the program's
-// own idea of it: by the cluster's folder and by its name on the machine.
+// leftovers finds everything that a cluster creates, independently of the program: by the cluster's
+// folder and by its name on the machine.
 func (s *smoke) leftovers() []string {
 	var left []string
 	for _, pid := range allPIDs() {

@@ -14,7 +14,7 @@ func status(ctx context.Context, c *cluster) error {
 	pid := c.findInit()
 	if pid == 0 {
 		if _, err := os.Stat(c.dir); err == nil {
-			return fmt.Errorf("cluster %q has stopped; make cluster-up starts it again with what it held, make cluster-down deletes it", c.name)
+			return fmt.Errorf("cluster %q has stopped; make cluster-up starts it again with its data, make cluster-down deletes it", c.name)
 		}
 		return fmt.Errorf("cluster %q is not up; run make cluster-up", c.name)
 	}

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// Every cluster has a block of 1024 addresses out of 10.213.0.0/16: the link
-// between the machine and the node, the pods, the Services.
+// Every cluster has a block of 1024 addresses of 10.213.0.0/16, for the link between the machine
+// and the node, the pods and the Services.
 const blocks = 64
 
-// A network is a cluster's share of addresses.
+// A network has a cluster's addresses.
 type network struct {
 	Block int `json:"block"`
 }
@@ -33,8 +33,8 @@ func (n network) services() netip.Prefix { return netip.PrefixFrom(n.addr(2, 0),
 func (n network) apiService() netip.Addr { return n.addr(2, 1) }
 func (n network) dnsService() netip.Addr { return n.addr(2, 10) }
 
-// pickNetwork takes the first free block, from one on that the cluster's
-// identity decides: so a cluster tends to get the same addresses again.
+// pickNetwork returns the first free block. The search starts at a block that depends on the
+// cluster's identity, so that a cluster usually gets the same addresses again.
 func pickNetwork(id string, used []netip.Prefix) (network, error) {
 	h := fnv.New32a()
 	h.Write([]byte(id))
@@ -57,8 +57,8 @@ func overlapping(p netip.Prefix, used []netip.Prefix) *netip.Prefix {
 	return nil
 }
 
-// usedPrefixes lists what this machine already has addresses in or routes
-// to, leaving out the interface named.
+// usedPrefixes returns the networks in which this machine has addresses or to which it has routes,
+// except for those of one interface.
 func usedPrefixes(except string) ([]netip.Prefix, error) {
 	links, err := net.Interfaces()
 	if err != nil {
@@ -86,8 +86,8 @@ func usedPrefixes(except string) ([]netip.Prefix, error) {
 	return append(used, parseRoutes(string(table), except)...), nil
 }
 
-// parseRoutes reads the kernel's table of IPv4 routes. The default route is
-// left out: it overlaps with everything and forbids nothing.
+// parseRoutes parses the kernel's table of IPv4 routes. It skips the default route, which overlaps
+// with everything.
 func parseRoutes(table, except string) []netip.Prefix {
 	var routes []netip.Prefix
 	for line := range strings.Lines(table) {
@@ -109,8 +109,7 @@ func parseRoutes(table, except string) []netip.Prefix {
 	return routes
 }
 
-// loadNetwork reads what the cluster was given before; ok is false for a
-// cluster that has nothing yet.
+// loadNetwork reads the cluster's previous addresses. ok is false for a new cluster.
 func (c *cluster) loadNetwork() (n network, ok bool, err error) {
 	data, err := os.ReadFile(c.path("network.json"))
 	if os.IsNotExist(err) {
@@ -125,8 +124,8 @@ func (c *cluster) loadNetwork() (n network, ok bool, err error) {
 	return n, true, nil
 }
 
-// chooseNetwork keeps the addresses that the cluster has, since its
-// certificates and its stored objects name them.
+// chooseNetwork keeps the addresses of an existing cluster, because its certificates and stored
+// objects contain them.
 func (c *cluster) chooseNetwork() (network, error) {
 	used, err := usedPrefixes(c.id())
 	if err != nil {

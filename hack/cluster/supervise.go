@@ -12,24 +12,22 @@ import (
 	"time"
 )
 
-// A record is what the supervisor tells the world outside of a component.
+// A record is what the supervisor publishes about a component.
 type record struct {
 	Started  time.Time `json:"started"`
 	Restarts int       `json:"restarts"`
-	// InARow counts the restarts that followed on each other quickly.
+	// InARow counts restarts in quick succession.
 	InARow   int    `json:"inARow"`
 	LastExit string `json:"lastExit,omitempty"`
 }
 
-// Logs of a cluster that stays up for weeks must not fill the disk.
+// Logs of a long-running cluster must not fill the disk.
 const logLimit = 64 << 20
 
-// steadyAfter is how long a component must have run for its next end to
-// count as a first one again.
+// steadyAfter is how long a component must run before the count of restarts in a row is reset.
 const steadyAfter = 30 * time.Second
 
-// runNode starts the components and starts again those that end, for as long
-// as the node lives: as the init system does on a real node.
+// runNode starts the components and restarts those that end, like the init system of a real node.
 func runNode(ctx context.Context, c *cluster) error {
 	n, ok, err := c.loadNetwork()
 	if err != nil {
@@ -46,8 +44,8 @@ func runNode(ctx context.Context, c *cluster) error {
 		if part.ready == nil {
 			continue
 		}
-		// Even after the limit: a part that comes up later still repairs the
-		// cluster, and up reports what is wrong until then.
+		// Continue even after the limit: a component that starts late still repairs the cluster,
+		// and up reports the error until then.
 		if err := poll(ctx, time.Minute, part.ready); err != nil {
 			log.Printf("%s is not ready: %v", part.name, err)
 		}
@@ -73,11 +71,11 @@ func (c *cluster) keepRunning(part component) {
 		rec.InARow++
 		c.save(part.name, rec)
 		log.Printf("%s ended: %s; start %d follows", part.name, rec.LastExit, rec.Restarts+1)
-		<-time.After(restartDelay(rec.InARow)) // as the process, it ends with its PID namespace
+		<-time.After(restartDelay(rec.InARow)) // ends with the PID namespace, like the process
 	}
 }
 
-// restartDelay grows, so that a part that can't run doesn't take the machine.
+// restartDelay grows, so that a component that can't run doesn't use up the machine.
 func restartDelay(inARow int) time.Duration {
 	return min(time.Duration(inARow)*500*time.Millisecond, 5*time.Second)
 }
@@ -108,7 +106,7 @@ func (c *cluster) save(name string, rec record) {
 	}
 }
 
-// recorded is empty for a component that was never started.
+// recorded returns a component's record. It is empty if the component was never started.
 func (c *cluster) recorded(name string) record {
 	var rec record
 	if data, err := os.ReadFile(c.runFile(name + ".json")); err == nil {

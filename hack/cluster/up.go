@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Far more than a slow machine needs. Waiting longer has never helped.
+// Far more than a slow machine needs.
 const upLimit = 3 * time.Minute
 
-// givingUp is how often a component may end in quick succession before up
-// says what is wrong instead of waiting on.
+// givingUp is how often a component may end in quick succession before up reports the error instead
+// of waiting.
 const givingUp = 8
 
 func up(ctx context.Context, c *cluster) error {
@@ -41,7 +41,7 @@ func up(ctx context.Context, c *cluster) error {
 	return nil
 }
 
-// preflight names everything that is missing at once.
+// preflight returns an error with everything that is missing.
 func (c *cluster) preflight() error {
 	if os.Geteuid() != 0 {
 		return errors.New("a cluster needs root, for containers and networks: run it with sudo")
@@ -69,7 +69,7 @@ func (c *cluster) preflight() error {
 	return errors.Join(missing...)
 }
 
-// ensureNode starts the node unless it runs and is linked with the machine.
+// ensureNode starts the node, unless it is running and linked to the machine.
 func (c *cluster) ensureNode(ctx context.Context) (int, network, error) {
 	if pid := c.findInit(); pid != 0 {
 		n, ok, err := c.loadNetwork()
@@ -90,7 +90,7 @@ func (c *cluster) startNode(ctx context.Context) (int, network, error) {
 		return 0, network{}, err
 	}
 	defer release()
-	// Left by a node that died a moment ago.
+	// The link may be left by a node that has just ended.
 	if err := c.unlink(); err != nil {
 		return 0, network{}, err
 	}
@@ -98,8 +98,8 @@ func (c *cluster) startNode(ctx context.Context) (int, network, error) {
 	if err != nil {
 		return 0, n, err
 	}
-	// The pods of a node that died are dead, but the kubelet would wait
-	// seconds for each whose cgroup it finds.
+	// The pods of an ended node have ended too, but the kubelet would wait seconds for each cgroup
+	// that it finds.
 	if err := c.removeCgroups(ctx); err != nil {
 		return 0, n, err
 	}
@@ -123,7 +123,7 @@ func (c *cluster) startNode(ctx context.Context) (int, network, error) {
 	return pid, n, nil
 }
 
-// clearRecords forgets the restarts of a node that is gone.
+// clearRecords removes the records of an ended node.
 func (c *cluster) clearRecords() {
 	for _, name := range componentNames() {
 		os.Remove(c.runFile(name + ".json"))
@@ -147,7 +147,7 @@ func (c *cluster) waitHealthy(ctx context.Context, initPID int, n network) error
 			if err == nil {
 				continue
 			}
-			// A check cut off by the deadline says nothing of its part.
+			// A probe that the deadline cut off says nothing about its component.
 			if ctx.Err() == nil {
 				culprit = p.name
 			}
@@ -163,10 +163,10 @@ func (c *cluster) waitHealthy(ctx context.Context, initPID int, n network) error
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return fmt.Errorf("%s: %w%w\nThe way out: make cluster-status shows all parts; make cluster-down && make cluster-up starts afresh", culprit, err, c.withLog(culprit))
+	return fmt.Errorf("%s: %w%w\nmake cluster-status shows all parts; make cluster-down && make cluster-up starts from scratch", culprit, err, c.withLog(culprit))
 }
 
-// hopeless names a component that can't stay up, if there is one.
+// hopeless returns a component that keeps ending, if there is one.
 func (c *cluster) hopeless() string {
 	for _, name := range componentNames() {
 		if c.recorded(name).InARow >= givingUp {
@@ -176,7 +176,7 @@ func (c *cluster) hopeless() string {
 	return ""
 }
 
-// withLog is the end of a component's log, as the tail of an error.
+// withLog returns the end of a component's log, to append to an error.
 func (c *cluster) withLog(name string) error {
 	return fmt.Errorf("\nThe end of %s:\n%s", c.logFile(name), lastLines(c.logFile(name), 15))
 }

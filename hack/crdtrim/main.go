@@ -1,14 +1,14 @@
-// Command crdtrim takes the descriptions of Kubernetes' own types out of the
-// CustomAction CRD, and bounds values that Kubernetes' types can't hold in all CRDs.
+// Command crdtrim removes the descriptions of Kubernetes' own types from the CustomAction CRD and,
+// in all CRDs, refuses values that Kubernetes' Go types can't represent.
 //
-// The jobTemplate field embeds the whole schema of a Job, and workspace that of a
-// claim. With their descriptions the CRD is three times as large, and client-side
-// "kubectl apply", which keeps a copy in an annotation, refuses it. The texts are
-// those of "kubectl explain job" and "kubectl explain pvc", so nothing is lost.
+// The field jobTemplate embeds the whole schema of a Job, and workspace that of a
+// PersistentVolumeClaim. With their descriptions, the CRD would be three times as large and too
+// large for client-side "kubectl apply", which keeps a copy in an annotation. "kubectl explain job"
+// and "kubectl explain pvc" show the descriptions.
 //
-// The schemas that are generated of quantities, ports and times let values pass that the Go types
-// refuse: one object with such a value, and no object of its kind in the cluster could be read.
-// Others take minutes and gigabytes to compute with, such as 1e100000000.
+// The generated schemas of quantities, ports and times accept values that the Go types refuse. With
+// a single such object, no object of its kind in the cluster could be read. Other values, such as
+// 1e100000000, take minutes and gigabytes to compute with.
 //
 // Usage: crdtrim FILE...
 package main
@@ -97,8 +97,8 @@ func trimField(version map[string]any, field []string) error {
 	return unstructured.SetNestedMap(version, properties, path...)
 }
 
-// dropDescriptions drops the descriptions of a schema and of those below it. A
-// property that is itself named "description" is a map and stays.
+// dropDescriptions removes the descriptions of a schema and its subschemas. A property with the
+// name "description" is a map and is kept.
 func dropDescriptions(schema any) {
 	switch schema := schema.(type) {
 	case map[string]any:
@@ -116,29 +116,30 @@ func dropDescriptions(schema any) {
 }
 
 const (
-	// quantity is a pattern of resource.Quantity: ParseQuantity takes whole numbers alone as
-	// exponents, and computes with any.
+	// quantity is a pattern for resource.Quantity. ParseQuantity accepts any whole number as
+	// exponent, and computes with it.
 	quantity = `^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$`
-	// quantityLength is more than any sensible quantity has.
+	// quantityLength is longer than any sensible quantity.
 	quantityLength = 32
 
-	// days is a pattern of the days that there are: a Go time holds no others.
+	// days is a pattern for existing dates. Go's time refuses others.
 	days = `([12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|` +
 		`([12][0-9](0[48]|[2468][048]|[13579][26])|(1[26]|2[048])00)-02-29)`
-	// dateTime is a pattern of metav1.Time, which is parsed as RFC 3339 with upper-case letters.
+	// dateTime is a pattern for metav1.Time, which is parsed as RFC 3339 with upper-case letters.
 	dateTime = `^` + days + `T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
-	// dateTimeLength is the length of the longest one: nanoseconds, and an offset.
+	// dateTimeLength is the length of the longest time, with nanoseconds and an offset.
 	dateTimeLength = 35
 )
 
-// tighten bounds times, quantities, and numbers that may be texts, in a schema and in those below it.
+// tighten restricts times, quantities, and numbers that may be strings, in a schema and its
+// subschemas.
 func tighten(schema any) {
 	switch schema := schema.(type) {
 	case map[string]any:
 		if schema["x-kubernetes-int-or-string"] == true {
 			bound(schema)
 		}
-		if schema["format"] == "date-time" { // with which arrays pass, and letters in lower case
+		if schema["format"] == "date-time" { // the format alone accepts arrays and lower-case letters
 			delete(schema, "format")
 			schema["pattern"], schema["maxLength"] = dateTime, int64(dateTimeLength)
 		}
@@ -153,7 +154,7 @@ func tighten(schema any) {
 }
 
 func bound(schema map[string]any) {
-	if schema["pattern"] != nil { // of a quantity: intstr.IntOrString has none
+	if schema["pattern"] != nil { // a quantity: intstr.IntOrString has no pattern
 		schema["pattern"], schema["maxLength"] = quantity, int64(quantityLength)
 		return
 	}

@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/transport/spdy"
 )
 
-// forward is a way from this machine to the emulator's pod.
+// forward is a port forward from this machine to the emulator's pod.
 type forward struct {
 	url  string
 	stop chan struct{}
@@ -24,8 +24,7 @@ type forward struct {
 
 func (f *forward) close() { close(f.stop) }
 
-// forwardEmulator opens a port on the loopback interface that leads to the
-// emulator, as "kubectl port-forward" does.
+// forwardEmulator forwards a loopback port to the emulator, like "kubectl port-forward".
 func forwardEmulator(ctx context.Context) (*forward, error) {
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
 		clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{}).ClientConfig()
@@ -71,7 +70,7 @@ func forwardEmulator(ctx context.Context) (*forward, error) {
 	return f, nil
 }
 
-// emulatorPod is the emulator's pod that is ready.
+// emulatorPod returns a ready pod of the emulator.
 func emulatorPod(ctx context.Context, config *rest.Config) (*corev1.Pod, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {

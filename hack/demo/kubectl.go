@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// namespace is that of config/samples.
+// namespace is the namespace of config/samples.
 const namespace = "pipelines"
 
 // kubectl runs kubectl with the environment's KUBECONFIG.
@@ -19,7 +19,7 @@ type kubectl struct {
 	root string
 }
 
-// output runs kubectl and returns what it printed.
+// output runs kubectl and returns its output.
 func (k kubectl) output(ctx context.Context, args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, k.path, args...)
@@ -30,14 +30,13 @@ func (k kubectl) output(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// apply applies a kustomization of config/. It is server-side, so that a
-// second run takes over from the first without a trace.
+// apply applies a kustomization of config/ server-side, so that it can be repeated.
 func (k kubectl) apply(ctx context.Context, kustomization string) error {
 	_, err := k.output(ctx, "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(k.root, kustomization))
 	return err
 }
 
-// install brings the emulator, the operator and the sample actions up.
+// install installs the emulator, the operator and the sample actions.
 func (k kubectl) install(ctx context.Context) error {
 	say("Installing the emulator of CodePipeline (config/local/emulator)")
 	if err := k.deploy(ctx, "config/local/emulator", "codepipeline-emulator"); err != nil {
@@ -54,8 +53,8 @@ func (k kubectl) install(ctx context.Context) error {
 	return k.apply(ctx, "config/samples")
 }
 
-// deploy applies a kustomization and waits for its Deployment. One that was there before is
-// restarted: its image may be another by now, under the same name.
+// deploy applies a kustomization and waits for its Deployment. It restarts an existing one, because
+// the image with the same name may have changed.
 func (k kubectl) deploy(ctx context.Context, kustomization, name string) error {
 	inSystem := func(args ...string) (string, error) {
 		return k.output(ctx, append([]string{"-n", "pipelinejob-system"}, args...)...)
@@ -82,7 +81,7 @@ func (k kubectl) waitForActions(ctx context.Context) error {
 	return err
 }
 
-// phases maps the PipelineJobs of an execution onto their phases, by action.
+// phases returns the phases of an execution's PipelineJobs, by action.
 func (k kubectl) phases(ctx context.Context, execution string) (map[string]string, error) {
 	out, err := k.output(ctx, "-n", namespace, "get", "pipelinejobs", "-o",
 		`jsonpath={range .items[*]}{.spec.pipeline.executionID}{" "}{.spec.pipeline.action}{" "}{.status.phase}{"\n"}{end}`)

@@ -1,6 +1,6 @@
-// Command demo runs the operator in a cluster, from nothing to a pipeline that
-// has succeeded: it installs the emulator, the operator and the sample actions,
-// makes a pipeline source → build → test, starts it, and shows what happens.
+// Command demo runs the operator in a cluster, from the installation to a succeeded pipeline: it
+// installs the emulator, the operator and the sample actions, creates a pipeline source → build →
+// test, starts it, and prints what happens.
 //
 // It needs a cluster that has the images (see the Makefile) and kubectl.
 package main
@@ -89,5 +89,5 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// say tells the reader what happens now.
+// say prints what happens now.
 func say(format string, args ...any) { fmt.Printf("==> "+format+"\n", args...) }

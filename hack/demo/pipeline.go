@@ -31,7 +31,7 @@ const (
 	artifactBucket = "demo-artifacts"
 )
 
-// clients are ordinary AWS clients, pointed at the emulator.
+// clients are AWS clients for the emulator.
 type clients struct {
 	pipelines *codepipeline.Client
 	s3        *s3.Client
@@ -49,8 +49,7 @@ func newAWS(ctx context.Context, endpoint string) (*clients, error) {
 	return &clients{pipelines: codepipeline.NewFromConfig(cfg), s3: s3.NewFromConfig(cfg), endpoint: endpoint}, nil
 }
 
-// putSource makes the buckets and uploads the project's Go files as the
-// pipeline's source.
+// putSource creates the buckets and uploads the project's Go files as the pipeline's source.
 func (c *clients) putSource(ctx context.Context, root string) error {
 	for _, bucket := range []string{sourceBucket, artifactBucket} {
 		_, err := c.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)})
@@ -111,11 +110,11 @@ func addFile(archive *zip.Writer, root, path string) error {
 	return err
 }
 
-// registerTimeout is how long the operator may take to register the action types
-// again after a restart of the emulator, which forgets them.
+// registerTimeout is how long the operator may take to register the action types again after a
+// restart of the emulator, which loses them.
 const registerTimeout = 90 * time.Second
 
-// startPipeline makes the pipeline, or brings it up to date, and starts it.
+// startPipeline creates or updates the pipeline, and starts it.
 func (c *clients) startPipeline(ctx context.Context, name string, breakIt bool) (string, error) {
 	declaration := declare(name, breakIt)
 	var unknown *types.InvalidActionDeclarationException
@@ -129,7 +128,7 @@ func (c *clients) startPipeline(ctx context.Context, name string, breakIt bool) 
 		err = unknown
 	}
 	if err != nil {
-		return "", fmt.Errorf("make the pipeline: %w", err)
+		return "", fmt.Errorf("create the pipeline: %w", err)
 	}
 	started, err := c.pipelines.StartPipelineExecution(ctx, &codepipeline.StartPipelineExecutionInput{Name: &name})
 	if err != nil {
@@ -147,8 +146,8 @@ func (c *clients) makePipeline(ctx context.Context, declaration *types.PipelineD
 	return err
 }
 
-// declare returns the pipeline source → build → test. The test gets, as its
-// configuration, a variable that the build gives out.
+// declare returns the pipeline source → build → test. The configuration of the test refers to an
+// output variable of the build.
 func declare(name string, breakIt bool) *types.PipelineDeclaration {
 	expected := "#{build.LINES}"
 	if breakIt {

@@ -20,8 +20,8 @@ const (
 	pollInterval = 300 * time.Millisecond
 )
 
-// follow prints every change of an action's status, in CodePipeline and in
-// Kubernetes, until the execution ends.
+// follow prints every status change of an action, in CodePipeline and in Kubernetes, until the
+// execution ends.
 func follow(ctx context.Context, aws *clients, kube kubectl, pipeline, execution string) (types.PipelineExecutionStatus, error) {
 	began := time.Now()
 	shown := map[string]string{}
@@ -64,7 +64,7 @@ func follow(ctx context.Context, aws *clients, kube kubectl, pipeline, execution
 	}
 }
 
-// actionsOf goes through the actions that an execution has reached, in order.
+// actionsOf iterates over the actions that an execution has reached, in order.
 func actionsOf(state *codepipeline.GetPipelineStateOutput, execution string) func(func(types.ActionState) bool) {
 	return func(yield func(types.ActionState) bool) {
 		for _, stage := range state.StageStates {
@@ -90,8 +90,7 @@ func (c *clients) executionStatus(ctx context.Context, pipeline, execution strin
 	return out.PipelineExecution.Status, nil
 }
 
-// summarize prints the end as CodePipeline and Kubernetes tell it, and how to
-// look further.
+// summarize prints the result in CodePipeline and Kubernetes, and commands to find out more.
 func summarize(ctx context.Context, c *clients, kube kubectl, pipeline, execution string, status types.PipelineExecutionStatus) error {
 	say("The pipeline execution ended: %s. CodePipeline says:", status)
 	state, err := c.pipelines.GetPipelineState(ctx, &codepipeline.GetPipelineStateInput{Name: &pipeline})
@@ -128,8 +127,8 @@ func summarize(ctx context.Context, c *clients, kube kubectl, pipeline, executio
 	return nil
 }
 
-// printVariables prints the output variables that later actions can refer to:
-// those of actions with a namespace.
+// printVariables prints the output variables to which later actions can refer: those of actions
+// with a namespace.
 func (c *clients) printVariables(ctx context.Context, pipeline, execution string) error {
 	out, err := c.pipelines.ListActionExecutions(ctx, &codepipeline.ListActionExecutionsInput{
 		PipelineName: &pipeline,

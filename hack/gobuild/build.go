@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// build is one call of "go build".
+// build is a call of "go build".
 type build struct {
 	folder, ldflags, output, pkg string
 }
 
-// run builds, and shows the progress meanwhile.
+// run builds and shows the progress.
 func (b build) run(ctx context.Context, to *reporter) error {
 	began := time.Now()
 	list, err := b.list(ctx, to)
@@ -35,8 +35,8 @@ func (b build) run(ctx context.Context, to *reporter) error {
 	return nil
 }
 
-// list returns the packages with a mark for those that are not in the build cache. The
-// go command downloads all modules for it.
+// list returns the packages, with a mark for those that are not in the build cache. The go command
+// downloads all modules for that.
 func (b build) list(ctx context.Context, to *reporter) (string, error) {
 	stop := to.start(ctx)
 	defer stop()
@@ -59,11 +59,10 @@ func stalePackages(list string) map[string]bool {
 // interruptGrace is how long the go command may take to end after an interrupt.
 const interruptGrace = 10 * time.Second
 
-// command runs the go command, with each line of its standard error passed to the
-// reporter.
+// command runs the go command, and passes each line of its standard error to the reporter.
 func (b build) command(ctx context.Context, to *reporter, stdout io.Writer, args ...string) error {
 	args = append(args, "-ldflags="+b.ldflags, b.pkg)
-	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the flags are the Makefile's
+	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the Makefile sets the flags
 	command.Dir, command.Stdout = b.folder, stdout
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = interruptGrace
@@ -79,7 +78,7 @@ func (b build) command(ctx context.Context, to *reporter, stdout io.Writer, args
 	for lines.Scan() {
 		to.line(lines.Text())
 	}
-	_, drained := io.Copy(io.Discard, stderr) // after a line that is too long
+	_, drained := io.Copy(io.Discard, stderr) // the scanner stops at a line that is too long
 	if err := command.Wait(); err != nil {
 		return err
 	}

@@ -11,8 +11,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// module makes a module of a program and a package, which no build cache has, and
-// returns how to build it.
+// module creates a module with a program and a package that are in no build cache, and returns its
+// build.
 func module(t *testing.T, body string) build {
 	t.Helper()
 	g := NewWithT(t)
@@ -69,7 +69,7 @@ func TestReporter(t *testing.T) {
 			r.tick()
 			r.compile(map[string]bool{"fmt": true, "os": true})
 			r.tick()
-			r.tick() // says nothing new
+			r.tick() // nothing new to print
 			r.line("fmt")
 			r.line(warning)
 			r.tick()

@@ -1,5 +1,5 @@
-// Command gobuild runs "go build" and shows how far it is: on a slow machine the build
-// of Kubernetes takes many minutes, in which the go command prints nothing.
+// Command gobuild runs "go build" and shows its progress: on a slow machine, building Kubernetes
+// takes many minutes, in which the go command prints nothing.
 //
 // Usage: gobuild [-C folder] [-ldflags flags] -o file package
 package main

@@ -17,7 +17,7 @@ func packages(n int) map[string]bool {
 	return names
 }
 
-// compile compiles packages until so many are.
+// compile compiles packages until done are compiled.
 func (p *progress) compile(done int) {
 	for name := range p.stale {
 		if p.total-len(p.stale) >= done {

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// A line of progress is written in these intervals.
+// The intervals at which progress is written.
 const (
 	terminalInterval = time.Second
 	logInterval      = 10 * time.Second
 )
 
-// reporter shows the progress of the go command, whose lines it is given. On a terminal
-// it writes the progress over the line before.
+// reporter shows the progress of the go command from its output. On a terminal, it overwrites the
+// previous line.
 type reporter struct {
 	to       io.Writer
 	terminal bool
@@ -24,10 +24,10 @@ type reporter struct {
 
 	mu       sync.Mutex
 	progress progress
-	// downloads are the lines about downloads, which are shown if the build fails. There
-	// is one for each module.
+	// downloads are the lines about downloads, one per module. They are shown only if the build
+	// fails.
 	downloads []string
-	// shown is the line of progress that was written last.
+	// shown is the last line of progress.
 	shown string
 }
 
@@ -35,14 +35,14 @@ func newReporter(to io.Writer, terminal bool, now func() time.Time) *reporter {
 	return &reporter{to: to, terminal: terminal, now: now}
 }
 
-// compile begins the count of packages.
+// compile starts counting packages.
 func (r *reporter) compile(stale map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.progress = newProgress(stale, r.now())
 }
 
-// start writes the progress in intervals until the returned function is called.
+// start writes the progress periodically until the returned function is called.
 func (r *reporter) start(ctx context.Context) (stop func()) {
 	interval := logInterval
 	if r.terminal {
@@ -90,10 +90,10 @@ func (r *reporter) current() string {
 	return r.progress.line(r.now())
 }
 
-// eraseRest erases the rest of a terminal's line.
+// eraseRest erases the rest of a line on a terminal.
 const eraseRest = "\x1b[K"
 
-// line takes a line that the go command wrote to standard error.
+// line handles a line of the go command's standard error.
 func (r *reporter) line(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +106,7 @@ func (r *reporter) line(line string) {
 	}
 }
 
-// print writes a line that stays.
+// print writes a permanent line.
 func (r *reporter) print(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,7 +121,7 @@ func (r *reporter) write(line string) {
 	fmt.Fprintln(r.to, line)
 }
 
-// failed writes the lines that were hidden, and returns the error.
+// failed writes the hidden lines and returns the error.
 func (r *reporter) failed(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,8 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// write makes an image and puts it into an archive, unless the archive
-// already holds just that.
+// write builds an image and writes it to an archive, unless the archive is up to date.
 func (b builder) write(s spec, file string) error {
 	img, err := b.image(s)
 	if err != nil {
@@ -41,8 +40,8 @@ func (b builder) write(s spec, file string) error {
 	return nil
 }
 
-// indexOf is the archive's table of contents, with the image's name in it:
-// in full for containerd, and the tag as the OCI layout has it.
+// indexOf returns the archive's index, with the image's full name for containerd, and the tag in
+// the form of the OCI image layout.
 func indexOf(img v1.Image, s spec) ([]byte, error) {
 	digest, err := img.Digest()
 	if err != nil {
@@ -72,7 +71,7 @@ func indexOf(img v1.Image, s spec) ([]byte, error) {
 	})
 }
 
-// writeArchive replaces the archive whole, so that nobody ever reads a half.
+// writeArchive replaces the archive atomically.
 func writeArchive(img v1.Image, index []byte, file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
@@ -105,8 +104,7 @@ func writeArchive(img v1.Image, index []byte, file string) error {
 	return os.Rename(f.Name(), file)
 }
 
-// archiveEntries puts the index first, so that a reader who only wants to
-// know what is inside need not read on.
+// archiveEntries puts the index first, so that readers of the index don't have to read the rest.
 func archiveEntries(img v1.Image, index []byte) ([]entry, error) {
 	blobs := map[v1.Hash][]byte{}
 	manifest, err := img.RawManifest()
@@ -166,7 +164,7 @@ func layerBlob(l v1.Layer) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// readIndex takes the table of contents out of an archive made here.
+// readIndex returns the index of an archive that this program wrote.
 func readIndex(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 )
 
 type builder struct {
-	repo string // where the packages are
-	work string // where their programs go
+	repo string // the folder of the packages
+	work string // the folder for their programs
 	arch string
 }
 
-// compile builds the programs of all images in one call, which is much
-// quicker than one call for each.
+// compile builds the programs of all images in one call, which is much faster than one call per
+// program.
 func (b builder) compile(specs []spec) error {
 	var packages []string
 	for _, s := range specs {
@@ -36,8 +36,8 @@ func (b builder) compile(specs []spec) error {
 	if len(packages) == 0 {
 		return nil
 	}
-	// Neither paths, nor the state of the checkout, nor a build ID may get
-	// into the program: they would change its digest for no reason.
+	// Leave out paths, the state of the checkout and the build ID, which would change the digest
+	// without a reason.
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", b.work + "/"}
 	cmd := exec.Command("go", append(args, packages...)...)
 	cmd.Dir = b.repo
@@ -48,7 +48,7 @@ func (b builder) compile(specs []spec) error {
 	return nil
 }
 
-// image puts the layers together: those that seldom change come first.
+// image assembles the layers, those that rarely change first.
 func (b builder) image(s spec) (v1.Image, error) {
 	var layers [][]entry
 	if s.base {
@@ -84,8 +84,8 @@ func (b builder) assemble(s spec, layers [][]entry) (v1.Image, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Uncompressed: quicker to write and to import on the machine that
-		// made it, and its digest depends on no compressor.
+		// Uncompressed layers are faster to write and to import on the same machine, and their
+		// digests don't depend on a compressor.
 		img, err = mutate.Append(img, mutate.Addendum{
 			Layer:   static.NewLayer(data, types.OCIUncompressedLayer),
 			History: v1.History{CreatedBy: "hack/images", Created: v1.Time{Time: epoch}},
@@ -100,7 +100,7 @@ func (b builder) assemble(s spec, layers [][]entry) (v1.Image, error) {
 func (b builder) config(img v1.Image, s spec) *v1.ConfigFile {
 	config, err := img.ConfigFile()
 	if err != nil {
-		// An image made in memory has always got one.
+		// An image in memory always has one.
 		panic(err)
 	}
 	config = config.DeepCopy()

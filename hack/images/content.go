@@ -12,12 +12,11 @@ import (
 
 const certificates = "/etc/ssl/certs/ca-certificates.crt"
 
-// Where the package busybox-static puts its program.
+// Paths of the program in the package busybox-static.
 var busyboxPaths = []string{"/bin/busybox", "/usr/bin/busybox"}
 
-// baseEntries is what any program in an image may rely on: the authorities
-// that sign AWS's certificates, a name for the user, a place for temporary
-// files.
+// baseEntries returns what programs in all images need: the certificates of public CAs, a user name
+// and a folder for temporary files.
 func baseEntries() ([]entry, error) {
 	ca, err := os.ReadFile(certificates)
 	if err != nil {
@@ -32,7 +31,7 @@ func baseEntries() ([]entry, error) {
 	}, nil
 }
 
-// shellEntries is busybox with a link for each command that it knows.
+// shellEntries returns busybox with a link for each of its commands.
 func shellEntries(places []string) ([]entry, error) {
 	place, err := staticProgram(places)
 	if err != nil {
@@ -57,8 +56,8 @@ func shellEntries(places []string) ([]entry, error) {
 	return entries, nil
 }
 
-// staticProgram takes the first place that has a program which needs no
-// library, as there is none in the image.
+// staticProgram returns the first path with a statically linked program, because the image has no
+// libraries.
 func staticProgram(places []string) (string, error) {
 	problem := errors.New("there is none")
 	for _, place := range places {

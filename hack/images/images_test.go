@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A repository of one program, so that the test needs nothing of this one.
+// A repository with a single program, so that the test does not depend on this repository.
 func testBuilder(t *testing.T) builder {
 	t.Helper()
 	repo := t.TempDir()
@@ -36,7 +36,7 @@ var testSpec = spec{name: "x", programs: []string{"./cmd/a", "./cmd/b"}, entrypo
 
 func TestSameInputSameDigest(t *testing.T) {
 	var digests []string
-	// In two folders: not even the path may show.
+	// In two folders, because the path must not affect the result.
 	for range 2 {
 		b := testBuilder(t)
 		if err := b.compile([]spec{testSpec}); err != nil {

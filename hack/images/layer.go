@@ -9,12 +9,11 @@ import (
 	"time"
 )
 
-// epoch is the time of everything in an image, since the real one would
-// change the digest at each build.
+// epoch is the time of all files in an image. Real times would change the digest with each build.
 var epoch = time.Unix(0, 0).UTC()
 
-// An entry is a file of an image; with a link, a symbolic one; with neither
-// link nor data, a folder.
+// An entry is a file of an image. With link, it is a symbolic link. Without link and data, it is a
+// folder.
 type entry struct {
 	path string
 	mode int64
@@ -24,7 +23,7 @@ type entry struct {
 	uid  int
 }
 
-// layerTar writes entries, and the folders that they are in, sorted.
+// layerTar writes entries and their parent folders, sorted.
 func layerTar(entries []entry) ([]byte, error) {
 	all := withParents(entries)
 	var out bytes.Buffer

@@ -1,6 +1,5 @@
-// Command images builds the project's container images as OCI archives,
-// without a container engine and without a registry. The same input makes
-// the same digest.
+// Command images builds the project's container images as OCI archives, without a container engine
+// or a registry. The same input results in the same digest.
 package main
 
 import (
@@ -54,8 +53,7 @@ func run(repo, out, arch string, wanted []string) error {
 	return nil
 }
 
-// choose takes the images named, in the order of the list, so that one
-// named twice is built once.
+// choose returns the named images in the order of the list, each only once.
 func choose(wanted []string) ([]spec, error) {
 	for _, name := range wanted {
 		if !slices.Contains(names(), name) {

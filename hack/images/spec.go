@@ -1,24 +1,24 @@
 package main
 
-// A spec says what an image holds.
+// A spec defines the content of an image.
 type spec struct {
 	name string
 	// programs are packages of the repository, each built to /NAME.
 	programs []string
-	// base: certificates, a user, /tmp.
+	// base adds certificates, a user and /tmp.
 	base bool
-	// shell: busybox with a link for each of its commands.
+	// shell adds busybox with a link for each of its commands.
 	shell      bool
 	entrypoint []string
 	command    []string
 }
 
-// The user that every image runs as, the same number as in the "nonroot"
-// images that many clusters' policies expect.
+// The user of every image: the number of the user "nonroot" in distroless images, which policies of
+// many clusters expect.
 const nonRoot = 65532
 
-// imagePrefix and imageTag make names that no registry serves, so that an
-// image is never taken from anywhere else by mistake.
+// imagePrefix and imageTag form names that no registry serves, so that an image is never pulled by
+// mistake.
 const (
 	imagePrefix = "pipelinejob.dev/"
 	imageTag    = "dev"

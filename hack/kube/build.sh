@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds Kubernetes as one binary, and links of its components' names to it.
+# Builds Kubernetes as a single binary, and creates links to it with the names of its components.
 # Usage: hack/kube/build.sh BIN-FOLDER
 set -eu
 
@@ -12,7 +12,7 @@ minor=$(echo "$version" | cut -d. -f2)
 about=k8s.io/component-base/version
 
 echo "Building Kubernetes $version into $bin/kube: 6 to 20 minutes the first time, seconds later"
-# Under another name first: a cluster may be running from the old one.
+# Build to another name first: a cluster may be running from the old file.
 CGO_ENABLED=0 go run -C ../.. ./hack/gobuild -C hack/kube -o "$bin/kube.new" \
 	-ldflags "-s -w -X $about.gitVersion=$version -X $about.gitMajor=$major -X $about.gitMinor=$minor" .
 mv "$bin/kube.new" "$bin/kube"

@@ -1,9 +1,8 @@
-// Command kube is a whole Kubernetes in one binary: it becomes the component
-// that it is called by, through a link of that name or its first argument.
+// Command kube is a complete Kubernetes in one binary: it runs the component that the name of the
+// link, or the first argument, selects.
 //
-// It exists because the project's tests and demo must run where nothing but
-// the Go module proxy can be reached: no image registry and no prebuilt
-// Kubernetes binaries.
+// It exists because the project's tests and demo must run where only the Go module proxy can be
+// reached, without an image registry or prebuilt Kubernetes binaries.
 package main
 
 import (
@@ -28,15 +27,15 @@ import (
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
-// components maps each name that this binary answers to onto the component's
-// own entry point, unchanged. Each takes its arguments from os.Args.
+// components maps names to the unchanged entry points of the components. Each takes its arguments
+// from os.Args.
 var components = map[string]func() int{
 	"etcd":                    func() int { etcdmain.Main(os.Args); return 0 },
 	"kube-apiserver":          func() int { return cli.Run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
 	"kube-scheduler":          func() int { return cli.Run(scheduler.NewSchedulerCommand()) },
 	"kube-proxy":              func() int { return cli.Run(proxy.NewProxyCommand()) },
-	// It handles signals itself, and panics when someone else already does.
+	// It handles signals itself, and panics if another handler is registered.
 	"kubelet": func() int { return cli.Run(kubelet.NewKubeletCommand(context.Background())) },
 	"kubectl": func() int { return cli.Run(kubectl.NewDefaultKubectlCommand()) },
 }

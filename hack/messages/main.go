@@ -1,5 +1,5 @@
-// Command messages collects the texts that users of this project's programs see: errors,
-// events, conditions, help of flags and metrics, and what programs print.
+// Command messages collects the texts that users of this project's programs see: errors, events,
+// conditions, help of flags and metrics, and output.
 //
 // Usage: messages ROOT FILE. ROOT is the root of the module. Each line that it writes to FILE is
 // a Go file, a tab and a text in that Go file. FILE is linted, and is in the repository so that
@@ -71,13 +71,13 @@ func collect(root string) ([]string, error) {
 	return slices.Compact(lines), nil
 }
 
-// texts returns the string literals of a file that are prose, in no order and with
-// repetitions. It goes by the text and not by the function that it is passed to: messages
-// take many ways from where they are written to an error, an event or a condition.
+// texts returns the string literals of a file that are prose, unordered and with duplicates. It
+// looks at the text and not at the called function, because there are many ways from a text to an
+// error, an event or a condition.
 //
-// It does not find texts of a single word, the texts of other modules, and what a message gets
-// at run time: such a part stays a verb as in "%s", or is … where texts are added. It also finds
-// texts that nobody reads, such as a script.
+// It does not find single words, texts of other modules, or parts that are inserted at run time:
+// these remain a verb such as "%s", or … in a concatenation. It also finds texts that nobody reads,
+// such as scripts.
 func texts(file *ast.File) []string {
 	var found []string
 	add := func(text string) {
@@ -88,7 +88,7 @@ func texts(file *ast.File) []string {
 	var visit func(ast.Node) bool
 	visit = func(node ast.Node) bool {
 		switch n := node.(type) {
-		case *ast.ImportSpec, *ast.Field: // paths, and tags of structs
+		case *ast.ImportSpec, *ast.Field: // paths and struct tags
 			return false
 		case *ast.BasicLit:
 			add(value(n))
@@ -109,10 +109,10 @@ func texts(file *ast.File) []string {
 	return found
 }
 
-// prose has two words: letters on both sides of a blank.
+// prose matches at least two words: letters on both sides of white space.
 var prose = regexp.MustCompile(`\pL.*\s.*\pL`)
 
-// sum returns the text of an addition, with … for each operand that is no literal, and those
+// sum returns the text of a concatenation, with … for each operand that is not a literal, and those
 // operands.
 func sum(e ast.Expr) (string, []ast.Expr) {
 	switch n := e.(type) {
@@ -132,13 +132,13 @@ func sum(e ast.Expr) (string, []ast.Expr) {
 	return "…", []ast.Expr{e}
 }
 
-// value returns the text of a string literal; empty for other literals.
+// value returns the text of a string literal, or an empty string for other literals.
 func value(literal *ast.BasicLit) string {
 	if literal.Kind != token.STRING {
 		return ""
 	}
 	text, err := strconv.Unquote(literal.Value)
-	if err != nil { // the parser has accepted it
+	if err != nil { // the parser has already accepted it
 		panic(err)
 	}
 	return text

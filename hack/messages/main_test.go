@@ -33,8 +33,8 @@ func TestTexts(t *testing.T) {
 		"neither paths, tags, single words nor what is put together of them")
 }
 
-// TestMessagesThatUsersSeeAreCollected has one message of each kind, as other tests expect it
-// of the operator or as --help prints it.
+// TestMessagesThatUsersSeeAreCollected uses a message of each kind, as other tests expect it of the
+// operator or as --help prints it.
 func TestMessagesThatUsersSeeAreCollected(t *testing.T) {
 	g := NewWithT(t)
 	all, err := collect("../..")

@@ -1,5 +1,4 @@
-// Command pause holds a pod's namespaces open and collects the processes that
-// end up orphaned in them.
+// Command pause holds a pod's namespaces open and reaps orphaned processes in them.
 package main
 
 import (
@@ -19,7 +18,7 @@ func main() {
 	}
 }
 
-// reap collects all that have ended: one signal may stand for many.
+// reap reaps all ended processes, because one signal may stand for several.
 func reap() {
 	for {
 		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)

@@ -1,5 +1,5 @@
-// Command roles makes the roles of an operator that works in some namespaces only, out of
-// that of one that works in all: a ClusterRole for what is in no namespace, and a Role for
+// Command roles generates the roles of an operator that works only in some namespaces from the role
+// of one that works in all namespaces: a ClusterRole for cluster-scoped resources, and a Role for
 // each namespace with everything else.
 //
 // Usage: roles FILE FOLDER, with controller-gen's FILE of the ClusterRole. The result is in
@@ -58,7 +58,7 @@ func typeOf(kind string) metav1.TypeMeta {
 	return metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: kind}
 }
 
-// clusterRole returns the one ClusterRole among the documents of a file.
+// clusterRole returns the only ClusterRole among the documents of a file.
 func clusterRole(content []byte) (*rbacv1.ClusterRole, error) {
 	var found *rbacv1.ClusterRole
 	for document := range bytes.SplitSeq(content, []byte("\n---\n")) {
@@ -80,7 +80,8 @@ func clusterRole(content []byte) (*rbacv1.ClusterRole, error) {
 	return found, nil
 }
 
-// inNoNamespace are the resources that a ClusterRole must grant, by RESOURCE.GROUP.
+// inNoNamespace are the cluster-scoped resources, which a ClusterRole must grant, as
+// RESOURCE.GROUP.
 var inNoNamespace = []string{
 	"namespaces.",
 	"codepipelineaccounts.codepipeline.pipelinejob.dev",
@@ -88,8 +89,8 @@ var inNoNamespace = []string{
 	"subjectaccessreviews.authorization.k8s.io",
 }
 
-// split parts rules by whether what they are about is in a namespace. Each part has its
-// rules in the order of the whole.
+// split splits rules into those for cluster-scoped and those for namespaced resources, and keeps
+// their order.
 func split(rules []rbacv1.PolicyRule) (cluster, namespaced []rbacv1.PolicyRule, err error) {
 	for _, rule := range rules {
 		if slices.Contains(rule.Resources, rbacv1.ResourceAll) || slices.Contains(rule.APIGroups, rbacv1.APIGroupAll) {
@@ -115,7 +116,8 @@ func split(rules []rbacv1.PolicyRule) (cluster, namespaced []rbacv1.PolicyRule, 
 	return cluster, namespaced, nil
 }
 
-// isInNoNamespace tells it of a resource or a subresource such as "pods/log".
+// isInNoNamespace reports whether a resource, or a subresource such as "pods/log", is
+// cluster-scoped.
 func isInNoNamespace(group, resource string) bool {
 	resource, _, _ = strings.Cut(resource, "/")
 	return slices.Contains(inNoNamespace, resource+"."+group)

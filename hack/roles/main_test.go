@@ -55,8 +55,8 @@ func TestAFileNeedsOneClusterRole(t *testing.T) {
 	g.Expect(err).To(MatchError("there are two ClusterRoles, a and a"))
 }
 
-// TestBothScopesHaveTheSameRights compares the roles of the repository: neither way of
-// installing grants what the other does not.
+// TestBothScopesHaveTheSameRights checks that both installations in the repository grant the same
+// rights.
 func TestBothScopesHaveTheSameRights(t *testing.T) {
 	g := NewWithT(t)
 	config := filepath.Join("..", "..", "config")
@@ -77,7 +77,7 @@ func TestBothScopesHaveTheSameRights(t *testing.T) {
 	g.Expect(binding.RoleRef).To(Equal(rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: namespaced.Name}))
 }
 
-// rights are GROUP RESOURCE VERB, each once.
+// rights returns the distinct rights in the form GROUP RESOURCE VERB.
 func rights(rules []rbacv1.PolicyRule) []string {
 	var all []string
 	for _, rule := range rules {

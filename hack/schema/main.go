@@ -1,5 +1,5 @@
-// Command schema makes JSON schemas for editors from CRDs: one file for each kind and
-// version, such as customaction_v1alpha1.json, which is how kubeconform looks for them.
+// Command schema generates JSON schemas for editors from CRDs: a file for each kind and version,
+// such as customaction_v1alpha1.json, which is the name that kubeconform expects.
 //
 // Usage: schema FOLDER-WITH-CRDS FOLDER-FOR-SCHEMAS
 package main
@@ -68,7 +68,7 @@ func generateFrom(file, schemas string) error {
 func write(file string, schema *apiextensions.JSONSchemaProps) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false) // people read it
+	encoder.SetEscapeHTML(false) // for readability
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(schema); err != nil {
 		return fmt.Errorf("write %s: %w", file, err)

@@ -14,8 +14,8 @@ var metadataReference = reference(metav1.ObjectMeta{}.OpenAPIModelName())
 
 func reference(name string) string { return "#/definitions/" + name }
 
-// metadataDefinitions are the schema of metadata and those that it refers to, as the API
-// server publishes them. A CRD only says that metadata is an object.
+// metadataDefinitions returns the schema of metadata and the schemas that it refers to, as
+// published by the API server. In a CRD, metadata is just an object.
 func metadataDefinitions() (apiextensions.JSONSchemaDefinitions, error) {
 	all := openapi.GetOpenAPIDefinitions(func(name string) spec.Ref { return spec.MustCreateRef(reference(name)) })
 	definitions := apiextensions.JSONSchemaDefinitions{}
@@ -40,7 +40,7 @@ func metadataDefinitions() (apiextensions.JSONSchemaDefinitions, error) {
 	return definitions, nil
 }
 
-// ofCRDs is a schema in the type that CRDs have. Both are the same JSON.
+// ofCRDs converts a schema to the type for CRDs. Both have the same JSON.
 func ofCRDs(schema spec.Schema) (apiextensions.JSONSchemaProps, error) {
 	var converted apiextensions.JSONSchemaProps
 	text, err := json.Marshal(schema)

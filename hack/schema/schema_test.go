@@ -16,7 +16,7 @@ const (
 	ours    = "kind: (CustomAction|CodePipelineAccount|PipelineJob)\n"
 )
 
-// kubeconform is the validator that users run, with the schemas of this repository alone.
+// kubeconform returns the validator that users run, with only the schemas of this repository.
 func kubeconform(t *testing.T, folder string) validator.Validator {
 	t.Helper()
 	found, err := validator.New([]string{filepath.Join(folder, "{{ .ResourceKind }}_{{ .ResourceAPIVersion }}.json")}, validator.Opts{Strict: true})
@@ -49,9 +49,9 @@ func TestSchemasAcceptTheSamples(t *testing.T) {
 	g.Expect(accepted).To(BeNumerically(">=", 3))
 }
 
-// TestSchemasRefuse checks that each file of testdata/refused is refused with the message of
-// its first line, which names the field, and for no other reason. TestSchemasRefuseWhatTheAPIServerDoes
-// of test/integration shows the same files to an API server.
+// TestSchemasRefuse checks that each file of testdata/refused is refused only with the message of
+// its first line, which names the field. TestSchemasRefuseWhatTheAPIServerDoes in test/integration
+// sends the same files to an API server.
 func TestSchemasRefuse(t *testing.T) {
 	for _, file := range glob(t, "testdata/refused/*.yaml") {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestSchemasAreOfOurVersion(t *testing.T) {
 	g.Expect(results[0].Err).To(MatchError("could not find schema for CustomAction"))
 }
 
-// TestSchemasAreGenerated makes them from the CRDs again.
+// TestSchemasAreGenerated generates them again and compares them.
 func TestSchemasAreGenerated(t *testing.T) {
 	g := NewWithT(t)
 	made := t.TempDir()

@@ -10,12 +10,12 @@ import (
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// draft is the version of JSON Schema that editors know best.
+// draft is the version of JSON Schema that editors support best.
 const draft = "http://json-schema.org/draft-07/schema#"
 
-// schemaOf makes the JSON schema of a kind. It refuses what the API server refuses by the
-// schema of the CRD, unknown fields among them (fieldValidation=Strict). Of the CRD's rules
-// it has those that require or refuse a field: JSON Schema can't say the others.
+// schemaOf returns the JSON schema of a kind. Like the CRD's schema in the API server, it refuses
+// unknown fields (fieldValidation=Strict). Of the CRD's rules, it covers those that require or
+// refuse a field. JSON Schema can't express the others.
 func schemaOf(group, kind string, version apiextensions.CustomResourceDefinitionVersion) (*apiextensions.JSONSchemaProps, error) {
 	if version.Schema == nil || version.Schema.OpenAPIV3Schema == nil {
 		return nil, errors.New("has no schema")
@@ -38,17 +38,17 @@ func schemaOf(group, kind string, version apiextensions.CustomResourceDefinition
 	return schema, nil
 }
 
-// only is a string with one value.
+// only restricts a string to one value.
 func only(schema apiextensions.JSONSchemaProps, value string) apiextensions.JSONSchemaProps {
 	text, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // a string can be marshalled
+		panic(err) // a string can always be encoded
 	}
 	schema.Enum = []apiextensions.JSON{{Raw: text}}
 	return schema
 }
 
-// makeStrict turns the structural schema of a CRD into JSON Schema, with those below it.
+// makeStrict converts the structural schema of a CRD, including its subschemas, to JSON Schema.
 func makeStrict(schema *apiextensions.JSONSchemaProps, path string) error {
 	if schema.Nullable || schema.ExclusiveMinimum || schema.ExclusiveMaximum {
 		return fmt.Errorf("%s: nullable, exclusiveMinimum and exclusiveMaximum are other keywords in JSON Schema: translate them in hack/schema", path)
@@ -80,7 +80,7 @@ func makeStrict(schema *apiextensions.JSONSchemaProps, path string) error {
 	return nil
 }
 
-// dropExtensions drops what JSON Schema does not have.
+// dropExtensions removes Kubernetes' extensions of JSON Schema.
 func dropExtensions(schema *apiextensions.JSONSchemaProps) {
 	schema.XPreserveUnknownFields = nil
 	schema.XEmbeddedResource = false
@@ -91,14 +91,14 @@ func dropExtensions(schema *apiextensions.JSONSchemaProps) {
 	schema.XValidations = nil
 }
 
-// refusesFields is a rule by which fields must be absent: !(has(self.a) || has(self.b)).
+// refusesFields matches a rule that fields must be absent: !(has(self.a) || has(self.b)).
 var (
 	refusesFields = regexp.MustCompile(`^!\(has\(self\.\w+\)( \|\| has\(self\.\w+\))*\)$`)
 	namedField    = regexp.MustCompile(`self\.(\w+)`)
 )
 
-// applyRules requires and refuses the fields that rules of the schema require and refuse.
-// A field that is always refused is no field for an editor, which would offer it.
+// applyRules applies the rules that require or refuse fields. It removes a field that is always
+// refused, which editors would offer otherwise.
 func applyRules(schema *apiextensions.JSONSchemaProps) {
 	for _, rule := range schema.XValidations {
 		if rule.Reason != nil && *rule.Reason == apiextensions.FieldValueRequired {

@@ -10,12 +10,12 @@ import (
 	"os"
 )
 
-// Source is the content to unpack: Ranges, or else Stream.
+// Source is the content to unpack. Unpack reads Ranges if it is set, and Stream otherwise.
 type Source struct {
-	// Name is the name of the file that content of no known format becomes.
+	// Name is the file name for content that is not an archive.
 	Name   string
 	Stream io.Reader
-	// Ranges is read in several ranges at once.
+	// Ranges is read concurrently.
 	Ranges RangeReader
 }
 
@@ -23,17 +23,17 @@ type Source struct {
 // concurrently.
 type RangeReader interface {
 	Size() int64
-	// ReadRange fills p with the content from offset on. It returns early if the
-	// context ends.
+	// ReadRange fills p with the content at offset. It returns early if the context ends.
 	ReadRange(ctx context.Context, p []byte, offset int64) error
 }
 
-// RefusedError reports that content is refused, because of one of its entries
-// or as a whole. Any other error is that of the source, the disk or the context.
+// RefusedError reports that the content breaks a rule. All other errors come from the source, the
+// disk or the context.
 type RefusedError struct {
-	// Entry is the entry's name. It is empty if the whole archive is refused.
+	// Entry is the name of the entry that breaks the rule. It is empty if the rule applies to the
+	// whole archive.
 	Entry string
-	// Rule is the rule that was broken: a *LimitError, or ErrChanged, or any other.
+	// Rule is the broken rule: a *LimitError, ErrChanged or another error.
 	Rule error
 }
 
@@ -49,15 +49,15 @@ func (e *RefusedError) Unwrap() error { return e.Rule }
 
 func refuse(entry string, rule error) error { return &RefusedError{Entry: entry, Rule: rule} }
 
-// ErrChanged reports that a file changed while it was packed.
+// ErrChanged reports that a file changed while Pack read it.
 var ErrChanged = errors.New("it changed while it was packed")
 
-// errSource marks errors of the source's readers. The readers of archives
-// return them as if they were errors of the archive.
+// errSource marks errors of the source. The archive readers return them like errors of the archive
+// itself.
 var errSource = errors.New("read the content")
 
-// sourceError marks an error of the source. It hides io.EOF inside the error:
-// readers would take it for the end of the content.
+// sourceError marks an error of the source. It hides a wrapped io.EOF, which readers would take for
+// the end of the content.
 func sourceError(err error) error {
 	switch {
 	case err == nil, errors.Is(err, errSource):

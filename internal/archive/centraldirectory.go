@@ -12,9 +12,9 @@ import (
 	"slices"
 )
 
-// Package archive/zip holds some 400 bytes for each entry of an archive. Here the
-// central directory is held as it is, with 16 bytes per entry for its position,
-// and archive/zip parses a few entries at a time.
+// Package archive/zip keeps about 400 bytes in memory per entry. This file keeps the raw central
+// directory plus 16 bytes per entry for its position, and lets archive/zip parse a few entries at a
+// time.
 
 // Sizes and signatures of the records of a zip archive (APPNOTE.TXT 4.3).
 const (
@@ -39,26 +39,25 @@ const (
 
 var little = binary.LittleEndian
 
-// centralDirectory is the list of entries of a zip archive, in the order of their
-// content.
+// centralDirectory lists the entries of a zip archive in the order of their content.
 type centralDirectory struct {
 	raw     []byte
 	entries []position
-	// offset is where the central directory begins, and the content ends.
+	// offset is where the content ends and the central directory begins.
 	offset int64
 }
 
-// position is the offset of an entry's content in the archive, and that of its
-// header in the central directory.
+// position has the offset of an entry's content in the archive, and the offset of its header in the
+// central directory.
 type position struct {
 	content uint64
 	header  uint32
 }
 
-// endRecord is what the end of an archive says about its central directory.
+// endRecord describes the central directory, as recorded at the end of the archive.
 type endRecord struct {
 	offset, size, entries uint64
-	// zip64 reports whether entries is the whole number, not its last 16 bits.
+	// zip64 reports whether entries is the full number instead of its lower 16 bits.
 	zip64 bool
 }
 
@@ -103,8 +102,8 @@ func findEnd(tail []byte) int {
 	return -1
 }
 
-// readEnd reads the records at the end of the archive. It also returns the offset
-// at which the central directory must end.
+// readEnd reads the records at the end of the archive. It also returns the offset where the central
+// directory must end.
 func readEnd(ctx context.Context, from RangeReader, before, end []byte, endsAt int64) (endRecord, int64, error) {
 	list := endRecord{
 		entries: uint64(little.Uint16(end[10:])),
@@ -135,9 +134,9 @@ func readEnd(ctx context.Context, from RangeReader, before, end []byte, endsAt i
 	}, int64(at), nil
 }
 
-// index finds the entries, and sorts them by the offset of their content.
+// index finds the entries and sorts them by the offset of their content.
 func (d *centralDirectory) index(list endRecord, most int) error {
-	// Few archives have more entries than they declare.
+	// Archives rarely have more entries than they declare.
 	d.entries = make([]position, 0, min(list.entries, list.size/centralHeaderSize, uint64(most)))
 	for at := 0; at < len(d.raw); {
 		size, content, err := parseEntry(d.raw[at:])
@@ -165,8 +164,8 @@ func (d *centralDirectory) index(list endRecord, most int) error {
 	return nil
 }
 
-// parseEntry returns the size of an entry's header and the offset of its content,
-// which archive/zip does not export.
+// parseEntry returns the size of an entry's header and the offset of its content, which archive/zip
+// does not expose.
 func parseEntry(raw []byte) (size int, content uint64, err error) {
 	if len(raw) < centralHeaderSize || little.Uint32(raw) != centralHeaderSignature {
 		return 0, 0, badZip("its list of entries has something else in it")
@@ -181,7 +180,7 @@ func parseEntry(raw []byte) (size int, content uint64, err error) {
 		return size, content, nil
 	}
 	large := extraField(raw[centralHeaderSize+name:centralHeaderSize+name+extra], zip64Extra)
-	for _, other := range []int{24, 20} { // the sizes come first, if they are in the field
+	for _, other := range []int{24, 20} { // the field has the sizes, if any, before the offset
 		if little.Uint32(raw[other:]) == math.MaxUint32 && len(large) >= 8 {
 			large = large[8:]
 		}
@@ -212,14 +211,14 @@ func extraField(extra []byte, tag uint16) []byte {
 	return nil
 }
 
-// batchSize is how many entries are parsed at once, and batchBytes how many bytes
-// of headers: one may have 192 KiB.
+// batchSize is the number of entries that are parsed at once, and batchBytes bounds the bytes of
+// their headers: a single header may have 192 KiB.
 const (
 	batchSize  = 256
 	batchBytes = 1 << 20
 )
 
-// batch returns the first of some entries, which are parsed at once.
+// batch returns the leading entries that are parsed at once.
 func (d *centralDirectory) batch(of []position) ([]position, error) {
 	total := 0
 	for n, one := range of {
@@ -234,7 +233,7 @@ func (d *centralDirectory) batch(of []position) ([]position, error) {
 	return of, nil
 }
 
-// next parses the first batch of some entries.
+// next parses the first batch of the entries.
 func (d *centralDirectory) next(of []position) (some []position, headers []*zip.File, err error) {
 	if some, err = d.batch(of); err != nil {
 		return nil, nil, err
@@ -243,8 +242,8 @@ func (d *centralDirectory) next(of []position) (some []position, headers []*zip.
 	return some, headers, err
 }
 
-// parse returns the headers of some entries. For archive/zip they are an archive
-// without content.
+// parse returns the headers of entries. It presents them to archive/zip as an archive without
+// content.
 func (d *centralDirectory) parse(some []position) ([]*zip.File, error) {
 	var list bytes.Buffer
 	for _, one := range some {
@@ -261,7 +260,7 @@ func (d *centralDirectory) parse(some []position) ([]*zip.File, error) {
 	little.PutUint32(end[12:], uint32(list.Len()))
 	list.Write(end)
 	archive, err := zip.NewReader(bytes.NewReader(list.Bytes()), int64(list.Len()))
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // each path is checked when it is made
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // paths are checked when they are created
 		return nil, badZip("its list of entries: %w", err)
 	}
 	return archive.File, nil

@@ -14,22 +14,22 @@ import (
 	"github.com/mikelolasagasti/xz"
 )
 
-// compression is a format that a tar archive can be compressed by.
+// compression is a compression format of tar archives.
 type compression struct {
 	name string
-	// begins reports whether a compressed file begins like this.
+	// begins reports whether head is the beginning of a file in this format.
 	begins func(head []byte) bool
-	// sample is how many compressed bytes hold the first block, and so the header of
-	// the first entry.
+	// sample is the number of compressed bytes that contain the first block, and with it the header
+	// of the first entry.
 	sample int
-	// memory bounds its window, in bytes; zero: it needs no bound.
+	// memory bounds the window, in bytes. Zero means that no bound is needed.
 	memory int64
 	// open returns a reader of the content.
 	open func(io.Reader) (io.ReadCloser, error)
 }
 
-// compressions are recognized by how they begin. A block of bzip2 has at most
-// 900 kB, a chunk of xz 64 KiB, a block of zstd 128 KiB.
+// compressions are recognized by their first bytes. A bzip2 block has at most 900 kB, an xz chunk
+// 64 KiB and a zstd block 128 KiB.
 var compressions = []compression{
 	{"gzip", prefix("\x1f\x8b"), 64 << 10, 0, openGzip},
 	{"bzip2", isBzip2, 1 << 20, 0, openBzip2},
@@ -41,7 +41,7 @@ func prefix(magic string) func([]byte) bool {
 	return func(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 }
 
-// isBzip2 looks at the first block too: any text may begin with BZh.
+// isBzip2 also checks the header of the first block, because any text may begin with BZh.
 func isBzip2(head []byte) bool {
 	const block, end = "\x31\x41\x59\x26\x53\x59", "\x17\x72\x45\x38\x50\x90"
 	if len(head) < len("BZh9")+len(block) || !bytes.HasPrefix(head, []byte("BZh")) || head[3] < '1' || head[3] > '9' {
@@ -50,15 +50,14 @@ func isBzip2(head []byte) bool {
 	return prefix(block)(head[4:]) || prefix(end)(head[4:])
 }
 
-// isZstd also recognizes a frame that is to be skipped (RFC 8878, 3.1.2): pzstd begins
-// with one.
+// isZstd also recognizes a skippable frame (RFC 8878, 3.1.2): the output of pzstd begins with one.
 func isZstd(head []byte) bool {
 	return prefix("\x28\xb5\x2f\xfd")(head) || len(head) > 4 && head[0]&0xf0 == 0x50 && prefix("\x2a\x4d\x18")(head[1:])
 }
 
-// An archive says how much of its content a decompressor must hold, which may be more than
-// the memory of a small container. The bounds are those of the tools: the preset of
-// "xz -9", and the default of "zstd --decompress". Bzip2 and deflate need less than 10 MiB.
+// An archive declares how much of its content a decompressor must keep in memory. This may be more
+// than a small container has. The bounds are those of the tools: the preset of "xz -9" and the
+// default of "zstd --decompress". Bzip2 and deflate need less than 10 MiB.
 const (
 	maxDictionary = 64 << 20
 	maxWindow     = 128 << 20
@@ -91,7 +90,7 @@ func newZstd(from io.Reader, window uint64) (*zstd.Decoder, error) {
 	return zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 }
 
-// compressionOf returns the compression of content that begins with head; nil if it is not
+// compressionOf returns the compression of content that begins with head, or nil if it is not
 // compressed.
 func compressionOf(head []byte) *compression {
 	for i := range compressions {
@@ -102,8 +101,7 @@ func compressionOf(head []byte) *compression {
 	return nil
 }
 
-// unpackCompressed unpacks a compressed tar archive. Any other compressed file is kept
-// as it is.
+// unpackCompressed unpacks a compressed tar archive. Any other compressed file is stored unchanged.
 func unpackCompressed(w *treeWriter, format *compression, stream io.Reader, name string) error {
 	from := bufio.NewReaderSize(stream, format.sample)
 	head, err := from.Peek(format.sample)
@@ -125,7 +123,7 @@ func unpackCompressed(w *treeWriter, format *compression, stream io.Reader, name
 	return errors.Join(err, content.Close())
 }
 
-// holdsTar reports whether a compressed file begins with a tar archive. It errs if the
+// holdsTar reports whether a compressed file begins with a tar archive. It returns an error if the
 // beginning can't be decompressed.
 func (c *compression) holdsTar(head []byte) (bool, error) {
 	sample, err := c.open(bytes.NewReader(head))
@@ -134,7 +132,7 @@ func (c *compression) holdsTar(head []byte) (bool, error) {
 	}
 	start := make([]byte, tarBlock)
 	n, err := readFull(sample, start)
-	_ = sample.Close() // it only ends the decompressor
+	_ = sample.Close() // only ends the decompressor
 	// Zeros, for example, may follow a short gzip file.
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, gzip.ErrHeader) {
 		return isTar(start[:n]), nil
@@ -149,8 +147,8 @@ func (c *compression) unreadable(err error) error {
 	return fmt.Errorf("not a readable %s file: %w", c.name, err)
 }
 
-// decompressed is the content of a compressed archive. Its Read returns a *MemoryError if
-// decompression would take too much memory: each block, or frame, says how much it takes.
+// decompressed is the content of a compressed archive. Its Read returns a *MemoryError if a block
+// or frame declares that it needs too much memory.
 type decompressed struct {
 	from   io.Reader
 	format *compression
@@ -164,11 +162,11 @@ func (d decompressed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// MemoryError reports that decompression of an archive would take more memory than it may.
+// MemoryError reports that decompressing an archive would take more memory than allowed.
 type MemoryError struct {
 	// Format is the name of the compression.
 	Format string
-	// Max is how much memory it may take, in bytes.
+	// Max is the allowed memory, in bytes.
 	Max int64
 }
 
@@ -176,7 +174,7 @@ func (e *MemoryError) Error() string {
 	return fmt.Sprintf("to decompress it, %s needs more than %d MiB of memory", e.Format, e.Max>>20)
 }
 
-// needsMemory reports whether a decompressor would need more memory than it may use.
+// needsMemory reports whether a decompressor failed because it needs more memory than allowed.
 func needsMemory(err error) bool {
 	return errors.Is(err, xz.ErrMemlimit) || errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded)
 }

@@ -13,7 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// compressedWords is "words\n", as the tools compress it.
+// compressedWords is "words\n", compressed by each tool.
 var compressedWords = map[string]string{
 	"words.bz2": "BZh91AY&SY\x23\x03\x87\xc4\x00\x00\x02\xc1\x80\x00\x10\x04\x00\x98\x80\x20\x00\x30\xc0\x08\x61\xa5\xa0\x18\x5d\xc9\x14\xe1\x42\x40\x8c\x0e\x1f\x10",
 	"words.xz": "\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\x74\x2f\xe5\xa3\x01\x00\x05words\n\x00\x00\x00" +
@@ -43,7 +43,7 @@ func TestUnpackKeepsCompressedFilesThatAreNoTar(t *testing.T) {
 	}
 }
 
-// TestUnpackTakesCompressedFilesInSeveralPieces has what pbzip2, xz -T and pzstd write.
+// TestUnpackTakesCompressedFilesInSeveralPieces unpacks the output of pbzip2, xz -T and pzstd.
 func TestUnpackTakesCompressedFilesInSeveralPieces(t *testing.T) {
 	g := NewWithT(t)
 	content := tarOf(t, fileItem("f", strings.Repeat("0123456789", 50_000)))
@@ -57,7 +57,7 @@ func TestUnpackTakesCompressedFilesInSeveralPieces(t *testing.T) {
 
 func TestUnpackRefusesWhatTakesTooMuchMemory(t *testing.T) {
 	content := tarOf(t, fileItem("f", "1"))
-	// The size of the window is in the header of a frame (RFC 8878, 3.1.1.1).
+	// The header of a frame has the window size (RFC 8878, 3.1.1.1).
 	wide := append([]byte("\x28\xb5\x2f\xfd\x00"), (27-10)<<3|1) // 128 MiB and an eighth
 	wide = append(wide, 1, 0, 0)
 	single := append([]byte("\x28\xb5\x2f\xfd\xe0"), 0, 0, 0, 1<<4, 0, 0, 0, 0) // 256 MiB
@@ -89,7 +89,7 @@ func TestUnpackRefusesWhatTakesTooMuchMemory(t *testing.T) {
 		archive.RegisterCompressor(methodZstd, zstd.ZipCompressor(zstd.WithWindowSize(128<<20), zstd.WithSingleSegment(false)))
 		to, err := archive.CreateHeader(&zip.FileHeader{Name: "f", Method: methodZstd})
 		g.Expect(err).NotTo(HaveOccurred())
-		for range 3 { // more than is known at the start
+		for range 3 { // more than the first sample has
 			_, err = to.Write(make([]byte, 1<<20))
 			g.Expect(err).NotTo(HaveOccurred())
 		}
@@ -126,7 +126,7 @@ func TestUnpackRefusesCompressedArchivesThatAreAltered(t *testing.T) {
 			p := newPlace(t)
 			changed := altered(content, at, content[at]^0xff, content[at+1]^0xff)
 			err := p.unpack(changed, "k", small)
-			if err == nil { // its beginning was changed: it is no tar
+			if err == nil { // the mutation changed its beginning: it is not a tar archive
 				g.Expect(tree(g, p.into)).To(Equal(map[string]string{"k": string(changed)}))
 				continue
 			}

@@ -18,20 +18,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharedFolderMode is the mode of every folder that is unpacked.
+// sharedFolderMode is the mode of every unpacked folder.
 const sharedFolderMode = fs.ModeDir | fs.ModeSetgid | 0o777
 
-// kept is what an archiver keeps of a file.
+// kept is what an archive preserves of a file.
 type kept struct {
 	content  string
 	mode     fs.FileMode
 	modified time.Time
 }
 
-// treeTime is even and whole, so that every format can hold it.
+// treeTime is an even number of seconds, which every format can store.
 var treeTime = time.Date(2021, 3, 4, 5, 6, 8, 0, time.UTC)
 
-// corpusTree makes the tree that the archives of the corpus are of.
+// corpusTree creates the tree that the archives of the corpus were made from.
 func corpusTree(t *testing.T, links bool) string {
 	t.Helper()
 	g := NewWithT(t)
@@ -54,7 +54,7 @@ func corpusTree(t *testing.T, links bool) string {
 		names = append(names, name)
 		return err
 	})).To(Succeed())
-	slices.Reverse(names) // what is in a folder first
+	slices.Reverse(names) // the content of a folder before the folder
 	for _, name := range names {
 		g.Expect(setTime(unix.AT_FDCWD, name, treeTime, unix.AT_SYMLINK_NOFOLLOW)).To(Succeed())
 	}
@@ -78,7 +78,7 @@ func keptOf(g Gomega, folder string, mode func(fs.FileMode) fs.FileMode) map[str
 		case info.Mode()&fs.ModeSymlink != 0:
 			one.mode = fs.ModeSymlink
 			one.content, err = os.Readlink(name)
-		case info.Mode()&0o400 == 0: // only root could read it
+		case info.Mode()&0o400 == 0: // only root can read it
 			one.mode = mode(info.Mode())
 		default:
 			one.mode = mode(info.Mode())
@@ -93,15 +93,15 @@ func keptOf(g Gomega, folder string, mode func(fs.FileMode) fs.FileMode) map[str
 
 func asIs(mode fs.FileMode) fs.FileMode { return mode }
 
-// tool makes an archive of the folder it runs in.
+// tool creates an archive of its working directory.
 type tool struct {
-	// archive is its file below testdata.
+	// archive is the file in testdata.
 	archive string
 	command string
-	// runs is a program that the command runs in addition to its first word.
+	// runs is another program that the command needs.
 	runs string
-	// noLinks, noEmpty, noTimes and noModes are what the format, or the tool,
-	// does not keep.
+	// noLinks, noEmpty, noTimes and noModes are set for what the format or the tool does not
+	// preserve.
 	noLinks, noEmpty, noTimes, noModes bool
 }
 
@@ -137,7 +137,7 @@ var tools = []tool{
 	{archive: "git.tar.gz", command: gitBegin + "tar.gz HEAD", noEmpty: true, noModes: true},
 }
 
-// expected is what becomes of the tree by the rules, less what is not kept.
+// expected returns the tree after unpacking, without what the tool does not preserve.
 func (c tool) expected(g Gomega, folder string) map[string]kept {
 	expected := keptOf(g, folder, widen)
 	for name := range expected {
@@ -171,7 +171,7 @@ func TestUnpackUnpacksArchivesOfOtherTools(t *testing.T) {
 	}
 }
 
-// expectUnpacked unpacks an archive, and returns the folder that it is unpacked to.
+// expectUnpacked unpacks an archive, compares it with the expected tree and returns its folder.
 func (c tool) expectUnpacked(t *testing.T, archive []byte, expected map[string]kept) string {
 	t.Helper()
 	g := NewWithT(t)
@@ -188,7 +188,7 @@ func stored(g Gomega, archive string) []byte {
 	return content
 }
 
-// packedAgain packs a folder, unpacks the archive and returns it.
+// packedAgain packs a folder, checks that the archive can be unpacked, and returns the archive.
 func packedAgain(t *testing.T, folder string) []byte {
 	t.Helper()
 	g := NewWithT(t)
@@ -209,7 +209,7 @@ func expectSame(g Gomega, found, expected map[string]kept) {
 }
 
 func TestUnpackKeepsTimesAndModes(t *testing.T) {
-	began := time.Now().Add(-time.Minute) // the clock of files is coarse
+	began := time.Now().Add(-time.Minute) // file times are coarse
 	g := NewWithT(t)
 	var out bytes.Buffer
 	archive := tar.NewWriter(&out)
@@ -236,8 +236,8 @@ func TestUnpackKeepsTimesAndModes(t *testing.T) {
 	g.Expect(found["d/never"].modified).To(BeTemporally(">=", began), "a time that no file system holds is not set")
 }
 
-// TestUnpackTakesWhatZipReadsFromAPipe has Info-ZIP's word for that: a FIFO, which
-// has content.
+// TestUnpackTakesWhatZipReadsFromAPipe unpacks what Info-ZIP stores for a pipe: a FIFO with
+// content.
 func TestUnpackTakesWhatZipReadsFromAPipe(t *testing.T) {
 	g := NewWithT(t)
 	var out bytes.Buffer
@@ -251,8 +251,7 @@ func TestUnpackTakesWhatZipReadsFromAPipe(t *testing.T) {
 	g.Expect(tree(g, p.into)).To(Equal(map[string]string{"-": "piped"}))
 }
 
-// TestUnpackFollowsEightLinks has chains of symbolic links: the ninth is one too
-// many for os.Root, which says where each leads.
+// TestUnpackFollowsEightLinks unpacks chains of symbolic links. os.Root follows at most eight.
 func TestUnpackFollowsEightLinks(t *testing.T) {
 	chain := []item{fileItem("l0", "1")}
 	for i := 1; i <= 8; i++ {
@@ -311,11 +310,11 @@ func TestModesAreGivenToEverybody(t *testing.T) {
 }
 
 func TestUnpackReadsWhatZipEntriesSayOfThemselves(t *testing.T) {
-	began := time.Now().Add(-time.Minute) // the clock of files is coarse
+	began := time.Now().Add(-time.Minute) // file times are coarse
 	g := NewWithT(t)
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
-	old := "gr\x81\xe1e" // in the encoding of DOS
+	old := "gr\x81\xe1e" // in DOS encoding
 	unicode := func(of, name string) []byte {
 		field := little.AppendUint16(nil, unicodePath)
 		field = little.AppendUint16(field, uint16(5+len(name)))
@@ -333,7 +332,7 @@ func TestUnpackReadsWhatZipEntriesSayOfThemselves(t *testing.T) {
 	} {
 		to, err := archive.CreateHeader(header)
 		g.Expect(err).NotTo(HaveOccurred())
-		if header.Name == "inner.zip" { // is not looked into
+		if header.Name == "inner.zip" { // not unpacked
 			_, err = to.Write(zipOf(t, fileItem("../x", "1")))
 			g.Expect(err).NotTo(HaveOccurred())
 		}

@@ -8,15 +8,15 @@ import (
 	"path"
 )
 
-// Entries of one name: in a tar archive the last one counts, as it was appended. In a
-// zip archive readers disagree on which one does, so that all must be the same.
+// Several entries may have the same name. In a tar archive the last one wins, because it was
+// appended later. For zip archives, readers disagree on which one wins, so they must be identical.
 
 var (
 	errDuplicate = errors.New("the archive has it twice")
 	errDiffers   = errors.New("the archive has it twice, with different content")
 )
 
-// dropLink forgets a symbolic link that is not made yet, where the last entry counts.
+// dropLink drops a symbolic link that is not created yet, if the last entry wins.
 func (w *treeWriter) dropLink(name string) {
 	if !w.lastWins || len(w.links) == 0 {
 		return
@@ -27,8 +27,8 @@ func (w *treeWriter) dropLink(name string) {
 	}
 }
 
-// removeFile removes the file of an earlier entry, where the last entry counts. It reports
-// whether it did.
+// removeFile removes the file of an earlier entry, if the last entry wins. It reports whether it
+// did.
 func (w *treeWriter) removeFile(folder *os.Root, name string) bool {
 	if !w.lastWins {
 		return false
@@ -37,7 +37,7 @@ func (w *treeWriter) removeFile(folder *os.Root, name string) bool {
 	return err == nil && info.Mode().IsRegular() && folder.Remove(path.Base(name)) == nil
 }
 
-// isFile reports whether two names are names of one file.
+// isFile reports whether two names refer to the same file.
 func (w *treeWriter) isFile(one, other string) bool {
 	first, err := w.root.Lstat(one)
 	if err != nil {
@@ -47,13 +47,13 @@ func (w *treeWriter) isFile(one, other string) bool {
 	return err == nil && os.SameFile(first, second)
 }
 
-// isLink reports whether there is a symbolic link with that target already.
+// isLink reports whether there is already a symbolic link with that target.
 func isLink(folder *os.Root, name, target string) bool {
 	existing, err := folder.Readlink(name)
 	return err == nil && existing == target
 }
 
-// reopen opens the file that an earlier entry of the same name made.
+// reopen opens the file of an earlier entry with the same name.
 func (w *treeWriter) reopen(entry string) (*os.File, error) {
 	folder, name, err := w.makeParent(entry)
 	if err != nil {
@@ -67,13 +67,13 @@ func (w *treeWriter) reopen(entry string) (*os.File, error) {
 	case !info.Mode().IsRegular():
 		return nil, refuse(entry, errDuplicate)
 	}
-	if err := folder.Chmod(base, 0o600); err != nil { // its mode may keep this process out too
+	if err := folder.Chmod(base, 0o600); err != nil { // its mode may deny access to this process too
 		return nil, err
 	}
 	return folder.Open(base)
 }
 
-// compare returns errDiffers if the file has another content.
+// compare returns errDiffers if the file has different content.
 func (w *sparseWriter) compare(file *os.File, content io.Reader) error {
 	given, stored := w.buffer[:writeSize/2], w.buffer[writeSize/2:]
 	for {

@@ -13,8 +13,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestUnpackTakesTheSameEntryTwice has what build tools write when they are given a file
-// by two names.
+// TestUnpackTakesTheSameEntryTwice unpacks what build tools write if they are given the same file
+// under two names.
 func TestUnpackTakesTheSameEntryTwice(t *testing.T) {
 	large := string(bytes.Repeat([]byte("0123456789"), 50_000))
 	for name, c := range map[string]struct {
@@ -54,8 +54,8 @@ func TestUnpackGivesAFileTheModeOfItsLastEntry(t *testing.T) {
 	}
 }
 
-// replacements are entries of one name that differ, as "tar --append" adds them, and
-// what stays of them.
+// replacements are different entries with the same name, as "tar --append" adds them, and the
+// expected result.
 var replacements = map[string]struct {
 	items []item
 	want  map[string]string
@@ -90,7 +90,7 @@ func TestEntriesOfOneNameInAZipArchiveMustNotDiffer(t *testing.T) {
 		t.Run(name, func(t *testing.T) { expectRefused(t, zipOf(t, c.items...), small, c.entry, "twice") })
 	}
 	t.Run("of the same checksum", func(t *testing.T) {
-		one, other := []byte("plumless"), []byte("buckeroo") // whose CRC-32 are the same
+		one, other := []byte("plumless"), []byte("buckeroo") // with the same CRC-32
 		expectRefused(t, zipOf(t, fileItem("f", string(one)), fileItem("f", string(other))), small, "f", "with different content")
 	})
 }
@@ -117,7 +117,7 @@ func TestTheLastHardLinkOfATarArchiveCounts(t *testing.T) {
 	}
 }
 
-// TestUnpackStripsAbsoluteNames does as tar and unzip do.
+// TestUnpackStripsAbsoluteNames expects the behaviour of tar and unzip.
 func TestUnpackStripsAbsoluteNames(t *testing.T) {
 	for format, archive := range formats {
 		t.Run(format, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestUnpackTakesArchivesFromTheField has archives as people have reported them.
+// TestUnpackTakesArchivesFromTheField unpacks archives like those in users' reports.
 func TestUnpackTakesArchivesFromTheField(t *testing.T) {
 	for name, want := range map[string]map[string]string{
 		"compress-archive-backslash.zip": {"appspec.yml": "version: 0.0\n", "src/": "", "src/main.go": "package main\n", "src/util/": "", "src/util/u.go": "package util\n"},
@@ -53,7 +53,7 @@ func TestAVirtualEnvironmentFromTheField(t *testing.T) {
 	}
 }
 
-// hostZip is a zip archive of files that was made on a host.
+// hostZip returns a zip archive whose entries declare a host system.
 func hostZip(t *testing.T, host uint16, names ...string) []byte {
 	t.Helper()
 	g := NewWithT(t)

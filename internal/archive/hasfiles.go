@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// searchedEntries is how many entries HasFiles looks at. It is the operator's own limit: nobody
-// forgets to fill 100,000 folders, and their names have room in a small container.
+// searchedEntries is the number of entries that HasFiles looks at. It is the operator's own limit:
+// a step that forgot its files does not leave 100,000 folders, and their names fit into the memory
+// of a small container.
 const searchedEntries = 100_000
 
-// HasFiles reports whether Pack would write more than folders: a file or a symbolic link. It
-// returns at the first one, and after 100,000 folders and links that are left out says that there
-// is one. What Pack refuses counts as a file, and so does what can't be read, also because ctx is
-// done: Pack says what is wrong.
+// HasFiles reports whether Pack would write a file or a symbolic link. It returns true at the first
+// one, and after 100,000 folders and skipped links. It also returns true for anything that Pack
+// refuses or that can't be read, including when ctx is done: Pack then reports the error.
 func HasFiles(ctx context.Context, folder *os.Root, links LinkPolicy) bool {
 	s := search{ctx: ctx, folder: folder, links: links, left: searchedEntries}
 	return s.finds(".")
@@ -28,11 +28,11 @@ type search struct {
 	ctx    context.Context
 	folder *os.Root
 	links  LinkPolicy
-	// left is how many more entries are looked at.
+	// left is the number of entries that may still be looked at.
 	left int
 }
 
-// finds reports whether there is a file in a folder, or below.
+// finds reports whether there is a file in or below a folder.
 func (s *search) finds(name string) bool {
 	opened, err := s.folder.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
@@ -45,10 +45,10 @@ func (s *search) finds(name string) bool {
 	return slices.ContainsFunc(folders, func(base string) bool { return s.finds(path.Join(name, base)) })
 }
 
-// searchBatch is how many names are read at once: a folder may have millions.
+// searchBatch is the number of names that are read at once: a folder may have millions.
 const searchBatch = 256
 
-// look reads an open folder as far as the first file, and returns the names of the folders in it.
+// look reads an open folder until the first file, and returns the names of its subfolders.
 func (s *search) look(name string, opened *os.File) (folders []string, found bool) {
 	for {
 		bases, err := opened.Readdirnames(searchBatch)
@@ -67,8 +67,8 @@ func (s *search) look(name string, opened *os.File) (folders []string, found boo
 	}
 }
 
-// kind reports what Pack makes of an entry: a folder, a file or, of a symbolic link that is left
-// out, nothing.
+// kind reports how Pack treats an entry: as a folder, as a file or, for a skipped symbolic link,
+// neither.
 func (s *search) kind(name string) (isFolder, isFile bool) {
 	if s.left--; s.left < 0 || s.ctx.Err() != nil || len(name) >= maxPath {
 		return false, true
@@ -84,7 +84,7 @@ func (s *search) kind(name string) (isFolder, isFile bool) {
 	}
 }
 
-// leavesOut reports whether Pack leaves a symbolic link out.
+// leavesOut reports whether Pack skips a symbolic link.
 func (s *search) leavesOut(name string) bool {
 	if s.links != SkipLinks {
 		return false

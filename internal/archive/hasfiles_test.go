@@ -64,7 +64,7 @@ func TestHasFiles(t *testing.T) {
 	}
 }
 
-// packedFiles are the names of what is no folder in the archive of a folder.
+// packedFiles returns the names of all entries, except folders, in the archive of a folder.
 func packedFiles(t *testing.T, root *os.Root, links LinkPolicy) (names []string) {
 	t.Helper()
 	g := NewWithT(t)
@@ -80,7 +80,7 @@ func packedFiles(t *testing.T, root *os.Root, links LinkPolicy) (names []string)
 	return names
 }
 
-// TestWhatCantBeReadCountsAsAFile has Pack say what is wrong.
+// TestWhatCantBeReadCountsAsAFile leaves it to Pack to report the error.
 func TestWhatCantBeReadCountsAsAFile(t *testing.T) {
 	g := NewWithT(t)
 	root := openRoot(t, t.TempDir())
@@ -93,7 +93,7 @@ func TestWhatCantBeReadCountsAsAFile(t *testing.T) {
 	g.Expect(gone.finds("b")).To(BeTrue(), "a folder that was removed meanwhile")
 }
 
-// TestManyFoldersAreNotLookedThrough bounds what a folder can cost.
+// TestManyFoldersAreNotLookedThrough checks that the search is bounded.
 func TestManyFoldersAreNotLookedThrough(t *testing.T) {
 	g := NewWithT(t)
 	root := openRoot(t, t.TempDir())

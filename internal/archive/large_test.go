@@ -2,8 +2,8 @@
 
 package archive
 
-// These tests run many programs or make many folders, which takes minutes with the
-// race detector. "make test-unit" runs them without it.
+// These tests run many programs or create many folders, which takes minutes with the race detector.
+// "make test-unit" runs them without it.
 
 import (
 	"errors"
@@ -35,14 +35,14 @@ func (c tool) programs() []string {
 	return []string{first, c.runs}
 }
 
-// make runs the tool. Without the tool, it returns the archive in testdata.
+// make runs the tool. If the tool is not installed, it returns the archive in testdata.
 func (c tool) make(t *testing.T, folder string) []byte {
 	t.Helper()
 	g := NewWithT(t)
 	stored := filepath.Join("testdata", c.archive)
 	for _, name := range c.programs() {
 		if _, err := exec.LookPath(name); err != nil {
-			t.Logf("%s is not there: the archive that one made before is read", name)
+			t.Logf("%s is not installed: reading the archive in testdata instead", name)
 			content, err := os.ReadFile(stored)
 			g.Expect(err).NotTo(HaveOccurred())
 			return content
@@ -66,7 +66,7 @@ func TestUnpackUnpacksArchivesOfThisMachinesTools(t *testing.T) {
 	for _, c := range tools {
 		t.Run(c.archive, func(t *testing.T) {
 			folder := corpusTree(t, !c.noLinks)
-			expected := c.expected(NewWithT(t), folder) // before git adds its own
+			expected := c.expected(NewWithT(t), folder) // before git adds its files
 			into := c.expectUnpacked(t, c.make(t, folder), expected)
 			expectOtherToolsUnpack(t, packedAgain(t, into), into)
 		})
@@ -91,7 +91,7 @@ func expectOtherToolsUnpack(t *testing.T, content []byte, folder string) {
 	})
 }
 
-// withoutLinkTimes forgets what unzip does.
+// withoutLinkTimes removes the times of links, which unzip does not set.
 func withoutLinkTimes(all map[string]kept) map[string]kept {
 	for name, one := range all {
 		if one.mode&fs.ModeSymlink != 0 {
@@ -119,7 +119,7 @@ func TestUnpackRefusesEveryCut(t *testing.T) {
 			content := archive(t, fileItem("a", "12345"), fileItem(strings.Repeat("n", 150), "1"), folderItem("d/"), linkItem("l", "a"))
 			whole := len(content)
 			if format == "tar" {
-				whole -= tarBlock // the first of two blocks of zeros is an end
+				whole -= tarBlock // one of the two blocks of zeros is enough
 			}
 			g, p := NewWithT(t), newPlace(t)
 			for at := 1; at < whole; at++ {
@@ -129,7 +129,7 @@ func TestUnpackRefusesEveryCut(t *testing.T) {
 					g.Expect(err).NotTo(HaveOccurred(), "so few bytes are a file of their own")
 					continue
 				}
-				if strings.HasPrefix(format, "tar.") && err == nil { // what can't be decompressed is no tar: it stays as it is
+				if strings.HasPrefix(format, "tar.") && err == nil { // content that can't be decompressed is stored unchanged
 					g.Expect(tree(g, p.into)).To(Equal(map[string]string{"k": string(content[:at])}), "%d", at)
 					continue
 				}
@@ -142,7 +142,7 @@ func TestUnpackRefusesEveryCut(t *testing.T) {
 
 func TestUnpackTakesLongNames(t *testing.T) {
 	element := strings.Repeat("x", 255)
-	long := strings.Repeat(strings.Repeat("y", 199)+"/", 18) + "file" // more would not fit below the test's own folder
+	long := strings.Repeat(strings.Repeat("y", 199)+"/", 18) + "file" // a longer name does not fit below the test's folder
 	deep := strings.Repeat("d/", 1500) + "f"
 	raw := "latin\xfc\xff"
 	for format, archive := range formats {

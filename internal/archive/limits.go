@@ -6,56 +6,52 @@ import (
 	"math"
 )
 
-// Limits bound what one archive may unpack to. An archive that exceeds one of
-// them is refused with a *LimitError.
+// Limits bound what one archive may unpack to. If an archive exceeds one of them, it is refused
+// with a *LimitError.
 type Limits struct {
-	// Bytes is the size of all files together.
+	// Bytes is the total size of all files.
 	Bytes int64
 	// Entries is the number of files, folders and links.
 	Entries int
-	// Ratio is how many times as many bytes as the archive its files may have.
-	// It counts from RatioFrom bytes on: small files of one character compress
-	// better than anything worth a refusal. Zero means no limit.
+	// Ratio bounds the total size of the files, as a multiple of the archive's size. It applies
+	// only above RatioFrom bytes: small files of a single repeated character compress far better
+	// than any limit would allow. Zero means no limit.
 	Ratio, RatioFrom int64
-	// IndexBytes bounds what can't be streamed and is held in memory: the central
-	// directory of a zip archive together with the names and targets of symbolic
-	// links, and beside it up to a quarter as much for the times of folders.
-	// Zero means no limit.
+	// IndexBytes bounds what must be kept in memory: the central directory of a zip archive
+	// together with the names and targets of symbolic links. The times of folders may take up to a
+	// quarter of it in addition. Zero means no limit.
 	IndexBytes int64
 }
 
-// maxIndex is the size, in bytes, of the largest central directory, whether it is
-// unpacked or packed: 600,000 files with names of 60 bytes. More would not fit
-// in the memory of a small container (256 MiB), where the names in a folder are
-// held too.
+// maxIndex is the largest central directory, in bytes, for unpacking and packing: 600,000 files
+// with names of 60 bytes. A larger one does not fit into the memory of a small container (256 MiB),
+// which also has to hold the names in a folder.
 const maxIndex = 64 << 20
 
-// DefaultLimits are far above the size of usual archives, and far below what
-// fills a disk unnoticed or the memory of a small container. Deflate alone
-// reaches a ratio of 1032, a zip archive with overlapping entries millions.
+// DefaultLimits are far above what usual archives need, and low enough to protect a node's disk and
+// the memory of a small container. Deflate alone reaches a ratio of 1032, and a zip archive with
+// overlapping entries millions.
 var DefaultLimits = Limits{Bytes: 64 << 30, Entries: 5_000_000, Ratio: 200, RatioFrom: 1 << 30, IndexBytes: maxIndex}
 
 // Limit names a limit.
 type Limit string
 
 const (
-	// LimitBytes, LimitEntries, LimitRatio, LimitIndexBytes: the fields of Limits.
+	// LimitBytes, LimitEntries, LimitRatio and LimitIndexBytes are the fields of Limits.
 	LimitBytes      Limit = "Bytes"
 	LimitEntries    Limit = "Entries"
 	LimitRatio      Limit = "Ratio"
 	LimitIndexBytes Limit = "IndexBytes"
-	// LimitPackedBytes: the size of the archive that Pack writes.
+	// LimitPackedBytes is the size of the archive that Pack writes.
 	LimitPackedBytes Limit = "PackedBytes"
-	// LimitPackedIndexBytes: the size of its central directory, together with the
-	// symbolic links.
+	// LimitPackedIndexBytes is the size of its central directory together with the symbolic links.
 	LimitPackedIndexBytes Limit = "PackedIndexBytes"
 )
 
 // LimitError reports that an archive exceeds a limit.
 type LimitError struct {
 	Limit Limit
-	// Max is the largest allowed value. It is derived from the limit if the
-	// limit does not apply to it directly.
+	// Max is the largest allowed value. It may be derived from the limit.
 	Max int64
 
 	message string
@@ -63,36 +59,37 @@ type LimitError struct {
 
 func (e *LimitError) Error() string { return e.message }
 
-// exceeds refuses what exceeds a limit. The format takes the largest allowed value.
+// exceeds returns the error for an exceeded limit. The format's argument is the largest allowed
+// value.
 func exceeds(entry string, limit Limit, most int64, format string) error {
 	return refuse(entry, &LimitError{Limit: limit, Max: most, message: fmt.Sprintf(format, most)})
 }
 
-// maxTotal returns how many bytes an archive may have that needs overhead bytes
-// for each entry and for the whole.
+// maxTotal returns the largest total size of an archive whose format adds overhead bytes per entry
+// and for the archive itself.
 func (l Limits) maxTotal(overhead int64) int64 {
-	const most = math.MaxInt64 - 1 // one more can be read
+	const most = math.MaxInt64 - 1 // leaves room to read one more
 	if int64(l.Entries) >= (most-l.Bytes)/overhead {
 		return most
 	}
 	return l.Bytes + int64(l.Entries+1)*overhead
 }
 
-// quota counts files against the limits. Pack counts as Unpack does, so that what it
-// writes can be unpacked.
+// quota counts files against the limits. Pack counts like Unpack, so that its archives can be
+// unpacked.
 type quota struct {
 	limits  Limits
 	bytes   int64
 	entries int
-	// steps is how many folders were opened on the way to entries, and to where links
-	// lead. It may exceed its limit per entry by freeSteps.
+	// steps counts the folders that were opened to reach entries and link targets. It may exceed
+	// its limit per entry by freeSteps.
 	steps, freeSteps int
 }
 
 func newQuota(limits Limits) quota { return quota{limits: limits, freeSteps: freeSteps} }
 
-// meter counts the bytes of an entry while they are unpacked, and stops at the
-// limits: the sizes in an archive need not be true.
+// meter counts the bytes of an entry while they are unpacked, and stops at the limits: an archive
+// may declare wrong sizes.
 type meter struct {
 	w     *treeWriter
 	entry string
@@ -108,7 +105,7 @@ func (m meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// countBytes counts the bytes that an entry declares, before they are unpacked.
+// countBytes counts the declared bytes of an entry before it is unpacked.
 func (w *treeWriter) countBytes(entry string, size uint64) error {
 	if size > uint64(w.limits.Bytes) {
 		size = uint64(w.limits.Bytes) + 1
@@ -117,7 +114,7 @@ func (w *treeWriter) countBytes(entry string, size uint64) error {
 	return w.checkBytes(entry, w.stream.bytes)
 }
 
-// checkBytes checks the size of all files in an archive of so many bytes.
+// checkBytes checks the total size of all files in an archive of packed bytes.
 func (q *quota) checkBytes(entry string, packed int64) error {
 	limits := q.limits
 	switch {
@@ -142,10 +139,10 @@ func tooMany(entry string, most int) error {
 	return exceeds(entry, LimitEntries, int64(most), "with it, the archive has more than %d entries")
 }
 
-// linkOverhead is about what a link takes in memory beside its texts.
+// linkOverhead is the approximate memory for a link in addition to its name and target.
 const linkOverhead = 136
 
-// addLink adds a symbolic link to those that finish makes.
+// addLink adds a symbolic link that finish will create.
 func (w *treeWriter) addLink(entry string, made link) error {
 	w.indexBytes += int64(len(made.name) + len(made.target) + linkOverhead)
 	if w.limits.IndexBytes > 0 && w.indexBytes > w.limits.IndexBytes {
@@ -158,8 +155,7 @@ func (w *treeWriter) addLink(entry string, made link) error {
 	return nil
 }
 
-// linkNamed finds the symbolic link of that name, which is not made yet. It is nil if
-// there is none.
+// linkNamed returns the pending symbolic link with that name, or nil.
 func (w *treeWriter) linkNamed(name string) *link {
 	w.indexLinks()
 	i, ok := w.linkIndex[name]
@@ -169,7 +165,7 @@ func (w *treeWriter) linkNamed(name string) *link {
 	return &w.links[i]
 }
 
-// indexLinks makes linkIndex, if it is not made yet.
+// indexLinks creates linkIndex, if it does not exist yet.
 func (w *treeWriter) indexLinks() {
 	if w.linkIndex != nil {
 		return
@@ -189,15 +185,15 @@ func (w *treeWriter) targetOf(name []byte) (target string, isLink bool) {
 	return w.links[i].target, true
 }
 
-// stepsPerEntry is how many folders may be opened on the way to an entry, and to where a
-// link leads, on average, and freeSteps how many more: a small archive of deep folders, or
-// of links through them, could take hours otherwise.
+// stepsPerEntry is the average number of folders that may be opened to reach an entry or a link's
+// target, and freeSteps is an allowance on top of it. Without this limit, a small archive of deep
+// folders, or of links through them, could take hours.
 const (
 	stepsPerEntry = 32
 	freeSteps     = 1 << 18
 )
 
-// countSteps counts the folders that are opened on the way to an entry.
+// countSteps counts the folders that are opened to reach an entry.
 func (q *quota) countSteps(entry string, folders int) error {
 	if q.spend(folders) {
 		return nil
@@ -205,7 +201,7 @@ func (q *quota) countSteps(entry string, folders int) error {
 	return refuse(entry, fmt.Errorf("the folders of the archive are so deep that it takes more than %d steps to reach %d entries", q.steps, q.entries))
 }
 
-// countLinkSteps counts the steps that it takes to find out where a symbolic link leads.
+// countLinkSteps counts the steps that it takes to resolve a symbolic link.
 func (q *quota) countLinkSteps(entry string, steps int) error {
 	if q.spend(steps) {
 		return nil
@@ -215,7 +211,7 @@ func (q *quota) countLinkSteps(entry string, steps int) error {
 			"link straight to the files", q.steps, q.entries))
 }
 
-// spend counts steps, and reports whether they are within the limit.
+// spend counts steps and reports whether they are within the limit.
 func (q *quota) spend(steps int) bool {
 	q.steps += steps
 	return q.steps <= q.freeSteps+stepsPerEntry*q.entries

@@ -57,7 +57,7 @@ func TestUnpackCountsWhatLeavesNothingBehind(t *testing.T) {
 		expectRefused(t, tarOf(t, many...), limits, "global", "the archive has more than 10 entries")
 	})
 	t.Run("headers of headers", func(t *testing.T) {
-		// Each has a file's records, but no file comes.
+		// Each entry only has headers, and no file follows.
 		var out bytes.Buffer
 		records := []byte("30 path=aaaaaaaaaaaaaaaaaaaaa\n" + strings.Repeat("\x00", tarBlock-30))
 		for range 200 {
@@ -84,8 +84,8 @@ func TestLimitsOfEveryKindAdd(t *testing.T) {
 	}
 }
 
-// sameEntries is a zip archive with one file and a list of n entries, all of
-// which point at it.
+// sameEntries returns a zip archive with one file and a central directory of n entries that all
+// point to it.
 func sameEntries(n int) []byte {
 	var archive bytes.Buffer
 	local := make([]byte, 30)
@@ -107,8 +107,7 @@ func sameEntries(n int) []byte {
 }
 
 func TestUnpackHoldsLittleOfAZipArchive(t *testing.T) {
-	// The number of entries is a multiple of what its field can hold: the
-	// archive says that there are none.
+	// The number of entries overflows its field to zero.
 	content := sameEntries(1 << 16)
 	limits := Limits{Bytes: 8 << 20, Entries: 1 << 17, IndexBytes: 1 << 20}
 	err := refusal(t, content, limits, "", "list of entries has more than 1048576 bytes")
@@ -124,7 +123,7 @@ func TestUnpackHoldsFewLinks(t *testing.T) {
 			content := archive(t, linkItem("a", "target"), linkItem("b", "target"))
 			exactly := int64(2 * (len("a") + len("target") + linkOverhead))
 			limits := Limits{Bytes: 1 << 20, Entries: 10, IndexBytes: exactly}
-			if !isZipFormat(format) { // whose list of entries counts first
+			if !isZipFormat(format) { // the central directory counts first
 				p := newPlace(t)
 				NewWithT(t).Expect(p.unpack(content, "k", limits)).To(Succeed())
 			}
@@ -134,8 +133,7 @@ func TestUnpackHoldsFewLinks(t *testing.T) {
 	}
 }
 
-// TestUnpackRefusesToOpenDeepFoldersForFewEntries allows few steps, so that few
-// folders are needed.
+// TestUnpackRefusesToOpenDeepFoldersForFewEntries lowers the limit, so that few folders suffice.
 func TestUnpackRefusesToOpenDeepFoldersForFewEntries(t *testing.T) {
 	const depth, steps, entries = 100, 1 << 10, 200
 	deep := strings.Repeat("d/", depth)
@@ -177,7 +175,7 @@ func TestFinishEndsWithItsContext(t *testing.T) {
 	g.Expect(w.close()).To(Succeed())
 }
 
-// fatZip has links and, in its list of entries, records as long as there can be.
+// fatZip returns a zip archive with links, and with entries whose records are as long as possible.
 func fatZip(t *testing.T, links, fat, name int) []byte {
 	g := NewWithT(t)
 	var out bytes.Buffer
@@ -217,8 +215,8 @@ func TestUnpackHoldsLittleOfLongRecords(t *testing.T) {
 	expectRefused(t, content, limits, "l00057", "more than 900000 bytes, with a zip's list of entries")
 }
 
-// FuzzUnpack unpacks anything: it must end, stay in its folder, and leave no
-// link that leads out of it.
+// FuzzUnpack unpacks arbitrary content. Unpack must return, write nothing outside of its folder,
+// and leave no link that leads out of it.
 func FuzzUnpack(f *testing.F) {
 	items := []item{fileItem("a", "1"), folderItem("d/"), fileItem("d/b", "2"), linkItem("l", "d/b"), linkItem("d/up", "../a")}
 	hostile := []item{linkItem("l", ".."), fileItem("l/x", "1"), fileItem("../x", "1"), linkItem("m", "/etc/passwd")}
@@ -257,8 +255,8 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
-// FuzzLinks unpacks anything where links that lead out are skipped or kept: nothing is
-// written through one, and what is packed again is accepted.
+// FuzzLinks unpacks arbitrary content and skips or keeps links that lead out. Nothing may be
+// written through such a link, and the packed result must be accepted again.
 func FuzzLinks(f *testing.F) {
 	for _, archive := range formats {
 		for _, tree := range linkTrees {
@@ -294,7 +292,7 @@ func FuzzLinks(f *testing.F) {
 	})
 }
 
-// expectNoWayOut follows every link of a folder with the kernel's own rules.
+// expectNoWayOut follows every link of a folder as the kernel does.
 func expectNoWayOut(g Gomega, folder string) {
 	for name, what := range tree(g, folder) {
 		if !strings.HasPrefix(what, "-> ") {

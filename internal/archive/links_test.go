@@ -15,17 +15,17 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// unpackBy unpacks by ranges, by any rules.
+// unpackBy unpacks from ranges, with the given rules.
 func (p place) unpackBy(content []byte, rules Rules) error {
 	return Unpack(context.Background(), Source{Name: "k", Ranges: inMemory(content)}, p.into, p.base, rules)
 }
 
-// skipped collects what is left out.
+// skipped collects the names of skipped entries.
 type skipped []string
 
 func (s *skipped) add(entry string, _ error) { *s = append(*s, entry) }
 
-// linkTrees are folders with links that lead out, and what is left out of each.
+// linkTrees are folders with links that lead out, and the entries to skip in each.
 var linkTrees = map[string]struct {
 	items []item
 	out   []string
@@ -40,7 +40,7 @@ var linkTrees = map[string]struct {
 	"none":               {[]item{fileItem("f", "1"), linkItem("l", "f"), linkItem("dangling", "none"), linkItem("d/up", "../f")}, nil},
 }
 
-// chainOf is a file with so many links, each to the one before.
+// chainOf returns a file and n links, each to the previous one.
 func chainOf(n int) []item {
 	chain := []item{fileItem("l00", "1")}
 	for i := range n {
@@ -96,14 +96,14 @@ func expectLinkRefused(g Gomega, err error, entries []string) {
 	g.ExpectWithOffset(1, errors.As(err, new(*LinkError))).To(BeTrue(), "%v", err)
 }
 
-// refusedEntry is the entry because of which an archive or a folder is refused.
+// refusedEntry returns the entry for which an archive or a folder is refused.
 func refusedEntry(g Gomega, err error) string {
 	var refused *RefusedError
 	g.ExpectWithOffset(2, errors.As(err, &refused)).To(BeTrue(), "%v", err)
 	return refused.Entry
 }
 
-// folderOf makes a folder of items, as steps would.
+// folderOf creates a folder with items, as steps would.
 func folderOf(t *testing.T, items ...item) *os.Root {
 	t.Helper()
 	g := NewWithT(t)
@@ -115,8 +115,8 @@ func folderOf(t *testing.T, items ...item) *os.Root {
 	return openRoot(t, p.into)
 }
 
-// TestPackTreatsLinksAsUnpackDoes packs each folder by each rule: an action with the same
-// rule accepts all of it.
+// TestPackTreatsLinksAsUnpackDoes packs each folder with each policy. An action with the same
+// policy accepts the result.
 func TestPackTreatsLinksAsUnpackDoes(t *testing.T) {
 	for name, c := range linkTrees {
 		for _, policy := range []LinkPolicy{RefuseLinks, SkipLinks, KeepLinks} {
@@ -148,8 +148,8 @@ func TestPackTreatsLinksAsUnpackDoes(t *testing.T) {
 	}
 }
 
-// TestPackRefusesWhatUnpackWouldRefuse has folders that exceed each rule: Pack names the
-// entry, and what it would have written is what Unpack refuses.
+// TestPackRefusesWhatUnpackWouldRefuse packs folders that break each rule. Pack names the entry,
+// and Unpack refuses the archive that Pack would have written.
 func TestPackRefusesWhatUnpackWouldRefuse(t *testing.T) {
 	zeros := strings.Repeat("\x00", 1<<20)
 	for name, c := range map[string]struct {
@@ -174,7 +174,7 @@ func TestPackRefusesWhatUnpackWouldRefuse(t *testing.T) {
 			err := Pack(t.Context(), folder, io.Discard, noLimit, rules)
 			g.Expect(refusedEntry(g, err)).To(Equal(c.entry))
 			g.Expect(err).To(MatchError(ContainSubstring(c.rule)))
-			if strings.Contains(c.entry, `\`) { // Pack never writes it
+			if strings.Contains(c.entry, `\`) { // Pack never writes such a name
 				return
 			}
 			var packed bytes.Buffer
@@ -201,7 +201,7 @@ func TestPackRefusesFoldersThatTakeTooManySteps(t *testing.T) {
 	g.Expect(tally.finish()).To(MatchError(ContainSubstring("the symbolic links of the archive lead through so many folders")))
 }
 
-// TestAPackedFolderIsAccepted has the limits that just fit.
+// TestAPackedFolderIsAccepted uses the lowest limits that fit.
 func TestAPackedFolderIsAccepted(t *testing.T) {
 	g := NewWithT(t)
 	items := []item{fileItem("a", "12345"), fileItem("d/b", "67890"), folderItem("d/e/"), linkItem("d/e/l", "../b"), linkItem("m", "d")}
@@ -215,7 +215,7 @@ func TestAPackedFolderIsAccepted(t *testing.T) {
 		g.Expect(entry).NotTo(BeEmpty())
 		g.Expect(refusedEntry(g, newPlace(t).unpackBy(packed.Bytes(), Rules{Limits: less}))).To(Equal(entry))
 	}
-	// The steps are those that Unpack takes.
+	// Pack must count the same steps as Unpack.
 	p := newPacker(t.Context(), folder, Rules{Limits: fits})
 	go func() {
 		for range p.members {

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// linksPassed is how many symbolic links os.Root follows on one way: with more, it does
-// not find out where a link leads.
+// linksPassed is how many symbolic links os.Root follows to resolve one path. It fails if there are
+// more.
 const linksPassed = 8
 
-// linkSteps counts the steps that os.Root takes to find out where a symbolic link leads:
-// one for each element of its name, of its target and of the targets of all links that it
-// passes. After "..", os.Root begins at the top again. targetOf returns the target of the
-// link with a name, and whether there is one.
+// linkSteps counts the steps that os.Root takes to resolve a symbolic link: one for each element of
+// its name, of its target and of the targets of all links on the way. After "..", os.Root starts
+// again at the root. targetOf returns the target of a name and whether the name is a link.
 //
-// Every name that is no link counts as a folder: a way that ends early takes fewer steps.
+// Every name that is not a link counts as a folder, so the result is an upper bound: a path that
+// ends early takes fewer steps.
 func linkSteps(name string, targetOf func(name []byte) (target string, isLink bool)) int {
 	w := way{targetOf: targetOf, rest: []string{name}}
 	for len(w.rest) > 0 && w.next() {
@@ -23,11 +23,11 @@ func linkSteps(name string, targetOf func(name []byte) (target string, isLink bo
 	return w.steps
 }
 
-// way is a path that is followed, element by element.
+// way is a path that is resolved element by element.
 type way struct {
 	targetOf func([]byte) (string, bool)
-	// at is the folder that was reached, below the top; rest are the paths that remain,
-	// the last one first.
+	// at is the current folder, relative to the root. rest are the remaining paths, the last one
+	// first.
 	at   []byte
 	rest []string
 	// above reports whether the last element was "..".
@@ -35,8 +35,8 @@ type way struct {
 	steps, passed int
 }
 
-// next follows one element. It returns false at the end of the way: it leads out, or over
-// too many links.
+// next resolves one element. It returns false at the end of the path, or if the path leads out or
+// follows too many links.
 func (w *way) next() bool {
 	element := w.take()
 	switch element {
@@ -46,14 +46,14 @@ func (w *way) next() bool {
 		w.above = true
 		return w.up()
 	}
-	if w.above { // os.Root begins at the top again
+	if w.above { // os.Root starts again at the root
 		w.above = false
 		w.steps += elements(w.at)
 	}
 	return w.down(element)
 }
 
-// take removes the first element of what remains.
+// take removes and returns the first remaining element.
 func (w *way) take() string {
 	last := len(w.rest) - 1
 	element, remaining, more := strings.Cut(w.rest[last], "/")
@@ -72,7 +72,7 @@ func (w *way) up() bool {
 	return true
 }
 
-// down goes to a folder, or to the target of a link.
+// down enters a folder or follows a link.
 func (w *way) down(element string) bool {
 	above := len(w.at)
 	if above > 0 {

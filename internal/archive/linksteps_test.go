@@ -44,11 +44,11 @@ func TestLinkSteps(t *testing.T) {
 	}
 }
 
-// deepTarget is how deep the folder is to which the links of throughLinks lead.
+// deepTarget is the depth of the folder that the links of throughLinks lead to.
 const deepTarget = 100
 
-// throughLinks has short links whose targets pass through others, to a deep folder: each
-// takes two steps by its own text, and deepTarget more.
+// throughLinks returns short links that lead through another link to a deep folder. Each takes two
+// steps for its own target and deepTarget more.
 func throughLinks(links int) []item {
 	deep := strings.Repeat("d/", deepTarget)
 	items := []item{fileItem(deep+"f", "1"), linkItem("a", strings.TrimSuffix(deep, "/"))}
@@ -58,8 +58,8 @@ func throughLinks(links int) []item {
 	return items
 }
 
-// TestStepsOfLinksThroughLinksAreBounded counts steps: an archive of 10 MB with such links
-// took minutes.
+// TestStepsOfLinksThroughLinksAreBounded checks the number of steps: without a limit, a 10 MB
+// archive of such links took minutes.
 func TestStepsOfLinksThroughLinksAreBounded(t *testing.T) {
 	const free = 1 << 10
 	unpack := func(content []byte, policy LinkPolicy) (*treeWriter, error) {
@@ -73,7 +73,7 @@ func TestStepsOfLinksThroughLinksAreBounded(t *testing.T) {
 				g := NewWithT(t)
 				w, err := unpack(archive(t, throughLinks(10)...), policy)
 				g.Expect(err).NotTo(HaveOccurred())
-				// The folders of f; then a, whose target is followed, and each link with it.
+				// The folders of f, then a with its target, then each link through a.
 				g.Expect(w.steps).To(Equal(deepTarget + (1 + deepTarget) + 10*(1+1+deepTarget+1)))
 				w, err = unpack(archive(t, throughLinks(100)...), policy)
 				g.Expect(refusedEntry(g, err)).To(HavePrefix("l"))
@@ -88,7 +88,7 @@ func TestStepsOfLinksThroughLinksAreBounded(t *testing.T) {
 	})
 }
 
-// TestPackCountsStepsOfLinksThroughLinks packs what Unpack would refuse.
+// TestPackCountsStepsOfLinksThroughLinks packs links that Unpack would refuse.
 func TestPackCountsStepsOfLinksThroughLinks(t *testing.T) {
 	const free = 1 << 12
 	for links, refused := range map[int]bool{10: false, 100: true} {

@@ -9,13 +9,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Methods of compression that package archive/zip has no names for (APPNOTE.TXT 4.4.5).
+// Compression methods without a constant in package archive/zip (APPNOTE.TXT 4.4.5).
 const (
 	methodBzip2 = 12
 	methodZstd  = 93
 )
 
-// decompressors decompress one entry after another, each by its method.
+// decompressors decompress one entry after another, each with its own method.
 type decompressors struct {
 	deflate io.ReadCloser
 	zstd    *zstd.Decoder
@@ -39,7 +39,7 @@ func (d *decompressors) open(method uint16, from io.Reader) (io.Reader, error) {
 	return d.deflate, d.deflate.(flate.Resetter).Reset(from, nil)
 }
 
-// openZstd divides the memory for a window among the workers.
+// openZstd gives each worker an equal share of the memory for windows.
 func (d *decompressors) openZstd(from io.Reader) (io.Reader, error) {
 	const window = maxWindow / workers
 	format := &compression{name: "zstd", memory: window}

@@ -13,43 +13,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Modes of entries that have none.
+// Modes of entries without a mode.
 const (
 	defaultFileMode   fs.FileMode = 0o666
 	defaultFolderMode fs.FileMode = 0o777
 )
 
-// MakeFolder makes a folder in which every user may write. The files in it belong to
-// the group of this process: with a umask of 027 they are readable for its members.
+// MakeFolder creates a folder that every user may write to. Its files inherit the group of this
+// process, so that with a umask of 027 its members can read them.
 func MakeFolder(name string) error {
 	if err := os.MkdirAll(name, defaultFolderMode); err != nil {
 		return fmt.Errorf("create the folder %s: %w", name, err)
 	}
 	if err := os.Chmod(name, sharedFolder); err != nil { // MkdirAll is subject to umask
-		return fmt.Errorf("open the folder %s to all users: %w", name, err)
+		return fmt.Errorf("make the folder %s writable for all users: %w", name, err)
 	}
 	return nil
 }
 
-// sharedFolder is the mode of folders on disk. What is created in them inherits
-// their group.
+// sharedFolder is the mode of folders on disk. Files created in them inherit their group.
 const sharedFolder = defaultFolderMode | fs.ModeSetgid
 
-// widen gives the owner's permissions to every user: the files are used by other
-// users than the one that unpacks them. It drops bits such as set-user-ID.
+// widen gives the owner's permissions to every user, because steps may run as other users than the
+// one that unpacks. It drops bits such as set-user-ID.
 func widen(mode fs.FileMode) fs.FileMode {
 	owner := mode & 0o700
 	return mode&0o777 | owner>>3 | owner>>6
 }
 
-// Hosts on which zip archives are made and whose modes are those of Unix.
+// Zip host systems that use Unix modes.
 const (
 	hostUnix  = 3
 	hostMacOS = 19
 )
 
-// zipMode returns an entry's mode. The modes of hosts other than Unix mean something
-// else, and some writers declare Unix and leave the mode out.
+// zipMode returns an entry's mode. On hosts other than Unix the field means something else, and
+// some writers declare Unix without setting a mode.
 func zipMode(entry *zip.FileHeader) fs.FileMode {
 	host := entry.CreatorVersion >> 8
 	mode := entry.Mode()
@@ -62,7 +61,7 @@ func zipMode(entry *zip.FileHeader) fs.FileMode {
 	return defaultFileMode
 }
 
-// The range of times that ext4 can store. Other times are not set.
+// The range of times that ext4 can store. Times outside of it are not set.
 const (
 	earliest = -1 << 31
 	latest   = 1<<33 - 1
@@ -80,7 +79,7 @@ func zipTime(entry *zip.FileHeader) time.Time {
 	return entry.Modified
 }
 
-// noDate is how archive/zip returns a missing date.
+// noDate is what archive/zip returns for a missing date.
 var noDate = time.Date(1980, 0, 0, 0, 0, 0, 0, time.UTC).Unix()
 
 // setFileTime sets the time of an open file.
@@ -91,11 +90,11 @@ func setFileTime(file *os.File, modified time.Time) error {
 	if setTime(int(file.Fd()), "", modified, unix.AT_EMPTY_PATH) == nil {
 		return nil
 	}
-	// Before Linux 5.8: as the C library does it.
+	// The fallback for kernels before Linux 5.8, as in the C library.
 	return setTime(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(int(file.Fd())), modified, 0)
 }
 
-// setLinkTime sets the time of a symbolic link in a folder, if that is possible.
+// setLinkTime sets the time of a symbolic link in a folder, if possible.
 func setLinkTime(folder *os.Root, name string, modified time.Time) error {
 	if !settable(modified) {
 		return nil
@@ -113,7 +112,7 @@ func setLinkTime(folder *os.Root, name string, modified time.Time) error {
 
 func setTime(folder int, name string, modified time.Time, flags int) error {
 	times := []unix.Timespec{
-		{Nsec: unix.UTIME_OMIT}, // the access time is not set
+		{Nsec: unix.UTIME_OMIT}, // leave the access time unchanged
 		{Sec: modified.Unix(), Nsec: int64(modified.Nanosecond())},
 	}
 	if err := unix.UtimesNanoAt(folder, name, times, flags); err != nil {

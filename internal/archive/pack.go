@@ -17,19 +17,18 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// Pack writes a folder as a zip archive of at most maxBytes. Its entries are in the
-// order of their names and keep modes, times and symbolic links. The same folder
-// always becomes the same bytes. Only a few blocks of its files are held in
-// memory. If the content of the folder is at fault, the error is a *RefusedError. It also
-// is one if Unpack would refuse the archive by the same rules.
+// Pack writes a folder as a zip archive of at most maxBytes. Entries are sorted by name and keep
+// modes, times and symbolic links. The same folder always results in the same bytes. Only a few
+// blocks of its files are in memory at a time. The error is a *RefusedError if the content of the
+// folder is the cause, which includes everything that Unpack would refuse with the same rules.
 //
-// Pack reads through os.Root: another process may replace a file with a symbolic
-// link meanwhile, and must not have it followed out of the folder.
+// Pack reads through os.Root, because another process may replace a file with a symbolic link that
+// leads out of the folder.
 func Pack(ctx context.Context, folder *os.Root, to io.Writer, maxBytes int64, rules Rules) error {
 	return pack(ctx, folder, &limitedWriter{to: to, limit: maxBytes}, rules)
 }
 
-// limitedWriter refuses what exceeds its limit.
+// limitedWriter fails at its limit.
 type limitedWriter struct {
 	to             io.Writer
 	limit, written int64
@@ -58,7 +57,7 @@ func pack(ctx context.Context, folder *os.Root, to io.Writer, rules Rules) error
 		close(p.jobs)
 	})
 	err := p.write(&zipWriter{to: to, indexBytes: rules.Limits.IndexBytes})
-	cancel() // ends the walk if writing failed
+	cancel() // stops the walk if writing failed
 	group.Wait()
 	if errors.Is(err, errUnread) {
 		return p.walkErr
@@ -71,8 +70,8 @@ const (
 	blocks    = 3 * workers
 )
 
-// block is a piece of a file. It is compressed by itself, so that several are
-// compressed at once.
+// block is a piece of a file. Each is compressed on its own, so that several are compressed at
+// once.
 type block struct {
 	content    []byte
 	compressed bytes.Buffer
@@ -81,7 +80,7 @@ type block struct {
 	done       chan struct{}
 }
 
-// member becomes an entry. A file has blocks.
+// member is a future entry. Only files have blocks.
 type member struct {
 	header *zip.FileHeader
 	// size is the size of the file when it was opened.
@@ -94,12 +93,12 @@ type packer struct {
 	ctx    context.Context
 	folder *os.Root
 	rules  Rules
-	// tally belongs to the walk until members is closed, and then to the writer.
+	// tally is used by the walk until members is closed, and by the writer afterwards.
 	tally   tally
 	members chan member
 	jobs    chan *block
 	free    chan *block
-	// walkErr is set before members is closed.
+	// walkErr is set before members is closed, and read after it.
 	walkErr error
 }
 
@@ -114,8 +113,8 @@ func newPacker(ctx context.Context, folder *os.Root, rules Rules) *packer {
 	return p
 }
 
-// walk reads a folder in the order of names. Package io/fs accepts only names in
-// UTF-8.
+// walk reads a folder in the order of its names. It does not use package io/fs, which accepts only
+// UTF-8 names.
 func (p *packer) walk(name string) error {
 	opened, err := p.folder.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0) // opening a FIFO in its place would block
 	if errors.Is(err, os.ErrPermission) {
@@ -137,15 +136,15 @@ func (p *packer) walk(name string) error {
 	return p.ctx.Err()
 }
 
-// path returns the path by which a user knows a file.
+// path returns the path of a file as users know it.
 func (p *packer) path(name string) string { return path.Join(p.folder.Name(), name) }
 
 func (p *packer) unreadable(name, mode string) error {
 	return refuse(name, fmt.Errorf("%s can't be read by user ID %d: make it readable for others (chmod %s)", p.path(name), os.Geteuid(), mode))
 }
 
-// changed returns the error of a file that existed a moment before, unless it is
-// the disk's: the file was removed, or replaced with a link that leads out.
+// changed classifies the error of a file that existed a moment ago. Unless it is an error of the
+// disk, the file was removed or replaced with a link that leads out.
 func (p *packer) changed(name string, err error) error {
 	err = fmt.Errorf("read %s: %w", p.path(name), err)
 	if isSystemError(err) || p.ctx.Err() != nil {
@@ -166,7 +165,7 @@ func (p *packer) entry(name string) error {
 	if err != nil {
 		return p.changed(name, err)
 	}
-	if len(name) >= maxPath { // with the slash of a folder
+	if len(name) >= maxPath { // including a folder's trailing slash
 		return refuse(name, fmt.Errorf("its name has %d bytes, and %d or more can't be used: shorten it", len(name), maxPath))
 	}
 	if err := checkName(name); err != nil {
@@ -182,7 +181,7 @@ func (p *packer) entry(name string) error {
 	}
 	switch {
 	case info.IsDir():
-		// The bit is inherited from the folder that is packed (see MakeFolder).
+		// Folders inherit the bit from the packed folder (see MakeFolder).
 		header.SetMode(info.Mode() &^ os.ModeSetgid)
 		header.Name += "/"
 		if err := p.send(member{header: header}); err != nil {
@@ -196,7 +195,7 @@ func (p *packer) entry(name string) error {
 	}
 }
 
-// link packs a symbolic link, unless it leads out and the rules say otherwise.
+// link packs a symbolic link, unless it leads out and the rules don't keep it.
 func (p *packer) link(header *zip.FileHeader) error {
 	name := header.Name
 	target, err := p.folder.Readlink(name)
@@ -231,7 +230,7 @@ func (p *packer) send(next member) error {
 	}
 }
 
-// open opens what must still be a file.
+// open opens a file, which may have been replaced since it was listed.
 func (p *packer) open(name string) (*os.File, int64, error) {
 	// Without O_NONBLOCK, opening a FIFO in place of the file would block.
 	content, err := p.folder.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -248,7 +247,7 @@ func (p *packer) open(name string) (*os.File, int64, error) {
 	return nil, 0, errors.Join(err, p.special(name), content.Close())
 }
 
-// file reads a file, block by block.
+// file reads a file block by block.
 func (p *packer) file(header *zip.FileHeader) error {
 	content, size, err := p.open(header.Name)
 	if err != nil {
@@ -290,8 +289,8 @@ func (p *packer) block(name string, content io.Reader, to chan<- *block) (last b
 	return next.last, nil
 }
 
-// work compresses blocks, each by itself: the result does not depend on how the
-// blocks are distributed.
+// work compresses blocks independently of each other, so that the result does not depend on which
+// worker compresses which.
 func (p *packer) work() {
 	compressor, err := flate.NewWriter(nil, flate.DefaultCompression)
 	for next := range p.jobs {
@@ -328,7 +327,7 @@ func (p *packer) write(archive *zipWriter) error {
 		return p.walkErr
 	}
 	if err := archive.close(); err != nil {
-		return fmt.Errorf("end the archive: %w", err)
+		return fmt.Errorf("finish the archive: %w", err)
 	}
 	return p.tally.ratio(archive)
 }
@@ -354,7 +353,7 @@ func (p *packer) writeMember(archive *zipWriter, next member) error {
 	return archive.writeDeflated(next.header, first.content, first.compressed.Bytes())
 }
 
-// errUnread is replaced by the error of the walk, which has the reason.
+// errUnread is replaced by the error of the walk, which has the cause.
 var errUnread = errors.New("the file could not be read")
 
 // compressed waits until a block is compressed.
@@ -367,7 +366,7 @@ func (p *packer) compressed(next *block) error {
 	}
 }
 
-// writeLarge writes a file of many blocks. Its sizes follow its content.
+// writeLarge writes a file of many blocks. A data descriptor after the content has its sizes.
 func (p *packer) writeLarge(archive *zipWriter, next member, first *block) error {
 	if err := archive.beginEntry(next.header, next.size); err != nil {
 		return err

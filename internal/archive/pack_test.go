@@ -19,10 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noLimit is more than any archive of a test has.
+// noLimit is more than the size of any test archive.
 const noLimit = 1 << 40
 
-// usual are rules that fit the folders of most tests.
+// usual are the rules for most tests.
 var usual = Rules{Limits: DefaultLimits}
 
 // expectLimit checks that an archive is refused because it exceeds a limit.
@@ -34,7 +34,7 @@ func expectLimit(g Gomega, err error, limit Limit, most int64) {
 	g.ExpectWithOffset(1, exceeded.Max).To(Equal(most))
 }
 
-// outputFolder makes a folder with every kind of entry.
+// outputFolder creates a folder with every kind of entry.
 func outputFolder(t *testing.T) *os.Root {
 	t.Helper()
 	g := NewWithT(t)
@@ -181,7 +181,7 @@ func TestPackIsNotFooledByAFileThatIsSwapped(t *testing.T) {
 	folder := outputFolder(t)
 	g.Expect(folder.Symlink("/etc/passwd", "c")).To(Succeed())
 	g.Expect(syscall.Mkfifo(filepath.Join(folder.Name(), "d"), 0o600)).To(Succeed())
-	// What file sees when each was a regular file a moment ago.
+	// Each was a regular file a moment ago, when the folder was listed.
 	p := newPacker(t.Context(), folder, usual)
 	for name, says := range map[string]string{"c": "escapes", "d": "is not a file", "e": "no such file"} {
 		err := p.file(&zip.FileHeader{Name: name})
@@ -203,8 +203,8 @@ func TestPackRefusesAFileThatGrewTooLarge(t *testing.T) {
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
 }
 
-// TestPackRefusesWhatCouldNotBeUnpacked has names that no archive has room for,
-// and more files than Unpack accepts.
+// TestPackRefusesWhatCouldNotBeUnpacked packs names that are too long for an archive, and more
+// files than Unpack accepts.
 func TestPackRefusesWhatCouldNotBeUnpacked(t *testing.T) {
 	g := NewWithT(t)
 	folder := openRoot(t, t.TempDir())
@@ -222,7 +222,7 @@ func TestPackRefusesWhatCouldNotBeUnpacked(t *testing.T) {
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeTrue())
 
 	w := &zipWriter{to: io.Discard, directorySize: maxIndex - 2*uint64(centralHeaderSize+len("a")), entries: 600_000}
-	old := time.Unix(-1, 0) // for which there is no field
+	old := time.Unix(-1, 0) // zip has no field for it
 	g.Expect(w.writeStored(&zip.FileHeader{Name: "a", Modified: old}, nil)).To(Succeed())
 	g.Expect(w.writeStored(&zip.FileHeader{Name: "b", Modified: old}, nil)).To(Succeed())
 	err = w.writeStored(&zip.FileHeader{Name: "c", Modified: old}, nil)

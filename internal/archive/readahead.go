@@ -7,16 +7,15 @@ import (
 	"sync/atomic"
 )
 
-// ReadAheadPartSize, in bytes, and readAheadParts bound the memory for the read-ahead to
-// about their product, and read as many ranges at once: one connection to S3
-// gives some 50 MB/s. A source should have its first part at hand.
+// ReadAheadPartSize, in bytes, times readAheadParts is about the memory of the read-ahead. It reads
+// readAheadParts ranges concurrently, because a single connection to S3 transfers about 50 MB/s. A
+// source should have the first part in memory.
 const (
 	ReadAheadPartSize = 4 << 20
 	readAheadParts    = 4
 )
 
-// part is a prefetched piece. Its memory is reused when nothing refers to it
-// any longer.
+// part is a prefetched piece. Its buffer is reused when nothing refers to it any longer.
 type part struct {
 	content []byte
 	err     error
@@ -31,7 +30,7 @@ func (p *part) release() {
 	}
 }
 
-// chunk is a slice of a part, or the error that came in its place.
+// chunk is a slice of a part, or the error of reading it.
 type chunk struct {
 	content []byte
 	of      *part
@@ -44,8 +43,7 @@ func (c chunk) release() {
 	}
 }
 
-// readAhead reads a range from start to end, several parts at once before they
-// are asked for.
+// readAhead reads a range from start to end, and prefetches several parts concurrently.
 type readAhead struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -53,7 +51,7 @@ type readAhead struct {
 	running sync.WaitGroup
 	parts   chan *part
 	current *part
-	// unread is what was not taken of the current part.
+	// unread is the rest of the current part.
 	unread []byte
 	offset int64
 }
@@ -63,7 +61,7 @@ func newReadAhead(ctx context.Context, from RangeReader, end int64) *readAhead {
 	r := &readAhead{ctx: ctx, cancel: cancel, end: end, parts: make(chan *part, readAheadParts)}
 	free := make(chan []byte, readAheadParts)
 	for range readAheadParts {
-		free <- nil // allocated when it is needed
+		free <- nil // allocated on first use
 	}
 	r.running.Go(func() { r.readParts(from, free) })
 	return r
@@ -92,7 +90,7 @@ func (r *readAhead) readParts(from RangeReader, free chan []byte) {
 	}
 }
 
-// readRange reads a range of the content. Its error is marked as the source's.
+// readRange reads a range of the content. It marks an error as that of the source.
 func readRange(ctx context.Context, from RangeReader, p []byte, offset int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -100,7 +98,7 @@ func readRange(ctx context.Context, from RangeReader, p []byte, offset int64) er
 	return sourceError(from.ReadRange(ctx, p, offset))
 }
 
-// take returns the next bytes, at most n. The caller releases them.
+// take returns at most n of the next bytes. The caller must release them.
 func (r *readAhead) take(n int64) (chunk, error) {
 	if len(r.unread) == 0 {
 		if err := r.next(); err != nil {
@@ -122,7 +120,7 @@ func (r *readAhead) next() error {
 	}
 	next, ok := <-r.parts
 	if !ok && r.offset < r.end {
-		return r.ctx.Err() // it was cancelled
+		return r.ctx.Err() // cancelled
 	}
 	if !ok {
 		return io.EOF
@@ -159,7 +157,7 @@ func (r *readAhead) Read(p []byte) (int, error) {
 	return copy(p, taken.content), nil
 }
 
-// close cancels the reads that are running, and waits until they have ended.
+// close cancels the running reads and waits until they have ended.
 func (r *readAhead) close() {
 	r.cancel()
 	r.running.Wait()

@@ -16,8 +16,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// expectRefused checks that an archive is refused, by name and rule, with no
-// trace of it.
+// expectRefused checks that an archive is refused with this entry and rule, and leaves nothing on
+// disk.
 func expectRefused(t *testing.T, content []byte, limits Limits, entry, rule string) {
 	t.Helper()
 	_ = refusal(t, content, limits, entry, rule)
@@ -121,7 +121,7 @@ func TestUnpackHoldsItsLimits(t *testing.T) {
 			content := archive(t, items...)
 			g := NewWithT(t)
 			p := newPlace(t)
-			// The folder d counts, too: no entry names it, but it is made.
+			// The folder d counts too: it is created although no entry names it.
 			g.Expect(p.unpack(content, "k", Limits{Bytes: 10, Entries: 5})).To(Succeed())
 			err := refusal(t, content, Limits{Bytes: 9, Entries: 5}, "d/b", "with it, the files have more than 9 bytes")
 			expectLimit(g, err, LimitBytes, 9)
@@ -146,7 +146,7 @@ func TestUnpackHoldsItsLimits(t *testing.T) {
 }
 
 func TestUnpackRefusesArchivesThatAreCut(t *testing.T) {
-	// Random content, so that half of an archive is half of its files.
+	// The content is random, so that half of an archive has half of its files.
 	random := rand.New(rand.NewPCG(1, 2))
 	large := make([]byte, 50_000)
 	for i := range large {
@@ -156,7 +156,7 @@ func TestUnpackRefusesArchivesThatAreCut(t *testing.T) {
 	for format, archive := range formats {
 		content := archive(t, items...)
 		cuts := []int{len(content) / 3, len(content) / 2}
-		if format != "tar" { // its last bytes are zeros that nobody misses
+		if format != "tar" { // its last bytes are padding
 			cuts = append(cuts, len(content)-1, len(content)-9)
 		}
 		for _, at := range cuts {
@@ -209,7 +209,7 @@ func TestADiskErrorIsNotTheArchives(t *testing.T) {
 	g.Expect(errors.As(err, new(*RefusedError))).To(BeFalse())
 }
 
-// altered is a copy of an archive with other bytes at a place.
+// altered returns a copy of an archive with different bytes at an offset.
 func altered(content []byte, at int, bytes ...byte) []byte {
 	content = slices.Clone(content)
 	copy(content[at:], bytes)
@@ -218,7 +218,7 @@ func altered(content []byte, at int, bytes ...byte) []byte {
 
 func TestUnpackRefusesZipArchivesThatLie(t *testing.T) {
 	content := strings.Repeat("0123456789", 1000)
-	archive := func(t *testing.T) []byte { // by Pack: without sizes after the content
+	archive := func(t *testing.T) []byte { // made by Pack, without data descriptors
 		g := NewWithT(t)
 		folder := openRoot(t, t.TempDir())
 		g.Expect(folder.WriteFile("a", []byte(content), 0o600)).To(Succeed())
@@ -300,7 +300,7 @@ func tarHeader(name string, kind byte, size int64) []byte {
 	return checksummed(header)
 }
 
-// checksummed sets the checksum of a header that was made or altered.
+// checksummed sets the checksum of a header.
 func checksummed(header []byte) []byte {
 	copy(header[148:], "        ")
 	sum := 0

@@ -9,13 +9,13 @@ import (
 	"syscall"
 )
 
-// Rules are what Unpack accepts in an archive, and Pack in a folder. What Pack writes
-// is accepted by Unpack with the same rules.
+// Rules define what Unpack accepts in an archive, and Pack in a folder. With the same rules, Unpack
+// accepts everything that Pack writes.
 type Rules struct {
 	Limits Limits
-	// Links is RefuseLinks if it is empty.
+	// Links is the policy for symbolic links that lead out. Empty means RefuseLinks.
 	Links LinkPolicy
-	// Skipped is called for each entry that is left out. It may be nil.
+	// Skipped is called for each skipped entry. It may be nil.
 	Skipped func(entry string, rule error)
 }
 
@@ -25,26 +25,24 @@ func (r Rules) skip(entry string, rule error) {
 	}
 }
 
-// LinkPolicy says what happens to a symbolic link that leads out of its folder, or over
-// so many other links that it is not known where it leads. Unpack and Pack never follow
-// such a link.
+// LinkPolicy sets what happens to a symbolic link that leads out of its folder, or that can't be
+// resolved because it leads through too many other links. Unpack and Pack never follow such a link.
 type LinkPolicy string
 
 const (
-	// RefuseLinks refuses the archive, or the folder.
+	// RefuseLinks refuses the archive or the folder.
 	RefuseLinks LinkPolicy = "Refuse"
-	// SkipLinks leaves the link out.
+	// SkipLinks skips the link.
 	SkipLinks LinkPolicy = "Skip"
-	// KeepLinks keeps the link as it is.
+	// KeepLinks keeps the link unchanged.
 	KeepLinks LinkPolicy = "Keep"
 )
 
-// LinkError reports that a symbolic link leads out. A LinkPolicy other than RefuseLinks
-// allows it.
+// LinkError reports that a symbolic link leads out. LinkPolicies other than RefuseLinks accept it.
 type LinkError struct {
-	// Target is the link's text.
+	// Target is the target of the link, as written.
 	Target string
-	// cause is why the link can't be followed. It is nil if its text alone leads out.
+	// cause is the error of following the link. It is nil if the target as written leads out.
 	cause error
 }
 
@@ -58,7 +56,7 @@ func (e *LinkError) Error() string {
 // Unwrap returns why the link can't be followed.
 func (e *LinkError) Unwrap() error { return e.cause }
 
-// checkTarget returns a *LinkError if the text of a symbolic link leads out.
+// checkTarget returns a *LinkError if the target of a symbolic link, as written, leads out.
 func checkTarget(name, target string) error {
 	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(name), target)) {
 		return &LinkError{Target: target}
@@ -66,8 +64,8 @@ func checkTarget(name, target string) error {
 	return nil
 }
 
-// checkLink returns a *LinkError if a symbolic link in root leads out of it, over
-// other links in root too. Any other error is the disk's.
+// checkLink returns a *LinkError if a symbolic link in root leads out of it, directly or through
+// other links. All other errors come from the disk.
 func checkLink(root *os.Root, name, target string) error {
 	if err := checkTarget(name, target); err != nil {
 		return err
@@ -76,9 +74,9 @@ func checkLink(root *os.Root, name, target string) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // it leads nowhere, for the kernel too
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // dangling, for the kernel too
 		return nil
-	case errors.Is(err, os.ErrPermission): // into a folder of root that can't be packed anyway
+	case errors.Is(err, os.ErrPermission): // into a folder that only root can read, and that can't be packed anyway
 		return nil
 	case isSystemError(err):
 		return err
@@ -86,12 +84,12 @@ func checkLink(root *os.Root, name, target string) error {
 	return &LinkError{Target: target, cause: err}
 }
 
-// checkName refuses an entry whose name leads out of the folder. Slashes at its start
-// mean nothing, as for tar and unzip.
+// checkName refuses an entry whose name leads out of the folder. Leading slashes are ignored, as by
+// tar and unzip.
 func checkName(entry string) error {
 	relative := strings.TrimLeft(entry, "/")
-	// A backslash is a character like any other here, but its writer may have meant
-	// a folder: a name that would lead out on Windows is refused too.
+	// On Linux a backslash is an ordinary character, but the writer may have meant a separator:
+	// refuse names that would lead out on Windows too.
 	windows := strings.ReplaceAll(relative, `\`, "/")
 	if strings.ContainsRune(entry, 0) || !filepath.IsLocal(filepath.Clean(relative)) || !filepath.IsLocal(filepath.Clean(windows)) {
 		return refuse(entry, errors.New("the name leads out of the folder"))

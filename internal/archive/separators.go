@@ -5,16 +5,16 @@ import (
 	"unicode/utf8"
 )
 
-// Hosts on which zip archives are made where a backslash can't be part of a name.
+// Zip host systems on which a name can't contain a backslash.
 const (
 	hostFAT  = 0
 	hostNTFS = 10
 	hostVFAT = 14
 )
 
-// separatedByBackslash reports whether the backslashes in the names of a zip archive
-// separate folders, against the format's rules (APPNOTE.TXT 4.4.17): some programs for
-// Windows write them so. All entries must be of such a host, and none may have a slash.
+// separatedByBackslash reports whether the backslashes in the names of a zip archive separate
+// folders, although the format forbids that (APPNOTE.TXT 4.4.17): some programs for Windows write
+// such archives. All entries must declare such a host, and no name may contain a slash.
 //
 // A backslash may also be the second byte of a character in an encoding other than UTF-8.
 func (d *centralDirectory) separatedByBackslash() bool {

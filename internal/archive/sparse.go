@@ -15,18 +15,18 @@ const (
 
 var zeros [writeSize]byte
 
-// sparseWriter writes sparse files, with one buffer for all of them.
+// sparseWriter writes sparse files. It uses one buffer for all of them.
 type sparseWriter struct{ buffer []byte }
 
 func newSparseWriter() *sparseWriter { return &sparseWriter{buffer: make([]byte, writeSize)} }
 
-// write writes content to an empty file. Long runs of zeros become holes: a
-// sparse file stays sparse.
+// write writes content to an empty file. Long runs of zeros become holes, so that a sparse file
+// stays sparse.
 func (w *sparseWriter) write(file *os.File, content io.Reader) error {
 	var offset int64
 	hole := false
 	for {
-		n, err := readFull(content, w.buffer) // small writes cost time
+		n, err := readFull(content, w.buffer) // small writes are slow
 		if n > 0 {
 			hole = n >= minHoleSize && bytes.Equal(w.buffer[:n], zeros[:n])
 			if !hole {
@@ -47,8 +47,8 @@ func (w *sparseWriter) write(file *os.File, content io.Reader) error {
 	}
 }
 
-// readFull fills p, as far as there is content. Unlike io.ReadFull it returns
-// the reader's own error, which may be an io.ErrUnexpectedEOF.
+// readFull reads until p is full or the content ends. Unlike io.ReadFull, it returns the error of
+// the reader, which may itself be io.ErrUnexpectedEOF.
 func readFull(from io.Reader, p []byte) (int, error) {
 	n := 0
 	for n < len(p) {

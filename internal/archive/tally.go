@@ -2,20 +2,19 @@ package archive
 
 import "path"
 
-// tally counts what Pack writes as Unpack will count it: the limits of one are those of
-// the other.
+// tally counts what Pack writes in the same way as Unpack will count it, so that the same limits
+// apply.
 type tally struct {
 	quota
 	keepLinks bool
-	// opened is the folder in which Unpack writes last, and linked the one in which it
-	// makes its last link.
+	// opened is the folder of Unpack's last file, and linked the folder of its last link.
 	opened, linked string
-	// makeSteps are those that links take when they are made, once all other entries
-	// exist. lastLink is the last of them.
+	// makeSteps are the steps for creating the links, which Unpack does after all other entries.
+	// lastLink is the last link.
 	makeSteps int
 	lastLink  string
-	// links are the names of those that are checked, in order, and targets where each
-	// leads: the steps that it takes are known when all links are.
+	// links are the names of the links to check, in order, and targets are their targets. Their
+	// steps are known only when all links are known.
 	links   []string
 	targets map[string]string
 }
@@ -24,7 +23,7 @@ func newTally(rules Rules) tally {
 	return tally{quota: newQuota(rules.Limits), keepLinks: rules.Links == KeepLinks, opened: ".", linked: ".", targets: map[string]string{}}
 }
 
-// entry counts a file, or a folder.
+// entry counts a file or a folder.
 func (t *tally) entry(name string, isFolder bool) error {
 	folder := path.Dir(name)
 	if isFolder {
@@ -36,7 +35,7 @@ func (t *tally) entry(name string, isFolder bool) error {
 	return t.countEntry(name)
 }
 
-// stepsTo returns how many steps it takes to open a folder after the last one.
+// stepsTo returns the number of steps to open a folder after the last one.
 func stepsTo(folder string, last *string) int {
 	if folder == *last {
 		return 0
@@ -61,13 +60,13 @@ func (t *tally) link(name, target string) error {
 	return nil
 }
 
-// bytesOf counts bytes of a file.
+// bytesOf counts n bytes of a file.
 func (t *tally) bytesOf(name string, n int) error {
 	t.bytes += int64(n)
-	return t.checkBytes(name, t.bytes) // the ratio is not known before the end
+	return t.checkBytes(name, t.bytes) // the ratio is known only at the end
 }
 
-// finish counts what is done for links at the end.
+// finish counts the steps for links, which Unpack creates last.
 func (t *tally) finish() error {
 	if err := t.countSteps(t.lastLink, t.makeSteps); err != nil {
 		return err
@@ -86,8 +85,8 @@ func (t *tally) targetOf(name []byte) (target string, isLink bool) {
 	return target, isLink
 }
 
-// ratio checks the size of all files against that of the archive. It names the file that
-// compression saved the most bytes of: a single one, such as a disk image, is usually why.
+// ratio compares the total size of the files with the size of the archive. Its error names the file
+// that compressed best: the cause is usually a single file, such as a disk image.
 func (t *tally) ratio(archive *zipWriter) error {
 	return t.checkBytes(archive.thinnest, int64(archive.written))
 }

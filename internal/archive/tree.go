@@ -15,35 +15,35 @@ import (
 	"time"
 )
 
-// maxPath is Linux's PATH_MAX: nothing could use a longer name.
+// maxPath is Linux's PATH_MAX. Longer paths can't be used.
 const maxPath = 4096
 
-// treeWriter writes the entries of an archive below root. All paths go through
-// os.Root, which follows no link out of it.
+// treeWriter writes the entries of an archive below root. All access is through os.Root, which
+// follows no link out of it.
 type treeWriter struct {
 	quota
 	ctx   context.Context
 	root  *os.Root
 	rules Rules
-	// lastWins makes an entry replace an earlier one of its name: a tar archive can be
-	// appended to. Otherwise both must be the same.
+	// lastWins makes an entry replace an earlier one with the same name, as in tar archives, which
+	// can be appended to. Otherwise, both must be identical.
 	lastWins bool
-	// stream counts what is read of the archive, and knows why that ended early.
+	// stream counts the bytes that are read from the archive, and records why reading ended early.
 	stream *streamReader
 	files  *sparseWriter
 
 	// indexBytes is counted against Limits.IndexBytes.
 	indexBytes int64
-	// links are made last: no entry can be written through one. One that was replaced
-	// has no name.
+	// links are created last, so that no entry can be written through a link. A replaced link has
+	// an empty name.
 	links []link
-	// linkIndex finds a link by its name, once it is needed.
+	// linkIndex finds a link by name. It is created on first use.
 	linkIndex map[string]int
-	// folderTimes are set when nothing more is written in the folders.
-	// folderTimesSize is the memory that they take.
+	// folderTimes are set at the end, because writing in a folder changes its time. folderTimesSize
+	// is the memory that they take.
 	folderTimes     []folderTime
 	folderTimesSize int64
-	// current is the folder that was written in last.
+	// current is the folder of the last entry.
 	current     *os.Root
 	currentName string
 }
@@ -71,8 +71,8 @@ func (w *treeWriter) close() error {
 	return w.current.Close()
 }
 
-// classify returns an error as the archive's, which is refused, unless it is that
-// of the source, the context or the disk: another attempt may succeed then.
+// classify returns a *RefusedError, unless the cause is the source, the context or the disk: then
+// another attempt may succeed.
 func (w *treeWriter) classify(entry string, err error) error {
 	var refused *RefusedError
 	switch {
@@ -101,7 +101,7 @@ func refuseLong(entry string) error {
 	return refuse(entry, fmt.Errorf("the name is longer than %d bytes", maxPath))
 }
 
-// cleanName checks an entry's name, and returns it as a path below root.
+// cleanName checks an entry's name and returns it as a path relative to root.
 func (w *treeWriter) cleanName(entry string) (string, error) {
 	if err := w.ctx.Err(); err != nil {
 		return "", err
@@ -115,8 +115,8 @@ func (w *treeWriter) cleanName(entry string) (string, error) {
 	return path.Clean(strings.TrimLeft(entry, "/")), nil
 }
 
-// makeParent checks an entry's name and makes the folders above it. It returns the
-// name as a path below root.
+// makeParent checks an entry's name and creates its parent folders. It returns the name as a path
+// relative to root.
 func (w *treeWriter) makeParent(entry string) (folder *os.Root, name string, err error) {
 	name, err = w.cleanName(entry)
 	if err != nil {
@@ -129,8 +129,8 @@ func (w *treeWriter) makeParent(entry string) (folder *os.Root, name string, err
 	return folder, name, nil
 }
 
-// openFolder opens a folder that every user may use, and makes it and those above
-// it if they are missing. It stays open until another one is opened.
+// openFolder opens a folder, and creates it and its parents if they are missing. Every user may use
+// it. It stays open until the next call.
 func (w *treeWriter) openFolder(name string) (*os.Root, error) {
 	if name == w.currentName {
 		return w.current, nil
@@ -182,7 +182,7 @@ func (w *treeWriter) openOrMake(at *os.Root, element, entry string) (*os.Root, e
 	if err := at.Mkdir(element, defaultFolderMode); err != nil {
 		return nil, err
 	}
-	if err := at.Chmod(element, sharedFolder); err != nil { // Mkdir is subject to umask
+	if err := at.Chmod(element, sharedFolder); err != nil { // Mkdir applies the umask
 		return nil, err
 	}
 	return at.OpenRoot(element)
@@ -197,7 +197,7 @@ func (w *treeWriter) folder(entry string, modified time.Time) error {
 	if _, err := w.openFolder(name); err != nil {
 		return w.classify(entry, err)
 	}
-	if w.entries == before { // it exists, but takes time too
+	if w.entries == before { // opening an existing folder takes time too
 		if err := w.countEntry(entry); err != nil {
 			return err
 		}
@@ -206,8 +206,8 @@ func (w *treeWriter) folder(entry string, modified time.Time) error {
 	return nil
 }
 
-// deferTime records a folder's time for setFolderTimes. If there are too many
-// folders to hold in memory, the times of the last ones are not set.
+// deferTime records a folder's time for setFolderTimes. If memory does not suffice for all folders,
+// the last ones keep the current time.
 func (w *treeWriter) deferTime(name string, modified time.Time) {
 	size := int64(len(name) + linkOverhead)
 	if !settable(modified) || w.limits.IndexBytes > 0 && w.folderTimesSize+size > w.limits.IndexBytes/4 {
@@ -217,8 +217,7 @@ func (w *treeWriter) deferTime(name string, modified time.Time) {
 	w.folderTimes = append(w.folderTimes, folderTime{name, modified})
 }
 
-// create creates the file of an entry. The error is errDuplicate if there is something
-// else of its name.
+// create creates the file of an entry. The error is errDuplicate if the name is in use.
 func (w *treeWriter) create(entry string) (*os.File, error) {
 	folder, name, err := w.makeParent(entry)
 	if err != nil {
@@ -245,7 +244,7 @@ func createIn(folder *os.Root, name string) (*os.File, error) {
 	return folder.OpenFile(path.Base(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// file writes a file. Every user gets the permissions of its owner.
+// file writes a file. Every user gets the owner's permissions.
 func (w *treeWriter) file(entry string, mode os.FileMode, modified time.Time, content io.Reader) error {
 	file, err := w.create(entry)
 	if err != nil {
@@ -258,19 +257,19 @@ func (w *treeWriter) file(entry string, mode os.FileMode, modified time.Time, co
 	return w.classifyFile(entry, errors.Join(err, file.Close()))
 }
 
-// classifyFile is classify for errors of a file's content.
+// classifyFile is classify for errors while a file's content is written.
 func (w *treeWriter) classifyFile(entry string, err error) error {
 	var disk *os.PathError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &disk) && w.stream.err == nil && !errors.Is(err, errSource):
-		return err // the disk's, such as no space left
+		return err // of the disk, such as no space left
 	}
 	return w.classify(entry, err)
 }
 
-// complete sets the mode and time of a file that was written.
+// complete sets the mode and time of a written file.
 func complete(file *os.File, mode os.FileMode, modified time.Time) error {
 	if err := file.Chmod(widen(mode)); err != nil {
 		return err
@@ -289,7 +288,7 @@ func (w *treeWriter) symlink(entry, target string, modified time.Time) error {
 	return w.linkTo(entry, link{name, target, modified})
 }
 
-// linkTo checks the text of a symbolic link, which finish makes.
+// linkTo checks the target of a symbolic link as written, and records the link for finish.
 func (w *treeWriter) linkTo(entry string, made link) error {
 	if len(made.target) > maxPath || made.target == "" || strings.ContainsRune(made.target, 0) {
 		return refuse(entry, errors.New("the link has no valid target"))
@@ -335,8 +334,8 @@ func (w *treeWriter) hardlink(entry, target string) error {
 	return nil
 }
 
-// finish makes the symbolic links, and checks where each leads once all exist: a
-// chain of links may lead out though no single one does.
+// finish creates the symbolic links, and resolves each when all exist: a chain of links may lead
+// out although no single link does.
 func (w *treeWriter) finish() error {
 	for _, link := range w.links {
 		if err := w.link(link); err != nil {
@@ -351,8 +350,8 @@ func (w *treeWriter) finish() error {
 	return w.setFolderTimes()
 }
 
-// checkLinks checks where the symbolic links lead. Those that are left out are removed
-// last: what becomes of a link does not depend on its place in the archive.
+// checkLinks checks where the symbolic links lead. Skipped links are removed last, so that the
+// result does not depend on their order in the archive.
 func (w *treeWriter) checkLinks() error {
 	var skipped []int
 	w.indexLinks()
@@ -381,7 +380,7 @@ func (w *treeWriter) checkLinks() error {
 	return nil
 }
 
-// depth returns how many folders are on the way to a name.
+// depth returns the number of path elements.
 func depth(name string) int { return 1 + strings.Count(name, "/") }
 
 func (w *treeWriter) link(link link) error {
@@ -394,7 +393,7 @@ func (w *treeWriter) link(link link) error {
 	}
 	name := filepath.Base(link.name)
 	err = folder.Symlink(link.target, name)
-	if errors.Is(err, os.ErrExist) && w.removeFile(folder, name) { // a file that was before the link
+	if errors.Is(err, os.ErrExist) && w.removeFile(folder, name) { // the file of an earlier entry
 		err = folder.Symlink(link.target, name)
 	}
 	if errors.Is(err, os.ErrExist) && isLink(folder, name, link.target) {

@@ -11,22 +11,21 @@ import (
 	"time"
 )
 
-// Unpack unpacks a source into the folder into, which it replaces: what an
-// earlier attempt left there is removed. The format is recognized by content:
-// zip, or tar, which may be compressed by gzip, bzip2, xz or zstd. Anything else
-// becomes a single file. Scratch is a folder for temporary files. Unpack writes
-// nothing outside of these two folders. If the error is a *RefusedError, nothing is
-// left in them either.
+// Unpack unpacks a source into the folder into. It first removes what an earlier attempt left
+// there. The format is detected from the content: zip or tar, which may be compressed with gzip,
+// bzip2, xz or zstd. Anything else becomes a single file. Scratch is a folder for temporary files.
+// Unpack writes nothing outside of these two folders, and leaves nothing in them if the error is a
+// *RefusedError.
 func Unpack(ctx context.Context, from Source, into, scratch string, rules Rules) error {
 	return fill(ctx, into, rules, func(w *treeWriter) error { return w.unpack(from, scratch) })
 }
 
-// Store is Unpack for a source that becomes a single file, whatever its content.
+// Store is like Unpack, but always stores the source as a single file.
 func Store(ctx context.Context, from Source, into string, rules Rules) error {
 	return fill(ctx, into, rules, func(w *treeWriter) error { return w.store(from) })
 }
 
-// fill replaces the folder into by an empty one, and calls write to fill it.
+// fill replaces the folder into with an empty one and calls write to fill it.
 func fill(ctx context.Context, into string, rules Rules, write func(*treeWriter) error) error {
 	if err := os.RemoveAll(into); err != nil {
 		return fmt.Errorf("empty the folder %s: %w", into, err)
@@ -45,7 +44,7 @@ func fill(ctx context.Context, into string, rules Rules, write func(*treeWriter)
 	}
 	err = errors.Join(err, writer.close(), root.Close())
 	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
-		return errors.Join(err, os.RemoveAll(into)) // it may hold links that lead out
+		return errors.Join(err, os.RemoveAll(into)) // it may contain links that lead out
 	}
 	return err
 }
@@ -80,7 +79,7 @@ func (w *treeWriter) unpack(from Source, scratch string) error {
 	return unpackStream(w, ahead, from.Name, scratch)
 }
 
-// unpackStream unpacks content that comes in one stream.
+// unpackStream unpacks content from a stream.
 func unpackStream(w *treeWriter, from io.Reader, name, scratch string) error {
 	w.stream.from = contextReader{w.ctx, from}
 	peeked := bufio.NewReaderSize(w.stream, 64<<10)
@@ -101,8 +100,8 @@ func unpackStream(w *treeWriter, from io.Reader, name, scratch string) error {
 	}
 }
 
-// A zip archive begins with an entry or, if it has none, with its end. Archives
-// that may be split (zip -s) have a marker before that.
+// A zip archive begins with an entry or, if it is empty, with its end record. Archives that may be
+// split (zip -s) begin with a marker.
 const (
 	zipMagic     = "PK\x03\x04"
 	zipEmpty     = "PK\x05\x06"
@@ -119,12 +118,12 @@ func isZip(head []byte) bool {
 	return false
 }
 
-// unpackSpooled unpacks a zip archive that comes in one stream: its central
-// directory is at its end.
+// unpackSpooled unpacks a zip archive from a stream. It stores the archive first, because the
+// central directory is at its end.
 func unpackSpooled(w *treeWriter, from io.Reader, scratch string) (err error) {
 	file, err := os.CreateTemp(scratch, ".archive-*")
 	if err != nil {
-		return fmt.Errorf("make a temporary file: %w", err)
+		return fmt.Errorf("create a temporary file: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
 	size, err := spool(w, file, from)
@@ -134,11 +133,11 @@ func unpackSpooled(w *treeWriter, from io.Reader, scratch string) (err error) {
 	return unpackZip(w, fileRanges{file, size})
 }
 
-// zipOverhead is more than zip needs for an entry, and for the whole.
+// zipOverhead is more than the zip format adds per entry, and for the archive itself.
 const zipOverhead = 1 << 10
 
-// spool stores a zip archive in a file. It must not fill the disk either: it is
-// not larger than its content and its overhead.
+// spool stores a zip archive in a file. The limits also bound its size, so that it can't fill the
+// disk.
 func spool(w *treeWriter, file *os.File, from io.Reader) (int64, error) {
 	most := w.limits.maxTotal(zipOverhead)
 	size, err := io.Copy(file, io.LimitReader(from, most+1))

@@ -21,12 +21,12 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// item is an entry of an archive of a test.
+// item is an entry of a test archive.
 type item struct {
 	name    string
 	content string
 	link    string
-	kind    byte // of tar; zero for a file
+	kind    byte // tar's type; zero for a file
 	mode    int64
 }
 
@@ -115,7 +115,7 @@ func zipBy(t testing.TB, method uint16, items ...item) []byte {
 	return out.Bytes()
 }
 
-// formats make one archive in each format.
+// formats create an archive in each format.
 var formats = map[string]func(testing.TB, ...item) []byte{
 	"zip": zipOf,
 	"tar": tarOf,
@@ -133,10 +133,10 @@ var formats = map[string]func(testing.TB, ...item) []byte{
 	},
 }
 
-// isZipFormat reports whether a format is a kind of zip.
+// isZipFormat reports whether a format is a variant of zip.
 func isZipFormat(format string) bool { return strings.HasPrefix(format, "zip") }
 
-// place is a fresh folder with a neighbour that nothing may touch.
+// place is a new folder beside another one that must not be touched.
 type place struct{ base, into string }
 
 func newPlace(t *testing.T) place {
@@ -146,7 +146,7 @@ func newPlace(t *testing.T) place {
 	return place{base: base, into: filepath.Join(base, "into")}
 }
 
-// inMemory is content of which any range can be read.
+// inMemory is a RangeReader in memory.
 type inMemory []byte
 
 func (m inMemory) Size() int64 { return int64(len(m)) }
@@ -158,8 +158,8 @@ func (m inMemory) ReadRange(_ context.Context, p []byte, offset int64) error {
 	return nil
 }
 
-// unpack unpacks twice: by ranges, and from a stream. The results must be the
-// same, except for a stream that is too long to be stored.
+// unpack unpacks twice: from ranges and from a stream. The results must be the same, except for a
+// stream that is too long to store.
 func (p place) unpack(content []byte, name string, limits Limits) error {
 	ranges := Unpack(context.Background(), Source{Name: name, Ranges: inMemory(content)}, p.into, p.base, Rules{Limits: limits})
 	streamed := p.unpackStream(bytes.NewReader(content), name, limits)
@@ -176,7 +176,7 @@ func (p place) unpackStream(content io.Reader, name string, limits Limits) error
 	return Unpack(context.Background(), Source{Name: name, Stream: content}, p.into, p.base, Rules{Limits: limits})
 }
 
-// expectUntouched checks that nothing was made or changed beside the folder.
+// expectUntouched checks that nothing was created or changed outside of the folder.
 func (p place) expectUntouched(g Gomega) {
 	entries, err := os.ReadDir(p.base)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -186,7 +186,7 @@ func (p place) expectUntouched(g Gomega) {
 	g.Expect(os.ReadFile(filepath.Join(p.base, "neighbour"))).To(Equal([]byte("mine")))
 }
 
-// tree lists what is below a folder: files with content, links with target.
+// tree lists the files below a folder with their content, and the links with their targets.
 func tree(g Gomega, folder string) map[string]string {
 	found := map[string]string{}
 	err := filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
@@ -215,7 +215,7 @@ func tree(g Gomega, folder string) map[string]string {
 var small = Limits{Bytes: 1 << 20, Entries: 100}
 
 func TestUnpackUnpacksEveryFormat(t *testing.T) {
-	old := syscall.Umask(0o077) // steps of other users must get at the files all the same
+	old := syscall.Umask(0o077) // steps of other users must have access anyway
 	defer syscall.Umask(old)
 	for name, archive := range formats {
 		t.Run(name, func(t *testing.T) {
@@ -313,7 +313,7 @@ func TestUnpackDoesNotFollowALinkInPlaceOfItsFolder(t *testing.T) {
 	g.Expect(tree(g, p.into)).To(HaveKey("a"))
 }
 
-// brokenRanges fails all ranges that end after the offset.
+// brokenRanges fails for ranges that end after the offset.
 type brokenRanges struct {
 	inMemory
 	from int64
@@ -327,8 +327,8 @@ func (b brokenRanges) ReadRange(ctx context.Context, p []byte, offset int64) err
 	return b.inMemory.ReadRange(ctx, p, offset)
 }
 
-// TestUnpackTellsABrokenSourceFromABadArchive includes the error of a connection
-// that was closed, which wraps io.EOF.
+// TestUnpackTellsABrokenSourceFromABadArchive includes the error of a closed connection, which
+// wraps io.EOF.
 func TestUnpackTellsABrokenSourceFromABadArchive(t *testing.T) {
 	large := strings.Repeat("0123456789", 20_000)
 	for name, archive := range formats {

@@ -11,8 +11,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// tarBlock is the size of the blocks of a tar archive. Its headers are recognized
-// by tarMagic, those of the oldest format by their checksum.
+// tarBlock is the block size of a tar archive. Headers are recognized by tarMagic or, in the oldest
+// format, by their checksum.
 const (
 	tarBlock          = 512
 	tarMagic          = "ustar"
@@ -28,8 +28,8 @@ func isTar(head []byte) bool {
 	return string(head[tarMagicOffset:][:len(tarMagic)]) == tarMagic || hasTarChecksum(head)
 }
 
-// hasTarChecksum reports whether a header's checksum is the sum of its bytes, with
-// spaces in place of the checksum.
+// hasTarChecksum reports whether a header has a valid checksum: the sum of its bytes, with the
+// checksum itself read as spaces.
 func hasTarChecksum(head []byte) bool {
 	if len(head) < tarBlock {
 		return false
@@ -77,24 +77,24 @@ func unpackTarEntry(w *treeWriter, header *tar.Header, content io.Reader) error 
 	case tar.TypeLink:
 		return w.hardlink(header.Name, header.Linkname)
 	case tar.TypeXGlobalHeader, typeLabel:
-		return w.countEntry(header.Name) // what "git archive" and "tar --label" put first
+		return w.countEntry(header.Name) // "git archive" and "tar --label" write one first
 	}
 	return refuse(header.Name, fmt.Errorf("entries of type %q are not allowed: only files, folders and links are", header.Typeflag))
 }
 
-// Types of GNU tar that the tar package has no names for: a folder in an
-// incremental archive, whose content is the names in it, and the archive's label.
+// Entry types of GNU tar without a constant in package archive/tar: a folder of an incremental
+// archive, with the list of its names as content, and the archive's label.
 const (
 	typeDumpDir = 'D'
 	typeLabel   = 'V'
 )
 
-// maxPadding is how many bytes may follow the end of a tar archive: tar pads its
-// last record, which has 10 KiB by default.
+// maxPadding is how many bytes may follow the end of a tar archive. Tar pads the last record, which
+// has 10 KiB by default.
 const maxPadding = 16 << 20
 
-// readToEnd reads what follows the last entry: checksums are only compared at the
-// end of the content. Nothing of a second archive would be unpacked.
+// readToEnd reads to the end of the content, where decompressors compare checksums. It refuses a
+// second archive, which would not be unpacked.
 func readToEnd(w *treeWriter, from io.Reader) error {
 	block := make([]byte, tarBlock)
 	for read := 0; ; {
@@ -105,7 +105,7 @@ func readToEnd(w *treeWriter, from io.Reader) error {
 			return refuse("", fmt.Errorf("more than %d bytes follow the end of the tar archive", maxPadding))
 		case isTar(block[:n]):
 			return refuse("", errors.New("a second tar archive follows the first: make one of both, with tar --concatenate"))
-		case errors.Is(err, io.EOF), errors.Is(err, gzip.ErrHeader): // zeros, for example, pad the last block of a tar.gz
+		case errors.Is(err, io.EOF), errors.Is(err, gzip.ErrHeader): // for example zeros that pad the last block of a tar.gz
 			return nil
 		case err != nil:
 			return w.classify("", fmt.Errorf("not a readable tar archive: %w", err))
@@ -113,17 +113,16 @@ func readToEnd(w *treeWriter, from io.Reader) error {
 	}
 }
 
-// tarOverhead is more than a tar archive needs for itself, for an entry and
-// for the whole.
+// tarOverhead is more than the tar format adds per entry, and for the archive itself.
 const tarOverhead = 4 << 10
 
-// tarMeter bounds what an archive decompresses to beside its files: headers
-// leave nothing in the folder, but take time.
+// tarMeter bounds the decompressed bytes in addition to the files: headers leave nothing in the
+// folder, but take time.
 type tarMeter struct {
 	w     *treeWriter
 	from  io.Reader
 	bytes int64
-	// zeros counts the trailing zeros while the next header is searched.
+	// zeros counts the trailing zeros while searching for the next header.
 	zeros     int64
 	searching bool
 }
@@ -144,15 +143,15 @@ func (m *tarMeter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next returns the next header. Blocks of zeros must mark the end of the archive:
-// the tar package also accepts one that was cut off there, or after a header
-// that belongs to the next entry.
+// next returns the next header. It requires blocks of zeros at the end of the archive. Package
+// archive/tar also accepts an archive that was cut off there, or after a header that extends the
+// next entry.
 func (m *tarMeter) next(archive *tar.Reader) (header *tar.Header, err error) {
 	before := m.bytes
 	m.searching, m.zeros = true, 0
 	header, err = archive.Next()
 	m.searching = false
-	whole := (m.bytes - before) / tarBlock * tarBlock // without the padding of the last file
+	whole := (m.bytes - before) / tarBlock * tarBlock // without the last file's padding
 	if errors.Is(err, io.EOF) && (whole == 0 || m.zeros < whole) {
 		return nil, errNoEnd
 	}
@@ -161,7 +160,7 @@ func (m *tarMeter) next(archive *tar.Reader) (header *tar.Header, err error) {
 
 var errNoEnd = errors.New("it has no end: it may be cut off")
 
-// check counts what was read before: its files have been counted by now.
+// check counts the bytes that were read before. The files among them have been counted already.
 func (m *tarMeter) check() error {
 	overhead, limits := m.bytes-m.w.bytes, m.w.limits
 	switch most := limits.maxTotal(tarOverhead) - limits.Bytes; {

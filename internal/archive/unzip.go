@@ -16,26 +16,24 @@ import (
 	"unicode/utf8"
 )
 
-// workers inflate and write files. Names are checked and files created by one
-// goroutine, in the order of the archive: which entry is refused does not depend
-// on chance.
+// workers is the number of goroutines that inflate and write files. A single goroutine checks names
+// and creates files, in the order of the archive, so that the same entry is refused each time.
 const workers = 2
 
-// unzipper reads an archive once, from start to end, and hands its entries to the
-// workers.
+// unzipper reads an archive once, from start to end, and passes its entries to the workers.
 type unzipper struct {
 	w    *treeWriter
 	from *readAhead
 	end  int64
 	jobs chan job
-	// backslashes separate folders in the names.
+	// backslashes reports whether backslashes separate folders in names.
 	backslashes bool
-	// running counts the files that are being filled.
+	// running counts the files in progress.
 	running sync.WaitGroup
 
 	mu sync.Mutex
-	// err is the error of the first entry, in the order of the archive, that failed:
-	// errEntry.
+	// err is the error of the first failed entry, in the order of the archive. errEntry is its
+	// number.
 	err      error
 	errEntry int
 }
@@ -46,7 +44,7 @@ type job struct {
 	entry  *zip.FileHeader
 	file   *os.File
 	chunks chan chunk
-	// same is true for a file that has been filled: the entry must be the same.
+	// same is true if the file exists already: the entry must have the same content.
 	same bool
 }
 
@@ -123,7 +121,7 @@ func (u *unzipper) unpack(number int, entry *zip.FileHeader, at uint64) error {
 	switch mode := zipMode(entry); {
 	case mode.IsDir(), u.backslashes && strings.HasSuffix(name, "/"):
 		return u.w.folder(name, zipTime(entry))
-	case mode.IsRegular(), mode&fs.ModeNamedPipe != 0 && entry.UncompressedSize64 > 0: // what "zip -" reads from a pipe
+	case mode.IsRegular(), mode&fs.ModeNamedPipe != 0 && entry.UncompressedSize64 > 0: // "zip -" stores what it reads from a pipe so
 		return u.unpackFile(number, name, entry)
 	case mode&fs.ModeSymlink != 0:
 		return u.unpackLink(name, entry)
@@ -132,7 +130,7 @@ func (u *unzipper) unpack(number int, entry *zip.FileHeader, at uint64) error {
 	}
 }
 
-// name returns an entry's name, in which slashes separate folders.
+// name returns an entry's name with slashes as separators.
 func (u *unzipper) name(entry *zip.FileHeader) (string, error) {
 	name := entryName(entry)
 	if !u.backslashes {
@@ -141,34 +139,34 @@ func (u *unzipper) name(entry *zip.FileHeader) (string, error) {
 	return strings.ReplaceAll(name, `\`, "/"), checkName(name)
 }
 
-// Bits of an entry's flags.
+// Flags of an entry.
 const (
 	flagEncrypted      = 1 << 0
 	flagDataDescriptor = 1 << 3
 	flagUTF8           = 1 << 11
 )
 
-// The extra field of Info-ZIP for a name in Unicode, and its version.
+// Info-ZIP's extra field for a Unicode name, and its version.
 const (
 	unicodePath    = 0x7075
 	unicodeVersion = 1
 )
 
-// entryName returns an entry's name: the one in Unicode that Info-ZIP and others
-// add to one in another encoding, or else the name as it is.
+// entryName returns an entry's name. It prefers the Unicode name that Info-ZIP and others add to a
+// name in another encoding.
 func entryName(entry *zip.FileHeader) string {
 	field := extraField(entry.Extra, unicodePath)
 	if entry.Flags&flagUTF8 != 0 || len(field) < 6 || field[0] != unicodeVersion {
 		return entry.Name
 	}
 	if little.Uint32(field[1:]) != crc32.ChecksumIEEE([]byte(entry.Name)) || !utf8.Valid(field[5:]) {
-		return entry.Name // it belongs to a name before the entry was renamed
+		return entry.Name // the Unicode name is outdated: the entry was renamed
 	}
 	return string(field[5:])
 }
 
-// readLocal reads the header before an entry's content, which must agree with the
-// central directory.
+// readLocal reads the local header, which precedes the content and must match the central
+// directory.
 func (u *unzipper) readLocal(entry *zip.FileHeader, at int64) error {
 	if err := u.from.skipTo(at); err != nil {
 		return sourceError(err)
@@ -204,7 +202,7 @@ func (u *unzipper) readLocal(entry *zip.FileHeader, at int64) error {
 	return checkMethod(entry)
 }
 
-// checkLocal compares the header before the content with the central directory.
+// checkLocal compares the local header with the central directory.
 func checkLocal(entry *zip.FileHeader, local, large []byte) error {
 	compressed, size := uint64(little.Uint32(local[18:])), uint64(little.Uint32(local[22:]))
 	for _, one := range []*uint64{&size, &compressed} {
@@ -246,7 +244,7 @@ func (u *unzipper) unpackFile(number int, name string, entry *zip.FileHeader) er
 		return err
 	}
 	entry.Name = name
-	next := job{number: number, entry: entry, file: file, chunks: make(chan chunk, readAheadParts+1), same: same} // has room for all there can be
+	next := job{number: number, entry: entry, file: file, chunks: make(chan chunk, readAheadParts+1), same: same} // never blocks
 	u.running.Add(1)
 	u.jobs <- next
 	return u.send(next.chunks, int64(entry.CompressedSize64))
@@ -269,9 +267,9 @@ func (u *unzipper) send(to chan<- chunk, n int64) error {
 
 // unpackLink reads the target of a symbolic link.
 func (u *unzipper) unpackLink(name string, entry *zip.FileHeader) error {
-	const most = 2 * maxPath // deflate does not double the size of anything
+	const most = 2 * maxPath // deflate never doubles a size
 	if entry.UncompressedSize64 > maxPath || entry.CompressedSize64 > most {
-		return u.w.symlink(name, "", zipTime(entry)) // which refuses it
+		return u.w.symlink(name, "", zipTime(entry)) // refuses it
 	}
 	chunks := make(chan chunk, readAheadParts+1)
 	if err := u.send(chunks, int64(entry.CompressedSize64)); err != nil {
@@ -307,7 +305,7 @@ func (u *unzipper) work() {
 	}
 }
 
-// fill fills the file of a job, or compares it.
+// fill writes the content to the file of a job, or compares it with the file.
 func (u *unzipper) fill(job job, files *sparseWriter, content io.Reader) error {
 	process := files.write
 	if job.same {
@@ -319,7 +317,7 @@ func (u *unzipper) fill(job job, files *sparseWriter, content io.Reader) error {
 	return complete(job.file, zipMode(job.entry), zipTime(job.entry))
 }
 
-// inflater reads the content of one entry after another, and verifies it.
+// inflater reads and verifies the content of one entry after another.
 type inflater struct {
 	chunks  <-chan chunk
 	current chunk
@@ -352,7 +350,7 @@ func (i *inflater) open(entry *zip.FileHeader, chunks <-chan chunk) (err error) 
 	return err
 }
 
-// compressed reads the compressed content.
+// compressed reads compressed content.
 func (i *inflater) compressed(p []byte) (int, error) {
 	for len(i.unread) == 0 {
 		i.current.release()
@@ -371,7 +369,7 @@ func (i *inflater) compressed(p []byte) (int, error) {
 	return n, nil
 }
 
-// drain releases what was not read.
+// drain releases the unread chunks.
 func (i *inflater) drain() {
 	i.current.release()
 	i.current, i.unread = chunk{}, nil

@@ -12,32 +12,31 @@ import (
 	"unicode/utf8"
 )
 
-// zipWriter writes a zip archive. Package archive/zip holds some 400 bytes for each
-// entry until the end, this one the bytes that it will write there.
+// zipWriter writes a zip archive. Package archive/zip keeps about 400 bytes per entry until the
+// end. This writer keeps only the bytes of the central directory.
 type zipWriter struct {
 	to      io.Writer
 	written uint64
-	// indexBytes bounds the central directory with the links, as Limits.IndexBytes
-	// does. If it is zero, or larger than maxIndex, it is maxIndex.
+	// indexBytes bounds the central directory together with the links, like Limits.IndexBytes. It
+	// is at most maxIndex, which is also the default.
 	indexBytes int64
-	// directory is the central directory, in chunks, and directorySize its size.
+	// directory is the central directory in chunks, and directorySize its total size.
 	directory     [][]byte
 	directorySize uint64
-	// linkBytes is the memory that symbolic links take beside the central directory
-	// when they are unpacked: there must be room for them (see Limits.IndexBytes).
+	// linkBytes is the memory that symbolic links take in addition to the central directory when
+	// they are unpacked (see Limits.IndexBytes).
 	linkBytes uint64
 	entries   uint64
-	// thinnest is the file that compression has saved the most bytes of, and saved is
-	// how many.
+	// thinnest is the file that compression has saved the most bytes of, and saved is their number.
 	thinnest string
 	saved    int64
-	// open is the entry that is being written. Its header is at offset.
+	// open is the current entry. Its header is at offset.
 	open   *zip.FileHeader
 	offset uint64
 	zip64  bool
 }
 
-// Versions of the format that an entry needs. zip64 needs 4.5.
+// Format versions that an entry requires. zip64 requires 4.5.
 const (
 	version20 = 20
 	version45 = 45
@@ -46,8 +45,8 @@ const (
 // descriptorSignature begins the data descriptor, which follows an entry's content.
 const descriptorSignature = 0x08074b50
 
-// zip64From is the size from which a file's sizes may not fit in four bytes: blocks
-// that do not compress grow.
+// zip64From is the size from which on a file's sizes may not fit into four bytes: incompressible
+// blocks grow.
 const zip64From = 1<<32 - 1<<26
 
 var errGrew = errors.New("the file grew while it was read")
@@ -84,7 +83,7 @@ func (w *zipWriter) writeEntry(header *zip.FileHeader, content, written []byte) 
 	return w.addToDirectory()
 }
 
-// beginEntry writes the header of a file whose sizes are not known.
+// beginEntry writes the header of a file of unknown size.
 func (w *zipWriter) beginEntry(header *zip.FileHeader, size int64) error {
 	header.Method = zip.Deflate
 	header.Flags |= flagDataDescriptor
@@ -112,7 +111,7 @@ func (w *zipWriter) endEntry() error {
 	return w.addToDirectory()
 }
 
-// prepare sets the fields of a header that depend on the others.
+// prepare sets the header fields that depend on other fields.
 func (w *zipWriter) prepare(header *zip.FileHeader) {
 	header.ReaderVersion = version20
 	if w.zip64 {
@@ -125,8 +124,8 @@ func (w *zipWriter) prepare(header *zip.FileHeader) {
 	header.Extra = timeField(header.Modified)
 }
 
-// dosTime returns a time in UTC. Readers take it for their own time zone, unless they
-// know the extra field with the seconds since 1970.
+// dosTime returns a time in UTC. Readers interpret it in their own time zone, unless they support
+// the extra field with the Unix time.
 func dosTime(modified time.Time) (clock, day uint16) {
 	modified = modified.UTC()
 	if modified.Year() < 1980 || modified.Year() > 2107 {
@@ -186,7 +185,7 @@ func appendZip64(extra []byte, values ...uint64) []byte {
 	return extra
 }
 
-// addToDirectory adds the entry that was written to the central directory.
+// addToDirectory adds the current entry to the central directory.
 func (w *zipWriter) addToDirectory() error {
 	header, extra := w.open, w.open.Extra
 	compressed, size, offset := uint32(header.CompressedSize64), uint32(header.UncompressedSize64), uint32(w.offset)
@@ -214,7 +213,7 @@ func (w *zipWriter) addToDirectory() error {
 	raw = little.AppendUint32(raw, size)
 	raw = little.AppendUint16(raw, uint16(len(header.Name)))
 	raw = little.AppendUint16(raw, uint16(len(extra)))
-	raw = append(raw, 0, 0, 0, 0, 0, 0) // no comment, the first disk, not known to be text
+	raw = append(raw, 0, 0, 0, 0, 0, 0) // no comment, first disk, not marked as text
 	raw = little.AppendUint32(raw, header.ExternalAttrs)
 	raw = little.AppendUint32(raw, offset)
 	raw = append(raw, header.Name...)
@@ -231,7 +230,7 @@ func (w *zipWriter) maxIndex() int64 {
 	return min(w.indexBytes, maxIndex)
 }
 
-// reserve returns the chunk of the central directory that has room for n more bytes.
+// reserve returns the last chunk of the central directory, with room for n more bytes.
 func (w *zipWriter) reserve(n int) []byte {
 	w.directorySize += uint64(n)
 	if len(w.directory) > 0 {
@@ -261,7 +260,7 @@ func endRecords(offset, size, entries uint64) []byte {
 		end = zip64End(offset, size, entries)
 	}
 	end = little.AppendUint32(end, endRecordSignature)
-	end = append(end, 0, 0, 0, 0) // the first disk
+	end = append(end, 0, 0, 0, 0) // first disk
 	end = little.AppendUint16(end, uint16(min(entries, math.MaxUint16)))
 	end = little.AppendUint16(end, uint16(min(entries, math.MaxUint16)))
 	end = little.AppendUint32(end, uint32(min(size, math.MaxUint32)))
@@ -271,10 +270,10 @@ func endRecords(offset, size, entries uint64) []byte {
 
 func zip64End(offset, size, entries uint64) []byte {
 	end := little.AppendUint32(nil, zip64EndSignature)
-	end = little.AppendUint64(end, zip64EndSize-12) // without what precedes it
+	end = little.AppendUint64(end, zip64EndSize-12) // without signature and size
 	end = little.AppendUint16(end, hostUnix<<8|version45)
 	end = little.AppendUint16(end, version45)
-	end = append(end, 0, 0, 0, 0, 0, 0, 0, 0) // the first disk
+	end = append(end, 0, 0, 0, 0, 0, 0, 0, 0) // first disk
 	end = little.AppendUint64(end, entries)
 	end = little.AppendUint64(end, entries)
 	end = little.AppendUint64(end, size)

@@ -1,7 +1,7 @@
-// Package awstext makes texts for conditions, events and failure messages from the errors
-// of AWS's SDK: what AWS answered, or what happened instead of an answer. It leaves out
-// request and host IDs, attempts and addresses, so that two failures for one reason have
-// one text, and the operations around the one that failed.
+// Package awstext turns errors of the AWS SDK into texts for conditions, events and failure
+// messages: what AWS answered, or why there was no answer. It leaves out request and host IDs,
+// attempts and addresses, so that failures with the same cause have the same text, and the
+// operations around the failed one.
 package awstext
 
 import (
@@ -19,8 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Of returns the text of an error: the innermost operation, and what AWS answered to it
-// or what happened instead.
+// Of returns the text of an error: the innermost operation, and AWS's answer or why there was none.
 func Of(err error) string {
 	var operation *smithy.OperationError
 	cause, name := err, ""
@@ -39,7 +38,7 @@ func Of(err error) string {
 	return Stable(err.Error())
 }
 
-// OfCause is Of for an error without a code of AWS whose operation is named elsewhere.
+// OfCause is like Of, for an error without an AWS error code whose operation is named elsewhere.
 func OfCause(err error) string {
 	if text, is := ofNetwork(err); is {
 		return text
@@ -57,7 +56,7 @@ func prefixed(operation, text string) string {
 	return operation + ": " + text
 }
 
-// join leaves the colon out if there is nothing after it.
+// join leaves out the colon if the message is empty.
 func join(code, message string) string {
 	if message = strings.TrimSpace(message); message == "" {
 		return code
@@ -65,8 +64,8 @@ func join(code, message string) string {
 	return code + ": " + message
 }
 
-// Answer returns code and message of an error that AWS answered. The code is empty if
-// AWS did not answer: a body that is not in its form is a proxy's, whatever its status.
+// Answer returns the code and message of an error response from AWS. The code is empty if the
+// response is not from AWS: a body in another format comes from a proxy, whatever its status.
 func Answer(err error) (code, message string) {
 	var unreadable *smithy.DeserializationError
 	var answer smithy.APIError
@@ -80,10 +79,10 @@ func Answer(err error) (code, message string) {
 	}
 }
 
-// sdkUnknownCode is what the SDK has for an error that names no code.
+// sdkUnknownCode is the SDK's code for an error response without a code.
 const sdkUnknownCode = "UnknownError"
 
-// Status returns the HTTP status of an answer, or zero.
+// Status returns the HTTP status of the response, or zero.
 func Status(err error) int {
 	var answer interface{ HTTPStatusCode() int }
 	if !errors.As(err, &answer) {
@@ -92,7 +91,7 @@ func Status(err error) int {
 	return answer.HTTPStatusCode()
 }
 
-// Foreign returns the text for an answer that is not AWS's, with its HTTP status.
+// Foreign returns the text for a response that is not from AWS, with its HTTP status.
 func Foreign(status int) string {
 	return fmt.Sprintf("the response is not from AWS, but perhaps from a proxy or gateway (HTTP status %d %s)", status, http.StatusText(status))
 }
@@ -105,12 +104,12 @@ func ofForeign(err error) (text string, is bool) {
 	return "", false
 }
 
-// established are the operations on a connection that is there. It is a matter of chance
-// which of them, with which error, notices that the connection is broken.
+// established are the operations on an established connection. Which of them fails first on a
+// broken connection, and with which error, is random.
 var established = map[string]bool{"read": true, "write": true, "readfrom": true, "writeto": true, "close": true}
 
-// ofNetwork describes a call without an answer. It reports whether err is such a
-// call. Ports and addresses are left out: they differ each time.
+// ofNetwork describes a call that got no response. It reports whether err is of such a call. It
+// leaves out ports and addresses, which differ each time.
 func ofNetwork(err error) (text string, is bool) {
 	var lookup *net.DNSError
 	var broken *net.OpError
@@ -121,11 +120,11 @@ func ofNetwork(err error) (text string, is bool) {
 	case errors.As(err, &broken) && !established[broken.Op]:
 		cause := broken.Err
 		if failed := (*os.SyscallError)(nil); errors.As(cause, &failed) {
-			cause = failed.Err // it repeats the operation
+			cause = failed.Err // SyscallError repeats the operation
 		}
 		return strings.TrimSpace(broken.Op+" "+broken.Net) + ": " + OfCause(cause), true
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time", true
+		return "no response in time", true
 	case errors.Is(err, context.Canceled):
 		return "cancelled before there was a response", true
 	case broken != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -138,9 +137,9 @@ func ofNetwork(err error) (text string, is bool) {
 	return "", false
 }
 
-// quoted is what the SDK and Go's HTTP client quote of variables of the environment, such as
-// endpoints and proxies, with what stands in its place. A user name and password may be in
-// it, wherever its writer has put them: whole values are left out.
+// quoted matches where the SDK and Go's HTTP client quote environment variables, such as endpoints
+// and proxies, with the replacements. A value may contain a user name and password anywhere, so the
+// whole value is replaced.
 var quoted = []replacement{
 	{regexp.MustCompile("(?s)Custom endpoint `.*`"), "the custom endpoint (AWS_ENDPOINT_URL and the like)"},
 	{regexp.MustCompile(`(?is)failed to parse uri: .*`), "the custom endpoint (AWS_ENDPOINT_URL and the like) is not a valid URL"},
@@ -153,14 +152,14 @@ var quoted = []replacement{
 	{regexp.MustCompile("//[^\\s\"'`]*@"), "//…@"},
 }
 
-// replacement is what stands in the place of a pattern.
+// replacement replaces a pattern.
 type replacement struct {
 	pattern *regexp.Regexp
 	instead string
 }
 
-// noise is what in the texts of the SDK and AWS differs each time, or tells users nothing,
-// and what replaces it.
+// noise matches the parts of texts from the SDK and AWS that differ each time or have no use for
+// users, with the replacements.
 var noise = []replacement{
 	{regexp.MustCompile(`operation error [^:,]+: (\w+), `), "$1: "},
 	{regexp.MustCompile(`https? response error StatusCode: \d+, (RequestID: [^,]*, )?(HostID: [^,]*, )?`), ""},
@@ -168,13 +167,13 @@ var noise = []replacement{
 	{regexp.MustCompile(`(get identity: get credentials|failed to refresh cached credentials)[,:] `), ""},
 	{regexp.MustCompile(`failed to get rate limit token, retry quota exceeded, \d+ available, \d+ requested`), "retry quota exceeded"},
 	{regexp.MustCompile(`(?i)[,;]? ?\b(extended )?(request|host) ?id: [^\s,;)]*`), ""},
-	{regexp.MustCompile(` \(\)`), ""}, // where there was nothing but an ID
+	{regexp.MustCompile(` \(\)`), ""}, // parentheses that only had an ID
 	{regexp.MustCompile(`\b\d{8}T\d{6}Z\b|\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)`), "…"},
-	{regexp.MustCompile(`(?:\[[^\]\s]*\]|[\w.]+):\d+->`), ""}, // the local end of a connection
+	{regexp.MustCompile(`(?:\[[^\]\s]*\]|[\w.]+):\d+->`), ""}, // the local address of a connection
 }
 
-// Stable returns a text without what differs each time or tells users nothing, and without
-// what it quotes of the environment, which may be secret.
+// Stable removes what differs each time or has no use for users, and what the text quotes from
+// environment variables, which may be secret.
 func Stable(text string) string {
 	for _, list := range [][]replacement{quoted, noise} {
 		for _, r := range list {
@@ -184,8 +183,8 @@ func Stable(text string) string {
 	return text
 }
 
-// ConfigurationError is an error of loading the SDK's configuration, which may quote
-// variables of the environment. Its text does not.
+// ConfigurationError is an error of loading the SDK's configuration. Unlike the SDK's error, its
+// text does not quote environment variables.
 type ConfigurationError struct{ Err error }
 
 func (e *ConfigurationError) Error() string { return Stable(e.Err.Error()) }

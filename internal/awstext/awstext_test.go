@@ -15,7 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// answered is an error of an operation as the SDK gives it.
+// answered returns an error of an operation, wrapped as by the SDK.
 func answered(service, operation string, status int, err error) error {
 	return &smithy.OperationError{ServiceID: service, OperationName: operation, Err: &awshttp.ResponseError{
 		ResponseError: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: err},
@@ -41,7 +41,7 @@ func TestOf(t *testing.T) {
 			"GetObject: the response is not from AWS, but perhaps from a proxy or gateway (HTTP status 403 Forbidden)",
 		},
 		"no such host":     {answered("S3", "GetObject", 0, &net.DNSError{Err: "no such host", Name: "s3.invalid"}), "GetObject: lookup s3.invalid: no such host"},
-		"no answer":        {answered("S3", "GetObject", 0, context.DeadlineExceeded), "GetObject: no answer in time"},
+		"no answer":        {answered("S3", "GetObject", 0, context.DeadlineExceeded), "GetObject: no response in time"},
 		"an error of ours": {errors.New("the PipelineJob has no credentials"), "the PipelineJob has no credentials"},
 	}
 	for name, c := range cases {
@@ -51,7 +51,7 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// TestStable has texts of providers of credentials and of S3, which have no structure.
+// TestStable uses texts of credential providers and S3, which are unstructured.
 func TestStable(t *testing.T) {
 	cases := map[string]string{
 		"failed to refresh cached credentials, no EC2 IMDS role found, operation error ec2imds: GetMetadata, exceeded maximum number of attempts, 3, request send failed": "no EC2 IMDS role found, GetMetadata: request send failed",
@@ -66,8 +66,8 @@ func TestStable(t *testing.T) {
 	}
 }
 
-// TestStableLeavesOutWhatIsOfTheEnvironment has texts of the SDK and of net/http in which
-// endpoints and proxies with passwords are quoted.
+// TestStableLeavesOutWhatIsOfTheEnvironment uses texts of the SDK and net/http that quote endpoints
+// and proxies with passwords.
 func TestStableLeavesOutWhatIsOfTheEnvironment(t *testing.T) {
 	for text, want := range map[string]string{
 		"resolve endpoint: Custom endpoint `http://u:hun%ter2@gw` was not a valid URI":                      "resolve endpoint: the custom endpoint (AWS_ENDPOINT_URL and the like) was not a valid URI",

@@ -10,19 +10,19 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// annotationTooLarge is on CustomActions of the cache alone: what they say of the pods is
-// left out, because of what its value says.
+// annotationTooLarge marks CustomActions in the cache whose job template was dropped. Its value is
+// the reason. It is never written to the API server.
 const annotationTooLarge = "codepipeline.pipelinejob.dev/too-large"
 
-// TrimAction leaves of a CustomAction what the operator reads of it from its cache. If its
-// spec is over limits.ActionSpec, or takes more memory than Object, all that pods are made
-// of is left out, and TooLarge says why.
+// TrimAction reduces a CustomAction to what the operator reads from its cache. If the spec exceeds
+// limits.ActionSpec, or takes more memory than Object, it drops everything that pods are made of,
+// and TooLarge returns the reason.
 func TrimAction(action *v1alpha1.CustomAction) {
 	known := action.Annotations[annotationTooLarge]
 	TrimMeta(action, v1alpha1.FinalizerCustomAction)
 	why := problemOf(&action.Spec)
 	if why == "" && len(action.Spec.JobTemplate.Spec.Template.Spec.Containers) == 0 {
-		why = known // it was left out before: no object that was taken is without containers
+		why = known // it was trimmed before: the API server accepts no template without containers
 	}
 	if why == "" {
 		return
@@ -34,14 +34,14 @@ func TrimAction(action *v1alpha1.CustomAction) {
 	action.Annotations[annotationTooLarge] = why[:min(len(why), keptAnnotation)]
 }
 
-// TooLarge reports whether a CustomAction of a cache is too large for jobs to be made of it,
-// and says why and what to do.
+// TooLarge reports whether a CustomAction in a cache is too large to take jobs, with the reason and
+// what to do.
 func TooLarge(action *v1alpha1.CustomAction) (why string, is bool) {
 	why, is = action.Annotations[annotationTooLarge]
 	return why, is
 }
 
-// problemOf is why a spec is too large; empty if it is not.
+// problemOf returns why a spec is too large, or an empty string.
 func problemOf(spec *v1alpha1.CustomActionSpec) string {
 	const wayOut = "the operator keeps it in memory. Put scripts and files into an image, or into a ConfigMap that the template mounts"
 	content, err := json.Marshal(spec)

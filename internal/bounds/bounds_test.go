@@ -44,7 +44,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// anAction has a step with arguments.
+// anAction returns a CustomAction whose step has these arguments.
 func anAction(arguments ...string) *v1alpha1.CustomAction {
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "work", Annotations: map[string]string{"a": "b"}, Labels: map[string]string{"a": "b"}}}
 	action.Spec.ActionType.Provider, action.Spec.TTLSecondsAfterFinished = "p", ptr.To[int32](60)
@@ -52,7 +52,7 @@ func anAction(arguments ...string) *v1alpha1.CustomAction {
 	return action
 }
 
-// scriptOf is as long as it may be for the spec to have a size, in bytes of JSON.
+// scriptOf returns a script with which the spec has this size, in bytes of JSON.
 func scriptOf(g *WithT, size int) string {
 	action := anAction(strings.Repeat("x", limits.ActionSpec))
 	g.Expect(problemOf(&action.Spec)).NotTo(BeEmpty())
@@ -77,7 +77,7 @@ func TestActionThatIsTooLarge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			for range 2 { // a cache trims some objects again
+			for range 2 { // a cache may trim an object again
 				TrimAction(c.action)
 				why, is := TooLarge(c.action)
 				g.Expect(is).To(Equal(c.says != ""), why)
@@ -92,8 +92,8 @@ func TestActionThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// TestMarksAreTheCachesAlone has an author set the annotations by which the cache knows what
-// it left out.
+// TestMarksAreTheCachesAlone: authors can't set the annotations with which the cache marks dropped
+// data.
 func TestMarksAreTheCachesAlone(t *testing.T) {
 	g := NewWithT(t)
 	action := anAction("echo")
@@ -118,7 +118,7 @@ func TestTrimMeta(t *testing.T) {
 	}))
 }
 
-// TestFinalizersAreNotLost has more of them than a cache keeps.
+// TestFinalizersAreNotLost uses more finalizers than a cache keeps.
 func TestFinalizersAreNotLost(t *testing.T) {
 	var many []string
 	for i := range 200 {

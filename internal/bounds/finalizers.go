@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// annotationFinalizers is on objects of the cache alone: finalizers were left out.
+	// annotationFinalizers marks objects in the cache whose finalizers were dropped. It is never
+	// written to the API server.
 	annotationFinalizers = "codepipeline.pipelinejob.dev/finalizers-left-out"
-	// keptFinalizers is how many bytes of finalizers a cache has of an object. The API server
-	// takes any number.
+	// keptFinalizers is how many bytes of finalizers a cache keeps of an object. The API server
+	// accepts any number.
 	keptFinalizers = 4 << 10
 )
 
-// TrimMeta leaves of an object's metadata what the operator reads of them from its cache: its
-// names, its controller, the finalizers, or only the operator's own if they are many, and
-// those of its annotations that are given. A change of finalizers is for ChangeFinalizers
-// then.
+// TrimMeta reduces an object's metadata to what the operator reads from its cache: its names, its
+// controller, its finalizers and the given annotations. If there are too many finalizers, it keeps
+// only the operator's own. Use ChangeFinalizers to change the finalizers of a trimmed object.
 func TrimMeta(object client.Object, finalizer string, annotations ...string) {
 	object.SetManagedFields(nil)
 	object.SetLabels(nil)
@@ -50,10 +50,10 @@ func TrimMeta(object client.Object, finalizer string, annotations ...string) {
 	object.SetAnnotations(keep)
 }
 
-// keptAnnotation is the longest value of an annotation that is kept.
+// keptAnnotation is the longest annotation value that is kept.
 const keptAnnotation = 1 << 10
 
-// onlyController is the reference to an object's controller.
+// onlyController returns only the reference to the controller.
 func onlyController(owners []metav1.OwnerReference) []metav1.OwnerReference {
 	for i := range owners {
 		if owners[i].Controller != nil && *owners[i].Controller {
@@ -63,8 +63,8 @@ func onlyController(owners []metav1.OwnerReference) []metav1.OwnerReference {
 	return nil
 }
 
-// ChangeFinalizers writes a change of an object's finalizers, which reports whether there is
-// one. It loses none that the cache left out.
+// ChangeFinalizers calls change and, if it reports a change, writes the object's finalizers.
+// Finalizers that the cache dropped are kept.
 func ChangeFinalizers(ctx context.Context, to client.Client, live client.Reader, object client.Object, change func(client.Object) bool) error {
 	target := object
 	if object.GetAnnotations()[annotationFinalizers] != "" {
@@ -86,12 +86,12 @@ func ChangeFinalizers(ctx context.Context, to client.Client, live client.Reader,
 	return to.Patch(ctx, target, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-// Adds is the change that adds a finalizer.
+// Adds returns the change that adds a finalizer.
 func Adds(finalizer string) func(client.Object) bool {
 	return func(object client.Object) bool { return controllerutil.AddFinalizer(object, finalizer) }
 }
 
-// Removes is the change that removes a finalizer.
+// Removes returns the change that removes a finalizer.
 func Removes(finalizer string) func(client.Object) bool {
 	return func(object client.Object) bool { return controllerutil.RemoveFinalizer(object, finalizer) }
 }

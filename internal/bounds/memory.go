@@ -1,17 +1,17 @@
-// Package bounds keeps what one object can take of the operator's memory within bounds,
-// whatever its author writes into it: the operator's cache has the objects of all
-// namespaces, and the API server takes more than a MiB of each.
+// Package bounds limits how much of the operator's memory one object can take, whatever its author
+// writes into it: the cache has the objects of all namespaces, and the API server accepts objects
+// of more than a MiB.
 package bounds
 
 import "reflect"
 
-// Object is, in bytes, the most that one object of a cache may take of memory: what is over
-// it is cut. A large action template, or the pod of one, takes a tenth of that.
+// Object is how much memory an object in a cache may take, in bytes. Larger objects are trimmed. A
+// large action template, or its pod, takes a tenth of that.
 const Object = 256 << 10
 
-// Memory returns how many bytes a value takes of memory, with all that it points to. What is
-// pointed to twice counts twice. Values with loops are not for it; objects of Kubernetes have
-// none.
+// Memory returns the bytes of memory that a value takes, including everything that it points to.
+// Values that are referenced twice count twice. It does not support cyclic values, which Kubernetes
+// objects never are.
 func Memory(value any) int {
 	of := reflect.ValueOf(value)
 	if !of.IsValid() {
@@ -20,10 +20,10 @@ func Memory(value any) int {
 	return int(of.Type().Size()) + beyond(of)
 }
 
-// mapEntry is, in bytes and about, what a map takes for an entry besides its key and value.
+// mapEntry is about how many bytes a map takes per entry in addition to key and value.
 const mapEntry = 16
 
-// beyond is what a value takes besides its own size.
+// beyond returns the memory that a value refers to, in addition to its own size.
 func beyond(value reflect.Value) (size int) {
 	switch value.Kind() {
 	case reflect.String:
@@ -51,7 +51,7 @@ func beyond(value reflect.Value) (size int) {
 	return size
 }
 
-// elements is what the elements of a list take besides their own sizes.
+// elements returns the memory that the elements of a list refer to, in addition to their own sizes.
 func elements(list reflect.Value) (size int) {
 	switch list.Type().Elem().Kind() {
 	case reflect.Bool, reflect.Int8, reflect.Uint8, reflect.Int32, reflect.Int64, reflect.Float64:

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// account is that of an identity. It is asked for until it is known.
+// account is the account of an identity. It is requested until it is known.
 type account struct {
 	callers *sts.Client
 	asking  singleflight.Group
@@ -20,8 +20,8 @@ type account struct {
 
 type accountID struct{ partition, id string }
 
-// Account returns the partition (such as aws) and the ID of the account that is
-// called. STS's GetCallerIdentity needs no permission.
+// Account returns the partition (such as aws) and the ID of the account of the client's identity.
+// It uses STS's GetCallerIdentity, which requires no permission.
 func (c *Client) Account(ctx context.Context) (partition, id string, err error) {
 	known := c.account.known.Load()
 	if known == nil {
@@ -33,7 +33,7 @@ func (c *Client) Account(ctx context.Context) (partition, id string, err error) 
 	return known.partition, known.id, nil
 }
 
-// AskAccount asks AWS for the ID of the account that is called, whatever was known of it.
+// AskAccount requests the account ID from AWS, even if it is already known.
 func (c *Client) AskAccount(ctx context.Context) (id string, err error) {
 	found, err := once(ctx, &c.account.asking, c.timeouts.Call, c.askAccount)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c *Client) AskAccount(ctx context.Context) (id string, err error) {
 }
 
 func (c *Client) askAccount(ctx context.Context) (*accountID, error) {
-	const doing = "find out the account"
+	const doing = "get the account"
 	out, err := call(ctx, c, "GetCallerIdentity", doing, func() (*sts.GetCallerIdentityOutput, error) {
 		return c.account.callers.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	})
@@ -59,8 +59,8 @@ func (c *Client) askAccount(ctx context.Context) (*accountID, error) {
 	return found, nil
 }
 
-// ActionTypeARN is the ARN of a custom action type of this account and region,
-// as IAM's service authorization reference gives it.
+// ActionTypeARN returns the ARN of a custom action type in this account and region, in the form of
+// IAM's service authorization reference.
 func (c *Client) ActionTypeARN(ctx context.Context, id ActionTypeID) (string, error) {
 	partition, account, err := c.Account(ctx)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 )
 
-// FindActionType reads a custom action type, or nil when there is none.
+// FindActionType returns a custom action type, or nil if there is none.
 func (c *Client) FindActionType(ctx context.Context, id ActionTypeID) (*ListedActionType, error) {
 	pages := listedPages{sdk.NewListActionTypesPaginator(c.api, &sdk.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})}
 	var wanted *ListedActionType
@@ -32,8 +32,8 @@ func (c *Client) CreateActionType(ctx context.Context, actionType ActionType, ta
 	return err
 }
 
-// DeleteActionType marks a custom action type as deleted. One that does not
-// exist is no error (DeleteCustomActionType knows none for it).
+// DeleteActionType marks a custom action type as deleted. It is not an error if the type does not
+// exist (DeleteCustomActionType has no error for it).
 func (c *Client) DeleteActionType(ctx context.Context, id ActionTypeID) error {
 	_, err := call(ctx, c, "DeleteCustomActionType", fmt.Sprintf("delete custom action type %s", id), func() (*sdk.DeleteCustomActionTypeOutput, error) {
 		return c.api.DeleteCustomActionType(ctx, &sdk.DeleteCustomActionTypeInput{

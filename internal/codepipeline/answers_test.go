@@ -21,7 +21,7 @@ import (
 
 const someJob = "00000000-0000-4000-8000-000000000000"
 
-// answer is a response of HTTP.
+// answer is an HTTP response.
 type answer struct {
 	status  int
 	headers map[string]string
@@ -33,10 +33,10 @@ func (a answer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set(name, value)
 	}
 	w.WriteHeader(a.status)
-	_, _ = io.WriteString(w, a.body) // the client is gone when this fails
+	_, _ = io.WriteString(w, a.body) // fails only if the client is gone
 }
 
-// ofAWS is an error as AWS answers it, with another request ID each time.
+// ofAWS returns a handler that responds with an AWS error and a new request ID each time.
 func ofAWS(status int, code, message string) http.Handler {
 	requests := 0
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +47,7 @@ func ofAWS(status int, code, message string) http.Handler {
 	})
 }
 
-// calledBy returns a client of a server, which tries each call once.
+// calledBy returns a client of a server that tries each call once.
 func calledBy(t *testing.T, handler http.Handler) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -63,7 +63,7 @@ func onceClient(t *testing.T, url string) *Client {
 	return client
 }
 
-// calls makes a call of each operation.
+// calls has a call of each operation.
 var calls = map[string]func(context.Context, *Client) error{
 	"PollForJobs": func(ctx context.Context, c *Client) error {
 		_, err := c.PollForJobs(ctx, ActionTypeID{"Test", "p", "1"}, nil, 1)
@@ -111,8 +111,8 @@ var calls = map[string]func(context.Context, *Client) error{
 
 const someARN = "arn:aws:codepipeline:us-east-1:111122223333:actiontype:Custom/Test/p/1"
 
-// TestModelledErrorsAreThoseOfTheModel asks the emulator, which has the model, for
-// the errors of each operation.
+// TestModelledErrorsAreThoseOfTheModel compares the errors of each operation with the API model in
+// the emulator.
 func TestModelledErrorsAreThoseOfTheModel(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})
@@ -130,7 +130,7 @@ func TestModelledErrorsAreThoseOfTheModel(t *testing.T) {
 	g.Expect(modelled).To(HaveLen(len(calls)))
 }
 
-// TestOnlyModelledErrorsSayNo answers each operation with each code of the model.
+// TestOnlyModelledErrorsSayNo answers each operation with each error code of the model.
 func TestOnlyModelledErrorsSayNo(t *testing.T) {
 	codes := map[string]bool{}
 	for _, kinds := range modelled {
@@ -147,9 +147,9 @@ func TestOnlyModelledErrorsSayNo(t *testing.T) {
 	}
 }
 
-// TestAnswersOfAProxyAreUnclear has something on the way answer each operation. A
-// page with status 404 is no JobNotFoundException, one with 403 no denied access,
-// one with 429 no throttling, and one with 200 no success.
+// TestAnswersOfAProxyAreUnclear: something between client and AWS answers. Its page with status 404
+// is no JobNotFoundException, one with 403 no denied access, one with 429 no throttling, and one
+// with 200 no success.
 func TestAnswersOfAProxyAreUnclear(t *testing.T) {
 	page := map[string]string{"Content-Type": "text/html"}
 	answers := map[string]answer{
@@ -175,7 +175,7 @@ func TestAnswersOfAProxyAreUnclear(t *testing.T) {
 	}
 }
 
-// TestProxysAnswerAfterTheEffect has a claim taken and its answer replaced.
+// TestProxysAnswerAfterTheEffect: a claim takes effect, and a proxy replaces the response.
 func TestProxysAnswerAfterTheEffect(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})
@@ -188,8 +188,8 @@ func TestProxysAnswerAfterTheEffect(t *testing.T) {
 	g.Expect(KindOf(create())).To(Equal(Refused), "it exists")
 }
 
-// TestCommonErrorsInAllSpellings has the codes with which AWS's services throttle, or
-// refuse credentials, in the forms of the JSON and the query protocol.
+// TestCommonErrorsInAllSpellings has the codes with which AWS services throttle or refuse
+// credentials, in the forms of the JSON and query protocols.
 func TestCommonErrorsInAllSpellings(t *testing.T) {
 	want := map[Kind][]string{
 		Throttled: {"Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
@@ -216,12 +216,12 @@ func TestAClaimWithoutAStatusIsUnclear(t *testing.T) {
 	g := NewWithT(t)
 	client := calledBy(t, answer{http.StatusOK, map[string]string{"X-Amzn-RequestId": "1"}, `{}`})
 	_, err := client.AcknowledgeJob(t.Context(), someJob, "1")
-	g.Expect(err).To(MatchError(ContainSubstring("the answer has no status")))
+	g.Expect(err).To(MatchError(ContainSubstring("the response has no status")))
 	g.Expect(KindOf(err)).To(Equal(Unclear))
 }
 
-// TestErrorTextsAreStable has a call fail twice for the same reason: a condition
-// with its text is written once.
+// TestErrorTextsAreStable: a call fails twice for the same reason, and a condition with the text is
+// written only once.
 func TestErrorTextsAreStable(t *testing.T) {
 	cut := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { reset(t, w) })
 	closed := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
@@ -256,7 +256,7 @@ func TestErrorTextsAreStable(t *testing.T) {
 	}
 }
 
-// reset breaks the connection as a firewall does, with RST.
+// reset breaks the connection with RST, like a firewall.
 func reset(t *testing.T, w http.ResponseWriter) {
 	g := NewWithT(t)
 	connection, _, err := http.NewResponseController(w).Hijack()
@@ -265,7 +265,7 @@ func reset(t *testing.T, w http.ResponseWriter) {
 	g.Expect(connection.Close()).To(Succeed())
 }
 
-// TestTextOfARoleThatCannotBeAssumed has STS refuse.
+// TestTextOfARoleThatCannotBeAssumed: STS refuses AssumeRole.
 func TestTextOfARoleThatCannotBeAssumed(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{Roles: map[string]string{}})
@@ -279,8 +279,8 @@ func TestTextOfARoleThatCannotBeAssumed(t *testing.T) {
 	g.Expect(strings.Count(err.Error(), "AssumeRole: ")).To(Equal(1))
 }
 
-// TestCredentialsThatFailWithinACall has credentials that are there when a call begins,
-// and not when the SDK signs it: its own text has operations within operations.
+// TestCredentialsThatFailWithinACall: credentials exist when a call begins, but fail when the SDK
+// signs it. The SDK's text then nests several operations.
 func TestCredentialsThatFailWithinACall(t *testing.T) {
 	g := NewWithT(t)
 	missing := &NotSentError{Kind: AccessDenied, Err: &CredentialsError{Identity{Region: "us-east-1", RoleARN: someRole, ExternalID: "c/n"}, &smithy.OperationError{

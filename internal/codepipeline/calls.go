@@ -6,8 +6,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 )
 
-// service has all calls that a Client makes of CodePipeline: those of the list operations,
-// which a session policy is made of.
+// service has all CodePipeline calls that a Client makes. The session policy allows exactly these
+// operations.
 type service interface {
 	AcknowledgeJob(context.Context, *sdk.AcknowledgeJobInput, ...func(*sdk.Options)) (*sdk.AcknowledgeJobOutput, error)
 	CreateCustomActionType(context.Context, *sdk.CreateCustomActionTypeInput, ...func(*sdk.Options)) (*sdk.CreateCustomActionTypeOutput, error)

@@ -25,8 +25,8 @@ type Client struct {
 	observe     func(id Identity, operation string, took time.Duration, err error)
 }
 
-// call makes one call, with credentials, and reports it to the observer.
-// doing is for the error.
+// call makes one call with credentials, and reports it to the observer. doing is the prefix of the
+// error.
 func call[Out any](ctx context.Context, c *Client, operation, doing string, do func() (Out, error)) (Out, error) {
 	if err := c.ready(ctx); err != nil {
 		var none Out
@@ -42,8 +42,8 @@ func call[Out any](ctx context.Context, c *Client, operation, doing string, do f
 	return out, nil
 }
 
-// PollForJobs asks for at most batch open jobs of an action type, without
-// claiming them. query is nil or holds the one queryable property.
+// PollForJobs returns at most batch open jobs of an action type, without claiming them. query is
+// nil or has the queryable property.
 func (c *Client) PollForJobs(ctx context.Context, id ActionTypeID, query map[string]string, batch int32) ([]Job, error) {
 	out, err := call(ctx, c, "PollForJobs", fmt.Sprintf("poll for jobs of %s", id), func() (*sdk.PollForJobsOutput, error) {
 		return c.api.PollForJobs(ctx, &sdk.PollForJobsInput{
@@ -62,8 +62,8 @@ func (c *Client) PollForJobs(ctx context.Context, id ActionTypeID, query map[str
 	return jobs, nil
 }
 
-// AcknowledgeJob claims a job and returns its status: only JobStatusInProgress
-// means that it is ours.
+// AcknowledgeJob claims a job and returns its status. Only JobStatusInProgress means that the claim
+// succeeded.
 func (c *Client) AcknowledgeJob(ctx context.Context, jobID, nonce string) (string, error) {
 	out, err := call(ctx, c, "AcknowledgeJob", "acknowledge job "+jobID, func() (*sdk.AcknowledgeJobOutput, error) {
 		return c.api.AcknowledgeJob(ctx, &sdk.AcknowledgeJobInput{JobId: &jobID, Nonce: &nonce})
@@ -73,7 +73,7 @@ func (c *Client) AcknowledgeJob(ctx context.Context, jobID, nonce string) (strin
 	}
 	if out.Status == "" {
 		return "", fmt.Errorf("acknowledge job %s: %w", jobID,
-			&CallError{Operation: "AcknowledgeJob", Kind: Unclear, Message: "the answer has no status"})
+			&CallError{Operation: "AcknowledgeJob", Kind: Unclear, Message: "the response has no status"})
 	}
 	return string(out.Status), nil
 }
@@ -164,8 +164,8 @@ func statusesOf(page *sdk.ListActionExecutionsOutput) map[string]string {
 	return statuses
 }
 
-// ready checks that there is time and that there are credentials, so that a later error
-// means that the call may have been sent.
+// ready checks that there are time and credentials for the call, so that a later error means that
+// the call may have been sent.
 func (c *Client) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &NotSentError{Kind: Throttled, Err: fmt.Errorf("no time is left for the call: %w", err)}

@@ -24,24 +24,24 @@ type Identity struct {
 	RoleARN string
 	// ExternalID for RoleARN, which is not assumed without it.
 	ExternalID string
-	// SessionName is that of the role's session, as SessionName gives it; empty:
-	// defaultSessionName.
+	// SessionName is the name of the role's session, as returned by the function SessionName. Empty
+	// means defaultSessionName.
 	SessionName string
-	// MayRegister: the role's session may create, delete and tag action types.
+	// MayRegister reports whether the role's session may create, delete and tag action types.
 	MayRegister bool
-	// ActionType is the only action type that the role's session may poll, register and
-	// read the tags of; the zero value: any.
+	// ActionType is the only action type that the role's session may poll, register and read the
+	// tags of. The zero value means any.
 	//
 	// Without RoleARN, ActionType, MayRegister and SessionName have no effect: the
 	// operator's own credentials are used unchanged.
 	ActionType ActionTypeID
 }
 
-// defaultSessionName is for calls without a namespace.
+// defaultSessionName is the session name for calls without a namespace.
 const defaultSessionName = "pipelinejob-operator"
 
-// meant returns an identity with only the fields that have an effect: identities that are
-// then equal share a Client.
+// meant returns an identity with only the fields that have an effect, so that equal identities
+// share a Client.
 func (i Identity) meant() Identity {
 	if i.RoleARN != "" {
 		return i
@@ -49,7 +49,7 @@ func (i Identity) meant() Identity {
 	return Identity{Region: i.Region}
 }
 
-// Account is the account of the role; empty for the operator's own identity.
+// Account returns the account of the role, or an empty string for the operator's own identity.
 func (i Identity) Account() string {
 	if parts := strings.Split(i.RoleARN, ":"); len(parts) > 4 { // arn:aws:iam::ACCOUNT:role/NAME
 		return parts[4]
@@ -67,23 +67,23 @@ type Clients struct {
 	kept map[Identity]*keptClient
 }
 
-// LoadOption configures a client of AWS, besides the environment and shared files.
+// LoadOption configures AWS clients, in addition to the environment and shared files.
 type LoadOption = func(*config.LoadOptions) error
 
 // ClientsOptions are the same for all clients.
 type ClientsOptions struct {
-	// AllowedRoles are patterns of the roles that may be assumed, * for any
-	// characters and ? for any one; empty: all roles.
+	// AllowedRoles are patterns of the roles that may be assumed: * matches any characters, and ? a
+	// single one. Empty means all roles.
 	AllowedRoles []string
-	// Observe is called for each call that was sent, with its operation, its duration
-	// and its error. Nil: there is no observer.
+	// Observe is called for each call that was sent, with its operation, duration and error. It may
+	// be nil.
 	Observe func(id Identity, operation string, took time.Duration, err error)
-	// Timeouts limit the calls. Zero values are the defaultTimeouts.
+	// Timeouts limit the calls. Zero values mean defaultTimeouts.
 	Timeouts Timeouts
 }
 
-// NewClients returns Clients that are configured as the SDK documents, by the
-// environment and shared files. Load options take precedence over those.
+// NewClients returns Clients with the SDK's configuration from the environment and shared files.
+// Load options take precedence.
 func NewClients(o ClientsOptions, load ...LoadOption) *Clients {
 	o.Timeouts = o.Timeouts.complete()
 	return &Clients{
@@ -92,16 +92,16 @@ func NewClients(o ClientsOptions, load ...LoadOption) *Clients {
 	}
 }
 
-// Config returns the configuration for a client of another service, in a region or,
-// if region is empty, in that of the environment. Its calls end within the timeouts,
-// and it shares connections and the operator's own credentials with all Clients.
+// Config returns the configuration for a client of another service in a region. If region is empty,
+// it is the environment's. Calls end within the timeouts, and connections and the operator's own
+// credentials are shared with all Clients.
 func (c *Clients) Config(ctx context.Context, region string, t Timeouts) (aws.Config, error) {
 	return c.environment.config(ctx, region, t.complete())
 }
 
-// For returns the Client of an identity. It makes no call: wrong credentials fail the
-// first one. A role that may not be assumed is a *RoleNotAllowedError, or a
-// *NoExternalIDError if the identity has no external ID for it.
+// For returns the Client of an identity. It makes no call, so wrong credentials only fail the first
+// call. If the role may not be assumed, the error is a *RoleNotAllowedError, or a
+// *NoExternalIDError if the identity has no external ID.
 func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	if err := c.refusal(id); err != nil {
 		return nil, &NotSentError{Kind: AccessDenied, Err: err}
@@ -110,7 +110,7 @@ func (c *Clients) For(ctx context.Context, id Identity) (*Client, error) {
 	if client, ok := c.known(id); ok {
 		return client, nil
 	}
-	// Not under the lock: the configuration is loaded.
+	// Don't hold the lock while the configuration is loaded.
 	cfg, err := c.Config(ctx, id.Region, c.options.Timeouts)
 	if err != nil {
 		return nil, err
@@ -132,8 +132,8 @@ type keptClient struct {
 	used time.Time
 }
 
-// Clients that are not used for idleLife are dropped, and the one that was unused for
-// longest if there are mostKept: users who may create objects can name any region and role.
+// Clients are dropped after idleLife without use. If there are mostKept, the least recently used
+// one is dropped, because users who may create objects can name any region and role.
 const (
 	idleLife = time.Hour
 	mostKept = 4000
@@ -189,7 +189,7 @@ func (c *Clients) mayAssume(role string) bool {
 	return len(c.options.AllowedRoles) == 0 || slices.ContainsFunc(c.options.AllowedRoles, func(pattern string) bool { return matches(pattern, role) })
 }
 
-// matches supports * and ? as in IAM: any characters, including slashes, and any one.
+// matches supports * and ? as in IAM: any characters, including slashes, and a single character.
 func matches(pattern, text string) bool {
 	quoted := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
 	return regexp.MustCompile(`^(?s:` + quoted + `)$`).MatchString(text)

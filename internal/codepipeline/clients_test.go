@@ -31,7 +31,7 @@ func TestIsThrottle(t *testing.T) {
 	}
 }
 
-// TestRoleIsNotAssumedWithoutAnExternalID: a trust policy could not tell by whom.
+// TestRoleIsNotAssumedWithoutAnExternalID: a trust policy could not tell who assumes the role.
 func TestRoleIsNotAssumedWithoutAnExternalID(t *testing.T) {
 	g := NewWithT(t)
 	client, err := NewClients(ClientsOptions{}).For(t.Context(), Identity{Region: "us-east-1", RoleARN: someRole})

@@ -32,8 +32,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestKindOf has a server answer with each error, and checks what the client
-// makes of it.
+// TestKindOf checks the client's kind for each error response.
 func TestKindOf(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})

@@ -19,19 +19,18 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/awstext"
 )
 
-// Timeouts bound calls to AWS, those for credentials included. Zero values stand for
-// defaultTimeouts.
+// Timeouts bound calls to AWS, including calls for credentials. Zero values mean defaultTimeouts.
 type Timeouts struct {
-	// Attempt bounds a try, from connecting to the end of the answer.
+	// Attempt bounds an attempt, from connecting to the end of the response.
 	Attempt time.Duration
-	// Call bounds a call with its retries and the waits between them.
+	// Call bounds a call, including retries and the waits between them.
 	Call time.Duration
 	// Listing bounds the calls for all pages of a list.
 	Listing time.Duration
 }
 
-// defaultTimeouts leave room for a retry within a call. Of CodePipeline's calls none
-// waits for anything.
+// defaultTimeouts leave room for a retry within a call. None of CodePipeline's operations is a long
+// poll.
 var defaultTimeouts = Timeouts{Attempt: 15 * time.Second, Call: 30 * time.Second, Listing: 2 * time.Minute}
 
 func (t Timeouts) complete() Timeouts {
@@ -42,12 +41,11 @@ func (t Timeouts) complete() Timeouts {
 	}
 }
 
-// idleConnections is how many idle connections to a host are kept.
+// idleConnections is the number of idle connections that are kept per host.
 const idleConnections = 16
 
-// environment is the configuration of AWS that the environment and shared files
-// give. It is loaded once: all clients share its HTTP connections and the
-// operator's own credentials.
+// environment is the AWS configuration from the environment and shared files. It is loaded once, so
+// that all clients share its HTTP connections and the operator's own credentials.
 type environment struct {
 	load     []LoadOption
 	timeouts Timeouts
@@ -58,14 +56,14 @@ type environment struct {
 
 type environmentConfig struct {
 	aws.Config
-	// region is that of the environment; empty if it has none.
+	// region is the environment's region, if it has one.
 	region string
-	// transport is nil if a load option gave an HTTP client of its own.
+	// transport is nil if a load option set another HTTP client.
 	transport http.RoundTripper
 }
 
-// config returns the configuration for a region, or for that of the environment if
-// region is empty. Calls of its clients end within the timeouts.
+// config returns the configuration for a region, or for the environment's if region is empty. Calls
+// of its clients end within the timeouts.
 func (e *environment) config(ctx context.Context, region string, t Timeouts) (aws.Config, error) {
 	loaded := e.loaded.Load()
 	if loaded == nil {
@@ -86,8 +84,8 @@ func (e *environment) config(ctx context.Context, region string, t Timeouts) (aw
 	return cfg, nil
 }
 
-// read loads the configuration. Credentials need a region too, if they are from STS:
-// region stands in if the environment has none.
+// read loads the configuration. Credentials from STS need a region too: it falls back to region if
+// the environment has none.
 func (e *environment) read(ctx context.Context, region string) (*environmentConfig, error) {
 	client := awshttp.NewBuildableClient().WithTimeout(e.timeouts.Attempt).
 		WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = idleConnections })
@@ -112,14 +110,14 @@ func (e *environment) read(ctx context.Context, region string) (*environmentConf
 	return loaded, nil
 }
 
-// doNotRedirect leaves redirections as they are: AWS has none, a captive portal does.
+// doNotRedirect does not follow redirects: AWS has none, but captive portals do.
 func doNotRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// endWithin bounds an operation, its retries and the retrieval of credentials that it
-// waits for included. It replaces the bound that a client's configuration has already.
+// endWithin bounds an operation, including its retries and the retrieval of credentials. It
+// replaces a previous bound of the client's configuration.
 //
-// The context of a caller does not bound what callers share: aws.CredentialsCache
-// retrieves credentials for all of them, without the deadline of any.
+// A caller's context does not bound work that callers share: aws.CredentialsCache retrieves
+// credentials for all of them, without the deadline of any.
 func endWithin(limit time.Duration) func(*middleware.Stack) error {
 	const id = "EndWithin"
 	bound := func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
@@ -137,8 +135,8 @@ func endWithin(limit time.Duration) func(*middleware.Stack) error {
 	}
 }
 
-// once does something for all who ask for it meanwhile. It goes on for as long as limit
-// whoever gives up; each of them waits for as long as its own context lets it.
+// once calls do once for all concurrent callers. do may run for limit, even if callers give up.
+// Each caller waits until its own context ends.
 func once[T any](ctx context.Context, group *singleflight.Group, limit time.Duration, do func(context.Context) (T, error)) (T, error) {
 	result := group.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)

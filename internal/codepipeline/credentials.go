@@ -7,12 +7,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// identityCredentials are the credentials of an identity. An error of them means that a
-// call was not sent.
+// identityCredentials provides the credentials of an identity. Its errors mean that a call was not
+// sent.
 type identityCredentials struct {
 	identity Identity
 	provider aws.CredentialsProvider
-	// within bounds the wait for a retrieval, which another caller may have begun.
+	// within bounds the wait for a retrieval, which another caller may have started.
 	within time.Duration
 }
 

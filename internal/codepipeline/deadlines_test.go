@@ -28,14 +28,14 @@ import (
 // forAWhile is far longer than the timeouts of these tests.
 const forAWhile = 30 * time.Second
 
-// bounds are timeouts of which one alone ends a call that is not answered.
+// bounds has timeouts of which only one ends a call without a response.
 var bounds = map[string]Timeouts{
 	"a call": {Attempt: time.Hour, Call: 500 * time.Millisecond},
 	"a try":  {Attempt: 200 * time.Millisecond, Call: time.Hour},
 }
 
-// bounded returns a client of an endpoint. Its credentials are those of the
-// environment unless load options have others.
+// bounded returns a client of an endpoint, with the environment's credentials unless load options
+// set others.
 func bounded(t *testing.T, id Identity, timeouts Timeouts, load ...LoadOption) *Client {
 	t.Helper()
 	client, err := NewClients(ClientsOptions{Timeouts: timeouts}, load...).For(t.Context(), id)
@@ -47,7 +47,7 @@ func anyKey(url string) []LoadOption {
 	return []LoadOption{config.WithBaseEndpoint(url), config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("any", "any", ""))}
 }
 
-// ends expects an error in good time, from a caller that would wait for ever.
+// ends expects an error in time, although the caller's context has no deadline.
 func ends(t *testing.T, call func(context.Context) error) error {
 	t.Helper()
 	done := make(chan error, 1)
@@ -58,8 +58,8 @@ func ends(t *testing.T, call func(context.Context) error) error {
 	return err
 }
 
-// TestEachCallHasADeadline never answers the calls of an operation, and then does. The
-// same client works then.
+// TestEachCallHasADeadline does not answer an operation at first. The same client works once it
+// does.
 func TestEachCallHasADeadline(t *testing.T) {
 	for _, kind := range []emulator.FaultKind{emulator.BlackHole, emulator.HalfAnswer} {
 		for operation, call := range calls {
@@ -71,7 +71,7 @@ func TestEachCallHasADeadline(t *testing.T) {
 				g.Expect(server.Inject(emulator.Fault{Operation: operation, Kind: kind, Probability: 1, Delay: 20 * time.Millisecond})).To(Succeed())
 				err := ends(t, func(ctx context.Context) error { return call(ctx, client) })
 				g.Expect(KindOf(err)).To(Equal(Unclear))
-				g.Expect(err).To(MatchError(HaveSuffix(operation + ": no answer in time")))
+				g.Expect(err).To(MatchError(HaveSuffix(operation + ": no response in time")))
 				server.ClearFaults()
 				g.Eventually(func() Kind { return answered(call(t.Context(), client)) }).WithTimeout(forAWhile).ShouldNot(Equal(Unclear))
 			})
@@ -79,7 +79,7 @@ func TestEachCallHasADeadline(t *testing.T) {
 	}
 }
 
-// answered is the kind of an error; success is no kind of error, and so clear.
+// answered returns the kind of an error. Success has no kind.
 func answered(err error) Kind {
 	if err == nil {
 		return Refused
@@ -87,8 +87,8 @@ func answered(err error) Kind {
 	return KindOf(err)
 }
 
-// TestHungAssumeRoleDoesNotStopAnAccount has STS keep silent for the role of one
-// account. Its calls end, those of another account go on, and it works after STS does.
+// TestHungAssumeRoleDoesNotStopAnAccount: STS does not respond for the role of one account. Its
+// calls end, calls with another account succeed, and the first one recovers with STS.
 func TestHungAssumeRoleDoesNotStopAnAccount(t *testing.T) {
 	for name, timeouts := range bounds {
 		t.Run("ended by the deadline of "+name, func(t *testing.T) {
@@ -120,12 +120,12 @@ func expectNoCredentials(t *testing.T, client *Client) {
 	g := NewWithT(t)
 	err := ends(t, func(ctx context.Context) error { return calls["AcknowledgeJob"](ctx, client) })
 	var missing *CredentialsError
-	g.Expect(err).To(MatchError(ContainSubstring("no answer in time")))
+	g.Expect(err).To(MatchError(ContainSubstring("no response in time")))
 	g.Expect(errors.As(err, &missing)).To(BeTrue(), "%v", err)
 	g.Expect(KindOf(err)).To(Equal(AccessDenied))
 }
 
-// environmentOf has no credentials but those that a test sets.
+// environmentOf sets an environment with only the test's credentials.
 func environmentOf(t *testing.T, variables map[string]string) {
 	t.Helper()
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION",
@@ -140,7 +140,7 @@ func environmentOf(t *testing.T, variables map[string]string) {
 	}
 }
 
-// TestHungIRSADoesNotStopTheOperator has STS keep silent for the operator's own role.
+// TestHungIRSADoesNotStopTheOperator: STS does not respond for the operator's own role.
 func TestHungIRSADoesNotStopTheOperator(t *testing.T) {
 	for name, timeouts := range bounds {
 		t.Run("ended by the deadline of "+name, func(t *testing.T) {
@@ -161,8 +161,8 @@ func TestHungIRSADoesNotStopTheOperator(t *testing.T) {
 	}
 }
 
-// TestHungProviderOfCredentials has a provider that no timeout of AWS's clients ends, as
-// a program of the user's (credential_process) may be.
+// TestHungProviderOfCredentials uses a provider that no timeout of the AWS clients ends, such as a
+// credential_process.
 func TestHungProviderOfCredentials(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})
@@ -177,8 +177,8 @@ func TestHungProviderOfCredentials(t *testing.T) {
 	g.Eventually(func() Kind { return KindOf(acknowledge(t, client)) }).WithTimeout(forAWhile).Should(Equal(JobNotFound))
 }
 
-// agent gives credentials as Pod Identity's agent and EC2's metadata service do, or
-// does not answer.
+// agent provides credentials like Pod Identity's agent and EC2's metadata service, or does not
+// respond.
 type agent struct {
 	silent  atomic.Bool
 	closing chan struct{}
@@ -215,8 +215,8 @@ func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, answer) // the client is gone when this fails
 }
 
-// TestHungCredentialsOfTheNodeDoNotStopTheOperator has Pod Identity's agent, and EC2's
-// metadata service, keep silent.
+// TestHungCredentialsOfTheNodeDoNotStopTheOperator: Pod Identity's agent and EC2's metadata service
+// do not respond.
 func TestHungCredentialsOfTheNodeDoNotStopTheOperator(t *testing.T) {
 	providers := map[string]func(url string) map[string]string{
 		"Pod Identity": func(url string) map[string]string {
@@ -242,8 +242,8 @@ func TestHungCredentialsOfTheNodeDoNotStopTheOperator(t *testing.T) {
 	}
 }
 
-// TestHungGetCallerIdentityHoldsUpNobody has STS keep silent to the first who asks for
-// the account. Others wait for as long as they want to, and no longer.
+// TestHungGetCallerIdentityHoldsUpNobody: STS does not respond to the first request for the
+// account. Other callers wait only until their own contexts end.
 func TestHungGetCallerIdentityHoldsUpNobody(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})
@@ -251,7 +251,7 @@ func TestHungGetCallerIdentityHoldsUpNobody(t *testing.T) {
 	g.Expect(server.Inject(emulator.Fault{Operation: "GetCallerIdentity", Kind: emulator.BlackHole, Probability: 1})).To(Succeed())
 	var both sync.WaitGroup
 	both.Go(func() {
-		_ = ends(t, func(ctx context.Context) error { // which has its own expectation
+		_ = ends(t, func(ctx context.Context) error { // checks the error itself
 			_, _, err := client.Account(ctx)
 			return err
 		})
@@ -266,7 +266,7 @@ func TestHungGetCallerIdentityHoldsUpNobody(t *testing.T) {
 	g.Eventually(func() error { _, _, err := client.Account(t.Context()); return err }).WithTimeout(forAWhile).Should(Succeed())
 }
 
-// TestAccountIsAskedForOnce has the first who asks give up: the answer is for the others.
+// TestAccountIsAskedForOnce: the first caller gives up, and the others get the response.
 func TestAccountIsAskedForOnce(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})
@@ -287,7 +287,7 @@ func TestAccountIsAskedForOnce(t *testing.T) {
 	g.Expect(server.Journal("GetCallerIdentity")).To(HaveLen(1))
 }
 
-// TestListsWithoutAnEndEnd has a server give another page for each.
+// TestListsWithoutAnEndEnd uses a server that returns a next page for each page.
 func TestListsWithoutAnEndEnd(t *testing.T) {
 	for _, operation := range []string{"ListActionTypes", "ListActionExecutions", "ListTagsForResource"} {
 		g := NewWithT(t)
@@ -303,17 +303,17 @@ func TestListsWithoutAnEndEnd(t *testing.T) {
 	}
 }
 
-// TestListHasADeadline has a list whose calls may take far longer than the list may.
+// TestListHasADeadline: the timeout of each call is far longer than that of the list.
 func TestListHasADeadline(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})
 	client := bounded(t, Identity{Region: "us-east-1"}, Timeouts{Attempt: time.Hour, Call: time.Hour, Listing: 300 * time.Millisecond}, anyKey(server.URL())...)
 	g.Expect(server.Inject(emulator.Fault{Operation: "ListActionTypes", Kind: emulator.BlackHole, Probability: 1})).To(Succeed())
 	err := ends(t, func(ctx context.Context) error { return calls["ListActionTypes"](ctx, client) })
-	g.Expect(err).To(MatchError(ContainSubstring("no answer in time")))
+	g.Expect(err).To(MatchError(ContainSubstring("no response in time")))
 }
 
-// TestClientsShareConnections looks at the transports, which own the connections.
+// TestClientsShareConnections compares the transports, which own the connections.
 func TestClientsShareConnections(t *testing.T) {
 	g := NewWithT(t)
 	clients := NewClients(ClientsOptions{}, anyKey("http://127.0.0.1")...)
@@ -330,7 +330,7 @@ func TestClientsShareConnections(t *testing.T) {
 	}
 }
 
-// TestCABundleIsUsed has a certificate that only AWS_CA_BUNDLE knows.
+// TestCABundleIsUsed uses a certificate that is only in AWS_CA_BUNDLE.
 func TestCABundleIsUsed(t *testing.T) {
 	g := NewWithT(t)
 	server := httptest.NewTLSServer(ofAWS(http.StatusBadRequest, "JobNotFoundException", "none"))

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Differences lists, by AWS's field names, what differs between a definition and an action
-// type that CodePipeline lists. What CodePipeline did not return matches anything, a whole
-// list of properties too. A property whose type is not defined is a String; the order of
-// properties does not matter.
+// Differences lists the differences between a definition and an action type in CodePipeline, by
+// AWS's field names. A field that CodePipeline did not return matches anything, including the whole
+// list of properties. A property without a type is a String. The order of properties does not
+// matter.
 func Differences(want ActionType, have ListedActionType) []string {
 	fields := differing("", []member{
 		{"settings.thirdPartyConfigurationUrl", differs(want.Settings.ThirdPartyConfigurationURL, optional(have.Settings.ThirdPartyConfigurationURL))},
@@ -28,13 +28,13 @@ func Differences(want ActionType, have ListedActionType) []string {
 	return append(fields, propertyDifferences(want.Properties, have.Properties)...)
 }
 
-// member is a member of a definition, and whether it differs.
+// member is a field of a definition, and whether it differs.
 type member struct {
 	name    string
 	differs bool
 }
 
-// differs reports whether a value was returned and is not the one that is wanted.
+// differs reports whether a value was returned and differs from the wanted one.
 func differs[T comparable](want T, have *T) bool { return have != nil && *have != want }
 
 func differing(of string, members []member) []string {

@@ -25,7 +25,7 @@ var defined = ActionType{
 	Outputs: ArtifactBounds{3, 4},
 }
 
-// returned is what ListActionTypes returns of it when it leaves nothing out.
+// returned is the complete response of ListActionTypes for it.
 const returned = `{
 	"id": {"category": "Test", "owner": "Custom", "provider": "Field-Number", "version": "1"},
 	"settings": {"thirdPartyConfigurationUrl": "https://a", "entityUrlTemplate": "https://b", "executionUrlTemplate": "https://c", "revisionUrlTemplate": "https://d"},
@@ -37,10 +37,10 @@ const returned = `{
 	"outputArtifactDetails": {"minimumCount": 3, "maximumCount": 4}
 }`
 
-// object is one of JSON.
+// object is a JSON object.
 type object = map[string]any
 
-// listed has FindActionType read an answer of ListActionTypes, changed in some way.
+// listed returns what FindActionType reads from a changed response of ListActionTypes.
 func listed(t *testing.T, change func(object)) ListedActionType {
 	t.Helper()
 	g := NewWithT(t)
@@ -63,8 +63,8 @@ func property(answer object, at int) object {
 	return answer["actionConfigurationProperties"].([]any)[at].(object)
 }
 
-// members are those that CodePipeline may leave out, with their place in an answer, a
-// value that differs from the definition, and how Differences names them.
+// members are the fields that CodePipeline may leave out, with their location in a response, a
+// value that differs from the definition, and their name in Differences.
 var members = []struct {
 	name  string
 	of    func(object) object
@@ -87,7 +87,7 @@ var members = []struct {
 	{"configurationProperties[Retries].type", within(""), "type", "String"},
 }
 
-// within is the object of an answer, or the first property.
+// within returns an object of the response, or the first property.
 func within(name string) func(object) object {
 	return func(answer object) object {
 		if name == "" {
@@ -97,8 +97,8 @@ func within(name string) func(object) object {
 	}
 }
 
-// TestWhatIsNotReturnedMatchesAnything leaves each member out, and gives it another value:
-// false and zero, which the SDK makes of a missing one, are other values.
+// TestWhatIsNotReturnedMatchesAnything leaves out each field, and sets it to another value. False
+// and zero, which the SDK returns for missing fields, count as other values.
 func TestWhatIsNotReturnedMatchesAnything(t *testing.T) {
 	for _, m := range members {
 		t.Run(m.name, func(t *testing.T) {
@@ -146,8 +146,7 @@ func TestDifferencesOfProperties(t *testing.T) {
 	}
 }
 
-// TestPublishedAnswer has the output of list-action-types in the AWS CLI's reference, with
-// the settings that it has.
+// TestPublishedAnswer uses the output of list-action-types in the AWS CLI's reference.
 func TestPublishedAnswer(t *testing.T) {
 	g := NewWithT(t)
 	const output = `{"actionTypes": [{
@@ -168,7 +167,7 @@ func TestPublishedAnswer(t *testing.T) {
 	g.Expect(Differences(want, *found)).To(BeEmpty())
 }
 
-// TestActionTypeOnALaterPage has as many pages as types.
+// TestActionTypeOnALaterPage uses one page per type.
 func TestActionTypeOnALaterPage(t *testing.T) {
 	g := NewWithT(t)
 	asked := 0

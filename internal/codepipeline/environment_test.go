@@ -7,8 +7,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestVariablesOfTheEnvironmentAreNotQuoted has passwords in variables that the SDK quotes
-// when it can't use them: conditions of every CustomAction would show them.
+// TestVariablesOfTheEnvironmentAreNotQuoted: the SDK quotes invalid variables, which may have
+// passwords. They must not get into the conditions of every CustomAction.
 func TestVariablesOfTheEnvironmentAreNotQuoted(t *testing.T) {
 	const about = "AWS_ENDPOINT_URL"
 	for _, c := range []struct{ name, value, says string }{

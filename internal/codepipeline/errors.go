@@ -11,15 +11,15 @@ import (
 
 // CallError is a call that failed: AWS refused it, or there was no response.
 //
-// Its text is the same each time a call fails for the same reason: it has no request ID.
-// So a condition with the text is not written again.
+// Its text has no request ID, so it is the same each time a call fails for the same reason, and a
+// condition with the text is not written again.
 type CallError struct {
 	// Operation is the operation's name in the service's API.
 	Operation string
 	Kind      Kind
 	// Code is the error code of AWS. It is empty if AWS did not respond.
 	Code string
-	// Message is the message of AWS, or what happened instead of a response.
+	// Message is the message of AWS, or why there was no response.
 	Message string
 	// Err is the error of the SDK.
 	Err error
@@ -38,8 +38,8 @@ func (e *CallError) Error() string {
 // Unwrap returns the error of the SDK.
 func (e *CallError) Unwrap() error { return e.Err }
 
-// CredentialsError reports that there are no credentials for an identity: the
-// environment has none, or its role can't be assumed.
+// CredentialsError reports that there are no credentials for an identity, because the environment
+// has none or the role can't be assumed.
 type CredentialsError struct {
 	Identity Identity
 	Err      error
@@ -52,7 +52,7 @@ func (e *CredentialsError) Error() string {
 	return fmt.Sprintf("assume the role %s with the external ID %q: %s", e.Identity.RoleARN, e.Identity.ExternalID, awstext.Of(e.Err))
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *CredentialsError) Unwrap() error { return e.Err }
 
 // RoleNotAllowedError reports that the operator may not assume a role.
@@ -74,8 +74,8 @@ func (e *NoExternalIDError) Error() string {
 		"set its flag --cluster-id, and require the external ID in the role's trust policy", e.RoleARN)
 }
 
-// UnknownHost reports whether a call failed because its host name is not known,
-// as that of a region that does not exist is, and gives the name.
+// UnknownHost reports whether a call failed because its host name is unknown, as for a region that
+// does not exist. It returns the name.
 func UnknownHost(err error) (name string, unknown bool) {
 	var lookup *net.DNSError
 	if !errors.As(err, &lookup) || !lookup.IsNotFound {
@@ -101,5 +101,5 @@ type NotSentError struct {
 
 func (e *NotSentError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *NotSentError) Unwrap() error { return e.Err }

@@ -8,7 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestClientsAreBounded has far more roles named than are in use.
+// TestClientsAreBounded names far more roles than are in use.
 func TestClientsAreBounded(t *testing.T) {
 	g := NewWithT(t)
 	c := NewClients(ClientsOptions{}, anyKey("http://127.0.0.1")...)

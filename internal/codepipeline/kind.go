@@ -12,24 +12,24 @@ import (
 type Kind int
 
 const (
-	// Unclear: the call may have had its effect. The response was lost (a time-out, a
-	// broken connection), is a server error (5xx), is not from AWS (a proxy's page), or
-	// has a code that the model does not have for the operation.
+	// Unclear: the call may have taken effect. The response was lost (a timeout or a broken
+	// connection), is a server error (5xx), is not from AWS (a proxy's page), or has a code that
+	// the model does not have for the operation.
 	Unclear Kind = iota
-	// Throttled: the call had no effect; the same call later may succeed.
+	// Throttled: the call had no effect. The same call may succeed later.
 	Throttled
-	// AccessDenied: the call had no effect; credentials or permissions are
-	// missing, wrong or expired. It may succeed after they were corrected.
+	// AccessDenied: the call had no effect. Credentials or permissions are missing, wrong or
+	// expired. The call may succeed after they are corrected.
 	AccessDenied
-	// InvalidNonce: AcknowledgeJob found another nonce than ours to be current.
+	// InvalidNonce: the nonce that was sent to AcknowledgeJob is not the current one.
 	InvalidNonce
 	// JobNotFound: the job ID is not, or no longer, known.
 	JobNotFound
-	// InvalidJobState: the job is not in progress, so it takes no result.
+	// InvalidJobState: the job is not in progress, so it accepts no result.
 	InvalidJobState
-	// ActionTypeNotFound: PollForJobs found no such action type.
+	// ActionTypeNotFound: PollForJobs did not find the action type.
 	ActionTypeNotFound
-	// ResourceNotFound: there is no resource of the ARN.
+	// ResourceNotFound: there is no resource with this ARN.
 	ResourceNotFound
 	// LimitExceeded: the account has the maximum number of action types.
 	LimitExceeded
@@ -44,7 +44,7 @@ var kindNames = map[Kind]string{
 	ResourceNotFound: "resource_not_found", LimitExceeded: "limit_exceeded", Refused: "refused",
 }
 
-// String returns the kind as metrics name it.
+// String returns the kind's name in metrics.
 func (k Kind) String() string { return kindNames[k] }
 
 // KindOf returns the kind of an error of a Client. Any other error, such as a
@@ -61,9 +61,9 @@ func KindOf(err error) Kind {
 	return Unclear
 }
 
-// modelled has the errors of each operation in the model. Only these are refusals: any
-// other code, or the code of another operation, says nothing about the call. The errors of
-// all operations are in commonKind.
+// modelled has the errors of each operation in the API model. Only these are refusals: any other
+// code, or the code of another operation, says nothing about the call. commonKind has the errors
+// that all operations share.
 var modelled = map[string]map[string]Kind{
 	"PollForJobs": {
 		"ValidationException":         Refused,
@@ -102,7 +102,7 @@ var modelled = map[string]map[string]Kind{
 	},
 	"ListActionTypes": {
 		"ValidationException": Refused,
-		// The list is read again from its first page.
+		// The list is read again from the first page.
 		"InvalidNextTokenException": Unclear,
 	},
 	"ListActionExecutions": {
@@ -134,8 +134,8 @@ var modelled = map[string]map[string]Kind{
 	},
 }
 
-// throttlingCodes and credentialCodes are those of AWS's common errors, without the
-// ending "Exception" that the JSON protocols have and the query protocol has not.
+// throttlingCodes and credentialCodes are codes of AWS's common errors, without the suffix
+// "Exception", which only the JSON protocols add.
 var (
 	throttlingCodes = codes("Throttling", "Throttled", "RequestThrottled", "EC2Throttled", "TooManyRequests",
 		"RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown", "PriorRequestNotComplete")
@@ -153,9 +153,9 @@ func codes(list ...string) map[string]bool {
 	return set
 }
 
-// Classify returns what the SDK's error of an operation means, as a *CallError. It returns
-// nil for nil. Of an error that wraps a *NotSentError it returns only that one: the SDK's
-// text around it says nothing.
+// Classify converts the SDK's error of an operation to a *CallError. It returns nil for nil. If the
+// error wraps a *NotSentError, it returns only that one, because the SDK's text around it has no
+// information.
 func Classify(operation string, err error) error {
 	var notSent *NotSentError
 	switch {
@@ -171,8 +171,8 @@ func Classify(operation string, err error) error {
 	return &CallError{Operation: operation, Kind: kindOfCode(operation, code, awstext.Status(err)), Code: code, Message: awstext.Stable(message), Err: err}
 }
 
-// answerOf returns code and message of an error that AWS answered. The code is
-// empty if AWS did not answer.
+// answerOf returns the code and message of an error response from AWS. The code is empty if the
+// response is not from AWS.
 func answerOf(err error) (code, message string) {
 	var foreign *foreignAnswerError
 	if errors.As(err, &foreign) {
@@ -183,7 +183,7 @@ func answerOf(err error) (code, message string) {
 
 func kindOfCode(operation, code string, status int) Kind {
 	if isThrottlingCode(code) {
-		return Throttled // S3 and others say so with a 503
+		return Throttled // S3 and others use 503 for throttling
 	}
 	if status >= http.StatusInternalServerError {
 		return Unclear
@@ -201,14 +201,14 @@ func isThrottlingCode(code string) bool {
 	return throttlingCodes[strings.TrimSuffix(code, "Exception")]
 }
 
-// IsThrottle reports whether AWS throttled a call. A ConcurrentModificationException
-// is Throttled to its caller, and no reason to slow down.
+// IsThrottle reports whether AWS throttled a call. A ConcurrentModificationException has the kind
+// Throttled, but is not a reason to slow down.
 func IsThrottle(err error) bool {
 	var failed *CallError
 	return errors.As(err, &failed) && isThrottlingCode(failed.Code)
 }
 
-// foreignAnswerError is an answer that is not AWS's.
+// foreignAnswerError is a response that is not from AWS.
 type foreignAnswerError struct {
 	status int
 	err    error // of the SDK, or nil
@@ -219,5 +219,5 @@ func (e *foreignAnswerError) Error() string { return awstext.Foreign(e.status) }
 // Unwrap returns the SDK's error.
 func (e *foreignAnswerError) Unwrap() error { return e.err }
 
-// HTTPStatusCode lets the SDK's retries treat the answer as they treat any other.
+// HTTPStatusCode lets the SDK retry according to the status.
 func (e *foreignAnswerError) HTTPStatusCode() int { return e.status }

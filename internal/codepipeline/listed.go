@@ -12,13 +12,13 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// ListedActionType is a custom action type as ListActionTypes returns it. A member that
-// was not in the answer is nil or empty. Published answers have no type of a property, and
-// no queryable that is false; the SDK's types don't tell that from a value.
+// ListedActionType is a custom action type as ListActionTypes returns it. A field that was not in
+// the response is nil or empty. Published responses have no types of properties and leave out
+// queryable if it is false. The SDK's types can't distinguish missing fields from zero values.
 type ListedActionType struct {
 	ID       ActionTypeID `json:"id"`
 	Settings Settings     `json:"settings"`
-	// Properties is nil if they were not in the answer, and empty if there are none.
+	// Properties is nil if the response had no list, and empty if the list was empty.
 	Properties []ListedProperty `json:"actionConfigurationProperties"`
 	Inputs     ListedBounds     `json:"inputArtifactDetails"`
 	Outputs    ListedBounds     `json:"outputArtifactDetails"`
@@ -35,13 +35,13 @@ type ListedProperty struct {
 	Type        string `json:"type"`
 }
 
-// ListedBounds are the bounds of a number of artifacts of a ListedActionType.
+// ListedBounds are the bounds of the number of artifacts of a ListedActionType.
 type ListedBounds struct {
 	Minimum *int32 `json:"minimumCount"`
 	Maximum *int32 `json:"maximumCount"`
 }
 
-// listedPages are the pages of ListActionTypes, read from the bodies of its answers.
+// listedPages are the pages of ListActionTypes, parsed from the response bodies.
 type listedPages struct{ *sdk.ListActionTypesPaginator }
 
 // NextPage returns the action types of the next page.
@@ -59,7 +59,7 @@ func (p listedPages) NextPage(ctx context.Context, options ...func(*sdk.Options)
 	return page.ActionTypes, nil
 }
 
-// keepBody copies the body of an answer while the SDK reads it.
+// keepBody copies the body of a response while the SDK reads it.
 func keepBody(kept *bytes.Buffer) func(*middleware.Stack) error {
 	keep := func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
@@ -69,7 +69,7 @@ func keepBody(kept *bytes.Buffer) func(*middleware.Stack) error {
 		}
 		return out, metadata, err
 	}
-	return func(stack *middleware.Stack) error { // after, so next to the connection: nothing has read the body yet
+	return func(stack *middleware.Stack) error { // last, so next to the connection, where nothing has read the body yet
 		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("KeepBody", keep), middleware.After)
 	}
 }

@@ -7,9 +7,9 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/codepipeline"
 )
 
-// maxPages is more than any list that the operator reads has: 50 action types of a
-// region, 50 tags, and action executions of one pipeline execution at 100 a page.
-// Without a bound, a token that comes again would be followed for ever.
+// maxPages is more than any list that the operator reads needs: 50 action types per region, 50
+// tags, and the action executions of a pipeline execution, with 100 per page. Without a bound, a
+// repeated token would result in an endless loop.
 const maxPages = 50
 
 // pager is a paginator of the SDK.
@@ -18,7 +18,7 @@ type pager[Page any] interface {
 	NextPage(context.Context, ...func(*sdk.Options)) (Page, error)
 }
 
-// eachPage reads a list, page by page, until enough returns true.
+// eachPage reads a list page by page, until enough returns true.
 func eachPage[Page any](ctx context.Context, c *Client, operation, doing string, pages pager[Page], enough func(Page) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeouts.Listing)
 	defer cancel()

@@ -8,8 +8,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// TestTypesOfPropertiesNeedNotComeBack registers a type and compares it with what
-// CodePipeline lists, which by its published outputs has no types of properties.
+// TestTypesOfPropertiesNeedNotComeBack registers an action type and compares it with CodePipeline's
+// list, which has no types of properties according to published outputs.
 func TestTypesOfPropertiesNeedNotComeBack(t *testing.T) {
 	define := func(retries string) ActionType {
 		return ActionType{

@@ -13,11 +13,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// asCaller has the test binary make a call: proxies are read once in a process.
+// asCaller makes the test binary make a call in a new process, because net/http reads proxy
+// variables only once.
 const asCaller = "TEST_AS_CALLER"
 
-// TestCallsGoThroughAProxyWithAPrivateCA has the operator's client find its way by the
-// environment alone, for CodePipeline and for the role that it assumes.
+// TestCallsGoThroughAProxyWithAPrivateCA configures proxy and CA only by the environment, for
+// CodePipeline and for the assumed role.
 func TestCallsGoThroughAProxyWithAPrivateCA(t *testing.T) {
 	for name, password := range map[string]string{"without a password": "", "with a password": "pa55"} {
 		t.Run(name, func(t *testing.T) {

@@ -13,19 +13,18 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// otherThanSessionName matches what STS takes in no session name.
+// otherThanSessionName matches characters that STS does not allow in session names.
 var otherThanSessionName = regexp.MustCompile(`[^\w+=,.@-]`)
 
-// sessionHash is how many hexadecimal digits of a hash are at the end of a session name
-// that is not the whole name: 80 bits.
+// sessionHash is the number of hexadecimal digits of the hash at the end of a shortened session
+// name: 80 bits.
 const sessionHash = 20
 
-// SessionName is the name of the session in which an assumed role is used for a
-// CustomAction: NAMESPACE.ACTION, by which CloudTrail tells tenants apart. What is for no
-// single action of a namespace has an empty action. A name of more than
-// limits.SessionName characters, or with one that STS does not take, is cut and ends in +
-// and a hash, so that no two have one name. Names of Kubernetes have no +, and those of
-// namespaces no dot: what has is hashed, too.
+// SessionName returns the session name with which a role is assumed for a CustomAction:
+// NAMESPACE.ACTION, so that CloudTrail shows the tenant. action is empty if a call is not for a
+// single action. Names with more than limits.SessionName characters, or with characters that STS
+// does not allow, are cut and end in + and a hash, so that names are unique. Kubernetes names have
+// no +, and namespaces no dot: names that do are hashed too.
 func SessionName(namespace, action string) string {
 	whole := namespace + "." + action
 	clean := otherThanSessionName.ReplaceAllString(whole, "-")
@@ -36,19 +35,19 @@ func SessionName(namespace, action string) string {
 	return clean[:min(len(clean), limits.SessionName-sessionHash-1)] + "+" + hex.EncodeToString(sum[:])[:sessionHash]
 }
 
-// An operation is a call to CodePipeline that a Client makes.
+// An operation is a CodePipeline operation that a Client calls.
 type operation struct {
 	name string
-	// ofType: the service authorization reference lets a policy narrow the permission to
-	// an action type. For all others it has to be for any resource, or for pipelines, whose
-	// names are in the jobs that come.
+	// ofType is true if a policy can restrict the permission to an action type, according to the
+	// service authorization reference. All other operations need any resource, or pipelines, whose
+	// names are known only from future jobs.
 	ofType bool
-	// registers: it is for identities alone that may register action types.
+	// registers is true if only identities that may register action types need it.
 	registers bool
 }
 
-// operations are all calls to CodePipeline that a Client makes: those of service.
-// CreateCustomActionType needs the permission for TagResource, too, if it has tags.
+// operations are all operations in service. CreateCustomActionType with tags also needs the
+// permission for TagResource.
 var operations = []operation{
 	{name: "AcknowledgeJob"},
 	{name: "GetJobDetails"},
@@ -64,7 +63,7 @@ var operations = []operation{
 	{name: "UntagResource", ofType: true, registers: true},
 }
 
-// policy is one of IAM's.
+// policy is an IAM policy.
 type policy struct {
 	Version   string
 	Statement []statement
@@ -75,9 +74,9 @@ type statement struct {
 	Action, Resource []string
 }
 
-// SessionPolicy is the inline policy of a session of an assumed role, in JSON and within
-// limits.SessionPolicy: exactly the calls of a Client, and those that register action types
-// only with MayRegister. The session has what both it and the role's own policies allow.
+// SessionPolicy returns the inline session policy for an assumed role, as JSON of at most
+// limits.SessionPolicy characters. It allows exactly the calls of a Client, and registration only
+// with MayRegister. A session may do what both this policy and the role's policies allow.
 func (i Identity) SessionPolicy() string {
 	anything, typed := statement{"Allow", nil, []string{"*"}}, statement{"Allow", nil, i.actionTypes()}
 	for _, o := range operations {
@@ -89,14 +88,14 @@ func (i Identity) SessionPolicy() string {
 			anything.Action = append(anything.Action, "codepipeline:"+o.name)
 		}
 	}
-	content, _ := json.Marshal(policy{"2012-10-17", []statement{anything, typed}}) // strings can be written
+	content, _ := json.Marshal(policy{"2012-10-17", []statement{anything, typed}}) // strings can always be encoded
 	return string(content)
 }
 
-// actionTypes are the resources that ActionType stands for. AWS's own documents write the
-// ARN of an action type in several ways: with actiontype and actionType, Custom and custom,
-// without an account, and with a slash at its end. A policy with one of them that the
-// service does not mean would allow nothing.
+// actionTypes returns the resources for ActionType. AWS documents the ARN of an action type in
+// several forms: with actiontype and actionType, Custom and custom, without an account, and with a
+// trailing slash. A policy with a form that the service does not use would allow nothing, so it has
+// all of them.
 func (i Identity) actionTypes() []string {
 	role, err := arn.Parse(i.RoleARN)
 	if err != nil || i.ActionType == (ActionTypeID{}) {

@@ -15,7 +15,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// sessionNames are what STS takes: the pattern and the lengths of RoleSessionName.
+// sessionNames matches valid session names: the pattern and lengths of RoleSessionName.
 var sessionNames = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 
 func TestSessionName(t *testing.T) {
@@ -46,8 +46,8 @@ func TestSessionName(t *testing.T) {
 	}
 }
 
-// TestSessionNamesAreTheirOwn has pairs that are alike at their beginnings, at their ends, or
-// when they are put together.
+// TestSessionNamesAreTheirOwn uses pairs with the same beginning, the same end or the same
+// concatenation.
 func TestSessionNamesAreTheirOwn(t *testing.T) {
 	g := NewWithT(t)
 	long := strings.Repeat("x", 200)
@@ -63,7 +63,7 @@ func TestSessionNamesAreTheirOwn(t *testing.T) {
 	g.Expect(SessionName("a", strings.TrimPrefix(cut, "a."))).NotTo(Equal(cut), "who names an action for another's session")
 }
 
-// TestSessionPolicyHasEachCall: what a Client can call at all are the methods of service.
+// TestSessionPolicyHasEachCall: a Client can only call the methods of service.
 func TestSessionPolicyHasEachCall(t *testing.T) {
 	g := NewWithT(t)
 	var can, listed []string
@@ -76,7 +76,7 @@ func TestSessionPolicyHasEachCall(t *testing.T) {
 	g.Expect(listed).To(ConsistOf(can))
 }
 
-// actionsOf are those that a policy allows, without their service.
+// actionsOf returns the actions and resources of a policy, without the service's prefix.
 func actionsOf(g *WithT, content string) (actions, resources []string) {
 	var of policy
 	g.Expect(json.Unmarshal([]byte(content), &of)).To(Succeed())
@@ -123,7 +123,7 @@ func TestSessionPolicy(t *testing.T) {
 	}
 }
 
-// TestSessionSaysWhoItIsFor has AssumeRole called.
+// TestSessionSaysWhoItIsFor checks the call of AssumeRole.
 func TestSessionSaysWhoItIsFor(t *testing.T) {
 	for name, c := range map[string]struct {
 		id      Identity
@@ -150,8 +150,8 @@ func TestSessionSaysWhoItIsFor(t *testing.T) {
 	}
 }
 
-// TestSessionPolicySuffices makes all calls in sessions that have a policy, and those that
-// it leaves out are denied.
+// TestSessionPolicySuffices makes all calls in sessions with a policy. Calls that the policy leaves
+// out are denied.
 func TestSessionPolicySuffices(t *testing.T) {
 	ofType := ActionTypeID{"Test", "p", "1"}
 	registering := []string{"CreateCustomActionType", "DeleteCustomActionType", "TagResource", "UntagResource"}
@@ -187,8 +187,8 @@ func TestSessionPolicySuffices(t *testing.T) {
 	}
 }
 
-// TestTagsOfACreationNeedTheirPermission: of a session for another type, CodePipeline would
-// take the creation for the tags, too.
+// TestTagsOfACreationNeedTheirPermission: creating an action type with tags also needs the
+// permission for the tags.
 func TestTagsOfACreationNeedTheirPermission(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})
@@ -198,8 +198,8 @@ func TestTagsOfACreationNeedTheirPermission(t *testing.T) {
 	g.Expect(client.CreateActionType(t.Context(), ActionType{ID: id.ActionType}, map[string]string{"a": "b"})).To(Succeed())
 }
 
-// TestOperatorsOwnCredentialsAreUsedAsTheyAre: without a role there is no session, and
-// identities that differ in what means nothing share a client.
+// TestOperatorsOwnCredentialsAreUsedAsTheyAre: without a role there is no session, and identities
+// that differ only in fields without an effect share a client.
 func TestOperatorsOwnCredentialsAreUsedAsTheyAre(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})

@@ -10,17 +10,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 )
 
-// TagChanges says which tags are to be set, and which taken off.
+// TagChanges are the tags to set and to remove.
 type TagChanges struct {
 	Set    map[string]string
 	Remove []string
 }
 
-// None says that nothing is to change.
+// None reports whether there is nothing to change.
 func (c TagChanges) None() bool { return len(c.Set) == 0 && len(c.Remove) == 0 }
 
-// ChangeTags returns the changes that turn the tags found into those wanted. Of the
-// tags that are not wanted only ours are removed: others belong to someone else.
+// ChangeTags returns the changes that turn the found tags into the wanted ones. Unwanted tags are
+// removed only if they are in ours, because others belong to someone else.
 func ChangeTags(wanted, found map[string]string, ours []string) TagChanges {
 	changes := TagChanges{Set: map[string]string{}}
 	for key, value := range wanted {
@@ -49,16 +49,15 @@ func (c *Client) Tags(ctx context.Context, arn string) (map[string]string, error
 		return false
 	})
 	if err != nil {
-		return nil, err // a part of the tags would have others set again
+		return nil, err // an incomplete list would cause tags to be set again
 	}
 	return tags, nil
 }
 
-// UpdateTags makes changes to the tags of a resource. Both of its calls can be
-// repeated.
+// UpdateTags changes the tags of a resource. Both of its calls can be repeated.
 func (c *Client) UpdateTags(ctx context.Context, arn string, changes TagChanges) error {
 	if len(changes.Remove) > 0 {
-		_, err := call(ctx, c, "UntagResource", "take tags off "+arn, func() (*sdk.UntagResourceOutput, error) {
+		_, err := call(ctx, c, "UntagResource", "remove tags from "+arn, func() (*sdk.UntagResourceOutput, error) {
 			return c.api.UntagResource(ctx, &sdk.UntagResourceInput{ResourceArn: &arn, TagKeys: changes.Remove})
 		})
 		if err != nil {

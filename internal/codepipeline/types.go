@@ -1,18 +1,18 @@
-// Package codepipeline is the operator's view of AWS CodePipeline: the calls
-// that a job worker makes, what their errors mean, and the limits of what they
-// take. The SDK's types stay inside it, and Kubernetes' types stay out of it.
+// Package codepipeline is the operator's view of AWS CodePipeline: the calls of a job worker, the
+// meaning of their errors, and the limits of their inputs. It does not expose the SDK's types, and
+// does not use Kubernetes' types.
 package codepipeline
 
 import "time"
 
-// ActionTypeID names a custom action type; its owner is always Custom.
+// ActionTypeID identifies a custom action type. Its owner is always Custom.
 type ActionTypeID struct {
 	Category string `json:"category"`
 	Provider string `json:"provider"`
 	Version  string `json:"version"`
 }
 
-// String is category/provider/version, as messages show it.
+// String returns category/provider/version, as shown in messages.
 func (id ActionTypeID) String() string {
 	return id.Category + "/" + id.Provider + "/" + id.Version
 }
@@ -26,7 +26,7 @@ type ActionType struct {
 	Outputs    ArtifactBounds
 }
 
-// Settings are the links that the console shows for an action type.
+// Settings are the links in the console for an action type.
 type Settings struct {
 	ThirdPartyConfigurationURL string `json:"thirdPartyConfigurationUrl"`
 	EntityURLTemplate          string `json:"entityUrlTemplate"`
@@ -45,17 +45,15 @@ type Property struct {
 	Type        string
 }
 
-// ArtifactBounds bound a number of artifacts.
+// ArtifactBounds are the bounds of the number of artifacts.
 type ArtifactBounds struct {
 	Minimum int32
 	Maximum int32
 }
 
-// Job is a job as PollForJobs and GetJobDetails give it (GetJobDetails
-// without a nonce).
+// Job is a job as returned by PollForJobs and GetJobDetails, which returns no nonce.
 //
-// It holds credentials and the values of secret properties: it must not be
-// logged or stored.
+// It has credentials and the values of secret properties, so it must not be logged or stored.
 type Job struct {
 	ID                string
 	Nonce             string
@@ -70,7 +68,7 @@ type Job struct {
 	EncryptionKey     EncryptionKey
 }
 
-// PipelineContext is the pipeline of an action, and its place in it.
+// PipelineContext is the pipeline of an action and the action's place in it.
 type PipelineContext struct {
 	Name              string
 	ARN               string
@@ -88,7 +86,7 @@ type Artifact struct {
 	ObjectKey string
 }
 
-// Credentials are temporary AWS credentials, good for about 15 minutes.
+// Credentials are temporary AWS credentials, valid for about 15 minutes.
 type Credentials struct {
 	AccessKeyID     string
 	SecretAccessKey string
@@ -101,7 +99,7 @@ func (Credentials) String() string { return "[redacted]" }
 // GoString keeps credentials out of %#v.
 func (Credentials) GoString() string { return "[redacted]" }
 
-// EncryptionKey is the key for output artifacts; ID is empty when the job has none.
+// EncryptionKey is the key for output artifacts. ID is empty if the job has none.
 type EncryptionKey struct {
 	ID   string
 	Type string
@@ -113,8 +111,8 @@ type Success struct {
 	Summary             string
 	ExternalExecutionID string
 	PercentComplete     *int32
-	// ContinuationToken ends the job, and CodePipeline creates a new one for the
-	// same action execution. OutputVariables may not be set with it.
+	// ContinuationToken ends the job and makes CodePipeline create a new one for the same action
+	// execution. It can't be combined with OutputVariables.
 	ContinuationToken string
 	OutputVariables   map[string]string
 	CurrentRevision   *Revision

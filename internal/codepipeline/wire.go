@@ -13,14 +13,13 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// onlyFromAWS makes an error of each answer that does not come from AWS, whatever its
-// status: a captive portal may answer 200 to a result. All answers of AWS's JSON
-// services have a request ID, and its content type; one of the two is enough, since a
-// proxy may drop headers.
+// onlyFromAWS returns an error for each response that is not from AWS, whatever its status: a
+// captive portal may answer a result with 200. All responses of AWS's JSON services have a request
+// ID and their content type. One of the two suffices, because a proxy may drop headers.
 func onlyFromAWS(stack *middleware.Stack) error {
 	check := func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
-		// Without an answer, the SDK has a response whose status is 0.
+		// Without a response, the SDK returns one with status 0.
 		answer, ok := out.RawResponse.(*smithyhttp.Response)
 		if ok && answer.StatusCode != 0 && !fromAWS(answer.Header) {
 			err = &foreignAnswerError{status: answer.StatusCode, err: err}
@@ -123,7 +122,7 @@ func successInput(result Success) *sdk.PutJobSuccessResultInput {
 	return input
 }
 
-// optional leaves an empty text out: the model's strings have at least one character.
+// optional returns nil for an empty text: the model's strings have at least one character.
 func optional(s string) *string {
 	if s == "" {
 		return nil

@@ -9,8 +9,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestEachMemberOfASuccessIsSent fills each member with a value of its own, and looks for it
-// in the request of the SDK.
+// TestEachMemberOfASuccessIsSent sets each field to a different value and looks for it in the SDK's
+// request.
 func TestEachMemberOfASuccessIsSent(t *testing.T) {
 	g := NewWithT(t)
 	created := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
@@ -31,7 +31,7 @@ func TestEachMemberOfASuccessIsSent(t *testing.T) {
 	}
 }
 
-// expectNoZero finds members that this test does not know.
+// expectNoZero finds fields that the test does not set.
 func expectNoZero(g *WithT, of reflect.Value) {
 	for i := range of.NumField() {
 		g.Expect(of.Field(i).IsZero()).To(BeFalse(), "%s.%s: give it a value here, and send it in wire.go", of.Type(), of.Type().Field(i).Name)

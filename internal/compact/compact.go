@@ -1,6 +1,5 @@
-// Package compact has a cache keep the Jobs and pods of runs in less memory. There are
-// thousands of them, and most of a corev1.Pod or batchv1.Job is room for what is not kept
-// of it.
+// Package compact lets a cache keep the Jobs and pods of runs in less memory. There are thousands
+// of them, and most of a corev1.Pod or batchv1.Job is fields that the operator does not keep.
 package compact
 
 import (
@@ -16,17 +15,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// form is the form in which a cache keeps an object. Event handlers and index functions
-// get it as it is: its metadata are all that they can read.
+// form is the compact form of an object in a cache. Event handlers and index functions get the form
+// itself, and can read only its metadata.
 type form interface {
 	client.Object
-	// whole returns the object, which shares what it points to with the form.
+	// whole returns the object. It shares pointers, slices and maps with the form.
 	whole() client.Object
 }
 
-// Of returns the form in which a cache keeps an object: a form of its own for a pod or Job,
-// and the object itself for any other. What diagnosis.Trim leaves of them is in it, and
-// nothing else.
+// Of returns what a cache keeps of an object: the compact form of a pod or Job, and any other
+// object unchanged. The form has exactly the fields that diagnosis.Trim leaves.
 func Of(object any) any {
 	switch object := object.(type) {
 	case *corev1.Pod:
@@ -38,7 +36,7 @@ func Of(object any) any {
 	}
 }
 
-// whole returns the object of a form, and anything else as it is.
+// whole returns the object of a form, and anything else unchanged.
 func whole(object any) any {
 	if form, ok := object.(form); ok {
 		return form.whole()
@@ -46,11 +44,11 @@ func whole(object any) any {
 	return object
 }
 
-// meta are the metadata of a form.
+// meta is the metadata of a form.
 type meta struct {
 	metav1.ObjectMeta
-	// label and value are the only label, if there is one only: a map takes more room than
-	// all other metadata.
+	// label and value are the label, if there is only one: a map takes more memory than all other
+	// metadata.
 	label, value string
 }
 
@@ -73,7 +71,7 @@ func metaOf(object metav1.ObjectMeta) meta {
 	return m
 }
 
-// GetLabels is that of metav1.Object.
+// GetLabels implements metav1.Object.
 func (m *meta) GetLabels() map[string]string {
 	if m.label != "" {
 		return map[string]string{m.label: m.value}
@@ -87,7 +85,7 @@ func (m *meta) whole() metav1.ObjectMeta {
 	return object
 }
 
-// GetObjectKind is that of runtime.Object: a form has no kind.
+// GetObjectKind implements runtime.Object. A form has no kind.
 func (m *meta) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
 // pod is the form of a pod.
@@ -102,7 +100,7 @@ type pod struct {
 	rare                    *rareInPod
 }
 
-// rareInPod is what few pods have.
+// rareInPod has the fields that few pods set.
 type rareInPod struct {
 	gates                      []corev1.PodSchedulingGate
 	initContainers, containers []corev1.Container
@@ -153,7 +151,8 @@ func (p *pod) DeepCopyObject() runtime.Object {
 	return podOf(p.whole().DeepCopyObject().(*corev1.Pod))
 }
 
-// sharing copies the statuses of containers without room for more.
+// sharing copies the statuses of containers into a slice without spare capacity, with shared
+// strings.
 func sharing(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	statuses = slices.Clone(statuses)
 	for i := range statuses {
@@ -199,7 +198,7 @@ func (j *job) DeepCopyObject() runtime.Object {
 	return jobOf(j.whole().DeepCopyObject().(*batchv1.Job))
 }
 
-// Share has texts that many objects have in common be in memory once.
+// Share deduplicates texts that many objects have in common.
 func Share[T ~string](texts ...*T) {
 	for _, text := range texts {
 		if *text != "" {
@@ -210,7 +209,7 @@ func Share[T ~string](texts ...*T) {
 
 var yes, no = ptr.To(true), ptr.To(false)
 
-// shared returns one of two pointers in place of thousands.
+// shared returns one of two shared pointers.
 func shared(value *bool) *bool {
 	switch {
 	case value == nil:

@@ -12,7 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// aPod is one with an owner.
+// aPod returns a pod with an owner.
 func aPod() *corev1.Pod {
 	made := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "team", Name: "work-1-0", Labels: map[string]string{"job": "work-1"},
@@ -24,7 +24,7 @@ func aPod() *corev1.Pod {
 	return made
 }
 
-// TestFormsAreSmall: of 10,000 jobs each byte counts.
+// TestFormsAreSmall: with 10,000 jobs, each byte counts.
 func TestFormsAreSmall(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(int(unsafe.Sizeof(pod{}))).To(BeNumerically("<=", int(unsafe.Sizeof(corev1.Pod{}))/2))
@@ -41,7 +41,7 @@ func TestFormIsOfPodsAndJobsAlone(t *testing.T) {
 	g.Expect(Of(once)).To(BeIdenticalTo(once), "a cache transforms some objects again")
 }
 
-// TestHandlersReadTheMetadata has what event handlers and index functions read.
+// TestHandlersReadTheMetadata checks what event handlers and index functions read.
 func TestHandlersReadTheMetadata(t *testing.T) {
 	g := NewWithT(t)
 	form := Of(aPod()).(form)
@@ -52,7 +52,7 @@ func TestHandlersReadTheMetadata(t *testing.T) {
 	g.Expect(copied).NotTo(BeIdenticalTo(form))
 }
 
-// TestReadersOfAnIndexerGetWholeObjects reads in each way.
+// TestReadersOfAnIndexerGetWholeObjects uses each method that reads.
 func TestReadersOfAnIndexerGetWholeObjects(t *testing.T) {
 	g := NewWithT(t)
 	everything := func(any) ([]string, error) { return []string{"all"}, nil }

@@ -7,8 +7,8 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// NewInformer is for cache.Options.NewInformer. If the cache transforms objects with Of, its
-// readers get the objects that they ask for all the same.
+// NewInformer is for cache.Options.NewInformer. It converts the forms that Of made back to objects
+// when they are read.
 func NewInformer(source toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 	return informer{toolscache.NewSharedIndexInformer(source, example, resync, indexers)}
 }
@@ -17,13 +17,13 @@ type informer struct {
 	toolscache.SharedIndexInformer
 }
 
-// GetStore is that of toolscache.SharedInformer.
+// GetStore implements toolscache.SharedInformer.
 func (i informer) GetStore() toolscache.Store { return i.GetIndexer() }
 
-// GetIndexer is that of toolscache.SharedIndexInformer.
+// GetIndexer implements toolscache.SharedIndexInformer.
 func (i informer) GetIndexer() toolscache.Indexer { return indexer{i.SharedIndexInformer.GetIndexer()} }
 
-// indexer reads the objects of forms.
+// indexer returns the objects of forms.
 type indexer struct {
 	toolscache.Indexer
 }
@@ -50,7 +50,7 @@ func (i indexer) ByIndex(name, value string) ([]any, error) {
 	return allWhole(found), err
 }
 
-// allWhole changes the list that it is given: those of an indexer are the caller's.
+// allWhole converts a list in place: an indexer returns a new list to each caller.
 func allWhole(objects []any) []any {
 	for i := range objects {
 		objects[i] = whole(objects[i])

@@ -14,23 +14,22 @@ import (
 type Answer int
 
 const (
-	// AnswerTaken: the object was created, or exists already.
+	// AnswerTaken: the object was created or exists already.
 	AnswerTaken Answer = iota
-	// AnswerNone: there is no response, or one that says nothing about the object: a
-	// time-out, a server error, too many requests, an expired token.
+	// AnswerNone: there is no response, or one that says nothing about the object: a timeout, a
+	// server error, too many requests or an expired token.
 	AnswerNone
-	// AnswerNoDryRun: a webhook does not support dry runs, as it has side effects.
+	// AnswerNoDryRun: a webhook does not support dry runs, because it has side effects.
 	AnswerNoDryRun
-	// AnswerQuotaExceeded: a ResourceQuota is used up; it has room again when other
-	// objects are deleted.
+	// AnswerQuotaExceeded: a ResourceQuota is used up. It has room again when other objects are
+	// deleted.
 	AnswerQuotaExceeded
 	// AnswerNotPermitted: the operator may not create such objects (RBAC).
 	AnswerNotPermitted
-	// AnswerInvalid: the API server's own validation refuses fields, or the object is too
-	// large.
+	// AnswerInvalid: the API server's validation refuses fields, or the object is too large.
 	AnswerInvalid
-	// AnswerDenied: admission refuses the object: a policy, a webhook, a LimitRange,
-	// Pod Security, or because something that the object refers to does not exist.
+	// AnswerDenied: admission refuses the object, because of a policy, a webhook, a LimitRange or
+	// Pod Security, or because the object refers to something that does not exist.
 	AnswerDenied
 )
 
@@ -66,9 +65,9 @@ func AnswerOf(err error) Answer {
 	}
 }
 
-// isDenial reports whether a webhook or a ValidatingAdmissionPolicy refuses. Both choose
-// the code of their answer: a policy's is 422, as that of an invalid field, unless it has
-// another reason, and a webhook's any from 400 on.
+// isDenial reports whether a webhook or a ValidatingAdmissionPolicy refused. The status code does
+// not show it: policies answer 422 by default, like for an invalid field, and webhooks may choose
+// any code from 400 on.
 func isDenial(message string) bool {
 	return strings.Contains(message, "denied the request") || strings.Contains(message, "denied request")
 }
@@ -83,8 +82,8 @@ func saysNothing(code int32) bool {
 	}
 }
 
-// isNotPermitted reports whether the authorizer refused, which sees only the kind, and not
-// admission, which names the object.
+// isNotPermitted reports whether the authorizer refused. Unlike admission, it only knows the kind
+// and does not name the object.
 func isNotPermitted(status metav1.Status) bool {
 	return status.Reason == metav1.StatusReasonForbidden && status.Details != nil &&
 		status.Details.Kind != "" && status.Details.Name == ""

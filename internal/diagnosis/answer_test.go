@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// policySaid is a ValidatingAdmissionPolicy's answer, as the API server gives it.
+// policySaid returns the API server's error for a denial by a ValidatingAdmissionPolicy.
 func policySaid(code int32, reason metav1.StatusReason) error {
 	const message = "ValidatingAdmissionPolicy 'ttl' with binding 'all' denied request: set ttlSecondsAfterFinished"
 	err := apierrors.NewForbidden(jobs, "j", errors.New(message))
@@ -21,7 +21,7 @@ func policySaid(code int32, reason metav1.StatusReason) error {
 	return err
 }
 
-// webhookSaid is the answer of a webhook that chooses a code.
+// webhookSaid returns the error for a webhook's denial with a status code.
 func webhookSaid(code int32) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: code, Message: `admission webhook "x" denied the request: no`,

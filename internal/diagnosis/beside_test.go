@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// foreign adds the status of a container that a webhook has put beside the report container.
+// foreign adds the status of a regular container that a webhook has added.
 func foreign(state corev1.ContainerState) podChange {
 	return func(pod *corev1.Pod) {
 		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: "istio-proxy", Image: "proxy:1", State: state})
@@ -29,8 +29,8 @@ var (
 	noImage     = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "no such image"}}
 )
 
-// TestForeignContainer: a webhook has added an ordinary container. The report container's end is
-// that of the run.
+// TestForeignContainer: a webhook has added a regular container. The run ends when the report
+// container ends.
 func TestForeignContainer(t *testing.T) {
 	done := Outcome{Result: &podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}}
 	gave := reported(podcontract.Envelope{Result: done.Result})

@@ -16,19 +16,19 @@ import (
 
 // blocker is the reason why a run does not proceed.
 type blocker struct {
-	// since is the latest time at which it began, according to the Job and its pods.
+	// since is the latest possible time of the beginning, according to the Job and its pods.
 	since time.Time
-	// grace is how long it may last before the run fails.
+	// grace is the grace period after which the run fails.
 	grace time.Duration
-	// object and reasons select the events that have a better time of the beginning.
+	// object and reasons select events with a more precise time of the beginning.
 	object  string
 	reasons []string
-	// failure is the failure of the run after the grace period; nil if none is known.
+	// failure is the failure of the run after the grace period, or nil if there is none.
 	failure *Failure
 }
 
-// eventLife is how long a cluster keeps events by default (kube-apiserver
-// --event-ttl). They can't be used to measure a longer grace period.
+// eventLife is how long a cluster keeps events by default (kube-apiserver --event-ttl). They can't
+// measure a longer grace period.
 const eventLife = time.Hour
 
 // going returns the outcome of a run whose Job has not ended.
@@ -60,9 +60,8 @@ func (e Evidence) held() Outcome {
 	return Outcome{Failure: held.failure}
 }
 
-// began returns when a blocker began. A status does not have the time since which a
-// container waits for a reason: before that, the pod may have pulled a large image
-// without an error.
+// began returns when a blocker began. The status of a waiting container has no time, and before the
+// current reason, the pod may have pulled a large image without an error. Events may have the time.
 func (e Evidence) began(held blocker) time.Time {
 	if held.grace >= eventLife {
 		return held.since
@@ -96,7 +95,7 @@ func (e Evidence) eventsOf(object string, reasons ...string) []Event {
 	return found
 }
 
-// newestEvent returns the newest event; nil if there is none.
+// newestEvent returns the newest event, or nil.
 func (e Evidence) newestEvent(object string, reasons ...string) *Event {
 	var newest *Event
 	for _, event := range e.eventsOf(object, reasons...) {
@@ -116,8 +115,8 @@ func latest(first time.Time, others ...time.Time) time.Time {
 	return first
 }
 
-// blocker returns why a run that has not ended does not proceed; nil if it does, or if
-// another controller is about to act.
+// blocker returns why a run that has not ended does not proceed. It returns nil if the run
+// proceeds, or if another controller is about to act.
 func (e Evidence) blocker() *blocker {
 	for _, pod := range e.Pods {
 		if !terminal(pod) && pod.DeletionTimestamp != nil {
@@ -140,9 +139,9 @@ func (e Evidence) blocker() *blocker {
 	return e.noPod()
 }
 
-// notEnding returns the blocker of a deleted pod that has not ended: until then, the Job
-// controller neither creates another pod nor ends the Job. Only the node can report the
-// end of the pod, or a user can remove the node from the cluster.
+// notEnding returns the blocker of a deleted pod that has not ended. Until it ends, the Job
+// controller neither creates another pod nor ends the Job. That takes a report of the node, or a
+// user who removes the node from the cluster.
 func (e Evidence) notEnding(pod corev1.Pod) *blocker {
 	held := &blocker{since: pod.DeletionTimestamp.Time, grace: e.GracePeriods.Node}
 	if ending := jobCondition(e.Job, batchv1.JobFailureTarget); ending != nil && ending.Status == corev1.ConditionTrue {
@@ -150,14 +149,14 @@ func (e Evidence) notEnding(pod corev1.Pod) *blocker {
 	} else {
 		held.failure = lossOf(pod).failure(pod)
 	}
-	addToFirstLine(held.failure, fmt.Sprintf(". The node %s has not said for %s that the pod has ended: it may still be at work there",
+	addToFirstLine(held.failure, fmt.Sprintf(". The node %s has not reported for %s that the pod has ended: it may still be at work there",
 		pod.Spec.NodeName, ShortDuration(held.grace)))
 	return held
 }
 
-// noPodExpected reports whether the Job will not create a pod: it is suspended, about to
-// end, or being deleted. The condition of a resumed Job changes only after the Job
-// controller has handled it.
+// noPodExpected reports whether no pod is expected, because the Job is suspended, about to end or
+// being deleted. The condition of a resumed Job changes only after the Job controller has handled
+// it.
 func noPodExpected(job *batchv1.Job) bool {
 	if job.DeletionTimestamp != nil || suspended(job) {
 		return true
@@ -197,7 +196,7 @@ func (e Evidence) noPod() *blocker {
 	return held
 }
 
-// denied returns the newest event of a refusal of the pod by the API server; nil if there
+// denied returns the newest event in which the API server refused the pod. It returns nil if there
 // is none, or if a pod was created since.
 func (e Evidence) denied() *Event {
 	object := "Job/" + e.Job.Name
@@ -239,17 +238,17 @@ func (e Evidence) podDue() time.Time {
 	return due
 }
 
-// denial is a kind of refusal of a pod by the API server.
+// denial is a reason for which the API server refuses a pod.
 type denial struct {
-	// marks are texts that the message must contain, all of them.
+	// marks are texts that the message must all contain.
 	marks []string
 	kind  v1alpha1.FailureType
-	// waits is true if the refusal ends when other pods end.
+	// waits is true if the pod may be accepted when other pods end.
 	waits  bool
 	wayOut string
 }
 
-// exceededQuota is in the message of the API server when a quota is used up.
+// exceededQuota is in the API server's message if a quota is used up.
 const exceededQuota = "exceeded quota"
 
 func isQuota(message string) bool { return strings.Contains(message, exceededQuota) }
@@ -260,14 +259,14 @@ func IsQuotaExceeded(err error) bool {
 	return apierrors.IsForbidden(err) && isQuota(err.Error())
 }
 
-// IsUnfit reports whether the API server will always refuse an object: it is invalid, or too
+// IsUnfit reports whether the API server will always refuse an object, because it is invalid or too
 // large.
 func IsUnfit(err error) bool {
 	return err != nil && !isDenial(err.Error()) && (apierrors.IsInvalid(err) || isTooLarge(err))
 }
 
-// isTooLarge reports whether an object is too large for the API server (3 MiB) or for etcd
-// (1.5 MiB unless set otherwise), whose errors have the status 500.
+// isTooLarge reports whether an object is too large for the API server (3 MiB) or for etcd (1.5 MiB
+// by default), whose errors have the status 500.
 func isTooLarge(err error) bool {
 	if apierrors.IsRequestEntityTooLargeError(err) {
 		return true
@@ -314,8 +313,8 @@ func (e Evidence) podBlocker(pod corev1.Pod) *blocker {
 		return e.unscheduled(pod)
 	}
 	if failed := badEnd(pod); failed != nil && failed.State.Terminated.ExitCode == 0 {
-		// The kubelet starts nothing after it and does not end the pod either,
-		// because it goes by exit codes there: the Job would never end.
+		// The kubelet starts no container after it, but does not end the pod either, because it
+		// looks at the exit code: the Job would never end.
 		return &blocker{failure: explained(pod)}
 	}
 	var soonest *blocker
@@ -337,10 +336,10 @@ func (e Evidence) podBlocker(pod corev1.Pod) *blocker {
 	}
 }
 
-// idle returns the blocker of a started pod in which no container runs, although the next
-// one should start; nil if one runs, even without output, or if it waits for the startup
-// probe of a sidecar. Only events show the pull of an image, and they are kept for an hour:
-// a longer pull counts as idle.
+// idle returns the blocker of a started pod in which no container runs, although the next one
+// should start. It returns nil if a container runs, even without output, or if the next one waits
+// for the startup probe of a sidecar. Only events show that an image is being pulled, and clusters
+// keep them for an hour, so a longer pull counts as idle.
 func (e Evidence) idle(pod corev1.Pod) *blocker {
 	next := nextContainer(pod)
 	if next == nil {
@@ -362,8 +361,8 @@ func (e Evidence) idle(pod corev1.Pod) *blocker {
 	return held
 }
 
-// startingUp returns the sidecar for whose startup probe the next container waits; empty
-// if there is none.
+// startingUp returns the sidecar for whose startup probe the next container waits, or an empty
+// string.
 func startingUp(pod corev1.Pod) string {
 	for _, status := range statusesOf(pod) {
 		if isBeside(pod, status.Name) && isStartingUp(status) {
@@ -380,8 +379,8 @@ func isStartingUp(status corev1.ContainerStatus) bool {
 // pulling is the reason of the kubelet's event when it starts to pull an image.
 const pulling = "Pulling"
 
-// nextContainer returns the first container that waits to be started while none runs; nil
-// if one runs, or none waits. Sidecars don't count, unless one is about to start.
+// nextContainer returns the first container that waits to be started. It returns nil if a container
+// runs, or if none waits. Sidecars don't count, unless one is about to start.
 func nextContainer(pod corev1.Pod) *corev1.ContainerStatus {
 	var next *corev1.ContainerStatus
 	for _, status := range statusesOf(pod) {
@@ -401,8 +400,8 @@ func nextContainer(pod corev1.Pod) *corev1.ContainerStatus {
 	return next
 }
 
-// lastChange returns the time of the last known change in the status of a pod. Sidecars
-// don't count while steps run, because one may crash repeatedly.
+// lastChange returns the time of the last known change in the status of a pod. Sidecars don't count
+// while steps run, because they may crash repeatedly.
 func lastChange(pod corev1.Pod) time.Time {
 	last := scheduledAt(pod)
 	for _, condition := range pod.Status.Conditions {
@@ -440,9 +439,9 @@ func hasStarted(status corev1.ContainerStatus) bool {
 	return status.State.Running != nil || status.State.Terminated != nil || status.LastTerminationState.Terminated != nil
 }
 
-// unscheduled returns the blocker of a pod without a node. A pod with scheduling gates has
-// none: the controller that set them will remove them. The condition keeps its time when
-// they are removed; only events have the time at which the scheduler first tried.
+// unscheduled returns the blocker of a pod without a node. A pod with scheduling gates has none,
+// because the controller that set them will remove them. Removing them does not change the time of
+// the condition, so only events have the time of the scheduler's first attempt.
 func (e Evidence) unscheduled(pod corev1.Pod) *blocker {
 	held := &blocker{
 		since: pod.CreationTimestamp.Time, grace: e.GracePeriods.Schedule,
@@ -481,8 +480,8 @@ var startEvents = []string{
 	"FailedCreatePodSandBox", "NetworkNotReady", "FailedPrepareDynamicResources", pulling, "Pulled", "Failed",
 }
 
-// notStarted returns the blocker of a pod whose node starts none of its containers: its
-// volumes, network or sandbox are missing, or the node is not healthy.
+// notStarted returns the blocker of a pod whose node starts none of its containers, because
+// volumes, network or sandbox are missing, or because the node is not healthy.
 func (e Evidence) notStarted(pod corev1.Pod) *blocker {
 	object := "Pod/" + pod.Name
 	held := &blocker{since: scheduledAt(pod), grace: e.GracePeriods.Schedule, object: object}
@@ -549,8 +548,8 @@ func anyStepStarted(pod corev1.Pod, statuses []corev1.ContainerStatus) bool {
 	})
 }
 
-// dueAt returns since when a container could start: when all before it had ended or, for
-// sidecars, started.
+// dueAt returns the time from which a container could start: when all containers before it had
+// ended or, for sidecars, started.
 func dueAt(pod corev1.Pod, before []corev1.ContainerStatus) time.Time {
 	due := scheduledAt(pod)
 	for _, status := range before {
@@ -587,8 +586,8 @@ func (e Evidence) startFailure(pod corev1.Pod, status corev1.ContainerStatus) *F
 		"%s can't be started: %s", nameIn(pod, status.Name), colon(waits.Reason, e.startMessage(waits)))
 }
 
-// reasonPostStartHook is the reason of a sidecar whose hook has failed. The message has the
-// output of the hook.
+// reasonPostStartHook is the reason of a container whose postStart hook has failed. The message has
+// the output of the hook.
 const reasonPostStartHook = "PostStartHookError"
 
 // startMessage returns the kubelet's message about a container that can't be started, without

@@ -22,16 +22,15 @@ const (
 
 // blockedCase is a blocker with a grace period.
 type blockedCase struct {
-	// at is the evidence when the blocker began at now plus age.
+	// at returns the evidence for a blocker that began at now plus age.
 	at    func(age time.Duration) Evidence
 	grace time.Duration
 	kind  v1alpha1.FailureType
 	says  []string
 }
 
-// TestBlocked has all that may block a run for a while, but not for longer:
-// a moment before the grace period is over the run goes on and is looked at again
-// in time, and then it has failed.
+// TestBlocked has everything that may block a run for a grace period. Just before its end, the run
+// goes on and has a recheck in time. Afterwards, it has failed.
 func TestBlocked(t *testing.T) {
 	cases := map[string]blockedCase{
 		// Images.
@@ -291,14 +290,14 @@ func TestBlocked(t *testing.T) {
 		"events that were summed up": noPodFor(time.Minute, denied,
 			`(combined from similar events): Error creating: pods "x" is forbidden: no`,
 			`for 1m: pods "x" is forbidden: no`),
-		// Nodes. The pods have a grace of 30 seconds.
+		// Nodes. The pods have a grace period of 30 seconds.
 		"a node does not answer": {
 			at: func(age time.Duration) Evidence {
 				return evidence(jobMade(-time.Hour), since(-time.Hour, scheduledOn("node-a", -time.Hour), running("unit", -time.Hour),
 					disruption(age, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"), deleted(age-30*time.Second)))
 			},
 			grace: 10 * time.Minute, kind: unavailable,
-			says: []string{`was lost on node node-a in step "unit": DeletionByTaintManager`, "The node node-a has not said for 10m that the pod has ended: it may still be at work there"},
+			says: []string{`was lost on node node-a in step "unit": DeletionByTaintManager`, "The node node-a has not reported for 10m that the pod has ended: it may still be at work there"},
 		},
 		"a node does not answer when the time is over": {
 			at: func(age time.Duration) Evidence {
@@ -308,7 +307,7 @@ func TestBlocked(t *testing.T) {
 				return evidence(job, since(-time.Hour, scheduledOn("node-a", -time.Hour), running("unit", -time.Hour), deleted(age-30*time.Second)))
 			},
 			grace: 10 * time.Minute, kind: v1alpha1.FailureJobFailed,
-			says: []string{`longer than spec.timeout (10m) allows and was stopped in step "unit"`, "The node node-a has not said for 10m"},
+			says: []string{`longer than spec.timeout (10m) allows and was stopped in step "unit"`, "The node node-a has not reported for 10m"},
 		},
 		"a suspended Job's pod does not end": {
 			at: func(age time.Duration) Evidence {
@@ -359,7 +358,7 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
-// TestGivenUpAtOnce has what will not pass.
+// TestGivenUpAtOnce has blockers that can't be temporary.
 func TestGivenUpAtOnce(t *testing.T) {
 	cases := map[string]struct {
 		reason string
@@ -381,8 +380,8 @@ func TestGivenUpAtOnce(t *testing.T) {
 	}
 }
 
-// TestOutOfMemoryWithExitCode0: the kubelet starts no container after such a step and
-// does not end the pod, so that the Job would never end.
+// TestOutOfMemoryWithExitCode0: the kubelet neither starts a container after such a step nor ends
+// the pod, so the Job would never end.
 func TestOutOfMemoryWithExitCode0(t *testing.T) {
 	g := NewWithT(t)
 	e := evidence(jobWith(""), since(-time.Minute, limited("unit", "32Mi"), terminated("unit", 0, "OOMKilled", "0\n"), waiting(podcontract.ContainerReport, "PodInitializing")))
@@ -398,7 +397,7 @@ func TestOutOfMemoryWithExitCode0(t *testing.T) {
 	g.Expect(observeTrimmed(sidecar).Result).NotTo(BeNil(), "a sidecar's end does not count")
 }
 
-// TestPullOfALargeImage: no status shows that an image is being pulled, but an event.
+// TestPullOfALargeImage: only an event shows that an image is being pulled.
 func TestPullOfALargeImage(t *testing.T) {
 	g := NewWithT(t)
 	begun := -50 * time.Minute
@@ -411,7 +410,7 @@ func TestPullOfALargeImage(t *testing.T) {
 	g.Expect(got.Recheck).NotTo(BeZero(), "the kubelet may not go on after the pull")
 }
 
-// TestGoesOn has what looks like a blocker, but is none, however long it lasts.
+// TestGoesOn has what looks like a blocker but is none, however long it lasts.
 func TestGoesOn(t *testing.T) {
 	day := -24 * time.Hour
 	refused := said("Job/build-1-1", "FailedCreate", "forbidden")
@@ -460,8 +459,7 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
-// TestNoPodYet: nothing is known to be wrong, so that the run is only looked
-// at again.
+// TestNoPodYet: there is no sign of an error, so the run is only checked again.
 func TestNoPodYet(t *testing.T) {
 	refused := func(age time.Duration) Event {
 		return Event{Object: "Job/build-1-1", Reason: "FailedCreate", Message: "forbidden", First: now.Add(age), Last: now.Add(age), Count: 1}
@@ -502,8 +500,8 @@ func TestNoPodYet(t *testing.T) {
 	}
 }
 
-// TestBeganByEvents: events put the beginning of a blocker off, but never
-// before what the pod itself tells, and not when they may have been forgotten.
+// TestBeganByEvents: events change when a blocker began, but only to a time after the pod's own,
+// and not if they may have expired.
 func TestBeganByEvents(t *testing.T) {
 	image := func(e Event) Evidence {
 		return evidence(jobWith(""), since(-time.Hour, waiting("unit", "ErrImagePull")), e)
@@ -534,8 +532,8 @@ func TestBeganByEvents(t *testing.T) {
 	})
 }
 
-// TestSoonestBlockerCounts: of two blockers, the one whose grace period is over
-// first ends the run, and sets when to look again.
+// TestSoonestBlockerCounts: of two blockers, the one whose grace period ends first sets the recheck
+// and ends the run.
 func TestSoonestBlockerCounts(t *testing.T) {
 	g := NewWithT(t)
 	e := evidence(jobWith(""), since(-time.Minute, withSidecar(), waiting("db", "CreateContainerError"), waiting("unit", "ErrImagePull")))
@@ -546,7 +544,7 @@ func TestSoonestBlockerCounts(t *testing.T) {
 	g.Expect(observeTrimmed(e).Failure.Message).To(ContainSubstring(`step "unit"`))
 }
 
-// since is a pod that was created at now plus age.
+// since returns a pod that was created at now plus age.
 func since(age time.Duration, changes ...podChange) []corev1.Pod {
 	return []corev1.Pod{made(age, changes...)}
 }
@@ -558,12 +556,12 @@ func jobMade(age time.Duration) *batchv1.Job {
 	return job
 }
 
-// said is an event that was reported often, now for the last time.
+// said returns an event that was reported several times, most recently now.
 func said(object, reason, message string) Event {
 	return Event{Object: object, Reason: reason, Message: message, Last: now, Count: 9}
 }
 
-// noPodFor is a case in which the API server refuses the pod with message.
+// noPodFor returns a case in which the API server refuses the pod with message.
 func noPodFor(grace time.Duration, kind v1alpha1.FailureType, message string, says ...string) blockedCase {
 	return blockedCase{
 		at: func(age time.Duration) Evidence {
@@ -573,7 +571,7 @@ func noPodFor(grace time.Duration, kind v1alpha1.FailureType, message string, sa
 	}
 }
 
-// notReady is a sidecar that runs and whose startup probe has not succeeded.
+// notReady adds a running sidecar whose startup probe has not succeeded.
 func notReady(name string, age time.Duration) podChange {
 	return func(pod *corev1.Pod) {
 		running(name, age)(pod)
@@ -581,7 +579,7 @@ func notReady(name string, age time.Duration) podChange {
 	}
 }
 
-// crashing has the sidecar db crash.
+// crashing makes the sidecar db crash.
 func crashing(code int32, reason, printed string) podChange {
 	return func(pod *corev1.Pod) {
 		waiting("db", "CrashLoopBackOff")(pod)

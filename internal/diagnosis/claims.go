@@ -7,9 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// ClaimsOf returns the names of the volume claims that a pod without a node may wait for:
-// those of its own, which Kubernetes names after pod and volume (generic ephemeral
-// volumes), and those that it shares.
+// ClaimsOf returns the names of the volume claims that a pod without a node may wait for: those of
+// its generic ephemeral volumes, which Kubernetes names after pod and volume, and those that it
+// shares.
 func ClaimsOf(pod corev1.Pod) []string {
 	if terminal(pod) || scheduled(pod) {
 		return nil
@@ -26,7 +26,7 @@ func ClaimsOf(pod corev1.Pod) []string {
 	return names
 }
 
-// onlyClaims are the volumes by claims, with their names.
+// onlyClaims returns the volumes that use claims.
 func onlyClaims(volumes []corev1.Volume) []corev1.Volume {
 	var kept []corev1.Volume
 	for _, volume := range volumes {
@@ -44,15 +44,14 @@ func onlyClaims(volumes []corev1.Volume) []corev1.Volume {
 	return kept
 }
 
-// claimEvents are the reasons of events about a claim that is not bound: of the volume
-// controller, and of the provisioners of volumes.
+// claimEvents are the reasons of events about an unbound claim, from the volume controller and from
+// provisioners.
 var claimEvents = []string{
 	"ProvisioningFailed", "FailedBinding", "VolumeMismatch", "ExternalProvisioning", "Provisioning", "WaitForFirstConsumer", "WaitForPodScheduled",
 }
 
-// waitsForVolume reports whether a pod has no node because its volumes are missing, according
-// to its scheduler. A scheduler that has found a node and waits for a volume there reports
-// nothing.
+// waitsForVolume reports whether, according to its scheduler, a pod has no node because its volumes
+// are missing. A scheduler that has found a node and waits for a volume there reports nothing.
 func waitsForVolume(pod corev1.Pod) bool {
 	if len(ClaimsOf(pod)) == 0 {
 		return false
@@ -61,8 +60,8 @@ func waitsForVolume(pod corev1.Pod) bool {
 	return condition == nil || strings.Contains(strings.ToLower(condition.Message), "volume")
 }
 
-// aboutClaims returns the newest event about the claims that a pod waits for, as the end of
-// a message; empty if there is none.
+// aboutClaims returns the newest event about the claims that a pod waits for, as a suffix for a
+// message, or an empty string.
 func (e Evidence) aboutClaims(pod corev1.Pod) string {
 	if !waitsForVolume(pod) {
 		return ""

@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// withClaims gives a pod a workspace by a claim of its own, and a cache by a shared one.
+// withClaims adds a workspace with an ephemeral claim, and a cache with a shared one.
 func withClaims(pod *corev1.Pod) {
 	pod.Spec.Volumes = []corev1.Volume{
 		{Name: "codepipeline-shared", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{}}}},
@@ -26,7 +26,7 @@ func notScheduled(age time.Duration) podChange {
 	}, age)
 }
 
-// TestWaitingForAVolume has claims that are not bound: the reason is in their events alone.
+// TestWaitingForAVolume: only events of unbound claims have the reason.
 func TestWaitingForAVolume(t *testing.T) {
 	const own = "PersistentVolumeClaim/pod-1-codepipeline-shared"
 	notFound := Event{Object: own, Reason: "ProvisioningFailed", Message: `storageclass.storage.k8s.io "fast" not found`, Last: now}
@@ -76,7 +76,7 @@ func TestWaitingForAVolume(t *testing.T) {
 	}
 }
 
-// TestVolumeThatDoesNotCome has the grace period be over.
+// TestVolumeThatDoesNotCome: the grace period is over.
 func TestVolumeThatDoesNotCome(t *testing.T) {
 	notFound := said("PersistentVolumeClaim/pod-1-codepipeline-shared", "ProvisioningFailed", `storageclass.storage.k8s.io "fast" not found`)
 	for name, c := range map[string]struct {
@@ -98,7 +98,7 @@ func TestVolumeThatDoesNotCome(t *testing.T) {
 	}
 }
 
-// TestScheduledPodKeepsNoVolumes: there are thousands of them.
+// TestScheduledPodKeepsNoVolumes: there are thousands of such pods in the cache.
 func TestScheduledPodKeepsNoVolumes(t *testing.T) {
 	g := NewWithT(t)
 	pod := made(0, withClaims, scheduledOn("node-a", 0))

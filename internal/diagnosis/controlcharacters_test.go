@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestFailureOfAWrapperHasNoControlCharacters has an error in which is a name that a step or an
-// artifact chose.
+// TestFailureOfAWrapperHasNoControlCharacters uses an error with a name that a step or an artifact
+// chose.
 func TestFailureOfAWrapperHasNoControlCharacters(t *testing.T) {
 	g := NewWithT(t)
 	envelope, err := podcontract.WrapFailure(podcontract.Failure{
@@ -27,7 +27,7 @@ func TestWhatIsWaitedForIsSaidInOneLine(t *testing.T) {
 	g := NewWithT(t)
 	w := Waiting{Reason: v1alpha1.ReasonPodRefused, Subject: "The API server refuses\x07 the pod", Detail: "no\x1b[2J\r\nReady: all is well"}
 	g.Expect(w.Message()).To(Equal("The API server refuses the pod: no Ready: all is well"))
-	g.Expect(w.SaidBy(w.Reason, w.Message())).To(BeTrue(), "or the status is written again and again")
+	g.Expect(w.SaidBy(w.Reason, w.Message())).To(BeTrue(), "otherwise the status is written again and again")
 	w.Detail = "another detail"
 	g.Expect(w.SaidBy(w.Reason, "The API server refuses the pod: no Ready: all is well")).To(BeFalse())
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestEmptyOutputs has what the report container found: with the result, or as a failure. If a
-// step has failed, that is the failure.
+// TestEmptyOutputs: the report container reports empty outputs with the result or as a failure. A
+// failed step takes precedence.
 func TestEmptyOutputs(t *testing.T) {
 	const message = `output artifact "app": there is no file in /codepipeline/output/app`
 	found := podcontract.RunResult{Result: podcontract.Result{Summary: "done"}, EmptyOutputs: []string{"app"}}

@@ -14,13 +14,13 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// inTemplate is where a user corrects a step.
+// inTemplate is where users change a step.
 const inTemplate = "in spec.jobTemplate of the CustomAction"
 
-// inRunner is where the resources of a wrapper container are set.
+// inRunner is where users change the resources of a wrapper container.
 const inRunner = "in spec.runner.resources of the CustomAction or, for all of them, by the operator's flag --runner-resources"
 
-// Reasons of containers that the kubelet or the runtime give.
+// Reasons that the kubelet or the runtime sets for containers.
 const (
 	reasonOOMKilled          = "OOMKilled"
 	reasonStartError         = "StartError"
@@ -28,16 +28,16 @@ const (
 	reasonStatusUnknown      = "ContainerStatusUnknown"
 )
 
-// fail returns a failure of one line, with what happened and what to do. What happened
+// fail returns a failure with a message of one line: what happened and what to do. What happened
 // may be the message of another program.
 func fail(kind v1alpha1.FailureType, wayOut, format string, args ...any) *Failure {
 	what := strings.TrimRight(plaintext.Of(fmt.Sprintf(format, args...)), " .\n")
 	return &Failure{Type: kind, Message: strings.ReplaceAll(what, "\n", " ") + ". " + wayOut}
 }
 
-// withLog puts a container's last log lines below a failure's first line.
+// withLog appends a container's last log lines to a failure's message.
 func withLog(failure *Failure, printed string) *Failure {
-	// The kubelet cuts the beginning of a log, perhaps within a character.
+	// The kubelet may cut the log within a character.
 	printed = strings.TrimSpace(plaintext.Of(strings.TrimLeft(printed, "\uFFFD")))
 	if printed != "" {
 		failure.Message += "\n" + printed
@@ -54,8 +54,8 @@ func colon(reason, message string) string {
 	return reason + ": " + message
 }
 
-// failed explains a failed Job by the newest pod with a reason, or by the Job's own
-// condition if there is none.
+// failed explains a failed Job by the newest pod with a reason, or by the Job's condition if there
+// is none.
 func (e Evidence) failed(end batchv1.JobCondition) *Failure {
 	if end.Reason == batchv1.JobReasonDeadlineExceeded {
 		return e.overdue()
@@ -80,12 +80,12 @@ func (e Evidence) failed(end batchv1.JobCondition) *Failure {
 		return fail(v1alpha1.FailureSystemUnavailable, "Retry the action", "%s, and no pod has more information", what)
 	default:
 		pod := e.Pods[0]
-		return fail(v1alpha1.FailureJobFailed, fmt.Sprintf("All that is known of its pod: kubectl describe pod%s %s", inNamespace(pod), pod.Name), "%s", what)
+		return fail(v1alpha1.FailureJobFailed, fmt.Sprintf("More about its pod: kubectl describe pod%s %s", inNamespace(pod), pod.Name), "%s", what)
 	}
 }
 
-// podGone explains a Job that failed because its pod was deleted, for example by a user.
-// Only events of the pod are left.
+// podGone explains a Job that failed because its pod was deleted, for example by a user. Only the
+// pod's events are left.
 func (e Evidence) podGone(what string) *Failure {
 	when := "before the operator could read how it ended"
 	if name := e.killed(); name != "" {
@@ -101,8 +101,8 @@ func addToFirstLine(failure *Failure, text string) {
 	withLog(failure, log)
 }
 
-// overdue explains a Job that exceeded its deadline. The Job controller deletes the pod
-// first, so only its events may have details.
+// overdue explains a Job that exceeded its deadline. The Job controller deletes the pod first, so
+// only the pod's events may have details.
 func (e Evidence) overdue() *Failure {
 	limit := ""
 	if seconds := e.Job.Spec.ActiveDeadlineSeconds; seconds != nil {
@@ -122,14 +122,14 @@ func (e Evidence) overdue() *Failure {
 	return withLogOf(last.pod, last.step, failure)
 }
 
-// endedStep is a step that has ended, in its pod.
+// endedStep is an ended step and its pod.
 type endedStep struct {
 	pod  corev1.Pod
 	step corev1.ContainerStatus
 }
 
-// stoppedAt says where in its work a run was stopped, with the step if its status has the
-// last log lines.
+// stoppedAt returns where in its work a run was stopped, and the step if its status has the last
+// log lines.
 func (e Evidence) stoppedAt() (where string, last *endedStep) {
 	for _, pod := range stopped(e.Pods) {
 		if status := atWork(pod); status != nil {
@@ -148,8 +148,8 @@ func (e Evidence) stoppedAt() (where string, last *endedStep) {
 	return "", nil
 }
 
-// stopped returns the pods that the Job controller stopped, or is about to stop. Pods that
-// failed by themselves were earlier tries.
+// stopped returns the pods that the Job controller stopped or is about to stop. Pods that failed on
+// their own were earlier attempts.
 func stopped(pods []corev1.Pod) []corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
 		return terminal(pod) && pod.DeletionTimestamp == nil
@@ -172,7 +172,7 @@ func atWork(pod corev1.Pod) *corev1.ContainerStatus {
 	return outOfMemoryStep(pod)
 }
 
-// waitReason returns what a pod waits for while none of its steps runs; empty if its
+// waitReason returns what a pod waits for while none of its steps runs, or an empty string if its
 // status does not have it.
 func waitReason(pod corev1.Pod) string {
 	for _, status := range statusesOf(pod) {
@@ -202,9 +202,9 @@ func (e Evidence) killed() string {
 	return name
 }
 
-// explained returns why a pod's work failed; nil if the pod does not have the reason. The
-// status of a container counts only if it ended before the pod was lost: afterwards, it
-// was stopped.
+// explained returns why a pod's work failed, or nil if the pod does not have the reason. The status
+// of a container counts only if it ended before the pod was lost, because afterwards it was
+// stopped.
 func explained(pod corev1.Pod) *Failure {
 	status, gone := badEnd(pod), lossOf(pod)
 	if gone != nil && (status == nil || !endedBefore(status.State.Terminated, gone.since)) {
@@ -237,10 +237,9 @@ func badEnd(pod corev1.Pod) *corev1.ContainerStatus {
 	return nil
 }
 
-// outOfMemoryStep returns the init container that ended because its memory ran out,
-// whatever its exit code: a shell may exit with 0 after the process that needed the
-// memory was killed. The kubelet starts no container after it. For regular containers,
-// only the exit code counts, as for the kubelet.
+// outOfMemoryStep returns the init container that ended because it ran out of memory, whatever its
+// exit code: a shell may exit with 0 after one of its processes was killed. The kubelet starts no
+// container after it. For regular containers, only the exit code counts, as for the kubelet.
 func outOfMemoryStep(pod corev1.Pod) *corev1.ContainerStatus {
 	for _, status := range pod.Status.InitContainerStatuses {
 		if ended := status.State.Terminated; ended != nil && ended.Reason == reasonOOMKilled && !isBeside(pod, status.Name) {
@@ -261,8 +260,8 @@ func isBeside(pod corev1.Pod, name string) bool {
 	return isSidecar(pod.Spec, name) || isForeign(pod, name)
 }
 
-// isForeign reports whether a container is a regular one that a webhook has added: the only
-// regular container of the operator's pods is codepipeline-report.
+// isForeign reports whether a webhook has added a regular container: the only one of the operator's
+// pods is codepipeline-report.
 func isForeign(pod corev1.Pod, name string) bool {
 	return name != podcontract.ContainerReport &&
 		slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == name })
@@ -339,15 +338,15 @@ func stepFailure(pod corev1.Pod, status corev1.ContainerStatus) *Failure {
 	}
 }
 
-// withLogOf is withLog for a step that has ended, with where its whole log is: the status may
-// not tell, or only a part that a secret was cut through.
+// withLogOf is withLog for an ended step. It also sets where the whole log is: the status may have
+// no lines, or begin within a secret value.
 func withLogOf(pod corev1.Pod, step corev1.ContainerStatus, failure *Failure) *Failure {
 	failure.Log = &StepLog{Pod: pod.Name, Container: step.Name}
 	failure.Printed = failure.Log
 	return withLog(failure, step.State.Terminated.Message)
 }
 
-// outOfMemory says which limit a container exceeded, and what to do about it.
+// outOfMemory returns which limit a container exceeded and what to do.
 func outOfMemory(pod corev1.Pod, status corev1.ContainerStatus) (why, wayOut string) {
 	if limit := memoryLimit(pod, status); limit != "" {
 		return "it needed more memory than its limit, " + limit, "Raise its resources.limits.memory"
@@ -359,8 +358,8 @@ func outOfMemory(pod corev1.Pod, status corev1.ContainerStatus) (why, wayOut str
 	return "it has no memory limit, and its node ran out of memory", "Reserve what it needs by its resources.requests.memory"
 }
 
-// memoryLimit returns the memory limit of a container, which may have changed since its pod
-// was created.
+// memoryLimit returns the memory limit of a container. It may have changed since the pod was
+// created.
 func memoryLimit(pod corev1.Pod, status corev1.ContainerStatus) string {
 	if status.Resources != nil && !status.Resources.Limits.Memory().IsZero() {
 		return status.Resources.Limits.Memory().String()
@@ -384,14 +383,13 @@ func inNamespace(pod corev1.Pod) string {
 	return " -n " + pod.Namespace
 }
 
-// signals are the names of signals that end programs.
+// signals has the names of signals that end programs.
 var signals = map[int32]string{
 	1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE",
 	9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM",
 }
 
-// ending returns an exit code or signal, with its meaning and the reason if they add
-// anything.
+// ending returns an exit code or signal, with its meaning and the reason if they add information.
 func ending(ended *corev1.ContainerStateTerminated) string {
 	text := fmt.Sprintf("exit code %d", ended.ExitCode)
 	if ended.Signal != 0 {
@@ -410,7 +408,7 @@ func meaningOf(ended *corev1.ContainerStateTerminated) string {
 	if name := signals[ended.Signal]; name != "" {
 		return name
 	}
-	// By the convention of shells and container runtimes.
+	// The conventions of shells and container runtimes.
 	switch ended.ExitCode {
 	case 126:
 		return "a command could not be executed"
@@ -428,8 +426,8 @@ func meaningOf(ended *corev1.ContainerStateTerminated) string {
 // loss is the removal of a working pod.
 type loss struct {
 	reason, message string
-	// since is when; zero when it is the pod's own reason to have failed, which
-	// a pod whose step failed has not.
+	// since is when it was removed. It is zero if the reason is that of the failed pod itself,
+	// which a pod with a failed step does not have.
 	since time.Time
 }
 
@@ -455,8 +453,8 @@ func lossOf(pod corev1.Pod) *loss {
 	}
 }
 
-// disrupted returns the condition with which the cluster removes a pod: it was drained,
-// preempted or evicted, or its node is gone.
+// disrupted returns the condition of a pod that the cluster removes because it was drained,
+// preempted or evicted, or because its node is gone.
 func disrupted(pod corev1.Pod) *corev1.PodCondition {
 	if condition := podCondition(pod, corev1.DisruptionTarget); condition != nil && condition.Status == corev1.ConditionTrue {
 		return condition
@@ -464,8 +462,8 @@ func disrupted(pod corev1.Pod) *corev1.PodCondition {
 	return nil
 }
 
-// refusals are the reasons with which the kubelet refuses a pod because of its spec, which
-// another try will not change.
+// refusals are the reasons for which the kubelet refuses a pod because of its spec, so that another
+// attempt would fail as well.
 var refusals = []string{
 	"AppArmor", "PodLevelResourcesNotSupported", "PodOSNotSupported", "PodOSSelectorNodeLabelDoesNotMatch",
 	"SupplementalGroupsPolicyNotSupported", "SysctlForbidden",
@@ -510,7 +508,7 @@ func (l loss) wayOut() string {
 	}
 }
 
-// ShortDuration returns the text of a duration without zeros at its end: 10m, not 10m0s.
+// ShortDuration formats a duration without zero units at its end: 10m, not 10m0s.
 func ShortDuration(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

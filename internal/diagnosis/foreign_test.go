@@ -14,8 +14,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestResultOfAPodThatFailedForAForeignContainer: the foreign container fails before the report container gives its result: the pod
-// fails, and with a backoffLimit the Job makes another, which does the work again.
+// TestResultOfAPodThatFailedForAForeignContainer: the foreign container fails before the report
+// container ends. The pod fails and, with a backoffLimit, the Job creates another one, which would
+// do the work again.
 func TestResultOfAPodThatFailedForAForeignContainer(t *testing.T) {
 	done := &podcontract.RunResult{Result: podcontract.Result{Summary: "done"}}
 	gave := reported(podcontract.Envelope{Result: done})
@@ -32,20 +33,20 @@ func TestResultOfAPodThatFailedForAForeignContainer(t *testing.T) {
 	}
 }
 
-// TestConflictIsNoDenial: quota admission meets another change of the quota.
+// TestConflictIsNoDenial: quota admission conflicts with another change of the quota.
 func TestConflictIsNoDenial(t *testing.T) {
 	err := apierrors.NewConflict(schema.GroupResource{Resource: "resourcequotas"}, "team", errors.New("the object has been modified; please apply your changes to the latest version and try again"))
 	NewWithT(t).Expect(AnswerOf(err)).To(Equal(AnswerNone))
 }
 
-// TestPolicyIsNotUnfit: what a policy denies is not unfit.
+// TestPolicyIsNotUnfit: an object that a policy denies is not unfit.
 func TestPolicyIsNotUnfit(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(IsUnfit(policySaid(422, metav1.StatusReasonInvalid))).To(BeFalse(), "422")
 	g.Expect(IsUnfit(policySaid(413, metav1.StatusReasonRequestEntityTooLarge))).To(BeFalse(), "413")
 }
 
-// TestProgressInAnEnvelopeIsInRange: progress in an envelope keeps to the rules that progress in a log keeps to.
+// TestProgressInAnEnvelopeIsInRange: the same rules apply to progress in an envelope and in a log.
 func TestProgressInAnEnvelopeIsInRange(t *testing.T) {
 	_, err := podcontract.ParseEnvelope(`{"progress":{"percentComplete":1000}}`)
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("percentComplete that is not 0 to 100")))

@@ -1,6 +1,6 @@
-// Package diagnosis determines the outcome of a run from a Kubernetes Job, its pods
-// and their events: its result, why it failed, or how long it may stay blocked. Its
-// functions are pure: objects in, outcome out, no calls.
+// Package diagnosis determines the outcome of a run from a Kubernetes Job, its pods and their
+// events: its result, why it failed, or how long it may stay blocked. Its functions are pure: they
+// make no calls.
 package diagnosis
 
 import (
@@ -23,18 +23,17 @@ import (
 type Evidence struct {
 	Job  *batchv1.Job
 	Pods []corev1.Pod
-	// Events of the Job and of its pods, including deleted pods; only read if
-	// NeedsEvents is true.
+	// Events of the Job and its pods, including deleted pods. Only required if NeedsEvents is true.
 	Events []Event
-	// Template is the whole spec of the Job's pods, because Job may be trimmed; only read
-	// if NeedsTemplate is true.
+	// Template is the complete spec of the Job's pods, because Job may be trimmed. Only required if
+	// NeedsTemplate is true.
 	Template *corev1.PodSpec
 	Now      time.Time
 	// GracePeriods limit how long a run may be blocked.
 	GracePeriods GracePeriods
 	// Secrets is true if the steps have secret values, which the kubelet may quote.
 	Secrets bool
-	// LogsStay says that what a container printed may not be told of each container.
+	// LogsStay is true if the output of some containers must not be shown.
 	LogsStay bool
 }
 
@@ -43,8 +42,7 @@ type Event struct {
 	// Object is KIND/NAME, such as Pod/build-1-1-x7k2p.
 	Object          string
 	Reason, Message string
-	// First and Last are when it was first and last said; First is zero when
-	// that is not known.
+	// First and Last are when it was first and last reported. First is zero if unknown.
 	First, Last time.Time
 	// Count is how often it was reported.
 	Count int32
@@ -52,29 +50,29 @@ type Event struct {
 
 // GracePeriods are how long temporary failures may block a run before it fails.
 type GracePeriods struct {
-	// Image: an image can't be pulled. Registries fail for short times.
+	// Image: an image can't be pulled. Registries may fail for a short time.
 	Image time.Duration
-	// Schedule: the pod fits on no node, or its node does not start it. Clusters grow,
-	// and other pods end.
+	// Schedule: the pod fits on no node, or its node does not start it. Clusters may grow, and
+	// other pods end.
 	Schedule time.Duration
 	// Quota: a quota is used up. It has room when other work ends, so this is not an error.
 	Quota time.Duration
 	// Start: a container can't be created, or a sidecar crashes before the steps
 	// after it could start. A missing object may be created soon.
 	Start time.Duration
-	// Node: a deleted pod does not end, because its node does not respond. When
-	// the node is rebooted, the Job gets another pod.
+	// Node: a deleted pod does not end, because its node does not respond. After a reboot of the
+	// node, the Job gets another pod.
 	Node time.Duration
-	// Admission: the API server refuses the pod. Policies are rolled out in
-	// steps, and a service account may be created a moment later.
+	// Admission: the API server refuses the pod. Policies are rolled out gradually, and a service
+	// account may be created a moment later.
 	Admission time.Duration
-	// Idle: no container runs in a pod that has started, its status does not
-	// change, and has no reason. The kubelet may be restarting.
+	// Idle: no container runs in a started pod, and its status neither changes nor has a reason.
+	// The kubelet may be restarting.
 	Idle time.Duration
 }
 
-// DefaultGracePeriods are those of a run whose CustomAction sets none. A run waits for a
-// quota as long as CodePipeline waits for a custom action.
+// DefaultGracePeriods apply if the CustomAction sets none. A run waits for a quota as long as
+// CodePipeline waits for a custom action.
 var DefaultGracePeriods = GracePeriods{
 	Image:     2 * time.Minute,
 	Schedule:  10 * time.Minute,
@@ -85,67 +83,64 @@ var DefaultGracePeriods = GracePeriods{
 	Idle:      10 * time.Minute,
 }
 
-// Outcome is the outcome of a run. At most one of Result, Log and Failure is set; none
-// while the run goes on.
+// Outcome is the outcome of a run. At most one of Result, Log and Failure is set, and none while
+// the run continues.
 type Outcome struct {
 	// Result is the result of the run.
 	Result *podcontract.RunResult
-	// Log is where to read the result in the log of the report container.
+	// Log is where the result is in the log of the report container.
 	Log *LogResult
 	// Failure is why the run failed.
 	Failure *Failure
-	// Said has the results that the steps reported before the work was stopped or
-	// failed; nil if there are none.
+	// Said has what the steps reported before the work was stopped or failed, or nil.
 	Said *podcontract.Progress
-	// Waiting is what a running run waits for; nil while it works, and while nothing
-	// takes longer than usual.
+	// Waiting is what the run waits for. It is nil while the run works, and while nothing takes
+	// longer than usual.
 	Waiting *Waiting
-	// Working is set while a step or a wrapper container runs. While neither Waiting
-	// nor Working is set, the run is between two states, and the last report
-	// is still the best that is known.
+	// Working is set while a step or a wrapper container runs. If neither Waiting nor Working is
+	// set, the run is between two states, and the last reported one remains the best answer.
 	Working bool
-	// Recheck is when to check again although nothing has changed: when a grace
-	// period ends. Zero: wait for a change.
+	// Recheck is when to check again even if nothing changes, such as at the end of a grace period.
+	// Zero means to wait for a change.
 	Recheck time.Duration
 }
 
 // Ended reports whether the run is over.
 func (o Outcome) Ended() bool { return o.Result != nil || o.Log != nil || o.Failure != nil }
 
-// LogResult is a result that was too large for a termination message.
+// LogResult is a result that is too large for a termination message.
 type LogResult struct {
 	Pod     string
 	Pointer podcontract.LogPointer
 }
 
-// Failure is why a run failed, in CodePipeline's terms. The message's first
-// line says what happened and the way out; the lines below are the last log
-// lines of the step.
+// Failure is why a run failed, in CodePipeline's terms. The first line of the message has what
+// happened and what to do. The other lines are the last log lines of the step.
 type Failure struct {
 	Type    v1alpha1.FailureType
 	Message string
-	// Log is where to read the last log lines of the step that failed; nil if no step
-	// did. What the pod's status has of them may begin within a secret.
+	// Log is where to read the last log lines of the failed step, or nil if no step failed. The
+	// lines in the pod's status may begin within a secret value.
 	Log *StepLog
-	// Printed is the log of which the message may have lines below its first: that of a step
-	// or sidecar of the template. Nil: what is there is the operator's.
+	// Printed is the log of a step or sidecar of which the message may have lines after its first.
+	// Nil means that all lines are the operator's.
 	Printed *StepLog
 }
 
 // StepLog is the log of a step or a sidecar.
 type StepLog struct {
 	Pod, Container string
-	// Previous is set if the container was started again since.
+	// Previous is set if the container was restarted since.
 	Previous bool
 }
 
-// WithLog is a failure's message with the step's last log lines below its
-// first line, cut to what CodePipeline takes.
+// WithLog returns a failure's message with the step's last log lines after its first line, cut to
+// CodePipeline's limit.
 func WithLog(message, printed string) string {
 	return bounded(withLog(&Failure{Message: message}, printed).Message)
 }
 
-// Observe says what became of a run.
+// Observe returns the outcome of a run.
 func Observe(e Evidence) Outcome {
 	outcome := observe(e)
 	outcome.Said = lastSaid(newestFirst(e.Pods))
@@ -158,7 +153,7 @@ func Observe(e Evidence) Outcome {
 func observe(e Evidence) Outcome {
 	e.Pods = newestFirst(e.Pods)
 	end, kept := endOf(e.Job), keptFromEnding(e.Pods)
-	// What the Job says later of its pod is of no importance to the work.
+	// Once the report container has ended, later failures of the pod don't matter.
 	if given := givenBack(e.Pods); given.Ended() && (end != nil || kept != nil || given.Failure == nil && failedAfter(e.Pods)) {
 		return given
 	}
@@ -175,26 +170,25 @@ func observe(e Evidence) Outcome {
 	}
 }
 
-// NeedsEvents reports whether the Job and its pods alone don't explain what
-// became of the run, what it waits for, or since when it is held up, so that Observe
-// wants the events too. They are not read all the time: that is one more call for
-// each look at each run.
+// NeedsEvents reports whether Observe needs events, because the Job and its pods don't explain the
+// outcome, what the run waits for, or since when it is blocked. Events are not always read, because
+// that takes another call for each check of each run.
 func NeedsEvents(e Evidence) bool {
 	e.Events, e.Pods = nil, newestFirst(e.Pods)
 	if end := endOf(e.Job); end != nil {
 		return end.Type == batchv1.JobFailed && len(e.Pods) == 0 || end.Reason == batchv1.JobReasonDeadlineExceeded && !anyAtWork(e.Pods)
 	}
 	if held := e.blocker(); held != nil && !e.Now.Before(held.since.Add(held.grace)) {
-		return held.grace > 0 // else the run ends at once
+		return held.grace > 0 // otherwise the run ends immediately
 	}
 	return e.standing().events
 }
 
-// Finished reports whether a Job has ended, so that none of its pods works.
+// Finished reports whether a Job has ended, so that none of its pods is at work.
 func Finished(job *batchv1.Job) bool { return endOf(job) != nil }
 
-// endOf is the condition that says how the Job ended, nil while it has not.
-// FailureTarget and SuccessCriteriaMet are no ends: pods may still work.
+// endOf returns the condition with which the Job ended, or nil. FailureTarget and
+// SuccessCriteriaMet don't count, because pods may still be at work.
 func endOf(job *batchv1.Job) *batchv1.JobCondition {
 	for _, kind := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed} {
 		if condition := jobCondition(job, kind); condition != nil && condition.Status == corev1.ConditionTrue {
@@ -221,9 +215,9 @@ func newestFirst(pods []corev1.Pod) []corev1.Pod {
 	return pods
 }
 
-// givenBack is the outcome of a run whose report container has ended well; the zero value if
-// none has. A kubelet may have started it after a step that ran out of memory and exited with
-// 0: that step has failed all the same.
+// givenBack returns the outcome of a run whose report container has succeeded, or the zero value. A
+// kubelet may have started that container after a step that ran out of memory and exited with 0,
+// which counts as a failed step.
 func givenBack(pods []corev1.Pod) Outcome {
 	for _, pod := range pods {
 		ended := reportOf(pod)
@@ -249,8 +243,8 @@ func givenBack(pods []corev1.Pod) Outcome {
 	return Outcome{}
 }
 
-// lastSaid is what the steps of the newest pod said last, of those whose progress container
-// has ended, or ended before it was started again.
+// lastSaid returns the last report of the steps, from the newest pod whose progress container has
+// ended at least once.
 func lastSaid(pods []corev1.Pod) *podcontract.Progress {
 	for _, pod := range pods {
 		for _, status := range pod.Status.InitContainerStatuses {
@@ -258,7 +252,7 @@ func lastSaid(pods []corev1.Pod) *podcontract.Progress {
 			if status.Name != podcontract.ContainerProgress || ended == nil {
 				continue
 			}
-			// It is empty if they said nothing.
+			// The envelope is empty if the steps reported nothing.
 			if envelope, err := podcontract.ParseEnvelope(ended.Message); err == nil && envelope.Progress != nil {
 				return envelope.Progress
 			}
@@ -267,7 +261,7 @@ func lastSaid(pods []corev1.Pod) *podcontract.Progress {
 	return nil
 }
 
-// reportOf is how the report container of a pod ended; nil if it has not.
+// reportOf returns how the report container of a pod ended, or nil.
 func reportOf(pod corev1.Pod) *corev1.ContainerStateTerminated {
 	for i := range pod.Status.ContainerStatuses {
 		if status := &pod.Status.ContainerStatuses[i]; status.Name == podcontract.ContainerReport {
@@ -277,8 +271,8 @@ func reportOf(pod corev1.Pod) *corev1.ContainerStateTerminated {
 	return nil
 }
 
-// keptFromEnding is the pod whose report container has ended while a container goes on that
-// a webhook has put beside it, so that neither the pod nor the Job ends; nil if there is none.
+// keptFromEnding returns the pod whose report container has ended, while a container that a webhook
+// has added keeps the pod and the Job from ending. It returns nil if there is none.
 func keptFromEnding(pods []corev1.Pod) *corev1.Pod {
 	at := slices.IndexFunc(pods, func(pod corev1.Pod) bool {
 		return reportOf(pod) != nil && slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
@@ -291,8 +285,8 @@ func keptFromEnding(pods []corev1.Pod) *corev1.Pod {
 	return &pods[at]
 }
 
-// failedAfter reports whether a pod has failed whose report container has ended well: the
-// Job would do the work again.
+// failedAfter reports whether a pod has failed although its report container has succeeded, so that
+// the Job would do the work again.
 func failedAfter(pods []corev1.Pod) bool {
 	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool {
 		ended := reportOf(pod)
@@ -300,8 +294,8 @@ func failedAfter(pods []corev1.Pod) bool {
 	})
 }
 
-// WithSummary is a failure's message with what the steps said of their work as its first
-// line, cut to what CodePipeline takes.
+// WithSummary returns a failure's message with the steps' summary as its first line, cut to
+// CodePipeline's limit.
 func WithSummary(message, summary string) string {
 	summary = limits.Cut(strings.Join(strings.Fields(plaintext.Of(summary)), " "), limits.FailureSummary)
 	if summary == "" {
@@ -310,11 +304,11 @@ func WithSummary(message, summary string) string {
 	return summary + "\n" + within(message, limits.FailureMessage-1-utf8.RuneCountInString(summary))
 }
 
-// bounded cuts a message to what CodePipeline takes.
+// bounded cuts a message to CodePipeline's limit.
 func bounded(message string) string { return within(message, limits.FailureMessage) }
 
-// within cuts a message to a limit. Of what a step printed the end is kept: it mostly says
-// what went wrong.
+// within cuts a message to a limit. It keeps the last log lines of a step, which usually have the
+// error.
 func within(message string, limit int) string {
 	head, log, found := strings.Cut(strings.ToValidUTF8(message, "\uFFFD"), "\n")
 	if !found {

@@ -23,7 +23,7 @@ var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
 const digest64 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// TestResults has the ends of Jobs that completed.
+// TestResults has Jobs that completed.
 func TestResults(t *testing.T) {
 	cases := map[string]struct {
 		pods []corev1.Pod
@@ -49,8 +49,7 @@ func TestResults(t *testing.T) {
 	}
 }
 
-// TestEndings has the ends of Jobs that failed, one for each that a user can
-// meet.
+// TestEndings has Jobs that failed, one for each failure that users may see.
 func TestEndings(t *testing.T) {
 	const failed = v1alpha1.FailureJobFailed
 	backoff := jobFailed(batchv1.JobReasonBackoffLimitExceeded, "Job has reached the specified backoff limit")
@@ -64,12 +63,12 @@ func TestEndings(t *testing.T) {
 		pods   []corev1.Pod
 		events []Event
 		kind   v1alpha1.FailureType
-		// says are the parts of the message, in their order.
+		// says are parts of the message, in order.
 		says []string
-		// silent is what the message must not have.
+		// silent is a text that the message must not have.
 		silent string
 	}{
-		// A step's own endings.
+		// Steps that fail.
 		"a step exits with 3, and its last lines": {
 			job: backoff, pods: pods(inTeam(), terminated("ok", 0, "Completed", ""), terminated("unit", 3, "Error", "1 passed\nassertion failed\n")),
 			kind: failed, says: []string{`step "unit" failed: exit code 3. `, "The whole log: kubectl logs -n team pod-1 -c unit", "\n1 passed\nassertion failed"},
@@ -204,7 +203,7 @@ func TestEndings(t *testing.T) {
 			kind: failed, says: []string{"longer than spec.timeout (1h30m) allows and was stopped. Raise spec.timeout"},
 		},
 
-		// Pods that were taken away.
+		// Pods that were removed.
 		"the node was low on memory": {
 			job: backoff, pods: pods(onNode("node-a"), terminated("unit", 137, "Error", ""),
 				evicted("The node was low on resource: memory. Threshold quantity: 100Mi, available: 70340Ki. Container unit was using 2Gi, request is 0, has larger consumption of memory. ")),
@@ -286,7 +285,7 @@ func TestEndings(t *testing.T) {
 			kind: unavailable, says: []string{"lost in the operator's container codepipeline-report: Evicted: The node was low on resource: memory"},
 		},
 
-		// Nothing left to tell.
+		// Without a reason.
 		"the result's pod is gone": {
 			job:  jobWith(batchv1.JobComplete),
 			kind: unavailable, says: []string{"the Job completed, but the pod that holds its result is gone", "Retry the action"},
@@ -333,7 +332,7 @@ func TestEndings(t *testing.T) {
 	}
 }
 
-// TestWhereTheLogOfAStepIs says where to read what they printed.
+// TestWhereTheLogOfAStepIs checks where to read a step's log.
 func TestWhereTheLogOfAStepIs(t *testing.T) {
 	backoff := jobFailed(batchv1.JobReasonBackoffLimitExceeded, "")
 	for name, c := range map[string]struct {
@@ -363,8 +362,8 @@ func TestWithLog(t *testing.T) {
 	g.Expect(long).To(And(HavePrefix("what. Way out\n…\n"), HaveSuffix("\nline")))
 }
 
-// TestDeadlineNeedsEvents: the Job controller deletes the pod of a Job that
-// ran into its deadline before it says so.
+// TestDeadlineNeedsEvents: the Job controller deletes the pod of a Job that exceeded its deadline
+// before it reports it.
 func TestDeadlineNeedsEvents(t *testing.T) {
 	g := NewWithT(t)
 	deadline := jobFailed(batchv1.JobReasonDeadlineExceeded, "")
@@ -440,12 +439,12 @@ func FuzzMessagesAreCut(f *testing.F) {
 	})
 }
 
-// expectParts checks that a message has the parts, in their order.
+// expectParts checks that a message has the parts, in order.
 func expectParts(g *WithT, message string, parts []string) {
 	rest := message
 	for _, part := range parts {
 		_, after, found := strings.Cut(rest, part)
-		g.Expect(found).To(BeTrue(), "%q is not there, or not in its order, in:\n%s", part, message)
+		g.Expect(found).To(BeTrue(), "%q is missing or not in order in:\n%s", part, message)
 		rest = after
 	}
 }
@@ -468,10 +467,10 @@ func jobFailed(reason, message string) *batchv1.Job {
 	return job
 }
 
-// podChange is something about a pod.
+// podChange changes a pod.
 type podChange func(*corev1.Pod)
 
-// made is a pod that was created at now plus age.
+// made returns a pod that was created at now plus age.
 func made(age time.Duration, changes ...podChange) corev1.Pod {
 	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "pod-1", CreationTimestamp: metav1.NewTime(now.Add(age))}}
 	for _, change := range changes {
@@ -501,7 +500,7 @@ func evicted(message string) podChange {
 	}
 }
 
-// deleted at now plus age, with a grace of 30 seconds.
+// deleted marks a pod as deleted at now plus age, with a grace period of 30 seconds.
 func deleted(age time.Duration) podChange {
 	return func(pod *corev1.Pod) {
 		pod.DeletionTimestamp = ptr.To(metav1.NewTime(now.Add(age + 30*time.Second)))
@@ -533,8 +532,8 @@ func unschedulable(age time.Duration) podChange {
 	}, age)
 }
 
-// has adds a container's status; those of the report container are not among
-// the init containers'.
+// has adds a container's status. The report container is a regular container, and all others are
+// init containers.
 func has(name string, state corev1.ContainerState) podChange {
 	return func(pod *corev1.Pod) {
 		status := corev1.ContainerStatus{Name: name, Image: "work:1", State: state}
@@ -612,7 +611,7 @@ func memoryLimits(memory string) corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}}
 }
 
-// specWithSidecar has the sidecar db.
+// specWithSidecar returns a pod spec with the sidecar db.
 func specWithSidecar() corev1.PodSpec {
 	return corev1.PodSpec{InitContainers: []corev1.Container{{Name: "db", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)}}}
 }

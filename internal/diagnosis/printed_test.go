@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestWhoseLinesAMessageHas: each message with lines that a container of the template printed
-// says so, or they would be told whatever spec.failureLog says.
+// TestWhoseLinesAMessageHas: each message with output of a template's container names it in
+// Printed. Otherwise, spec.failureLog would not apply to it.
 func TestWhoseLinesAMessageHas(t *testing.T) {
 	backoff := jobFailed(batchv1.JobReasonBackoffLimitExceeded, "")
 	const printed = "printed by a container"
@@ -39,7 +39,7 @@ func TestWhoseLinesAMessageHas(t *testing.T) {
 	}
 }
 
-// TestWhatAHookPrinted has the kubelet quote it, in the reason of a container that waits.
+// TestWhatAHookPrinted: the kubelet quotes a hook's output in the message of a waiting container.
 func TestWhatAHookPrinted(t *testing.T) {
 	for _, stays := range []bool{false, true} {
 		g := NewWithT(t)

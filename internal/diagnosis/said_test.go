@@ -53,7 +53,7 @@ func TestPodThatDoesNotEndIsSaid(t *testing.T) {
 	e.Pods[0].DeletionTimestamp = ptr.To(metav1.NewTime(now.Add(-9 * time.Minute)))
 	o := observeTrimmed(e)
 	g.Expect(o.Waiting).NotTo(BeNil())
-	g.Expect(o.Waiting.Message()).To(ContainSubstring("node node-a has not said that it has ended"))
+	g.Expect(o.Waiting.Message()).To(ContainSubstring("node node-a has not reported that it has ended"))
 }
 
 func TestLongMessageIsSaidOnce(t *testing.T) {
@@ -63,8 +63,7 @@ func TestLongMessageIsSaidOnce(t *testing.T) {
 	g.Expect(w.SaidBy(w.Reason, "something else")).To(BeFalse())
 }
 
-// TestWhatTheKubeletQuotesIsLeftOut has the kubelet quote a path with the value of a
-// secret property.
+// TestWhatTheKubeletQuotesIsLeftOut: the kubelet quotes a path with the value of a secret property.
 func TestWhatTheKubeletQuotesIsLeftOut(t *testing.T) {
 	const secret = "hunter2"
 	message := "failed to prepare subPath for volumeMount: subPath `/" + secret + "` must not be an absolute path"

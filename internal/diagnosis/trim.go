@@ -13,11 +13,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// Trim leaves of an object what Observe reads, and what its names and owners are: a
-// cache has thousands of them. What is not a pod or a Job it leaves as it is.
+// Trim reduces a pod or Job to the fields that Observe reads, its names and its owners, because a
+// cache has thousands of them. It does not change other objects.
 //
-// One that takes more than bounds.Object then, which no pod or Job of a run does, is not
-// looked at: only its metadata are left. Who may make pods can give them the label of ours.
+// If an object still takes more than bounds.Object, which no pod or Job of a run does, only its
+// metadata are kept. Users who may create pods can set the label of the operator's pods.
 func Trim(object any) {
 	switch object := object.(type) {
 	case *corev1.Pod:
@@ -42,7 +42,7 @@ func Trim(object any) {
 	}
 }
 
-// trimMeta leaves one of the labels: the only one that is read.
+// trimMeta keeps only the label that is read.
 func trimMeta(object *metav1.ObjectMeta, label string) {
 	object.GenerateName = ""
 	object.ManagedFields, object.Annotations, object.Finalizers = nil, nil, nil
@@ -67,7 +67,7 @@ func trimmedSpec(spec corev1.PodSpec, ended map[string]bool) corev1.PodSpec {
 	return trimmed
 }
 
-// volumesToWaitFor are those by claims of a pod without a node.
+// volumesToWaitFor returns the volumes with claims if the pod has no node.
 func volumesToWaitFor(pod corev1.Pod) []corev1.Volume {
 	if len(ClaimsOf(pod)) == 0 {
 		return nil
@@ -75,9 +75,9 @@ func volumesToWaitFor(pod corev1.Pod) []corev1.Volume {
 	return onlyClaims(pod.Spec.Volumes)
 }
 
-// trimmedContainers are the sidecars, except for codepipeline-progress, which is known by its
-// name, and the containers that ended and had a memory limit: it may be why. One takes as
-// much room as all the rest of a trimmed pod.
+// trimmedContainers returns the sidecars, except for codepipeline-progress, which is known by its
+// name, and the containers with a memory limit that have ended, possibly because of it. A container
+// takes as much memory as the rest of a trimmed pod.
 func trimmedContainers(containers []corev1.Container, ended map[string]bool) []corev1.Container {
 	var kept []corev1.Container
 	for i := range containers {
@@ -90,10 +90,10 @@ func trimmedContainers(containers []corev1.Container, ended map[string]bool) []c
 			kept = append(kept, trimmed)
 		}
 	}
-	return slices.Clone(kept) // without room for more
+	return slices.Clone(kept) // without spare capacity
 }
 
-// ended has the names of a pod's containers that ended, now or before they were started again.
+// ended returns the names of a pod's containers that have ended at least once.
 func ended(status corev1.PodStatus) map[string]bool {
 	names := map[string]bool{}
 	for _, of := range slices.Concat(status.InitContainerStatuses, status.ContainerStatuses) {
@@ -108,8 +108,8 @@ func hasEnded(of corev1.ContainerStatus) bool {
 	return of.State.Terminated != nil || of.LastTerminationState.Terminated != nil
 }
 
-// onlySidecars is the spec of a Job's pods with the sidecars alone, except for
-// codepipeline-progress: limits are read from the pods.
+// onlySidecars reduces the spec of a Job's pods to the sidecars, except for codepipeline-progress.
+// Limits are read from the pods.
 func onlySidecars(spec corev1.PodSpec) corev1.PodSpec {
 	sidecars := slices.DeleteFunc(slices.Clone(spec.InitContainers), func(c corev1.Container) bool {
 		return c.RestartPolicy == nil || c.Name == podcontract.ContainerProgress
@@ -152,7 +152,7 @@ func trimmedStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus
 	return trimmed
 }
 
-// withoutID leaves out the ID of a container that ended.
+// withoutID removes the ID of an ended container.
 func withoutID(state corev1.ContainerState) corev1.ContainerState {
 	if state.Terminated != nil {
 		state.Terminated.ContainerID = ""
@@ -160,7 +160,7 @@ func withoutID(state corev1.ContainerState) corev1.ContainerState {
 	return state
 }
 
-// memoryOfEnded is the memory limit that a container had, if it ended.
+// memoryOfEnded returns the memory limit of a container that has ended.
 func memoryOfEnded(of corev1.ContainerStatus) *corev1.ResourceRequirements {
 	if of.Resources == nil || !hasEnded(of) {
 		return nil

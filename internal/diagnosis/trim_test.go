@@ -14,7 +14,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// observeTrimmed is Observe. It panics if trimmed objects show anything else.
+// observeTrimmed is Observe. It panics if trimmed objects result in another outcome.
 func observeTrimmed(e Evidence) Outcome {
 	outcome := Observe(e)
 	trimmed := e
@@ -34,8 +34,7 @@ func observeTrimmed(e Evidence) Outcome {
 	return outcome
 }
 
-// TestTrimLeavesOutTheBulk has a pod and a Job with long arguments, environment and
-// annotations.
+// TestTrimLeavesOutTheBulk trims a pod and a Job with long arguments, environment and annotations.
 func TestTrimLeavesOutTheBulk(t *testing.T) {
 	bulk := strings.Repeat("x", 10_000)
 	spec := corev1.PodSpec{
@@ -56,8 +55,7 @@ func TestTrimLeavesOutTheBulk(t *testing.T) {
 	}
 }
 
-// TestTrimKeepsLimitsOfWhatEnded has thousands of running pods in mind: of each container
-// that may still run out of memory nothing is kept.
+// TestTrimKeepsLimitsOfWhatEnded: running containers, of which there are thousands, are not kept.
 func TestTrimKeepsLimitsOfWhatEnded(t *testing.T) {
 	limited := corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}}
 	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}

@@ -16,15 +16,15 @@ import (
 
 // Waiting is what a run waits for before one of its containers runs.
 type Waiting struct {
-	// Reason is one of those of condition Running in api/v1alpha1.
+	// Reason is a reason of the condition Running in api/v1alpha1.
 	Reason string
-	// Subject says what waits, or for what: it is the same for as long as that is so.
+	// Subject is what waits, or for what. It does not change while that is so.
 	Subject string
-	// Detail is what a component of the cluster says about it, if it does.
+	// Detail is a message of a cluster component about it, if there is one.
 	Detail string
 }
 
-// Message is what people read: that of a condition. It is one line.
+// Message returns the message for a condition, as one line.
 func (w Waiting) Message() string {
 	message := w.Subject
 	if w.Detail != "" {
@@ -33,10 +33,9 @@ func (w Waiting) Message() string {
 	return limits.Cut(plaintext.OneLine(message), limits.ConditionMessage)
 }
 
-// SaidBy reports whether a condition's reason and message say the same. Numbers in
-// what other programs say don't count, such as those of nodes, times and requests; nor
-// does what the kubelet says of an image, which alternates between the registry's
-// answer and the wait for the next try.
+// SaidBy reports whether a condition already has this content. It ignores numbers in messages of
+// other programs, such as counts of nodes, times and requests, and the kubelet's messages about an
+// image, which alternate between the registry's answer and the back-off.
 func (w Waiting) SaidBy(reason, message string) bool {
 	if reason != w.Reason || message != w.Message() && !strings.HasPrefix(message, plaintext.OneLine(w.Subject)) {
 		return false
@@ -48,28 +47,28 @@ var wordWithDigit = regexp.MustCompile(`\S*[0-9]\S*`)
 
 func withoutNumbers(text string) string { return wordWithDigit.ReplaceAllString(text, "#") }
 
-// What any run waits for is only told when it takes longer than usual.
+// Waits that every run has are reported only if they take longer than usual.
 const (
-	// slowPod is for the Job controller to make a pod: if it can't, only events tell.
+	// slowPod is for the creation of a pod by the Job controller. If it fails, only events have the
+	// reason.
 	slowPod = 5 * time.Second
-	// slowStart is for a pod to be taken up by a scheduler, and for its next container
-	// to be started.
+	// slowStart is for a scheduler to handle a pod, and for the next container to start.
 	slowStart = 15 * time.Second
-	// longestLook is the longest time between two looks at the events of a run that
-	// waits. At first they are looked at after as long as it has waited already.
+	// longestLook is the longest time between two checks of a waiting run's events. The time
+	// between checks is as long as the run has waited so far.
 	longestLook = 2 * time.Minute
 )
 
-// standing is where a run that goes on stands.
+// standing is the state of a run that continues.
 type standing struct {
 	// working is set while a step or a wrapper container runs.
 	working bool
-	// waiting is what the run waits for; nil while it works, and while it waits for no
+	// waiting is what the run waits for. It is nil while the run works, and while it waits for no
 	// longer than usual.
 	waiting *Waiting
-	// look is when to look again although nothing has changed; zero: wait for a change.
+	// look is when to check again even if nothing changes. Zero means to wait for a change.
 	look time.Duration
-	// events says that the run's events may tell more.
+	// events is true if the run's events may have more information.
 	events bool
 }
 
@@ -87,7 +86,7 @@ func (e Evidence) standing() standing {
 		case pod.DeletionTimestamp != nil:
 			return e.endingStanding(pod)
 		case disrupted(pod) != nil:
-			return standing{} // another takes its place
+			return standing{} // another pod replaces it
 		default:
 			return e.podStanding(pod)
 		}
@@ -95,11 +94,11 @@ func (e Evidence) standing() standing {
 	return e.noPodStanding()
 }
 
-// endingStanding is that of a pod that was deleted: another takes its place once its node
-// says that it has ended. The timestamp includes the time that it was given for that.
+// endingStanding is the state of a deleted pod. Another pod replaces it once its node reports that
+// it has ended. The deletion timestamp includes the pod's grace period.
 func (e Evidence) endingStanding(pod corev1.Pod) standing {
 	return e.late(pod.DeletionTimestamp.Time, slowStart, Waiting{
-		Reason: v1alpha1.ReasonPodPending, Subject: fmt.Sprintf("Pod %s was deleted, and node %s has not said that it has ended", pod.Name, pod.Spec.NodeName),
+		Reason: v1alpha1.ReasonPodPending, Subject: fmt.Sprintf("Pod %s was deleted, and node %s has not reported that it has ended", pod.Name, pod.Spec.NodeName),
 	})
 }
 
@@ -115,8 +114,7 @@ func suspendedBy(job *batchv1.Job) string {
 	return fmt.Sprintf("Job %s is suspended: it starts when its spec.suspend is set to false", job.Name)
 }
 
-// slow is what a run waits for if it does so for longer than usual, with the time of
-// the next look.
+// slow reports what a run waits for, if that takes longer than usual, and when to check again.
 func (e Evidence) slow(since time.Time, usual time.Duration, waiting func() *Waiting) standing {
 	age := e.Now.Sub(since)
 	if age < usual {
@@ -125,7 +123,7 @@ func (e Evidence) slow(since time.Time, usual time.Duration, waiting func() *Wai
 	return standing{waiting: waiting(), look: min(age, longestLook), events: true}
 }
 
-// late is slow for what changes with the pod's status alone: events tell nothing more.
+// late is slow for waits about which events have no more information than the pod's status.
 func (e Evidence) late(since time.Time, usual time.Duration, waiting Waiting) standing {
 	if age := e.Now.Sub(since); age < usual {
 		return standing{look: usual - age}
@@ -133,8 +131,8 @@ func (e Evidence) late(since time.Time, usual time.Duration, waiting Waiting) st
 	return standing{waiting: &waiting}
 }
 
-// noPodStanding is that of a Job without a pod to work in. Whether the API server
-// refuses it, only events tell.
+// noPodStanding is the state of a Job without a pod. Only events show whether the API server
+// refuses the pod.
 func (e Evidence) noPodStanding() standing {
 	return e.slow(e.podDue(), slowPod, func() *Waiting {
 		denied := e.denied()
@@ -156,7 +154,7 @@ func (e Evidence) noPodStanding() standing {
 	})
 }
 
-// withoutPodName cuts the name of the refused pod, which is another at each try.
+// withoutPodName removes the name of the refused pod, which differs at each attempt.
 func withoutPodName(message string) string {
 	if _, why, found := strings.Cut(message, " is forbidden: "); found && strings.HasPrefix(message, "pods ") {
 		return why
@@ -198,7 +196,7 @@ func (e Evidence) unscheduledStanding(pod corev1.Pod) standing {
 			Reason: v1alpha1.ReasonUnschedulable, Subject: fmt.Sprintf("No node takes pod %s", pod.Name),
 			Detail: strings.TrimSpace(condition.Message) + e.aboutClaims(pod),
 		}}
-		if waitsForVolume(pod) { // events tell more, and those of a claim are no change of the pod
+		if waitsForVolume(pod) { // events have more information, and those of a claim don't change the pod
 			at.events, at.look = true, max(slowStart, min(e.Now.Sub(pod.CreationTimestamp.Time), longestLook))
 		}
 		return at
@@ -214,8 +212,8 @@ func (e Evidence) unscheduledStanding(pod corev1.Pod) standing {
 	}
 }
 
-// containerWaiting is what the container at index i waits for by its status: an image
-// that can't be pulled, or what keeps it from being created.
+// containerWaiting returns what the container at index i waits for according to its status: an
+// image that can't be pulled, or the reason why it can't be created.
 func (e Evidence) containerWaiting(pod corev1.Pod, i int) *Waiting {
 	if e.waiting(pod, i) == nil {
 		return nil
@@ -238,8 +236,8 @@ func (e Evidence) containerWaiting(pod corev1.Pod, i int) *Waiting {
 	}
 }
 
-// startWaiting is of a container that takes long to be started: nil if the pod has no
-// status of any yet. Events tell what the kubelet is at.
+// startWaiting reports a container that takes long to start. next is nil if the pod has no
+// container statuses yet. Events show what the kubelet is doing.
 func (e Evidence) startWaiting(pod corev1.Pod, next *corev1.ContainerStatus) *Waiting {
 	waiting := &Waiting{Reason: v1alpha1.ReasonContainerCreating, Subject: fmt.Sprintf("Node %s has not started a container of pod %s", pod.Spec.NodeName, pod.Name)}
 	if next != nil {
@@ -254,8 +252,8 @@ func (e Evidence) startWaiting(pod corev1.Pod, next *corev1.ContainerStatus) *Wa
 	return waiting
 }
 
-// quoted is what the kubelet says of a container. It may quote commands and paths, into
-// which Kubernetes has put the values of variables.
+// quoted returns the kubelet's message about a container. The message may quote commands and paths
+// in which Kubernetes has expanded variables.
 func (e Evidence) quoted(message string) string {
 	if e.Secrets && message != "" {
 		return "(the kubelet's message is left out, because it may contain secrets of the action; see the pod)"

@@ -13,8 +13,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestWaiting has all that a run may wait for. A fault is told at once, and what any
-// run waits for when it takes longer than usual.
+// TestWaiting has everything that a run may wait for. Errors are reported immediately, and waits
+// that every run has only if they take longer than usual.
 func TestWaiting(t *testing.T) {
 	const pod = "Pod/pod-1"
 	suspendedJob := jobMade(0)
@@ -104,7 +104,7 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
-// TestNothingToTell has what each run passes through: it costs no write.
+// TestNothingToTell has the states that every run goes through, which must not cost a write.
 func TestNothingToTell(t *testing.T) {
 	cases := map[string]struct {
 		e    Evidence
@@ -136,8 +136,7 @@ func TestWorking(t *testing.T) {
 	g.Expect(observeTrimmed(evidence(jobMade(0), since(0, withSidecar(), running("db", 0)))).Working).To(BeFalse(), "a sidecar does no work")
 }
 
-// TestWaitingIsSaidOnce has what a condition may say when the same is to be said: it is
-// not written again.
+// TestWaitingIsSaidOnce: a condition with the same content is not written again.
 func TestWaitingIsSaidOnce(t *testing.T) {
 	image := Waiting{v1alpha1.ReasonImagePullBackOff, `the image "work:1" can't be pulled`, "ErrImagePull: not found"}
 	nodes := Waiting{v1alpha1.ReasonUnschedulable, "No node takes pod a-1", "0/3 nodes are available: 3 Insufficient cpu."}

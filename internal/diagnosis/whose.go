@@ -13,9 +13,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// WayOut is what to do about a pod, or a Job, that the API server refuses with message.
-// It tells the containers of the CustomAction from the wrapper containers, which users
-// can't change in the template. pod is the spec that was sent.
+// WayOut returns what to do about a pod or Job that the API server refuses with message. It
+// distinguishes the containers of the CustomAction from the wrapper containers, which users can't
+// change in the template. pod is the spec that was sent.
 func WayOut(message string, pod corev1.PodSpec) string {
 	rule := denialOf(message)
 	if rule.waits {
@@ -52,8 +52,8 @@ func wrapperWayOut(names []string, message string) string {
 
 func lowerFirst(text string) string { return strings.ToLower(text[:1]) + text[1:] }
 
-// NeedsTemplate reports whether Evidence.Template must be read before Observe: the message
-// of a refused pod names no containers, but places or values in its spec.
+// NeedsTemplate reports whether Observe needs Evidence.Template, because the message about a
+// refused pod names no containers, but fields or values of its spec.
 func NeedsTemplate(e Evidence) bool {
 	if e.Template != nil || slices.ContainsFunc(e.Pods, func(pod corev1.Pod) bool { return !terminal(pod) }) {
 		return false
@@ -62,7 +62,7 @@ func NeedsTemplate(e Evidence) bool {
 	return denied != nil && (inRange.MatchString(denied.Message) || ratio.MatchString(denied.Message) || place.MatchString(denied.Message))
 }
 
-// template is the spec of the run's pods, as far as it is known.
+// template returns the spec of the run's pods, as far as it is known.
 func (e Evidence) template() corev1.PodSpec {
 	if e.Template != nil {
 		return *e.Template
@@ -70,13 +70,14 @@ func (e Evidence) template() corev1.PodSpec {
 	return e.Job.Spec.Template.Spec
 }
 
-// refusedContainers are the names of the containers that a refusal is about, in their
-// order; none if it does not say.
+// refusedContainers returns the names of the containers that a refusal is about, in order. It
+// returns none if the message does not identify any.
 func refusedContainers(message string, pod corev1.PodSpec) []string {
 	if _, why, found := strings.Cut(message, " is forbidden: "); found {
-		message = why // before it is the name of the pod
+		message = why // the name of the pod precedes it
 	}
-	// Once for all containers: both are of a user's choice, and as long as an object may be.
+	// Parse once, not per container: users control the length of the message and the number of
+	// containers.
 	faults, places, listed := faultsIn(message), placesIn(message), listedIn(message)
 	var names []string
 	for _, kind := range []struct {
@@ -93,7 +94,7 @@ func refusedContainers(message string, pod corev1.PodSpec) []string {
 	}
 	for _, name := range podcontract.Wrappers {
 		if strings.Contains(message, name) && !slices.Contains(names, name) {
-			names = append(names, name) // the spec is not known
+			names = append(names, name) // the spec is unknown
 		}
 	}
 	return names
@@ -116,15 +117,16 @@ func mentions(message, name string) bool {
 var (
 	// quotaList: failed quota: team: must specify limits.cpu for: build,codepipeline-fetch; …
 	quotaList = regexp.MustCompile(`must specify \S+ for: ([a-z0-9,-]+)`)
-	// place: /spec/template/spec/initContainers/0/resources, or spec.containers[0].image.
+	// place matches /spec/template/spec/initContainers/0/resources and spec.containers[0].image.
 	place = regexp.MustCompile(`\b(initContainers|containers)[/\[]([0-9]+)`)
-	// inRange is of a LimitRange: minimum cpu usage per Container is 50m, but request is 10m.
+	// inRange matches a LimitRange's "minimum cpu usage per Container is 50m, but request is 10m".
 	inRange = regexp.MustCompile(`(?:minimum|maximum) (\S+) usage per Container is [^\s,\]]+(?:, but (request|limit) is ([^\s,\]]+)|\.  No (request|limit) is specified)`)
-	// ratio: cpu max limit to request ratio per Container is 4, but provided ratio is 100.000000.
+	// ratio matches "cpu max limit to request ratio per Container is 4, but provided ratio is
+	// 100.000000".
 	ratio = regexp.MustCompile(`([^\s\[]+) max limit to request ratio per Container is ([^\s,]+), but (?:provided ratio|no request|no limit)`)
 )
 
-// placesIn are the places of containers that a message names, as KIND/INDEX.
+// placesIn returns the fields of containers that a message names, as KIND/INDEX.
 func placesIn(message string) map[string]bool {
 	places := map[string]bool{}
 	for _, found := range place.FindAllStringSubmatch(message, -1) {
@@ -133,7 +135,7 @@ func placesIn(message string) map[string]bool {
 	return places
 }
 
-// listedIn are the names of containers in the lists of quotas.
+// listedIn returns the container names in the lists of quotas.
 func listedIn(message string) map[string]bool {
 	listed := map[string]bool{}
 	for _, list := range quotaList.FindAllStringSubmatch(message, -1) {
@@ -144,11 +146,11 @@ func listedIn(message string) map[string]bool {
 	return listed
 }
 
-// fault is what a LimitRange has found in one of a pod's containers, which it does not name.
+// fault is a violation that a LimitRange reports without naming the container.
 type fault struct {
 	resource corev1.ResourceName
-	// kind is request or limit, and value what it is; nil if there is none. For a ratio,
-	// kind is empty and value the largest that is allowed.
+	// kind is request or limit, and value its value, or nil if it is not set. For a ratio, kind is
+	// empty and value is the largest allowed ratio.
 	kind  string
 	value *resource.Quantity
 }
@@ -177,7 +179,7 @@ func (f fault) of(container corev1.Container) bool {
 	limit, limited := container.Resources.Limits[f.resource]
 	request, requested := container.Resources.Requests[f.resource]
 	if limited && !requested {
-		request, requested = limit, true // by Kubernetes' default
+		request, requested = limit, true // Kubernetes' default
 	}
 	switch f.kind {
 	case "":

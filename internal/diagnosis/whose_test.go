@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// sized is a container whose CPU and memory are given as request/limit; empty: not set.
+// sized returns a container with these requests and limits. Empty means not set.
 func sized(name, cpuRequest, cpuLimit, memoryRequest, memoryLimit string) corev1.Container {
 	container := corev1.Container{Name: name, Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}}
 	for _, given := range []struct {
@@ -79,8 +79,8 @@ func TestWhoseContainerARefusalIsAbout(t *testing.T) {
 	}
 }
 
-// TestRefusedWrapperContainerIsNamed has a LimitRange refuse the pod of a Job whose spec the
-// cache has trimmed.
+// TestRefusedWrapperContainerIsNamed: a LimitRange refuses the pod of a Job whose spec the cache
+// has trimmed.
 func TestRefusedWrapperContainerIsNamed(t *testing.T) {
 	g := NewWithT(t)
 	const message = `Error creating: pods "build-1-1-x7k2p" is forbidden: minimum cpu usage per Container is 50m, but request is 10m`

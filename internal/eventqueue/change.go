@@ -19,7 +19,7 @@ type Change struct {
 	State           State
 	// ActionExecutionID is the same as in a job's pipeline context.
 	ActionExecutionID string
-	// Custom is true if the action type's owner is Custom. The operator ignores others.
+	// Custom is true if the action type's owner is Custom. The operator ignores all others.
 	Custom bool
 	Type   codepipeline.ActionTypeID
 }
@@ -31,7 +31,7 @@ type State string
 // Change"). The operator does not need others, such as SUCCEEDED.
 const (
 	Started State = "STARTED"
-	// Abandoned: the execution was stopped, and does not wait for its actions.
+	// Abandoned: the execution was stopped and no longer waits for its actions.
 	Abandoned State = "ABANDONED"
 	// Canceled: the pipeline was changed while the action ran.
 	Canceled State = "CANCELED"

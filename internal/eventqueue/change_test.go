@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/codepipeline"
 )
 
-// event is one as EventBridge delivers it, from the user guide of CodePipeline.
+// event is an event as EventBridge delivers it, from CodePipeline's user guide.
 const event = `{
   "version": "0", "id": "01234567-EXAMPLE",
   "detail-type": "CodePipeline Action Execution State Change", "source": "aws.codepipeline",
@@ -57,7 +57,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, body string) { _, _ = parse(body) })
 }
 
-// recorder handles as it was told to.
+// recorder is a handler with preset results.
 type recorder struct {
 	polled, working bool
 	err             error

@@ -48,7 +48,7 @@ const (
 	ResultCancelled = "cancelled"
 	ResultIgnored   = "ignored"
 	ResultInvalid   = "invalid"
-	resultAgain     = "" // it is left in the queue
+	resultAgain     = "" // the message is left in the queue
 )
 
 // Options are what a Queue needs.
@@ -58,7 +58,7 @@ type Options struct {
 	Handler Handler
 	Clock   clock.Clock
 	Log     logr.Logger
-	// Timeout of a call. Default: the long poll and ten seconds.
+	// Timeout of a call. The default is the long poll plus ten seconds.
 	Timeout time.Duration
 	// Observe is called for each call, Count for each handled message.
 	Observe func(operation string, took time.Duration, err error)
@@ -83,7 +83,7 @@ func New(ctx context.Context, o Options, clients *codepipeline.Clients) (*Queue,
 		region = match[1] + match[2]
 	}
 	o.Timeout = cmp.Or(o.Timeout, longPoll+margin)
-	// One try takes all of the time: Start retries.
+	// A single attempt may take the whole time, because Start retries.
 	cfg, err := clients.Config(ctx, region, codepipeline.Timeouts{Attempt: o.Timeout, Call: o.Timeout})
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration for queue %s: %w", o.URL, err)

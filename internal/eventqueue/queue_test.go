@@ -19,7 +19,7 @@ import (
 // forAWhile is far longer than the timeouts of these tests.
 const forAWhile = 30 * time.Second
 
-// TestEachCallOfTheQueueHasADeadline never answers a call, and then does: the message is
+// TestEachCallOfTheQueueHasADeadline does not answer a call at first. Once it does, the message is
 // received and deleted.
 func TestEachCallOfTheQueueHasADeadline(t *testing.T) {
 	for _, kind := range []emulator.FaultKind{emulator.BlackHole, emulator.HalfAnswer} {
@@ -49,10 +49,10 @@ func TestEachCallOfTheQueueHasADeadline(t *testing.T) {
 				done := make(chan error, 1)
 				go func() { done <- round() }()
 				g.Eventually(done).WithTimeout(forAWhile).Should(Receive(And(
-					MatchError(ContainSubstring(operation+": no answer in time")), WithTransform(codepipeline.KindOf, Equal(codepipeline.Unclear)))))
+					MatchError(ContainSubstring(operation+": no response in time")), WithTransform(codepipeline.KindOf, Equal(codepipeline.Unclear)))))
 				server.ClearFaults()
 				g.Eventually(func() error {
-					send() // HalfAnswer had its effect: the first message is hidden, or deleted
+					send() // HalfAnswer took effect: the first message is invisible or deleted
 					return round()
 				}).WithTimeout(forAWhile).Should(Succeed())
 			})
@@ -60,7 +60,7 @@ func TestEachCallOfTheQueueHasADeadline(t *testing.T) {
 	}
 }
 
-// TestALongPollFitsIntoTheDeadline checks the default: SQS answers a long poll late.
+// TestALongPollFitsIntoTheDeadline checks the default timeout with a late response to a long poll.
 func TestALongPollFitsIntoTheDeadline(t *testing.T) {
 	g := NewWithT(t)
 	t.Setenv("AWS_REGION", "us-east-1")
@@ -69,8 +69,7 @@ func TestALongPollFitsIntoTheDeadline(t *testing.T) {
 	g.Expect(queue.Timeout).To(BeNumerically(">=", longPoll+margin))
 }
 
-// TestErrorsOfTheQueueAreStable has the text that Start logs, and the kind that metrics
-// count.
+// TestErrorsOfTheQueueAreStable checks the text in the log and the kind in metrics.
 func TestErrorsOfTheQueueAreStable(t *testing.T) {
 	g := NewWithT(t)
 	server := emulator.StartT(t, emulator.Options{})

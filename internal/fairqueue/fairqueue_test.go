@@ -12,10 +12,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// deadline is how long a test waits for anything.
+// deadline is when a test gives up waiting.
 const deadline = 30 * time.Second
 
-// bench is a queue with one worker, the test.
+// bench is a queue whose only worker is the test.
 type bench struct {
 	*WithT
 	Queue
@@ -32,7 +32,7 @@ func of(namespace, name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}
 }
 
-// work takes as many items as are given, as a worker does, and returns them.
+// work processes count items like a worker, and returns them.
 func (b bench) work(count int) (items []string) {
 	for range count {
 		item, _, shutdown := b.GetWithPriority()
@@ -48,8 +48,7 @@ func (b bench) unchanged(items ...reconcile.Request) {
 	b.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, items...)
 }
 
-// TestNamespacesTakeTurns has one namespace fill the queue before its neighbours have
-// anything to do.
+// TestNamespacesTakeTurns: a namespace fills the queue before others add items.
 func TestNamespacesTakeTurns(t *testing.T) {
 	b := newBench(t)
 	for i := range 5000 {
@@ -66,8 +65,8 @@ func TestNamespacesTakeTurns(t *testing.T) {
 	b.Expect(b.order.at).To(BeEmpty())
 }
 
-// TestUnchangedObjectsComeLastOfTheirNamespace: those of a start are thousands, of which
-// most are settled.
+// TestUnchangedObjectsComeLastOfTheirNamespace: after a start, thousands of objects are queued,
+// most of them settled.
 func TestUnchangedObjectsComeLastOfTheirNamespace(t *testing.T) {
 	b := newBench(t)
 	b.unchanged(of("team", "settled"), of("team", "changes"), of("neighbour", "settled"))
@@ -77,7 +76,7 @@ func TestUnchangedObjectsComeLastOfTheirNamespace(t *testing.T) {
 	b.Expect(b.order.unhurried).To(BeEmpty())
 }
 
-// TestUrgentItemStaysSo when it is added again, whether or not a worker is at it.
+// TestUrgentItemStaysSo when it is added again, whether or not a worker is processing it.
 func TestUrgentItemStaysSo(t *testing.T) {
 	b := newBench(t)
 	b.Add(of("team", "urgent"))
@@ -94,7 +93,7 @@ func TestUrgentItemStaysSo(t *testing.T) {
 	b.Expect(b.order.unhurried).To(BeEmpty())
 }
 
-// TestLaterItemsComeWhenTheyAreDue, once each.
+// TestLaterItemsComeWhenTheyAreDue, and only once.
 func TestLaterItemsComeWhenTheyAreDue(t *testing.T) {
 	b := newBench(t)
 	b.AddWithOpts(priorityqueue.AddOpts{After: time.Millisecond}, of("team", "later"))

@@ -13,7 +13,7 @@ type urgency int
 const (
 	normal urgency = iota
 	low
-	urgencies // how many there are
+	urgencies // the number of urgencies
 )
 
 // order has the items in the order of their turns. It is a workqueue.Queue.
@@ -102,8 +102,8 @@ func (o *order) Len() int {
 	return len(o.at)
 }
 
-// Pop removes the next item, of which there must be one: the namespace whose turn it is
-// goes to the end.
+// Pop removes and returns the next item. The queue must not be empty. The item's namespace goes to
+// the end.
 func (o *order) Pop() reconcile.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()

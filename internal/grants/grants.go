@@ -25,12 +25,12 @@ type Namespace struct {
 // Given is the access that the grants of an account give a namespace for an action type.
 // The zero value is no access.
 type Given struct {
-	// Access: jobs of the action type may be taken.
+	// Access reports whether jobs of the action type may be taken.
 	Access bool
-	// Shares: jobs of an action type of another namespace or cluster may be taken, with the
-	// requested value of the queryable property.
+	// Shares reports whether jobs of an action type of another namespace or cluster may be taken,
+	// with the requested value of the queryable property.
 	Shares bool
-	// MayRegister: the action type may be created, tagged and deleted.
+	// MayRegister reports whether the action type may be created, tagged and deleted.
 	MayRegister bool
 	// ReferencesIn are the additional places of job templates that may refer to values that
 	// a pipeline controls.

@@ -110,7 +110,7 @@ func TestGrantOfQueryValues(t *testing.T) {
 	NewWithT(t).Expect(Of(account, Namespace{Name: "team-a"}, &v1alpha1.CustomActionSpec{})).To(Equal(Given{}))
 }
 
-// TestInvalid compares the error for a selector with what the API server does with it.
+// TestInvalid compares the error for a selector with the API server's validation.
 func TestInvalid(t *testing.T) {
 	const in = "spec.grants[1].namespaces.selector."
 	requires := func(key string, operator metav1.LabelSelectorOperator, values ...string) *metav1.LabelSelector {
@@ -118,7 +118,7 @@ func TestInvalid(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		selector *metav1.LabelSelector
-		says     []string // the beginnings
+		says     []string // prefixes of the errors
 	}{
 		"none":               {nil, nil},
 		"all":                {&metav1.LabelSelector{}, nil},

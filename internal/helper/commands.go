@@ -15,10 +15,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// command decides which files are to be written.
+// command is a subcommand. It returns the files to write.
 type command struct {
 	takes string
-	// least and most bound how many arguments there are.
+	// least and most bound the number of arguments.
 	least, most int
 	files       func(given) ([]file, error)
 }
@@ -34,14 +34,14 @@ var commands = map[string]command{
 	"revision":    {takenByRevision, 2, math.MaxInt, revision},
 }
 
-// given is what a command goes by.
+// given is the input of a command.
 type given struct {
 	args   []string
 	stdin  io.Reader
 	folder *folder
 }
 
-// file is a result file as it will be.
+// file is a result file to write.
 type file struct {
 	name    string
 	content []byte
@@ -63,7 +63,7 @@ func summary(g given) ([]file, error) {
 	return []file{told}, err
 }
 
-// text is a file of what was given as an argument or on standard input.
+// text returns a file with the argument or standard input as content.
 func (g given) text(name, arg string) (file, error) {
 	if arg != fromStdin {
 		return line(name, arg), nil
@@ -82,8 +82,8 @@ func continuation(g given) ([]file, error) {
 	return []file{told}, err
 }
 
-// output adds variables to those there are. One that is there already gets the
-// new value: a later step knows better.
+// output adds variables to the existing ones. It overwrites a variable that exists already, because
+// the value of a later step wins.
 func output(g given) ([]file, error) {
 	before, err := g.folder.read(podcontract.FileOutputVariables)
 	if err != nil {
@@ -106,7 +106,7 @@ func output(g given) ([]file, error) {
 	return []file{{podcontract.FileOutputVariables, []byte(content.String())}}, nil
 }
 
-// variables reads those of the command line as the lines of a file are read.
+// variables parses the variables of the command line in the same way as the lines of a file.
 func (g given) variables() (podcontract.Result, error) {
 	var taken podcontract.Result
 	if slices.Equal(g.args, []string{fromStdin}) {
@@ -139,7 +139,7 @@ func hasRoom(key, value string) error {
 func revision(g given) ([]file, error) {
 	var found podcontract.Revision
 	flags := flag.NewFlagSet("revision", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // its error is printed as all are
+	flags.SetOutput(io.Discard) // Run prints the error
 	flags.StringVar(&found.RevisionSummary, "summary", "", "")
 	flags.Func("created", "", func(text string) error {
 		created, err := time.Parse(time.RFC3339, text)
@@ -164,7 +164,7 @@ func revision(g given) ([]file, error) {
 		found.RevisionSummary = strings.TrimSpace(string(told.content))
 	}
 	if !utf8.ValidString(found.Revision + found.ChangeIdentifier + found.RevisionSummary) {
-		return nil, fmt.Errorf("%s: not UTF-8", podcontract.FileRevision) // the encoder would replace what is not
+		return nil, fmt.Errorf("%s: not UTF-8", podcontract.FileRevision) // the encoder would replace invalid bytes
 	}
 	content, err := json.Marshal(found)
 	if err != nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// folder is the result folder, locked against other helpers: steps and
-// sidecars may run several at a time.
+// folder is the result folder, locked against other helpers: steps and sidecars may run several at
+// the same time.
 type folder struct {
 	root *os.Root
-	// lock is the folder itself, held open: a file for it would have to be
-	// one that steps of every user can open.
+	// lock is the folder itself, held open. A separate lock file would have to be accessible to
+	// steps of every user.
 	lock *os.File
 }
 
@@ -35,11 +35,11 @@ func openFolder(name string) (*folder, error) {
 }
 
 func (f *folder) close() {
-	_ = f.lock.Close() // which frees the lock; nothing was written to it
+	_ = f.lock.Close() // releases the lock; nothing was written to it
 	_ = f.root.Close()
 }
 
-// read is what a result file says, which says nothing when it is not there.
+// read parses a result file. A missing file has an empty result.
 func (f *folder) read(name string) (podcontract.Result, error) {
 	var found podcontract.Result
 	content, err := podcontract.OpenResultFile(podcontract.NewResultFolder(f.root), name)
@@ -52,13 +52,13 @@ func (f *folder) read(name string) (podcontract.Result, error) {
 	return found, found.Take(name, content)
 }
 
-// excludes are the files that may not have content beside each other.
+// excludes maps a file to the one that must be empty if it has content.
 var excludes = map[string]string{
 	podcontract.FileContinuationToken: podcontract.FileOutputVariables,
 	podcontract.FileOutputVariables:   podcontract.FileContinuationToken,
 }
 
-// check holds files to the rules that the end of the work will hold them to.
+// check applies the rules that the report will apply at the end of the work.
 func (f *folder) check(files []file) error {
 	if _, err := f.root.Lstat(podcontract.FileResult); err == nil {
 		return fmt.Errorf("%s exists, and must then be the only file: write all results into it, or remove it", podcontract.FileResult)
@@ -91,11 +91,10 @@ func (f *folder) write(files []file) error {
 	return nil
 }
 
-// replace puts a file in the place of the one that is there, of whatever user,
-// at once: who reads it finds the one or the other.
+// replace replaces a file of any user atomically: readers find either the old or the new one.
 func (f *folder) replace(one file) error {
 	next := "." + one.name + ".next"
-	if err := f.root.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a helper that was killed
+	if err := f.root.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by a helper that was killed
 		return err
 	}
 	opened, err := f.root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -103,7 +102,7 @@ func (f *folder) replace(one file) error {
 		return err
 	}
 	_, err = opened.Write(one.content)
-	// Whatever the umask is, steps of other users and the report must read it.
+	// Steps of other users and the report must be able to read it, whatever the umask.
 	if err := errors.Join(err, opened.Chmod(0o666), opened.Close()); err != nil {
 		return errors.Join(err, f.root.Remove(next))
 	}

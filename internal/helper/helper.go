@@ -1,7 +1,6 @@
-// Package helper is the program that steps may call to report their results. It can do
-// nothing that steps can't do by writing the files of package podcontract, but it checks
-// their rules immediately, while the step can still correct an error, and replaces each
-// file as a whole.
+// Package helper implements the program that steps may call to report their results. Steps can also
+// write the files of package podcontract themselves, but the helper checks their rules immediately,
+// while the step can still correct an error, and replaces files atomically.
 package helper
 
 import (
@@ -18,17 +17,17 @@ import (
 // Exit codes.
 const (
 	exitOK = 0
-	// exitRefused is for a result that breaks a rule or can't be written.
+	// exitRefused: the result breaks a rule or can't be written.
 	exitRefused = 1
-	// exitUsage is for a command line that can't be used.
+	// exitUsage: the command line is invalid.
 	exitUsage = 2
 )
 
 const usage = `codepipeline writes the results of a step, into the folder $CODEPIPELINE_RESULT.
 
   codepipeline progress PERCENT [SUMMARY]  how much of the work is done: 0 to 100
-  codepipeline summary TEXT                what came of the work, or what it does now
-  codepipeline output KEY=VALUE...         output variables of the action, added to those there are
+  codepipeline summary TEXT                the result of the work, or its current state
+  codepipeline output KEY=VALUE...         output variables of the action, added to existing ones
   codepipeline external-id ID              the work's ID elsewhere, for the link in the console
   codepipeline continue TOKEN              run the action again later, with this token
   codepipeline revision [--created TIME] [--summary TEXT] REVISION CHANGE
@@ -36,7 +35,7 @@ const usage = `codepipeline writes the results of a step, into the folder $CODEP
   codepipeline help                        this text
 
 In place of a TEXT, an ID or a TOKEN, and of all KEY=VALUE, - reads standard input.
-Exit codes: 0, 1 (a result breaks a rule or can't be written), 2 (a wrong command line).
+Exit codes: 0, 1 (a result breaks a rule or can't be written), 2 (an invalid command line).
 `
 
 // Program has the inputs and outputs of the helper.
@@ -47,7 +46,7 @@ type Program struct {
 	Stdout, Stderr io.Writer
 }
 
-// Run runs a command line, and returns the exit code.
+// Run runs a command line and returns the exit code.
 func (p Program) Run(args []string) int {
 	if len(args) == 0 {
 		fmt.Fprint(p.Stderr, usage)
@@ -72,12 +71,13 @@ func (p Program) Run(args []string) int {
 func (p Program) do(name string, args []string) error {
 	command, known := commands[name]
 	if !known {
-		return usageError("there is no such command: see codepipeline help")
+		return usageError("unknown command: see codepipeline help")
 	}
 	if len(args) < command.least || len(args) > command.most {
 		return usageError("usage: codepipeline " + strings.TrimSpace(name+" "+command.takes))
 	}
-	// Before the folder is locked: what writes there may use the helper too.
+	// Read before locking the folder: the program that writes to standard input may use the helper
+	// too.
 	stdin, err := p.readStdin(args)
 	if err != nil {
 		return err
@@ -94,10 +94,10 @@ func (p Program) do(name string, args []string) error {
 	return folder.write(files)
 }
 
-// fromStdin stands for what is read from standard input.
+// fromStdin is the argument that stands for standard input.
 const fromStdin = "-"
 
-// readStdin reads what an argument stands for; nil when none does.
+// readStdin reads standard input if an argument is fromStdin, and returns nil otherwise.
 func (p Program) readStdin(args []string) (io.Reader, error) {
 	if !slices.Contains(args, fromStdin) {
 		return nil, nil
@@ -109,7 +109,7 @@ func (p Program) readStdin(args []string) (io.Reader, error) {
 	return bytes.NewReader(content), nil
 }
 
-// usageError says why a command line can't be used.
+// usageError is the reason why a command line is invalid.
 type usageError string
 
 func (e usageError) Error() string { return string(e) }

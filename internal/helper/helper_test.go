@@ -34,14 +34,14 @@ func newStep(t *testing.T, files map[string]string) step {
 	return s
 }
 
-// run gives the exit code and what was printed.
+// run returns the exit code and the output.
 func (s step) run(stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = Program{Folder: s.folder, Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs}.Run(args)
 	return code, out.String(), errs.String()
 }
 
-// files are all that are in the result folder, hidden ones too.
+// files returns all files in the result folder, including hidden ones.
 func (s step) files() map[string]string {
 	found := map[string]string{}
 	entries, err := os.ReadDir(s.folder)
@@ -111,7 +111,7 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		says   string
 	}{
 		"no command":             {nil, "", nil, exitUsage, "codepipeline progress PERCENT"},
-		"an unknown command":     {nil, "", []string{"done"}, exitUsage, "codepipeline done: there is no such command: see codepipeline help"},
+		"an unknown command":     {nil, "", []string{"done"}, exitUsage, "codepipeline done: unknown command: see codepipeline help"},
 		"too few arguments":      {nil, "", []string{"progress"}, exitUsage, "usage: codepipeline progress PERCENT [SUMMARY]"},
 		"too many arguments":     {nil, "", []string{"summary", "a", "b"}, exitUsage, "usage: codepipeline summary TEXT"},
 		"no KEY=VALUE":           {nil, "", []string{"output", "A"}, exitUsage, `codepipeline output: "A" must be KEY=VALUE`},
@@ -180,7 +180,7 @@ func TestWithoutAResultFolder(t *testing.T) {
 	s.Expect(stderr).To(ContainSubstring(s.folder))
 }
 
-// helping is standard input from a program that uses the helper itself.
+// helping is standard input from a program that itself uses the helper.
 type helping struct {
 	s    step
 	text *strings.Reader

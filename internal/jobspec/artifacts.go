@@ -9,9 +9,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// setArtifactArgs tells the containers that move artifacts what spec.artifacts and
-// spec.emptyOutputs say, where it is not the default: a runner image of an older version does
-// not know every flag.
+// setArtifactArgs passes spec.artifacts and spec.emptyOutputs to the containers that transfer
+// artifacts. It omits defaults, because the runner image of an older version does not know every
+// flag.
 func setArtifactArgs(fetch, report *corev1.Container, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob) {
 	var args []string
 	if links := action.Spec.Artifacts.Links; links != "" && links != v1alpha1.LinksRefuse {
@@ -29,7 +29,7 @@ func setArtifactArgs(fetch, report *corev1.Container, action *v1alpha1.CustomAct
 	}
 }
 
-// isFile reports whether an input artifact stays a single file.
+// isFile reports whether an input artifact is not unpacked.
 func isFile(action *v1alpha1.CustomAction, name string) bool {
 	given := action.Spec.Artifacts
 	at := slices.IndexFunc(given.Inputs, func(input v1alpha1.InputArtifact) bool { return input.Name == name })
@@ -39,7 +39,7 @@ func isFile(action *v1alpha1.CustomAction, name string) bool {
 	return given.Unpack == v1alpha1.UnpackNever
 }
 
-// inputPath is where steps find an input artifact: its folder, or its file.
+// inputPath returns the path of an input artifact in steps: its folder or its file.
 func inputPath(action *v1alpha1.CustomAction, input v1alpha1.Artifact) string {
 	if isFile(action, input.Name) {
 		return podcontract.InputFile(input.Name, input.S3Location.ObjectKey)

@@ -9,8 +9,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestEmptyOutputsReachTheReport: the default is no argument, which a runner image of an older
-// version would not know.
+// TestEmptyOutputsReachTheReport: the default adds no argument, because the runner image of an
+// older version does not know the flag.
 func TestEmptyOutputsReachTheReport(t *testing.T) {
 	for rule, want := range map[v1alpha1.EmptyOutputs][]string{
 		"": {}, v1alpha1.EmptyOutputsWarn: {}, v1alpha1.EmptyOutputsFail: {"--empty-outputs=Fail"}, v1alpha1.EmptyOutputsAllow: {"--empty-outputs=Allow"},

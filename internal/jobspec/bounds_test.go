@@ -13,8 +13,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// TestReferencesExpandWithinBounds has a template below the limit of an object, and a value of
-// a property that CodePipeline allows.
+// TestReferencesExpandWithinBounds uses a template below the size limit of an object and a property
+// value that CodePipeline allows.
 func TestReferencesExpandWithinBounds(t *testing.T) {
 	const value, most = 1000, limits.Expanded / 1000
 	build := func(args ...string) error {

@@ -1,6 +1,5 @@
-// Package jobspec builds the Kubernetes Job of a PipelineJob from the jobTemplate
-// of its CustomAction, and validates the template. Its functions are pure: objects
-// in, objects out, no calls.
+// Package jobspec builds the Kubernetes Job of a PipelineJob from the jobTemplate of its
+// CustomAction, and validates the template. Its functions are pure: they make no calls.
 package jobspec
 
 import (
@@ -19,23 +18,23 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// Options configure a Job, in addition to its objects.
+// Options configure a Job, in addition to the CustomAction and the PipelineJob.
 type Options struct {
 	// RunnerImage is the image with the operator's program for pods.
 	RunnerImage string
 	// Runner configures the wrapper containers.
 	Runner RunnerOptions
-	// ArtifactArgs are more arguments of the containers that move artifacts: their
-	// limits, where they are not the default ones.
+	// ArtifactArgs are additional arguments for the containers that transfer artifacts: limits
+	// other than the defaults.
 	ArtifactArgs []string
-	// WorkspaceSizeLimit is the size limit of a workspace for which the CustomAction sets
-	// none, if it is an emptyDir; zero: no limit.
+	// WorkspaceSizeLimit is the size limit of an emptyDir workspace if the CustomAction sets none.
+	// Zero means no limit.
 	WorkspaceSizeLimit resource.Quantity
 	// AllowReferencesIn are the additional places in which the account's grant allows
 	// references to values that a pipeline controls.
 	AllowReferencesIn []v1alpha1.ReferencePlace
-	// FailureLog is the account's rule for the last log lines of failed steps; empty: it has
-	// none. The stricter of it and the CustomAction's counts.
+	// FailureLog is the account's rule for the last log lines of failed steps. Empty means no rule.
+	// The stricter of this rule and the CustomAction's applies.
 	FailureLog v1alpha1.FailureLog
 }
 
@@ -52,7 +51,7 @@ func Build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha
 	return built, nil
 }
 
-// build takes any name for an artifact's if it is told to.
+// build accepts any artifact name in references if anyArtifact is true.
 func build(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options, anyArtifact bool) (*batchv1.Job, error) {
 	if err := checkContainers(action.Spec.JobTemplate.Spec.Template.Spec); err != nil {
 		return nil, err
@@ -99,16 +98,16 @@ func setLabels(meta *metav1.ObjectMeta, job *v1alpha1.PipelineJob, run v1alpha1.
 	metav1.SetMetaDataLabel(meta, v1alpha1.LabelRun, strconv.Itoa(int(run.Number)))
 }
 
-// defaultJobSpec fills in what a pipeline's action wants where Kubernetes'
-// defaults are for batch work: a failed step fails the action at once, while
-// a pod lost to the cluster (drained, preempted) is made again.
+// defaultJobSpec sets defaults for pipeline actions where Kubernetes' own are meant for batch work:
+// a failed step fails the action immediately, and a pod that is lost to a disruption (drained,
+// preempted) is created again.
 func defaultJobSpec(spec *batchv1.JobSpec, action *v1alpha1.CustomAction) {
 	if spec.BackoffLimit == nil {
 		spec.BackoffLimit = ptr.To[int32](0)
 	}
 	spec.PodFailurePolicy = ignoreDisruptions(spec.PodFailurePolicy)
 	if spec.PodReplacementPolicy == nil {
-		// A new pod never runs beside one that is still ending.
+		// A new pod never runs while the old one is still terminating.
 		spec.PodReplacementPolicy = ptr.To(batchv1.Failed)
 	}
 	spec.TTLSecondsAfterFinished = raisedTTL(spec.TTLSecondsAfterFinished)
@@ -122,13 +121,13 @@ func defaultJobSpec(spec *batchv1.JobSpec, action *v1alpha1.CustomAction) {
 	}
 }
 
-// MinTTL is the shortest ttlSecondsAfterFinished of a Job. The result is read from the
-// Job's pods: while their node or log can't be reached for up to ten minutes, and by
-// another replica of the operator when the one that leads is gone.
+// MinTTL is the shortest ttlSecondsAfterFinished of a Job. The operator reads the result from the
+// Job's pods. It needs time for that if a node or log can't be reached, which it waits for up to
+// ten minutes, or if another replica takes over.
 const MinTTL = 15 * time.Minute
 
-// raisedTTL is the time to live that a template sets, but no less than the operator needs.
-// A negative one is left for the API server to refuse.
+// raisedTTL returns the TTL of a template, raised to what the operator needs. A negative value is
+// kept, so that the API server refuses it.
 func raisedTTL(seconds *int32) *int32 {
 	if seconds == nil || *seconds < 0 {
 		return seconds
@@ -136,10 +135,10 @@ func raisedTTL(seconds *int32) *int32 {
 	return ptr.To(max(*seconds, int32(MinTTL.Seconds())))
 }
 
-// ignoreDisruptions has a pod that is lost to the cluster made again without
-// spending the backoffLimit, whatever other rules there are: the first that
-// matches counts, and one on exit codes would take the loss for the step's own
-// failure. Rules of the user's on such losses stay as they are.
+// ignoreDisruptions adds a rule so that pods lost to a disruption are created again and don't count
+// towards the backoffLimit. It comes first because the first matching rule counts, and a rule about
+// exit codes would treat the loss as a failure of the step. The user's own rules about disruptions
+// are kept.
 func ignoreDisruptions(policy *batchv1.PodFailurePolicy) *batchv1.PodFailurePolicy {
 	if policy == nil {
 		policy = &batchv1.PodFailurePolicy{}

@@ -22,10 +22,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestBuild compares whole Jobs with files that a person can read. After a
-// wanted change: go test ./internal/jobspec -update
+// TestBuild compares whole Jobs with golden files. After an intended change, run go test
+// ./internal/jobspec -update.
 func TestBuild(t *testing.T) {
 	options := Options{RunnerImage: "operator:1", Runner: RunnerOptions{DefaultEnv: []corev1.EnvVar{{Name: "AWS_ENDPOINT_URL", Value: "http://emulator"}}}}
 	full := sampleAction(step("compile", "make $(config.Target)"), step("check", "make check"))
@@ -63,8 +63,8 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// TestLossesAreRetried: a pod that is lost to the cluster is made again,
-// whatever the template's own rules say of exit codes.
+// TestLossesAreRetried: a pod that is lost to a disruption is created again, whatever the
+// template's rules about exit codes.
 func TestLossesAreRetried(t *testing.T) {
 	onLoss := func(action batchv1.PodFailurePolicyAction) batchv1.PodFailurePolicyRule {
 		return batchv1.PodFailurePolicyRule{Action: action, OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
@@ -131,7 +131,7 @@ func TestBuildRefusesWhatAReferenceMakes(t *testing.T) {
 		"a value that no program takes": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
 			j.Spec.Configuration["Target"] = strings.Repeat("x", limits.EnvironmentVariable-len("CODEPIPELINE_CONFIG_TARGET="))
 			j.Spec.Configuration["Note"] = strings.Repeat("x", limits.EnvironmentVariable)
-		}, "configuration.Note: must be at most 131071 bytes long as an environment variable, which is what Linux takes, and has 131096"},
+		}, "configuration.Note: must be at most 131071 bytes long as an environment variable, which is Linux's limit, and has 131096"},
 		"one variable for two inputs": {func(_ *v1alpha1.CustomAction, j *v1alpha1.PipelineJob) {
 			j.Spec.InputArtifacts = []v1alpha1.Artifact{{Name: "a-b"}, {Name: "c"}, {Name: "A_b"}}
 		}, `the input artifacts of the pipeline's action: "a-b" and "A_b" would both be in CODEPIPELINE_INPUT_A_B: give one of them another name`},

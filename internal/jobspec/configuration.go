@@ -6,9 +6,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// SplitConfiguration parts an action's configuration into what may be shown
-// and the names of what may not: properties that the definition calls secret,
-// and those that it does not know.
+// SplitConfiguration splits an action's configuration into the properties that may be shown and the
+// names of those that may not: secret properties, and properties that the definition does not have.
 func SplitConfiguration(action *v1alpha1.CustomAction, configuration map[string]string) (map[string]string, []string) {
 	open := map[string]bool{}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {

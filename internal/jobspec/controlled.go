@@ -10,13 +10,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// Users who change a pipeline, start one with variables or name an object in its bucket write
-// texts that CodePipeline hands over with a job. They are data. This file distinguishes them
-// from texts of the operator and the CustomAction, by the names of references and variables.
+// CodePipeline passes texts with a job that come from users who change a pipeline, start it with
+// variables or name an object in its bucket. They are data. This file distinguishes them from texts
+// of the operator and the CustomAction, by the names of references and variables.
 
-// pipelineControls reports whether a pipeline controls the value of a reference, of which
-// expression is what is between the parentheses. The operator's own are listed; all others are
-// assumed to be the pipeline's.
+// pipelineControls reports whether a pipeline controls the value of a reference. expression is the
+// text between the parentheses. All references count as controlled, except for the listed ones.
 func pipelineControls(action *v1alpha1.CustomAction, expression string) bool {
 	group, name, _ := strings.Cut(referenceName(expression), ".")
 	switch group {
@@ -29,14 +28,14 @@ func pipelineControls(action *v1alpha1.CustomAction, expression string) bool {
 	}
 }
 
-// referenceName is the name of a reference without label: and default.
+// referenceName returns the name of a reference without label: and default.
 func referenceName(expression string) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(expression, labelPrefix), "|")
 	return name
 }
 
-// controlledReference is the first reference in a text to what a pipeline controls, as it is
-// written; empty if there is none.
+// controlledReference returns the first reference in a text whose value a pipeline controls, as
+// written, or an empty string.
 func controlledReference(action *v1alpha1.CustomAction, text string) string {
 	for _, match := range reference.FindAllStringSubmatch(text, -1) {
 		if !isEscaped(match[0]) && pipelineControls(action, match[1]) {
@@ -46,13 +45,14 @@ func controlledReference(action *v1alpha1.CustomAction, text string) string {
 	return ""
 }
 
-// ownVariables are the variables that the operator gives steps and of which no pipeline
-// controls the value. Those of artifacts are in ownVariable.
+// ownVariables are the variables that the operator sets in steps and whose values no pipeline
+// controls. ownVariable also covers those of artifacts.
 var ownVariables = map[string]bool{
 	podcontract.EnvRegion: true, podcontract.EnvAccountID: true, podcontract.EnvResult: true, podcontract.EnvHelper: true,
 }
 
-// ownVariable reports whether the value of a variable that the operator gives steps is its own.
+// ownVariable reports whether a variable is set by the operator, with a value that no pipeline
+// controls.
 func ownVariable(action *v1alpha1.CustomAction, name string) bool {
 	switch {
 	case ownVariables[name], strings.HasPrefix(name, podcontract.EnvOutput("")):
@@ -64,8 +64,8 @@ func ownVariable(action *v1alpha1.CustomAction, name string) bool {
 	}
 }
 
-// mayBeFile reports whether a variable may hold the path of an input artifact that stays a
-// file. Which artifact it is of can't be told: names that differ may share a variable.
+// mayBeFile reports whether a variable may have the path of an input artifact that is not unpacked.
+// Different artifact names may map to the same variable, so it errs on the side of true.
 func mayBeFile(action *v1alpha1.CustomAction, variable string) bool {
 	given := action.Spec.Artifacts
 	return given.Unpack == v1alpha1.UnpackNever || slices.ContainsFunc(given.Inputs, func(input v1alpha1.InputArtifact) bool {
@@ -73,16 +73,15 @@ func mayBeFile(action *v1alpha1.CustomAction, variable string) bool {
 	})
 }
 
-// variables tells which environment variables of a container have a value that a pipeline
-// controls.
+// variables knows which environment variables of a container have values that a pipeline controls.
 type variables struct {
 	action *v1alpha1.CustomAction
-	// ofTemplate are those among the variables of the template.
+	// ofTemplate are those of the template's variables.
 	ofTemplate map[string]bool
 }
 
-// variablesOf reads the environment of a container in the template. Kubernetes expands $(NAME)
-// in the value of a variable only if NAME comes before it, so once through is enough.
+// variablesOf reads the environment of a container in the template. One pass is enough, because
+// Kubernetes expands $(NAME) in the value of a variable only if NAME is defined before it.
 func variablesOf(action *v1alpha1.CustomAction, container corev1.Container) variables {
 	v := variables{action, map[string]bool{}}
 	for _, variable := range container.Env {
@@ -100,8 +99,9 @@ func (v variables) controlsValue(variable corev1.EnvVar) bool {
 	return controlledReference(v.action, variable.Value) != "" || v.controlledVariable(variable.Value) != ""
 }
 
-// isOfCluster reports whether no pipeline controls what a variable is taken from. It lists
-// what is known: labels and annotations may hold references, and files may be a step's.
+// isOfCluster reports whether a variable's source is known to be out of a pipeline's control.
+// Labels and annotations are not, because they may have references, and files are not, because
+// steps may write them.
 func isOfCluster(source corev1.EnvVarSource) bool {
 	if field := source.FieldRef; field != nil {
 		return !strings.HasPrefix(field.FieldPath, "metadata.labels") && !strings.HasPrefix(field.FieldPath, "metadata.annotations")
@@ -115,8 +115,8 @@ func (v variables) pipelineControls(name string) bool {
 	return v.ofTemplate[name] || ofOperator && !ownVariable(v.action, name)
 }
 
-// controlledVariable is the first $(NAME) in a text that Kubernetes would replace by what a
-// pipeline controls; empty if there is none.
+// controlledVariable returns the first $(NAME) in a text that Kubernetes would replace with a value
+// that a pipeline controls, or an empty string.
 func (v variables) controlledVariable(text string) string {
 	found := ""
 	scanVariables(text, func(string) bool { return true }, func(name string) bool {

@@ -12,24 +12,24 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// defaultContainerAnnotation names the container of a pod that kubectl logs, exec and attach
-// take if no other is named (k8s.io/kubectl, pkg/cmd/util/podcmd). It may be an init container,
-// and an empty name counts as none.
+// defaultContainerAnnotation names the container that kubectl logs, exec and attach use by default
+// (k8s.io/kubectl, pkg/cmd/util/podcmd). It may be an init container, and an empty name counts as
+// none.
 const defaultContainerAnnotation = "kubectl.kubernetes.io/default-container"
 
 const atDefaultContainer = "spec.jobTemplate.spec.template.metadata.annotations[" + defaultContainerAnnotation + "]"
 
-// setDefaultContainer has kubectl take the last step, unless the template names a container:
-// the only regular container, codepipeline-report, waits while steps run, and prints nothing
-// about the work. The pod has its wrapper containers.
+// setDefaultContainer makes the last step kubectl's default container, unless the template names
+// one: the only regular container, codepipeline-report, waits while steps run, and prints nothing
+// about the work. The pod must have its wrapper containers.
 func setDefaultContainer(pod *corev1.PodTemplateSpec) {
 	if pod.Annotations[defaultContainerAnnotation] == "" {
 		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, defaultContainerAnnotation, pod.Spec.InitContainers[len(pod.Spec.InitContainers)-1].Name)
 	}
 }
 
-// checkDefaultContainer refuses a default container that the pod does not have: kubectl exec
-// would fail. The wrapper containers count, whether the pod has them yet or not.
+// checkDefaultContainer refuses a default container that the pod does not have, because kubectl
+// exec would fail. Wrapper containers are accepted even if the pod does not have them yet.
 func checkDefaultContainer(pod corev1.PodTemplateSpec) error {
 	given := pod.Annotations[defaultContainerAnnotation]
 	names := slices.Clone(podcontract.Wrappers[:])
@@ -46,8 +46,8 @@ func checkDefaultContainer(pod corev1.PodTemplateSpec) error {
 		given, strings.Join(names, ", "))}
 }
 
-// checkSampleDefault is checkDefaultContainer before there is a job. What a reference makes of
-// the annotation is known, and checked, when there is one.
+// checkSampleDefault is checkDefaultContainer before there is a job. An annotation with references
+// is checked only for a job, when their values are known.
 func checkSampleDefault(action *v1alpha1.CustomAction, resolved corev1.PodTemplateSpec) error {
 	if reference.MatchString(action.Spec.JobTemplate.Spec.Template.Annotations[defaultContainerAnnotation]) {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestDefaultContainer has kubectl take the last step, or the container that the template names.
+// TestDefaultContainer: the default is the last step, or the container that the template names.
 func TestDefaultContainer(t *testing.T) {
 	refused := func(name string) string {
 		return `spec.jobTemplate.spec.template.metadata.annotations[kubectl.kubernetes.io/default-container]: ` +
@@ -21,7 +21,7 @@ func TestDefaultContainer(t *testing.T) {
 	for name, c := range map[string]struct {
 		given       map[string]string
 		want        string
-		err, sample string // of Build and of Validate; empty: none
+		err, sample string // of Build and Validate; empty means none
 	}{
 		"none":                    {nil, "check", "", ""},
 		"other annotations":       {map[string]string{"a": "b"}, "check", "", ""},
@@ -56,7 +56,7 @@ func TestDefaultContainer(t *testing.T) {
 	}
 }
 
-// expectError checks that an error is a *FieldError with a message, or that there is none.
+// expectError expects a *FieldError with a message, or no error if the message is empty.
 func expectError(g Gomega, err error, message string) {
 	if message == "" {
 		g.ExpectWithOffset(1, err).NotTo(HaveOccurred())

@@ -24,12 +24,12 @@ import (
 const (
 	sampleRegion = v1alpha1.Region("us-east-1")
 	sampleID     = "00000000-0000-4000-8000-000000000000"
-	// sampleName is a name like no other: see MayBeOfSample.
+	// sampleName is an unusual name, which MayBeOfSample can recognize.
 	sampleName = "pipelinejob-sample"
 )
 
-// sampleJobOf returns a PipelineJob to check a template with before there is one:
-// every property has a value of its type.
+// sampleJobOf returns a sample PipelineJob to check a template with: every property has a value of
+// its type.
 func sampleJobOf(action *v1alpha1.CustomAction) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{}
 	job.Name, job.Namespace = naming.PipelineJobName(action.Name, sampleID, sampleID), action.Namespace
@@ -60,9 +60,9 @@ func sampleJobOf(action *v1alpha1.CustomAction) *v1alpha1.PipelineJob {
 	return job
 }
 
-// DryRunJob returns the Job of a sample PipelineJob, for a dry run that asks the
-// API server whether it would accept the Jobs of the action. It has an owner, as the Jobs of
-// PipelineJobs do: a policy may refuse the operator all others.
+// DryRunJob returns the Job of a sample PipelineJob, for a dry run that asks the API server whether
+// it would accept the action's Jobs. It has an owner like the Jobs of PipelineJobs, because a
+// policy may refuse the operator Jobs without one.
 func DryRunJob(action *v1alpha1.CustomAction, options Options) (*batchv1.Job, error) {
 	sample := sampleJobOf(action)
 	job, err := build(action, sample, v1alpha1.Run{Number: 1, JobName: naming.JobName(sample, 1)}, options, true)
@@ -73,16 +73,16 @@ func DryRunJob(action *v1alpha1.CustomAction, options Options) (*batchv1.Job, er
 	return job, nil
 }
 
-// DryRunPod returns a pod as the Job's controller would create it, for a dry run that asks
-// the API server whether it would accept it: limits, quotas and most policies are for pods,
-// and see no Job. job is the DryRunJob, as the API server has answered it.
+// DryRunPod returns a pod as the Job controller would create it, for a dry run that asks the API
+// server whether it would accept it: limit ranges, quotas and most policies apply to pods, not to
+// Jobs. job is the DryRunJob as the API server returned it.
 func DryRunPod(job *batchv1.Job) *corev1.Pod {
 	template := job.Spec.Template.DeepCopy()
 	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 	pod.Name, pod.Namespace = job.Name+"-pod", job.Namespace
 	metav1.SetMetaDataLabel(&pod.ObjectMeta, batchv1.JobNameLabel, job.Name)
-	// Some policies refuse pods without an owner. The Job does not exist, so any UID will
-	// do. BlockOwnerDeletion is not set: the operator would need a permission for it.
+	// Some policies refuse pods without an owner. The Job does not exist, so any UID will do.
+	// BlockOwnerDeletion is not set, because it requires another permission.
 	pod.OwnerReferences = []metav1.OwnerReference{{
 		APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job", Name: job.Name,
 		UID: types.UID(cmp.Or(string(job.UID), sampleID)), Controller: ptr.To(true),
@@ -90,9 +90,9 @@ func DryRunPod(job *batchv1.Job) *corev1.Pod {
 	return pod
 }
 
-// Refusal translates the API server's objections to a DryRunJob, or with podFields to a
-// DryRunPod of it, into the CustomAction's fields; nil if there are none. A field whose value
-// comes from a reference is left out: another value than the sample may be accepted.
+// Refusal translates the API server's objections to a DryRunJob, or with podFields to its
+// DryRunPod, into the CustomAction's fields. It returns nil if there are none. Fields whose values
+// come from references are left out, because values other than the sample's may be accepted.
 func Refusal(action *v1alpha1.CustomAction, job *batchv1.Job, podFields bool, causes []metav1.StatusCause) error {
 	filled := referencing(action)
 	var problems []error
@@ -108,9 +108,9 @@ func Refusal(action *v1alpha1.CustomAction, job *batchv1.Job, podFields bool, ca
 	return errors.Join(problems...)
 }
 
-// MayBeOfSample reports whether the cluster may deny a DryRunJob or its pod because of the
-// sample, which has other values than a pipeline's. It does so if the message quotes the
-// sample, and may do so if images come from references, as many policies are about images.
+// MayBeOfSample reports whether the cluster may have denied a DryRunJob or its pod only because of
+// the sample's values. It returns true if the message quotes the sample, or if images come from
+// references, because many policies are about images.
 func MayBeOfSample(action *v1alpha1.CustomAction, message string) bool {
 	if strings.Contains(message, sampleName) {
 		return true
@@ -130,7 +130,7 @@ var (
 	imageField     = regexp.MustCompile(`^spec\.jobTemplate\.spec\.template\.spec\.(initContainers|containers)\[[0-9]+\]\.image$`)
 )
 
-// templateField is where in a CustomAction the field of its built Job comes from.
+// templateField returns the field of the CustomAction from which a field of its built Job comes.
 func templateField(action *v1alpha1.CustomAction, job *batchv1.Job, field string) string {
 	const template = "spec.jobTemplate"
 	pod := job.Spec.Template.Spec
@@ -161,16 +161,16 @@ func caSetBy(action *v1alpha1.CustomAction) string {
 	return ""
 }
 
-// number is the number that digits stand for.
+// number parses digits.
 func number(digits string) int {
 	n, err := strconv.Atoi(digits)
 	if err != nil {
-		return math.MaxInt // there is no such index
+		return math.MaxInt // no list has this index
 	}
 	return n
 }
 
-// containerField is where the field below a container comes from.
+// containerField returns where a field of a container comes from.
 func containerField(action *v1alpha1.CustomAction, containers []corev1.Container, index int, rest string) string {
 	if podcontract.IsWrapper(containers[index].Name) {
 		return runnerField(action, containers[index].Name, rest)
@@ -192,7 +192,7 @@ func containerField(action *v1alpha1.CustomAction, containers []corev1.Container
 	return fmt.Sprintf("%s.%s[%d]%s", atPod, kind, index, rest)
 }
 
-// runnerField is where the field of a wrapper container comes from.
+// runnerField returns where a field of a wrapper container comes from.
 func runnerField(action *v1alpha1.CustomAction, name, rest string) string {
 	runner := action.Spec.Runner
 	switch {
@@ -205,11 +205,11 @@ func runnerField(action *v1alpha1.CustomAction, name, rest string) string {
 	}
 }
 
-// referencing are the fields of a template whose values hold references.
+// referencing returns the fields of a template whose values have references.
 func referencing(action *v1alpha1.CustomAction) map[string]bool {
 	content, err := json.Marshal(action.Spec.JobTemplate)
 	if err != nil {
-		return nil // Validate has said so
+		return nil // Validate has reported it
 	}
 	var tree any
 	if err := json.Unmarshal(content, &tree); err != nil {

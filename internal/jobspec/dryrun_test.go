@@ -100,7 +100,7 @@ func TestDryRunOfAPod(t *testing.T) {
 	job, err := DryRunJob(action, Options{RunnerImage: "runner:1"})
 	g.Expect(err).NotTo(HaveOccurred())
 	pod := DryRunPod(job)
-	g.Expect(pod.Name).To(Equal(job.Name+"-pod"), "a name by chance would make each message another")
+	g.Expect(pod.Name).To(Equal(job.Name+"-pod"), "a random name would change every message")
 	g.Expect(pod.Namespace).To(Equal("team"))
 	g.Expect(pod.Spec).To(Equal(job.Spec.Template.Spec))
 	g.Expect(pod.Labels).To(And(HaveKeyWithValue("team", "web"), HaveKeyWithValue("batch.kubernetes.io/job-name", job.Name)))

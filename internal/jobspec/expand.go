@@ -2,10 +2,10 @@ package jobspec
 
 import "strings"
 
-// scanVariables parts a text at its variables as the kubelet does in command, args and values
-// of env (k8s.io/kubernetes, third_party/forked/golang/expansion): literal gets each part that
-// stays, with $ for $$, and variable the NAME of each $(NAME). It ends early if one of them
-// returns false.
+// scanVariables splits a text at its variables like the kubelet does in command, args and values of
+// env (k8s.io/kubernetes, third_party/forked/golang/expansion). It calls literal for each literal
+// part, with $ for $$, and variable with the NAME of each $(NAME). It stops if one of them returns
+// false.
 func scanVariables(text string, literal, variable func(string) bool) {
 	for text != "" {
 		before, rest, found := strings.Cut(text, "$")
@@ -28,12 +28,12 @@ func scanVariables(text string, literal, variable func(string) bool) {
 	}
 }
 
-// expandedLength bounds what expand returns: variables may refer to each other so that a
-// small template grows without end.
+// expandedLength bounds what expand returns, in bytes: variables may refer to each other, so that a
+// small template grows exponentially.
 const expandedLength = 512
 
-// expand replaces the variables in a text whose values are known, and cuts the result to
-// expandedLength. The values are not expanded again.
+// expand replaces the variables with known values in a text, and cuts the result to expandedLength.
+// It does not expand the values again.
 func expand(text string, known map[string]string) string {
 	var expanded strings.Builder
 	add := func(part string) bool {

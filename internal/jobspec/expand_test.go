@@ -7,7 +7,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestExpand has the cases of the kubelet's own test of it.
+// TestExpand has the cases of the kubelet's own test.
 func TestExpand(t *testing.T) {
 	known := map[string]string{"VAR_A": "A", "VAR_B": "B", "VAR_REF": "$(VAR_A)", "VAR_EMPTY": ""}
 	for text, want := range map[string]string{

@@ -9,8 +9,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// TellsLog reports whether the last log lines of a failed step may leave the cluster's logs by
-// a rule. The Secret with the values of secret properties does not count: these are masked.
+// TellsLog reports whether a rule allows copying the last log lines of a failed step. The Secret
+// with the values of secret properties does not count, because these values are masked.
 func TellsLog(rule v1alpha1.FailureLog, pod corev1.PodSpec, step string, job *v1alpha1.PipelineJob) bool {
 	switch v1alpha1.StricterFailureLog(rule, v1alpha1.FailureLogAlways) {
 	case v1alpha1.FailureLogAlways:
@@ -22,9 +22,8 @@ func TellsLog(rule v1alpha1.FailureLog, pod corev1.PodSpec, step string, job *v1
 	}
 }
 
-// refersToSecret reports whether a container refers to a Secret other than own: by its
-// variables, or by a volume that it mounts. A container that is not in the pod is taken for
-// one that does.
+// refersToSecret reports whether a container refers to a Secret other than own, by its variables or
+// by a volume that it mounts. It returns true for a container that is not in the pod.
 func refersToSecret(pod corev1.PodSpec, name, own string) bool {
 	containers := slices.Concat(pod.InitContainers, pod.Containers)
 	at := slices.IndexFunc(containers, func(c corev1.Container) bool { return c.Name == name })
@@ -41,8 +40,8 @@ func refersToSecret(pod corev1.PodSpec, name, own string) bool {
 	})
 }
 
-// hasSecret reports whether a volume has a Secret's content, or is mounted with one. What the
-// driver of a CSI volume in the pod's own spec brings is not known: mostly it is secrets.
+// hasSecret reports whether a volume has a Secret's content or is mounted with one. Inline CSI
+// volumes count, because most of their drivers provide secrets.
 func hasSecret(volume *corev1.Volume) bool {
 	return volume.CSI != nil || len(secretsOf(volume)) > 0 || volume.Projected != nil &&
 		slices.ContainsFunc(volume.Projected.Sources, func(source corev1.VolumeProjection) bool { return source.Secret != nil })

@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// TestTellsLog has steps with each way to a Secret that Kubernetes has.
+// TestTellsLog uses steps with each way to refer to a Secret in Kubernetes.
 func TestTellsLog(t *testing.T) {
 	named := corev1.LocalObjectReference{Name: "registry"}
 	own := naming.SecretName(sampleJob())
@@ -58,8 +58,8 @@ func TestTellsLog(t *testing.T) {
 	}
 }
 
-// TestPodStatusTellsNoMoreThanTheRule has the kubelet put the last lines into the pod's status
-// only if they may be told.
+// TestPodStatusTellsNoMoreThanTheRule: the kubelet copies the last lines to the pod's status only
+// if the rule allows it.
 func TestPodStatusTellsNoMoreThanTheRule(t *testing.T) {
 	for name, c := range map[string]struct {
 		action, account v1alpha1.FailureLog
@@ -90,7 +90,7 @@ func TestPodStatusTellsNoMoreThanTheRule(t *testing.T) {
 	}
 }
 
-// policies are those of two steps, and of one that asks for its own.
+// policies are the policies of two steps, and of one that sets its own.
 func policies(plain, secretive corev1.TerminationMessagePolicy) map[string]corev1.TerminationMessagePolicy {
 	return map[string]corev1.TerminationMessagePolicy{"plain": plain, "secretive": secretive, "asked": corev1.TerminationMessageFallbackToLogsOnError}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// sampleAction has one open, one optional and one secret property, and steps
-// as given.
+// sampleAction returns an action with a plain, an optional and a secret property, and the given
+// steps.
 func sampleAction(steps ...corev1.Container) *v1alpha1.CustomAction {
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "build", Namespace: "team"}}
 	action.Spec.AccountRef.Name, action.Spec.Region = "shared", "eu-central-1"

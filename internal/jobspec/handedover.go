@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// checkArtifacts refuses artifacts whose names can't be folders, or would share an
-// environment variable: the pipeline chooses the names.
+// checkArtifacts refuses artifact names, which the pipeline chooses, if they can't be folders or
+// map to the same environment variable.
 func checkArtifacts(job *v1alpha1.PipelineJob) error {
 	for _, kind := range []struct {
 		what      string
@@ -40,13 +40,13 @@ func checkArtifacts(job *v1alpha1.PipelineJob) error {
 	return nil
 }
 
-// checkConfiguration refuses values with which no step could start.
+// checkConfiguration refuses values with which a step can't start.
 func checkConfiguration(job *v1alpha1.PipelineJob) error {
 	for _, name := range slices.Sorted(maps.Keys(job.Spec.Configuration)) {
 		size := len(podcontract.EnvConfig(name)) + len("=") + len(job.Spec.Configuration[name])
 		if size > limits.EnvironmentVariable {
 			return &FieldError{Field: "configuration." + limits.Cut(name, limits.PropertyName), Err: fmt.Errorf(
-				"must be at most %d bytes long as an environment variable, which is what Linux takes, and has %d: pass large values between actions as artifacts",
+				"must be at most %d bytes long as an environment variable, which is Linux's limit, and has %d: pass large values between actions as artifacts",
 				limits.EnvironmentVariable, size)}
 		}
 	}

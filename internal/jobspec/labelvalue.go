@@ -8,17 +8,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// labelMaps are the fields whose values are label values: of objects, of what selects
-// objects, and of what selects nodes.
+// labelMaps are the fields whose values are label values: labels and selectors of objects and
+// nodes.
 var labelMaps = []string{"labels", "matchLabels", "nodeSelector"}
 
-// isLabelValue reports whether the value at p is that of a label.
+// isLabelValue reports whether the value at p is a label value.
 func (p path) isLabelValue() bool {
 	return len(p) > 1 && slices.Contains(labelMaps, p[len(p)-2])
 }
 
-// checkLabelValue refuses a text whose references were resolved if it can't be the value
-// of a label. The API server would refuse it too, but does not know the way out.
+// checkLabelValue refuses a resolved text that can't be a label value. The API server would refuse
+// it too, but without saying what to do.
 func checkLabelValue(text, resolved string) error {
 	if len(validation.IsValidLabelValue(resolved)) == 0 {
 		return nil
@@ -27,7 +27,7 @@ func checkLabelValue(text, resolved string) error {
 		resolved, validation.LabelValueMaxLength, labelWayOut(text))
 }
 
-// labelWayOut is what to write instead of a text with references.
+// labelWayOut returns what to write instead of a text with references.
 func labelWayOut(text string) string {
 	safe := reference.ReplaceAllStringFunc(text, func(match string) string {
 		if isEscaped(match) || strings.HasPrefix(match, "$("+labelPrefix) {

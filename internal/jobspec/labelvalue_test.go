@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// TestLongNamesAsLabels has names as labels that are longer than a label may be.
+// TestLongNamesAsLabels uses names as labels that are too long for one.
 func TestLongNamesAsLabels(t *testing.T) {
 	long := strings.Repeat("web-", 25)
 	for name, c := range map[string]struct {
@@ -42,7 +42,7 @@ func TestLongNamesAsLabels(t *testing.T) {
 	}
 }
 
-// TestWhatIsALabelValue: a long value elsewhere is fine.
+// TestWhatIsALabelValue: a long value is accepted elsewhere.
 func TestWhatIsALabelValue(t *testing.T) {
 	long := strings.Repeat("web/", 25)
 	job := sampleJob()
@@ -72,7 +72,8 @@ func TestWhatIsALabelValue(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreCheckedBeforeThereIsAJob: at first every property has a value.
+// TestDefaultsAreCheckedBeforeThereIsAJob: every property of the sample has a value, so defaults
+// are checked separately.
 func TestDefaultsAreCheckedBeforeThereIsAJob(t *testing.T) {
 	for label, says := range map[string]string{
 		"$(config.Flavor|a b)":       "spec.jobTemplate.spec.template.metadata.labels.flavor: \"a b\" can't be the value of a label",

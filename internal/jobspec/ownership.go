@@ -12,11 +12,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// originOf is where in a CustomAction a field of its built Job comes from or, if the
-// operator sets it, how messages name it.
+// originOf returns the field of the CustomAction from which a field of its built Job comes or, if
+// the operator sets it, its name in messages.
 func originOf(action *v1alpha1.CustomAction, job *batchv1.Job, field string) string {
 	origin := templateField(action, job, withoutOwnRule(action, field))
-	if !strings.HasPrefix(origin, "spec.jobTemplate") { // of a wrapper container
+	if !strings.HasPrefix(origin, "spec.jobTemplate") { // from a wrapper container
 		return origin
 	}
 	if of := workspaceField(action, job.Spec.Template.Spec, field); of != "" {
@@ -28,11 +28,11 @@ func originOf(action *v1alpha1.CustomAction, job *batchv1.Job, field string) str
 	return origin
 }
 
-// builtRule matches the beginning of the path of a rule of a Job's podFailurePolicy.
+// builtRule matches the beginning of the path of a rule in a Job's podFailurePolicy.
 var builtRule = regexp.MustCompile(`^spec\.podFailurePolicy\.rules\[([0-9]+)\]`)
 
-// withoutOwnRule is the path of a Job's field as it is in the template, which does not
-// have the rule of podFailurePolicy that the operator adds.
+// withoutOwnRule converts the path of a Job's field to the template, which does not have the rule
+// that the operator adds to podFailurePolicy.
 func withoutOwnRule(action *v1alpha1.CustomAction, field string) string {
 	given := action.Spec.JobTemplate.Spec.PodFailurePolicy
 	match := builtRule.FindStringSubmatch(field)
@@ -44,7 +44,7 @@ func withoutOwnRule(action *v1alpha1.CustomAction, field string) string {
 	return fmt.Sprintf("spec.podFailurePolicy.rules[%d]", index-added) + strings.TrimPrefix(field, match[0])
 }
 
-// pathElement matches an element of a path as the API server writes it: name, [3] or [key].
+// pathElement matches an element of a path in the API server's notation: name, [3] or [key].
 var pathElement = regexp.MustCompile(`\[[^\]]*\]|[^.\[]+`)
 
 // hasField reports whether an object has a field with this path.

@@ -13,11 +13,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// place is a kind of fields below spec.jobTemplate. An element is a field's name, "[]" for any
+// place is a pattern for fields below spec.jobTemplate. An element is a field's name, "[]" for any
 // element of a list, or "*" for any key of a map.
 type place []string
 
-// placesOf reads places that are written as paths: spec.template.spec.containers[].image.
+// placesOf parses places in path notation: spec.template.spec.containers[].image.
 func placesOf(paths ...string) []place {
 	var places []place
 	for _, path := range paths {
@@ -26,7 +26,7 @@ func placesOf(paths ...string) []place {
 	return places
 }
 
-// inPod are places in the pod's spec, and inContainers those in each of its containers.
+// inPod returns places in the pod's spec, and inContainers in each of its containers.
 func inPod(paths ...string) []place {
 	for i := range paths {
 		paths[i] = "spec.template.spec." + paths[i]
@@ -42,9 +42,8 @@ func inContainers(paths ...string) []place {
 	return inPod(all...)
 }
 
-// openPlaces are the places where references to values that a pipeline controls are always
-// allowed. All other places that are not granted are refused, including fields of future
-// versions of Kubernetes.
+// openPlaces are the places where references to values that a pipeline controls are always allowed.
+// Everywhere else they need a grant, including in fields of future Kubernetes versions.
 var openPlaces = slices.Concat(
 	placesOf("metadata.labels.*", "metadata.annotations.*", "spec.template.metadata.labels.*", "spec.template.metadata.annotations.*"),
 	inContainers("env[].value", "command[]", "args[]"),
@@ -70,7 +69,7 @@ var grantedPlaces = map[v1alpha1.ReferencePlace][]place{
 	v1alpha1.ReferenceInClaimName: inPod("volumes[].persistentVolumeClaim.claimName"),
 }
 
-// has reports whether the field at a path in the CustomAction is one of the place.
+// has reports whether the field at a path in the CustomAction matches the place.
 func (p place) has(at path) bool {
 	at = at[min(len(at), len(path{"spec", "jobTemplate"})):]
 	if len(at) != len(p) {
@@ -89,8 +88,8 @@ func isAmong(places []place, at path) bool {
 	return slices.ContainsFunc(places, func(p place) bool { return p.has(at) })
 }
 
-// grantFor returns the place that an account has to grant for the field at a path; empty if
-// no grant can allow it.
+// grantFor returns the place that an account must grant for the field at a path, or an empty string
+// if no grant can allow it.
 func grantFor(at path) v1alpha1.ReferencePlace {
 	for granted, places := range grantedPlaces {
 		if isAmong(places, at) {
@@ -100,19 +99,20 @@ func grantFor(at path) v1alpha1.ReferencePlace {
 	return ""
 }
 
-// referenceCheck refuses references to values that a pipeline controls in fields that are
-// not data.
+// referenceCheck refuses references to values that a pipeline controls in fields where they would
+// be more than data.
 type referenceCheck struct {
 	action *v1alpha1.CustomAction
 	// allowed are the places that the account grants.
 	allowed []v1alpha1.ReferencePlace
-	// variables are those of each container, by its path.
+	// variables are the variables of each container, by the container's path.
 	variables map[string]variables
 }
 
-// checkReferences refuses references of the action's template where a pipeline's text would be
-// more than data. resolved is the template with its references replaced, and environment what
-// the operator gives steps: what a pipeline has written may make a script of the next element.
+// checkReferences refuses references in the action's template where a pipeline's text would be more
+// than data. resolved is the template with its references replaced, and environment is what the
+// operator sets in steps: both are needed because a pipeline's text may be an option that makes the
+// next element a script.
 func checkReferences(action *v1alpha1.CustomAction, resolved *batchv1.JobTemplateSpec, environment []corev1.EnvVar, allowed []v1alpha1.ReferencePlace) error {
 	check := referenceCheck{action, allowed, map[string]variables{}}
 	given, made := action.Spec.JobTemplate.Spec.Template.Spec, resolved.Spec.Template.Spec
@@ -139,12 +139,12 @@ func checkReferences(action *v1alpha1.CustomAction, resolved *batchv1.JobTemplat
 	return check.walk(tree, path{"spec", "jobTemplate"}, nil)
 }
 
-// commandLine is what a container's program gets, as far as it is known before the pod runs.
+// commandLine returns the command line of a container, as far as it is known before the pod runs.
 func commandLine(container corev1.Container, environment []corev1.EnvVar) []string {
 	known := map[string]string{}
 	for _, variable := range slices.Concat(environment, container.Env) {
 		if variable.ValueFrom != nil {
-			delete(known, variable.Name) // the kubelet reads it
+			delete(known, variable.Name) // only the kubelet knows its value
 			continue
 		}
 		known[variable.Name] = expand(variable.Value, known)
@@ -156,8 +156,7 @@ func commandLine(container corev1.Container, environment []corev1.EnvVar) []stri
 	return line
 }
 
-// scripts checks the elements of command and args that are scripts. line has them as the
-// program gets them.
+// scripts checks the elements of command and args that are scripts. line has their expanded values.
 func (c referenceCheck) scripts(field string, container corev1.Container, line []string) error {
 	isScript := scriptsIn(line)
 	for i, text := range slices.Concat(container.Command, container.Args) {
@@ -178,8 +177,8 @@ func (c referenceCheck) scripts(field string, container corev1.Container, line [
 	return nil
 }
 
-// walk checks all strings of the template but scripts. of are the variables of the container
-// that they are in; nil: they are in none.
+// walk checks all strings of the template except scripts. of are the variables of the surrounding
+// container, or nil outside of containers.
 func (c referenceCheck) walk(node any, at path, of *variables) error {
 	switch node := node.(type) {
 	case string:

@@ -15,14 +15,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// everyPlace is what an account can grant.
+// everyPlace has all places that an account can grant.
 var everyPlace = []v1alpha1.ReferencePlace{
 	v1alpha1.ReferenceInImage, v1alpha1.ReferenceInNodeSelector, v1alpha1.ReferenceInTolerations, v1alpha1.ReferenceInPriorityClassName,
 	v1alpha1.ReferenceInServiceAccountName, v1alpha1.ReferenceInWorkingDir, v1alpha1.ReferenceInSubPath, v1alpha1.ReferenceInConfigMapName,
 	v1alpha1.ReferenceInSecretName, v1alpha1.ReferenceInClaimName,
 }
 
-// filled sets every string that a value of a type can have to text.
+// filled sets every possible string in a value to text.
 func filled(value reflect.Value, text string) {
 	switch value.Kind() {
 	case reflect.String:
@@ -32,7 +32,7 @@ func filled(value reflect.Value, text string) {
 		filled(value.Elem(), text)
 	case reflect.Slice:
 		if value.Type().Elem().Kind() == reflect.Uint8 {
-			return // managedFields, which a template can't have
+			return // managedFields, which templates can't have
 		}
 		value.Set(reflect.MakeSlice(value.Type(), 1, 1))
 		filled(value.Index(0), text)
@@ -50,8 +50,8 @@ func filled(value reflect.Value, text string) {
 	}
 }
 
-// fieldsTaking are the fields of a template, of all that Kubernetes has, in which a text is
-// allowed, with [] for indexes.
+// fieldsTaking returns the fields of a template in which a text is allowed, out of all fields that
+// Kubernetes has, with [] for indexes.
 func fieldsTaking(g *WithT, text string, allowed []v1alpha1.ReferencePlace) (taking []string, all int) {
 	template := batchv1.JobTemplateSpec{}
 	filled(reflect.ValueOf(&template).Elem(), text)
@@ -85,7 +85,7 @@ func fieldsTaking(g *WithT, text string, allowed []v1alpha1.ReferencePlace) (tak
 	return taking, all
 }
 
-// TestReferencesAreAllowedInAListOfFields has a reference in every field that Kubernetes has.
+// TestReferencesAreAllowedInAListOfFields puts a reference into every field that Kubernetes has.
 func TestReferencesAreAllowedInAListOfFields(t *testing.T) {
 	open := []string{
 		"metadata.annotations.key", "metadata.labels.key",
@@ -113,7 +113,7 @@ func TestReferencesAreAllowedInAListOfFields(t *testing.T) {
 	}
 }
 
-// TestGrantsAddFields has each place of a grant add the fields that it names, and no others.
+// TestGrantsAddFields: each place of a grant adds exactly the fields that it names.
 func TestGrantsAddFields(t *testing.T) {
 	g := NewWithT(t)
 	const reference = "$(config.Target)"
@@ -140,7 +140,7 @@ func TestGrantsAddFields(t *testing.T) {
 	))
 }
 
-// TestEveryPlaceHasFields holds the places against the enum of the API.
+// TestEveryPlaceHasFields compares the places with the enum of the API.
 func TestEveryPlaceHasFields(t *testing.T) {
 	g := NewWithT(t)
 	for _, place := range everyPlace {
@@ -153,14 +153,14 @@ func TestEveryPlaceHasFields(t *testing.T) {
 	}
 }
 
-// TestReferencesInOtherFields has templates with references where a pipeline's text would
-// decide more than it should.
+// TestReferencesInOtherFields uses templates with references where a pipeline's text would be more
+// than data.
 func TestReferencesInOtherFields(t *testing.T) {
 	const template = "spec.jobTemplate.spec.template.spec."
 	const rule = " must not be here: the pipeline controls its value, which is allowed in values of env, labels and annotations, and in elements of command and args: "
 	for name, c := range map[string]struct {
 		change func(*corev1.PodSpec)
-		err    string // empty: allowed
+		err    string // empty means allowed
 	}{
 		"an image": {func(p *corev1.PodSpec) { p.Containers[0].Image = "registry/$(config.Target)" },
 			template + "containers[0].image: $(config.Target)" + rule + "write the value itself, or ask the managers of the CodePipelineAccount to add Image to allowReferencesIn of its grant"},
@@ -211,7 +211,8 @@ func TestReferencesInOtherFields(t *testing.T) {
 	}
 }
 
-// TestForgedAccountID has a job whose account ID is none: references to it may be in scripts.
+// TestForgedAccountID uses a job with an invalid account ID, because references to it are allowed
+// in scripts.
 func TestForgedAccountID(t *testing.T) {
 	g := NewWithT(t)
 	action, job := sampleAction(step("work", "$(aws.accountID)")), sampleJob()

@@ -19,5 +19,5 @@ func (p *problems) refuse(breaks bool, field, rule string) {
 	}
 }
 
-// join returns all problems as one error; nil if there are none.
+// join returns all problems as one error, or nil if there are none.
 func (p problems) join() error { return errors.Join(p...) }

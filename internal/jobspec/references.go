@@ -18,42 +18,41 @@ import (
 // labelPrefix, before a reference's name, makes its value a label value.
 const labelPrefix = "label:"
 
-// groups matches the groups of references. Any other $(…) is left alone: it is
-// Kubernetes' syntax for an environment variable, or a command in a shell script.
+// groups matches the groups of references. Any other $(…) is kept unchanged: it is Kubernetes'
+// syntax for an environment variable, or a command substitution in a shell script.
 const groups = `action|aws|config|input|job|output|pipeline|run|stage`
 
-// reference matches $(group.name), with or without label: before it and |default after
-// it. $$(…) is how Kubernetes escapes it, and stays.
+// reference matches $(group.name), optionally with label: before the name and |default after it. It
+// also matches Kubernetes' escape $$(…), which is kept unchanged.
 var reference = regexp.MustCompile(`\$?\$\((` + labelPrefix + `[^()]*|(?:` + groups + `)\.[^()]*)\)`)
 
-// cutDefault matches a reference that a parenthesis in its default keeps from being one.
+// cutDefault matches what would be a reference if its default had no parenthesis.
 var cutDefault = regexp.MustCompile(`\$?\$\((?:` + labelPrefix + `)?((?:` + groups + `)\.[^()|]*)\|[^()]*\(`)
 
-// artifactName matches what CodePipeline takes as the name of an artifact: API model
-// 2015-07-09, ArtifactName.
+// artifactName matches valid artifact names (API model 2015-07-09, ArtifactName).
 var artifactName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
 
-// accountID matches the ID of an AWS account (API model 2015-07-09, AccountId), and none.
+// accountID matches the ID of an AWS account (API model 2015-07-09, AccountId), or an empty string.
 var accountID = regexp.MustCompile(`^([0-9]{12})?$`)
 
-// values gives what each reference stands for, by its name ("config.KEY").
+// values maps the name of a reference, such as config.KEY, to its value.
 type values map[string]string
 
-// unusable says why a known reference can't be used, by its name.
+// unusable maps the name of a known reference to the reason why it can't be used.
 type unusable map[string]string
 
-// scope is what references can be resolved to, and why some can't.
+// scope resolves references, and knows why some can't be resolved.
 type scope struct {
 	values values
-	// unset has the optional properties that the pipeline's action does not set: a default
-	// can replace them.
+	// unset has the optional properties that the pipeline's action does not set. Their references
+	// may have a default.
 	unset     map[string]bool
 	explained unusable
-	// preferDefaults makes defaults replace all properties, to check the defaults.
+	// preferDefaults uses the default even for properties that are set, to check the defaults.
 	preferDefaults bool
 }
 
-// scopeOf is the scope of one run of a job.
+// scopeOf returns the scope for a run of a job.
 func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32) scope {
 	s := scope{values: values{
 		"pipeline.name":        job.Spec.Pipeline.Name,
@@ -67,7 +66,7 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 		"aws.accountID":        job.Spec.AccountID,
 	}, unset: map[string]bool{}, explained: unusable{}}
 	if !accountID.MatchString(job.Spec.AccountID) {
-		delete(s.values, "aws.accountID") // it may be in scripts
+		delete(s.values, "aws.accountID") // references to it are allowed in scripts
 		s.explained["aws.accountID"] = "the job's account ID is not one of AWS"
 	}
 	for _, property := range action.Spec.ActionType.ConfigurationProperties {
@@ -93,8 +92,8 @@ func scopeOf(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run int32
 	return s
 }
 
-// resolve replaces every reference in text. quote protects the value from
-// being expanded a second time where Kubernetes itself expands $(NAME).
+// resolve replaces every reference in text. quote escapes the values for fields in which Kubernetes
+// expands $(NAME).
 func (s *substitution) resolve(text string, quote bool) (string, error) {
 	failed := s.scope.checkDefaults(text)
 	resolved := reference.ReplaceAllStringFunc(text, func(match string) string {
@@ -118,8 +117,7 @@ func (s *substitution) resolve(text string, quote bool) (string, error) {
 	return resolved, failed
 }
 
-// errTooLarge is that of a template whose references are replaced by more than an object has
-// room for.
+// errTooLarge reports that the values of a template's references are too large for an object.
 var errTooLarge = fmt.Errorf("after its references are replaced, the template has more than %d bytes of their values, which an object can't hold: "+
 	"use the variables (%s…) in the steps, which have each value once", limits.Expanded, podcontract.EnvConfig(""))
 
@@ -129,8 +127,8 @@ func isEscaped(match string) bool { return strings.HasPrefix(match, "$$") }
 // unknownError is the error for an unknown reference of a known group.
 type unknownError struct{ error }
 
-// withEscape adds how to write what is not meant as a reference, in the fields that
-// Kubernetes expands: there, it turns $$(…) into $(…).
+// withEscape adds how to write a shell command that looks like a reference, for fields in which
+// Kubernetes turns $$(…) into $(…).
 func withEscape(err error, match string, expanded bool) error {
 	if unknown := (unknownError{}); expanded && errors.As(err, &unknown) {
 		return fmt.Errorf("%w; if it is a command for a shell, write $%s", err, match)
@@ -138,8 +136,8 @@ func withEscape(err error, match string, expanded bool) error {
 	return err
 }
 
-// checkDefaults refuses a parenthesis in the default of a known reference, which would
-// otherwise be left alone.
+// checkDefaults refuses a parenthesis in the default of a known reference: the text would not be
+// recognized as a reference.
 func (s scope) checkDefaults(text string) error {
 	for _, match := range cutDefault.FindAllStringSubmatch(text, -1) {
 		if name := match[1]; !isEscaped(match[0]) && s.knows(name) {
@@ -149,7 +147,7 @@ func (s scope) checkDefaults(text string) error {
 	return nil
 }
 
-// valueOf is the value of what is between the parentheses of a reference.
+// valueOf returns the value of a reference. expression is the text between its parentheses.
 func (s scope) valueOf(expression string, anyArtifact bool) (string, error) {
 	name, asLabel := strings.CutPrefix(expression, labelPrefix)
 	value, err := s.valueOrDefault(name, anyArtifact)
@@ -159,8 +157,8 @@ func (s scope) valueOf(expression string, anyArtifact bool) (string, error) {
 	return naming.LabelSafe(value), nil
 }
 
-// valueOrDefault is the value of a reference that may have a default. A | may also be part
-// of a property's name.
+// valueOrDefault returns the value of a reference that may have a default. A property's name may
+// also contain |.
 func (s scope) valueOrDefault(text string, anyArtifact bool) (string, error) {
 	name, standIn, hasDefault := strings.Cut(text, "|")
 	switch {
@@ -178,14 +176,14 @@ func (s scope) valueOrDefault(text string, anyArtifact bool) (string, error) {
 	return value, err
 }
 
-// knows reports whether there is a reference of this name, even if it can't be used.
+// knows reports whether there is a reference with this name, even if it can't be used.
 func (s scope) knows(name string) bool {
 	_, usable := s.values[name]
 	_, explained := s.explained[name]
 	return usable || explained
 }
 
-// configGroup begins the references to configuration properties.
+// configGroup is the prefix of references to configuration properties.
 const configGroup = "config."
 
 func (s scope) lookup(name string, anyArtifact bool) (string, error) {
@@ -212,6 +210,5 @@ func (s scope) known() string {
 	return strings.Join(append(names, "input.NAME", "output.NAME"), ", ")
 }
 
-// escape keeps Kubernetes from expanding a value that is to be taken as it is:
-// there, $$ stands for a dollar sign.
+// escape protects a literal value from expansion by Kubernetes, where $$ stands for a dollar sign.
 func escape(value string) string { return strings.ReplaceAll(value, "$", "$$") }

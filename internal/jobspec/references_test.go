@@ -83,7 +83,7 @@ func TestSubstituteReachesEveryStringAndOnlyThose(t *testing.T) {
 	g.Expect(action.Spec.JobTemplate.Labels).To(HaveKeyWithValue("target", "$(config.Target)"), "the template itself must stay as it is")
 }
 
-// TestEmptyPropertyHasItsValue: a default stands for a property that is absent.
+// TestEmptyPropertyHasItsValue: a default replaces absent properties only.
 func TestEmptyPropertyHasItsValue(t *testing.T) {
 	g := NewWithT(t)
 	job := sampleJob()
@@ -91,7 +91,7 @@ func TestEmptyPropertyHasItsValue(t *testing.T) {
 	g.Expect((&substitution{scope: scopeOf(sampleAction(), job, 1)}).resolve("[$(config.Flavor|3)]", false)).To(Equal("[]"))
 }
 
-// TestCommandSubstitutions has a shell script with commands that look like references.
+// TestCommandSubstitutions uses a shell script with commands that look like references.
 func TestCommandSubstitutions(t *testing.T) {
 	for _, script := range []string{
 		`python=$(python3.11 -c 'print(1)' || true); tag=$(version.sh || true); stamp=$(date +%Y.%m.%d)`,

@@ -8,8 +8,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// errNotHere is that of a reference, or a variable, in a field that is not for it. grant opens
-// the field; empty: none does.
+// errNotHere is the error for a reference or variable in a field that does not allow it. grant is
+// the place that allows it, if there is one.
 func errNotHere(found string, grant v1alpha1.ReferencePlace) error {
 	wayOut := "write the value itself, which no account's grant can replace"
 	if grant != "" {
@@ -19,12 +19,12 @@ func errNotHere(found string, grant v1alpha1.ReferencePlace) error {
 		"and in elements of command and args: %s", found, wayOut)
 }
 
-// errInScript is that of a reference, or a variable, in a script.
+// errInScript is the error for a reference or variable in a script.
 func errInScript(found, wayOut string) error {
 	return fmt.Errorf("%s must not be in the script after a shell's -c: the pipeline controls its value, and the shell would run it as a command: %s", found, wayOut)
 }
 
-// wayOutOfScript is what to write in a script in place of a reference.
+// wayOutOfScript returns what to write in a script instead of a reference.
 func wayOutOfScript(found string) string {
 	expression := strings.TrimSuffix(strings.TrimPrefix(found, "$("), ")")
 	variable := variableOf(referenceName(expression))
@@ -41,8 +41,8 @@ func shellVariable(name string) string {
 	return fmt.Sprintf(`use the environment variable, as in "$%s"`, name)
 }
 
-// variableOf is the variable of a step that holds what a reference stands for; empty if there
-// is none.
+// variableOf returns the environment variable that has the value of a reference, or an empty
+// string.
 func variableOf(name string) string {
 	group, rest, _ := strings.Cut(name, ".")
 	switch group + "." {

@@ -11,17 +11,17 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// checkReserved refuses a template whose containers would get the Secret of a PipelineJob,
-// which has the credentials for artifacts, or use reserved names and paths. It is for a
-// template whose references are replaced: their values may be part of a name.
+// checkReserved refuses a template whose containers would get the Secret of a PipelineJob, which
+// has the credentials for artifacts, or use reserved names and paths. The references must have been
+// replaced, because their values may be part of a name.
 //
 // Nothing in a pod is protected from a container that is privileged, or has access to the
 // node's file system.
 func checkReserved(pod corev1.PodSpec) error {
 	var c reservedCheck
 	shared := pod.ShareProcessNamespace != nil && *pod.ShareProcessNamespace
-	c.refuse(shared, atPod+".shareProcessNamespace", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
-	c.refuse(pod.HostPID, atPod+".hostPID", "must not be true: containers would see the files of the operator's, with the credentials for artifacts")
+	c.refuse(shared, atPod+".shareProcessNamespace", "must not be true: containers would see the files of the wrapper containers, with the credentials for artifacts")
+	c.refuse(pod.HostPID, atPod+".hostPID", "must not be true: containers would see the files of the wrapper containers, with the credentials for artifacts")
 	for i := range pod.InitContainers {
 		c.container(&pod.InitContainers[i], fmt.Sprintf("%s.initContainers[%d]", atPod, i))
 	}
@@ -51,7 +51,7 @@ func (c *reservedCheck) container(container *corev1.Container, field string) {
 	for i, mount := range container.VolumeMounts {
 		at := fmt.Sprintf("%s.volumeMounts[%d]", field, i)
 		c.name(mount.Name, at)
-		place := filepath.Clean("/" + mount.MountPath) // runtimes take a relative path for one from the root
+		place := filepath.Clean("/" + mount.MountPath) // runtimes resolve relative paths from the root
 		c.refuse(place == "/", at+".mountPath", fmt.Sprintf("must not be the root of the container: %s, the volume that all steps share, would be below it", podcontract.Root))
 		c.refuse(strings.HasPrefix(place+"/", podcontract.Root+"/"), at+".mountPath", fmt.Sprintf("must not be %s or below it: the volume that all steps share (spec.workspace) is there", podcontract.Root))
 	}
@@ -85,8 +85,8 @@ func (c *reservedCheck) volume(volume *corev1.Volume, field string) {
 // secretReference is a field below a volume that names a Secret.
 type secretReference struct{ field, name string }
 
-// secretsOf are the Secrets that a volume reads, or that its driver gets, except for those of a
-// projected one, which has a list.
+// secretsOf returns the Secrets that a volume reads or passes to its driver. It does not cover
+// projected volumes, which have a list.
 func secretsOf(volume *corev1.Volume) []secretReference {
 	var found []secretReference
 	if volume.Secret != nil {

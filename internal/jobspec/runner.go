@@ -23,13 +23,14 @@ const (
 
 // RunnerOptions configure the wrapper containers. A CustomAction's spec.runner takes precedence.
 type RunnerOptions struct {
-	// DefaultEnv are variables of the containers that transfer artifacts, such as proxies
-	// and the SDK's endpoint overrides. None is secret: they get into command lines.
+	// DefaultEnv are variables for the containers that transfer artifacts, such as proxies and the
+	// SDK's endpoint overrides. They must not be secret, because they are passed as arguments.
 	DefaultEnv []corev1.EnvVar
-	// Resources are those of each wrapper container; nil: the defaults of each.
+	// Resources are the resources of each wrapper container. Nil means the default of each
+	// container.
 	Resources *corev1.ResourceRequirements
-	// CA has the certificates that the containers which transfer artifacts trust; nil:
-	// those of their image.
+	// CA has the certificates that the containers that transfer artifacts trust. Nil means those of
+	// the image.
 	CA *v1alpha1.CABundle
 
 	env     []corev1.EnvVar
@@ -53,9 +54,8 @@ func (o RunnerOptions) with(own *v1alpha1.Runner) RunnerOptions {
 	return o
 }
 
-// addTransferEnv gives a container the environment with which it reaches AWS. The
-// operator's own variables are arguments: in the container's env, Kubernetes would have
-// them take precedence over envFrom.
+// addTransferEnv sets the environment with which a container reaches AWS. It passes DefaultEnv as
+// arguments, because variables in env would take precedence over envFrom.
 func (o RunnerOptions) addTransferEnv(container *corev1.Container) {
 	for _, variable := range o.DefaultEnv {
 		container.Command = append(container.Command, "--default-env="+variable.Name+"="+escape(variable.Value))
@@ -68,7 +68,7 @@ func (o RunnerOptions) addTransferEnv(container *corev1.Container) {
 	container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: caVolume, MountPath: caDir, ReadOnly: true})
 }
 
-// caVolumes has the volume that addTransferEnv mounts.
+// caVolumes returns the volume that addTransferEnv mounts.
 func (o RunnerOptions) caVolumes() []corev1.Volume {
 	if o.CA == nil {
 		return nil
@@ -80,16 +80,16 @@ func (o RunnerOptions) caVolumes() []corev1.Volume {
 	}}}}
 }
 
-// transferResources and progressResources have limits of CPU and memory, as a quota of
-// limits asks for on every container. There is no limit of ephemeral-storage: the kubelet
-// would apply it to what steps write, for which the workspace has its size limit.
+// transferResources and progressResources limit CPU and memory, because a quota on limits requires
+// that for every container. They don't limit ephemeral-storage: the kubelet would count what steps
+// write, which the workspace's size limit bounds.
 var (
 	transferResources = resources("10m", "64Mi", "1", "256Mi")
 	progressResources = resources("5m", "16Mi", "100m", "64Mi")
 )
 
-// ownStorage is what a wrapper container has on the node's disk besides the volumes: its
-// log. It is requested so that the scheduler and quotas count it.
+// ownStorage is for the log of a wrapper container, which is all that it has on the node's disk
+// besides volumes. It is requested so that the scheduler and quotas count it.
 var ownStorage = resource.MustParse("16Mi")
 
 func resources(cpu, memory, cpuLimit, memoryLimit string) corev1.ResourceRequirements {
@@ -101,9 +101,8 @@ func resources(cpu, memory, cpuLimit, memoryLimit string) corev1.ResourceRequire
 	}
 }
 
-// resourcesOr returns the resources of a wrapper container, for which it has defaults. If
-// the pod has limits of its own, Kubernetes refuses higher ones of a container: the
-// defaults are lowered to them.
+// resourcesOr returns the resources of a wrapper container. It lowers the defaults to the limits of
+// the pod, if the pod has any, because Kubernetes refuses containers with higher ones.
 func (o RunnerOptions) resourcesOr(defaults corev1.ResourceRequirements, pod *corev1.ResourceRequirements) corev1.ResourceRequirements {
 	if o.Resources != nil {
 		return *o.Resources.DeepCopy()
@@ -122,8 +121,8 @@ func (o RunnerOptions) resourcesOr(defaults corev1.ResourceRequirements, pod *co
 	return chosen
 }
 
-// reservedEnv are variables of AWS SDKs that spec.runner.env must not set, and why: the
-// containers use the credentials of the job, and its region.
+// reservedEnv are variables of AWS SDKs that spec.runner.env must not set, with the reason: the
+// containers use the job's credentials and region.
 var reservedEnv = map[string]string{
 	"AWS_ACCESS_KEY_ID":                      ownCredentials,
 	"AWS_SECRET_ACCESS_KEY":                  ownCredentials,
@@ -148,7 +147,7 @@ const (
 	ownRegion      = "must be absent: the region is that of the CodePipelineAccount, or spec.region"
 )
 
-// checkRunner refuses variables that would break the wrapper containers, or show a secret.
+// checkRunner refuses variables that would break the wrapper containers or disclose a secret.
 func checkRunner(runner *v1alpha1.Runner) error {
 	if runner == nil {
 		return nil
@@ -161,11 +160,11 @@ func checkRunner(runner *v1alpha1.Runner) error {
 	return p.join()
 }
 
-// brokenRule is the rule that a variable of spec.runner.env breaks; empty if it breaks none.
+// brokenRule returns the rule that a variable of spec.runner.env breaks, or an empty string.
 func brokenRule(variable corev1.EnvVar, runner *v1alpha1.Runner) string {
 	switch {
 	case variable.Name == envCA && runner.CA != nil:
-		return "must be absent beside spec.runner.ca, which sets it"
+		return "must be absent if spec.runner.ca is set"
 	case HasCredentials(variable.Name, variable.Value):
 		return "must not hold a user name or password, which every reader of the object would see: put the whole value into a Secret, and set valueFrom.secretKeyRef"
 	default:

@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// builtWith is the pod of an action with progress.
+// builtWith returns the pod of an action with progress.
 func builtWith(g *WithT, runner *v1alpha1.Runner, options RunnerOptions) *corev1.PodSpec {
 	action := sampleAction(step("work"))
 	action.Spec.Progress = &v1alpha1.Progress{}
@@ -22,7 +22,7 @@ func builtWith(g *WithT, runner *v1alpha1.Runner, options RunnerOptions) *corev1
 	return &built.Spec.Template.Spec
 }
 
-// wrappersOf are a pod's wrapper containers: fetch, progress and report.
+// wrappersOf returns a pod's wrapper containers: fetch, progress and report.
 func wrappersOf(pod *corev1.PodSpec) []corev1.Container {
 	return []corev1.Container{pod.InitContainers[0], pod.InitContainers[1], pod.Containers[0]}
 }
@@ -120,7 +120,7 @@ func TestVariablesOfTheRunnerThatAreRefused(t *testing.T) {
 		"credentials":             {v1alpha1.Runner{Env: []corev1.EnvVar{{Name: "A"}, {Name: "AWS_ACCESS_KEY_ID"}}}, "spec.runner.env[1] (AWS_ACCESS_KEY_ID): must be absent: artifacts are transferred with the credentials"},
 		"a profile":               {v1alpha1.Runner{Env: []corev1.EnvVar{{Name: "AWS_PROFILE"}}}, "must be absent"},
 		"a region":                {v1alpha1.Runner{Env: []corev1.EnvVar{{Name: "AWS_REGION"}}}, "the region is that of the CodePipelineAccount, or spec.region"},
-		"two CAs":                 {v1alpha1.Runner{Env: []corev1.EnvVar{{Name: "AWS_CA_BUNDLE"}}, CA: &v1alpha1.CABundle{}}, "must be absent beside spec.runner.ca"},
+		"two CAs":                 {v1alpha1.Runner{Env: []corev1.EnvVar{{Name: "AWS_CA_BUNDLE"}}, CA: &v1alpha1.CABundle{}}, "must be absent if spec.runner.ca is set"},
 		"a password":              {v1alpha1.Runner{Env: []corev1.EnvVar{{Name: "https_proxy", Value: "me:pa55@proxy:3128"}}}, "set valueFrom.secretKeyRef"},
 		"a password of a Secret":  {v1alpha1.Runner{Env: []corev1.EnvVar{{Name: "HTTPS_PROXY", ValueFrom: secret}}}, ""},
 		"a proxy without one":     {v1alpha1.Runner{Env: []corev1.EnvVar{{Name: "HTTPS_PROXY", Value: "http://proxy"}}}, ""},

@@ -6,30 +6,29 @@ import (
 	"strings"
 )
 
-// beginsScript matches an option after which programs take a script from the command line:
-// sh -c, bash -lc, su -c, python -c.
+// beginsScript matches options that are followed by a script: sh -c, bash -lc, su -c, python -c.
 var beginsScript = regexp.MustCompile(`^-[a-z]*c$`)
 
-// shells have options that may be joined to their -c in any order, as in sh -ce, and the long
-// form --command.
+// shells accept -c combined with other options in any order, as in sh -ce, and the long form
+// --command.
 var (
 	shells = map[string]bool{
 		"sh": true, "ash": true, "bash": true, "csh": true, "dash": true, "fish": true, "ksh": true, "mksh": true, "rbash": true,
 		"runuser": true, "su": true, "tcsh": true, "yash": true, "zsh": true,
 	}
 	beginsShellScript = regexp.MustCompile(`^(?:[-+][A-Za-z]*c[A-Za-z]*|--c[a-z]*(?:=.*)?)$`)
-	// splitsCommand matches the option with which env takes a whole command line from one
-	// argument, even one that may be a shell's.
+	// splitsCommand matches env's option for a whole command line in one argument, which may be
+	// that of a shell.
 	splitsCommand = regexp.MustCompile(`^(?:-[iv0]*S|--split)`)
 )
 
-// scriptsIn reports which elements of a command line, command and args together, may be a
-// script: those from an option that begins one to the first operand. Options may stand between
-// the two (sh -c -e -- SCRIPT), and have arguments (bash -euoc pipefail SCRIPT). The elements
-// are as a program gets them, except for what is beyond expandedLength.
+// scriptsIn reports which elements of a command line, which is command and args together, may be a
+// script: those from an option such as -c to the first operand. There may be options in between (sh
+// -c -e -- SCRIPT), which may have arguments (bash -euoc pipefail SCRIPT). The elements are
+// expanded, up to expandedLength.
 func scriptsIn(line []string) []bool {
 	scripts := make([]bool, len(line))
-	script, shell := operands{}, operands{} // up to the script, and of a shell
+	script, shell := operands{}, operands{} // until the script, and until a shell's operand
 	afterEnv := false
 	for i, element := range line {
 		begins := beginsScript.MatchString(element) || shell.awaited() && beginsShellScript.MatchString(element)
@@ -53,17 +52,17 @@ func scriptsIn(line []string) []bool {
 	return scripts
 }
 
-// operands counts the operands that are still to come on a command line.
+// operands counts the remaining operands of a command line.
 type operands struct{ left int }
 
 func (o *operands) awaited() bool { return o.left > 0 }
 
-// await waits for at least count operands, and for the arguments of an option.
+// await expects at least count more operands, plus the arguments of an option.
 func (o *operands) await(count int, option string) {
 	o.left = max(o.left, count+argumentsOf(option))
 }
 
-// pass goes on over an element of the command line.
+// pass passes an element of the command line.
 func (o *operands) pass(element string) {
 	switch {
 	case o.left == 0:
@@ -78,8 +77,8 @@ func isOption(element string) bool {
 	return strings.HasPrefix(element, "-") || strings.HasPrefix(element, "+")
 }
 
-// argumentsOf is how many arguments an option of a shell may have: -o and -O have one, also in
-// a cluster, and a long option may have one.
+// argumentsOf returns how many arguments a shell's option may have: -o and -O have one each, also
+// in combined options, and a long option may have one.
 func argumentsOf(option string) int {
 	switch {
 	case option == "--":

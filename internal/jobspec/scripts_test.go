@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestScriptsIn marks the elements of command lines that may be scripts: those in brackets.
+// TestScriptsIn: brackets mark the elements that may be scripts.
 func TestScriptsIn(t *testing.T) {
 	for _, line := range []string{
 		"make all",
@@ -47,7 +47,7 @@ func TestScriptsIn(t *testing.T) {
 		"su - user -c [SCRIPT] x",
 		"python3 -c [SCRIPT] argument",
 		"find . -exec [rm] x",
-		"tar -c [-f] [archive] x", // more than needed: tar is no shell
+		"tar -c [-f] [archive] x", // stricter than needed: tar is not a shell
 		"sh build.sh -classpath x",
 		"sort -S 10M x",
 		"cc -Wall -o x",
@@ -71,7 +71,7 @@ func TestScriptsIn(t *testing.T) {
 	}
 }
 
-// TestReferencesInScripts has a pipeline's texts in scripts, by each way that Kubernetes has.
+// TestReferencesInScripts puts a pipeline's texts into scripts in each way that Kubernetes offers.
 func TestReferencesInScripts(t *testing.T) {
 	const rule = " must not be in the script after a shell's -c: the pipeline controls its value, and the shell would run it as a command: "
 	env := func(name, value string) corev1.EnvVar { return corev1.EnvVar{Name: name, Value: value} }
@@ -81,7 +81,7 @@ func TestReferencesInScripts(t *testing.T) {
 	for name, c := range map[string]struct {
 		command, args []string
 		env           []corev1.EnvVar
-		err           string // empty: allowed
+		err           string // empty means allowed
 	}{
 		"in command": {command: []string{"sh", "-c", "make $(config.Target)"},
 			err: "containers[0].command[2]: $(config.Target)" + rule + `use the environment variable, as in "$CODEPIPELINE_CONFIG_TARGET"`},
@@ -144,7 +144,7 @@ func TestReferencesInScripts(t *testing.T) {
 	}
 }
 
-// TestScriptsOfOtherContainers has them in an init container and a sidecar.
+// TestScriptsOfOtherContainers uses scripts in an init container and a sidecar.
 func TestScriptsOfOtherContainers(t *testing.T) {
 	g := NewWithT(t)
 	action := sampleAction(step("work", "all"))
@@ -155,8 +155,8 @@ func TestScriptsOfOtherContainers(t *testing.T) {
 	g.Expect(Validate(action, nil)).To(MatchError(ContainSubstring("initContainers[0].command[2]: $(config.Target) must not be in the script")))
 }
 
-// TestPipelineMakesAScript has a pipeline's value be the option that makes a script of the
-// next element, which only the job tells.
+// TestPipelineMakesAScript uses a pipeline's value as the option that makes the next element a
+// script, which is known only for a job.
 func TestPipelineMakesAScript(t *testing.T) {
 	for name, c := range map[string]struct {
 		args  []string
@@ -189,14 +189,14 @@ func TestPipelineMakesAScript(t *testing.T) {
 	}
 }
 
-// TestDefaultMakesAScript has the option in a default: it is known before there is a job.
+// TestDefaultMakesAScript uses a default as the option, which is known before there is a job.
 func TestDefaultMakesAScript(t *testing.T) {
 	action := sampleAction(corev1.Container{Name: "work", Image: "work:1", Command: []string{"sh", "$(config.Flavor|-c)", "$(config.Target)"}})
 	NewWithT(t).Expect(Validate(action, nil)).To(MatchError(ContainSubstring("containers[0].command[2]: $(config.Target) must not be in the script")))
 }
 
-// TestLargeTemplatesAreCheckedQuickly has variables that grow without end, and a command line
-// of options: who writes a template must not hold up the operator.
+// TestLargeTemplatesAreCheckedQuickly uses variables that grow exponentially and a long command
+// line of options: the author of a template must not be able to block the operator.
 func TestLargeTemplatesAreCheckedQuickly(t *testing.T) {
 	g := NewWithT(t)
 	growing := []corev1.EnvVar{{Name: "V", Value: "xxxxxxxxxx"}}

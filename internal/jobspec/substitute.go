@@ -13,20 +13,21 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// FieldError says what is wrong with a field of a CustomAction's jobTemplate.
+// FieldError is an error about a field of a CustomAction's jobTemplate.
 type FieldError struct {
-	// Field is its path from the object's root.
+	// Field is the path from the object's root.
 	Field string
 	Err   error
 }
 
 func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
 
-// Unwrap gives the rule that was broken.
+// Unwrap returns the broken rule.
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// fill returns a copy of an action's template with its references replaced. It errs if one is
-// not known, or is where it must not be. environment is what the operator gives steps.
+// fill returns a copy of an action's template with its references replaced. It returns an error if
+// a reference is unknown or in a field that does not allow it. environment is what the operator
+// sets in steps.
 func fill(
 	action *v1alpha1.CustomAction, s scope, environment []corev1.EnvVar, anyArtifact bool, allowed []v1alpha1.ReferencePlace,
 ) (*batchv1.JobTemplateSpec, error) {
@@ -40,8 +41,8 @@ func fill(
 	return template, nil
 }
 
-// substitute returns a copy of the template with the references in all of its
-// string values replaced. Keys of maps are left alone.
+// substitute returns a copy of the template with the references in all string values replaced. Map
+// keys are kept unchanged.
 func substitute(template batchv1.JobTemplateSpec, s scope, anyArtifact bool) (*batchv1.JobTemplateSpec, error) {
 	content, err := json.Marshal(template)
 	if err != nil {
@@ -71,7 +72,7 @@ func substitute(template batchv1.JobTemplateSpec, s scope, anyArtifact bool) (*b
 type substitution struct {
 	scope       scope
 	anyArtifact bool
-	// expanded is how many bytes references have been replaced by.
+	// expanded is the total size of the values so far, in bytes.
 	expanded int
 }
 
@@ -103,7 +104,7 @@ func (s *substitution) walk(node any, at path) (any, error) {
 	return node, nil
 }
 
-// path is where in the object a value is; list indexes are "[N]".
+// path is the location of a value in the object. List indexes are "[N]".
 type path []string
 
 func (p path) with(element string) path { return append(slices.Clone(p), element) }

@@ -12,32 +12,30 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// The wrapper containers need no token, neither the API server's nor one for AWS: they
-// transfer artifacts with the credentials of the job. A token that the namespace's service
-// account gives to its steps is kept from them.
+// The wrapper containers need no token, neither for the API server nor for AWS: they transfer
+// artifacts with the job's credentials. This file keeps the tokens of the pod's service account,
+// which steps may use, away from them.
 
 const (
 	noTokenVolume = podcontract.NoTokenVolume
-	// tokenDir is where the API server's admission mounts the token of the pod's service
-	// account in every container that has nothing mounted there
-	// (plugin/pkg/admission/serviceaccount, DefaultAPITokenMountPath).
+	// tokenDir is where the API server's admission plugin mounts the token of the pod's service
+	// account, in every container that has no mount there (plugin/pkg/admission/serviceaccount,
+	// DefaultAPITokenMountPath).
 	tokenDir = "/var/run/secrets/kubernetes.io/serviceaccount"
-	// skipContainersAnnotation has the names of containers that the webhook for IAM roles
-	// for service accounts and for EKS Pod Identity leaves alone, init containers too. They
-	// are a line of CSV, of which it trims nothing. It adds its mounts by the volume's name,
-	// whatever is mounted at their path: an empty volume there would make two of one path,
-	// and the API server refuse the pod.
+	// skipContainersAnnotation names the containers, including init containers, that the webhook
+	// for IAM roles for service accounts and EKS Pod Identity skips. It is a line of CSV without
+	// spaces. An empty volume at the webhook's mount path is no alternative: the webhook would add
+	// its own mount at the same path, and the API server would refuse the pod.
 	skipContainersAnnotation = "eks.amazonaws.com/skip-containers"
 )
 
-// noToken takes the place of the token in a container.
+// noToken replaces the mount of the token in a container.
 var noToken = corev1.VolumeMount{Name: noTokenVolume, MountPath: tokenDir, ReadOnly: true}
 
-// noTokenSize is room for an empty folder: some policies ask every emptyDir for a limit.
+// noTokenSize suffices for an empty folder. Some policies require a limit for every emptyDir.
 var noTokenSize = resource.MustParse("1Mi")
 
-// skipIdentityWebhook adds the wrapper containers to those of a pod that get no token for
-// AWS.
+// skipIdentityWebhook adds the wrapper containers to the containers that get no token for AWS.
 func skipIdentityWebhook(pod *metav1.ObjectMeta) {
 	names := skippedContainers(pod.Annotations[skipContainersAnnotation])
 	for _, wrapper := range podcontract.Wrappers {
@@ -48,9 +46,8 @@ func skipIdentityWebhook(pod *metav1.ObjectMeta) {
 	metav1.SetMetaDataAnnotation(pod, skipContainersAnnotation, strings.Join(names, ","))
 }
 
-// skippedContainers are the names in the annotation of a template. What can't be a
-// container's name is left out: a quote would make the whole line invalid, and a line
-// break end it before the names that follow.
+// skippedContainers returns the container names in the annotation of a template. It drops invalid
+// names: a quote would make the whole line invalid, and a line break would hide the names after it.
 func skippedContainers(given string) []string {
 	var names []string
 	for name := range strings.FieldsFuncSeq(given, func(r rune) bool { return strings.ContainsRune(",\" \t\r\n", r) }) {

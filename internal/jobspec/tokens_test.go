@@ -13,15 +13,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// builtPod is the pod template of an action.
+// builtPod returns the pod template of an action's Job.
 func builtPod(g *WithT, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob) corev1.PodTemplateSpec {
 	built, err := Build(action, job, v1alpha1.Run{Number: 1, JobName: "build-1-1"}, Options{RunnerImage: "operator:1"})
 	g.ExpectWithOffset(1, err).NotTo(HaveOccurred())
 	return built.Spec.Template
 }
 
-// TestWrapperContainersHaveNoToken has a template with a service account, whose token steps
-// get.
+// TestWrapperContainersHaveNoToken uses a template with a service account, whose token steps get.
 func TestWrapperContainersHaveNoToken(t *testing.T) {
 	g := NewWithT(t)
 	action := sampleAction(step("deploy"))
@@ -39,7 +38,7 @@ func TestWrapperContainersHaveNoToken(t *testing.T) {
 	g.Expect(pod.Volumes).To(ContainElement(And(HaveField("Name", "codepipeline-no-token"), HaveField("EmptyDir", Not(BeNil())))))
 }
 
-// TestWebhookOfEKSSkipsTheWrapperContainers reads the annotation as the webhook does.
+// TestWebhookOfEKSSkipsTheWrapperContainers parses the annotation like the webhook.
 func TestWebhookOfEKSSkipsTheWrapperContainers(t *testing.T) {
 	wrappers := []string{"codepipeline-fetch", "codepipeline-progress", "codepipeline-report"}
 	for name, c := range map[string]struct {

@@ -11,10 +11,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// Validate reports whether jobs can be made from the action's jobTemplate: that every
-// reference is known and where it may be, that the template keeps to what the model of steps allows, that
-// spec.runner sets nothing that is reserved, and that steps can write to spec.workspace.
-// allowReferencesIn is as in Options. The error is a *FieldError, or several joined.
+// Validate checks that Jobs can be built from the action's jobTemplate: every reference must be
+// known and in a field that allows it, the template must fit the model of steps, spec.runner must
+// not set reserved variables, and steps must be able to write to spec.workspace. allowReferencesIn
+// is as in Options. The error is a *FieldError or several, joined.
 func Validate(action *v1alpha1.CustomAction, allowReferencesIn []v1alpha1.ReferencePlace) error {
 	if err := checkContainers(action.Spec.JobTemplate.Spec.Template.Spec); err != nil {
 		return err
@@ -38,27 +38,27 @@ func Validate(action *v1alpha1.CustomAction, allowReferencesIn []v1alpha1.Refere
 		checkSampleDefault(action, resolved.Spec.Template))
 }
 
-// checkContainers bounds the containers of a template, before anything is made for each.
+// checkContainers bounds the number of containers, before the other checks look at each of them.
 func checkContainers(pod corev1.PodSpec) error {
 	count := len(pod.InitContainers) + len(pod.Containers)
 	if count <= limits.TemplateContainers {
 		return nil
 	}
 	return &FieldError{Field: atPod + ".containers", Err: fmt.Errorf(
-		"must be at most %d, initContainers included, and are %d: the kubelet divides %d KiB of termination messages among the containers of a pod, "+
+		"must be at most %d, including initContainers, but are %d: the kubelet divides %d KiB of termination messages among the containers of a pod, "+
 			"and each needs room to say how it ended; do more of the work in one step",
 		limits.TemplateContainers, count, limits.PodTerminationMessages>>10)}
 }
 
-// checkJob refuses what the model of steps does not allow: one pod, in which containers
-// run one after another.
+// checkJob refuses what does not fit the model of steps: a single pod whose containers run one
+// after another.
 func checkJob(job batchv1.JobSpec) error {
 	var p problems
 	p.refuse(job.Parallelism != nil && *job.Parallelism != 1, atJob+".parallelism", "must be 1 or absent: one pod does the work of one action execution")
 	p.refuse(job.Completions != nil && *job.Completions != 1, atJob+".completions", "must be 1 or absent: one pod does the work of one action execution")
 	p.refuse(job.CompletionMode != nil && *job.CompletionMode != "NonIndexed", atJob+".completionMode", "must be NonIndexed or absent")
-	p.refuse(job.Selector != nil, atJob+".selector", "must be absent: Kubernetes makes it")
-	p.refuse(job.ManualSelector != nil && *job.ManualSelector, atJob+".manualSelector", "must be absent: Kubernetes makes the selector")
+	p.refuse(job.Selector != nil, atJob+".selector", "must be absent: Kubernetes sets it")
+	p.refuse(job.ManualSelector != nil && *job.ManualSelector, atJob+".manualSelector", "must be absent: Kubernetes sets the selector")
 	p.refuse(job.ActiveDeadlineSeconds != nil, atJob+".activeDeadlineSeconds", "must be absent: set spec.timeout")
 	p.refuse(job.PodReplacementPolicy != nil && *job.PodReplacementPolicy == batchv1.TerminatingOrFailed, atJob+".podReplacementPolicy",
 		"must be Failed or absent: a new pod must not work beside one that is still ending")
@@ -71,7 +71,7 @@ func checkJob(job batchv1.JobSpec) error {
 	return p.join()
 }
 
-// step refuses what an init container, which a step becomes, can't have.
+// step refuses fields that an init container, which each step becomes, can't have.
 func (p *problems) step(step *corev1.Container, field string) {
 	const service = "must be absent: a step runs to its end; for a service beside it use an init container with restartPolicy Always"
 	p.refuse(step.LivenessProbe != nil, field+".livenessProbe", service)

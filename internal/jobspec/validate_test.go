@@ -16,7 +16,7 @@ func TestValidate(t *testing.T) {
 	spec := "spec.jobTemplate.spec"
 	cases := map[string]struct {
 		change func(*v1alpha1.CustomAction)
-		err    string // empty: valid
+		err    string // empty means valid
 	}{
 		"as it is":                {change: func(*v1alpha1.CustomAction) {}},
 		"known references":        {change: args("$(config.Target) $(config.Flavor) $(input.any) $(output.any) $(job.id)")},
@@ -62,7 +62,7 @@ func TestValidate(t *testing.T) {
 		"another Secret": {change: func(a *v1alpha1.CustomAction) {
 			pod(a).Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "registry"}}}}
 		}},
-		"two problems are both named": {change: twoProblems, err: "selector: must be absent: Kubernetes makes it\n"},
+		"two problems are both named": {change: twoProblems, err: "selector: must be absent: Kubernetes sets it\n"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func pod(action *v1alpha1.CustomAction) *corev1.PodSpec {
 	return &action.Spec.JobTemplate.Spec.Template.Spec
 }
 
-// ownSecret is what the Secret of a PipelineJob is called, of whichever one.
+// ownSecret is a name for the Secret of some PipelineJob.
 var ownSecret = corev1.LocalObjectReference{Name: "pipelinejob-3d1f5c7e-0b6a-4f0e-8a57-9a4f7d1c2b35"}
 
 func mounting(mount corev1.VolumeMount) func(*v1alpha1.CustomAction) {

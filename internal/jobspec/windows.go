@@ -7,16 +7,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// osLabels are the labels of nodes with their operating system: the present one and the
-// one that older clusters have.
+// osLabels are the node labels with the operating system: the current one and the one of older
+// clusters.
 var osLabels = []string{corev1.LabelOSStable, "beta.kubernetes.io/os"}
 
-// errWindows is the rule that a pod which demands Windows breaks.
+// errWindows is the rule that a pod that requires Windows breaks.
 var errWindows = errors.New("must not require Windows: the operator's containers, which transfer artifacts and write the result, " +
 	"are Linux programs, so let the steps run on Linux nodes and have one of them start what needs Windows elsewhere")
 
-// checkWindows refuses a pod that only Windows nodes may run. It names one field, however
-// many demand it.
+// checkWindows refuses a pod that can only run on Windows nodes. It names one field, even if
+// several require Windows.
 func checkWindows(pod corev1.PodSpec) error {
 	if pod.OS != nil && pod.OS.Name == corev1.Windows {
 		return &FieldError{Field: atPod + ".os.name", Err: errWindows}
@@ -32,8 +32,8 @@ func checkWindows(pod corev1.PodSpec) error {
 	return nil
 }
 
-// affinityDemandsWindows reports whether all alternatives of a required node affinity are
-// for Windows nodes.
+// affinityDemandsWindows reports whether all terms of a required node affinity are for Windows
+// nodes.
 func affinityDemandsWindows(affinity *corev1.Affinity) bool {
 	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return false

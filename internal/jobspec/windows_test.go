@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestWindows has pods that demand Windows, and some that don't.
+// TestWindows uses pods that require Windows, and some that don't.
 func TestWindows(t *testing.T) {
 	selector := func(labels map[string]string) func(*corev1.PodSpec) {
 		return func(pod *corev1.PodSpec) { pod.NodeSelector = labels }
@@ -32,7 +32,7 @@ func TestWindows(t *testing.T) {
 	const in, notIn = corev1.NodeSelectorOpIn, corev1.NodeSelectorOpNotIn
 	for name, c := range map[string]struct {
 		change func(*corev1.PodSpec)
-		field  string // empty: it is taken
+		field  string // empty means accepted
 	}{
 		"the pod's system": {func(pod *corev1.PodSpec) { pod.OS = &corev1.PodOS{Name: corev1.Windows} }, "os.name"},
 		"both": {func(pod *corev1.PodSpec) {
@@ -68,7 +68,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// TestWindowsByAReference has a pipeline choose the system of its nodes.
+// TestWindowsByAReference lets a pipeline choose the operating system of the nodes.
 func TestWindowsByAReference(t *testing.T) {
 	g := NewWithT(t)
 	action, job := sampleAction(step("build")), sampleJob()

@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// setWorkspace makes the shared volume of a pod what the CustomAction asks for. byDefault
-// is the size limit of an emptyDir for which it asks for none; zero: no limit.
+// setWorkspace sets up the shared volume as the CustomAction requests. byDefault is the size limit
+// of an emptyDir if the CustomAction sets none. Zero means no limit.
 func setWorkspace(pod *corev1.PodSpec, wanted *v1alpha1.Workspace, byDefault resource.Quantity, job *v1alpha1.PipelineJob) {
 	at := indexOfShared(*pod)
 	if at < 0 {
@@ -42,7 +42,7 @@ func setWorkspace(pod *corev1.PodSpec, wanted *v1alpha1.Workspace, byDefault res
 	}
 }
 
-// claimOf is a template of a claim with the labels of all that belongs to the job.
+// claimOf returns the template of a claim, with the labels of everything that belongs to the job.
 func claimOf(wanted *corev1.PersistentVolumeClaimTemplate, job *v1alpha1.PipelineJob) *corev1.PersistentVolumeClaimTemplate {
 	claim := wanted.DeepCopy()
 	for key, value := range naming.Labels(job) {
@@ -51,9 +51,8 @@ func claimOf(wanted *corev1.PersistentVolumeClaimTemplate, job *v1alpha1.Pipelin
 	return claim
 }
 
-// openToGroup makes the kubelet give the volumes of a pod to the group that all of its
-// containers are in: the folder of a new file system is root's alone. An fsGroup of the
-// template is left alone.
+// openToGroup makes the kubelet assign the pod's volumes to the group of all its containers: only
+// root can write to a new file system. An fsGroup of the template is kept.
 func openToGroup(pod *corev1.PodSpec) {
 	if pod.SecurityContext == nil {
 		pod.SecurityContext = &corev1.PodSecurityContext{}
@@ -67,9 +66,8 @@ func openToGroup(pod *corev1.PodSpec) {
 	}
 }
 
-// makeRoom raises the memory limit of the container that unpacks artifacts by the size of
-// a workspace in memory: the kernel charges what is written there to the container that
-// writes it.
+// makeRoom raises the memory limit of the container that unpacks artifacts by the size of a
+// workspace in memory: the kernel charges tmpfs pages to the container that writes them.
 func makeRoom(pod *corev1.PodSpec, size resource.Quantity) {
 	for i := range pod.InitContainers {
 		resources := &pod.InitContainers[i].Resources
@@ -78,13 +76,13 @@ func makeRoom(pod *corev1.PodSpec, size resource.Quantity) {
 			continue
 		}
 		limit.Add(size)
-		resources.Limits = maps.Clone(resources.Limits) // other pods may have the same
+		resources.Limits = maps.Clone(resources.Limits) // other pods may share the map
 		resources.Limits[corev1.ResourceMemory] = limit
 	}
 }
 
-// checkWorkspace refuses what the rules of the CRD can't: the steps and the wrapper
-// containers must be able to write to the workspace.
+// checkWorkspace checks what the rules of the CRD can't: steps and wrapper containers must be able
+// to write to the workspace.
 func checkWorkspace(wanted *v1alpha1.Workspace) error {
 	if wanted == nil {
 		return nil
@@ -103,8 +101,8 @@ func checkWorkspace(wanted *v1alpha1.Workspace) error {
 
 func writable(mode corev1.PersistentVolumeAccessMode) bool { return mode != corev1.ReadOnlyMany }
 
-// workspaceField is where in a CustomAction the field of the shared volume in a built pod
-// comes from; empty if it is another field, or the CustomAction has no workspace.
+// workspaceField returns the field of the CustomAction from which a field of the shared volume in a
+// built pod comes. It is empty for other fields, and if the CustomAction has no workspace.
 func workspaceField(action *v1alpha1.CustomAction, pod corev1.PodSpec, field string) string {
 	if action.Spec.Workspace == nil {
 		return ""
@@ -118,7 +116,7 @@ func workspaceField(action *v1alpha1.CustomAction, pod corev1.PodSpec, field str
 	return ""
 }
 
-// indexOfShared is the index of the shared volume in a pod; -1 if there is none.
+// indexOfShared returns the index of the shared volume in a pod, or -1.
 func indexOfShared(pod corev1.PodSpec) int {
 	return slices.IndexFunc(pod.Volumes, func(volume corev1.Volume) bool { return volume.Name == podcontract.SharedVolume })
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// workspaceOf is a workspace as users write it.
+// workspaceOf parses a workspace from YAML.
 func workspaceOf(g *WithT, text string) *v1alpha1.Workspace {
 	workspace := &v1alpha1.Workspace{}
 	g.Expect(yaml.UnmarshalStrict([]byte(text), workspace)).To(Succeed())
@@ -61,8 +61,7 @@ func TestWorkspace(t *testing.T) {
 	}
 }
 
-// TestWorkspaceOnAClaim: a file system of its own belongs to root, so that the kubelet is
-// to open it.
+// TestWorkspaceOnAClaim: a new file system belongs to root, so the kubelet must make it writable.
 func TestWorkspaceOnAClaim(t *testing.T) {
 	onMismatch, always := corev1.FSGroupChangeOnRootMismatch, corev1.FSGroupChangeAlways
 	for name, c := range map[string]struct {
@@ -103,7 +102,7 @@ func TestWorkspaceThatCantBeWrittenTo(t *testing.T) {
 		"sizeLimit: 0":                    "spec.workspace.sizeLimit: must be more than 0",
 		"sizeLimit: -1":                   "spec.workspace.sizeLimit: must be more than 0",
 		claimOf200Gi:                      "",
-		"volumeClaimTemplate: {spec: {}}": "", // the API server says what is missing
+		"volumeClaimTemplate: {spec: {}}": "", // the API server reports what is missing
 		"volumeClaimTemplate: {spec: {volumeMode: Block}}":                             "spec.workspace.volumeClaimTemplate.spec.volumeMode: must be Filesystem",
 		"volumeClaimTemplate: {spec: {accessModes: [ReadOnlyMany]}}":                   "spec.workspace.volumeClaimTemplate.spec.accessModes: must have one",
 		"volumeClaimTemplate: {spec: {accessModes: [ReadOnlyMany, ReadWriteOncePod]}}": "",
@@ -121,7 +120,7 @@ func TestWorkspaceThatCantBeWrittenTo(t *testing.T) {
 	}
 }
 
-// TestRefusedWorkspaceIsNamed: the API server knows the Job's fields alone.
+// TestRefusedWorkspaceIsNamed: the API server only knows the fields of the Job.
 func TestRefusedWorkspaceIsNamed(t *testing.T) {
 	g := NewWithT(t)
 	action := sampleAction(step("build"))
@@ -134,7 +133,7 @@ func TestRefusedWorkspaceIsNamed(t *testing.T) {
 	}})).To(MatchError("spec.workspace.volumeClaimTemplate.spec.accessModes: Required value: at least 1 access mode is required"))
 }
 
-// TestVolumeOfTheTemplateAsWorkspace has users mount a volume of their own.
+// TestVolumeOfTheTemplateAsWorkspace mounts a volume of the template as the workspace.
 func TestVolumeOfTheTemplateAsWorkspace(t *testing.T) {
 	action := sampleAction(step("build"))
 	mounting(corev1.VolumeMount{Name: "work", MountPath: podcontract.Root})(action)

@@ -22,9 +22,8 @@ const (
 	runnerUser = 65532
 )
 
-// addWrappers turns the template's containers into steps, which are init
-// containers, and adds the wrapper containers: fetch before them, progress beside
-// them and report after them.
+// addWrappers turns the template's containers into steps, which are init containers, and adds the
+// wrapper containers: fetch before the steps, progress alongside them and report after them.
 func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run, options Options) {
 	options.Runner = options.Runner.with(action.Spec.Runner)
 	options.FailureLog = v1alpha1.StricterFailureLog(action.Spec.FailureLog, options.FailureLog)
@@ -33,7 +32,7 @@ func addWrappers(pod *corev1.PodSpec, action *v1alpha1.CustomAction, job *v1alph
 	setArtifactArgs(&pod.InitContainers[0], &pod.Containers[0], action, job)
 }
 
-// wrapSteps is addWrappers with the environment of the steps given.
+// wrapSteps is addWrappers with a given environment of the steps.
 func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJob, options Options) {
 	steps := slices.Concat(pod.InitContainers, pod.Containers)
 	for i := range steps {
@@ -41,8 +40,8 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 		steps[i].VolumeMounts = append(steps[i].VolumeMounts,
 			corev1.VolumeMount{Name: sharedVolume, MountPath: podcontract.Root},
 			corev1.VolumeMount{Name: helperVolume, MountPath: podcontract.HelperDir, ReadOnly: true})
-		// What the steps of a job with secrets print stays in their logs, and out of
-		// the status of the pod: see Failure.Log. So does what no one may be told.
+		// If the job has secrets, or the rule does not allow it, log lines must not get into the
+		// status of the pod: see Failure.Log.
 		told := len(job.Spec.SecretConfiguration) == 0 && TellsLog(options.FailureLog, *pod, steps[i].Name, job)
 		if steps[i].TerminationMessagePolicy == "" && told {
 			steps[i].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
@@ -58,7 +57,7 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	fetch.Resources = options.Runner.resourcesOr(transferResources, pod.Resources)
 	report.Resources = options.Runner.resourcesOr(transferResources, pod.Resources)
 	follow.Resources = options.Runner.resourcesOr(progressResources, pod.Resources)
-	// A sidecar is there for all that comes after it.
+	// A sidecar runs alongside all containers after it.
 	pod.InitContainers = slices.Concat([]corev1.Container{fetch, follow}, steps)
 	pod.Containers = []corev1.Container{report}
 	shareGroup(pod)
@@ -69,11 +68,11 @@ func wrapSteps(pod *corev1.PodSpec, env []corev1.EnvVar, job *v1alpha1.PipelineJ
 	pod.Volumes = append(pod.Volumes, options.Runner.caVolumes()...)
 }
 
-// helperSize is room for the helper, of some 3 MB, and for the next one beside it, should
-// fetch run again.
+// helperSize suffices for two copies of the helper, about 3 MB each: the second one is written if
+// fetch runs again.
 var helperSize = resource.MustParse("16Mi")
 
-// emptyVolume is a volume on the node's disk; limit nil: of any size.
+// emptyVolume returns a volume on the node's disk. Without a limit, it may have any size.
 func emptyVolume(name string, limit *resource.Quantity) corev1.Volume {
 	source := &corev1.EmptyDirVolumeSource{}
 	if limit != nil {
@@ -82,9 +81,8 @@ func emptyVolume(name string, limit *resource.Quantity) corev1.Volume {
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: source}}
 }
 
-// shareGroup puts all containers into the group that the shared folders belong
-// to. The pod's fsGroup would do it too, but also change the group of every
-// file in the volumes of the template.
+// shareGroup adds all containers to the group that owns the shared folders. The pod's fsGroup would
+// do the same, but also change the group of every file in the template's volumes.
 func shareGroup(pod *corev1.PodSpec) {
 	if pod.SecurityContext == nil {
 		pod.SecurityContext = &corev1.PodSecurityContext{}
@@ -94,17 +92,16 @@ func shareGroup(pod *corev1.PodSpec) {
 	}
 }
 
-// envelopeLimit is how many bytes of a termination message the kubelet keeps
-// in a pod of so many containers: 12 KiB are divided evenly among them. Some
-// more are counted, for debugging containers that users may add.
+// envelopeLimit returns how many bytes of a termination message the kubelet keeps: it divides 12
+// KiB evenly among the containers of a pod. Some extra containers are counted, because users may
+// add ephemeral containers for debugging.
 func envelopeLimit(containers int) int {
 	return min(limits.TerminationMessage, limits.PodTerminationMessages/(containers+3))
 }
 
 func limitFlag(envelopeLimit int) string { return fmt.Sprintf("--envelope-limit=%d", envelopeLimit) }
 
-// transferContainer is one of the wrapper containers that move artifacts: fetch or
-// report.
+// transferContainer returns a wrapper container that transfers artifacts: fetch or report.
 func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.PipelineJob, options Options) corev1.Container {
 	container := runnerContainer(name, options, command, limitFlag(envelopeLimit))
 	options.Runner.addTransferEnv(&container)
@@ -116,9 +113,9 @@ func transferContainer(name, command string, envelopeLimit int, job *v1alpha1.Pi
 	return container
 }
 
-// progressContainer is the sidecar that follows the result files: a step that fails leaves
-// nothing else from which its summary and link could be read. It makes no calls, so it gets
-// neither the handover nor the environment for the SDK, and it only reads what steps write.
+// progressContainer returns the sidecar that watches the result files: if a step fails, it is the
+// only source of the step's summary and link. It makes no calls, so it gets neither the handover
+// nor the environment for the SDK, and it only reads what steps write.
 func progressContainer(envelopeLimit int, options Options) corev1.Container {
 	container := runnerContainer(podcontract.ContainerProgress, options, "progress", limitFlag(envelopeLimit))
 	container.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
@@ -126,8 +123,8 @@ func progressContainer(envelopeLimit int, options Options) corev1.Container {
 	return container
 }
 
-// runnerContainer is one of the wrapper containers, with the shared
-// volume. It satisfies the restricted Pod Security Standard.
+// runnerContainer returns a wrapper container with the shared volume. It satisfies the restricted
+// Pod Security Standard.
 func runnerContainer(name string, options Options, command ...string) corev1.Container {
 	return corev1.Container{
 		Name:            name,
@@ -147,20 +144,20 @@ func runnerContainer(name string, options Options, command ...string) corev1.Con
 	}
 }
 
-// handover mounts the artifacts' part of the job's Secret: the values of
-// secret properties are not in it.
+// handover returns the volume with the handover from the job's Secret, without the values of secret
+// properties.
 func handover(job *v1alpha1.PipelineJob) corev1.Volume {
 	return corev1.Volume{Name: handoverVolume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 		SecretName: naming.SecretName(job),
 		Items:      []corev1.KeyToPath{{Key: podcontract.HandoverKey, Path: podcontract.HandoverKey}},
-		// Only the wrapper containers mount it, and they run as runnerUser,
-		// who is neither the owner nor in the group of the file.
+		// Only the wrapper containers mount it. They run as runnerUser, which is neither the owner
+		// nor in the group of the file.
 		DefaultMode: ptr.To[int32](0o444),
 	}}}
 }
 
-// stepEnv is the environment that every step gets, before its own, so that its
-// own may refer to it.
+// stepEnv returns the environment of every step. It precedes the step's own variables, which may
+// refer to it.
 func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alpha1.Run) []corev1.EnvVar {
 	env := []corev1.EnvVar{
 		literal(podcontract.EnvJobID, job.Spec.CodePipelineJob.ID),
@@ -199,13 +196,12 @@ func stepEnv(action *v1alpha1.CustomAction, job *v1alpha1.PipelineJob, run v1alp
 	return env
 }
 
-// literal is a variable whose value Kubernetes must not expand.
+// literal returns a variable whose value Kubernetes does not expand.
 func literal(name, value string) corev1.EnvVar {
 	return corev1.EnvVar{Name: name, Value: escape(value)}
 }
 
-// HasArtifacts reports whether the job moves artifacts, for which its pod needs
-// a handover.
+// HasArtifacts reports whether the job has artifacts, for which its pod needs a handover.
 func HasArtifacts(job *v1alpha1.PipelineJob) bool {
 	return len(job.Spec.InputArtifacts)+len(job.Spec.OutputArtifacts) > 0
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// wrapped is a pod of one sidecar and as many steps as named.
+// wrapped returns a pod with a sidecar and the named steps.
 func wrapped(steps ...string) *corev1.PodSpec {
 	pod := &corev1.PodSpec{InitContainers: []corev1.Container{
 		{Name: "db", Image: "db:1", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)},
@@ -80,8 +80,8 @@ func TestTheProgressContainerIsANativeSidecar(t *testing.T) {
 	g.Expect(sidecar.VolumeMounts).To(Equal([]corev1.VolumeMount{{Name: sharedVolume, MountPath: podcontract.Root, ReadOnly: true}, noToken}))
 }
 
-// TestTheHelperIsReadOnlyForSteps: a step that could replace the helper would act in later
-// ones, and read their secrets.
+// TestTheHelperIsReadOnlyForSteps: a step that could replace the helper could run code in later
+// steps and read their secrets.
 func TestTheHelperIsReadOnlyForSteps(t *testing.T) {
 	g := NewWithT(t)
 	pod := wrapped("compile", "check")
@@ -101,11 +101,11 @@ func TestTheHelperIsReadOnlyForSteps(t *testing.T) {
 	g.Expect(pod.Volumes).To(ContainElement(And(HaveField("Name", helperVolume), HaveField("EmptyDir.SizeLimit", Not(BeNil())))))
 }
 
-// TestTheProgressContainerCountsForTheEnvelope: the kubelet divides its 12 KiB
-// among all containers, init containers included.
+// TestTheProgressContainerCountsForTheEnvelope: the kubelet divides 12 KiB among all containers,
+// including init containers.
 func TestTheProgressContainerCountsForTheEnvelope(t *testing.T) {
 	g := NewWithT(t)
-	// fetch, progress, report, db, one step, and some to spare.
+	// fetch, progress, report, db, one step and some spare containers.
 	g.Expect(wrapped("compile").Containers[0].Command).To(ContainElement("--envelope-limit=1536"))
 	g.Expect(wrapped("compile").InitContainers[0].Command).To(ContainElement("--envelope-limit=1536"))
 	g.Expect(wrapped("compile").InitContainers[1].Command).To(ContainElement("--envelope-limit=1536"))

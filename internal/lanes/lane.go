@@ -19,12 +19,12 @@ type lane struct {
 
 	mu       sync.Mutex
 	waiting  [priorities]*turns
-	byID     map[any]*entry // all that wait or run
+	byID     map[any]*entry // waiting and running calls
 	inFlight running
 	// namespaces counts the calls in flight of each namespace.
 	namespaces map[string]*running
 	paces      map[string]*pace
-	timer      clock.Timer // nil: none is set
+	timer      clock.Timer // nil if not set
 	used       time.Time
 	// silentSince is when the first call after the last response had no response, and
 	// silentUntil when the last one had none. Zero if the last call had a response.
@@ -47,8 +47,8 @@ type entry struct {
 	Call
 	priority priority
 	arrived  time.Time
-	place    *list.Element // nil: it runs
-	next     *Call         // of the same ID, submitted while this one runs
+	place    *list.Element // nil while the call runs
+	next     *Call         // with the same ID, submitted while this one runs
 }
 
 func newLane(l *Lanes) *lane {
@@ -197,7 +197,7 @@ func (l *lane) run(e *entry) {
 	ctx, cancel := context.WithTimeout(l.lanes.ctx, Timeout)
 	defer cancel()
 	defer func() {
-		if problem := recover(); problem != nil { // one job must not end the operator for all
+		if problem := recover(); problem != nil { // a single job must not end the operator
 			l.lanes.log.Error(fmt.Errorf("panic: %v", problem), "A call to AWS failed", "operation", e.Operation, "stack", string(debug.Stack()))
 		}
 	}()
@@ -222,8 +222,8 @@ func (l *lane) ended(e *entry) {
 	l.dispatch(now)
 }
 
-// answered records a call that was made. If it was throttled, the rates of less important
-// operations are lowered, too.
+// answered records a call that was made. If it was throttled, it also lowers the rates of less
+// important operations.
 func (l *lane) answered(operation string, how Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -44,7 +44,7 @@ const (
 	definition
 	state
 	poll
-	priorities // how many there are
+	priorities // the number of priorities
 )
 
 // shares are the parts of the calls in flight that each priority may use together with
@@ -74,16 +74,15 @@ type Key struct {
 	Account, Region string
 }
 
-// Of is the lane of an identity.
+// Of returns the key of an identity's lane.
 func Of(id codepipeline.Identity) Key { return Key{Account: id.Account(), Region: id.Region} }
 
-// Call is something that makes a call to AWS.
+// Call is a call to AWS.
 type Call struct {
 	// ID is what the call is for, and comparable. A lane makes one call for it at a time.
 	ID any
-	// Namespace of the object that the call is for. Among calls of equal priority,
-	// namespaces take turns. Empty for the operator's own calls, which count as a
-	// namespace, too.
+	// Namespace of the object that the call is for. Among calls of equal priority, namespaces take
+	// turns. It is empty for the operator's own calls, which count as another namespace.
 	Namespace string
 	// Operation is the AWS operation, or the first one if there are several. Its rate
 	// limits the calls of Do.
@@ -112,7 +111,7 @@ type Lanes struct {
 
 	ctx  context.Context
 	end  context.CancelFunc
-	open sync.WaitGroup // calls that wait or run
+	open sync.WaitGroup // waiting and running calls
 
 	mu     sync.Mutex
 	lanes  map[Key]*lane
@@ -136,7 +135,7 @@ func (l *Lanes) Submit(key Key, c Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return // another operator will do it
+		return // the next leader will make the call
 	}
 	l.of(key).submit(c)
 }
@@ -154,7 +153,7 @@ func (l *Lanes) Cancel(key Key, id any) bool {
 // before do is called, Do returns the error of ctx, and do is not called. Once do was
 // called, Do returns after it, even if the lanes have stopped.
 func (l *Lanes) Do(ctx context.Context, key Key, namespace, operation string, do func(ctx context.Context)) error {
-	type ticket struct{ settled atomic.Bool } // do was called, or will not be
+	type ticket struct{ settled atomic.Bool } // do was called, or will not be called
 	id, done := &ticket{}, make(chan struct{})
 	l.Submit(key, Call{ID: id, Namespace: namespace, Operation: operation, Do: func(ctx context.Context) {
 		if id.settled.CompareAndSwap(false, true) {
@@ -195,8 +194,8 @@ func (l *Lanes) Answered(key Key, operation string, how Answer) {
 	of.answered(operation, how)
 }
 
-// SilentFor returns for how long the calls of a lane have had no response, from the first
-// to the last one; zero if the last one had a response.
+// SilentFor returns for how long the calls of a lane have had no response, from the first to the
+// last one. It is zero if the last call had a response.
 func (l *Lanes) SilentFor(key Key) time.Duration {
 	l.mu.Lock()
 	known, ok := l.lanes[key]
@@ -207,7 +206,7 @@ func (l *Lanes) SilentFor(key Key) time.Duration {
 	return known.silentFor()
 }
 
-// ThrottledAt returns when a call of a lane was last throttled; zero: never, or long ago.
+// ThrottledAt returns when a call of a lane was last throttled. Zero means never or long ago.
 func (l *Lanes) ThrottledAt(key Key) time.Time {
 	l.mu.Lock()
 	known, ok := l.lanes[key]

@@ -17,10 +17,10 @@ import (
 
 var here = Key{Account: "111122223333", Region: "us-east-1"}
 
-// deadline is how long a test waits for anything.
+// deadline is when a test gives up waiting.
 const deadline = 30 * time.Second
 
-// field is lanes whose calls the test ends.
+// field has lanes whose calls the test ends.
 type field struct {
 	*WithT
 	*Lanes
@@ -38,7 +38,7 @@ func newField(t *testing.T, o Options) *field {
 	return f
 }
 
-// submit submits a call that goes on until it is ended.
+// submit submits a call that runs until the test ends it.
 func (f *field) submit(key Key, id, operation string) {
 	end := make(chan struct{})
 	f.mu.Lock()
@@ -64,12 +64,12 @@ func (f *field) begun() []string {
 	return append([]string{}, f.started...)
 }
 
-// expectBegun waits until calls, and no others, have begun.
+// expectBegun waits until exactly these calls have started.
 func (f *field) expectBegun(ids ...string) {
 	f.Eventually(f.begun).WithTimeout(deadline).Should(ConsistOf(ids))
 }
 
-// expectClosed waits until the lanes take no more calls.
+// expectClosed waits until the lanes accept no further calls.
 func (f *field) expectClosed() {
 	f.Eventually(func() bool {
 		f.Lanes.mu.Lock()
@@ -110,7 +110,7 @@ func TestCallsInFlightAreBounded(t *testing.T) {
 	defer f.endAll()
 	for i := range 5 {
 		f.submit(here, fmt.Sprint(i), "AcknowledgeJob")
-		f.clock.Step(time.Second) // there is a token for each
+		f.clock.Step(time.Second) // a token for each
 	}
 	f.expectBegun("0", "1")
 	f.Expect(f.Loads()).To(Equal(map[Key]Load{here: {Waiting: 3, InFlight: 2, Rates: map[string]float64{"AcknowledgeJob": startRate}}}))
@@ -194,8 +194,8 @@ func TestOneCallForAnID(t *testing.T) {
 	f.expectBegun("running", "waiting")
 }
 
-// TestCallOfAnIDThatRunsIsMadeAfterwards has a caller submit its next call when the
-// last one has had its effect, and the lane does not know yet that it has ended.
+// TestCallOfAnIDThatRunsIsMadeAfterwards submits the next call after the last one has had its
+// effect, but before the lane knows that it has ended.
 func TestCallOfAnIDThatRunsIsMadeAfterwards(t *testing.T) {
 	f := newField(t, Options{})
 	made := make(chan string, 10)
@@ -300,8 +300,8 @@ func TestStopEndsWhatIsInFlightAndDropsTheRest(t *testing.T) {
 	f.expectBegun("running")
 }
 
-// A poll whose answer nobody took would lose its jobs until CodePipeline hands them out
-// again.
+// If nobody handled the response of a poll, its jobs would be lost until CodePipeline hands them
+// out again.
 func TestDoWaitsForWhatItBeganWhenTheLanesStop(t *testing.T) {
 	f := newField(t, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -337,7 +337,7 @@ func TestIdleLanesAreForgotten(t *testing.T) {
 	f.Expect(f.lanes).To(HaveKey(here), "a call is in flight")
 }
 
-// TestSilence has calls without an answer, and one with.
+// TestSilence makes calls without a response, and one with a response.
 func TestSilence(t *testing.T) {
 	f := newField(t, Options{})
 	f.Expect(f.SilentFor(here)).To(BeZero(), "no call was made")

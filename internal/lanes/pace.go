@@ -18,10 +18,9 @@ const (
 	window = time.Second
 	// decrease is the part of a rate that remains after throttling.
 	decrease = 0.5
-	// increase is added to a rate every second without throttling, once the last
-	// throttling is calmAfter ago. Until then, a rate grows fast up to near the one that was
-	// throttled, and slowly from there. From slowest, it reaches startRate within 10
-	// seconds.
+	// increase is added to a rate every second without throttling, once the last throttling is
+	// calmAfter ago. Until then, the rate grows fast until it is near the throttled rate, and
+	// slowly from there. From slowest, it reaches startRate within 10 seconds.
 	increase  = 5
 	fast      = 2.2
 	careful   = 1.05
@@ -45,7 +44,7 @@ type pace struct {
 	grownAt       time.Time
 }
 
-// newPace has one token: the first calls after a start are spread.
+// newPace returns a pace with a single token, which spreads the first calls after a start.
 func newPace(start, ceiling float64, now time.Time) *pace {
 	return &pace{rate: min(start, ceiling), ceiling: ceiling, tokens: 1, counted: now, grownAt: now}
 }
@@ -114,7 +113,7 @@ func (p *pace) speedUp(now time.Time) {
 	p.rate = min(p.ceiling, p.grown(gone.Seconds(), now))
 }
 
-// grown is the rate after some more seconds without throttling.
+// grown returns the rate after a number of seconds without throttling.
 func (p *pace) grown(seconds float64, now time.Time) float64 {
 	switch {
 	case p.rate < near*p.throttledRate:

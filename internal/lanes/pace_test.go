@@ -7,7 +7,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// rig is a pace with a time that the test moves.
+// rig is a pace with a clock that the test controls.
 type rig struct {
 	*WithT
 	pace *pace
@@ -26,7 +26,7 @@ func (r *rig) call(throttled bool) {
 	r.pace.answered(throttled, r.now)
 }
 
-// calls makes as many calls as there are tokens for in a time, and returns how many.
+// calls makes as many calls as there are tokens within a time, and returns their number.
 func (r *rig) calls(within time.Duration, throttled bool) (made int) {
 	for until := r.now.Add(within); r.now.Add(r.pace.wait(r.now)).Before(until); made++ {
 		r.call(throttled)
@@ -87,7 +87,7 @@ func TestPaceWithoutCallsDoesNotGrow(t *testing.T) {
 
 func TestPaceSettlesNearTheRateThatIsNotThrottled(t *testing.T) {
 	r := newRig(t)
-	const limit = 30 // calls a second that CodePipeline takes, in a bucket of as many
+	const limit = 30 // calls per second that CodePipeline accepts, which is also its burst
 	bucket, at, throttled, made := float64(limit), r.now, 0, 0
 	for until := r.now.Add(5 * time.Minute); r.now.Before(until); made++ {
 		r.now = r.now.Add(r.pace.wait(r.now))
@@ -106,7 +106,7 @@ func TestPaceSettlesNearTheRateThatIsNotThrottled(t *testing.T) {
 
 func TestCallsThatWereNotAskedForAreMadeUpFor(t *testing.T) {
 	r := newRig(t)
-	r.call(false) // one that was
+	r.call(false) // a throttled call
 	for range startRate {
 		r.pace.answered(false, r.now) // pages of a list
 	}

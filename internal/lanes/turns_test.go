@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// submitFor submits a call of a namespace that goes on until it is ended.
+// submitFor submits a call of a namespace that runs until the test ends it.
 func (f *field) submitFor(namespace, id, operation string) {
 	end := make(chan struct{})
 	f.mu.Lock()
@@ -24,8 +24,8 @@ func (f *field) submitFor(namespace, id, operation string) {
 	}})
 }
 
-// oneByOne ends each call as soon as it has begun, until as many have begun as are given,
-// and returns them in their order.
+// oneByOne ends each call as soon as it starts, until count calls have started, and returns them in
+// order.
 func (f *field) oneByOne(count int) []string {
 	for i := range count {
 		f.Eventually(f.begun).WithTimeout(deadline).Should(WithTransform(length, BeNumerically(">", i)))
@@ -35,8 +35,7 @@ func (f *field) oneByOne(count int) []string {
 	return f.begun()[:count]
 }
 
-// TestNamespacesTakeTurns has a namespace submit thousands of calls before others submit
-// one or two.
+// TestNamespacesTakeTurns: a namespace submits thousands of calls before others submit one or two.
 func TestNamespacesTakeTurns(t *testing.T) {
 	for _, operation := range []string{"PutJobSuccessResult", "AcknowledgeJob", "GetJobDetails", "ListActionTypes", "ListActionExecutions", "PollForJobs"} {
 		t.Run(operation, func(t *testing.T) {
@@ -55,8 +54,7 @@ func TestNamespacesTakeTurns(t *testing.T) {
 	}
 }
 
-// TestNamespacesTakeTurnsAmongOperations: results are put by two operations, and a
-// namespace has both.
+// TestNamespacesTakeTurnsAmongOperations: two operations put results, and a namespace uses both.
 func TestNamespacesTakeTurnsAmongOperations(t *testing.T) {
 	f := newField(t, Options{InFlight: 1})
 	defer f.endAll()
@@ -69,8 +67,8 @@ func TestNamespacesTakeTurnsAmongOperations(t *testing.T) {
 	f.Expect(f.oneByOne(3)).To(ContainElement("few"))
 }
 
-// TestTurnIsNotLostForWantOfAToken: a namespace whose operation has no token does not
-// hold up another operation, and is next when there is one.
+// TestTurnIsNotLostForWantOfAToken: a namespace whose operation has no token does not delay other
+// operations, and is next when there is a token.
 func TestTurnIsNotLostForWantOfAToken(t *testing.T) {
 	f := newField(t, Options{})
 	defer f.endAll()
@@ -84,8 +82,8 @@ func TestTurnIsNotLostForWantOfAToken(t *testing.T) {
 	f.expectBegun("many 0", "many's failure", "few")
 }
 
-// TestHangingCallsOfANamespaceLeaveRoom has more calls hang than there is room for, of a
-// priority with all of the lane and one with a share.
+// TestHangingCallsOfANamespaceLeaveRoom: more calls hang than there is room for, both of a priority
+// that may use the whole lane and of one with a share.
 func TestHangingCallsOfANamespaceLeaveRoom(t *testing.T) {
 	for operation, most := range map[string]int{"PutJobSuccessResult": 6, "PollForJobs": 3} {
 		t.Run(operation, func(t *testing.T) {
@@ -106,7 +104,7 @@ func TestHangingCallsOfANamespaceLeaveRoom(t *testing.T) {
 	}
 }
 
-// TestNamespacesInFlightAreForgotten when none of their calls is.
+// TestNamespacesInFlightAreForgotten when none of their calls is in flight.
 func TestNamespacesInFlightAreForgotten(t *testing.T) {
 	f := newField(t, Options{})
 	for i := range 100 {

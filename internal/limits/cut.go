@@ -5,12 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// ellipsis marks the place where a text was cut.
+// ellipsis marks where a text was cut.
 const ellipsis = "…"
 
-// Cut shortens text to at most limit characters. The last of them is an ellipsis
-// if anything was cut. Invalid UTF-8 is replaced, because AWS and Kubernetes take
-// JSON.
+// Cut shortens text to at most limit characters, the last of which is an ellipsis if text was cut.
+// It replaces invalid UTF-8, because AWS and Kubernetes use JSON.
 func Cut(text string, limit int) string {
 	text = valid(text)
 	if utf8.RuneCountInString(text) <= limit {
@@ -22,7 +21,7 @@ func Cut(text string, limit int) string {
 	return string([]rune(text)[:limit-1]) + ellipsis
 }
 
-// CutBytes is Cut for a limit in bytes. It cuts between characters.
+// CutBytes is like Cut, with a limit in bytes. It cuts between characters.
 func CutBytes(text string, limit int) string {
 	text = valid(text)
 	if len(text) <= limit {
@@ -38,8 +37,8 @@ func CutBytes(text string, limit int) string {
 	return text[:end] + ellipsis
 }
 
-// CutMiddle is Cut for a text that says at its beginning what happened and at its
-// end what to do: it keeps both.
+// CutMiddle is like Cut, but keeps the beginning, where messages have what happened, and the end,
+// where they have what to do.
 func CutMiddle(text string, limit int) string {
 	text = valid(text)
 	runes := []rune(text)
@@ -54,9 +53,9 @@ func CutMiddle(text string, limit int) string {
 	return string(runes[:front]) + ellipsis + string(runes[len(runes)-back:])
 }
 
-// CutFront is Cut for a log, whose last lines matter most. It keeps as many whole
-// lines from the end as fit, below a line with an ellipsis, or the end of the last
-// line if that alone is too long.
+// CutFront cuts a log, whose last lines matter most. It keeps as many whole lines from the end as
+// fit, after a line with an ellipsis. If the last line alone is too long, it keeps the end of that
+// line.
 func CutFront(log string, limit int) string {
 	log = valid(log)
 	runes := []rune(log)
@@ -79,7 +78,7 @@ func CutFront(log string, limit int) string {
 	return ellipsis + kept
 }
 
-// valid replaces each invalid byte, as encoding/json does.
+// valid replaces each byte that is not UTF-8, like encoding/json.
 func valid(text string) string {
 	if utf8.ValidString(text) {
 		return text

@@ -42,8 +42,8 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestCutTextsFit holds for any text and limit: what comes out fits, is valid
-// UTF-8, and is the text itself if that fits.
+// TestCutTextsFit: for any text and limit, the result fits and is valid UTF-8, and a text that fits
+// is unchanged.
 func TestCutTextsFit(t *testing.T) {
 	characters := utf8.RuneCountInString
 	bytes := func(text string) int { return len(text) }

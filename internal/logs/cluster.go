@@ -24,8 +24,8 @@ type Cluster struct {
 // NewCluster returns a Cluster that reads through the API server.
 func NewCluster(pods kubernetes.Interface) Cluster { return Cluster{pods, logTimeout} }
 
-// Open opens the log of a container: its last lines, or with zero the whole log. It
-// ends with context.DeadlineExceeded if the node is silent for too long.
+// Open opens the log of a container: its last lines, or the whole log if lines is zero. Reading
+// fails with context.DeadlineExceeded if the node takes too long.
 func (c Cluster) Open(ctx context.Context, namespace, pod, container string, lines int64) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	options := &corev1.PodLogOptions{Container: container}
@@ -40,7 +40,7 @@ func (c Cluster) Open(ctx context.Context, namespace, pod, container string, lin
 	return timedStream{stream, cancel}, nil
 }
 
-// timedStream frees its time-out when it is closed.
+// timedStream releases its timeout when it is closed.
 type timedStream struct {
 	io.ReadCloser
 	cancel context.CancelFunc

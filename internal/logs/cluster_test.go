@@ -13,8 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestALogThatStandsStillIsLeft has nodes that say nothing, and that stop in
-// the middle of a log.
+// TestALogThatStandsStillIsLeft: nodes that do not respond, or stop in the middle of a log.
 func TestALogThatStandsStillIsLeft(t *testing.T) {
 	for name, begin := range map[string]string{"at once": "", "halfway": "codepipeline-result "} {
 		t.Run(name, func(t *testing.T) {

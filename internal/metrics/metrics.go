@@ -63,10 +63,10 @@ func init() {
 	ctrlmetrics.Registry.MustRegister(requests, latency, polls, polled, claims, reports, start, wakeUps, deletedUnreported, deletedNotDeregistered, namespacesWaiting)
 }
 
-// NamespacesWaiting sets how many of its namespaces the operator can't work in.
+// NamespacesWaiting sets the number of namespaces in which the operator can't work.
 func NamespacesWaiting(count int) { namespacesWaiting.Set(float64(count)) }
 
-// Request counts a call to AWS; result is ok or the kind of its error.
+// Request counts a call to AWS. result is ok or the kind of the error.
 func Request(operation string, took time.Duration, result string) {
 	requests.WithLabelValues(operation, result).Inc()
 	latency.WithLabelValues(operation).Observe(took.Seconds())

@@ -11,7 +11,7 @@ import (
 
 var declared = regexp.MustCompile(`(?m)^\t(\w+) += prometheus\.New`)
 
-// TestEachMetricIsRegisteredAndSet finds metrics that no scrape would ever show.
+// TestEachMetricIsRegisteredAndSet finds metrics that no scrape would show.
 func TestEachMetricIsRegisteredAndSet(t *testing.T) {
 	g := NewWithT(t)
 	content, err := os.ReadFile("metrics.go")

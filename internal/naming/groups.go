@@ -5,12 +5,12 @@ import (
 	"strconv"
 )
 
-// groups is how many groups IDs are put into. With as many as there are IDs an index
-// takes as much memory as what it finds.
+// groups is the number of groups. An index with one group per ID would take as much memory as the
+// indexed objects.
 const groups = 256
 
-// Group is one of a few groups of IDs, for an index of which the reader picks those
-// with the ID.
+// Group returns the group of an ID, for use as an index key. Readers must pick the objects with the
+// ID from the group.
 func Group(id string) string {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(id)) // never fails

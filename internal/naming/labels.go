@@ -22,8 +22,8 @@ func Labels(job *v1alpha1.PipelineJob) map[string]string {
 	return labels
 }
 
-// labelValue returns a name as the value of a label: the name itself, or its digest
-// if it is too long or has a character that a label can't have.
+// labelValue returns the label value for a name: the name itself, or its digest if it is too long
+// or has characters that labels can't have.
 func labelValue(name string) string {
 	if len(validation.IsValidLabelValue(name)) > 0 {
 		return digest(name)

@@ -31,8 +31,8 @@ func TestLabelValue(t *testing.T) {
 	}
 }
 
-// TestDigestIsThePages: docs/protocol.md says how to compute the digest of a name that
-// can't be a label. The digests are what its command printed.
+// TestDigestIsThePages checks the digests against the command in docs/protocol.md that computes the
+// digest of a name that can't be a label.
 func TestDigestIsThePages(t *testing.T) {
 	g := NewWithT(t)
 	page, err := os.ReadFile("../../docs/protocol.md")

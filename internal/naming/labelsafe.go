@@ -8,24 +8,23 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// labelDigest is how many hexadecimal digits of a text's digest are in a label value
-// that stands for it: with 64 bits a billion texts have different values.
+// labelDigest is the number of hexadecimal digits of the digest in a label value: with 64 bits, a
+// billion texts have different values.
 const labelDigest = 16
 
-// endsInDigest matches what ends as a value that stands for a text does.
+// endsInDigest matches texts that end like a value with a digest.
 var endsInDigest = regexp.MustCompile(fmt.Sprintf(`(^|-)[0-9a-f]{%d}$`, labelDigest))
 
-// notInLabel matches what a label value can't have.
+// notInLabel matches characters that a label value can't have.
 var notInLabel = regexp.MustCompile(`[^-A-Za-z0-9_.]+`)
 
-// LabelSafe returns a text as the value of a label: the text itself if it can be one.
-// Otherwise it is the beginning of the text, with a hyphen for what a label can't have,
-// and a digest of the whole text, so that different texts have different values; for that, a
-// text that ends as if it had a digest gets one, too. The
-// limit of 63 characters, and those that are allowed, are Kubernetes' (API conventions,
-// labels).
+// LabelSafe returns the label value for a text: the text itself, if it is valid. Otherwise, it
+// returns the beginning of the text, with hyphens for invalid characters, and a digest of the whole
+// text, so that different texts have different values. For the same reason, a text that ends like a
+// digest gets a digest too. Kubernetes defines the limit of 63 characters and the valid characters
+// (API conventions, labels).
 //
-// The operator's own labels have a digest alone: see Labels.
+// The operator's own labels use only the digest: see Labels.
 func LabelSafe(text string) string {
 	if len(validation.IsValidLabelValue(text)) == 0 && !endsInDigest.MatchString(text) {
 		return text

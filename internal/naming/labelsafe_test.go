@@ -30,7 +30,8 @@ func TestLabelSafe(t *testing.T) {
 	}
 }
 
-// TestLabelSafeDiffersFromItsOwnValues has pipelines whose names are what others' become.
+// TestLabelSafeDiffersFromItsOwnValues uses pipelines whose names equal the label values of other
+// pipelines.
 func TestLabelSafeDiffersFromItsOwnValues(t *testing.T) {
 	for _, text := range []string{"web@prod", "@", strings.Repeat("a", 100)} {
 		g := NewWithT(t)
@@ -41,8 +42,8 @@ func TestLabelSafeDiffersFromItsOwnValues(t *testing.T) {
 	NewWithT(t).Expect(LabelSafe("web-2026")).To(Equal("web-2026"))
 }
 
-// TestLabelSafeHoldsForAnyText: it is a label value, always the same one, and another one
-// for another text.
+// TestLabelSafeHoldsForAnyText: the result is a valid label value, always the same for a text, and
+// different for different texts.
 func TestLabelSafeHoldsForAnyText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[-@a]{0,80}`)).Draw(t, "text")

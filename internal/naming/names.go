@@ -1,6 +1,6 @@
-// Package naming gives the names and labels of PipelineJobs and of what belongs to
-// them: Kubernetes Jobs and Secrets. A name is a function of what is recorded, so
-// that a repeated step meets the object that the first one made.
+// Package naming computes the names and labels of PipelineJobs and of the objects that belong to
+// them: Kubernetes Jobs and Secrets. A name depends only on recorded data, so that a repeated step
+// finds the object that the first attempt created.
 package naming
 
 import (
@@ -13,26 +13,26 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// uuid is the form of CodePipeline's IDs, and of Kubernetes' UIDs.
+// uuid matches CodePipeline's IDs and Kubernetes' UIDs.
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // maxActionInName leaves room, in the 63 characters of a pod's labels, for an
 // execution ID (36), a run number (up to 99,999) and the hyphens.
 const maxActionInName = 20
 
-// JobName is the name of the Kubernetes Job of a run.
+// JobName returns the name of the Kubernetes Job of a run.
 func JobName(job *v1alpha1.PipelineJob, run int32) string {
 	return fmt.Sprintf("%s-%d", job.Name, run)
 }
 
-// ExternalExecutionID is the external execution ID of a run for which no step gave one:
+// ExternalExecutionID returns the external execution ID of a run if no step sets one:
 // NAMESPACE.JOB. The first dot ends the namespace, which can't have one. Neither name has
-// a character that has to be escaped in a URL.
+// characters that must be escaped in a URL.
 func ExternalExecutionID(namespace, jobName string) string { return namespace + "." + jobName }
 
-// PipelineJobName is the name of the PipelineJob for an action execution. It
-// is a function of its arguments alone: a job that is polled twice, or that
-// is handed out again to continue, meets its own object.
+// PipelineJobName returns the name of the PipelineJob for an action execution. It depends only on
+// its arguments, so that a job that is polled twice, or handed out again to continue, finds its own
+// object.
 func PipelineJobName(action, actionExecutionID, jobID string) string {
 	prefix := strings.ReplaceAll(action, ".", "-")
 	if len(prefix) > maxActionInName {
@@ -48,28 +48,28 @@ func PipelineJobName(action, actionExecutionID, jobID string) string {
 	return prefix + "-" + id
 }
 
-// secretConfigPrefix starts the keys of secret properties in the job's Secret.
+// secretConfigPrefix is the prefix of keys for secret properties in the job's Secret.
 const secretConfigPrefix = "config."
 
 // secretKey matches a valid key of a Secret (core/v1 Secret, data).
 var secretKey = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
 
-// secretPrefix starts the names of Secrets of PipelineJobs. A UID follows it.
+// secretPrefix is the prefix of the names of PipelineJobs' Secrets. The UID follows it.
 const secretPrefix = "pipelinejob-"
 
-// SecretName is the name of the job's Secret. It has the PipelineJob's UID, which the API
-// server chooses: the operator may not read Secrets, so the name has to tell that a Secret
-// is the job's. Nobody can make a PipelineJob for the name of a Secret that exists already.
+// SecretName returns the name of the job's Secret. The operator can't read Secrets, so the name
+// alone must identify a Secret as the job's. It has the UID of the PipelineJob, which the API
+// server chooses: nobody can create a PipelineJob for the name of an existing Secret.
 func SecretName(job *v1alpha1.PipelineJob) string { return secretPrefix + string(job.UID) }
 
-// IsSecretName reports whether a name is that of the Secret of a PipelineJob.
+// IsSecretName reports whether a name is that of a PipelineJob's Secret.
 func IsSecretName(name string) bool {
 	id, found := strings.CutPrefix(name, secretPrefix)
 	return found && uuid.MatchString(id)
 }
 
-// SecretConfigKey is the key of a secret property in the job's Secret. Names
-// of properties may have characters that keys may not.
+// SecretConfigKey returns the key of a secret property in the job's Secret. Property names may have
+// characters that are not allowed in keys.
 func SecretConfigKey(property string) string {
 	if secretKey.MatchString(property) {
 		return secretConfigPrefix + property
@@ -77,7 +77,7 @@ func SecretConfigKey(property string) string {
 	return secretConfigPrefix + digest(property)
 }
 
-// digest is a short, stable stand-in for a name that can't be used as it is.
+// digest returns a short, stable replacement for a name that can't be used itself.
 func digest(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:18])

@@ -37,7 +37,7 @@ func TestPipelineJobName(t *testing.T) {
 	}
 }
 
-// TestExternalExecutionID: what fills a link is the same escaped or not, and names the Job.
+// TestExternalExecutionID: the ID names the Job and needs no escaping in a link.
 func TestExternalExecutionID(t *testing.T) {
 	g := NewWithT(t)
 	id := ExternalExecutionID("team-sec", "build-0c8f1f0e-1")

@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/diagnosis"
 )
 
-// TestCacheKeepsWhatIsRead has pods and Jobs with all members that there are: a reader of
-// the cache gets all that the diagnosis reads of them.
+// TestCacheKeepsWhatIsRead uses pods and Jobs with all fields set: a reader of the cache gets all
+// fields that the diagnosis reads.
 func TestCacheKeepsWhatIsRead(t *testing.T) {
 	fill := randfill.NewWithSeed(14).NilChance(0.2).NumElements(0, 3).MaxDepth(12)
 	for range 200 {
@@ -41,7 +41,7 @@ func TestCacheKeepsWhatIsRead(t *testing.T) {
 	}
 }
 
-// untyped is an object without its kind, which readers of a cache set.
+// untyped returns an object without its kind, which readers of a cache set.
 func untyped(object runtime.Object) runtime.Object {
 	switch object := object.(type) {
 	case *corev1.Pod:

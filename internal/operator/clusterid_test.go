@@ -19,7 +19,7 @@ func TestClusterID(t *testing.T) {
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, "kube-system", errors.New("no"))
 	for name, c := range map[string]struct {
 		set string
-		// answers are the errors of the first reads; those after them succeed.
+		// answers are the errors of the first reads. Later reads succeed.
 		answers  []error
 		want, is string
 	}{
@@ -52,7 +52,7 @@ func TestClusterID(t *testing.T) {
 	}
 }
 
-// TestClusterIDIsNotWaitedForWithoutEnd has an operator that is told to stop meanwhile.
+// TestClusterIDIsNotWaitedForWithoutEnd stops the operator while it waits.
 func TestClusterIDIsNotWaitedForWithoutEnd(t *testing.T) {
 	g := NewWithT(t)
 	ctx, stop := context.WithCancel(t.Context())

@@ -33,8 +33,8 @@ var (
 // scrapeTimeout limits reading the cache for a scrape.
 const scrapeTimeout = 5 * time.Second
 
-// collector calculates metrics from the cache at each scrape: they are always current,
-// and there are no series of deleted objects. Only the leader has any.
+// collector calculates metrics from the cache at each scrape, so that they are current and there
+// are no series of deleted objects. Only the leader has any.
 type collector struct {
 	reader  client.Reader
 	clock   clock.PassiveClock

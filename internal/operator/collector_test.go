@@ -14,7 +14,7 @@ import (
 
 func TestOnlyTheLeaderShowsAnInventory(t *testing.T) {
 	found := make(chan prometheus.Metric, 1)
-	collector{elected: make(chan struct{})}.Collect(found) // else it would read from nowhere
+	collector{elected: make(chan struct{})}.Collect(found) // not elected: it must not read, because there is no cache
 	NewWithT(t).Expect(found).To(BeEmpty())
 }
 

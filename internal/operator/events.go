@@ -76,7 +76,7 @@ func (h *eventHandler) jobsOf(ctx context.Context, actionExecutionID string) ([]
 	var jobs []*v1alpha1.PipelineJob
 	for i := range group.Items {
 		if job := &group.Items[i]; job.Spec.Pipeline.ActionExecutionID == actionExecutionID {
-			jobs = append(jobs, job.DeepCopy()) // group is the cache's own
+			jobs = append(jobs, job.DeepCopy()) // group belongs to the cache
 		}
 	}
 	return jobs, nil

@@ -15,7 +15,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/naming"
 )
 
-// TestAbandonedIsNoOther has two action executions whose IDs are in one group of the index.
+// TestAbandonedIsNoOther uses two action executions whose IDs are in the same group of the index.
 func TestAbandonedIsNoOther(t *testing.T) {
 	g := NewWithT(t)
 	abandoned, other := "execution", ""
@@ -45,7 +45,7 @@ func TestAbandonedIsNoOther(t *testing.T) {
 	annotated("true", "pipeline-updated")
 }
 
-// TestAbandonedIsNotKnown has only a PipelineJob whose ID is in the same group.
+// TestAbandonedIsNotKnown uses only a PipelineJob whose ID is in the same group.
 func TestAbandonedIsNotKnown(t *testing.T) {
 	g := NewWithT(t)
 	scheme, err := NewScheme()

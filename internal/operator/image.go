@@ -21,10 +21,9 @@ const (
 	ownPodTimeout = 10 * time.Second
 )
 
-// RunnerImage returns the image that the operator itself runs from, which has the programs
-// for jobs' pods, too: that of its container in its own pod, as admission has left it, so
-// that it can be pulled in this cluster. self is nil if the operator does not run in a pod.
-// Each error says what to do.
+// RunnerImage returns the image of the operator, which also has the programs for jobs' pods. It
+// takes it from the operator's own pod after admission, so that it can be pulled in this cluster.
+// self is nil if the operator does not run in a pod. Each error says what to do.
 func RunnerImage(ctx context.Context, reader client.Reader, self *corev1.ObjectReference) (string, error) {
 	if self == nil {
 		return "", errors.New("--runner-image is missing: set it to the operator's image; only an operator that runs in a pod can find its image")
@@ -38,7 +37,7 @@ func RunnerImage(ctx context.Context, reader client.Reader, self *corev1.ObjectR
 	return imageOf(pod)
 }
 
-// wayToOwnPod says what to do if the operator's own pod can't be read.
+// wayToOwnPod returns what to do if the operator's own pod can't be read.
 func wayToOwnPod(err error) string {
 	switch {
 	case apierrors.IsForbidden(err):

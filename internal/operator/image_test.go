@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// ownPod answers for the operator's own pod.
+// ownPod is a reader that returns the operator's own pod.
 type ownPod struct {
 	client.Reader
 	pod *corev1.Pod
@@ -27,7 +27,7 @@ func (o ownPod) Get(ctx context.Context, _ client.ObjectKey, into client.Object,
 	if o.err != nil {
 		return o.err
 	}
-	o.pod.DeepCopyInto(into.(*corev1.Pod)) //nolint:forcetypeassert // the one kind that is read
+	o.pod.DeepCopyInto(into.(*corev1.Pod)) //nolint:forcetypeassert // the only kind that is read
 	return nil
 }
 

@@ -20,14 +20,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/fairqueue"
 )
 
-// most is what an author can have the API server take of an object, in bytes of JSON: 1.5 MiB
-// of etcd, and 256 KiB of annotations.
+// The largest objects that the API server accepts, in bytes of JSON: 1.5 MiB in etcd, and 256 KiB
+// of annotations.
 const (
 	most            = 3 << 19
 	mostAnnotations = 256 << 10
 )
 
-// large are objects that a tenant can fill, each as far as one of its members goes.
+// large returns objects of a tenant, each with one field as large as possible.
 func large() map[string]client.Object {
 	text := strings.Repeat("x", most)
 	long := func(kind string) metav1.ObjectMeta {
@@ -105,8 +105,8 @@ func containers(count int, policy *corev1.ContainerRestartPolicy) []corev1.Conta
 	return made
 }
 
-// TestNoObjectIsLargeInTheCache has a cache keep the largest objects that a tenant can make,
-// and measures what it keeps of each.
+// TestNoObjectIsLargeInTheCache measures what a cache keeps of the largest objects that a tenant
+// can create.
 func TestNoObjectIsLargeInTheCache(t *testing.T) {
 	options, err := CacheOptions()
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
@@ -141,7 +141,7 @@ func TestNoObjectIsLargeInTheCache(t *testing.T) {
 	}
 }
 
-// TestControllersServeNamespacesInTurns: both have a queue of package fairqueue.
+// TestControllersServeNamespacesInTurns: both controllers use package fairqueue.
 func TestControllersServeNamespacesInTurns(t *testing.T) {
 	g := NewWithT(t)
 	options := controllerOptions(0)

@@ -14,7 +14,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-// A scrape is checked by a TokenReview and a SubjectAccessReview.
+// Each scrape is authenticated by a TokenReview and authorized by a SubjectAccessReview.
 //
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
@@ -28,11 +28,10 @@ type MetricsOptions struct {
 	Address string
 	// Secure serves over TLS, and only to callers with the permission to get the path.
 	Secure bool
-	// CertDir is the folder of the server's certificate, which is read again when it
-	// changes; empty: a self-signed one is made at start. CertName and KeyName are the files
-	// in it.
+	// CertDir is the folder of the server's certificate, which is reloaded when it changes. If it
+	// is empty, a self-signed one is generated at start. CertName and KeyName are the files in it.
 	CertDir, CertName, KeyName string
-	// Profiles serves Go's profiles at /debug/pprof/, too.
+	// Profiles also serves Go's profiles at /debug/pprof/.
 	Profiles bool
 }
 
@@ -50,7 +49,7 @@ func (o MetricsOptions) Check() error {
 		return errors.New("--metrics-cert-path is set, but --metrics-secure=false serves without TLS: remove one of them")
 	}
 	for flag, name := range map[string]string{"--metrics-cert-name": o.CertName, "--metrics-cert-key": o.KeyName} {
-		// The server would make a self-signed certificate instead.
+		// The server would generate a self-signed certificate instead.
 		if _, err := os.Stat(filepath.Join(o.CertDir, name)); err != nil {
 			return fmt.Errorf("read the certificate of --metrics-cert-path and %s: %w", flag, err)
 		}
@@ -80,7 +79,7 @@ func isLoopback(address string) bool {
 func (o MetricsOptions) Server() metricsserver.Options {
 	server := metricsserver.Options{
 		BindAddress: o.Address, SecureServing: o.Secure, CertDir: o.CertDir, CertName: o.CertName, KeyName: o.KeyName,
-		// Nothing here gains from HTTP/2, and its streams are a way to keep a server busy
+		// HTTP/2 has no benefit here, and its streams can be used to overload a server
 		// (CVE-2023-44487).
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
 	}

@@ -40,7 +40,8 @@ func TestMetricsOptionsThatBreakARule(t *testing.T) {
 	}
 }
 
-// TestProfilesHaveTheGuardOfMetrics: they are on the same server, and on no other.
+// TestProfilesHaveTheGuardOfMetrics: profiles are on the same server as the metrics, and on no
+// other.
 func TestProfilesHaveTheGuardOfMetrics(t *testing.T) {
 	g := NewWithT(t)
 	secure := MetricsOptions{Address: ":8443", Secure: true, Profiles: true}.Server()

@@ -51,40 +51,40 @@ type Options struct {
 	Clock clock.Clock
 	// JobOptions are used for every Kubernetes Job.
 	JobOptions jobspec.Options
-	// ClusterID goes into the external ID with which roles are assumed; empty: the UID of
-	// the namespace kube-system.
+	// ClusterID is part of the external ID with which roles are assumed. Empty means the UID of the
+	// namespace kube-system.
 	ClusterID string
-	// ActionTimeout is how long CodePipeline waits for an action, from its first claim;
-	// zero: pipelinejob.DefaultActionTimeout.
+	// ActionTimeout is how long CodePipeline waits for an action, from its first claim. Zero means
+	// pipelinejob.DefaultActionTimeout.
 	ActionTimeout time.Duration
-	// ExecutionInterval is the time between two checks whether a pipeline execution was
-	// stopped; zero: no checks.
+	// ExecutionInterval is the time between two checks whether a pipeline execution was stopped.
+	// Zero means no checks.
 	ExecutionInterval time.Duration
-	// CredentialsRenewal is the age at which the credentials of a job's artifacts
-	// are renewed; zero: DefaultRenewal.
+	// CredentialsRenewal is the age at which the credentials of a job's artifacts are renewed. Zero
+	// means DefaultRenewal.
 	CredentialsRenewal time.Duration
-	// MaxConcurrentJobs is the maximum number of jobs in flight of all actions together;
-	// zero: only the limits of each action.
+	// MaxConcurrentJobs is the maximum number of jobs in flight of all actions together. Zero means
+	// that only the limits of each action apply.
 	MaxConcurrentJobs int32
-	// Workers is the number of objects of a kind that are reconciled at the same time;
-	// zero: DefaultWorkers.
+	// Workers is the number of objects of a kind that are reconciled concurrently. Zero means
+	// DefaultWorkers.
 	Workers int
-	// AWSTimeouts limit each call to CodePipeline; zero values are the defaults.
+	// AWSTimeouts limit each call to CodePipeline. Zero values mean the defaults.
 	AWSTimeouts codepipeline.Timeouts
 	// LaneOptions limit the calls to each account and region. Setup sets the clock and the
 	// log.
 	LaneOptions lanes.Options
 	// AllowedRoles are as in codepipeline.ClientsOptions.AllowedRoles.
 	AllowedRoles []string
-	// EventQueueURL is that of an SQS queue with CodePipeline's events; empty: none.
+	// EventQueueURL is the URL of an SQS queue with CodePipeline's events, if there is one.
 	EventQueueURL string
-	// Metrics takes those that are read from the cache; nil: none are shown.
+	// Metrics registers the metrics that are read from the cache. Nil means that there are none.
 	Metrics prometheus.Registerer
-	// Logs are those of pods; nil for the cluster's.
+	// Logs reads the logs of pods. Nil means the cluster's.
 	Logs pipelinejob.PodLogs
-	// Self is the operator's own pod; nil if it does not run in a pod.
+	// Self is the operator's own pod, or nil if it does not run in a pod.
 	Self *corev1.ObjectReference
-	// AWSConfig configures the clients of AWS, besides the environment.
+	// AWSConfig configures the AWS clients, in addition to the environment.
 	AWSConfig []codepipeline.LoadOption
 	// Scope has the namespaces of the operator. The manager's cache must have the same.
 	Scope scope.Scope
@@ -102,8 +102,8 @@ func NewScheme() (*runtime.Scheme, error) {
 	return scheme, v1alpha1.AddToScheme(scheme)
 }
 
-// CacheOptions keep only the Jobs and Pods of PipelineJobs in memory, and only the fields
-// that are read. They are for the given namespaces; none means all.
+// CacheOptions returns options for a cache of the given namespaces, where none means all. It keeps
+// only the Jobs and pods of PipelineJobs in memory, and only the fields that are read.
 func CacheOptions(namespaces ...string) (cache.Options, error) {
 	ours, err := labels.NewRequirement(v1alpha1.LabelPipelineJob, selection.Exists, nil)
 	if err != nil {
@@ -216,7 +216,7 @@ func addWaiter(mgr ctrl.Manager, o Options) error {
 	return nil
 }
 
-// logsInFlight is the number of logs of a node that are read at the same time.
+// logsInFlight is the number of logs that are read concurrently per node.
 const logsInFlight = 8
 
 // addLanes adds the lanes of all calls to AWS, or of other calls that may hang.
@@ -299,8 +299,8 @@ func addJobs(mgr ctrl.Manager, aws *codepipeline.Clients, calls *lanes.Lanes, o 
 	return nil
 }
 
-// withEvents is the factor by which the interval between two checks of executions is longer
-// if events report stopped executions.
+// withEvents is the factor by which the interval between checks of executions is extended if events
+// report stopped executions.
 const withEvents = 10
 
 func executionInterval(o Options) time.Duration {
@@ -310,15 +310,15 @@ func executionInterval(o Options) time.Duration {
 	return o.ExecutionInterval
 }
 
-// Retries after errors: from a second to a minute, without end. An action stays
-// open in CodePipeline for a day or longer.
+// Delays of retries after errors, from a second to a minute. The number of retries is not limited,
+// because an action stays open in CodePipeline for a day or longer.
 const (
 	retryFirst = time.Second
 	retryLast  = time.Minute
 )
 
-// DefaultWorkers is the number of objects of a kind that are reconciled at the same time.
-// Workers wait only for the API server, which waits for etcd.
+// DefaultWorkers is the number of objects of a kind that are reconciled concurrently. Workers wait
+// only for the API server, which waits for etcd.
 const DefaultWorkers = 50
 
 func controllerOptions(workers int) controller.Options {

@@ -31,7 +31,7 @@ func TestOneLine(t *testing.T) {
 	NewWithT(t).Expect(OneLine("no\x1b[2J\x07\r\nReady\n")).To(Equal("no Ready "))
 }
 
-// TestOfTwice holds for any text: what comes out is plain.
+// TestOfTwice: for any text, the result is plain and does not change again.
 func TestOfTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		plain := Of(rapid.StringOf(rapid.SampledFrom([]rune("ab[;0m\x1b\x00\r\n\t\u009b\\]\x07ü"))).Draw(t, "text"))

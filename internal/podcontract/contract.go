@@ -1,13 +1,13 @@
-// Package podcontract is what the operator and the pod of a job agree on: the paths
-// and environment variables that a step sees, the names of the wrapper containers
-// and the handover that they read, the result files that steps write, and the
-// envelope that carries the result out of the pod.
+// Package podcontract defines the contract between the operator and the pod of a job: the paths and
+// environment variables that steps see, the names of the wrapper containers and the handover that
+// they read, the result files that steps write, and the envelope that carries the result out of the
+// pod.
 //
-// The runner reads the files and writes the envelope; the operator reads the
-// envelope. Both hold results to the rules of PutJobSuccessResult.
+// The runner reads the files and writes the envelope, and the operator reads the envelope. Both
+// check results against the rules of PutJobSuccessResult.
 //
-// It is the one place for these names, so that the side that builds a pod and
-// the side that runs in it can't drift apart.
+// These names are defined only here, so that the side that builds a pod and the side that runs in
+// it can't diverge.
 package podcontract
 
 import (
@@ -20,19 +20,19 @@ import (
 const (
 	// Root is where the shared volume is mounted.
 	Root = "/codepipeline"
-	// InputDir holds one folder for each input artifact, by its name.
+	// InputDir has a folder for each input artifact, with the artifact's name.
 	InputDir = Root + "/input"
-	// OutputDir holds one folder for each output artifact, by its name.
+	// OutputDir has a folder for each output artifact, with the artifact's name.
 	OutputDir = Root + "/output"
 	// ResultDir is where steps write their results (see Result).
 	ResultDir = Root + "/result"
-	// HelperDir is where steps find the helper. It is a volume of its own, and read-only
-	// in steps: a step that could replace the helper would act in later ones, with their
-	// secrets. No step can replace the folder either, because the volume is mounted on it
-	// in every container that may write to the shared volume.
+	// HelperDir is where steps find the helper. It is a separate volume and read-only in steps: a
+	// step that could replace the helper could run code in later steps, with their secrets. No step
+	// can replace the folder either, because the volume is mounted on it in every container that
+	// may write to the shared volume.
 	HelperDir = Root + "/bin"
-	// HelperFile is a program that writes results, for steps that like it
-	// better than files (see package helper).
+	// HelperFile is a program that writes results, as an alternative to writing files (see package
+	// helper).
 	HelperFile = HelperDir + "/codepipeline"
 )
 
@@ -41,8 +41,8 @@ const (
 const HelperInstallDir = "/var/run/codepipeline-helper"
 
 const (
-	// HandoverDir is where the job's Secret is mounted, in the wrapper
-	// containers alone. It is not below Root: steps never see it.
+	// HandoverDir is where the job's Secret is mounted, only in the wrapper containers. It is not
+	// below Root, so steps never see it.
 	HandoverDir = "/var/run/codepipeline"
 	// HandoverKey is the key of the handover in the job's Secret.
 	HandoverKey = "handover.json"
@@ -55,14 +55,14 @@ const (
 	// ContainerFetch is the first init container: it prepares the folders and
 	// unpacks the input artifacts.
 	ContainerFetch = "codepipeline-fetch"
-	// ContainerProgress is a sidecar after it, which follows the result files while steps
-	// run: for the progress of the work, and for the results from before a step failed.
+	// ContainerProgress is a sidecar that watches the result files while steps run. It reports
+	// progress and, if a step fails, the results so far.
 	ContainerProgress = "codepipeline-progress"
-	// ContainerReport is the pod's one regular container: it runs when every
-	// step has succeeded, uploads the output artifacts and gives the result.
+	// ContainerReport is the only regular container of the pod. It runs after every step has
+	// succeeded, uploads the output artifacts and reports the result.
 	ContainerReport = "codepipeline-report"
-	// ContainerPrefix starts the name of each of the wrapper containers; a
-	// user's container may not begin with it.
+	// ContainerPrefix is the prefix of the wrapper containers' names. Names of other containers
+	// must not begin with it.
 	ContainerPrefix = "codepipeline-"
 )
 
@@ -78,8 +78,7 @@ const (
 	SharedVolume = ContainerPrefix + "shared"
 	// HelperVolume has the helper, at HelperDir.
 	HelperVolume = ContainerPrefix + "helper"
-	// NoTokenVolume is empty, and takes the place of the service account's token in the
-	// wrapper containers.
+	// NoTokenVolume is empty. It replaces the service account's token in the wrapper containers.
 	NoTokenVolume = ContainerPrefix + "no-token"
 	// CAVolume has the certificates that the wrapper containers trust.
 	CAVolume = ContainerPrefix + "ca"
@@ -97,32 +96,32 @@ const (
 	EnvAccountID           = "CODEPIPELINE_ACCOUNT_ID"
 	EnvContinuationToken   = "CODEPIPELINE_CONTINUATION_TOKEN"
 	EnvResult              = "CODEPIPELINE_RESULT"
-	// EnvHelper holds HelperFile: the PATH of a step's image is left alone.
+	// EnvHelper has the path HelperFile. The PATH of a step's image is not changed.
 	EnvHelper = "CODEPIPELINE"
 )
 
-// EnvConfig is the variable that holds the configuration property key.
+// EnvConfig returns the variable with the value of the configuration property key.
 func EnvConfig(key string) string { return "CODEPIPELINE_CONFIG_" + envName(key) }
 
-// FileName is the name of the file that the object of an input artifact becomes, if it is
-// not unpacked or is no archive: the last element of its key.
+// FileName returns the file name of an input artifact that is not unpacked or not an archive: the
+// last element of the object's key.
 func FileName(objectKey string) string { return path.Base(objectKey) }
 
-// InputFile is the path of that file.
+// InputFile returns the path of that file.
 func InputFile(name, objectKey string) string {
 	return path.Join(InputDir, name, FileName(objectKey))
 }
 
-// EnvInput is the variable that holds the folder of the input artifact name, or its file
+// EnvInput returns the variable with the folder of the input artifact name, or with its file
 // (InputFile) if the artifact is not unpacked.
 func EnvInput(name string) string { return "CODEPIPELINE_INPUT_" + envName(name) }
 
-// EnvOutput is the variable that holds the folder of the output artifact name.
+// EnvOutput returns the variable with the folder of the output artifact name.
 func EnvOutput(name string) string { return "CODEPIPELINE_OUTPUT_" + envName(name) }
 
-// envName maps a name from CodePipeline onto the characters that every shell
-// takes in a variable's name: letters and digits stay, letters become upper
-// case, all else becomes an underscore.
+// envName maps a name from CodePipeline to characters that every shell accepts in the name of a
+// variable: it converts letters to upper case, keeps digits, and replaces anything else with an
+// underscore.
 func envName(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -136,22 +135,22 @@ func envName(name string) string {
 	}, name)
 }
 
-// Handover is what the wrapper containers need to move the artifacts of a
-// job. It holds credentials, so it lives in the job's Secret and nowhere else.
+// Handover is what the wrapper containers need to transfer a job's artifacts. It has credentials,
+// so it is stored only in the job's Secret.
 type Handover struct {
 	// JobID is the CodePipeline job that the credentials belong to.
 	JobID string `json:"jobID"`
 	// Region is the AWS region of the action, and of its artifact bucket.
 	Region string `json:"region"`
-	// Credentials are the job's artifactCredentials (GetJobDetails). They live
-	// for about 15 minutes: read the file again before each transfer.
+	// Credentials are the job's artifactCredentials (GetJobDetails). They expire after about 15
+	// minutes, so read the file again before each transfer.
 	Credentials Credentials `json:"credentials"`
-	// InputArtifacts are read, at most 5.
+	// InputArtifacts are at most 5 artifacts to download.
 	InputArtifacts []Artifact `json:"inputArtifacts,omitempty"`
-	// OutputArtifacts are written, at most 5.
+	// OutputArtifacts are at most 5 artifacts to upload.
 	OutputArtifacts []Artifact `json:"outputArtifacts,omitempty"`
-	// EncryptionKeyID is the KMS key (ID, ARN or alias) for uploads; without
-	// it uploads ask for aws:kms with the account's default key.
+	// EncryptionKeyID is the ID, ARN or alias of the KMS key for uploads. If it is empty, uploads
+	// use aws:kms with the account's default key.
 	EncryptionKeyID string `json:"encryptionKeyID,omitempty"`
 }
 
@@ -168,9 +167,9 @@ func (Credentials) String() string { return "[redacted]" }
 // GoString keeps credentials out of %#v.
 func (Credentials) GoString() string { return "[redacted]" }
 
-// Artifact is an artifact's name and its place in S3.
+// Artifact has an artifact's name and its location in S3.
 type Artifact struct {
-	// Name is 1 to 100 characters of [a-zA-Z0-9_-]: safe as a folder's name.
+	// Name has 1 to 100 characters of [a-zA-Z0-9_-], so it is safe as a folder name.
 	Name      string `json:"name"`
 	Bucket    string `json:"bucket"`
 	ObjectKey string `json:"objectKey"`

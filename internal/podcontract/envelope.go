@@ -14,19 +14,19 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// ErrLogLost says that a container's log does not hold the result that its
-// termination message announced: it was cut, rotated away, or altered.
+// ErrLogLost reports that a container's log does not have the result that the termination message
+// announced: it was cut, rotated or changed.
 var ErrLogLost = errors.New("the container's log does not hold the whole result")
 
-// logPrefix marks the lines of a log that carry a result. It is unlikely in
-// any other line, and a digest tells if it was there all the same.
+// logPrefix marks the log lines that carry a result. It is unlikely in other lines, and the digest
+// detects them.
 const logPrefix = "codepipeline-result "
 
-// logChunk keeps a line, with its quotes, below the 16 KiB at which container
-// runtimes split lines.
+// logChunk keeps a line, including its quotes, below the 16 KiB at which container runtimes split
+// lines.
 const logChunk = 8 << 10
 
-// ParseEnvelope reads a termination message of one of the wrapper containers.
+// ParseEnvelope parses the termination message of a wrapper container.
 func ParseEnvelope(message string) (Envelope, error) {
 	var envelope Envelope
 	if strings.TrimSpace(message) == "" {
@@ -51,8 +51,8 @@ func ParseEnvelope(message string) (Envelope, error) {
 	return envelope, nil
 }
 
-// WrapResult puts a result into an envelope of at most limit bytes. A result that
-// does not fit is written to log, and the envelope points at it.
+// WrapResult encodes a result as an envelope of at most limit bytes. It writes a result that does
+// not fit to log, and the envelope points to it.
 func WrapResult(given RunResult, limit int, log io.Writer) ([]byte, error) {
 	envelope, err := json.Marshal(Envelope{Result: &given})
 	if err != nil {
@@ -72,8 +72,7 @@ func WrapResult(given RunResult, limit int, log io.Writer) ([]byte, error) {
 	return json.Marshal(Envelope{Log: &LogPointer{Size: len(content), SHA256: hex.EncodeToString(sum[:])}})
 }
 
-// WrapFailure puts a failure into an envelope of at most limit bytes; a longer
-// message is cut.
+// WrapFailure encodes a failure as an envelope of at most limit bytes. It cuts the message to fit.
 func WrapFailure(failure Failure, limit int) ([]byte, error) {
 	for {
 		envelope, err := json.Marshal(Envelope{Failure: &failure})
@@ -85,14 +84,14 @@ func WrapFailure(failure Failure, limit int) ([]byte, error) {
 		if over <= 0 || characters == 0 {
 			return envelope, nil
 		}
-		// A character takes at most six bytes (\u0000): this never cuts too much,
-		// and the next round cuts more if it was too little.
+		// A character takes at most six bytes (\u0000), so this never cuts too much. If it cuts too
+		// little, the next round cuts more.
 		failure.Message = limits.Cut(failure.Message, characters-max(over/6, 1))
 	}
 }
 
-// WrapProgress puts what the steps said last into an envelope of at most limit bytes; longer
-// texts are cut.
+// WrapProgress encodes the last progress of the steps as an envelope of at most limit bytes. It
+// cuts the texts to fit.
 func WrapProgress(given Progress, limit int) []byte {
 	return given.encodeWithin(limit, func(given Progress) []byte {
 		envelope, err := json.Marshal(Envelope{Progress: &given})
@@ -103,7 +102,7 @@ func WrapProgress(given Progress, limit int) []byte {
 	})
 }
 
-// toLog writes content as JSON strings, a chunk a line.
+// toLog writes content as JSON strings, one chunk per line.
 func toLog(content []byte, log io.Writer) error {
 	text := []rune(string(content))
 	var out bytes.Buffer
@@ -120,17 +119,17 @@ func toLog(content []byte, log io.Writer) error {
 	return err
 }
 
-// maxLogged is more than the JSON of any result that ParseFiles gives, in
-// bytes: all output variables take 720 KiB when each byte is escaped, the texts
-// and the token 100 KiB. It bounds what the operator holds of a log.
+// maxLogged is above the size of any valid result's JSON, in bytes: all output variables take 720
+// KiB if every byte is escaped, and the texts and the token 100 KiB. It bounds what the operator
+// keeps of a log in memory.
 const maxLogged = 1 << 20
 
-// ResultFromLog reads the result that pointer announced from a container's log,
-// whatever else is in it. The error is ErrLogLost when the log does not hold
-// it, and another when the log can't be read.
+// ResultFromLog reads the result that pointer describes from a container's log, and ignores all
+// other lines. The error is ErrLogLost if the log does not have the result, and another one if the
+// log can't be read.
 func ResultFromLog(log io.Reader, pointer LogPointer) (*RunResult, error) {
 	if pointer.Size > maxLogged {
-		return nil, fmt.Errorf("%w: its pointer gives a size of %d bytes, and none has more than %d", ErrLogLost, pointer.Size, maxLogged)
+		return nil, fmt.Errorf("%w: its size of %d bytes exceeds the maximum of %d", ErrLogLost, pointer.Size, maxLogged)
 	}
 	content, err := collect(log, pointer.Size)
 	if err != nil {
@@ -138,7 +137,7 @@ func ResultFromLog(log io.Reader, pointer LogPointer) (*RunResult, error) {
 	}
 	sum := sha256.Sum256(content)
 	if len(content) != pointer.Size || hex.EncodeToString(sum[:]) != pointer.SHA256 {
-		return nil, fmt.Errorf("%w: %d bytes of %d are there", ErrLogLost, len(content), pointer.Size)
+		return nil, fmt.Errorf("%w: it has %d of %d bytes", ErrLogLost, len(content), pointer.Size)
 	}
 	var given RunResult
 	if err := json.Unmarshal(content, &given); err != nil {
@@ -160,7 +159,7 @@ func collect(log io.Reader, size int) ([]byte, error) {
 	return content.Bytes(), err
 }
 
-// chunkOf is the part of the result in a line of the log, empty in all others.
+// chunkOf returns the part of the result in a line of the log, or an empty string.
 func chunkOf(line []byte) string {
 	quoted, marked := bytes.CutPrefix(line, []byte(logPrefix))
 	if !marked {
@@ -168,7 +167,7 @@ func chunkOf(line []byte) string {
 	}
 	var chunk string
 	if json.Unmarshal(quoted, &chunk) != nil {
-		return "" // altered: the digest will tell
+		return "" // changed: the digest will not match
 	}
 	return chunk
 }

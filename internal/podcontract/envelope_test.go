@@ -68,7 +68,7 @@ type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("pipe is closed") }
 
-// throughLog wraps a result that is too large and gives its log and pointer.
+// throughLog wraps a result that is too large, and returns its log and pointer.
 func throughLog(t *testing.T, given RunResult) (string, LogPointer) {
 	t.Helper()
 	g := NewWithT(t)
@@ -82,7 +82,7 @@ func throughLog(t *testing.T, given RunResult) (string, LogPointer) {
 	return log.String(), *envelope.Log
 }
 
-// largest has all the bytes of output variables that are allowed.
+// largest returns a result with as many bytes of output variables as allowed.
 func largest(value string) RunResult {
 	given := RunResult{Result: Result{OutputVariables: map[string]string{}}}
 	for i := range 8 {
@@ -254,9 +254,9 @@ func FuzzFromLog(f *testing.F) {
 		given, err := ResultFromLog(strings.NewReader(log), LogPointer{Size: size, SHA256: hex.EncodeToString(sum[:])})
 		switch {
 		case err == nil && given.Summary != "s":
-			t.Fatalf("another result was taken: %v", given)
+			t.Fatalf("another result was accepted: %v", given)
 		case err != nil && !errors.Is(err, ErrLogLost):
-			t.Fatalf("a log that can be read gave %v", err)
+			t.Fatalf("a readable log returned %v", err)
 		}
 	})
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// Files that a step may write in the result folder. Each is optional. Blanks
-// at both ends of a text are removed. Files whose names begin with a dot are
-// ignored; any other file is an error, because its name is probably misspelled.
-// Steps write these files, so each error is a ConfigurationError.
+// Files that a step may write in the result folder. All are optional. White space at both ends of a
+// text is removed. Files whose names begin with a dot are ignored. Any other file is an error,
+// because its name is probably misspelled. Steps write these files, so each error is a
+// ConfigurationError.
 const (
 	FileSummary             = "summary"
 	FilePercentComplete     = "percent-complete"
@@ -26,18 +26,17 @@ const (
 	FileContinuationToken   = "continuation-token"
 	FileOutputVariables     = "output-variables"
 	FileRevision            = "revision.json"
-	// FileResult holds all of it as JSON (see Result); with it there may be no
-	// other file.
+	// FileResult has the whole result as JSON (see Result). It must be the only file.
 	FileResult = "result.json"
 )
 
-// MaxResultFile is the maximum number of bytes that are read of a file.
+// MaxResultFile is the maximum number of bytes that are read from a file.
 const MaxResultFile = 1 << 20
 
 // byteOrderMark is at the beginning of texts from some programs.
 var byteOrderMark = []byte("\ufeff")
 
-// parsers read each file into a result.
+// parsers parse each file into a result.
 var parsers = map[string]func(content []byte, into *Result) error{
 	FileSummary:             func(b []byte, r *Result) error { return parseText(b, &r.Summary) },
 	FileExternalExecutionID: func(b []byte, r *Result) error { return parseText(b, &r.ExternalExecutionID) },
@@ -48,8 +47,8 @@ var parsers = map[string]func(content []byte, into *Result) error{
 	FileResult:              func(b []byte, r *Result) error { return parseJSON(b, r) },
 }
 
-// ParseResultFiles reads what the steps wrote in the result folder. An error names
-// the file, the line where there is one, and the rule.
+// ParseResultFiles parses the files in the result folder. An error names the file, the line if
+// there is one, and the rule.
 func ParseResultFiles(folder fs.FS) (Result, error) {
 	var given Result
 	names, err := fileNames(folder)
@@ -69,8 +68,8 @@ func ParseResultFiles(folder fs.FS) (Result, error) {
 	return given, nil
 }
 
-// Take reads the content of a result file, which must be a known one, into the
-// result. An error names the file, the line where there is one, and the rule.
+// Take parses the content of a known result file into the result. An error names the file, the line
+// if there is one, and the rule.
 func (r *Result) Take(name string, content []byte) error {
 	if err := parsers[name](content, r); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -82,7 +81,7 @@ func (r *Result) Take(name string, content []byte) error {
 	return nil
 }
 
-// placeOf is the line of the member that breaks a rule, in a file of members.
+// placeOf returns the line of the member that breaks a rule, in a JSON file.
 func placeOf(name string, content []byte, err error) string {
 	var broken *ruleError
 	if !strings.HasSuffix(name, ".json") || !errors.As(err, &broken) {
@@ -95,7 +94,7 @@ func placeOf(name string, content []byte, err error) string {
 	return fmt.Sprintf("line %d: ", lineOf(content, member))
 }
 
-// cutTexts cuts the texts that may be of any length to what CodePipeline takes.
+// cutTexts cuts the texts that may have any length to CodePipeline's limits.
 func (r *Result) cutTexts() {
 	r.Summary = limits.Cut(r.Summary, limits.Summary)
 	r.ExternalExecutionID = limits.Cut(r.ExternalExecutionID, limits.ExternalExecutionID)
@@ -125,7 +124,7 @@ func fileNames(folder fs.FS) ([]string, error) {
 		names = append(names, name)
 	}
 	if len(names) > 1 && slices.Contains(names, FileResult) {
-		return nil, fmt.Errorf("%s and %s are both there: %s must be the only one", names[0], names[1], FileResult)
+		return nil, fmt.Errorf("%s and %s both exist: %s must be the only one", names[0], names[1], FileResult)
 	}
 	return names, nil
 }
@@ -145,9 +144,9 @@ func OpenResultFile(folder fs.FS, name string) ([]byte, error) {
 	return content, errors.Join(err, file.Close())
 }
 
-// ReadResultFile reads the content of a result file, at most 1 MiB: all output variables
-// have room in it, every character escaped. Of a summary or an external
-// execution ID, which are cut anyway, it is the beginning.
+// ReadResultFile reads the content of a result file, at most 1 MiB, which suffices for all output
+// variables with every character escaped. It reads only the beginning of a summary or an external
+// execution ID, which are cut anyway.
 func ReadResultFile(name string, from io.Reader) ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(from, MaxResultFile+1))
 	content = bytes.TrimPrefix(content, byteOrderMark)
@@ -171,8 +170,8 @@ func parseText(content []byte, into *string) error {
 	return nil
 }
 
-// parseToken refuses an empty file: without a token the work would count as
-// done, which is not what a step that writes the file means.
+// parseToken refuses an empty file: without a token the work would count as done, which a step that
+// writes the file does not mean.
 func parseToken(content []byte, into *string) error {
 	if err := parseText(content, into); err != nil {
 		return err
@@ -194,9 +193,9 @@ func parsePercent(content []byte, into *Result) error {
 	return nil
 }
 
-// parseVariables reads lines of KEY=VALUE. The value is everything after the
-// first equals sign, as it is. Empty lines are passed over; there are no
-// comments, as a line that looks like one is more likely a mistake.
+// parseVariables parses lines of KEY=VALUE. The value is everything after the first equals sign,
+// unchanged. Empty lines are ignored. There are no comments: a line that looks like one is more
+// likely a mistake.
 func parseVariables(content []byte, into *Result) error {
 	if !utf8.Valid(content) {
 		return errors.New("not UTF-8")

@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// filesOf makes a result folder of names and contents.
+// filesOf creates a result folder from names and contents.
 func filesOf(contents map[string]string) fstest.MapFS {
 	folder := fstest.MapFS{}
 	for name, content := range contents {
@@ -172,7 +172,7 @@ func TestParseFilesErrorsNameFileLineAndRule(t *testing.T) {
 		"revision with seconds":          {map[string]string{FileRevision: "{\"revision\":\"r\",\n\"created\":1715000000}"}, "revision.json: line 2: created must be a time as in 2006-01-02T15:04:05Z (RFC 3339), not number"},
 		"revision of the year 10000":     {map[string]string{FileRevision: "{\"revision\":\"r\",\"changeIdentifier\":\"c\",\n\"created\":\"9999-12-31T23:59:59-23:00\"}"}, "revision.json: line 2: currentRevision.created is in the year 10000"},
 		"revision of the year 0":         {map[string]string{FileRevision: `{"revision":"r","changeIdentifier":"c","created":"0000-06-01T00:00:00Z"}`}, "line 1: currentRevision.created is in the year 0"},
-		"result.json and another":        {map[string]string{FileResult: "{}", FileSummary: "s"}, "result.json and summary are both there: result.json must be the only one"},
+		"result.json and another":        {map[string]string{FileResult: "{}", FileSummary: "s"}, "result.json and summary both exist: result.json must be the only one"},
 		"a file whose name is no line":   {map[string]string{"x\x1b[2J\nAll is well": "s"}, `"x\x1b[2J\nAll is well": not a result file`},
 		"unknown file":                   {map[string]string{"note": "s"}, `"note": not a result file; known are continuation-token, external-execution-id`},
 		"a folder of a known name":       {map[string]string{FileSummary + "/x": "s"}, "summary: must be a regular file"},
@@ -254,7 +254,7 @@ func FuzzParseFiles(f *testing.F) {
 			return
 		}
 		if err := given.Validate(); err != nil {
-			t.Fatalf("%s was taken with what breaks a rule: %v", name, err)
+			t.Fatalf("%s was accepted although it breaks a rule: %v", name, err)
 		}
 	})
 }

@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// ResultFolder is a result folder in which only regular files can be opened, while
-// steps may put anything in their place at any time.
+// ResultFolder is a result folder in which only regular files can be opened, even if steps replace
+// them with something else at any time.
 type ResultFolder struct{ root *os.Root }
 
-// NewResultFolder is the folder that is open as root, which stays the caller's.
+// NewResultFolder returns the folder that is open as root. The caller still has to close root.
 func NewResultFolder(root *os.Root) ResultFolder { return ResultFolder{root} }
 
 // Open implements fs.FS.
@@ -28,22 +28,22 @@ func (f ResultFolder) ReadDir(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(f.root.FS(), name)
 }
 
-// Lstat is what fs.Lstat asks for, with ReadLink.
+// Lstat implements fs.ReadLinkFS.
 func (f ResultFolder) Lstat(name string) (fs.FileInfo, error) { return f.root.Lstat(name) }
 
 // ReadLink implements fs.ReadLinkFS.
 func (f ResultFolder) ReadLink(name string) (string, error) { return f.root.Readlink(name) }
 
-// OpenFile opens a regular file to read it.
+// OpenFile opens a regular file for reading.
 func (f ResultFolder) OpenFile(name string) (*os.File, error) {
 	before, err := f.root.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	if !before.Mode().IsRegular() { // opening a FIFO would be felt at its other end
+	if !before.Mode().IsRegular() { // opening a FIFO would wake up its writer
 		return nil, irregular(name)
 	}
-	// It may be another by now. Without O_NONBLOCK a FIFO would never be open.
+	// It may have been replaced by now. Without O_NONBLOCK, opening a FIFO would block.
 	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err

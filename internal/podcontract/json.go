@@ -10,19 +10,19 @@ import (
 	"strings"
 	"time"
 
-	// What encoding/json takes is too much for what people write: names in any
-	// case, names given twice, characters that can't be.
+	// encoding/json is too lenient for files that people write: it accepts names in any case,
+	// duplicate names and invalid UTF-8.
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// strict has an object's names be known ones, each once.
+// strict refuses unknown and duplicate names.
 var strict = json.JoinOptions(
 	json.RejectUnknownMembers(true),
 	json.WithUnmarshalers(json.UnmarshalFromFunc(readText)),
 )
 
-// parseJSON reads one JSON object with no members but the known ones.
+// parseJSON parses a single JSON object that only has known members.
 func parseJSON(content []byte, into any) error {
 	text := bytes.TrimSpace(content)
 	if len(text) == 0 {
@@ -37,14 +37,14 @@ func parseJSON(content []byte, into any) error {
 	return nil
 }
 
-// Members with rules that can't be told any more when they have been read.
+// Members whose rules can't be checked after decoding.
 const (
 	tokenMember     = jsontext.Pointer("/continuationToken")
 	variablesMember = jsontext.Pointer("/outputVariables")
 )
 
-// readText reads a text. A null is one that was left out, except for the value of
-// an output variable, which could have been left out.
+// readText reads a text. Null means absent, except for the value of an output variable, which could
+// simply be left out.
 func readText(from *jsontext.Decoder, into *string) error {
 	value, err := from.ReadToken()
 	if err != nil {
@@ -64,11 +64,11 @@ func readText(from *jsontext.Decoder, into *string) error {
 	return nil
 }
 
-// errNoToken: without a token the work would count as done, which is not what a
-// step means that gives one.
+// errNoToken: without a token the work would count as done, which a step that sets one does not
+// mean.
 var errNoToken = errors.New("is empty: give the token, or leave it out when the work is done")
 
-// explainJSON says what a decoder found in words that need no knowledge of Go.
+// explainJSON translates a decoder's error into words that require no knowledge of Go.
 func explainJSON(content []byte, err error) error {
 	var syntax *jsontext.SyntacticError
 	var semantic *json.SemanticError
@@ -98,10 +98,10 @@ func explainMember(found *json.SemanticError) error {
 	}
 }
 
-// dotted is a member's path as people write it.
+// dotted returns a member's path with dots.
 func dotted(at jsontext.Pointer) string { return strings.Join(slices.Collect(at.Tokens()), ".") }
 
-// membersOf are the names that an object may have.
+// membersOf returns the names that an object may have.
 func membersOf(object reflect.Type) []string {
 	var names []string
 	for field := range object.Fields() {
@@ -140,7 +140,7 @@ func given(found *json.SemanticError) string {
 	}
 }
 
-// lineAt is the line of what follows an offset.
+// lineAt returns the line of the next token after an offset.
 func lineAt(content []byte, offset int64) int {
 	offset = min(max(offset, 0), int64(len(content)))
 	rest := content[offset:]
@@ -148,7 +148,7 @@ func lineAt(content []byte, offset int64) int {
 	return 1 + bytes.Count(content[:int(offset)+between], []byte("\n"))
 }
 
-// lineOf is the line of a member, or of the object that lacks it.
+// lineOf returns the line of a member, or of the object that lacks it.
 func lineOf(content []byte, member jsontext.Pointer) int {
 	for ; member != ""; member = member.Parent() {
 		decoder := jsontext.NewDecoder(bytes.NewReader(content))

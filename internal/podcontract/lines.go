@@ -7,12 +7,11 @@ import (
 	"io"
 )
 
-// eachLine gives the lines of a log to do, which may not keep them, until it
-// returns false. Lines longer than longest bytes are passed over, so that no
-// log can make it hold more.
+// eachLine calls do for each line of a log until it returns false. do must not keep the line. Lines
+// of more than longest bytes are skipped, which bounds memory for any log.
 func eachLine(log io.Reader, longest int, do func(line []byte) bool) error {
 	lines := bufio.NewReaderSize(log, longest)
-	tail := false // of a line that was too long
+	tail := false // the rest of a line that is too long
 	for {
 		line, err := lines.ReadSlice('\n')
 		full := errors.Is(err, bufio.ErrBufferFull)

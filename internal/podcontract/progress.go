@@ -12,11 +12,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// Progress is what steps report while they run: the members of a Result that CodePipeline
-// can show then. The zero value is empty.
+// Progress is what steps report while they run: the members of a Result that CodePipeline can show
+// before the work ends. The zero value is empty.
 //
-// It is best effort. ParseFiles reports the errors of result files when the work has
-// ended.
+// It is best effort. ParseResultFiles reports the errors of result files when the work has ended.
 type Progress struct {
 	// PercentComplete is executionDetails.percentComplete, 0 to 100.
 	PercentComplete *int32 `json:"percentComplete,omitempty"`
@@ -37,15 +36,15 @@ func (p Progress) Equal(other Progress) bool {
 	return *p.PercentComplete == *other.PercentComplete
 }
 
-// ProgressFiles are the names of the result files that can have progress.
+// ProgressFiles returns the names of the result files that can have progress.
 func ProgressFiles() []string {
 	// FileResult comes first: if a step writes both, the separate file takes precedence.
 	return []string{FileResult, FileSummary, FilePercentComplete, FileExternalExecutionID}
 }
 
-// ParseProgress reads the progress from the result folder while steps write there. It
-// ignores a file that is missing, is being written or breaks a rule. The error names files
-// that could not be read; the progress is that of all others.
+// ParseProgress reads the progress from the result folder while steps write there. It ignores a
+// file that is missing, is being written or breaks a rule. The error names the files that could not
+// be read, and the progress is from all others.
 func ParseProgress(folder fs.FS) (Progress, error) {
 	var given Result
 	var problems []error
@@ -56,11 +55,11 @@ func ParseProgress(folder fs.FS) (Progress, error) {
 			continue
 		}
 		switch {
-		case len(content) == 0: // it is missing, or about to be written
+		case len(content) == 0: // missing, or about to be written
 		case name == FileResult:
 			takeProgressJSON(content, &given)
 		default:
-			_ = parsers[name](content, &given) // on an error it takes nothing
+			_ = parsers[name](content, &given) // does not change given on an error
 		}
 	}
 	progress := Progress{given.PercentComplete, given.Summary, given.ExternalExecutionID}
@@ -68,12 +67,12 @@ func ParseProgress(folder fs.FS) (Progress, error) {
 	return progress, errors.Join(problems...)
 }
 
-// maxProgressText bounds, in bytes, what is read of a file with one text in
-// it: room for the longest, and for blanks before it.
+// maxProgressText bounds what is read from a file with a single text, in bytes. It suffices for the
+// longest text and white space before it.
 const maxProgressText = 64 << 10
 
-// readSoFar reads what a file holds by now. What is no regular file, and could
-// keep its reader waiting, holds nothing.
+// readSoFar reads the current content of a file. Anything other than a regular file, which might
+// block the reader, counts as empty.
 func readSoFar(folder fs.FS, name string) ([]byte, error) {
 	info, err := fs.Lstat(folder, name)
 	if err != nil || !info.Mode().IsRegular() {
@@ -89,13 +88,13 @@ func readSoFar(folder fs.FS, name string) ([]byte, error) {
 	}
 	content, err := io.ReadAll(io.LimitReader(file, int64(limit)))
 	if len(content) == limit && name != FileResult {
-		content = bytes.ToValidUTF8(content, nil) // a character may be cut
+		content = bytes.ToValidUTF8(content, nil) // a character may have been cut
 	}
 	return bytes.TrimPrefix(content, byteOrderMark), errors.Join(err, file.Close())
 }
 
-// takeProgressJSON looks at each member alone: one that breaks a rule keeps
-// none of the others from being taken.
+// takeProgressJSON parses each member separately, so that a member that breaks a rule does not
+// affect the others.
 func takeProgressJSON(content []byte, into *Result) {
 	var members struct {
 		PercentComplete     json.RawMessage `json:"percentComplete"`
@@ -105,32 +104,31 @@ func takeProgressJSON(content []byte, into *Result) {
 	if !utf8.Valid(content) || json.Unmarshal(content, &members) != nil {
 		return
 	}
-	_ = parsePercent(members.PercentComplete, into) // a number is written as in a file of its own
+	_ = parsePercent(members.PercentComplete, into) // a JSON number has the same form as in the file
 	_ = json.Unmarshal(members.Summary, &into.Summary)
 	_ = json.Unmarshal(members.ExternalExecutionID, &into.ExternalExecutionID)
 }
 
-// cut shortens the texts to what CodePipeline takes, as the operator does it
-// with those of a result: the last character tells that there was more.
+// cut shortens the texts to CodePipeline's limits in the same way as those of a result: the last
+// character shows that text was cut.
 func (p *Progress) cut() {
 	p.Summary = limits.Cut(p.Summary, limits.Summary)
 	p.ExternalExecutionID = limits.Cut(p.ExternalExecutionID, limits.ExternalExecutionID)
 }
 
 const (
-	// progressPrefix marks the lines of a log that carry progress.
+	// progressPrefix marks the log lines that carry progress.
 	progressPrefix = "codepipeline-progress "
 	// maxProgressLine is below the length at which container runtimes split lines.
 	maxProgressLine = limits.LogLine - 1
 )
 
-// ProgressLine is the line of a log that carries the progress, with its end.
-// Texts over the limits are cut, and further when the line would be so long
-// that a container runtime splits it.
+// ProgressLine returns the log line that carries the progress, including the line break. It cuts
+// texts to their limits, and further if a container runtime would split the line.
 func ProgressLine(given Progress) []byte { return given.encodeWithin(maxProgressLine, encodeProgress) }
 
-// encodeWithin encodes the progress in at most limit bytes. To fit, texts are cut, the
-// longer one first.
+// encodeWithin encodes the progress in at most limit bytes. It cuts texts to fit, the longer one
+// first.
 func (p Progress) encodeWithin(limit int, encode func(Progress) []byte) []byte {
 	p.cut()
 	for {
@@ -143,15 +141,15 @@ func (p Progress) encodeWithin(limit int, encode func(Progress) []byte) []byte {
 		if over <= 0 || *text == "" {
 			return encoded
 		}
-		// A character takes at most six bytes (\u0000): cut so many that it
-		// can't be too many, and cut again if they were too few.
+		// A character takes at most six bytes (\u0000), so this never cuts too much. If it cuts too
+		// little, the next round cuts more.
 		*text = limits.Cut(*text, utf8.RuneCountInString(*text)-over/6-1)
 	}
 }
 
 func encodeProgress(given Progress) []byte {
 	line := bytes.NewBufferString(progressPrefix)
-	encoder := json.NewEncoder(line) // it ends what it writes with a newline
+	encoder := json.NewEncoder(line) // adds a line break
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(given); err != nil {
 		panic(err) // texts and a number can always be encoded
@@ -159,9 +157,8 @@ func encodeProgress(given Progress) []byte {
 	return line.Bytes()
 }
 
-// LastProgress is the progress in the last whole progress line of a log; nil
-// when there is none. All other lines are passed over, also those that were
-// cut. The error is that of reading the log.
+// LastProgress returns the progress in the last complete progress line of a log, or nil. It ignores
+// all other lines and those that were cut. An error means that the log can't be read.
 func LastProgress(log io.Reader) (*Progress, error) {
 	var last *Progress
 	err := eachLine(log, maxProgressLine, func(line []byte) bool {
@@ -176,7 +173,7 @@ func LastProgress(log io.Reader) (*Progress, error) {
 	return last, nil
 }
 
-// decodeProgress is the progress in a line; nil in any but a progress line.
+// decodeProgress returns the progress in a line, or nil if it is not a progress line.
 func decodeProgress(line []byte) *Progress {
 	encoded, marked := bytes.CutPrefix(line, []byte(progressPrefix))
 	if !marked || !bytes.HasPrefix(encoded, []byte("{")) {

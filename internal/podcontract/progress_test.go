@@ -174,7 +174,7 @@ func TestLastProgress(t *testing.T) {
 	one, two := string(ProgressLine(Progress{Summary: "one"})), string(ProgressLine(Progress{Summary: "two"}))
 	cases := map[string]struct {
 		log  string
-		want string // the summary; empty: none
+		want string // the summary; empty means no progress
 	}{
 		"an empty log":               {"", ""},
 		"other lines":                {"a\n{\"summary\":\"x\"}\n\ncodepipeline-progress\n", ""},
@@ -267,22 +267,22 @@ func FuzzLastProgress(f *testing.F) {
 	f.Fuzz(func(t *testing.T, log string) {
 		last, err := LastProgress(strings.NewReader(log))
 		if err != nil {
-			t.Fatalf("a log that can be read gave %v", err)
+			t.Fatalf("a readable log returned %v", err)
 		}
 		if last != nil {
 			checkProgress(t, *last)
 		}
-		// Whatever a log holds: a progress line after it is the last.
+		// Whatever a log has, a progress line after it is the last one.
 		next := Progress{Summary: "next"}
 		got, err := LastProgress(strings.NewReader(log + "\n" + string(ProgressLine(next)) + log[:min(len(log), len(progressPrefix))]))
 		if err != nil || got == nil || !got.Equal(next) {
-			t.Fatalf("the last line gave %v, %v", got, err)
+			t.Fatalf("the last line returned %v, %v", got, err)
 		}
 	})
 }
 
-// checkProgress checks that the progress keeps to the limits, and that it is
-// the same after it went through a log.
+// checkProgress checks that the progress is within the limits, and survives a round trip through a
+// log.
 func checkProgress(t *testing.T, given Progress) {
 	t.Helper()
 	if p := given.PercentComplete; p != nil && (*p < 0 || *p > 100) {
@@ -314,9 +314,9 @@ func FuzzParseProgress(f *testing.F) {
 		folder := filesOf(map[string]string{names[uint(which)%uint(len(names))]: content})
 		progress, err := ParseProgress(folder)
 		if err != nil {
-			t.Fatalf("a file that can be read gave %v", err)
+			t.Fatalf("a readable file returned %v", err)
 		}
-		// What the strict check takes at the end, the progress says too.
+		// The progress must have everything that the strict check accepts at the end.
 		given, err := ParseResultFiles(folder)
 		strict := Progress{given.PercentComplete, given.Summary, given.ExternalExecutionID}
 		strict.cut()

@@ -12,10 +12,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// variableKey is what the model takes as the key of an output variable.
+// variableKey matches the keys of output variables that the API model allows.
 var variableKey = regexp.MustCompile(`^[A-Za-z0-9@\-_]+$`)
 
-// ruleError says which rule a member breaks.
+// ruleError is the rule that a member breaks.
 type ruleError struct {
 	member jsontext.Pointer
 	rule   string
@@ -27,8 +27,8 @@ func breaks(member jsontext.Pointer, rule string, args ...any) error {
 	return &ruleError{member, fmt.Sprintf(rule, args...)}
 }
 
-// Validate says which rule of PutJobSuccessResult the result breaks. Errors
-// name the member and the rule.
+// Validate checks the result against the rules of PutJobSuccessResult. Errors name the member and
+// the rule.
 func (r *Result) Validate() error {
 	if r.PercentComplete != nil && (*r.PercentComplete < 0 || *r.PercentComplete > 100) {
 		return breaks("/percentComplete", "percentComplete is %d: it must be from 0 to 100", *r.PercentComplete)
@@ -80,7 +80,7 @@ func (r *Revision) validate() error {
 	if err := length("changeIdentifier", r.ChangeIdentifier, 1, limits.ChangeIdentifier); err != nil {
 		return err
 	}
-	// What others would not be read again, in UTC.
+	// Other years can't be parsed again, in UTC.
 	if r.Created != nil && (r.Created.UTC().Year() < 1 || r.Created.UTC().Year() > 9999) {
 		return breaks(revisionMember.AppendToken("created"), "currentRevision.created is in the year %d: it must be one from 1 to 9999, in UTC", r.Created.UTC().Year())
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
 
-// TestEmptyOutputsTravelWithTheResult: in the termination message, or in the log.
+// TestEmptyOutputsTravelWithTheResult, both in the termination message and in the log.
 func TestEmptyOutputsTravelWithTheResult(t *testing.T) {
 	for name, variable := range map[string]string{"inline": "v", "through the log": strings.Repeat("v", 5000)} {
 		t.Run(name, func(t *testing.T) {
@@ -32,7 +32,8 @@ func TestEmptyOutputsTravelWithTheResult(t *testing.T) {
 	}
 }
 
-// TestVersionsOfOperatorAndPodMayDiffer: an operator is upgraded, or goes back, while pods run.
+// TestVersionsOfOperatorAndPodMayDiffer: the operator may be upgraded or rolled back while pods
+// run.
 func TestVersionsOfOperatorAndPodMayDiffer(t *testing.T) {
 	g := NewWithT(t)
 	older, err := ParseEnvelope(`{"result":{"summary":"done"}}`)
@@ -44,11 +45,11 @@ func TestVersionsOfOperatorAndPodMayDiffer(t *testing.T) {
 	var known struct {
 		Result *Result `json:"result"`
 	}
-	g.Expect(json.Unmarshal(message, &known)).To(Succeed(), "an operator that knows no empty outputs")
+	g.Expect(json.Unmarshal(message, &known)).To(Succeed(), "an operator that does not know emptyOutputs")
 	g.Expect(known.Result).To(HaveValue(Equal(Result{Summary: "done"})))
 }
 
-// TestStepsCantTellOfEmptyOutputs: that is for the report container to find out.
+// TestStepsCantTellOfEmptyOutputs: only the report container determines them.
 func TestStepsCantTellOfEmptyOutputs(t *testing.T) {
 	_, err := ParseResultFiles(fstest.MapFS{FileResult: {Data: []byte(`{"summary": "done", "emptyOutputs": ["app"]}`)}})
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring(`unknown member "emptyOutputs"`)))

@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// writeVenv leaves a virtual environment in an output artifact, as "python3 -m venv" does.
+// writeVenv creates a virtual environment in an output artifact, like "python3 -m venv".
 func (p *pod) writeVenv(output string) {
 	p.t.Helper()
 	p.write("output/"+output+"/app.py", "app")
@@ -28,7 +28,7 @@ func (p *pod) writeVenv(output string) {
 	p.g.Expect(os.Symlink("lib", filepath.Join(folder, "lib64"))).To(Succeed())
 }
 
-// links are the symbolic links of an artifact, with their targets.
+// links returns the symbolic links of an artifact with their targets.
 func (p *pod) links(key string) map[string]string {
 	p.t.Helper()
 	object, err := p.backend.GetObject("bucket", key, nil)
@@ -52,7 +52,7 @@ func (p *pod) links(key string) map[string]string {
 }
 
 func TestAVirtualEnvironmentAsOutput(t *testing.T) {
-	const line = `msg="Left an entry out" artifact=app entry=venv/bin/python3`
+	const line = `msg="Skipped an entry" artifact=app entry=venv/bin/python3`
 	t.Run("Refuse", func(t *testing.T) {
 		p := newPod(t)
 		p.hand("KEY", nil, inputs("app"))
@@ -73,7 +73,7 @@ func TestAVirtualEnvironmentAsOutput(t *testing.T) {
 			p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
 			p.g.Expect(p.links("pipe/app/k.zip")).To(Equal(want))
 			p.g.Expect(strings.Contains(p.log.String(), line)).To(Equal(policy == archive.SkipLinks), p.log.String())
-			// The next action takes it by the same rule.
+			// The next action accepts it with the same policy.
 			p.hand("KEY", inputs("app"), nil)
 			p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
 			p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "input/app/app.py"))).To(Equal([]byte("app")))
@@ -115,7 +115,7 @@ func TestFewOfManySkippedEntriesAreLogged(t *testing.T) {
 		p.g.Expect(os.Symlink("/etc", filepath.Join(p.options.Root, "output/app", fmt.Sprint(i)))).To(Succeed())
 	}
 	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
-	p.g.Expect(strings.Count(p.log.String(), "Left an entry out")).To(Equal(maxSkippedLogged))
+	p.g.Expect(strings.Count(p.log.String(), "Skipped an entry")).To(Equal(maxSkippedLogged))
 	p.g.Expect(p.log.String()).To(ContainSubstring("all=50"))
 }
 
@@ -138,7 +138,7 @@ func TestAnArtifactThatIsNotUnpacked(t *testing.T) {
 	p.g.Expect(entries).To(HaveLen(1))
 }
 
-// TestAnOutputThatTheNextActionWouldRefuse has the limits of inputs hold for outputs.
+// TestAnOutputThatTheNextActionWouldRefuse applies the limits of inputs to outputs.
 func TestAnOutputThatTheNextActionWouldRefuse(t *testing.T) {
 	for name, c := range map[string]struct {
 		limits archive.Limits

@@ -10,12 +10,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// EmptyOutputs says what happens if output artifacts have no file: a CustomAction's
-// spec.emptyOutputs.
+// EmptyOutputs sets what happens if output artifacts have no file. It is spec.emptyOutputs of the
+// CustomAction.
 type EmptyOutputs string
 
 const (
-	// EmptyOutputsWarn uploads them, and tells the operator.
+	// EmptyOutputsWarn uploads them and reports their names to the operator.
 	EmptyOutputsWarn EmptyOutputs = "Warn"
 	// EmptyOutputsFail fails before anything is uploaded.
 	EmptyOutputsFail EmptyOutputs = "Fail"
@@ -23,8 +23,8 @@ const (
 	EmptyOutputsAllow EmptyOutputs = "Allow"
 )
 
-// checkEmpty returns the names of the outputs without a file, for the operator to tell. It looks
-// before the first upload, which may take long: a failure is known at once.
+// checkEmpty returns the names of the outputs without a file, which the operator reports. It runs
+// before the first upload, so that the action does not fail only after a long upload.
 func (o Options) checkEmpty(ctx context.Context, outputs []podcontract.Artifact) ([]string, error) {
 	if o.EmptyOutputs == EmptyOutputsAllow {
 		return nil, nil
@@ -46,8 +46,8 @@ func (o Options) checkEmpty(ctx context.Context, outputs []podcontract.Artifact)
 	return empty, nil
 }
 
-// isEmpty reports whether an output has no file. A folder that can't be opened is none: its
-// upload fails, and says why.
+// isEmpty reports whether an output has no file. It returns false if the folder can't be opened:
+// the upload then fails with the reason.
 func (o Options) isEmpty(ctx context.Context, output podcontract.Artifact) (bool, error) {
 	folder, err := o.open(outputFolder(output.Name))
 	if err != nil {
@@ -57,10 +57,10 @@ func (o Options) isEmpty(ctx context.Context, output podcontract.Artifact) (bool
 	return isEmpty, folder.Close()
 }
 
-// outputFolder is where steps leave the files of an output artifact.
+// outputFolder returns the folder in which steps leave the files of an output artifact.
 func outputFolder(name string) string { return podcontract.OutputDir + "/" + name }
 
-// errEmpty is the failure of outputs without a file.
+// errEmpty returns the failure for outputs without a file.
 func errEmpty(names []string) error {
 	what, quoted, folders := "output artifact", make([]string, len(names)), make([]string, len(names))
 	if len(names) > 1 {

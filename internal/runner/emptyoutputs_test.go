@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// folder makes a folder below the shared volume, as Fetch makes those of the outputs.
+// folder creates a folder in the shared volume, as Fetch does for outputs.
 func (p *pod) folder(name string) {
 	p.t.Helper()
 	p.g.Expect(os.MkdirAll(filepath.Join(p.options.Root, name), 0o777)).To(Succeed())
@@ -25,7 +25,7 @@ func (p *pod) isUploaded(artifact string) bool {
 	return err == nil
 }
 
-// TestOutputsWithoutAFile has steps that succeeded and left nothing, by each rule.
+// TestOutputsWithoutAFile has steps that succeed and leave no files, with each policy.
 func TestOutputsWithoutAFile(t *testing.T) {
 	const logged = `msg="An output artifact is empty: no step left a file in its folder" artifact=docs`
 	for name, rule := range map[string]EmptyOutputs{"by default": "", "Warn": EmptyOutputsWarn} {
@@ -89,7 +89,7 @@ func TestOutputsWithoutAFile(t *testing.T) {
 	})
 }
 
-// TestRunThatGoesOnMayLeaveOutputsEmpty: what a run that continues leaves is not its output yet.
+// TestRunThatGoesOnMayLeaveOutputsEmpty: outputs are not due until the last run.
 func TestRunThatGoesOnMayLeaveOutputsEmpty(t *testing.T) {
 	for _, rule := range []EmptyOutputs{EmptyOutputsWarn, EmptyOutputsFail} {
 		t.Run(string(rule), func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestRunThatGoesOnMayLeaveOutputsEmpty(t *testing.T) {
 	}
 }
 
-// TestWhatElseIsWrongWithAnOutputIsTold: an output that can't be read is not told to be empty.
+// TestWhatElseIsWrongWithAnOutputIsTold: an output that can't be read is not reported as empty.
 func TestWhatElseIsWrongWithAnOutputIsTold(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(*pod)
@@ -131,7 +131,7 @@ func TestWhatElseIsWrongWithAnOutputIsTold(t *testing.T) {
 	}
 }
 
-// TestAnOutputOfSkippedLinksIsEmpty: what counts is what is in the artifact.
+// TestAnOutputOfSkippedLinksIsEmpty: the content of the artifact counts.
 func TestAnOutputOfSkippedLinksIsEmpty(t *testing.T) {
 	p := newPod(t)
 	p.options.Links = archive.SkipLinks
@@ -142,10 +142,10 @@ func TestAnOutputOfSkippedLinksIsEmpty(t *testing.T) {
 	p.g.Expect(p.envelope().Result.EmptyOutputs).To(Equal([]string{"app"}))
 }
 
-// TestEmptyOutputsOfALargeResult has the names travel with the result, through the log.
+// TestEmptyOutputsOfALargeResult: the names are written to the log together with the result.
 func TestEmptyOutputsOfALargeResult(t *testing.T) {
 	p := newPod(t)
-	p.options.EnvelopeLimit = 175 // as in a pod of 67 containers
+	p.options.EnvelopeLimit = 175 // as in a pod with 67 containers
 	p.hand("KEY", nil, inputs("app", "docs"))
 	p.folder("output/app")
 	p.folder("output/docs")

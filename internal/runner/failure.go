@@ -17,7 +17,7 @@ const (
 	systemUnavailable   = "SystemUnavailable"
 )
 
-// failure is an error whose failure type is known where it occurs.
+// failure is an error with its failure type.
 type failure struct {
 	kind string
 	err  error
@@ -26,7 +26,7 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// failureOf classifies an error for the runner's envelope.
+// failureOf classifies an error for the envelope.
 func failureOf(err error) podcontract.Failure {
 	kind := systemUnavailable
 	var known *failure
@@ -44,14 +44,14 @@ func failureOf(err error) podcontract.Failure {
 	return podcontract.Failure{Type: kind, Message: err.Error() + remedy(kind, err)}
 }
 
-// remedy says what the reader of a failure can do about it.
+// remedy returns what the user can do about a failure.
 func remedy(kind string, err error) string {
 	var refused *archive.RefusedError
 	switch {
 	case errors.As(err, &refused):
 		return archiveRemedy(refused)
 	case errors.Is(err, s3store.ErrExpired):
-		return "; the operator gave no new ones in time: its log says why"
+		return "; the operator did not renew them in time: see its log"
 	case s3store.IsAccessDenied(err):
 		return "; the pipeline's role, and the policies of the artifact bucket and of its KMS key, must allow it"
 	case kind == revisionUnavailable && s3store.IsBucketNotFound(err):
@@ -61,12 +61,12 @@ func remedy(kind string, err error) string {
 	case s3store.IsUntrusted(err):
 		return "; set spec.runner.ca of the CustomAction, or the operator's --runner-ca, to the certificates of its CA"
 	case kind == revisionUnavailable && s3store.IsNotFound(err):
-		return "; the object was deleted, perhaps by a lifecycle rule of the bucket, and a retry of the action looks for the same one: release the change again, which makes a new revision"
+		return "; the object was deleted, perhaps by a lifecycle rule of the bucket, and a retry of the action looks for the same one: release the change again, which creates a new revision"
 	}
 	return ""
 }
 
-// limitRemedies tells what to do about a limit that an artifact exceeds.
+// limitRemedies are the remedies for artifacts that exceed a limit.
 var limitRemedies = map[archive.Limit]string{
 	archive.LimitBytes:            "; the operator's --artifact-max-size raises the limit",
 	archive.LimitEntries:          "; the operator's --artifact-max-entries raises the limit",
@@ -86,7 +86,7 @@ func archiveRemedy(refused *archive.RefusedError) string {
 		return "; the last step must not end before whatever writes the file"
 	case !errors.As(refused, &exceeded):
 		return ""
-	case exceeded.Limit == archive.LimitIndexBytes && refused.Entry == "": // not a symbolic link
+	case exceeded.Limit == archive.LimitIndexBytes && refused.Entry == "": // not about a symbolic link
 		return "; a tar or tar.gz archive has no such list"
 	}
 	return limitRemedies[exceeded.Limit]

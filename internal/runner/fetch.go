@@ -14,8 +14,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
-// Fetch makes the folders that steps use, installs the helper and unpacks the input
-// artifacts.
+// Fetch creates the folders for steps, installs the helper and unpacks the input artifacts.
 func Fetch(ctx context.Context, o Options) error {
 	return o.conclude(o.fetch(ctx))
 }
@@ -40,8 +39,8 @@ func (o Options) fetch(ctx context.Context) error {
 	if err := o.install(); err != nil {
 		return err
 	}
-	// One after another: each is read and unpacked in several parts at once. Two at
-	// the same time are not faster, but take twice the memory.
+	// Artifacts are fetched one after another: each is already read and unpacked concurrently. Two
+	// at a time would not be faster, but take twice the memory.
 	for _, input := range handover.InputArtifacts {
 		if err := o.fetchOne(ctx, input); err != nil {
 			return err
@@ -50,8 +49,8 @@ func (o Options) fetch(ctx context.Context) error {
 	return nil
 }
 
-// notWritable adds the way out if the workspace does not let its user make folders, as the
-// volume of a claim may not.
+// notWritable adds the remedy if this user may not create folders in the workspace, which can
+// happen with a PersistentVolumeClaim.
 func notWritable(err error) error {
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
@@ -83,7 +82,7 @@ func (o Options) unpack(ctx context.Context, store *s3store.Store, input podcont
 	} else {
 		err = archive.Unpack(ctx, source, folder, o.Root, skipped.rules())
 	}
-	_ = object.Close() // all of it was read, or another error says why not
+	_ = object.Close() // it was read completely, or err has the reason
 	if err != nil {
 		return fmt.Errorf("unpack %s: %w", locationOf(input), err)
 	}

@@ -85,7 +85,7 @@ func TestFetchUnpacksEveryInputArtifactAndLeavesNoScratch(t *testing.T) {
 		p.g.Expect(os.ReadFile(filepath.Join(p.options.Root, "input", name, "file"))).To(Equal([]byte(name)))
 	}
 	p.g.Expect(filepath.Glob(filepath.Join(p.options.Root, ".archive*"))).To(BeEmpty())
-	// A container that runs again finds what it left behind.
+	// A restarted container finds the files of its first run.
 	p.g.Expect(Fetch(context.Background(), p.options)).To(Succeed())
 }
 
@@ -127,7 +127,7 @@ func TestFetchGivesUpOnADownloadThatAlwaysBreaksOff(t *testing.T) {
 		_, _ = w.Write([]byte("PK\x03\x04"))
 		return true
 	})
-	p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "broke off")
+	p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "the download was interrupted")
 	p.g.Expect(times.Load()).To(Equal(int32(transferAttempts)))
 }
 
@@ -138,7 +138,7 @@ func TestFetchTellsWhyItFailed(t *testing.T) {
 		kind    string
 		says    []string
 	}{
-		"no such key": {func(*pod) {}, revisionUnavailable, []string{"GetObject: NoSuchKey", "a retry of the action looks for the same one: release the change again, which makes a new revision"}},
+		"no such key": {func(*pod) {}, revisionUnavailable, []string{"GetObject: NoSuchKey", "a retry of the action looks for the same one: release the change again, which creates a new revision"}},
 		"no such bucket": {func(p *pod) {
 			p.answering(func(w http.ResponseWriter, _ *http.Request) bool {
 				return s3Error(w, http.StatusNotFound, "NoSuchBucket")

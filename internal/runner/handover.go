@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// handover reads the handover. It returns nil if the job moves no artifacts.
+// handover reads the handover. It returns nil if the job has no artifacts.
 func (o Options) handover() (*podcontract.Handover, error) {
 	if o.Handover == "" {
 		return nil, nil
@@ -26,7 +26,7 @@ func (o Options) handover() (*podcontract.Handover, error) {
 	}
 	var handover podcontract.Handover
 	if err := json.Unmarshal(content, &handover); err != nil {
-		// The decoder's error may quote the content, which holds credentials.
+		// Don't wrap the decoder's error: it may quote the content, which has credentials.
 		return nil, errors.New("read the handover: it is not valid JSON")
 	}
 	for _, given := range slices.Concat(handover.InputArtifacts, handover.OutputArtifacts) {
@@ -37,8 +37,8 @@ func (o Options) handover() (*podcontract.Handover, error) {
 	return &handover, nil
 }
 
-// readHandover reads the file again if it is missing: it is reached through a
-// symbolic link, and the kubelet may just have removed the old target.
+// readHandover tries again if the file is missing: its path has a symbolic link, and the kubelet
+// may just have replaced the target.
 func (o Options) readHandover() ([]byte, error) {
 	content, err := os.ReadFile(o.Handover)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -47,8 +47,8 @@ func (o Options) readHandover() ([]byte, error) {
 	return content, err
 }
 
-// artifactName matches the names that the CodePipeline model allows for artifacts.
-// The name becomes that of a folder, which is emptied: nothing else is allowed.
+// artifactName matches the artifact names that CodePipeline's API model allows. No other names are
+// accepted, because Fetch empties the folder of this name.
 var artifactName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
 
 var errHandoverGone = errors.New("the handover is gone: the PipelineJob was deleted, or has ended already")

@@ -10,13 +10,13 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// install installs the helper for steps, in its own volume.
+// install copies the helper for steps to its own volume.
 func (o Options) install() error {
 	if o.Helper == "" {
 		return nil
 	}
-	// Steps have the volume mounted here. The container runtime would make the folder as
-	// root, which a file system on the network may not allow.
+	// The mount point of the volume in steps. If it does not exist, the container runtime creates
+	// it as root, which a network file system may not allow.
 	if err := os.MkdirAll(o.path(podcontract.HelperDir), 0o755); err != nil {
 		return notWritable(fmt.Errorf("create the folder of the helper for steps: %w", err))
 	}
@@ -27,8 +27,8 @@ func (o Options) install() error {
 	return nil
 }
 
-// copyProgram replaces a file atomically: a sidecar may be running it. Every user may run
-// it, whatever the umask is.
+// copyProgram replaces a file atomically, because a sidecar may be running it. Every user may run
+// it, whatever the umask.
 func copyProgram(from, to string) error {
 	source, err := os.Open(from)
 	if err != nil {

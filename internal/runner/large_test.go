@@ -19,7 +19,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
-// over4G needs zip64. All of it but its begin and its end is a hole.
+// over4G is a size that needs zip64. The files are sparse, with data only at the beginning and the
+// end.
 const over4G = 4<<30 + 4096
 
 func sparseFile(g Gomega, name string) {
@@ -73,14 +74,14 @@ func TestFilesOver4GiB(t *testing.T) {
 	w.Expect(os.ReadFile(filepath.Join(w.input("stored"), "g"))).To(Equal([]byte("after it")), "with an offset over 4 GiB")
 }
 
-// storedZip makes an archive with a file that is not compressed, and another.
+// storedZip creates an archive with an uncompressed file and another file.
 func storedZip(g Gomega, name string) {
 	sum := crc32.NewIEEE()
 	writeOver4G(g, sum)
 	file, err := os.Create(name)
 	g.Expect(err).NotTo(HaveOccurred())
 	archive := zip.NewWriter(holes{file})
-	const dataDescriptor = 1 << 3 // the sizes follow the content
+	const dataDescriptor = 1 << 3 // sizes follow the content
 	first, err := archive.CreateRaw(&zip.FileHeader{Name: "f", CRC32: sum.Sum32(), Flags: dataDescriptor, CompressedSize64: over4G, UncompressedSize64: over4G})
 	g.Expect(err).NotTo(HaveOccurred())
 	writeOver4G(g, first)
@@ -92,7 +93,7 @@ func storedZip(g Gomega, name string) {
 
 var zeros [1 << 20]byte
 
-// writeOver4G writes what sparseFile writes.
+// writeOver4G writes the same content as sparseFile.
 func writeOver4G(g Gomega, to io.Writer) {
 	_, err := io.WriteString(to, "begin")
 	g.Expect(err).NotTo(HaveOccurred())

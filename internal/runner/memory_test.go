@@ -32,13 +32,13 @@ import (
 // These tests run the program itself, on artifacts that would take minutes with the
 // race detector. "make test-unit" runs them without it.
 
-// maxMemory, in MiB, is more than the runner takes at its peak, whatever the size
-// of an artifact is, and less than the artifacts of these tests have. A busy machine
-// delays the garbage collector: there the peak is higher than the 60 MiB of docs.
+// maxMemory, in MiB, is above the runner's peak memory for artifacts of any size, and below the
+// size of the artifacts in these tests. On a busy machine, the garbage collector is late and the
+// peak is higher than the 60 MiB in docs/.
 const maxMemory = 96
 
-// bucketOnDisk is as much of S3 as the AWS CLI and the runner use. The
-// emulator would be slower than both: it holds its objects in memory.
+// bucketOnDisk implements the S3 calls of the AWS CLI and the runner. The emulator keeps its
+// objects in memory, and would be slower than both.
 type bucketOnDisk struct{ folder string }
 
 func (b bucketOnDisk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -62,7 +62,7 @@ func (b bucketOnDisk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// uploadPartSize is the size of the parts of the runner's uploads, and of the CLI's.
+// uploadPartSize is the part size of uploads by the runner and the CLI.
 const uploadPartSize = s3store.MaxUploadSize / 10_000
 
 // storePart writes a part of an upload.
@@ -81,7 +81,7 @@ func storePart(name string, at int64, r *http.Request) error {
 	return file.Close()
 }
 
-// chunked reads a body in chunks, each after a line with its size.
+// chunked reads a body in aws-chunked encoding: each chunk follows a line with its size.
 type chunked struct {
 	from *bufio.Reader
 	left int64
@@ -95,7 +95,7 @@ func (c *chunked) Read(p []byte) (int, error) {
 		}
 		size, _, _ := strings.Cut(strings.TrimSpace(line), ";")
 		if size == "" {
-			continue // after a chunk
+			continue // the line break after a chunk
 		}
 		if c.left, err = strconv.ParseInt(size, 16, 64); err != nil || c.left == 0 {
 			return 0, io.EOF
@@ -106,11 +106,11 @@ func (c *chunked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// words compress as logs and sources do.
+// words compress like logs and source code.
 var words = strings.Fields("pipeline artifact the of job error return func step 127.0.0.1 INFO WARN build/output {} () := <div class=")
 
-// fill makes a file. Its content repeats at a distance that no compression of
-// zip archives looks back.
+// fill creates a file. Its content repeats at a distance beyond the window of zip's compression
+// methods.
 func fill(g Gomega, name string, random *rand.Rand, size int, compressible bool) {
 	var piece []byte
 	for len(piece) < min(size, 1<<20) {
@@ -135,9 +135,9 @@ type cost struct {
 	rss int64
 }
 
-// peakFile is the environment variable that makes this program run a command and write
-// its peak memory, in KiB, to a file. A child of the process with the tests would begin
-// with the peak of that process.
+// peakFile is the environment variable that makes this program run a command and write its peak
+// memory, in KiB, to a file. A direct child of the test process would start with that process's
+// peak.
 const peakFile = "TEST_PEAK_FILE"
 
 func TestMain(m *testing.M) {
@@ -184,18 +184,18 @@ func run(g Gomega, folder string, command ...string) cost {
 	return cost{took, rss >> 10}
 }
 
-// buildRunner builds the runner as images have it.
+// buildRunner builds the runner as for its image.
 func buildRunner(g Gomega, folder string) string {
 	program := filepath.Join(folder, "runner")
 	run(g, ".", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "../../cmd/runner")
 	return program
 }
 
-// workshop is where the runner's own program moves artifacts.
+// workshop runs the runner's program on artifacts in a bucket.
 type workshop struct {
 	*WithT
 	runner, base string
-	// tree is the folder of the output artifact, which is named app.
+	// tree is the folder of the output artifact app.
 	tree string
 }
 
@@ -215,14 +215,14 @@ func newWorkshop(t *testing.T, runner string) *workshop {
 	return w
 }
 
-// of returns the workshop for a part of its test.
+// of returns the workshop for a subtest.
 func (w workshop) of(t *testing.T) *workshop {
 	w.WithT = NewWithT(t)
 	return &w
 }
 
-// hand names the objects that become input artifacts of the same names, and
-// the object that the output artifact becomes.
+// hand writes a handover with these objects as input artifacts, and with the object of the output
+// artifact.
 func (w *workshop) hand(inputs []string, output string) {
 	handover := podcontract.Handover{
 		Region: "eu-west-1", OutputArtifacts: []podcontract.Artifact{{Name: "app", Bucket: "bucket", ObjectKey: output}},
@@ -250,7 +250,7 @@ func (w *workshop) command(name string) []string {
 func TestMemoryDoesNotGrowWithArtifacts(t *testing.T) {
 	w := newWorkshop(t, buildRunner(NewWithT(t), t.TempDir()))
 	random := rand.New(rand.NewPCG(1, 2))
-	for i := range 6 { // 216 MiB, of which half can be compressed
+	for i := range 6 { // 216 MiB, half of it compressible
 		fill(w, filepath.Join(w.tree, fmt.Sprintf("file-%d", i)), random, 36<<20, i%2 == 0)
 	}
 	expect := func(command string) {
@@ -269,10 +269,10 @@ func TestMemoryDoesNotGrowWithArtifacts(t *testing.T) {
 	}
 }
 
-// maxWindowMemory, in MiB, leaves room below the limit of the container, 256 MiB.
+// maxWindowMemory, in MiB, leaves room below the container's limit of 256 MiB.
 const maxWindowMemory = 224
 
-// TestMemoryOfTheLargestWindows has archives that take as much memory as is allowed.
+// TestMemoryOfTheLargestWindows unpacks archives that take as much memory as allowed.
 func TestMemoryOfTheLargestWindows(t *testing.T) {
 	w := newWorkshop(t, buildRunner(NewWithT(t), t.TempDir()))
 	random := rand.New(rand.NewPCG(3, 4))

@@ -13,18 +13,18 @@ import (
 const (
 	// checkInterval is how often the result files are checked.
 	checkInterval = 500 * time.Millisecond
-	// lineInterval is the shortest time between two lines. It bounds the log, of
-	// which the operator reads the last line from time to time.
+	// lineInterval is the shortest time between two lines. It bounds the size of the log, whose
+	// last line the operator reads from time to time.
 	lineInterval = time.Second
 )
 
-// Progress follows the result files while steps run, until the context ends. Each
-// time their content has changed it writes a line to Stdout for the operator (see
-// podcontract.LastProgress), and an envelope to the termination log: if a step fails, the
-// operator reads there what was reported before. It looks once more when the context ends.
+// Progress watches the result files while steps run, until the context ends. When their content
+// changes, it writes a line to Stdout for the operator (see podcontract.LastProgress), and an
+// envelope to the termination log, which has the last progress if a step fails. It checks the files
+// once more when the context ends.
 //
-// It is best effort: files that can't be read are read later, and Report reports
-// the errors of steps at the end.
+// It is best effort: it tries again to read files that can't be read, and Report reports the errors
+// of steps at the end.
 func Progress(ctx context.Context, o Options) error {
 	ticker := o.Clock.NewTicker(checkInterval)
 	defer ticker.Stop()
@@ -42,17 +42,16 @@ func Progress(ctx context.Context, o Options) error {
 	}
 }
 
-// follower writes a line when the content of the result files has changed.
+// follower writes a line when the content of the result files changes.
 type follower struct {
 	options Options
 	watcher watcher
-	// reread makes the next check read the files though nothing has changed:
-	// because not all could be read, or because they have just changed. Two writes
-	// within a few milliseconds leave the same time on a file, so that the second
-	// could be missed.
+	// reread makes the next check read the files even if nothing has changed: because some could
+	// not be read, or because they have just changed. Two writes within a few milliseconds leave
+	// the same file time, so that the second one could be missed.
 	reread bool
 	warned bool
-	// latest is what was read last, and written what was written last.
+	// latest was read last, and written was written last.
 	latest, written podcontract.Progress
 	writtenAt       time.Time
 }
@@ -71,7 +70,7 @@ func (f *follower) check() error {
 	return f.write()
 }
 
-// finish writes what is new since the last line.
+// finish writes the changes since the last line.
 func (f *follower) finish() error {
 	f.warn(f.read())
 	if f.latest.Equal(f.written) {
@@ -89,7 +88,7 @@ func (f *follower) write() error {
 	return nil
 }
 
-// read reads the result files. A missing folder has none.
+// read reads the result files. A missing folder counts as empty.
 func (f *follower) read() error {
 	f.watcher.close()
 	folder, err := f.options.open(podcontract.ResultDir)
@@ -99,14 +98,14 @@ func (f *follower) read() error {
 	if err != nil {
 		return err
 	}
-	f.watcher.open(folder) // before they are read: a write in between is seen as a change
+	f.watcher.open(folder) // before reading, so that a write in between is seen as a change
 	read, err := podcontract.ParseProgress(podcontract.NewResultFolder(folder))
 	f.latest = merge(f.latest, read)
 	return errors.Join(err, folder.Close())
 }
 
-// merge returns next, with values of previous for those that are missing: a shell
-// empties a file before it writes it again.
+// merge returns next, with missing values taken from previous: a shell truncates a file before it
+// writes it again.
 func merge(previous, next podcontract.Progress) podcontract.Progress {
 	if next.PercentComplete == nil {
 		next.PercentComplete = previous.PercentComplete
@@ -120,12 +119,12 @@ func merge(previous, next podcontract.Progress) podcontract.Progress {
 	return next
 }
 
-// warn logs the first problem only: the operator reads the last lines of this log,
-// and must find the progress there.
+// warn logs only the first problem: the operator must find the progress in the last lines of this
+// log.
 func (f *follower) warn(err error) {
 	if err == nil || f.warned {
 		return
 	}
 	f.warned = true
-	f.options.Log.Warn("Can't follow all of the progress", "folder", podcontract.ResultDir, "error", err)
+	f.options.Log.Warn("Can't read all of the progress", "folder", podcontract.ResultDir, "error", err)
 }

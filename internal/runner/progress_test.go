@@ -20,7 +20,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// following is a pod whose progress is followed, one look at a time.
+// following is a pod whose progress is checked step by step.
 type following struct {
 	t        testing.TB
 	g        Gomega
@@ -45,8 +45,8 @@ func newFollowing(t testing.TB) *following {
 	return f
 }
 
-// shell runs a script in the result folder, as a step would, and at another
-// time than all before it.
+// shell runs a script in the result folder, as a step would. Its writes get a later file time than
+// all writes before.
 func (f *following) shell(script string) {
 	f.t.Helper()
 	f.awaitFileTime()
@@ -56,8 +56,7 @@ func (f *following) shell(script string) {
 	f.g.Expect(err).NotTo(HaveOccurred(), string(output))
 }
 
-// awaitFileTime waits until the file system gives other times to writes than
-// it did: they are a few milliseconds apart.
+// awaitFileTime waits until writes get a new file time: file times advance every few milliseconds.
 func (f *following) awaitFileTime() {
 	f.t.Helper()
 	probe := filepath.Join(f.t.TempDir(), "probe")
@@ -68,7 +67,7 @@ func (f *following) awaitFileTime() {
 		return info.ModTime()
 	}
 	before := written()
-	f.g.Eventually(func() bool { return written().After(before) }, patient, time.Millisecond).Should(BeTrue())
+	f.g.Eventually(func() bool { return written().After(before) }, testTimeout, time.Millisecond).Should(BeTrue())
 }
 
 func (f *following) makeFolder() {
@@ -76,7 +75,7 @@ func (f *following) makeFolder() {
 	f.g.Expect(os.Mkdir(filepath.Join(f.root, "result"), 0o777)).To(Succeed())
 }
 
-// look looks as the next tick has it, and gives the lines that came of it.
+// look runs one check, as on a tick, and returns the new lines.
 func (f *following) look() []string {
 	f.t.Helper()
 	f.stdout.Reset()
@@ -85,7 +84,7 @@ func (f *following) look() []string {
 	return linesIn(f.stdout.String())
 }
 
-// looks gives the lines of as many looks as it takes to tell everything.
+// looks runs checks until there is nothing new, and returns the lines.
 func (f *following) looks() []string {
 	f.t.Helper()
 	return append(append(f.look(), f.look()...), f.look()...)
@@ -103,8 +102,8 @@ func said(format string, args ...any) string {
 	return "codepipeline-progress " + fmt.Sprintf(format, args...)
 }
 
-// TestProgressLeavesWhatWasSaidLast: a step fails right after it wrote its summary, and the
-// kubelet ends the container.
+// TestProgressLeavesWhatWasSaidLast: a step writes its summary and fails, and the kubelet ends the
+// container immediately.
 func TestProgressLeavesWhatWasSaidLast(t *testing.T) {
 	f := newFollowing(t)
 	message := func() string {
@@ -123,7 +122,7 @@ func TestProgressLeavesWhatWasSaidLast(t *testing.T) {
 	f.g.Expect(message()).To(MatchJSON(`{"progress":{"summary":"3 of 120 tests failed","externalExecutionId":"398"}}`))
 	f.shell("head -c 500 /dev/zero | tr '\\0' x > summary")
 	f.g.Expect(f.follower.finish()).To(Succeed())
-	f.g.Expect(len(message())).To(BeNumerically("<=", 200), "what the kubelet keeps")
+	f.g.Expect(len(message())).To(BeNumerically("<=", 200), "the kubelet's limit")
 	envelope, err := podcontract.ParseEnvelope(message())
 	f.g.Expect(err).NotTo(HaveOccurred())
 	f.g.Expect(envelope.Progress.Summary).To(HaveSuffix("x…"))
@@ -175,8 +174,8 @@ func TestProgressSeesAWriteThatLeavesNoTrace(t *testing.T) {
 	f.makeFolder()
 	f.shell("echo 41 > percent-complete")
 	f.g.Expect(f.look()).To(ConsistOf(said(`{"percentComplete":41}`)))
-	// As if size and times were those of before: the write came within the
-	// same tick of the kernel's clock.
+	// As if the write came within the same tick of the kernel's clock: size and times are
+	// unchanged.
 	f.shell("echo 42 > percent-complete")
 	for i := range f.follower.watcher.files {
 		h := &f.follower.watcher.files[i]
@@ -195,7 +194,7 @@ func TestProgressWritesAtMostALineASecond(t *testing.T) {
 		last = fmt.Sprintf("step %d", i)
 		f.shell("echo " + last + " > summary")
 		lines = append(lines, f.look()...)
-		f.g.Expect(f.follower.check()).To(Succeed()) // a look too many
+		f.g.Expect(f.follower.check()).To(Succeed()) // one check more than needed
 	}
 	f.g.Expect(lines).To(HaveLen(seconds))
 	f.g.Expect(f.look()).To(ConsistOf(said(`{"summary":%q}`, last)), "the last change is told, though late")
@@ -207,7 +206,7 @@ func TestProgressDoesNothingWhileNothingChanges(t *testing.T) {
 	f.makeFolder()
 	f.shell("echo 40 > percent-complete; echo s > summary; echo e > external-execution-id; echo {} > result.json")
 	f.g.Expect(f.looks()).To(HaveLen(1))
-	// Neither opening nor reading a file can be done without.
+	// Opening or reading a file would allocate.
 	allocations := testing.AllocsPerRun(100, func() {
 		f.clock.Step(checkInterval)
 		if err := f.follower.check(); err != nil {
@@ -278,7 +277,7 @@ func TestProgressStaysInTheSharedVolume(t *testing.T) {
 }
 
 func TestProgressReadsLaterWhatCantBeReadNow(t *testing.T) {
-	if os.Geteuid() == 0 { // who can read every file
+	if os.Geteuid() == 0 { // root can read every file
 		runAsOther(t)
 		return
 	}
@@ -291,7 +290,7 @@ func TestProgressReadsLaterWhatCantBeReadNow(t *testing.T) {
 	f.g.Expect(f.looks()).To(ConsistOf(said(`{"percentComplete":40,"summary":"s"}`)))
 }
 
-// runAsOther runs a test of this binary once more, as a user without rights.
+// runAsOther runs this test again as an unprivileged user.
 func runAsOther(t *testing.T) {
 	t.Helper()
 	g := NewWithT(t)
@@ -331,14 +330,14 @@ func TestProgressFollowsUntilTheContextEnds(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- Progress(ctx, f.follower.options) }()
-	f.g.Eventually(f.clock.HasWaiters, patient).Should(BeTrue())
+	f.g.Eventually(f.clock.HasWaiters, testTimeout).Should(BeTrue())
 
 	expectLast := func(want string) {
 		t.Helper()
 		f.g.Eventually(func() (*podcontract.Progress, error) {
 			f.clock.Step(checkInterval)
 			return podcontract.LastProgress(strings.NewReader(stdout.String()))
-		}, patient, time.Millisecond).Should(HaveValue(HaveField("Summary", want)))
+		}, testTimeout, time.Millisecond).Should(HaveValue(HaveField("Summary", want)))
 	}
 	f.makeFolder()
 	f.shell("echo compiling > summary")
@@ -348,5 +347,5 @@ func TestProgressFollowsUntilTheContextEnds(t *testing.T) {
 	f.g.Expect(linesIn(stdout.String())).To(Equal([]string{said(`{"summary":"compiling"}`), said(`{"summary":"testing"}`)}))
 
 	cancel() // without another tick
-	f.g.Eventually(ended, patient).Should(Receive(Not(HaveOccurred())))
+	f.g.Eventually(ended, testTimeout).Should(Receive(Not(HaveOccurred())))
 }

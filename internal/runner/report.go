@@ -12,9 +12,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
-// Report uploads the output artifacts and reports the result of the steps. A result
-// with a continuation token is that of work that goes on: output artifacts may be
-// missing then.
+// Report uploads the output artifacts and reports the result of the steps. Output artifacts may be
+// missing if the result has a continuation token, because the work then continues.
 func Report(ctx context.Context, o Options) error {
 	return o.conclude(o.report(ctx))
 }
@@ -35,8 +34,8 @@ func (o Options) report(ctx context.Context) error {
 	return o.terminate(envelope)
 }
 
-// outputs uploads the output artifacts, and returns the names of those without a file. Of work
-// that goes on, no output is due: it may be missing, and none is looked at.
+// outputs uploads the output artifacts and returns the names of those without a file. While work
+// goes on, outputs may be missing and are not checked for files.
 func (o Options) outputs(ctx context.Context, goesOn bool) (empty []string, err error) {
 	handover, err := o.handover()
 	if err != nil || handover == nil {
@@ -55,7 +54,7 @@ func (o Options) outputs(ctx context.Context, goesOn bool) (empty []string, err 
 	return empty, nil
 }
 
-// result reads the result files. A removed folder has none.
+// result reads the result files. A removed folder counts as empty.
 func (o Options) result() (podcontract.Result, error) {
 	folder, err := o.open(podcontract.ResultDir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -71,8 +70,8 @@ func (o Options) result() (podcontract.Result, error) {
 	return given, nil
 }
 
-// open opens a folder of the shared volume. It refuses a symbolic link in its place,
-// which steps could point at the job's credentials.
+// open opens a folder of the shared volume. It refuses symbolic links, which steps could point to
+// the job's credentials.
 func (o Options) open(inPod string) (*os.Root, error) {
 	shared, err := os.OpenRoot(o.Root)
 	if err != nil {
@@ -85,12 +84,12 @@ func (o Options) open(inPod string) (*os.Root, error) {
 	return folder, err
 }
 
-// openFolder follows no link out of shared, even if one is made meanwhile.
+// openFolder follows no link out of shared, even if one is created concurrently.
 func openFolder(shared *os.Root, name string) (*os.Root, error) {
 	if info, err := shared.Lstat(name); err == nil && info.Mode()&os.ModeSymlink != 0 {
 		return nil, errLink
 	}
-	return shared.OpenRoot(name + "/.") // as a folder: opening a FIFO would block
+	return shared.OpenRoot(name + "/.") // the suffix requires a folder: opening a FIFO would block
 }
 
 var errLink = errors.New("it is a symbolic link")
@@ -138,8 +137,8 @@ func (o Options) upload(ctx context.Context, output podcontract.Artifact, mayBeM
 	return nil
 }
 
-// stream packs a folder into the reader of an upload. It returns the error of the
-// end that failed first.
+// stream packs a folder into the reader of an upload. It returns the error of the side that failed
+// first.
 func stream(ctx context.Context, folder *os.Root, rules archive.Rules, upload func(io.Reader) error) error {
 	reader, writer := io.Pipe()
 	packed := make(chan error, 1)

@@ -150,5 +150,5 @@ func TestStreamGivesTheErrorThatCameFirstAndLeavesNothingRunning(t *testing.T) {
 		_, err := io.Copy(io.Discard, r)
 		return err
 	})).To(Succeed())
-	g.Eventually(runtime.NumGoroutine, patient).Should(BeNumerically("<=", before))
+	g.Eventually(runtime.NumGoroutine, testTimeout).Should(BeNumerically("<=", before))
 }

@@ -1,5 +1,5 @@
-// Package runner is the program in the wrapper containers of a job's pod: fetch
-// runs before the steps, progress beside them, and report after them.
+// Package runner implements the wrapper containers of a job's pod: fetch runs before the steps,
+// progress runs alongside them, and report runs after them.
 package runner
 
 import (
@@ -19,34 +19,33 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
-// Options configure a command. In a pod they are what package contract defines.
+// Options configure a command. Package podcontract defines their values in a pod.
 type Options struct {
-	// Root is the shared volume.
+	// Root is the path of the shared volume.
 	Root string
-	// Helper is the program that Fetch installs for steps, if any, in HelperDir, the
-	// folder of a volume that steps find at podcontract.HelperDir.
+	// Helper is the program that Fetch installs for steps, if set. HelperDir is the folder to
+	// install it in, on a volume that steps mount at podcontract.HelperDir.
 	Helper, HelperDir string
-	// Handover is the path of the handover. It is empty if the job moves no
-	// artifacts.
+	// Handover is the path of the handover. It is empty if the job has no artifacts.
 	Handover string
-	// TerminationLog is the file that the kubelet reads the envelope from.
+	// TerminationLog is the file from which the kubelet reads the envelope.
 	TerminationLog string
-	// EnvelopeLimit is how many bytes of that file the kubelet keeps.
+	// EnvelopeLimit is the number of bytes of that file that the kubelet keeps.
 	EnvelopeLimit int
 	// Limits bound each artifact.
 	Limits archive.Limits
-	// Links says what happens to symbolic links that lead out of an artifact.
+	// Links sets what happens to symbolic links that lead out of an artifact.
 	Links archive.LinkPolicy
-	// EmptyOutputs says what happens if output artifacts have no file; empty: EmptyOutputsWarn.
+	// EmptyOutputs sets what happens if output artifacts have no file. Empty means
+	// EmptyOutputsWarn.
 	EmptyOutputs EmptyOutputs
-	// Files are the input artifacts that are not unpacked, by name.
+	// Files are the names of the input artifacts that are not unpacked.
 	Files []string
-	// Stdout receives a result that is too large for the termination log, and the
-	// lines of Progress.
+	// Stdout receives the lines of Progress, and a result that is too large for the termination
+	// log.
 	Stdout io.Writer
 	Log    *slog.Logger
-	// Renewal is how long to wait for new credentials after those of the
-	// handover have expired.
+	// Renewal is how long to wait for new credentials after the handover's have expired.
 	Renewal time.Duration
 	// Retry is the retry policy for S3.
 	Retry s3store.RetryPolicy

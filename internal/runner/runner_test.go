@@ -31,13 +31,13 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/s3store"
 )
 
-// Values that no output may hold.
+// Values that must not appear in any output.
 const (
 	secretKey    = "wJalrXUtnFEMI"
 	sessionToken = "FwoGZXIvYXdzEBYa"
 )
 
-// pod is what a container of a job's pod finds, with an S3 in memory.
+// pod is the environment of a container in a job's pod, with S3 in memory.
 type pod struct {
 	t       *testing.T
 	g       Gomega
@@ -50,7 +50,7 @@ type pod struct {
 	answer func(http.ResponseWriter, *http.Request) bool
 }
 
-// syncBuffer is written by transfers that run side by side.
+// syncBuffer is written by concurrent transfers.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -68,10 +68,10 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
-// patient is when a test gives up.
-const patient = 5 * time.Minute
+// testTimeout is the timeout of tests.
+const testTimeout = 5 * time.Minute
 
-// retryAtOnce is a retry policy with timeouts that no request should reach.
+// retryAtOnce returns a retry policy without delays, whose timeouts no request should reach.
 func retryAtOnce(attempts int) s3store.RetryPolicy {
 	return s3store.RetryPolicy{
 		Attempts: attempts, MinDelay: time.Millisecond, MaxDelay: time.Millisecond, IdleTimeout: 2 * time.Minute, AbortTimeout: 2 * time.Minute,
@@ -113,7 +113,7 @@ func (p *pod) hand(accessKeyID string, inputs, outputs []podcontract.Artifact) {
 		Credentials: podcontract.Credentials{AccessKeyID: accessKeyID, SecretAccessKey: secretKey, SessionToken: sessionToken},
 	})
 	p.g.Expect(err).NotTo(HaveOccurred())
-	// As the kubelet does it: at once.
+	// Atomically, like the kubelet.
 	next := p.options.Handover + ".next"
 	p.g.Expect(os.WriteFile(next, content, 0o600)).To(Succeed())
 	p.g.Expect(os.Rename(next, p.options.Handover)).To(Succeed())
@@ -150,7 +150,7 @@ func (p *pod) expectNoSecrets(more ...string) {
 	}
 }
 
-// expectFailure checks a command's error and the failure that it left.
+// expectFailure checks a command's error and the failure in the termination log.
 func (p *pod) expectFailure(err error, kind string, says ...string) {
 	p.t.Helper()
 	p.g.Expect(err).To(HaveOccurred())
@@ -162,7 +162,7 @@ func (p *pod) expectFailure(err error, kind string, says ...string) {
 	}
 	p.g.Expect(failure.Message).NotTo(ContainSubstring("\n"))
 	for _, noise := range []string{"operation error", "response error", "RequestID", "HostID", ": ;"} {
-		p.g.Expect(failure.Message).NotTo(ContainSubstring(noise), "the SDK's words")
+		p.g.Expect(failure.Message).NotTo(ContainSubstring(noise), "the SDK's wording")
 	}
 	p.expectNoSecrets(err.Error())
 }
@@ -202,7 +202,7 @@ func TestExpiredCredentialsAreAwaited(t *testing.T) {
 	p := newPod(t)
 	p.put("pipe/src/k.zip", zipped(p.g, "a", "1"))
 	p.hand("OLD", inputs("src"), nil)
-	p.options.Renewal = patient
+	p.options.Renewal = testTimeout
 	p.answering(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.Header.Get("Authorization"), "Credential=OLD/") {
 			return false
@@ -227,7 +227,7 @@ func TestExpiredCredentialsThatStayFailTheCommand(t *testing.T) {
 func TestAnUploadStartsAnewWithNewCredentials(t *testing.T) {
 	p := newPod(t)
 	p.hand("OLD", nil, inputs("app"))
-	p.options.Renewal = patient
+	p.options.Renewal = testTimeout
 	content := strings.Repeat("0123456789abcdef", 1<<16)
 	p.write("output/app/file", content)
 	p.answering(func(w http.ResponseWriter, r *http.Request) bool {
@@ -244,8 +244,8 @@ func TestAnUploadStartsAnewWithNewCredentials(t *testing.T) {
 func TestAnUploadThatExpiresHalfwayLeavesNoParts(t *testing.T) {
 	p := newPod(t)
 	p.hand("OLD", nil, inputs("app"))
-	p.options.Renewal = patient
-	noise := noiseOf(9 << 20) // more than a part
+	p.options.Renewal = testTimeout
+	noise := noiseOf(9 << 20) // more than one part
 	p.write("output/app/file", string(noise))
 	var began, removed sync.Map
 	expired := false
@@ -279,7 +279,7 @@ func TestAnUploadThatExpiresHalfwayLeavesNoParts(t *testing.T) {
 	p.g.Expect(p.unzip("pipe/app/k.zip")["file"] == string(noise)).To(BeTrue())
 }
 
-// noiseOf gives what does not compress.
+// noiseOf returns incompressible bytes.
 func noiseOf(size int) []byte {
 	noise := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // never fails
@@ -299,21 +299,21 @@ func TestAnUploadWhoseEndIsUnclearStartsAnew(t *testing.T) {
 	p.write("output/app/file", string(noise))
 	var ends atomic.Int32
 	p.answering(func(w http.ResponseWriter, r *http.Request) bool {
-		// As when the answer to the first was lost, and the SDK asked again.
+		// As if the response to the first request was lost and the SDK tried again.
 		return r.Method == http.MethodPost && r.URL.Query().Has("uploadId") && ends.Add(1) == 1 && s3Error(w, http.StatusNotFound, "NoSuchUpload")
 	})
 	p.g.Expect(Report(context.Background(), p.options)).To(Succeed())
 	p.g.Expect(p.unzip("pipe/app/k.zip")["file"] == string(noise)).To(BeTrue())
 }
 
-// TestAnOutageIsOutlasted has an S3 that fails every request twice, in each of the
-// ways in which one does, before it answers.
+// TestAnOutageIsOutlasted has S3 fail every request twice, in each of the possible ways, before it
+// answers.
 //
-// A silent connection costs its idle timeout each time, so that must be short. A
-// busy machine may exceed it too: that costs an attempt, of which there are
-// plenty, and the artifact is small, so that the next one may well succeed.
+// A silent connection costs the idle timeout each time, so the timeout must be short. A busy
+// machine may exceed it as well, which costs one of many attempts. The artifact is small, so that
+// the next attempt is likely to succeed.
 func TestAnOutageIsOutlasted(t *testing.T) {
-	const large, small = archive.ReadAheadPartSize*2 + 1<<20, 10_000 // in several parts, and in one
+	const large, small = archive.ReadAheadPartSize*2 + 1<<20, 10_000 // several parts, and one
 	prompt := retryAtOnce(5)
 	silent := retryAtOnce(50)
 	silent.IdleTimeout = 500 * time.Millisecond
@@ -341,7 +341,7 @@ func TestAnOutageIsOutlasted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPod(t)
-			ctx, cancel := context.WithTimeout(context.Background(), patient)
+			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 			defer cancel()
 			noise := noiseOf(c.size)
 			p.options.Retry = c.retry
@@ -354,7 +354,7 @@ func TestAnOutageIsOutlasted(t *testing.T) {
 				if times.(*atomic.Int32).Add(1) > 2 {
 					return false
 				}
-				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+				_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client disconnects
 				c.fail(w, r, noise)
 				return true
 			})
@@ -368,7 +368,7 @@ func TestAnOutageIsOutlasted(t *testing.T) {
 	}
 }
 
-// answerHalf answers a download with half of the range, and an upload with nothing.
+// answerHalf answers a download with half of the range, and does not answer an upload.
 func answerHalf(w http.ResponseWriter, r *http.Request, content []byte) {
 	if r.Method != http.MethodGet {
 		return
@@ -390,7 +390,7 @@ func TestASilentS3FailsTheCommand(t *testing.T) {
 	for name, command := range map[string]func(context.Context, Options) error{"fetch": Fetch, "report": Report} {
 		t.Run(name, func(t *testing.T) {
 			p := newPod(t)
-			ctx, cancel := context.WithTimeout(context.Background(), patient)
+			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 			defer cancel()
 			p.options.Retry = retryAtOnce(2)
 			p.options.Retry.IdleTimeout = 200 * time.Millisecond
@@ -399,18 +399,18 @@ func TestASilentS3FailsTheCommand(t *testing.T) {
 			var times atomic.Int32
 			p.answering(func(_ http.ResponseWriter, r *http.Request) bool {
 				times.Add(1)
-				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+				_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client disconnects
 				<-r.Context().Done()
 				return true
 			})
-			p.expectFailure(command(ctx, p.options), systemUnavailable, "s3://bucket/pipe/", "no answer in time (2 attempts)")
-			// On a busy machine the client may leave before the server knows of it.
-			p.g.Expect(times.Load()).To(BeNumerically("<=", 2), "what the SDK has retried is not started again")
+			p.expectFailure(command(ctx, p.options), systemUnavailable, "s3://bucket/pipe/", "no response in time (2 attempts)")
+			// On a busy machine, the client may disconnect before the server notices.
+			p.g.Expect(times.Load()).To(BeNumerically("<=", 2), "a transfer is not restarted after the SDK's retries")
 		})
 	}
 }
 
-// unzip gives the files of an artifact that was uploaded.
+// unzip returns the files of an uploaded artifact.
 func (p *pod) unzip(key string) map[string]string {
 	p.t.Helper()
 	object, err := p.backend.GetObject("bucket", key, nil)
@@ -482,7 +482,7 @@ func TestACancelledCommandEndsPromptly(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			p.answering(func(_ http.ResponseWriter, r *http.Request) bool {
-				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+				_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client disconnects
 				cancel()
 				<-r.Context().Done()
 				return true
@@ -490,7 +490,7 @@ func TestACancelledCommandEndsPromptly(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- command(ctx, p.options) }()
 			var err error
-			p.g.Eventually(ended, patient).Should(Receive(&err))
+			p.g.Eventually(ended, testTimeout).Should(Receive(&err))
 			p.g.Expect(err).To(MatchError(context.Canceled))
 			p.expectFailure(err, systemUnavailable)
 		})
@@ -508,8 +508,8 @@ func TestWaitingForCredentialsEndsWithTheContext(t *testing.T) {
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- Fetch(ctx, p.options) }()
-	p.g.Eventually(p.log.String, patient).Should(ContainSubstring("waiting for new ones"))
+	p.g.Eventually(p.log.String, testTimeout).Should(ContainSubstring("waiting for new ones"))
 	p.g.Consistently(ended, "50ms").ShouldNot(Receive(), "nothing else ends it")
 	cancel()
-	p.g.Eventually(ended, patient).Should(Receive(MatchError(s3store.ErrExpired)))
+	p.g.Eventually(ended, testTimeout).Should(Receive(MatchError(s3store.ErrExpired)))
 }

@@ -13,7 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// largeTree has 2 GiB in some hundred files, half of which compress.
+// largeTree creates 2 GiB in a few hundred files, half of which are compressible.
 func largeTree(g Gomega, folder string) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 400 {
@@ -23,7 +23,7 @@ func largeTree(g Gomega, folder string) {
 	}
 }
 
-// wideTree has 100,000 small files.
+// wideTree creates 100,000 small files.
 func wideTree(g Gomega, folder string) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 100_000 {
@@ -64,7 +64,7 @@ func measure(t *testing.T, runner, name string, mk func(Gomega, string)) {
 
 func (c cost) and(next cost) cost { return cost{c.wall + next.wall, max(c.rss, next.rss)} }
 
-// timed runs a command that need not wait for what the one before wrote.
+// timed runs a command, after the writes of earlier ones are on disk.
 func timed(g Gomega, folder string, command ...string) cost {
 	syscall.Sync()
 	used := run(g, folder, command...)

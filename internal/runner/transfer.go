@@ -12,9 +12,8 @@ import (
 // transferAttempts is how often a transfer is started.
 const transferAttempts = 3
 
-// withStore calls transfer with the credentials of the handover. If they have
-// expired, it does so once more with each new handover, for as long as Renewal,
-// and a few times if the transfer broke off.
+// withStore calls transfer with the handover's credentials. It calls it again with new credentials
+// if they have expired, waiting up to Renewal for them, and a few times if the connection broke.
 func (o Options) withStore(ctx context.Context, transfer func(*s3store.Store) error) error {
 	handover, err := o.handover()
 	if err != nil {
@@ -36,7 +35,7 @@ func (o Options) withStore(ctx context.Context, transfer func(*s3store.Store) er
 			}
 			store.RefreshCredentials()
 		case s3store.ShouldRestart(err) && attempt < transferAttempts:
-			o.Log.Warn("A transfer broke off; starting it again", "error", err)
+			o.Log.Warn("A transfer was interrupted; restarting it", "error", err)
 			if waitErr := o.Retry.Wait(ctx, attempt); waitErr != nil {
 				return errors.Join(err, waitErr)
 			}
@@ -47,8 +46,8 @@ func (o Options) withStore(ctx context.Context, transfer func(*s3store.Store) er
 	}
 }
 
-// credentials returns a function that reads the current credentials from the
-// handover, or returns the first ones if that fails.
+// credentials returns a function that reads the current credentials from the handover, and falls
+// back to the first ones.
 func (o Options) credentials(first podcontract.Credentials) func() s3store.Credentials {
 	return func() s3store.Credentials {
 		if handover, err := o.handover(); err == nil {
@@ -62,8 +61,7 @@ func locationOf(a podcontract.Artifact) s3store.Location {
 	return s3store.Location{Bucket: a.Bucket, Key: a.ObjectKey}
 }
 
-// renewed waits for a handover with other credentials than old. It returns nil if
-// none arrives.
+// renewed waits for a handover whose credentials differ from old. It returns nil if none arrives.
 func (o Options) renewed(ctx context.Context, old podcontract.Credentials) *podcontract.Handover {
 	deadline := time.NewTimer(o.Renewal)
 	defer deadline.Stop()

@@ -24,8 +24,8 @@ func TestCredentialsAreThoseOfTheHandoverWhileItExists(t *testing.T) {
 	p.g.Expect(credentials()).To(Equal(s3store.Credentials{AccessKeyID: "OLD", SecretAccessKey: "s", SessionToken: "t"}))
 }
 
-// TestAClosedConnectionIsNotTheEndOfAnArtifact has a connection that is closed
-// each time something after the first range is read.
+// TestAClosedConnectionIsNotTheEndOfAnArtifact closes the connection on each read after the first
+// range.
 func TestAClosedConnectionIsNotTheEndOfAnArtifact(t *testing.T) {
 	noise := noiseOf(archive.ReadAheadPartSize + 1000)
 	for name, content := range map[string][]byte{"zip": zipped(NewWithT(t), "f", string(noise)), "a file": noise} {
@@ -40,7 +40,7 @@ func TestAClosedConnectionIsNotTheEndOfAnArtifact(t *testing.T) {
 				}
 				panic(http.ErrAbortHandler)
 			})
-			p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "broke off", "every attempt failed")
+			p.expectFailure(Fetch(context.Background(), p.options), systemUnavailable, `input artifact "src"`, "s3://bucket/pipe/src/k.zip", "the download was interrupted", "every attempt failed")
 		})
 	}
 }

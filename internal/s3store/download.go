@@ -13,9 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Object is one version of an object, open for reading. Any of its ranges can
-// be read, several at once, unless the server does not support ranges: then
-// Stream returns the content.
+// Object is one version of an object, open for reading. Its ranges can be read concurrently. If the
+// server does not support ranges, Stream returns the content.
 type Object struct {
 	store *Store
 	from  Location
@@ -26,8 +25,8 @@ type Object struct {
 	stream io.ReadCloser
 }
 
-// Open opens an object and reads its first bytes, as many as first: ReadRange returns
-// ranges within them without another request.
+// Open opens an object and reads its first bytes, up to the length first. ReadRange returns ranges
+// within them without another request.
 func (s *Store) Open(ctx context.Context, from Location, first int64) (*Object, error) {
 	var object *Object
 	err := s.retryBroken(ctx, func() (broken bool, err error) {
@@ -40,8 +39,8 @@ func (s *Store) Open(ctx context.Context, from Location, first int64) (*Object, 
 	return object, nil
 }
 
-// retryBroken calls try again if the connection breaks: the SDK retries failed
-// requests, but nothing that fails after the first byte of the answer.
+// retryBroken calls try again if the connection breaks. The SDK retries failed requests, but not if
+// the response fails after its first byte.
 func (s *Store) retryBroken(ctx context.Context, try func() (broken bool, err error)) error {
 	for attempt := 1; ; attempt++ {
 		broken, err := try()
@@ -70,7 +69,7 @@ func (s *Store) open(ctx context.Context, from Location, length int64) (object *
 	if !ok {
 		return &Object{store: s, from: from, stream: streamBody{out.Body}}, false, nil
 	}
-	defer func() { _ = out.Body.Close() }() // all of it was read, or another error says why not
+	defer func() { _ = out.Body.Close() }() // it was read completely, or err has the reason
 	first := make([]byte, min(size, length))
 	if _, err := io.ReadFull(out.Body, first); err != nil {
 		return nil, true, err
@@ -98,8 +97,7 @@ func objectSize(contentRange string) (int64, bool) {
 	return size, ok && found && err == nil && size > 0
 }
 
-// Stream returns the content as one stream if the server does not support
-// ranges, and nil if it does.
+// Stream returns the content if the server does not support ranges, and nil otherwise.
 func (o *Object) Stream() io.Reader {
 	if o.stream == nil {
 		return nil
@@ -118,8 +116,8 @@ func (o *Object) Close() error {
 	return o.stream.Close()
 }
 
-// ReadRange fills p with the content from offset on. It fails if the object has
-// been replaced since it was opened.
+// ReadRange fills p with the content at offset. It fails if the object has been replaced since it
+// was opened.
 func (o *Object) ReadRange(ctx context.Context, p []byte, offset int64) error {
 	if offset+int64(len(p)) <= int64(len(o.first)) {
 		copy(p, o.first[offset:])
@@ -132,8 +130,8 @@ func (o *Object) ReadRange(ctx context.Context, p []byte, offset int64) error {
 	return nil
 }
 
-// hideEOF hides io.EOF inside a connection error: readers would take it for the
-// end of the content.
+// hideEOF hides a wrapped io.EOF of a connection error, which readers would take for the end of the
+// content.
 func hideEOF(err error) error {
 	if !errors.Is(err, io.EOF) {
 		return err
@@ -150,8 +148,8 @@ func (o *Object) tryRange(ctx context.Context, p []byte, offset int64) (broken b
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = out.Body.Close() }() // all of it was read, or another error says why not
-	// Not every S3-compatible server supports If-Match.
+	defer func() { _ = out.Body.Close() }() // it was read completely, or err has the reason
+	// Some S3-compatible servers ignore If-Match.
 	if aws.ToString(out.ETag) != aws.ToString(o.etag) {
 		return false, errReplaced
 	}

@@ -17,10 +17,10 @@ import (
 var (
 	// ErrExpired reports that the credentials have expired.
 	ErrExpired = errors.New("the S3 credentials have expired")
-	// errInterrupted reports that the connection of a download broke.
-	errInterrupted = errors.New("the download broke off")
+	// errInterrupted reports that the connection broke during a download.
+	errInterrupted = errors.New("the download was interrupted")
 
-	// errReplaced reports that the ranges of two objects would be mixed.
+	// errReplaced reports that the object was replaced: its ranges must not be mixed.
 	errReplaced = errors.New("the object was replaced while it was read")
 	// errExhausted reports that every attempt of the retry policy failed.
 	errExhausted = errors.New("every attempt failed")
@@ -32,8 +32,8 @@ const (
 	codeNoSuchBucket = "NoSuchBucket"
 )
 
-// requestError is an error of the SDK with a text for users, who read it in a failed
-// action: S3's answer, without request and host IDs.
+// requestError gives an error of the SDK a text for users, who read it in the failed action: S3's
+// error without request and host IDs.
 type requestError struct{ err error }
 
 func (e *requestError) Error() string {
@@ -47,7 +47,7 @@ func (e *requestError) Error() string {
 // Unwrap returns the error of the SDK.
 func (e *requestError) Unwrap() error { return e.err }
 
-// forUsers gives an error of the SDK a text for users. It returns nil for nil.
+// forUsers wraps an error of the SDK in a requestError. It returns nil for nil.
 func forUsers(err error) error {
 	if err == nil {
 		return nil
@@ -55,7 +55,7 @@ func forUsers(err error) error {
 	return &requestError{err}
 }
 
-// errorCode returns S3's code of an error. It is empty if the error is not S3's.
+// errorCode returns S3's error code, or an empty string if the error is not from S3.
 func errorCode(err error) string {
 	var answer smithy.APIError
 	if errors.As(err, &answer) {
@@ -73,14 +73,13 @@ func markExpired(err error) error {
 	return err
 }
 
-// IsAccessDenied reports whether S3 denied access to the object or to the KMS
-// key, or did not accept the signature. S3 returns errors of KMS as bad requests with
-// codes that begin with "KMS.".
+// IsAccessDenied reports whether S3 denied access to the object or the KMS key, or refused the
+// signature. S3 returns KMS errors as bad requests whose codes begin with "KMS.".
 func IsAccessDenied(err error) bool {
 	switch code := errorCode(err); {
 	case code == "RequestTimeTooSkewed": // the node's clock is wrong
 		return false
-	case strings.TrimSuffix(code, "Exception") == "IncompleteSignature": // AWS's services have it with and without the ending
+	case strings.TrimSuffix(code, "Exception") == "IncompleteSignature": // AWS services use both names
 		return true
 	case strings.HasPrefix(code, "KMS.") && hasStatus(err, http.StatusBadRequest):
 		return true
@@ -94,15 +93,14 @@ func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
 // IsBucketNotFound reports whether the bucket does not exist.
 func IsBucketNotFound(err error) bool { return errorCode(err) == codeNoSuchBucket }
 
-// IsUntrusted reports whether the certificate of S3, or of a proxy on the way, is not
-// trusted.
+// IsUntrusted reports whether the certificate of S3, or of a proxy in between, is not trusted.
 func IsUntrusted(err error) bool {
 	var unverified *tls.CertificateVerificationError
 	return errors.As(err, &unverified)
 }
 
-// ShouldRestart reports whether a transfer that failed may succeed if it is
-// started again. Failed requests have been retried by then.
+// ShouldRestart reports whether a failed transfer may succeed if it is restarted. Its requests have
+// already been retried.
 func ShouldRestart(err error) bool {
 	var request *smithy.OperationError
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/awstext"
 )
 
-// Location is the place of an object in S3.
+// Location is the bucket and key of an object.
 type Location struct{ Bucket, Key string }
 
 // String returns the location as an S3 URI.
@@ -31,11 +31,11 @@ func (Credentials) GoString() string { return "[redacted]" }
 // Options configure a Store.
 type Options struct {
 	Region string
-	// KMSKeyID is the KMS key (ID, ARN or alias) that encrypts uploads. If it is
-	// empty, S3 uses the account's default key for S3.
+	// KMSKeyID is the ID, ARN or alias of the KMS key that encrypts uploads. If it is empty, S3
+	// uses the account's default key for S3.
 	KMSKeyID string
-	// Credentials returns the current credentials. It is called again every
-	// minute: a transfer may last longer than the credentials that it began with.
+	// Credentials returns the current credentials. It is called again every minute, because a
+	// transfer may outlast the credentials that it started with.
 	Credentials func() Credentials
 	Retry       RetryPolicy
 }
@@ -52,8 +52,8 @@ type Store struct {
 // Options.Credentials is called again.
 const credentialsLifetime = time.Minute
 
-// New returns a Store. Endpoints are overridden as the SDK documents
-// (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3).
+// New returns a Store. The SDK's variables AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_S3 override the
+// endpoint.
 func New(ctx context.Context, o Options) (*Store, error) {
 	credentials := aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		current := o.Credentials()
@@ -71,7 +71,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("prepare the S3 client: %w", &awstext.ConfigurationError{Err: err})
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.DisableLogOutputChecksumValidationSkipped = true // most objects have no checksum: nothing to act on
+		o.DisableLogOutputChecksumValidationSkipped = true // most objects have no checksum, so a warning has no use
 	})
 	return &Store{s3: client, kmsKeyID: o.KMSKeyID, credentials: credentials, retry: o.Retry}, nil
 }

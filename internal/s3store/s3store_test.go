@@ -19,10 +19,10 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// fakeS3 is an S3 in memory that records what it was asked.
+// fakeS3 is an S3 in memory that records its requests.
 type fakeS3 struct {
 	backend *s3mem.Backend
-	// answer, when it returns true, has answered in place of the S3.
+	// answer may handle a request itself. It returns true if it did.
 	answer func(http.ResponseWriter, *http.Request) bool
 
 	mu       sync.Mutex
@@ -39,7 +39,7 @@ func newFakeS3(t *testing.T) *fakeS3 {
 		fake.requests = append(fake.requests, r.Clone(context.Background()))
 		fake.mu.Unlock()
 		if fake.answer(w, r) {
-			_, _ = io.Copy(io.Discard, r.Body) // or the client sees a reset connection in place of the answer
+			_, _ = io.Copy(io.Discard, r.Body) // otherwise the client sees a connection reset instead of the response
 			return
 		}
 		inner.ServeHTTP(w, r)
@@ -49,7 +49,7 @@ func newFakeS3(t *testing.T) *fakeS3 {
 	return fake
 }
 
-// asked gives the requests that match, in order.
+// asked returns the matching requests in order.
 func (f *fakeS3) asked(match func(*http.Request) bool) []*http.Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -84,7 +84,7 @@ func current() Credentials {
 	return Credentials{AccessKeyID: "AKID", SecretAccessKey: "s3cr3t", SessionToken: "t0k3n"}
 }
 
-// fast retries at once. Its timeouts are longer than any request should take.
+// fast retries without delay. No request should reach its timeouts.
 var fast = RetryPolicy{
 	Attempts: 3, MinDelay: time.Millisecond, MaxDelay: 10 * time.Millisecond, IdleTimeout: 2 * time.Minute, AbortTimeout: 2 * time.Minute,
 }
@@ -101,7 +101,7 @@ func upload(ctx context.Context, store *Store, content io.Reader) error {
 	return store.Upload(ctx, object, content, "application/zip")
 }
 
-// unseekable hides all of a reader but Read, as a pipe does.
+// unseekable only has Read, like a pipe.
 type unseekable struct{ io.Reader }
 
 func (f *fakeS3) content(g Gomega) string {
@@ -229,7 +229,7 @@ func TestCredentialsAreNotPrinted(t *testing.T) {
 	}
 }
 
-// readAll reads the object as it is, by ranges or as a stream, and closes it.
+// readAll reads the whole object, from ranges or from a stream, and closes it.
 func readAll(g Gomega, object *Object) []byte {
 	var content []byte
 	var err error
@@ -291,8 +291,8 @@ func TestErrorsOfS3AreToldApart(t *testing.T) {
 	}
 }
 
-// firstRange is the length of the range with which objects are opened, and rest what a
-// large one has after it.
+// firstRange is the length that Open reads, and rest the length of a large object's remaining
+// content.
 const (
 	firstRange = 4 << 20
 	rest       = 12345
@@ -330,7 +330,7 @@ func TestReadRangeReadsAnyRange(t *testing.T) {
 	g.Expect(fake.asked(laterRange)).To(HaveLen(5), "all that are not in the first range")
 }
 
-// laterRange reports whether a request is for another range than the first.
+// laterRange reports whether a request is for a range after the first.
 func laterRange(r *http.Request) bool { return r.Header.Get("If-Match") != "" }
 
 func TestOpenAcceptsAServerWithoutRanges(t *testing.T) {
@@ -370,7 +370,7 @@ func hangUp(w http.ResponseWriter, begin string) bool {
 	return true
 }
 
-// shorter answers with a range that ends too early.
+// shorter answers with a range that is too short.
 func shorter(w http.ResponseWriter, r *http.Request, etag string) bool {
 	w.Header().Set("ETag", etag)
 	w.Header().Set("Content-Range", strings.Replace(r.Header.Get("Range"), "=", " ", 1)+"/100")
@@ -425,7 +425,7 @@ func TestReadRangeTellsWhyItFailed(t *testing.T) {
 func TestAStreamThatBreaksIsNotTheEnd(t *testing.T) {
 	g := NewWithT(t)
 	fake := newFakeS3(t)
-	fake.answer = func(w http.ResponseWriter, _ *http.Request) bool { // without a length that tells
+	fake.answer = func(w http.ResponseWriter, _ *http.Request) bool { // without Content-Length
 		return hangUp(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nfew\r\n")
 	}
 	body, err := newTestStore(t, "").Open(context.Background(), object, firstRange)
@@ -456,8 +456,8 @@ func TestARangeThatBreaksIsReadAgain(t *testing.T) {
 	g.Expect(fake.asked(laterRange)).To(HaveLen(2))
 }
 
-// TestAPartThatIsNotAnsweredIsSentAgain waits for the idle timeout once. A busy
-// machine may exceed it too, which costs one of many attempts.
+// TestAPartThatIsNotAnsweredIsSentAgain waits for the idle timeout once. A busy machine may exceed
+// it as well, which costs one of many attempts.
 func TestAPartThatIsNotAnsweredIsSentAgain(t *testing.T) {
 	g := NewWithT(t)
 	fake := newFakeS3(t)
@@ -469,7 +469,7 @@ func TestAPartThatIsNotAnsweredIsSentAgain(t *testing.T) {
 		if r.URL.Query().Get("partNumber") == "2" {
 			once.Do(func() {
 				silent = true
-				_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+				_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client disconnects
 				<-r.Context().Done()
 			})
 		}

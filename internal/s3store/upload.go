@@ -11,26 +11,24 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// uploadPartSize and uploadConcurrency bound the memory of an upload to their
-// product.
+// uploadPartSize times uploadConcurrency bounds the memory of an upload.
 const (
 	uploadPartSize    = 8 << 20
 	uploadConcurrency = 2
 )
 
-// MaxUploadSize is the size, in bytes, of the largest object that Upload can
-// write: S3 takes at most 10,000 parts.
+// MaxUploadSize is the largest object, in bytes, that Upload can write: S3 accepts at most 10,000
+// parts.
 const MaxUploadSize = 10_000 * uploadPartSize
 
-// IncompleteUploadError reports that an upload failed and that its parts could
-// not be removed. AbortUpload removes them later; otherwise they stay until a
-// lifecycle rule of the bucket does.
+// IncompleteUploadError reports that an upload failed and that its parts could not be removed. They
+// stay until AbortUpload or a lifecycle rule of the bucket removes them.
 type IncompleteUploadError struct {
 	Location Location
 	UploadID string
-	// Err is why the upload failed.
+	// Err is the error of the upload.
 	Err error
-	// AbortErr is why its parts could not be removed.
+	// AbortErr is the error of removing the parts.
 	AbortErr error
 }
 
@@ -41,10 +39,9 @@ func (e *IncompleteUploadError) Error() string {
 // Unwrap returns both errors.
 func (e *IncompleteUploadError) Unwrap() []error { return []error{e.Err, e.AbortErr} }
 
-// Upload writes content to an object, in several parts if it is large. It asks
-// for aws:kms, which the policy of a pipeline's artifact bucket demands. An
-// upload that fails removes its parts. If it can't, the error is an
-// *IncompleteUploadError.
+// Upload writes content to an object, in several parts if it is large. It requests encryption with
+// aws:kms, which the policy of a pipeline's artifact bucket requires. A failed upload removes its
+// parts. If it can't, the error is an *IncompleteUploadError.
 func (s *Store) Upload(ctx context.Context, to Location, content io.Reader, contentType string) error {
 	input := &transfermanager.UploadObjectInput{
 		Bucket:               &to.Bucket,
@@ -60,8 +57,8 @@ func (s *Store) Upload(ctx context.Context, to Location, content io.Reader, cont
 	uploader := transfermanager.New(client, func(o *transfermanager.Options) {
 		o.PartSizeBytes = uploadPartSize
 		o.Concurrency = uploadConcurrency
-		o.MultipartUploadThreshold = uploadPartSize // so much is read first, beside the buffers
-		o.FailTimeout = s.retry.AbortTimeout        // zero would abort with ctx, and so not at all if that was cancelled
+		o.MultipartUploadThreshold = uploadPartSize // read first, in addition to the buffers
+		o.FailTimeout = s.retry.AbortTimeout        // zero would abort with ctx, which fails if ctx was cancelled
 	})
 	_, err := uploader.UploadObject(ctx, input)
 	if err == nil {
@@ -74,15 +71,15 @@ func (s *Store) Upload(ctx context.Context, to Location, content io.Reader, cont
 	return &IncompleteUploadError{Location: to, UploadID: client.uploadID, Err: err, AbortErr: client.abortErr}
 }
 
-// uploadClient records the error of an abort and hides it from the uploader,
-// which would return its text in place of the error that the upload failed with.
+// uploadClient records the error of an abort and hides it from the uploader, which would return it
+// instead of the error of the upload.
 type uploadClient struct {
 	*s3.Client
 	uploadID string
 	abortErr error
 }
 
-// AbortMultipartUpload is called at most once, after all parts have ended.
+// AbortMultipartUpload is called at most once, when no part is in progress.
 func (c *uploadClient) AbortMultipartUpload(ctx context.Context, input *s3.AbortMultipartUploadInput, options ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
 	c.uploadID = aws.ToString(input.UploadId)
 	if _, err := c.Client.AbortMultipartUpload(ctx, input, options...); errorCode(err) != codeNoSuchUpload {
@@ -91,7 +88,7 @@ func (c *uploadClient) AbortMultipartUpload(ctx context.Context, input *s3.Abort
 	return &s3.AbortMultipartUploadOutput{}, nil
 }
 
-// AbortUpload removes the parts of an upload that failed.
+// AbortUpload removes the parts of a failed upload.
 func (s *Store) AbortUpload(ctx context.Context, upload *IncompleteUploadError) error {
 	_, err := s.s3.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 		Bucket: &upload.Location.Bucket, Key: &upload.Location.Key, UploadId: &upload.UploadID,

@@ -26,8 +26,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// cluster answers reviews: denied are rights, such as "list pods", that the operator lacks
-// in each namespace.
+// cluster returns a client that answers access reviews. denied returns the rights, such as "list
+// pods", that the operator lacks in each namespace.
 func cluster(denied func() []string, namespaces ...string) *fake.Clientset {
 	kube := fake.NewClientset()
 	for _, name := range namespaces {
@@ -78,7 +78,7 @@ func TestExamine(t *testing.T) {
 	}
 }
 
-// TestCacheIsNeverWidened: a cache without namespaces would have them all.
+// TestCacheIsNeverWidened: a cache without namespaces would include all of them.
 func TestCacheIsNeverWidened(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(Scope{}.Cached()).To(BeEmpty())
@@ -107,7 +107,7 @@ func TestAPIServerThatDoesNotAnswer(t *testing.T) {
 	g.Expect(err).To(MatchError("examine the namespace a of --namespaces: check the permission to list customactions.codepipeline.pipelinejob.dev: no answer"))
 }
 
-// TestNeededRightsAreGranted holds what is examined against the Role that is installed.
+// TestNeededRightsAreGranted compares the examined rights with the installed Role.
 func TestNeededRightsAreGranted(t *testing.T) {
 	g := NewWithT(t)
 	content, err := os.ReadFile(filepath.Join("..", "..", "config", "namespaced", "namespace", "role.yaml"))
@@ -122,8 +122,8 @@ func TestNeededRightsAreGranted(t *testing.T) {
 	}
 }
 
-// TestNamespaceThatComesLater has a namespace whose Role comes after the start, in which
-// the operator starts again, once, and not at once.
+// TestNamespaceThatComesLater: a namespace gets its Role after the start. The operator restarts for
+// it once, and not immediately.
 func TestNamespaceThatComesLater(t *testing.T) {
 	g := NewWithT(t)
 	var log bytes.Buffer
@@ -144,7 +144,7 @@ func TestNamespaceThatComesLater(t *testing.T) {
 	}
 	step()
 	step()
-	g.Eventually(clock.HasWaiters).Should(BeTrue()) // the look of the first step has ended
+	g.Eventually(clock.HasWaiters).Should(BeTrue()) // the first check has ended
 	g.Expect(log.String()).To(And(ContainSubstring("the namespace does not exist"), ContainSubstring("lacks permissions in it: list customactions")))
 	g.Expect(strings.Count(log.String(), "lacks permissions")).To(Equal(1), "an obstacle is told once")
 

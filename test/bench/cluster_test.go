@@ -187,7 +187,7 @@ func (c *cluster) check() {
 }
 
 // How long anything may take before the test gives up.
-const patience = 15 * time.Minute
+const testTimeout = 15 * time.Minute
 
 // await polls until check holds.
 func (c *cluster) await(check func(g Gomega)) {
@@ -195,7 +195,7 @@ func (c *cluster) await(check func(g Gomega)) {
 	c.Eventually(func(g Gomega) {
 		c.check()
 		check(g)
-	}).WithTimeout(patience).WithPolling(100 * time.Millisecond).Should(Succeed())
+	}).WithTimeout(testTimeout).WithPolling(100 * time.Millisecond).Should(Succeed())
 }
 
 // warmUp runs a Job to its end: Job controller and kubelet are there, and connected.

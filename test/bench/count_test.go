@@ -53,7 +53,7 @@ const (
 // awaitAll counts until all jobs have ended and returns when that was. It counts the more
 // often the nearer the end is: counting takes time from what is measured.
 func (c *cluster) awaitAll(jobs int, began time.Time, count func() int) time.Time {
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), testTimeout)
 	defer cancel()
 	for {
 		c.check()
@@ -67,7 +67,7 @@ func (c *cluster) awaitAll(jobs int, began time.Time, count func() int) time.Tim
 		}
 		select {
 		case <-ctx.Done():
-			c.t.Fatalf("%d of %d jobs have ended within %s", done, jobs, patience)
+			c.t.Fatalf("%d of %d jobs have ended within %s", done, jobs, testTimeout)
 		case <-time.After(min(max(wait, oftenest), rarest)):
 		}
 	}

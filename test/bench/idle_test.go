@@ -32,7 +32,7 @@ func idle(t *testing.T, jobs int) steps {
 		w.startPipeline(fmt.Sprintf("p%d", i))
 		// The API server is left alone until the end is near.
 		w.Eventually(func() int { return len(w.aws.Journal("PutJobSuccessResult")) }).
-			WithTimeout(patience).WithPolling(20 * time.Millisecond).Should(Equal(i + 1))
+			WithTimeout(testTimeout).WithPolling(20 * time.Millisecond).Should(Equal(i + 1))
 		w.await(func(g Gomega) { g.Expect(w.reportedJobs()).To(Equal(i + 1)) })
 	}
 	return w.steps(began, jobs)
@@ -49,7 +49,7 @@ func (w *world) awaitQuiet() {
 			return 0
 		}
 		return time.Since(polls[len(polls)-1])
-	}).WithTimeout(patience).WithPolling(20 * time.Millisecond).Should(BeNumerically(">=", quiet))
+	}).WithTimeout(testTimeout).WithPolling(20 * time.Millisecond).Should(BeNumerically(">=", quiet))
 }
 
 // steps reads the times of jobs that came one after another.

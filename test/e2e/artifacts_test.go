@@ -18,13 +18,13 @@ import (
 
 // mover is a custom action that works on artifacts.
 type mover struct {
-	// Name is that of the CustomAction, of its provider and of the action.
+	// Name is the name of the CustomAction, its provider and the action.
 	Name string
 	// Artifacts is spec.artifacts.
 	Artifacts string
-	// EmptyOutputs is spec.emptyOutputs, if it is not the default.
+	// EmptyOutputs is spec.emptyOutputs. Empty means the default.
 	EmptyOutputs string
-	// Script is what the step's shell does.
+	// Script is the shell script of the step.
 	Script string
 }
 
@@ -72,22 +72,22 @@ func (s *suite) applyMovers(movers ...mover) {
 	}
 }
 
-// build is an action of a mover.
+// build returns an action of a mover.
 func (m mover) build() pipeline.Action { return custom(types.ActionCategoryBuild, m.Name) }
 
 const (
-	// makeVenv leaves a virtual environment, as "python3 -m venv" does.
+	// makeVenv creates a virtual environment, like "python3 -m venv".
 	makeVenv = `cd /codepipeline/output/*; mkdir -p venv/bin venv/lib; ln -s /usr/bin/python3 venv/bin/python3
 		ln -s lib venv/lib64; echo app > app.py`
-	// listFiles gives the names and contents of the input's files, and the targets of its
-	// links, as the summary.
+	// listFiles writes the names and contents of the input's files, and the targets of its links,
+	// to the summary.
 	listFiles = `cd /codepipeline/input/*; find . -type f | sort | while read -r name; do echo "$name=$(cat "$name")"; done > /tmp/all
 		find . -type l | sort | while read -r name; do echo "$name->$(readlink "$name")"; done >> /tmp/all
 		tr '\n' ' ' < /tmp/all > "$CODEPIPELINE_RESULT/summary"`
 )
 
-// TestLinksOfAVirtualEnvironment has an output with a link that leads out, by each policy:
-// the action that makes it fails, or the next one takes what it is given.
+// TestLinksOfAVirtualEnvironment uses an output with a link that leads out, with each policy: the
+// action fails, or the next action accepts the artifact.
 func TestLinksOfAVirtualEnvironment(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -117,7 +117,7 @@ func TestLinksOfAVirtualEnvironment(t *testing.T) {
 	s.Expect(s.kubectl("-n", namespace, "logs", "job/"+job, "-c", "codepipeline-report")).To(ContainSubstring("entry=venv/bin/python3"))
 }
 
-// TestArchivesFromTheField has sources as people have them.
+// TestArchivesFromTheField uses sources like those of users.
 func TestArchivesFromTheField(t *testing.T) {
 	s := newSuite(t)
 	s.install()

@@ -10,8 +10,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestFailureLogStaysInTheCluster has a step print what must not leave the cluster's logs, and
-// fail: neither AWS nor an object of the cluster has it.
+// TestFailureLogStaysInTheCluster: a step prints a text that must not leave the cluster's logs, and
+// fails. Neither AWS nor an object of the cluster has the text.
 func TestFailureLogStaysInTheCluster(t *testing.T) {
 	s := newSuite(t)
 	s.install()

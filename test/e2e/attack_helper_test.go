@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// applyChanged is apply for an action that is more than one step.
+// applyChanged is apply for an action with a changed pod.
 func (s *suite) applyChanged(w work, change func(*corev1.PodSpec)) {
 	s.t.Helper()
 	var text bytes.Buffer
@@ -31,8 +31,8 @@ func (s *suite) applyChanged(w work, change func(*corev1.PodSpec)) {
 	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "cpaction/"+w.Name)
 }
 
-// swapHelper puts a program in the helper's place in every way there is, and writes down
-// those that work.
+// swapHelper tries to replace the helper with another program in every possible way, and records
+// the ways that work.
 const swapHelper = `
 cd /codepipeline
 printf '#!/bin/sh\nenv > /codepipeline/stolen\n' > evil
@@ -51,20 +51,20 @@ try rmdir bin
 try rm -rf bin
 true`
 
-// useHelper is a later step, which has a Secret that the first one has not.
+// useHelper is a later step with a Secret that the first step does not have.
 const useHelper = `
 "$CODEPIPELINE" summary "signed in"
 if [ -e /codepipeline/swapped ]; then cat /codepipeline/swapped; exit 1; fi
 if [ -e /codepipeline/stolen ]; then echo "the Secret was read"; exit 1; fi`
 
-// TestAttackTheHelperOfALaterStep has a step try to act in a later one, with its Secret: as
-// the user that owns the helper, and as another.
+// TestAttackTheHelperOfALaterStep: a step tries to run code in a later step, with its Secret, both
+// as the user that owns the helper and as another one.
 func TestAttackTheHelperOfALaterStep(t *testing.T) {
 	s := newSuite(t)
 	s.install()
 	s.connect()
 	const secret = "attack-helper"
-	s.kubectl("-n", namespace, "delete", "secret", secret, "--ignore-not-found") // of an earlier run
+	s.kubectl("-n", namespace, "delete", "secret", secret, "--ignore-not-found") // left by an earlier run
 	s.kubectl("-n", namespace, "create", "secret", "generic", secret, "--from-literal=token=a-later-steps-own")
 	attacks := []work{{Name: "attack-helper-owner", Script: swapHelper}, {Name: "attack-helper-other", Script: swapHelper}}
 	for i, user := range []int64{65532, 1000} {

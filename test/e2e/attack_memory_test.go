@@ -17,9 +17,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestAttackMemory has a tenant fill the operator's memory: with CustomActions of a MB, and
-// with pods that have the label of the operator's and thousands of sidecars. The operator is
-// not killed, and does a neighbour's work.
+// TestAttackMemory: a tenant tries to fill the operator's memory with CustomActions of 1 MB, and
+// with pods that have the operator's label and thousands of sidecars. The operator is not killed,
+// and runs a neighbour's job.
 func TestAttackMemory(t *testing.T) {
 	const actions, pods = 60, 20
 	s := newSuite(t)
@@ -46,8 +46,7 @@ func TestAttackMemory(t *testing.T) {
 	s.Expect(s.operatorRestarts()).To(Equal(before), "the operator was killed")
 }
 
-// podOfSidecars is a pod that is never scheduled, with as many sidecars as an object has
-// room for.
+// podOfSidecars returns a pod that is never scheduled, with as many sidecars as fit into an object.
 func podOfSidecars(namespace string, number int) *corev1.Pod {
 	name := fmt.Sprint("forged-", number)
 	pod := &corev1.Pod{
@@ -63,8 +62,7 @@ func podOfSidecars(namespace string, number int) *corev1.Pod {
 	return pod
 }
 
-// operatorRestarts are the names of the operator's pods, and how often each was started
-// again.
+// operatorRestarts returns the names of the operator's pods and their restart counts.
 func (s *suite) operatorRestarts() string {
 	s.t.Helper()
 	return s.kubectl("-n", "pipelinejob-system", "get", "pods", "-l", "app.kubernetes.io/name=pipelinejob-operator",

@@ -13,10 +13,10 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// hostile is the namespace of a tenant, who may do in it what the role edit lets people do.
+// hostile is the namespace of a tenant with the role edit in it.
 const hostile = "e2e-hostile"
 
-// hostileYAML is the tenant, and a service account that may read metrics.
+// hostileYAML has the tenant, and a service account that may read metrics.
 const hostileYAML = `
 apiVersion: v1
 kind: Namespace
@@ -45,17 +45,17 @@ subjects:
 - {kind: ServiceAccount, name: e2e-prometheus, namespace: pipelinejob-system}
 `
 
-// addTenant makes the tenant, until the test ends.
+// addTenant creates the tenant until the test ends.
 func (s *suite) addTenant() {
 	s.t.Helper()
 	s.t.Cleanup(func() { _, _ = s.tryKubectl(hostileYAML, "delete", "--ignore-not-found", "--wait=false", "-f", "-") })
-	s.kubectl("wait", "--for=delete", "namespace/"+hostile, "--timeout=2m") // an earlier test's
+	s.kubectl("wait", "--for=delete", "namespace/"+hostile, "--timeout=2m") // of an earlier test
 	out, err := s.tryKubectl(hostileYAML, "apply", "--server-side", "-f", "-")
 	s.Expect(err).NotTo(HaveOccurred(), out)
 	s.kubectl("wait", "--for=jsonpath={.status.phase}=Active", "namespace/"+hostile, "--timeout=1m")
 }
 
-// scrape asks the operator for its metrics.
+// scrape requests the operator's metrics.
 func (s *suite) scrape(address, token string) (status int, body string) {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.ctx, http.MethodGet, "https://"+address+"/metrics", nil)
@@ -74,7 +74,7 @@ func (s *suite) scrape(address, token string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// TestMetricsAreNotForTenants: they name the CustomActions of all namespaces.
+// TestMetricsAreNotForTenants: metrics name the CustomActions of all namespaces.
 func TestMetricsAreNotForTenants(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -98,7 +98,7 @@ func TestMetricsAreNotForTenants(t *testing.T) {
 	}
 }
 
-// TestEmulatorIsNotControlledByTenants has a tenant's pod read the calls of all accounts.
+// TestEmulatorIsNotControlledByTenants: a tenant's pod tries to read the calls of all accounts.
 func TestEmulatorIsNotControlledByTenants(t *testing.T) {
 	s := newSuite(t)
 	s.install()

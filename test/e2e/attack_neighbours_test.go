@@ -18,15 +18,15 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// tenant is a user with every role that a user can have in a namespace.
+// tenant is a user with every role for users in a namespace.
 type tenant struct {
 	*suite
 	namespace string
 	as        []string
 }
 
-// hostileTenant makes a namespace with access to account "default", and its tenant. Both go
-// with the test.
+// hostileTenant creates a namespace with access to account "default", and its tenant. Both are
+// deleted when the test ends.
 func (s *suite) hostileTenant(name string) tenant {
 	s.t.Helper()
 	s.kubectl("create", "namespace", name)
@@ -38,7 +38,7 @@ func (s *suite) hostileTenant(name string) tenant {
 	return tenant{suite: s, namespace: name, as: []string{"--as=" + name, "-n", name}}
 }
 
-// manifest is that of a work, in the tenant's namespace, with parts replaced.
+// manifest returns the manifest of a work in the tenant's namespace, with replaced parts.
 func (t tenant) manifest(w work, replaced ...string) string {
 	t.t.Helper()
 	var text bytes.Buffer
@@ -54,15 +54,16 @@ func (t tenant) create(manifest string) {
 	t.Expect(err).NotTo(HaveOccurred(), out)
 }
 
-// waits has a CustomAction of the tenant's be not ready for a reason.
+// waits waits until a CustomAction of the tenant is not ready for a reason.
 func (t tenant) waits(action, reason string) {
 	t.t.Helper()
 	t.kubectl("-n", t.namespace, "wait", "--for=jsonpath={.status.conditions[?(@.type=='Ready')].reason}="+reason, "--timeout=1m", "cpaction/"+action)
 }
 
-// TestAttackOnANeighboursActionType has a tenant ask for the action type of a neighbour: while
-// the neighbour's CustomAction is there, while it is deleted and created again, and by deleting
-// its own. The neighbour's job is not taken, nor the type deleted.
+// TestAttackOnANeighboursActionType: a tenant claims the action type of a neighbour, while the
+// neighbour's CustomAction exists, and while it is deleted and created again, and tries to delete
+// the type by deleting its own CustomAction. It gets no job of the neighbour, and the type is not
+// deleted.
 func TestAttackOnANeighboursActionType(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -88,7 +89,7 @@ func TestAttackOnANeighboursActionType(t *testing.T) {
 	s.Expect(s.customTypes()).To(ContainElement("E2E-" + victim.Name))
 }
 
-// customTypes are the providers of the custom action types that CodePipeline has.
+// customTypes returns the providers of CodePipeline's custom action types.
 func (s *suite) customTypes() (providers []string) {
 	s.t.Helper()
 	pages := codepipeline.NewListActionTypesPaginator(s.aws, &codepipeline.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
@@ -102,8 +103,8 @@ func (s *suite) customTypes() (providers []string) {
 	return providers
 }
 
-// foreignAccounts are one whose role AWS refuses, which is granted to the hostile namespace, and
-// one without a grant.
+// foreignAccounts are an account whose role AWS refuses, granted to the hostile namespace, and an
+// account without a grant.
 const foreignAccounts = `
 apiVersion: codepipeline.pipelinejob.dev/v1alpha1
 kind: CodePipelineAccount
@@ -121,8 +122,8 @@ metadata: {name: e2e-private}
 spec: {regions: [us-east-1]}
 `
 
-// TestAttackWithAForeignRole has a tenant try to get a role, an account, a region and a grant
-// that it does not have, and hold a neighbour's action type with objects that have no access.
+// TestAttackWithAForeignRole: a tenant tries to use a role, an account, a region and a grant that
+// it does not have, and to block a neighbour's action type with objects without access.
 func TestAttackWithAForeignRole(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -157,7 +158,7 @@ func TestAttackWithAForeignRole(t *testing.T) {
 	s.Expect(s.ended("attack-role", execution)).To(Equal(types.PipelineExecutionStatusSucceeded))
 }
 
-// fault has the emulator break calls until the test ends.
+// fault makes calls to the emulator fail until the test ends.
 func (s *suite) fault(text string) {
 	s.t.Helper()
 	response, err := http.Post(s.url+"/_emulator/faults", "application/json", strings.NewReader(text))
@@ -169,13 +170,13 @@ func (s *suite) fault(text string) {
 		s.Expect(err).NotTo(HaveOccurred())
 		response, err := http.DefaultClient.Do(request)
 		s.Expect(err).NotTo(HaveOccurred())
-		_ = response.Body.Close() // its content is of no use here
+		_ = response.Body.Close() // the content is not needed
 	})
 }
 
-// TestAttackThrottlingANeighbour has a tenant with many CustomActions that poll as often as they
-// may, and with a job of each that never starts, while AWS throttles half of all polls. A
-// neighbour of the same account gets its job, and its result is reported.
+// TestAttackThrottlingANeighbour: a tenant has many CustomActions that poll as often as possible,
+// each with a job that never starts, while AWS throttles half of all polls. A neighbour with the
+// same account still gets its job, and its result is reported.
 func TestAttackThrottlingANeighbour(t *testing.T) {
 	const actions = 20
 	s := newSuite(t)
@@ -184,7 +185,7 @@ func TestAttackThrottlingANeighbour(t *testing.T) {
 	hostile := s.hostileTenant("e2e-attack-rate")
 	s.put("e2e.zip", nil)
 	var theirs []pipeline.Action
-	for i := range actions { // of one action type: an AWS account has at most 50
+	for i := range actions { // all with the same action type: an AWS account has at most 50
 		w := work{Name: fmt.Sprint("greedy-", i), Script: "true", Properties: "[{name: Lane, required: true, key: true, secret: false, queryable: true}]"}
 		lane := fmt.Sprint("lane-", i)
 		hostile.create(hostile.manifest(w, "provider: E2E-"+w.Name, "provider: E2E-greedy",
@@ -205,7 +206,7 @@ func TestAttackThrottlingANeighbour(t *testing.T) {
 	s.Expect(workYAML.Execute(&manifest, victim)).To(Succeed())
 	out, err := s.tryKubectl(manifest.String(), "apply", "--server-side", "-f", "-")
 	s.Expect(err).NotTo(HaveOccurred(), out)
-	// It may not be ready when its polls are throttled several times in a row.
+	// It may not be ready if its polls are throttled several times in a row.
 	s.kubectl("-n", namespace, "wait", "--for=condition=Registered", "--timeout=1m", "cpaction/"+victim.Name)
 	execution := s.startWorks("attack-rate", victim)
 	s.Expect(s.ended("attack-rate", execution)).To(Equal(types.PipelineExecutionStatusSucceeded))

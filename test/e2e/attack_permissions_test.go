@@ -15,7 +15,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// attack is what an attacker has kubectl do, and the refusal.
+// attack is a kubectl command of an attacker, and the expected refusal.
 type attack struct {
 	input   string
 	args    []string
@@ -23,12 +23,12 @@ type attack struct {
 }
 
 const (
-	// byRBAC and byPolicy are how a refusal says who refuses.
+	// byRBAC and byPolicy are parts of the refusals.
 	byRBAC   = "cannot "
 	byPolicy = "denied request: "
 )
 
-// refused has every attack fail with the refusal, and tell none of the values.
+// refused checks that every attack fails with the refusal and discloses none of the values.
 func (s *suite) refused(how []string, attacks map[string]attack, values ...string) {
 	s.t.Helper()
 	for name, attack := range attacks {
@@ -41,8 +41,7 @@ func (s *suite) refused(how []string, attacks map[string]attack, values ...strin
 	}
 }
 
-// withOperatorsToken returns flags with which kubectl has the operator's token, and no
-// other credentials.
+// withOperatorsToken returns flags with which kubectl uses only the operator's token.
 func (s *suite) withOperatorsToken() []string {
 	s.t.Helper()
 	var config map[string]any
@@ -56,8 +55,8 @@ func (s *suite) withOperatorsToken() []string {
 	return []string{"--kubeconfig=" + path}
 }
 
-// TestAttackWithTheOperatorsToken has the token of the operator in the wrong hands: it reads
-// no Secret, and makes no pod and no token in a system namespace or beside a PipelineJob.
+// TestAttackWithTheOperatorsToken: an attacker with the operator's token can't read Secrets, and
+// can't create pods or tokens in a system namespace or without a PipelineJob.
 func TestAttackWithTheOperatorsToken(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -94,8 +93,8 @@ func TestAttackWithTheOperatorsToken(t *testing.T) {
 	s.kubectl("-n", namespace, "delete", "secret", "payroll")
 }
 
-// TestAttackByATenantOnPipelineJobs has a tenant with edit in its namespace, and one with
-// every permission for PipelineJobs, try to write a PipelineJob, and its work go on.
+// TestAttackByATenantOnPipelineJobs: a tenant with edit in its namespace, and one with every
+// permission for PipelineJobs, try to write a PipelineJob. Its work continues.
 func TestAttackByATenantOnPipelineJobs(t *testing.T) {
 	s := newSuite(t)
 	s.install()

@@ -13,14 +13,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// textProperty is a property that a pipeline sets to what it likes.
+// textProperty is a property that a pipeline may set to any text.
 const textProperty = "[{name: Text, required: true, key: false, secret: false, type: String}]"
 
-// hostileText runs a command if a shell or the kubelet takes it for more than data.
+// hostileText runs a command if a shell or the kubelet treats it as more than data.
 const hostileText = `x"; touch /tmp/injected; echo "$(touch /tmp/injected) $(CODEPIPELINE_JOB_ID) ` + "`touch /tmp/injected`"
 
-// TestPipelineTextIsNoScript has templates with a pipeline's text in scripts and in an image,
-// which are refused, and one that takes a hostile text as the refusal says.
+// TestPipelineTextIsNoScript: templates with a pipeline's text in scripts and in an image are
+// refused. A template that follows the refusal's advice handles a hostile text as data.
 func TestPipelineTextIsNoScript(t *testing.T) {
 	s := newSuite(t)
 	s.install()

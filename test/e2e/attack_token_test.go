@@ -15,9 +15,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestAttackNoTokenInWrapperContainers gives steps the token of a service account: the
-// wrapper containers have an empty folder in its place. Their image is the operator's own,
-// which was set in one place.
+// TestAttackNoTokenInWrapperContainers: steps get the token of a service account, and wrapper
+// containers have an empty folder instead. Their image is the operator's own, which is set only
+// once.
 func TestAttackNoTokenInWrapperContainers(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -50,7 +50,7 @@ func TestAttackNoTokenInWrapperContainers(t *testing.T) {
 	}
 }
 
-// tokenVolumes are the volumes of a pod with a token of its service account.
+// tokenVolumes returns the volumes of a pod with a token of its service account.
 func tokenVolumes(pod corev1.PodSpec) []string {
 	var names []string
 	for _, volume := range pod.Volumes {

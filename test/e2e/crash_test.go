@@ -18,9 +18,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestOperatorThatIsKilled kills the operator, without a chance to say goodbye,
-// in several moments of a pipeline's way, and expects that the pipeline
-// succeeds and that each action ran once.
+// TestOperatorThatIsKilled kills the operator with SIGKILL in several phases of a pipeline, and
+// expects that the pipeline succeeds and that each action ran once.
 func TestOperatorThatIsKilled(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -64,8 +63,8 @@ func TestOperatorThatIsKilled(t *testing.T) {
 	s.kubectl("-n", "pipelinejob-system", "rollout", "status", "deployment/pipelinejob-operator", "--timeout=120s")
 }
 
-// killOperator sends SIGKILL to the manager's process. It is found by the UID
-// of its pod, which is in the name of its control group.
+// killOperator sends SIGKILL to the manager's process. It finds the process by the UID of its pod,
+// which is in the name of the cgroup.
 func (s *suite) killOperator() {
 	s.t.Helper()
 	killed := false
@@ -81,7 +80,7 @@ func (s *suite) killOperator() {
 	})
 }
 
-// processes finds the processes of a program in the pods of the given UIDs.
+// processes returns the processes of a program in the pods with these UIDs.
 func processes(program string, podUIDs []string) []int {
 	var pids []int
 	folders, err := filepath.Glob("/proc/[0-9]*")

@@ -17,7 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// addArgument gives a deployment one more argument, until the test ends.
+// addArgument adds an argument to a deployment until the test ends.
 func (s *suite) addArgument(deployment, argument string) {
 	s.t.Helper()
 	const system = "pipelinejob-system"
@@ -29,14 +29,14 @@ func (s *suite) addArgument(deployment, argument string) {
 	const path = "/spec/template/spec/containers/0/args"
 	patch(fmt.Sprintf(`[{"op": "add", "path": "%s/-", "value": %q}]`, path, argument))
 	s.t.Cleanup(func() {
-		installed = false                    // the emulator forgets all when it is restarted
-		s.ctx = context.WithoutCancel(s.ctx) // that of the test has ended
+		installed = false                    // a restart clears the emulator's state
+		s.ctx = context.WithoutCancel(s.ctx) // the test's context has ended
 		patch(fmt.Sprintf(`[{"op": "replace", "path": %q, "value": %s}]`, path, before))
 	})
 }
 
-// TestCredentialsThatExpireWhileStepsRun has credentials that are good for a
-// fraction of the work's time: the upload at its end gets new ones.
+// TestCredentialsThatExpireWhileStepsRun uses credentials that expire during the work. The upload
+// at its end gets new ones.
 func TestCredentialsThatExpireWhileStepsRun(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -44,7 +44,7 @@ func TestCredentialsThatExpireWhileStepsRun(t *testing.T) {
 	s.Expect(err).NotTo(HaveOccurred())
 	s.addArgument("codepipeline-emulator", "--credentials-ttl="+lifetime.String())
 	s.addArgument("pipelinejob-operator", "--credentials-renewal=5s")
-	s.connect() // to an emulator that has forgotten all
+	s.connect() // to the restarted emulator
 
 	w := work{Name: "expiring", Script: fmt.Sprintf("sleep %d; echo made > /codepipeline/output/made/file", int((3 * lifetime).Seconds()))}
 	_, err = s.objs.CreateBucket(s.ctx, &s3.CreateBucketInput{Bucket: aws.String("demo-artifacts")})
@@ -54,7 +54,7 @@ func TestCredentialsThatExpireWhileStepsRun(t *testing.T) {
 	s.Expect(workYAML.Execute(&text, w)).To(Succeed())
 	manifest := bytes.Replace(text.Bytes(), []byte("outputArtifactDetails: {minimumCount: 0, maximumCount: 0}"),
 		[]byte("outputArtifactDetails: {minimumCount: 0, maximumCount: 1}"), 1)
-	s.kubectl("-n", namespace, "delete", "cpaction/"+w.Name, "--ignore-not-found") // an earlier run's is ready, but its type was forgotten
+	s.kubectl("-n", namespace, "delete", "cpaction/"+w.Name, "--ignore-not-found") // an earlier run's is ready, but its type is gone
 	out, err := s.tryKubectl(string(manifest), "apply", "--server-side", "-f", "-")
 	s.Expect(err).NotTo(HaveOccurred(), out)
 	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "cpaction/"+w.Name)

@@ -32,8 +32,7 @@ func TestDemo(t *testing.T) {
 	s.checkArtifacts("demo")
 }
 
-// checkArtifacts checks that the object that test read is the one that build
-// wrote, with build's files in it.
+// checkArtifacts checks that test read the object that build wrote, with build's files in it.
 func (s *suite) checkArtifacts(pipeline string) {
 	s.t.Helper()
 	out, err := s.aws.ListActionExecutions(s.ctx, &codepipeline.ListActionExecutionsInput{PipelineName: &pipeline})
@@ -70,7 +69,7 @@ func TestStepThatFails(t *testing.T) {
 	s.Expect(output).To(MatchRegexp(`(?m)^test-[0-9a-f-]+ +demo +Test +Failed +JobFinished `))
 }
 
-// TestAWSCommandLine makes, starts and reads a pipeline with the real AWS CLI.
+// TestAWSCommandLine creates, starts and reads a pipeline with the real AWS CLI.
 func TestAWSCommandLine(t *testing.T) {
 	s := newSuite(t)
 	_, err := s.demo()
@@ -89,7 +88,7 @@ func TestAWSCommandLine(t *testing.T) {
 	body, err := json.Marshal(declaration.Pipeline)
 	s.Expect(err).NotTo(HaveOccurred())
 	if _, err := s.aws.GetPipeline(s.ctx, &codepipeline.GetPipelineInput{Name: aws.String("cli")}); err == nil {
-		s.cli("delete-pipeline", "--name", "cli") // of an earlier run
+		s.cli("delete-pipeline", "--name", "cli") // left by an earlier run
 	}
 	s.cli("create-pipeline", "--pipeline", string(body))
 

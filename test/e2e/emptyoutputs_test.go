@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// expectFailure checks how CodePipeline shows an action that failed.
+// expectFailure checks the failure of an action in CodePipeline.
 func (s *suite) expectFailure(pipeline, action, code, message string) {
 	s.t.Helper()
 	shown := s.actionState(s, pipeline, action)
@@ -21,7 +21,7 @@ func (s *suite) expectFailure(pipeline, action, code, message string) {
 	s.Expect(aws.ToString(shown.ErrorDetails.Code)).To(Equal(code), action)
 }
 
-// TestEmptyOutputsByEachRule has steps that leave folders and no file in their output.
+// TestEmptyOutputsByEachRule uses steps that leave folders but no files in their outputs.
 func TestEmptyOutputsByEachRule(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -58,7 +58,7 @@ func TestEmptyOutputsByEachRule(t *testing.T) {
 		To(ContainSubstring("An output artifact is empty"))
 }
 
-// eventsOf are the messages of an object's events of a reason.
+// eventsOf returns the messages of an object's events with a reason.
 func (s *suite) eventsOf(reason, object string) string {
 	s.t.Helper()
 	return s.kubectl("-n", namespace, "get", "events", "--field-selector", "reason="+reason+",involvedObject.name="+object, "-o", "jsonpath={.items[*].message}")

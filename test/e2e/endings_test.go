@@ -17,27 +17,27 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// work is a custom action of one step, and the way that it must end.
+// work is a custom action with one step, and how it must end.
 type work struct {
-	// Name is that of the CustomAction, of its provider and of the action.
+	// Name is the name of the CustomAction, its provider and the action.
 	Name string
-	// Image is another than that with a shell.
+	// Image is the step's image. Empty means the image with a shell.
 	Image string
-	// Script is what the step's shell does.
+	// Script is the shell script of the step.
 	Script string
-	// Memory is the step's limit.
+	// Memory is the step's memory limit.
 	Memory string
 	// Properties are the configuration properties of the action type, in YAML.
 	Properties string
-	// Spec are more members of the CustomAction's spec, in YAML.
+	// Spec has further fields of the CustomAction's spec, in YAML.
 	Spec string
 
-	// external is the ID of the link, if a step set one.
+	// external is the external execution ID, if a step sets one.
 	external string
 
 	status  types.ActionExecutionStatus
 	code    string // of a failure
-	message string // a pattern, of the failure or of the summary
+	message string // a pattern for the failure or the summary
 }
 
 // workYAML is a CustomAction.
@@ -80,7 +80,7 @@ spec:
             args: [{{printf "%q" .Script}}]
 `))
 
-// apply makes the CustomActions and waits for them.
+// apply creates the CustomActions and waits until they are ready.
 func (s *suite) apply(works ...work) {
 	s.t.Helper()
 	for _, w := range works {
@@ -94,7 +94,7 @@ func (s *suite) apply(works ...work) {
 	}
 }
 
-// startWorks starts a pipeline in which the actions run beside each other.
+// startWorks starts a pipeline in which the actions run in parallel.
 func (s *suite) startWorks(name string, works ...work) (execution string) {
 	s.t.Helper()
 	s.put("e2e.zip", nil)
@@ -105,7 +105,7 @@ func (s *suite) startWorks(name string, works ...work) (execution string) {
 	return s.startPipeline(name, map[string]string{"source": "e2e.zip"}, actions...)
 }
 
-// actionState is an action as CodePipeline shows it.
+// actionState returns CodePipeline's state of an action.
 func (s *suite) actionState(g Gomega, pipeline, action string) types.ActionExecution {
 	state, err := s.aws.GetPipelineState(s.ctx, &codepipeline.GetPipelineStateInput{Name: &pipeline})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -123,7 +123,7 @@ func endings() []work {
 	return []work{
 		{Name: "well", Script: `echo fine > "$CODEPIPELINE_RESULT/summary"`, status: succeeded, message: "^fine$"},
 		{Name: "oom", Script: "echo filling the memory; exec tail /dev/zero", Memory: "16Mi", status: failed, code: "JobFailed",
-			// The runtime does not always hear in time why the kernel killed it.
+			// The runtime does not always learn in time why the kernel killed the process.
 			message: `^step "work" failed: .*(OOMKilled.*16Mi|killed by SIGKILL, as happens when memory runs out)`},
 		{Name: "no-image", Image: "pipelinejob.dev/none:dev", Script: "true", status: failed, code: "ConfigurationError",
 			message: `pipelinejob.dev/none:dev.*step "work"`},
@@ -159,8 +159,7 @@ func endings() []work {
 	}
 }
 
-// meshYAML has the pods of the action "mesh" get an ordinary container beside the others, which
-// never ends by itself.
+// meshYAML adds a regular container that never ends on its own to the pods of the action "mesh".
 const meshYAML = `
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
@@ -188,7 +187,7 @@ metadata: {name: e2e-mesh}
 spec: {policyName: e2e-mesh}
 `
 
-// TestEndings has actions that end in all ways, beside each other.
+// TestEndings runs actions in parallel that end in all possible ways.
 func TestEndings(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -226,7 +225,7 @@ func TestEndings(t *testing.T) {
 	s.Expect(jobs["hand-off"].Status.PreviousRuns).To(HaveLen(2))
 	s.Expect(jobs["progress"].Status.Run.Number).To(BeEquivalentTo(1), "progress starts no second run")
 	s.Expect(jobs["progress"].Status.Protocol.Progress.Updates).To(BeNumerically(">=", 3))
-	for job, succeeded := range map[string]bool{"well": true, "oom": false} { // as docs/protocol.md shows it
+	for job, succeeded := range map[string]bool{"well": true, "oom": false} { // as shown in docs/protocol.md
 		name := "cpjob/" + jobs[job].Name
 		s.kubectl("-n", namespace, "wait", "--for=jsonpath={.status.finishedAt}", "--timeout=1m", name)
 		_, err := s.tryKubectl("", "-n", namespace, "wait", "--for=condition=Complete", "--timeout=0s", name)
@@ -268,7 +267,7 @@ func (s *suite) expectEnding(w work) {
 	s.Expect(aws.ToString(shown.ErrorDetails.Message)).To(MatchRegexp("(?s)"+w.message), w.Name)
 }
 
-// TestAbandonedExecution stops a pipeline while its action works.
+// TestAbandonedExecution stops a pipeline while its action runs.
 func TestAbandonedExecution(t *testing.T) {
 	s := newSuite(t)
 	s.install()

@@ -17,8 +17,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// repository is a folder whose objects are the cluster's, as a GitOps
-// controller sees to.
+// repository is a folder whose objects are applied to the cluster, as by a GitOps controller.
 type repository struct {
 	*suite
 	folder string
@@ -37,7 +36,7 @@ func (r repository) remove(name string) {
 	r.Expect(os.Remove(filepath.Join(r.folder, name+".yaml"))).To(Succeed())
 }
 
-// sync applies what is there and prunes what is not.
+// sync applies the files and prunes all other objects.
 func (r repository) sync() (string, error) {
 	r.t.Setenv("KUBECTL_APPLYSET", "true")
 	return r.tryKubectl("", "apply", "--server-side", "--prune", "--applyset=configmaps/e2e-gitops", "-n", namespace, "-f", r.folder)
@@ -86,7 +85,7 @@ func TestApplyUpdatePrune(t *testing.T) {
 	s.Expect(s.registered(s, kept.Name)).To(BeTrue())
 	s.Expect(s.registered(s, deleted.Name)).To(BeTrue())
 
-	// Update: what can be changed is, what can't is refused and changes nothing.
+	// Update: mutable fields change. A change of immutable fields is refused and has no effect.
 	kept.Spec = "timeout: 30m"
 	repo.put(kept)
 	repo.replace(kept.Name, "  polling:", "    tags: [{key: team, value: web}]\n  polling:")
@@ -107,7 +106,7 @@ func TestApplyUpdatePrune(t *testing.T) {
 	s.Expect(os.WriteFile(filepath.Join(repo.folder, kept.Name+".yaml"), content, 0o600)).To(Succeed())
 	s.Expect(s.customAction(s, kept.Name).Spec.ActionType.Version).To(Equal("1"))
 
-	// Prune, while a job is under way: it finishes first.
+	// Prune while a job is running: it finishes first.
 	execution := s.startWorks("gitops", deleted)
 	var job v1alpha1.PipelineJob
 	s.eventually(func(g Gomega) {
@@ -116,7 +115,7 @@ func TestApplyUpdatePrune(t *testing.T) {
 	})
 	repo.remove(deleted.Name)
 	repo.remove(kept.Name)
-	repo.put(work{Name: "gitops-last", Script: "true"}) // kubectl wants something to apply
+	repo.put(work{Name: "gitops-last", Script: "true"}) // kubectl needs something to apply
 	repo.mustSync()
 	s.eventually(func(g Gomega) {
 		action := s.customAction(g, deleted.Name)

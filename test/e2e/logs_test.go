@@ -43,7 +43,7 @@ spec:
             args: ['echo "this is the last step"; until test -e /codepipeline/go-on; do sleep 1; done']
 `
 
-// TestLogsOfAJobAreThoseOfItsLastStep has kubectl take the last step where no container is named.
+// TestLogsOfAJobAreThoseOfItsLastStep: without a named container, kubectl uses the last step.
 func TestLogsOfAJobAreThoseOfItsLastStep(t *testing.T) {
 	s := newSuite(t)
 	s.install()

@@ -15,8 +15,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestSomeNamespaces runs the operator with the rights of config/namespaced: a ClusterRole
-// for what is in no namespace, and a Role in one. Another namespace of its list is not there.
+// TestSomeNamespaces runs the operator with the rights of config/namespaced: a ClusterRole for
+// cluster-scoped resources, and a Role in one namespace. Another namespace of its list does not
+// exist.
 func TestSomeNamespaces(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -45,8 +46,8 @@ func TestSomeNamespaces(t *testing.T) {
 	s.Expect(restarts).To(MatchRegexp("^0( 0)*$"))
 }
 
-// expectAccountEvent makes a CodePipelineAccount whose role refuses the operator, and waits for
-// the event that tells of it.
+// expectAccountEvent creates a CodePipelineAccount whose role the operator can't assume, and waits
+// for the event about it.
 func (s *suite) expectAccountEvent(name string) {
 	s.t.Helper()
 	s.fault(`{"operation": "AssumeRole", "accountId": "444455556666", "kind": "AccessDenied", "probability": 1}`)
@@ -68,15 +69,15 @@ spec:
 	})
 }
 
-// restrict takes away the operator's rights outside of some namespaces, until the test ends.
+// restrict revokes the operator's rights outside of some namespaces, until the test ends.
 func (s *suite) restrict(namespaces string) {
 	s.t.Helper()
 	apply := func(args ...string) {
 		s.kubectl(append([]string{"apply", "--server-side", "--force-conflicts"}, args...)...)
 	}
 	s.addArgument("pipelinejob-operator", "--namespaces="+namespaces)
-	s.t.Cleanup(func() { // before the argument is taken away: the operator never lacks a right
-		s.ctx = context.WithoutCancel(s.ctx) // that of the test has ended
+	s.t.Cleanup(func() { // before the argument is removed, so that the operator never lacks a right
+		s.ctx = context.WithoutCancel(s.ctx) // the test's context has ended
 		apply("-f", "../../config/rbac/role.yaml")
 		s.kubectl("delete", "--ignore-not-found", "-k", "../../config/namespaced/pipelines")
 		s.kubectl("delete", "--ignore-not-found", "-f", "../../config/namespaced/account_events.yaml")

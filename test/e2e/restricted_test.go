@@ -31,9 +31,9 @@ import (
 
 const artifacts = 5
 
-// restrictedYAML is a CustomAction whose steps run as different users, on a
-// read-only root file system. The first proves that it knows the secret by its
-// digest, and waits until it may go on; or it prints it, when it finds a file leak.
+// restrictedYAML is a CustomAction whose steps run as different users, on a read-only root file
+// system. The first step prints the digest of the secret as a proof, and waits until it may
+// continue. If there is a file leak, it prints the secret itself.
 const restrictedYAML = `
 apiVersion: codepipeline.pipelinejob.dev/v1alpha1
 kind: CustomAction
@@ -85,7 +85,7 @@ spec:
               echo "five artifacts" > "$CODEPIPELINE_RESULT/summary"
 `
 
-// zipped is an archive of one file.
+// zipped returns an archive with one file.
 func zipped(g Gomega, name, content string) []byte {
 	var buffer bytes.Buffer
 	archive := zip.NewWriter(&buffer)
@@ -97,7 +97,7 @@ func zipped(g Gomega, name, content string) []byte {
 	return buffer.Bytes()
 }
 
-// applyRestricted makes the CustomAction and waits for it.
+// applyRestricted creates the CustomAction and waits until it is ready.
 func (s *suite) applyRestricted() {
 	s.t.Helper()
 	out, err := s.tryKubectl(restrictedYAML, "apply", "--server-side", "-f", "-")
@@ -105,8 +105,8 @@ func (s *suite) applyRestricted() {
 	s.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=1m", "cpaction/restricted")
 }
 
-// startRestricted makes a pipeline with five sources, each with the file, and
-// the action, and starts it.
+// startRestricted creates a pipeline with the action and five sources, each with the file, and
+// starts it.
 func (s *suite) startRestricted(pipeline, file, password string) (execution string) {
 	work := custom(types.ActionCategoryBuild, "restricted").Configure("Password", password)
 	sources := map[string]string{}
@@ -119,8 +119,8 @@ func (s *suite) startRestricted(pipeline, file, password string) (execution stri
 	return s.startPipeline(pipeline, sources, work)
 }
 
-// TestRestrictedWithFiveArtifactsAndASecret runs non-root steps of different
-// users, and looks for the job's secrets everywhere while it runs and after.
+// TestRestrictedWithFiveArtifactsAndASecret runs steps of different non-root users, and searches
+// for the job's secrets everywhere, while it runs and afterwards.
 func TestRestrictedWithFiveArtifactsAndASecret(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -150,14 +150,14 @@ func TestRestrictedWithFiveArtifactsAndASecret(t *testing.T) {
 	s.expectOutputs(execution)
 }
 
-// TestASecretThatAStepPrints has a step print its secret and fail: it stays in
-// that step's own log.
+// TestASecretThatAStepPrints: a step prints its secret and fails. The secret is only in the log of
+// that step.
 func TestASecretThatAStepPrints(t *testing.T) {
 	s := newSuite(t)
 	s.install()
 	s.connect()
 	s.applyRestricted()
-	password := rand.Text() // the logs of earlier runs have theirs
+	password := rand.Text() // logs of earlier runs have other passwords
 	execution := s.startRestricted("leak", "leak", password)
 	s.Expect(s.ended("leak", execution)).To(Equal(types.PipelineExecutionStatusFailed))
 	shown := s.actionState(s, "leak", "restricted").ErrorDetails
@@ -171,10 +171,10 @@ func TestASecretThatAStepPrints(t *testing.T) {
 	s.Expect(s.logs()[strings.TrimPrefix(own, "log of ")]).To(ContainSubstring(password))
 }
 
-// secretOf is the name of a job's Secret.
+// secretOf returns the name of a job's Secret.
 func secretOf(job v1alpha1.PipelineJob) string { return "pipelinejob-" + string(job.UID) }
 
-// credentialsOf are the values in a job's Secret that give access to something.
+// credentialsOf returns the credentials in a job's Secret.
 func (s *suite) credentialsOf(name string) []string {
 	var secret corev1.Secret
 	s.Expect(json.Unmarshal([]byte(s.kubectl("-n", namespace, "get", "secret", name, "-o", "json")), &secret)).To(Succeed())
@@ -185,8 +185,8 @@ func (s *suite) credentialsOf(name string) []string {
 	return []string{handover.Credentials.SecretAccessKey, handover.Credentials.SessionToken}
 }
 
-// expectNowhereElse looks for secrets in all objects, logs, and values of etcd but
-// the job's Secret, which is there while it runs, and some places more.
+// expectNowhereElse searches for secrets in all objects, logs, and values in etcd, except for the
+// job's Secret, which exists while the job runs, and other exceptions.
 func (s *suite) expectNowhereElse(secret string, while bool, secrets []string, but ...string) {
 	s.t.Helper()
 	places := s.objects()
@@ -211,7 +211,7 @@ func (s *suite) expectNowhereElse(secret string, while bool, secrets []string, b
 	}
 }
 
-// objects are all of the cluster's but Secrets, events included, by kind.
+// objects returns all objects of the cluster except Secrets, including events, by kind.
 func (s *suite) objects() map[string]string {
 	found := map[string]string{}
 	for kind := range strings.FieldsSeq(s.kubectl("api-resources", "--verbs=list", "-o", "name")) {
@@ -222,15 +222,15 @@ func (s *suite) objects() map[string]string {
 	return found
 }
 
-// logs are those of all containers of the operator, the emulator and jobs.
+// logs returns the logs of all containers of the operator, the emulator and jobs.
 func (s *suite) logs() map[string]string {
 	found := map[string]string{}
 	for _, in := range []string{namespace, "pipelinejob-system"} {
 		for pod := range strings.FieldsSeq(s.kubectl("-n", in, "get", "pods", "-o", "name")) {
-			// A container that has not started has no log, which keeps none of the others back.
+			// Ignore containers that have not started and have no log.
 			out, err := s.tryKubectl("", "-n", in, "logs", pod, "--all-containers", "--tail=-1", "--ignore-errors")
 			if err != nil && strings.Contains(out, "(NotFound)") {
-				continue // it was ending, because of an earlier test
+				continue // it was terminating because of an earlier test
 			}
 			s.Expect(err).NotTo(HaveOccurred(), out)
 			found[in+" "+pod] = out
@@ -239,11 +239,11 @@ func (s *suite) logs() map[string]string {
 	return found
 }
 
-// etcd are all values of the cluster's etcd, by key.
+// etcd returns all values of the cluster's etcd, by key.
 func (s *suite) etcd() map[string]string {
 	s.t.Helper()
 	client := http.Client{Transport: &http.Transport{DialContext: inNetworkOf(s.etcdProcess())}}
-	// All keys: from the byte 0, to the byte 0, as its API has it.
+	// In etcd's API, the range from byte 0 to byte 0 means all keys.
 	response, err := client.Post("http://127.0.0.1:2379/v3/kv/range", "application/json", strings.NewReader(`{"key": "AA==", "range_end": "AA=="}`))
 	s.Expect(err).NotTo(HaveOccurred())
 	defer response.Body.Close()
@@ -258,8 +258,8 @@ func (s *suite) etcd() map[string]string {
 	return found
 }
 
-// etcdProcess is the ID of the cluster's etcd, which listens in a network
-// namespace of its own.
+// etcdProcess returns the process ID of the cluster's etcd, which listens in another network
+// namespace.
 func (s *suite) etcdProcess() string {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	s.Expect(err).NotTo(HaveOccurred())
@@ -283,7 +283,7 @@ func inNetworkOf(pid string) func(context.Context, string, string) (net.Conn, er
 		}
 		done := make(chan dialed, 1)
 		go func() {
-			runtime.LockOSThread() // for good: the thread ends with this goroutine
+			runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
 			namespace, err := os.Open(filepath.Join("/proc", pid, "ns", "net"))
 			if err == nil {
 				err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
@@ -301,7 +301,7 @@ func inNetworkOf(pid string) func(context.Context, string, string) (net.Conn, er
 	}
 }
 
-// expectOutputs reads the five objects that the action wrote, and its variable.
+// expectOutputs checks the five objects that the action wrote, and its variable.
 func (s *suite) expectOutputs(execution string) {
 	output := s.actionOf("restricted", execution, "restricted").Output
 	s.Expect(output.OutputVariables["LARGE"] == strings.Repeat("x", 122875)).To(BeTrue(), "as many bytes as CodePipeline takes")

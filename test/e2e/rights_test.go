@@ -22,8 +22,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/rights"
 )
 
-// TestMain runs the tests and, if it was all of them, compares what the operator asked the
-// API server for meanwhile with what its roles grant.
+// TestMain runs the tests and, if all were run, compares the operator's requests to the API server
+// with what its roles grant.
 func TestMain(m *testing.M) {
 	began := time.Now()
 	code := m.Run()
@@ -34,9 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// compareRights returns an error with each right that is granted and was not used since a
-// time, and each that was refused. $AUDIT_LOG names the API server's log; a cluster without
-// one is not compared.
+// compareRights returns an error with each right that is granted but was not used since a time, and
+// each that was refused. $AUDIT_LOG is the API server's log. Without it, nothing is compared.
 func compareRights(began time.Time) error {
 	log, set := os.LookupEnv("AUDIT_LOG")
 	if !set || !all() {
@@ -58,7 +57,7 @@ func compareRights(began time.Time) error {
 	return nil
 }
 
-// all reports whether no flag leaves out a test.
+// all reports whether no flag excludes a test.
 func all() bool {
 	for _, name := range []string{"test.run", "test.skip", "test.list"} {
 		if flag.Lookup(name).Value.String() != "" {
@@ -68,7 +67,7 @@ func all() bool {
 	return true
 }
 
-// requestsIn reads an audit log, and the files beside it that it was rotated into.
+// requestsIn reads an audit log and its rotated files.
 func requestsIn(log string, from time.Time) ([]rights.Request, error) {
 	files, err := filepath.Glob(strings.TrimSuffix(log, ".log") + "*.log")
 	if err != nil {
@@ -83,13 +82,13 @@ func requestsIn(log string, from time.Time) ([]rights.Request, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = file.Close() }() // it was only read
+		defer func() { _ = file.Close() }() // only opened for reading
 		contents = append(contents, file)
 	}
 	return rights.Requests(io.MultiReader(contents...), from)
 }
 
-// TestLeaseThatIsDeleted: the leader makes its lease again, as in a new cluster.
+// TestLeaseThatIsDeleted: the leader creates its lease again, as in a new cluster.
 func TestLeaseThatIsDeleted(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -105,7 +104,7 @@ func TestLeaseThatIsDeleted(t *testing.T) {
 	})
 }
 
-// TestPipelineJobWhoseTimeIsOver goes by itself.
+// TestPipelineJobWhoseTimeIsOver is deleted automatically.
 func TestPipelineJobWhoseTimeIsOver(t *testing.T) {
 	s := newSuite(t)
 	s.install()
@@ -117,7 +116,7 @@ func TestPipelineJobWhoseTimeIsOver(t *testing.T) {
 	s.eventually(func(g Gomega) { g.Expect(s.pipelineJobs(g, execution)).To(BeEmpty()) })
 }
 
-// keptYAML keeps the Jobs of an action from being deleted by the operator.
+// keptYAML prevents the operator from deleting the Jobs of an action.
 const keptYAML = `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -137,8 +136,8 @@ metadata: {name: e2e-kept}
 spec: {policyName: e2e-kept, validationActions: [Deny]}
 `
 
-// TestRefusedDeletionIsTold has a policy refuse the deletion of a Job again and again, which
-// is one event with a count.
+// TestRefusedDeletionIsTold: a policy repeatedly refuses the deletion of a Job, which results in
+// one event with a count.
 func TestRefusedDeletionIsTold(t *testing.T) {
 	s := newSuite(t)
 	s.install()

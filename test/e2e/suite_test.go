@@ -1,7 +1,7 @@
 //go:build e2e
 
-// Package e2e runs the operator as its users do: the demo's own program, on a
-// real Kubernetes, with real containers. See the Makefile's test-e2e.
+// Package e2e runs the operator like its users do: with the demo's program, on a real Kubernetes
+// with real containers. See the target test-e2e of the Makefile.
 package e2e
 
 import (
@@ -33,11 +33,11 @@ import (
 )
 
 const (
-	namespace = "pipelines"
-	patience  = 4 * time.Minute
+	namespace   = "pipelines"
+	testTimeout = 4 * time.Minute
 )
 
-// suite is a cluster in which the demo has been installed.
+// suite is a cluster with the demo.
 type suite struct {
 	*WithT
 	t    *testing.T
@@ -48,12 +48,12 @@ type suite struct {
 }
 
 func newSuite(t *testing.T) *suite {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // that of t ends before what is to be cleaned up
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // the context of t ends before the cleanup
 	t.Cleanup(cancel)
 	return &suite{WithT: NewWithT(t), t: t, ctx: ctx}
 }
 
-// demo runs the demo and returns what it printed.
+// demo runs the demo and returns its output.
 func (s *suite) demo(flags ...string) (output string, err error) {
 	program := os.Getenv("DEMO")
 	s.Expect(program).NotTo(BeEmpty(), "$DEMO must name the demo's program: use 'make test-e2e'")
@@ -65,7 +65,7 @@ func (s *suite) demo(flags ...string) (output string, err error) {
 	return string(out), err
 }
 
-// installed says that the demo was run, and that nothing has been forgotten since.
+// installed reports whether the demo was run and the emulator was not restarted since.
 var installed bool
 
 // install runs the demo unless an earlier test has.
@@ -85,7 +85,7 @@ func (s *suite) kubectl(args ...string) string {
 	return out
 }
 
-// tryKubectl feeds input to kubectl and returns all that it printed.
+// tryKubectl runs kubectl with standard input and returns its output.
 func (s *suite) tryKubectl(input string, args ...string) (string, error) {
 	cmd := exec.CommandContext(s.ctx, "kubectl", args...)
 	cmd.Stdin = strings.NewReader(input)
@@ -93,7 +93,7 @@ func (s *suite) tryKubectl(input string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// connect forwards a port to the emulator and makes AWS clients for it.
+// connect forwards a port to the emulator and creates AWS clients for it.
 func (s *suite) connect() {
 	s.t.Helper()
 	s.url = "http://" + s.forward("codepipeline-emulator", "4566")
@@ -108,8 +108,8 @@ func (s *suite) connect() {
 	s.aws, s.objs = codepipeline.NewFromConfig(cfg), s3.NewFromConfig(cfg)
 }
 
-// forward forwards a port to a deployment of the operator's namespace, until the test ends,
-// and returns the address here.
+// forward forwards a port to a deployment in the operator's namespace until the test ends, and
+// returns the local address.
 func (s *suite) forward(deployment, port string) (address string) {
 	s.t.Helper()
 	cmd := exec.Command("kubectl", "-n", "pipelinejob-system", "port-forward", "deployment/"+deployment, ":"+port)
@@ -129,7 +129,7 @@ func (s *suite) forward(deployment, port string) (address string) {
 	return address
 }
 
-// call is one of the emulator's journal.
+// call is a call in the emulator's journal.
 type call struct {
 	Operation string
 	Error     string
@@ -152,14 +152,13 @@ func (s *suite) start(pipeline string) string {
 	return *out.PipelineExecutionId
 }
 
-// custom is an action of the type that a CustomAction of this name registers.
+// custom returns an action of the type that the CustomAction with this name registers.
 func custom(category types.ActionCategory, name string) pipeline.Action {
 	return pipeline.NewAction(name, pipeline.CustomType(category, "E2E-"+name, "1"))
 }
 
-// startPipeline replaces the declaration of a pipeline and starts it. Its sources are objects
-// in demo-artifacts by the name of their action, which is also that of the
-// artifact; the actions run beside each other.
+// startPipeline replaces the declaration of a pipeline and starts it. Its sources are objects in
+// demo-artifacts, by the name of their action and artifact. The actions run in parallel.
 func (s *suite) startPipeline(name string, objects map[string]string, actions ...pipeline.Action) (execution string) {
 	s.t.Helper()
 	const bucket = "demo-artifacts"
@@ -167,21 +166,21 @@ func (s *suite) startPipeline(name string, objects map[string]string, actions ..
 	for artifact, key := range objects {
 		sources = append(sources, pipeline.S3Source(artifact, bucket, key).Outputs(artifact))
 	}
-	_, err := s.aws.DeletePipeline(s.ctx, &codepipeline.DeletePipelineInput{Name: &name}) // of an earlier run
+	_, err := s.aws.DeletePipeline(s.ctx, &codepipeline.DeletePipelineInput{Name: &name}) // left by an earlier run
 	s.Expect(err).NotTo(HaveOccurred())
 	_, err = s.aws.CreatePipeline(s.ctx, pipeline.New(name, bucket).Stage("Source", sources...).Stage("Work", actions...).CreateInput())
 	s.Expect(err).NotTo(HaveOccurred())
 	return s.start(name)
 }
 
-// put stores an object that can be a source.
+// put stores an object as a source.
 func (s *suite) put(key string, content []byte) {
 	s.t.Helper()
 	_, err := s.objs.PutObject(s.ctx, &s3.PutObjectInput{Bucket: aws.String("demo-artifacts"), Key: &key, Body: bytes.NewReader(content)})
 	s.Expect(err).NotTo(HaveOccurred())
 }
 
-// actionOf is an action of an execution, with its input and its output.
+// actionOf returns an action of an execution with its input and output.
 func (s *suite) actionOf(pipeline, execution, name string) types.ActionExecutionDetail {
 	s.t.Helper()
 	listed, err := s.aws.ListActionExecutions(s.ctx, &codepipeline.ListActionExecutionsInput{
@@ -215,7 +214,7 @@ func (s *suite) fileOf(archive *zip.Reader, name string) string {
 	return string(content)
 }
 
-// ended waits for an execution's end.
+// ended waits until an execution has ended.
 func (s *suite) ended(pipeline, execution string) types.PipelineExecutionStatus {
 	s.t.Helper()
 	var status types.PipelineExecutionStatus
@@ -232,10 +231,10 @@ func (s *suite) ended(pipeline, execution string) types.PipelineExecutionStatus 
 
 func (s *suite) eventually(check func(Gomega)) {
 	s.t.Helper()
-	s.Eventually(check).WithTimeout(patience).WithPolling(100 * time.Millisecond).Should(Succeed())
+	s.Eventually(check).WithTimeout(testTimeout).WithPolling(100 * time.Millisecond).Should(Succeed())
 }
 
-// pipelineJobs are those of an execution, by action.
+// pipelineJobs returns the PipelineJobs of an execution, by action.
 func (s *suite) pipelineJobs(g Gomega, execution string) map[string]v1alpha1.PipelineJob {
 	out, err := s.tryKubectl("", "-n", namespace, "get", "pipelinejobs", "-o", "json")
 	g.Expect(err).NotTo(HaveOccurred(), out)
@@ -250,7 +249,7 @@ func (s *suite) pipelineJobs(g Gomega, execution string) map[string]v1alpha1.Pip
 	return jobs
 }
 
-// kubernetesJobs are those of a PipelineJob.
+// kubernetesJobs returns the Kubernetes Jobs of a PipelineJob.
 func (s *suite) kubernetesJobs(pipelineJob string) []batchv1.Job {
 	var list batchv1.JobList
 	out := s.kubectl("-n", namespace, "get", "jobs", "-l", v1alpha1.LabelPipelineJob+"="+pipelineJob, "-o", "json")

@@ -14,8 +14,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// usersYAML is a CustomAction in a namespace that takes every pod, with steps
-// of root and of a user without anything in common with it or with the operator.
+// usersYAML is a CustomAction in a privileged namespace, with a step of root and one of a user that
+// shares no group with root or the wrapper containers.
 var usersYAML = template.Must(template.New("").Parse(`
 apiVersion: v1
 kind: Namespace
@@ -55,10 +55,10 @@ spec:
 // sharing is an action with a step of root and one of another user.
 type sharing struct {
 	Name string
-	// Root and User are what the steps' shells do.
+	// Root and User are the shell scripts of the steps.
 	Root, User string
 
-	message string // a pattern, of the failure or of the summary
+	message string // a pattern for the failure or the summary
 }
 
 func sharings() []sharing {
@@ -80,8 +80,8 @@ func sharings() []sharing {
 	}
 }
 
-// TestStepsOfRootAndOfOthers has steps that share files as far as their umask
-// lets them, and has the operator name the file where it does not.
+// TestStepsOfRootAndOfOthers: steps share files as far as their umask allows. If it does not, the
+// failure names the file.
 func TestStepsOfRootAndOfOthers(t *testing.T) {
 	s := newSuite(t)
 	s.install()

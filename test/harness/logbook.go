@@ -8,13 +8,13 @@ import (
 	"sync"
 )
 
-// LogBook plays the kubelet's logs.
+// LogBook provides container logs in place of the kubelet.
 type LogBook struct {
 	mu   sync.Mutex
 	text map[string]string // by pod/container
 }
 
-// Write adds to the log of a container.
+// Write appends to the log of a container.
 func (l *LogBook) Write(pod, container, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -22,15 +22,14 @@ func pipelineOf(configuration map[string]string) pipeline.Pipeline {
 	return PipelineWith("p", work)
 }
 
-// PipelineWith declares a pipeline source → work, with actions of the second stage.
+// PipelineWith declares a pipeline source → work with the actions of the second stage.
 func PipelineWith(name string, work ...pipeline.Action) pipeline.Pipeline {
 	return pipeline.New(name, "artifacts").
 		Stage("Source", pipeline.S3Source("source", "source", "s.zip").Outputs("source")).
 		Stage("Work", work...)
 }
 
-// ParallelPipeline declares the pipeline of StartPipeline, with executions that run
-// at the same time.
+// ParallelPipeline declares the pipeline of StartPipeline, with parallel executions.
 func ParallelPipeline() *sdk.CreatePipelineInput {
 	return pipelineOf(nil).Mode(types.ExecutionModeParallel).CreateInput()
 }

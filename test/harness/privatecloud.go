@@ -29,16 +29,16 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// PrivateCloud is an emulated AWS as companies have it: reached through an HTTP proxy
-// alone, with a certificate that a CA of the company's own has signed. Its address is of a
-// network for documentation (RFC 5737), which is routed nowhere.
+// PrivateCloud is an emulated AWS in a company's network: it can only be reached through an HTTP
+// proxy, and a private CA has signed its certificate. Its address is from a network for
+// documentation (RFC 5737), which is not routed.
 type PrivateCloud struct {
 	*WithT
-	// Endpoint is the address of AWS, and Proxy that of the way to it.
+	// Endpoint is the address of AWS, and Proxy that of the proxy.
 	Endpoint, Proxy string
 	// CAFile has the CA's certificate.
 	CAFile string
-	// Objects reaches S3 past the proxy.
+	// Objects is a client of S3 without the proxy.
 	Objects *s3.Client
 
 	t       *testing.T
@@ -48,8 +48,8 @@ type PrivateCloud struct {
 
 const privateAddress = "192.0.2.10"
 
-// NewPrivateCloud returns a PrivateCloud with a bucket "artifacts". If password is not
-// empty, the proxy asks for it, with the user "team".
+// NewPrivateCloud returns a PrivateCloud with a bucket "artifacts". If password is not empty, the
+// proxy requires it, with the user "team".
 func NewPrivateCloud(t *testing.T, password string) *PrivateCloud {
 	c := &PrivateCloud{WithT: NewWithT(t), t: t, Endpoint: "https://" + privateAddress}
 	cloud := emulator.StartT(t, emulator.Options{Buckets: []string{"artifacts"}})
@@ -83,7 +83,7 @@ func basicAuth(r *http.Request) (user, password string, ok bool) {
 	return (&http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}).BasicAuth()
 }
 
-// Tunnels are the hosts to which the proxy has let connections through.
+// Tunnels returns the hosts to which the proxy has opened connections.
 func (c *PrivateCloud) Tunnels() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +102,7 @@ func (c *PrivateCloud) front(t *testing.T, backend string) string {
 	c.Expect(err).NotTo(HaveOccurred())
 	server := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
-		r.Out.Host = r.In.Host // it is signed
+		r.Out.Host = r.In.Host // the host is signed
 	}})
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{c.certificate(t)}, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
@@ -110,7 +110,8 @@ func (c *PrivateCloud) front(t *testing.T, backend string) string {
 	return server.Listener.Addr().String()
 }
 
-// certificate is for privateAddress, and signed by a new CA, whose own it writes to CAFile.
+// certificate returns a certificate for privateAddress, signed by a new CA, whose certificate it
+// writes to CAFile.
 func (c *PrivateCloud) certificate(t *testing.T) tls.Certificate {
 	caKey, key := c.key(), c.key()
 	ca := &x509.Certificate{
@@ -136,7 +137,7 @@ func (c *PrivateCloud) key() *ecdsa.PrivateKey {
 	return key
 }
 
-// Size is that of an object, in bytes.
+// Size returns the size of an object, in bytes.
 func (c *PrivateCloud) Size(key string) int64 {
 	found, err := c.Objects.HeadObject(c.t.Context(), &s3.HeadObjectInput{Bucket: aws.String("artifacts"), Key: aws.String(key)})
 	c.Expect(err).NotTo(HaveOccurred())

@@ -1,6 +1,6 @@
-// Package harness is what tests of the reconcilers stand on: an API server (envtest),
-// an emulated AWS, and functions that play the kubelet and the Job controller. It
-// starts no operator: package integration does.
+// Package harness is the basis for tests of the reconcilers: an API server (envtest), an emulated
+// AWS, and functions that act as the kubelet and the Job controller. Package integration starts the
+// operator.
 package harness
 
 import (
@@ -56,8 +56,8 @@ func repository() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Run is for TestMain: it runs the tests, several at a time because they mostly
-// wait, and stops the API server.
+// Run is for TestMain. It runs the tests, several concurrently because they mostly wait, and stops
+// the API server.
 func Run(m *testing.M) {
 	logf.SetLogger(logr.Discard())
 	if err := flag.Set("test.parallel", "8"); err != nil {
@@ -73,7 +73,7 @@ func Run(m *testing.M) {
 	os.Exit(code)
 }
 
-// NewScheme knows Kubernetes' own types and the operator's.
+// NewScheme returns a scheme with Kubernetes' own types and the operator's.
 func NewScheme(g Gomega) *runtimescheme.Scheme {
 	scheme := runtimescheme.NewScheme()
 	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
@@ -81,8 +81,8 @@ func NewScheme(g Gomega) *runtimescheme.Scheme {
 	return scheme
 }
 
-// World is an API server with a namespace of its own, and an emulated AWS. There is
-// no kubelet and no Job controller: the test plays them.
+// World is an API server with a namespace for the test, and an emulated AWS. There is no kubelet
+// and no Job controller: the test acts as both.
 type World struct {
 	*WithT
 	T         *testing.T
@@ -95,7 +95,7 @@ type World struct {
 	Objects   *s3.Client
 	Logs      *LogBook
 	Clock     *Clock
-	// Endpoint is where the operator finds AWS.
+	// Endpoint is the operator's AWS endpoint.
 	Endpoint string
 }
 
@@ -131,14 +131,14 @@ func New(t *testing.T, adjust ...func(*emulator.Options)) *World {
 	return w
 }
 
-// Clock is a clock that tests move ahead. Waits take their time.
+// Clock is a clock that tests can move ahead. Waits take real time.
 type Clock struct {
 	clock.RealClock
 	ahead  atomic.Int64 // time.Duration
 	frozen atomic.Pointer[time.Time]
 }
 
-// Freeze stops the clock, except for Step.
+// Freeze stops the clock. Only Step moves it afterwards.
 func (c *Clock) Freeze() {
 	now := time.Now()
 	c.frozen.Store(&now)
@@ -147,7 +147,7 @@ func (c *Clock) Freeze() {
 // Step moves the clock ahead.
 func (c *Clock) Step(by time.Duration) { c.ahead.Add(int64(by)) }
 
-// Now is the time of this clock.
+// Now returns the time of this clock.
 func (c *Clock) Now() time.Time {
 	now := c.RealClock.Now()
 	if frozen := c.frozen.Load(); frozen != nil {
@@ -156,17 +156,17 @@ func (c *Clock) Now() time.Time {
 	return now.Add(time.Duration(c.ahead.Load()))
 }
 
-// Since is the time since t by this clock.
+// Since returns the time since t by this clock.
 func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
-// Redispatch is when a job that was polled and is not acknowledged comes again,
-// in tests that wait for it.
+// Redispatch is when a job that was polled but not acknowledged is handed out again, in tests that
+// wait for it.
 const Redispatch = 3 * time.Second
 
-// Timeout is how long a test waits for anything.
+// Timeout is when a test gives up waiting.
 const Timeout = 2 * time.Minute
 
-// Cloud configures clients of the emulated AWS.
+// Cloud returns the configuration for clients of the emulated AWS.
 func (w *World) Cloud() []func(*config.LoadOptions) error {
 	return []func(*config.LoadOptions) error{
 		config.WithBaseEndpoint(w.Endpoint), config.WithRegion("us-east-1"),
@@ -174,11 +174,12 @@ func (w *World) Cloud() []func(*config.LoadOptions) error {
 	}
 }
 
-// LabelNamespace is on the CodePipelineAccounts of a World, with its namespace: they are
-// cluster-scoped, and the operators of other tests are to leave them alone.
+// LabelNamespace has the namespace of a World on its CodePipelineAccounts. They are cluster-scoped,
+// and operators of other tests must ignore them.
 const LabelNamespace = "test/namespace"
 
-// NewAccount is a CodePipelineAccount of the name of a namespace, which grants it all.
+// NewAccount returns a CodePipelineAccount with the name of a namespace, which grants this
+// namespace full access.
 func NewAccount(namespace string, changes ...func(*v1alpha1.CodePipelineAccount)) *v1alpha1.CodePipelineAccount {
 	account := &v1alpha1.CodePipelineAccount{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{LabelNamespace: namespace}}}
 	account.Spec.Regions = []v1alpha1.Region{"us-east-1"}
@@ -189,18 +190,18 @@ func NewAccount(namespace string, changes ...func(*v1alpha1.CodePipelineAccount)
 	return account
 }
 
-// InUse gives an account the status with which the operator makes calls for namespaces.
+// InUse sets the status of an account with which the operator makes calls for namespaces.
 func InUse(account *v1alpha1.CodePipelineAccount, namespaces ...string) {
 	account.Status.AccountID, account.Status.ProvenRoleARN = "111122223333", account.Spec.RoleARN
 	account.Status.Namespaces, account.Status.Regions = namespaces, account.Spec.Regions
 }
 
-// Action is a valid CustomAction, named "work", that polls often.
+// Action returns a valid CustomAction "work" that polls often.
 func (w *World) Action(changes ...func(*v1alpha1.CustomAction)) *v1alpha1.CustomAction {
 	return NewAction(w.Namespace, changes...)
 }
 
-// NewAction is World.Action for a namespace.
+// NewAction is like World.Action, for a given namespace.
 func NewAction(namespace string, changes ...func(*v1alpha1.CustomAction)) *v1alpha1.CustomAction {
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: "work", Namespace: namespace}}
 	action.Spec.AccountRef.Name = namespace
@@ -218,16 +219,16 @@ func NewAction(namespace string, changes ...func(*v1alpha1.CustomAction)) *v1alp
 	return action
 }
 
-// StartPipeline makes a pipeline source → work, whose action is that of the
-// CustomAction "work", and starts it.
+// StartPipeline creates a pipeline source → work with the action type of the CustomAction "work",
+// and starts it.
 func (w *World) StartPipeline(configuration map[string]string) { w.Start(pipelineOf(configuration)) }
 
-// StartPipelineWithoutArtifacts is StartPipeline, but the action "work" takes none.
+// StartPipelineWithoutArtifacts is StartPipeline without artifacts of the action "work".
 func (w *World) StartPipelineWithoutArtifacts() {
 	w.Start(PipelineWith("p", pipeline.NewAction("work", WorkType())))
 }
 
-// Start makes a pipeline "p" and starts it.
+// Start creates a pipeline "p" and starts it.
 func (w *World) Start(p pipeline.Pipeline) {
 	_, err := w.Objects.PutObject(w.Ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -237,7 +238,7 @@ func (w *World) Start(p pipeline.Pipeline) {
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-// WorkState is the state of the action "work" as CodePipeline tells it.
+// WorkState returns CodePipeline's state of the action "work".
 func (w *World) WorkState(g Gomega) *types.ActionExecution {
 	state, err := w.Pipelines.GetPipelineState(w.Ctx, &sdk.GetPipelineStateInput{Name: aws.String("p")})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -246,13 +247,13 @@ func (w *World) WorkState(g Gomega) *types.ActionExecution {
 	return latest
 }
 
-// Await polls check until it holds.
+// Await polls check until it succeeds.
 func (w *World) Await(check func(Gomega)) {
 	w.T.Helper()
 	w.Eventually(check).WithTimeout(Timeout).WithPolling(20 * time.Millisecond).Should(Succeed())
 }
 
-// PipelineJob is the one PipelineJob of the namespace.
+// PipelineJob returns the only PipelineJob of the namespace.
 func (w *World) PipelineJob(g Gomega) *v1alpha1.PipelineJob {
 	var jobs v1alpha1.PipelineJobList
 	g.Expect(w.Kube.List(w.Ctx, &jobs, client.InNamespace(w.Namespace))).To(Succeed())
@@ -260,7 +261,7 @@ func (w *World) PipelineJob(g Gomega) *v1alpha1.PipelineJob {
 	return &jobs.Items[0]
 }
 
-// Jobs are the Kubernetes Jobs of the namespace.
+// Jobs returns the Kubernetes Jobs of the namespace.
 func (w *World) Jobs(g Gomega) []batchv1.Job {
 	var jobs batchv1.JobList
 	g.Expect(w.Kube.List(w.Ctx, &jobs, client.InNamespace(w.Namespace))).To(Succeed())
@@ -287,14 +288,14 @@ func (w *World) RunningJob(run int) *batchv1.Job {
 	return job
 }
 
-// Succeed plays the kubelet and the Job controller: the pod of a Job gave a
-// result, and the Job is complete.
+// Succeed acts as the kubelet and the Job controller: the pod of a Job has a result, and the Job
+// completes.
 func (w *World) Succeed(job *batchv1.Job, given podcontract.Result) {
 	w.T.Helper()
 	w.GiveBack(job, podcontract.RunResult{Result: given})
 }
 
-// GiveBack is Succeed with what else the report container found.
+// GiveBack is Succeed with further findings of the report container.
 func (w *World) GiveBack(job *batchv1.Job, given podcontract.RunResult) {
 	w.T.Helper()
 	message, err := json.Marshal(podcontract.Envelope{Result: &given})
@@ -305,7 +306,7 @@ func (w *World) GiveBack(job *batchv1.Job, given podcontract.RunResult) {
 	w.EndJob(job, batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
 }
 
-// FailStep plays the same for a step that failed.
+// FailStep does the same for a failed step.
 func (w *World) FailStep(job *batchv1.Job, lastLines string) {
 	w.T.Helper()
 	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{
@@ -314,16 +315,16 @@ func (w *World) FailStep(job *batchv1.Job, lastLines string) {
 	w.EndJob(job, batchv1.JobFailureTarget, batchv1.JobFailed)
 }
 
-// Terminated is the status of a container that has ended.
+// Terminated returns the status of an ended container.
 func Terminated(name string, code int32, message string) corev1.ContainerStatus {
 	return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 		ExitCode: code, Message: message,
 	}}}
 }
 
-// AddPod makes a pod of a Job, as the Job controller does, with a status. A pod that is there
-// already gets the status. One whose status comes after the clock was moved on looks, for a
-// moment, like one that no scheduler took up for as long.
+// AddPod creates a pod of a Job with a status, like the Job controller, or updates the status of an
+// existing one. If the clock was moved before the status is written, the pod briefly looks as if no
+// scheduler had handled it for that time.
 func (w *World) AddPod(job *batchv1.Job, status corev1.PodStatus) {
 	w.T.Helper()
 	pod := &corev1.Pod{
@@ -343,7 +344,7 @@ func (w *World) AddPod(job *batchv1.Job, status corev1.PodStatus) {
 	w.Expect(w.Kube.Status().Update(w.Ctx, pod)).To(Succeed())
 }
 
-// EndJob adds conditions to a Job, as the Job controller does.
+// EndJob adds conditions to a Job, like the Job controller.
 func (w *World) EndJob(job *batchv1.Job, conditions ...batchv1.JobConditionType) {
 	w.T.Helper()
 	now := metav1.Now()
@@ -359,7 +360,7 @@ func (w *World) EndJob(job *batchv1.Job, conditions ...batchv1.JobConditionType)
 	w.Expect(w.Kube.Status().Update(w.Ctx, job)).To(Succeed())
 }
 
-// Calls counts the calls of an operation that CodePipeline took.
+// Calls returns the number of an operation's calls that CodePipeline received.
 func (w *World) Calls(operation string) int {
 	count := 0
 	for _, call := range w.AWS.Journal() {

@@ -8,7 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestContributingNamesEachPackage holds the table of CONTRIBUTING.md against the packages.
+// TestContributingNamesEachPackage compares the table of CONTRIBUTING.md with the packages.
 func TestContributingNamesEachPackage(t *testing.T) {
 	g := NewWithT(t)
 	page := text(g, "CONTRIBUTING.md")
@@ -26,8 +26,8 @@ func TestContributingNamesEachPackage(t *testing.T) {
 	}
 }
 
-// TestHelperIsSmall holds what CONTRIBUTING.md says of the helper, of which each pod gets a
-// copy: the standard library, and a parser of JSON that tells duplicates and places.
+// TestHelperIsSmall checks what CONTRIBUTING.md says about the helper, of which each pod gets a
+// copy: it uses only the standard library, and a JSON parser that reports duplicates and positions.
 func TestHelperIsSmall(t *testing.T) {
 	g := NewWithT(t)
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if .Module}}{{.Module.Path}}{{end}}", "./cmd/step")

@@ -13,8 +13,7 @@ import (
 
 var nameOfATest = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
 
-// TestTestsThatTheDocsNameExist holds the names of tests in the docs against the tests that
-// there are.
+// TestTestsThatTheDocsNameExist compares the names of tests in the docs with the existing tests.
 func TestTestsThatTheDocsNameExist(t *testing.T) {
 	g := NewWithT(t)
 	existing := tests(g)
@@ -32,8 +31,8 @@ func TestTestsThatTheDocsNameExist(t *testing.T) {
 	}
 }
 
-// TestExceptionsNameTestsThatExist is the same for the commands of the docs that are run by
-// another test than TestCommandsOfTheDocs.
+// TestExceptionsNameTestsThatExist does the same for the commands in the docs that a test other
+// than TestCommandsOfTheDocs runs.
 func TestExceptionsNameTestsThatExist(t *testing.T) {
 	g := NewWithT(t)
 	existing := tests(g)
@@ -47,7 +46,7 @@ func TestExceptionsNameTestsThatExist(t *testing.T) {
 	}
 }
 
-// TestEachDefenceNamesItsTests checks that each line of what is defended names a test.
+// TestEachDefenceNamesItsTests checks that each line of the threat model's defences names a test.
 func TestEachDefenceNamesItsTests(t *testing.T) {
 	g := NewWithT(t)
 	_, text, found := strings.Cut(doc(g, "threat-model.md"), "\n## What is defended\n")

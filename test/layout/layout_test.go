@@ -21,39 +21,38 @@ import (
 
 const module = "github.com/pipelinejob/pipelinejob-operator/"
 
-// room is a package, or all packages below a folder ("hack/..."), and what it may
-// import of this module. Its tests may import testMayImport in addition.
+// room is a package, or all packages below a folder ("hack/..."), with the packages of this module
+// that it may import. Its tests may also import testMayImport.
 type room struct {
 	name          string
 	mayImport     []string
 	testMayImport []string
 }
 
-// operatorSide are the packages of the operator and what it shares with the pods:
-// all but the programs that run in a pod.
+// operatorSide are the packages of the operator, including those that it shares with the pods: all
+// except the programs that run in a pod.
 var operatorSide = []string{
 	"controllers/account", "controllers/customaction", "controllers/pipelinejob", "internal/poller", "internal/bounds", "internal/identity", "internal/grants",
 	"internal/eventqueue", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming", "internal/logs",
 	"internal/metrics", "internal/staleness", "internal/compact", "internal/fairqueue", "internal/scope", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 }
 
-// forTests is what the tests of the operator and of the pods' programs use;
-// emulatorTests is the same for the emulator, which knows nothing of the operator.
+// forTests is what tests of the operator and of the pods' programs may import, and emulatorTests is
+// the same for the emulator, which does not depend on the operator.
 var (
 	forTests      = []string{"test/harness", "test/needs", "emulator", "emulator/pipeline"}
 	emulatorTests = []string{"emulator", "emulator/pipeline", "test/needs", "emulator/internal/..."}
 )
 
-// layers are the packages from the top to the bottom. A package may import what it
-// lists, which must be in a lower layer. A new package gets a row in the highest
-// layer that is below all its importers.
+// layers are the packages from top to bottom. A package may import what it lists, which must be in
+// a lower layer. A new package gets a row in the highest layer below all its importers.
 var layers = [][]room{
 	{ // Programs: flags and wiring.
 		{"cmd/manager", []string{"internal/operator", "internal/scope", "controllers/pipelinejob", "internal/jobspec", "internal/lanes", "api/v1alpha1"}, forTests},
 		{"cmd/runner", []string{"internal/runner", "internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
 		{"cmd/step", []string{"internal/helper", "internal/podcontract"}, forTests},
 		{"cmd/codepipeline-emulator", []string{"emulator"}, emulatorTests},
-		// Tools of this repository, and tests of all of it.
+		// Tools of this repository, and tests of the whole repository.
 		{"hack/...", []string{"emulator/pipeline"}, emulatorTests[:2]},
 		{"test/integration", append([]string{"test/harness", "test/needs", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
 		{"test/scale", append([]string{"test/harness", "internal/operator", "emulator", "emulator/pipeline"}, operatorSide...), nil},
@@ -67,7 +66,7 @@ var layers = [][]room{
 		{"test/harness", []string{"emulator", "emulator/pipeline", "internal/podcontract", "api/v1alpha1"}, nil},
 		{"internal/operator", operatorSide, forTests},
 	},
-	{ // One reconciler each.
+	{ // The reconcilers.
 		{"controllers/account", []string{
 			"internal/identity", "internal/grants", "internal/lanes", "internal/codepipeline", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
@@ -79,7 +78,7 @@ var layers = [][]room{
 			"internal/bounds", "internal/identity", "internal/grants", "internal/jobspec", "internal/diagnosis", "internal/lanes", "internal/codepipeline", "internal/naming",
 			"internal/metrics", "internal/staleness", "internal/compact", "internal/podcontract", "internal/plaintext", "internal/limits", "api/v1alpha1",
 		}, forTests},
-		// The programs in a pod.
+		// The programs that run in pods.
 		{"internal/runner", []string{"internal/archive", "internal/s3store", "internal/podcontract", "internal/limits"}, forTests},
 		{"internal/helper", []string{"internal/podcontract", "internal/limits"}, forTests},
 	},
@@ -109,7 +108,7 @@ var layers = [][]room{
 		{"internal/archive", nil, forTests},
 		{"internal/plaintext", nil, forTests},
 		{"internal/s3store", []string{"internal/awstext"}, forTests},
-		// What operator and pod agree on.
+		// The contract between operator and pod.
 		{"internal/podcontract", []string{"internal/limits"}, forTests},
 	},
 	{
@@ -117,22 +116,22 @@ var layers = [][]room{
 		// The texts of AWS's errors.
 		{"internal/awstext", nil, forTests},
 		{"api/v1alpha1", nil, forTests},
-		// The emulator, which is for tests and for others.
+		// The emulator, for tests and for other projects.
 		{"emulator", []string{"emulator/internal/..."}, emulatorTests},
 		{"emulator/pipeline", nil, emulatorTests},
 	},
 	{
 		{"emulator/internal/...", nil, emulatorTests},
-		// What tests need of the machine: programs, root.
+		// Requirements of tests: programs, root.
 		{"test/needs", nil, nil},
 	},
 }
 
-// sdkRooms are the packages that may use AWS' SDK: its types stay inside them.
-// emulator, hack and test are not part of the operator.
+// sdkRooms are the packages that may use the AWS SDK and must not expose its types. emulator, hack
+// and test are not part of the operator.
 var sdkRooms = []string{"internal/awstext", "internal/codepipeline", "internal/s3store", "internal/eventqueue", "emulator", "emulator/...", "hack/...", "test/..."}
 
-// withoutKubernetes are the packages that Kubernetes' types stay out of.
+// withoutKubernetes are the packages that must not use Kubernetes' types.
 var withoutKubernetes = []string{
 	"internal/codepipeline", "internal/s3store", "internal/eventqueue", "internal/archive", "internal/podcontract",
 	"internal/limits", "internal/runner", "internal/helper", "cmd/runner", "cmd/step", "emulator", "emulator/...",
@@ -147,8 +146,8 @@ type source struct {
 func (s source) pkg() string  { return path.Dir(s.file) }
 func (s source) isTest() bool { return strings.HasSuffix(s.file, "_test.go") }
 
-// sources reads every Go file below a root, whatever its build constraints: go list
-// would leave out files, and whole packages, that the current build ignores.
+// sources reads every Go file below a root, whatever its build constraints: go list would leave out
+// files and packages that the current build ignores.
 func sources(t *testing.T, root string) []source {
 	t.Helper()
 	var found []source
@@ -202,7 +201,7 @@ func skipped(root, folder string) error {
 	return nil
 }
 
-// covers reports whether a name in a table stands for a package.
+// covers reports whether a name in a table matches a package.
 func covers(name, pkg string) bool {
 	folder, below := strings.CutSuffix(name, "/...")
 	return pkg == name || below && strings.HasPrefix(pkg, folder+"/")
@@ -221,7 +220,7 @@ func roomOf(pkg string) (room, bool) {
 	return room{}, false
 }
 
-// violations returns what is wrong with the imports of files, each once.
+// violations returns the distinct violations in the imports of files.
 func violations(files []source) []string {
 	found := map[string]bool{}
 	for _, s := range files {
@@ -260,7 +259,7 @@ func TestImportsKeepToTheTable(t *testing.T) {
 	NewWithT(t).Expect(violations(sources(t, "../.."))).To(BeEmpty())
 }
 
-// TestEveryRowHasAPackage finds rows of packages that are gone.
+// TestEveryRowHasAPackage finds rows of removed packages.
 func TestEveryRowHasAPackage(t *testing.T) {
 	files := sources(t, "../..")
 	for _, layer := range layers {
@@ -272,8 +271,7 @@ func TestEveryRowHasAPackage(t *testing.T) {
 	}
 }
 
-// TestForbiddenImportsAreFound writes one file each and reads it as the sources of
-// a module.
+// TestForbiddenImportsAreFound writes a file per case and reads it as a module.
 func TestForbiddenImportsAreFound(t *testing.T) {
 	cases := map[string]struct{ file, content, message string }{
 		"a sibling": {
@@ -336,7 +334,7 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 	}
 }
 
-// TestTheTableIsInOrder: what a room lists must be a row of a lower layer.
+// TestTheTableIsInOrder: each import of a room must be a row of a lower layer.
 func TestTheTableIsInOrder(t *testing.T) {
 	for at, layer := range layers {
 		for _, r := range layer {
@@ -352,9 +350,8 @@ func TestTheTableIsInOrder(t *testing.T) {
 	}
 }
 
-// TestDockerfileCopiesWhatItBuilds holds the COPY lines of the Dockerfile against
-// what the programs that it builds consist of: a package outside them builds here,
-// and nowhere else.
+// TestDockerfileCopiesWhatItBuilds checks that the COPY lines of the Dockerfile cover all packages
+// of the programs that it builds.
 func TestDockerfileCopiesWhatItBuilds(t *testing.T) {
 	g := NewWithT(t)
 	content, err := os.ReadFile("../../Dockerfile")
@@ -379,8 +376,8 @@ func TestDockerfileCopiesWhatItBuilds(t *testing.T) {
 	}
 }
 
-// dockerfile returns the sources that are copied from the build context, and the
-// programs that go build names.
+// dockerfile returns the sources that are copied from the build context, and the programs that go
+// build builds.
 func dockerfile(content string) (copied, programs []string) {
 	for line := range strings.Lines(content) {
 		fields := strings.Fields(line)

@@ -18,7 +18,7 @@ var (
 	inAnchors  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestLinksOfTheDocsLead checks that the file and the heading of each link between the pages
+// TestLinksOfTheDocsLead checks that the target file and heading of each link between the pages
 // exist.
 func TestLinksOfTheDocsLead(t *testing.T) {
 	g := NewWithT(t)
@@ -47,7 +47,7 @@ func TestLinksOfTheDocsLead(t *testing.T) {
 	g.Expect(links).To(BeNumerically(">", 100), "the pages were not read as they should be")
 }
 
-// anchors are those that GitHub makes of the headings of a page.
+// anchors returns GitHub's anchors of the headings of a page.
 func anchors(g *WithT, page string) map[string]bool {
 	found := map[string]bool{}
 	for _, match := range heading.FindAllStringSubmatch(withoutBlocks(g, page), -1) {

@@ -11,7 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// What users read is explained in the docs: reasons of conditions, types of failures, and
+// The docs must explain the words that users read: reasons of conditions, types of failures, and
 // what a step may write as its result.
 
 var (
@@ -21,7 +21,7 @@ var (
 	resultMember    = regexp.MustCompile("`json:\"(\\w+)")
 )
 
-// notMade are types of failures that CodePipeline knows and the operator does not report.
+// notMade are failure types of CodePipeline that the operator does not report.
 var notMade = map[string]bool{"FailureRevisionOutOfSync": true}
 
 func TestReasonsAreExplainedAndUsed(t *testing.T) {
@@ -41,13 +41,13 @@ func TestReasonsAreExplainedAndUsed(t *testing.T) {
 			t.Errorf("%s: no page in docs/ explains `%s`; most are in troubleshooting.md", constant, value)
 		}
 		if !strings.Contains(program, "v1alpha1."+constant) && !strings.Contains(program, `"`+value+`"`) {
-			t.Errorf("%s: the operator never says it", constant)
+			t.Errorf("%s: the operator never uses it", constant)
 		}
 	}
 }
 
-// TestReasonsOfWaitingAreDiagnosed checks that each reason why a run waits, after which it may
-// fail, is expected by a test of package diagnosis.
+// TestReasonsOfWaitingAreDiagnosed checks that a test of package diagnosis expects each reason for
+// which a run may wait and then fail.
 func TestReasonsOfWaitingAreDiagnosed(t *testing.T) {
 	g := NewWithT(t)
 	_, waiting, found := strings.Cut(text(g, "api/v1alpha1/conditions.go"), "\n// Reasons of a PipelineJob's condition Running while ")
@@ -89,7 +89,7 @@ func TestResultsAreExplained(t *testing.T) {
 	}
 }
 
-// inCode reports whether a page has a word in a code span.
+// inCode reports whether a page has a word as code.
 func inCode(page, word string) bool {
 	return regexp.MustCompile("`(?:[^`\n]*[^\\w`\n])?" + regexp.QuoteMeta(word) + "(?:[^\\w`\n][^`\n]*)?`").MatchString(page)
 }
@@ -110,7 +110,7 @@ func docs(g *WithT) string {
 	return all.String()
 }
 
-// goText is the text of the Go files below some folders, without tests.
+// goText returns the text of the Go files below some folders, without tests.
 func goText(g *WithT, folders ...string) string {
 	var all strings.Builder
 	for _, folder := range folders {

@@ -1,5 +1,5 @@
-// Package needs skips tests that need something this machine lacks, and makes them fail
-// where all tests must run: with REQUIRE_TOOLS set, as "make test" does.
+// Package needs skips tests whose requirements this machine does not meet. If REQUIRE_TOOLS is set,
+// as by "make test", such tests fail instead.
 package needs
 
 import (
@@ -11,7 +11,7 @@ import (
 // requireTools is the environment variable that makes a test fail rather than skip.
 const requireTools = "REQUIRE_TOOLS"
 
-// Program skips the test if a program, given by name or path, is not there.
+// Program skips the test if a program, given by name or path, does not exist.
 func Program(t testing.TB, name string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
@@ -19,7 +19,7 @@ func Program(t testing.TB, name string) {
 	}
 }
 
-// Root skips the test if its user is not root. Why completes "needs root to …".
+// Root skips the test if the user is not root. why completes "needs root to …".
 func Root(t testing.TB, why string) {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -27,7 +27,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// record runs a test, as package testing does, in a goroutine of its own.
+// record runs a test in a separate goroutine, like package testing.
 func record(test func(testing.TB)) *recorder {
 	r := &recorder{}
 	done := make(chan struct{})

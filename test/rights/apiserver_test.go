@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// TestLogOfAnAPIServer reads what a real API server writes with the audit policy of the
-// local cluster: of the operator's user, and of no other.
+// TestLogOfAnAPIServer: with the local cluster's audit policy, a real API server logs only requests
+// of the operator's user.
 func TestLogOfAnAPIServer(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "run 'make test-unit', or set it to bin/k8s")
@@ -65,7 +65,7 @@ func TestLogOfAnAPIServer(t *testing.T) {
 		g.Expect(bytes.Contains(content, []byte("clusterroles"))).To(BeFalse(), "the administrator's requests are not logged")
 		g.Expect(requests).To(ContainElements(
 			Request{Right{"batch", "jobs", "list"}, "/apis/batch/v1/namespaces/default/jobs", false},
-			HaveField("Right", Right{"", "pods", "watch"}), // while it goes on
+			HaveField("Right", Right{"", "pods", "watch"}), // while the watch continues
 			Request{Right{"", "pods", "create"}, "/api/v1/namespaces/default/pods", false},
 			Request{Right{"", "secrets", "list"}, "/api/v1/namespaces/default/secrets", true},
 		))

@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// Operator is the operator's user, and Program what its requests call themselves: who
-// plays the operator with its token has another program.
+// Operator is the operator's user, and Program is the user agent of its requests. Tests that use
+// the operator's token have another user agent.
 const (
 	Operator = "system:serviceaccount:pipelinejob-system:pipelinejob-operator"
 	Program  = "manager/"
 )
 
-// Request is what a user asked the API server for.
+// Request is a request to the API server.
 type Request struct {
 	Right
-	// URI is the request's, with its namespace and name.
+	// URI is the URI of the request, with namespace and name.
 	URI string
-	// Refused reports whether authorization forbade it. What admission refuses is allowed by
-	// then.
+	// Refused reports whether authorization forbade it. Requests that admission refuses have been
+	// authorized.
 	Refused bool
 }
 
@@ -34,7 +34,7 @@ const (
 	decisionForbid     = "forbid"
 )
 
-// auditEvent is an audit.k8s.io/v1 Event, as far as it is read.
+// auditEvent has the fields of an audit.k8s.io/v1 Event that are read.
 type auditEvent struct {
 	Verb       string `json:"verb"`
 	RequestURI string `json:"requestURI"`
@@ -51,9 +51,8 @@ type auditEvent struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-// Requests reads the operator's requests for resources, from a time on, out of an audit log
-// with a JSON event on each line. The last line may be cut off: the API server may be
-// writing it.
+// Requests returns the operator's requests for resources since a time, from an audit log with a
+// JSON event per line. The last line may be incomplete, because the API server may be writing it.
 func Requests(log io.Reader, from time.Time) ([]Request, error) {
 	var found []Request
 	lines := bufio.NewReader(log)
@@ -75,7 +74,7 @@ func Requests(log io.Reader, from time.Time) ([]Request, error) {
 	}
 }
 
-// request is false for an event that is not of the operator, too old or about no resource.
+// request returns false if the event is not of the operator, too old or not about a resource.
 func (e auditEvent) request(from time.Time) (Request, bool) {
 	if e.ObjectRef == nil || e.User.Username != Operator || !strings.HasPrefix(e.UserAgent, Program) || e.Received.Before(from) {
 		return Request{}, false

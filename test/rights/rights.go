@@ -1,5 +1,5 @@
-// Package rights compares what roles grant with what the API server's audit log shows of
-// the requests of the operator.
+// Package rights compares what roles grant with the operator's requests in the API server's audit
+// log.
 package rights
 
 import (
@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Right is a verb on a resource. The resource has its subresource, as in "pods/log".
+// Right is a verb on a resource. The resource includes the subresource, as in "pods/log".
 type Right struct{ Group, Resource, Verb string }
 
 func (r Right) String() string {
@@ -34,8 +34,8 @@ func byName(a, b Right) int {
 	return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Verb, b.Verb))
 }
 
-// Granted returns the rights that the Roles and ClusterRoles of files grant, each once. Other
-// documents are left out. An error names the file, and a rule that can't be compared.
+// Granted returns the distinct rights that the Roles and ClusterRoles in files grant. It ignores
+// other documents. An error names the file and a rule that can't be compared.
 func Granted(files ...string) ([]Right, error) {
 	var all []Right
 	for _, file := range files {
@@ -92,19 +92,18 @@ func grantedByRule(rule rbacv1.PolicyRule) ([]Right, error) {
 	return all, nil
 }
 
-// Findings are what is wrong with roles.
+// Findings are the problems of roles.
 type Findings struct {
-	// Unused are rights that are granted, and that no request used.
+	// Unused are granted rights that no request used.
 	Unused []Right
-	// Refused are rights that requests needed and that no role grants, each with such a
-	// request.
+	// Refused are rights that requests needed but no role grants, each with such a request.
 	Refused map[Right]string
 }
 
-// Compare holds what is granted against requests. Rights on finalizers are for garbage
-// collection's admission check (OwnerReferencesPermissionEnforcement), which shows in no
-// request: they count as used. So does the right to list what is watched: client-go lists if
-// the API server can't stream what there is at the beginning of a watch (KEP-3157).
+// Compare compares granted rights with requests. Rights on finalizers count as used: they are for
+// an admission check of garbage collection (OwnerReferencesPermissionEnforcement), which no request
+// shows. So do rights to list watched resources: client-go lists them if the API server can't
+// stream the initial objects of a watch (KEP-3157).
 func Compare(granted []Right, requests []Request) Findings {
 	used := map[Right]bool{}
 	found := Findings{Refused: map[Right]string{}}
@@ -124,7 +123,7 @@ func Compare(granted []Right, requests []Request) Findings {
 	return found
 }
 
-// Lines are the findings for a reader, one a line; none: all is well.
+// Lines returns the findings as text, one per line. There are none if all is well.
 func (f Findings) Lines() []string {
 	var lines []string
 	for _, right := range f.Unused {

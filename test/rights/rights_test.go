@@ -14,7 +14,7 @@ import (
 // began is the start of a test run.
 var began = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-// event is a line of an audit log, of the operator's request a second after began.
+// event returns a line of an audit log, about a request of the operator one second after began.
 func event(verb, object, decision string, changes ...string) string {
 	line := fmt.Sprintf(`{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","stage":"ResponseComplete","requestURI":"/uri","verb":%q,`+
 		`"user":{"username":"system:serviceaccount:pipelinejob-system:pipelinejob-operator","groups":["system:authenticated"]},`+

@@ -39,17 +39,17 @@ import (
 )
 
 const (
-	// hands is how many requests the test makes at a time.
+	// hands is how many concurrent requests the test makes.
 	hands = 16
-	// longWork is how long all jobs may take to run.
+	// longWork is how long it may take until all jobs run.
 	longWork = 30 * time.Minute
-	// variables is what the output variables of the settled jobs have, in bytes.
+	// variables is the size of a settled job's output variables, in bytes.
 	variables = 120 << 10
-	// settledJobs is how many there are of them.
+	// settledJobs is the number of settled jobs.
 	settledJobs = 1000
 )
 
-// site is a real API server and an emulator, without an operator.
+// site has a real API server and an emulator, but no operator.
 type site struct {
 	*WithT
 	t      *testing.T
@@ -74,9 +74,8 @@ func newSite(t *testing.T, o emulator.Options) *site {
 	return s
 }
 
-// TestManyJobs has as many jobs as JOBS says work at the same time, each with a pod, in
-// as many CustomActions as ACTIONS says. Then there are settled ones with large output
-// variables, too.
+// TestManyJobs runs JOBS jobs at the same time, each with a pod, in ACTIONS CustomActions. Then it
+// adds settled ones with large output variables.
 func TestManyJobs(t *testing.T) {
 	actions, jobs := number(t, "ACTIONS", 500), number(t, "JOBS", 10_000)
 	s := newSite(t, emulator.Options{Buckets: []string{"source", "artifacts"}})
@@ -84,19 +83,19 @@ func TestManyJobs(t *testing.T) {
 	s.Expect(s.kube.Create(t.Context(), account(actions))).To(Succeed())
 	inParallel(actions, func(i int) {
 		a := action(i)
-		a.Spec.Polling.MaxConcurrentJobs = int32(each) //nolint:gosec // it is small
+		a.Spec.Polling.MaxConcurrentJobs = int32(each) //nolint:gosec // small
 		s.Expect(s.kube.Create(t.Context(), a)).To(Succeed())
 	})
 	limit := number(t, "MEMORY", 150)
-	metrics := operate(t, s.config, s.aws.URL(), fmt.Sprintf("GOMEMLIMIT=%dKiB", limit<<10*90/100)) // as in a container with that limit
-	s.Eventually(func() int { return ready(t.Context(), s.WithT, s.kube) }).WithTimeout(patience).WithPolling(time.Second).Should(Equal(actions))
+	metrics := operate(t, s.config, s.aws.URL(), fmt.Sprintf("GOMEMLIMIT=%dKiB", limit<<10*90/100)) // as in a container with this limit
+	s.Eventually(func() int { return ready(t.Context(), s.WithT, s.kube) }).WithTimeout(timeout).WithPolling(time.Second).Should(Equal(actions))
 	idle := memory(s.WithT, metrics)
 
 	began := time.Now()
 	pods := &kubelet{site: s, seen: map[k8stypes.UID]bool{}}
 	inParallel(actions, func(i int) { s.startPipeline(i, each) })
 	s.Eventually(func() int { return pods.look(t.Context()) }).WithTimeout(longWork).WithPolling(5 * time.Second).Should(BeNumerically(">=", actions*each))
-	s.Eventually(func() float64 { return s.running(metrics) }).WithTimeout(patience).WithPolling(time.Second).Should(BeNumerically(">=", actions*each))
+	s.Eventually(func() float64 { return s.running(metrics) }).WithTimeout(timeout).WithPolling(time.Second).Should(BeNumerically(">=", actions*each))
 	took := time.Since(began)
 	live := memory(s.WithT, metrics)
 
@@ -135,7 +134,7 @@ func inParallel(n int, do func(int)) {
 	group.Wait()
 }
 
-// memory is what the operator has in a minute in which nothing changes.
+// memory returns the operator's memory within a minute without changes.
 func memory(g *WithT, metrics string) string {
 	var most, last, heap float64
 	began := time.Now()
@@ -144,18 +143,18 @@ func memory(g *WithT, metrics string) string {
 		heap = scrape(g, metrics, "go_memstats_heap_inuse_bytes") / (1 << 20)
 		most = max(most, last)
 		return time.Since(began)
-	}).WithTimeout(patience).WithPolling(time.Second).Should(BeNumerically(">=", time.Minute))
+	}).WithTimeout(timeout).WithPolling(time.Second).Should(BeNumerically(">=", time.Minute))
 	return fmt.Sprintf("%.0f MiB resident, at most %.0f within a minute, of which some %.0f are the program's file; %.0f MiB heap in use", last, most, fileBacked(g), heap)
 }
 
-// fileBacked is how much of the operator's resident memory its program's file is, in MiB:
-// the kernel takes that back when memory is short.
+// fileBacked returns how much of the operator's resident memory is its program file, in MiB. The
+// kernel can reclaim it.
 func fileBacked(g *WithT) (mapped float64) {
 	files, err := filepath.Glob("/proc/[0-9]*/status")
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, file := range files {
 		command, _ := os.Readlink(filepath.Join(filepath.Dir(file), "exe"))
-		content, _ := os.ReadFile(file) // a process may end meanwhile
+		content, _ := os.ReadFile(file) // the process may have ended
 		_, after, found := strings.Cut(string(content), "RssFile:")
 		if command != os.Getenv("MANAGER") || !found {
 			continue
@@ -167,7 +166,7 @@ func fileBacked(g *WithT) (mapped float64) {
 	return mapped
 }
 
-// running is how many jobs the operator counts as in flight.
+// running returns the number of jobs in flight according to the operator.
 func (s *site) running(metrics string) float64 {
 	return scrapeSum(s.WithT, metrics, "pipelinejob_jobs_in_flight{")
 }
@@ -194,20 +193,20 @@ func (s *site) startPipeline(i, executions int) {
 	}
 }
 
-// kubelet plays the Job controller and the kubelet: each Job gets a pod that runs.
+// kubelet acts as the Job controller and the kubelet: each Job gets a running pod.
 type kubelet struct {
 	*site
 	seen map[k8stypes.UID]bool
 }
 
-// look gives new Jobs their pods, and returns how many Jobs there are.
+// look creates the pods of new Jobs, and returns the number of Jobs.
 func (k *kubelet) look(ctx context.Context) int {
 	var fresh []batchv1.Job
 	page := batchv1.JobList{}
 	for more := true; more; more = page.Continue != "" {
 		err := k.kube.List(ctx, &page, client.Limit(500), client.Continue(page.Continue))
 		if busy(err) {
-			break // the API server is busy: those that are missing are looked for again
+			break // the API server is busy: the rest is created in the next round
 		}
 		k.Expect(err).NotTo(HaveOccurred())
 		for _, job := range page.Items {
@@ -245,7 +244,7 @@ func (k *kubelet) run(ctx context.Context, job *batchv1.Job) {
 	k.insist(func() error { return k.kube.Status().Patch(ctx, pod.DeepCopy(), client.MergeFrom(before)) })
 }
 
-// insist repeats a request while the API server is busy.
+// insist retries a request while the API server is busy.
 func (s *site) insist(request func() error) {
 	s.Expect(retry.OnError(wait.Backoff{Steps: 20, Duration: time.Second, Jitter: 1}, busy, request)).To(Succeed())
 }
@@ -255,7 +254,7 @@ func busy(err error) bool {
 	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)
 }
 
-// settle makes a PipelineJob that has long been reported.
+// settle creates a PipelineJob that was reported long ago.
 func (s *site) settle(i int) {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("settled-%d", i)}}
 	job.Spec.ActionRef.Name, job.Spec.AccountRef.Name, job.Spec.Region = "work-0", accountName, "us-east-1"

@@ -1,7 +1,7 @@
 //go:build scale
 
-// Package scale measures what many CustomActions cost one operator: the real
-// program, beside a real API server and the emulator. `make scale` runs it.
+// Package scale measures what many CustomActions cost one operator: the real program, with a real
+// API server and the emulator. `make scale` runs it.
 package scale
 
 import (
@@ -39,13 +39,13 @@ const (
 	interval = 30 * time.Second
 	// perRegion is CodePipeline's quota of custom action types in a region.
 	perRegion = 50
-	// span is how long polls are counted.
+	// span is the time over which polls are counted.
 	span = 2 * interval
-	// How long all actions may take to be ready.
-	patience = 5 * time.Minute
+	// timeout is how long all actions may take to become ready.
+	timeout = 5 * time.Minute
 )
 
-// figures are what was measured of an operator.
+// figures are the measurements of an operator.
 type figures struct {
 	actions        int
 	ready          time.Duration
@@ -57,7 +57,7 @@ type figures struct {
 	cpu            float64 // seconds of processor time within span
 }
 
-// TestManyActions measures one action, and then as many as ACTIONS says.
+// TestManyActions measures one action, and then ACTIONS actions.
 func TestManyActions(t *testing.T) {
 	many := number(t, "ACTIONS", 500)
 	var measured []figures
@@ -81,10 +81,10 @@ func measure(t *testing.T, actions int) figures {
 
 	began := time.Now()
 	metrics := operate(t, config, aws.URL())
-	g.Eventually(func() int { return ready(t.Context(), g, kube) }).WithTimeout(patience).WithPolling(100 * time.Millisecond).Should(Equal(actions))
+	g.Eventually(func() int { return ready(t.Context(), g, kube) }).WithTimeout(timeout).WithPolling(100 * time.Millisecond).Should(Equal(actions))
 	f := figures{actions: actions, ready: time.Since(began)}
 
-	g.Eventually(func() int { return len(polls(aws)) }).WithTimeout(patience).WithPolling(time.Second).Should(BeNumerically(">=", actions))
+	g.Eventually(func() int { return len(polls(aws)) }).WithTimeout(timeout).WithPolling(time.Second).Should(BeNumerically(">=", actions))
 	from, cpu := time.Now(), scrape(g, metrics, "process_cpu_seconds_total")
 	g.Eventually(func() time.Duration { return time.Since(from) }).WithTimeout(2 * span).WithPolling(time.Second).Should(BeNumerically(">=", span))
 	f.cpu = scrape(g, metrics, "process_cpu_seconds_total") - cpu
@@ -122,7 +122,7 @@ func (f *figures) count(calls []emulator.Call, from, to time.Time) {
 // accountName is the name of the account that all actions use.
 const accountName = "default"
 
-// account grants the namespace of the actions all their regions.
+// account returns an account that grants the actions' namespace access, with all their regions.
 func account(actions int) *v1alpha1.CodePipelineAccount {
 	return harness.NewAccount("default", func(a *v1alpha1.CodePipelineAccount) {
 		a.Spec.Regions = nil
@@ -132,7 +132,7 @@ func account(actions int) *v1alpha1.CodePipelineAccount {
 	})
 }
 
-// regionOf is the region of an action.
+// regionOf returns the region of an action.
 func regionOf(i int) v1alpha1.Region {
 	return v1alpha1.Region(fmt.Sprintf("us-east-%d", i/perRegion+1))
 }
@@ -159,8 +159,8 @@ func polls(aws *emulator.Server) []emulator.Call {
 	return slices.DeleteFunc(aws.Journal(), func(call emulator.Call) bool { return call.Operation != "PollForJobs" })
 }
 
-// operate starts the operator as a program of its own, with more of an environment if any
-// is given, and returns the address of its metrics.
+// operate starts the operator as a separate process, with additional environment variables, and
+// returns the address of its metrics.
 func operate(t *testing.T, config *rest.Config, endpoint string, environment ...string) string {
 	g := NewWithT(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -196,12 +196,12 @@ func kubeconfig(t *testing.T, config *rest.Config) string {
 	return file
 }
 
-// scrape reads one metric that has no labels.
+// scrape returns the value of a metric without labels.
 func scrape(g *WithT, address, name string) float64 { return scrapeSum(g, address, name+" ") }
 
-// scrapeSum adds up the series of which a line begins with prefix.
+// scrapeSum returns the sum of the series whose lines begin with prefix.
 func scrapeSum(g *WithT, address, prefix string) (sum float64) {
-	response, err := http.Get(address) //nolint:gosec,noctx // it is the operator's own
+	response, err := http.Get(address) //nolint:gosec,noctx // the operator's own address
 	g.Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = response.Body.Close() }()
 	found := false

@@ -16,7 +16,7 @@ type actionRun struct {
 	stage     string
 
 	id       string
-	status   string // empty: not started
+	status   string // empty if not started
 	started  time.Time
 	updated  time.Time
 	resolved map[string]string
@@ -29,12 +29,12 @@ type actionRun struct {
 	failure    *FailureDetails
 	variables  map[string]string
 	revision   *CurrentRevision
-	// approval is the token of a manual approval that waits for its result.
+	// approval is the token of a waiting manual approval.
 	approval string
-	// job is the newest one of a custom action.
+	// job is the newest job of a custom action.
 	job *job
-	// deadline is when the action times out, after limit; waits is its place among
-	// the engine's deadlines.
+	// deadline is when the action times out, after limit. waits is its index in the engine's
+	// deadlines.
 	deadline time.Time
 	limit    time.Duration
 	waits    int
@@ -44,10 +44,10 @@ func newActionRun(x *execution, stage string, declared ActionDeclaration) *actio
 	return &actionRun{declared: declared, execution: x, stage: stage, waits: notWaiting}
 }
 
-// startAction starts an action as its type says.
+// startAction starts an action according to its type.
 func (e *Engine) startAction(a *actionRun) {
 	a.id, a.status, a.started, a.updated = newID(), inProgress, e.now(), e.now()
-	a.inputs, a.outputs = []Artifact{}, []Artifact{} // jobs have empty lists, not null
+	a.inputs, a.outputs = []Artifact{}, []Artifact{} // jobs have empty lists instead of null
 	for _, input := range a.declared.InputArtifacts {
 		a.inputs = append(a.inputs, a.execution.artifacts[input.Name])
 	}
@@ -80,10 +80,10 @@ func (e *Engine) startAction(a *actionRun) {
 	}
 }
 
-// keyLetters are those of the random end of an artifact's key.
+// keyLetters are the letters of the random suffix of an artifact's key.
 const keyLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// place allots an output artifact's place, as the service names them: such as
+// place returns the location for an output artifact, in the service's form, such as
 // my-pipeline/SourceArti/qbAjebs.
 func (e *Engine) place(a *actionRun, name string) Artifact {
 	var suffix [7]byte
@@ -114,7 +114,7 @@ func (e *Engine) runS3Source(a *actionRun) {
 		a.fail(e, "RevisionUnavailable", fmt.Sprintf("The S3 object s3://%s/%s can't be read: %v", bucket, key, err))
 		return
 	}
-	version = cmp.Or(version, etag) // the service demands a bucket with versioning
+	version = cmp.Or(version, etag) // the service requires a bucket with versioning
 	a.outputs[0].Revision = version
 	a.revision = &CurrentRevision{Revision: version, ChangeIdentifier: version, Created: epoch(e.now()), RevisionSummary: "Amazon S3 version id: " + version}
 	a.summary = a.revision.RevisionSummary
@@ -168,7 +168,7 @@ func (x *execution) lookup(name string) (string, error) {
 	return "", fmt.Errorf("no action before has given it a value")
 }
 
-// succeed ends an action well; its output artifacts are there for the next.
+// succeed ends an action as succeeded, if its output artifacts exist.
 func (a *actionRun) succeed(e *Engine) {
 	if missing := a.missingOutput(e); missing != nil && !e.options.AllowMissingOutputs {
 		a.fail(e, "RevisionUnavailable", fmt.Sprintf("The output artifact %s was not uploaded to s3://%s", missing.Name, missing.Location.S3Location))
@@ -180,7 +180,7 @@ func (a *actionRun) succeed(e *Engine) {
 	a.end(e, succeeded)
 }
 
-// missingOutput is the first output artifact without an object; nil if there is none.
+// missingOutput returns the first output artifact without an object, or nil.
 func (a *actionRun) missingOutput(e *Engine) *Artifact {
 	for i, output := range a.outputs {
 		place := output.Location.S3Location
@@ -196,7 +196,7 @@ func (a *actionRun) fail(e *Engine, kind, message string) {
 	a.end(e, failed)
 }
 
-// end ends an action. Its job takes no result any more.
+// end ends an action. Its job no longer accepts a result.
 func (a *actionRun) end(e *Engine, status string) {
 	a.status, a.updated = status, e.now()
 	e.notify(a)

@@ -7,11 +7,11 @@ import (
 	"slices"
 )
 
-// actionTypesPage is how many ListActionTypes gives at once: few enough that a
-// client that reads one page only finds out.
+// actionTypesPage is the page size of ListActionTypes. It is small, so that clients that read only
+// one page fail.
 const actionTypesPage = 25
 
-// maxActionTypes is CodePipeline's quota of custom action types in a region.
+// maxActionTypes is CodePipeline's quota of custom action types per region.
 const maxActionTypes = 50
 
 // The built-in action types that the engine runs.
@@ -46,8 +46,8 @@ type CreateActionTypeResponse struct {
 	Tags       []Tag       `json:"tags,omitempty"`
 }
 
-// CreateActionType makes a custom action type, or restores a deleted one of
-// the identical definition.
+// CreateActionType creates a custom action type, or restores a deleted one with the identical
+// definition.
 func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeResponse, error) {
 	defer e.enter()()
 	made := &ActionType{
@@ -58,7 +58,7 @@ func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeR
 		Outputs:    r.Outputs,
 	}
 	if len(made.Properties) == 0 {
-		made.Properties = nil // an empty list defines the same type as none
+		made.Properties = nil // an empty list means the same as no list
 	}
 	if made.Settings != nil && *made.Settings == (Settings{}) {
 		made.Settings = nil
@@ -86,8 +86,8 @@ func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeR
 	return &CreateActionTypeResponse{ActionType: e.shownType(made), Tags: listed(tags)}, nil
 }
 
-// shownType is an action type as the service shows it: its settings are an object even
-// if there are none, and its properties have no type unless the options say otherwise.
+// shownType returns an action type as the service returns it: its settings are always an object,
+// and its properties have no type unless the options require it.
 func (e *Engine) shownType(t *ActionType) *ActionType {
 	shown := *t
 	if shown.Settings == nil {
@@ -109,7 +109,7 @@ func (t *ActionType) same(other *ActionType) bool {
 		t.Inputs == other.Inputs && t.Outputs == other.Outputs
 }
 
-// countActionTypes counts those that are not deleted.
+// countActionTypes counts the action types that are not deleted.
 func (e *Engine) countActionTypes() int {
 	count := 0
 	for _, t := range e.actionTypes {
@@ -162,8 +162,8 @@ type DeleteActionTypeRequest struct {
 	Version  string `json:"version"`
 }
 
-// DeleteActionType marks a custom action type as deleted. One that is not
-// there is no error: the model has none for it.
+// DeleteActionType marks a custom action type as deleted. It is not an error if the type does not
+// exist: the model has no error for it.
 func (e *Engine) DeleteActionType(r DeleteActionTypeRequest) (*struct{}, error) {
 	defer e.enter()()
 	if known, ok := e.actionTypes[TypeID{r.Category, "Custom", r.Provider, r.Version}]; ok {

@@ -42,7 +42,7 @@ func TestDeletedActionTypeIsRestoredByTheIdenticalDefinitionOnly(t *testing.T) {
 	_, err := w.CreateActionType(same)
 	w.Expect(err).NotTo(HaveOccurred())
 	_, err = w.CreateActionType(same)
-	w.expectCode(err, "ValidationException") // it is there
+	w.expectCode(err, "ValidationException") // it exists
 	w.deleteType("worker")
 	w.deleteType("worker")
 	w.Expect(w.customTypes()).To(BeEmpty())
@@ -97,7 +97,7 @@ func TestFiftyActionTypesWithoutDeletedOnes(t *testing.T) {
 	w.Expect(w.customTypes()).To(HaveLen(50))
 	w.deleteType("p00")
 	w.declareType("Build", "more")
-	_, err = w.CreateActionType(typeRequest("Build", "p00")) // a restored one counts too
+	_, err = w.CreateActionType(typeRequest("Build", "p00")) // restored types count too
 	w.expectCode(err, "LimitExceededException")
 }
 

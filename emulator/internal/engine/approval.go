@@ -48,7 +48,7 @@ func (e *Engine) approval(r ApprovalRequest) (*actionRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	// By the executions first: one goes on with the declaration that it began with.
+	// Search the executions first: they use the declaration with which they started.
 	for _, x := range p.executions {
 		run := x.stage(r.StageName)
 		if run == nil {
@@ -88,7 +88,7 @@ func (s *StageDeclaration) action(name string) *ActionDeclaration {
 	return nil
 }
 
-// action finds an action by the names of its stage and its own.
+// action returns an action by the names of its stage and the action.
 func (d *Declaration) action(stage, name string) *ActionDeclaration {
 	if declared := d.stage(stage); declared != nil {
 		return declared.action(name)

@@ -11,7 +11,7 @@ func approval() ActionDeclaration {
 	return ActionDeclaration{Name: "ok", ActionTypeID: approvalType.ID}
 }
 
-// approvalToken is what GetPipelineState shows of the approval in the stage Build.
+// approvalToken returns the token of the approval in the stage Build from GetPipelineState.
 func (w *world) approvalToken() string {
 	state, err := w.GetPipelineState(NameRequest{"p"})
 	w.Expect(err).NotTo(HaveOccurred())

@@ -1,8 +1,8 @@
 package engine
 
-// cancelRemoved cancels the live executions in which an action runs that the pipeline
-// no longer declares by that name, in a stage of that name. AWS documents that an update
-// can cancel executions, and not which updates do.
+// cancelRemoved cancels the live executions with a running action that the pipeline no longer
+// declares with that name, in a stage with that name. AWS documents that an update can cancel
+// executions, but not which updates do.
 func (e *Engine) cancelRemoved(p *pipeline) {
 	for _, x := range p.live {
 		if x.runsRemoved(&p.declaration) {
@@ -11,7 +11,7 @@ func (e *Engine) cancelRemoved(p *pipeline) {
 	}
 }
 
-// runsRemoved reports whether one of the execution's running actions is not in d.
+// runsRemoved reports whether d lacks one of the execution's running actions.
 func (x *execution) runsRemoved(d *Declaration) bool {
 	for _, stage := range x.stages {
 		for _, action := range stage.actions {
@@ -23,8 +23,8 @@ func (x *execution) runsRemoved(d *Declaration) bool {
 	return false
 }
 
-// shownStatus is the action's status as lists and states show it: the model's
-// ActionExecutionStatus has no word for a cancelled action.
+// shownStatus returns the action's status for lists and states. The model's ActionExecutionStatus
+// has no value for a cancelled action.
 func (a *actionRun) shownStatus() string {
 	if a.status == cancelled {
 		return abandoned

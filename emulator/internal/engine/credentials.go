@@ -13,7 +13,7 @@ type SessionCredentials struct {
 	SessionToken    string `json:"sessionToken"`
 }
 
-// JobData is what a worker gets to know of a job.
+// JobData is the data of a job for its worker.
 type JobData struct {
 	ActionTypeID        TypeID              `json:"actionTypeId"`
 	ActionConfiguration ActionConfiguration `json:"actionConfiguration"`
@@ -30,7 +30,7 @@ type ActionConfiguration struct {
 	Configuration map[string]string `json:"configuration"`
 }
 
-// PipelineContext says where in a pipeline a job belongs.
+// PipelineContext is the place of a job in its pipeline.
 type PipelineContext struct {
 	PipelineName        string        `json:"pipelineName"`
 	PipelineARN         string        `json:"pipelineArn"`
@@ -44,7 +44,7 @@ type StageContext struct {
 	Name string `json:"name"`
 }
 
-// ActionContext names the action of a job and its execution.
+// ActionContext names the action of a job and the action execution.
 type ActionContext struct {
 	Name              string `json:"name"`
 	ActionExecutionID string `json:"actionExecutionId"`
@@ -74,19 +74,19 @@ func (e *Engine) dataOf(j *job) JobData {
 // Grant is what a job's artifact credentials allow.
 type Grant struct {
 	Expires time.Time
-	// Read and Write are objects, as bucket/key.
+	// Read and Write are objects in the form bucket/key.
 	Read, Write map[string]bool
-	// KeyID is the KMS key that uploads must name; empty when they must name none.
+	// KeyID is the KMS key that uploads must name. If it is empty, they must not name one.
 	KeyID string
-	// SecretAccessKey signs requests; SessionToken must come with each.
+	// SecretAccessKey signs requests. Each request must have SessionToken.
 	SecretAccessKey, SessionToken string
 }
 
-// jobKeyPrefix begins the access keys of jobs, so that one that was forgotten
-// can still be told from an ordinary caller's.
+// jobKeyPrefix is the prefix of jobs' access keys. It distinguishes forgotten ones from those of
+// ordinary callers.
 const jobKeyPrefix = "ASIAJOB"
 
-// grant makes credentials for a job's artifacts.
+// grant creates credentials for a job's artifacts.
 func (e *Engine) grant(j *job) SessionCredentials {
 	made := SessionCredentials{
 		AccessKeyID:     jobKeyPrefix + rand.Text()[:13],
@@ -108,12 +108,12 @@ func (e *Engine) grant(j *job) SessionCredentials {
 	return made
 }
 
-// String is bucket/key.
+// String returns bucket/key.
 func (l S3Location) String() string { return l.BucketName + "/" + l.ObjectKey }
 
-// GrantOf is what an access key of a job allows; ok is false for a key that is
-// no job's, or that has expired and is forgotten. Like any session's, the
-// credentials outlive the job: they end by expiring.
+// GrantOf returns what a job's access key allows. ok is false if the key is not a job's, or has
+// expired and been forgotten. Like those of any session, the credentials are valid until they
+// expire, even after the job has ended.
 func (e *Engine) GrantOf(accessKeyID string) (grant Grant, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

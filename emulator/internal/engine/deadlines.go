@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// deadlineHeap has the actions that can time out, the first to do so first
-// (container/heap).
+// deadlineHeap has the actions that can time out, in order of their deadlines (container/heap).
 type deadlineHeap []*actionRun
 
 func (d deadlineHeap) Len() int           { return len(d) }
@@ -32,23 +31,23 @@ func (d *deadlineHeap) Pop() any {
 	return run
 }
 
-// notWaiting is the place among the deadlines of an action that has none.
+// notWaiting is the index of an action without a deadline.
 const notWaiting = -1
 
-// await lets an action time out.
+// await sets the deadline of an action.
 func (e *Engine) await(a *actionRun, limit time.Duration) {
 	a.limit, a.deadline = limit, e.now().Add(limit)
 	heap.Push(&e.deadlines, a)
 }
 
-// release takes an action that has ended off the deadlines.
+// release removes the deadline of an ended action.
 func (e *Engine) release(a *actionRun) {
 	if a.waits != notWaiting {
 		heap.Remove(&e.deadlines, a.waits)
 	}
 }
 
-// expireActions fails the actions whose time is over.
+// expireActions fails the actions whose deadline has passed.
 func (e *Engine) expireActions() {
 	now := e.now()
 	for len(e.deadlines) > 0 && !now.Before(e.deadlines[0].deadline) {

@@ -15,7 +15,7 @@ const (
 	maxPipelines = 1000
 )
 
-// complete checks a declaration and fills in what it leaves out.
+// complete checks a declaration and sets its defaults.
 func (e *Engine) complete(d Declaration) (Declaration, error) {
 	d.PipelineType = cmp.Or(d.PipelineType, "V1")
 	d.ExecutionMode = cmp.Or(d.ExecutionMode, "SUPERSEDED")
@@ -33,7 +33,7 @@ func (e *Engine) complete(d Declaration) (Declaration, error) {
 	return d, nil
 }
 
-// checkStructure checks a declaration from its stages up.
+// checkStructure checks a declaration and its stages.
 func (e *Engine) checkStructure(d Declaration) error {
 	actions := 0
 	for _, stage := range d.Stages {
@@ -58,7 +58,7 @@ func (e *Engine) checkStructure(d Declaration) error {
 	return nil
 }
 
-// store is the artifact store of the pipeline's region.
+// store returns the artifact store of the pipeline's region.
 func (e *Engine) store(d Declaration) *ArtifactStore {
 	if d.ArtifactStore != nil {
 		return d.ArtifactStore
@@ -69,10 +69,10 @@ func (e *Engine) store(d Declaration) *ArtifactStore {
 	return nil
 }
 
-// names are those that a declaration may use once.
+// names are names that a declaration may use only once.
 type names struct{ stages, namespaces, artifacts map[string]bool }
 
-// checkStage checks a stage; seen are the names of the stages before it.
+// checkStage checks a stage. seen are the names in the stages before it.
 func (e *Engine) checkStage(stage *StageDeclaration, first bool, seen names) error {
 	if seen.stages[stage.Name] {
 		return fail("InvalidStageDeclarationException", "Two stages have the name %s", stage.Name)
@@ -99,7 +99,7 @@ func (e *Engine) checkStage(stage *StageDeclaration, first bool, seen names) err
 	return checkFlow(stage.Actions, seen.artifacts)
 }
 
-// complete fills in what a declaration leaves out: the service shows every member.
+// complete sets defaults, because the service returns every member.
 func (a *ActionDeclaration) complete() {
 	a.RunOrder = max(a.RunOrder, 1)
 	if a.InputArtifacts == nil {
@@ -108,7 +108,7 @@ func (a *ActionDeclaration) complete() {
 	if a.OutputArtifacts == nil {
 		a.OutputArtifacts = []ArtifactName{}
 	}
-	configuration := map[string]string{} // one of its own: keepSecrets changes it
+	configuration := map[string]string{} // a copy, because keepSecrets changes it
 	maps.Copy(configuration, a.Configuration)
 	a.Configuration = configuration
 }
@@ -142,18 +142,17 @@ func (e *Engine) checkAction(a *ActionDeclaration, first bool, seen names) error
 	return t.checkAction(a)
 }
 
-// notAvailable returns the error for an action whose type does not exist. The service
-// orders the type's members in another way here, and has a name of its own for the
-// region.
+// notAvailable returns the error for an action whose type does not exist. In this message, the
+// service uses another order of the type's members and another name for the region.
 func (e *Engine) notAvailable(a *ActionDeclaration) error {
 	id, region := a.ActionTypeID, strings.ToUpper(strings.ReplaceAll(e.options.Region, "-", "_"))
 	return fail("InvalidActionDeclarationException", "ActionType (Category: '%s', Provider: '%s', Owner: '%s', Version: '%s') in action '%s' is not available in region '%s'",
 		id.Category, id.Provider, id.Owner, id.Version, a.Name, region)
 }
 
-// checkFlow checks that each input artifact of a stage's actions is made in a
-// stage before or by an action of a lower runOrder, and that each output
-// artifact is made once. made are the artifacts so far.
+// checkFlow checks that an earlier stage, or an action with a lower runOrder, produces each input
+// artifact of a stage's actions, and that each output artifact is produced only once. made are the
+// artifacts so far.
 func checkFlow(actions []ActionDeclaration, made map[string]bool) error {
 	inOrder := slices.Clone(actions)
 	slices.SortStableFunc(inOrder, func(a, b ActionDeclaration) int { return cmp.Compare(a.RunOrder, b.RunOrder) })
@@ -192,7 +191,7 @@ func addOutputs(a ActionDeclaration, made map[string]bool) error {
 	return nil
 }
 
-// checkAction holds an action against its type.
+// checkAction checks an action against its type.
 func (t *ActionType) checkAction(a *ActionDeclaration) error {
 	if err := t.Inputs.check(a.Name, "input", len(a.InputArtifacts)); err != nil {
 		return err

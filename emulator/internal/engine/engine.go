@@ -1,7 +1,6 @@
-// Package engine does what CodePipeline does behind its API: pipelines,
-// executions, actions and jobs. It knows no HTTP. Time is its clock's: whatever
-// is due is done at the start of the next call, so that nothing runs in the
-// background.
+// Package engine implements CodePipeline without its HTTP API: pipelines, executions, actions and
+// jobs. Nothing runs in the background: changes that are due according to the clock take effect at
+// the start of the next call.
 package engine
 
 import (
@@ -14,18 +13,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// Options configure an engine. Zero values get the defaults of complete.
+// Options configure an engine. complete sets the defaults for zero values.
 type Options struct {
 	Clock     Clock
 	Region    string
 	AccountID string
-	// Objects is the S3 that artifacts are in.
+	// Objects is the S3 with the artifacts.
 	Objects Objects
-	// Notify is called with each change of an action execution's state, in order,
-	// while the engine is locked: it must not call the engine. Nil: nothing is.
+	// Notify is called for each state change of an action execution, in order. The engine is locked
+	// meanwhile, so Notify must not call it. It may be nil.
 	Notify func(Event)
 
-	// The times and limits of the service: see emulator.Options.
+	// The durations and limits of the service: see emulator.Options.
 	ContinuationDelay       time.Duration
 	RedispatchAfter         time.Duration
 	ActionTimeout           time.Duration
@@ -35,7 +34,7 @@ type Options struct {
 	MaxConcurrentExecutions int
 	CreateOnly              bool
 
-	// Where AWS documents nothing: see emulator.Options.
+	// Behaviour that AWS does not document: see emulator.Options.
 	ReturnPropertyTypes bool
 	EscapeExternalIDs   bool
 	AllowMissingOutputs bool
@@ -47,7 +46,7 @@ const (
 	RedispatchNever  time.Duration = math.MaxInt64
 )
 
-// complete returns the options with defaults in place of zero values.
+// complete returns the options with defaults instead of zero values.
 func (o Options) complete() Options {
 	o.ContinuationDelay = cmp.Or(o.ContinuationDelay, 5*time.Second)
 	o.RedispatchAfter = cmp.Or(o.RedispatchAfter, time.Minute)
@@ -59,20 +58,19 @@ func (o Options) complete() Options {
 	return o
 }
 
-// Clock tells the time.
+// Clock returns the time.
 type Clock interface{ Now() time.Time }
 
-// Objects is what the engine does in S3.
+// Objects has the S3 calls of the engine.
 type Objects interface {
-	// Copy copies an object, in the version that is wanted or the newest, and
-	// returns its entity tag, without quotes, and its version, empty when the
-	// bucket has no versioning.
+	// Copy copies the wanted version of an object, or the newest one. It returns the entity tag,
+	// without quotes, and the version, which is empty if the bucket has no versioning.
 	Copy(fromBucket, fromKey, wanted, toBucket, toKey string) (etag, version string, err error)
-	// Exists reports whether there is such an object.
+	// Exists reports whether an object exists.
 	Exists(bucket, key string) bool
 }
 
-// Error is an error of the service's model.
+// Error is an error of the service's API model.
 type Error struct {
 	Code    string
 	Message string
@@ -84,7 +82,7 @@ func fail(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Engine is one account in one region. It is safe for concurrent use.
+// Engine is CodePipeline in one account and region. It is safe for concurrent use.
 type Engine struct {
 	options Options
 
@@ -94,17 +92,17 @@ type Engine struct {
 	jobs        map[string]*job
 	queues      map[queueID]*queue
 	deadlines   deadlineHeap
-	// touched are pipelines in which something happened that may let others go on.
+	// touched are pipelines with changes after which executions may be able to continue.
 	touched []*pipeline
-	// ended jobs, the first to end first: they are forgotten in this order.
+	// ended are the ended jobs, in order. They are forgotten in this order.
 	ended       []*job
 	credentials map[string]*Grant
-	// issued are the keys of credentials, the first to expire first.
+	// issued are the keys of credentials, in order of their expiry.
 	issued []string
 	nonce  int
 }
 
-// New makes an engine.
+// New returns an engine.
 func New(options Options) *Engine {
 	return &Engine{
 		options:     options.complete(),
@@ -116,7 +114,7 @@ func New(options Options) *Engine {
 	}
 }
 
-// enter locks the engine and does what has become due. The caller unlocks.
+// enter locks the engine and applies due changes. The caller must unlock it.
 func (e *Engine) enter() (unlock func()) {
 	e.mu.Lock()
 	e.advance()
@@ -131,5 +129,5 @@ func (e *Engine) pipelineARN(name string) string {
 	return fmt.Sprintf("arn:aws:codepipeline:%s:%s:%s", e.options.Region, e.options.AccountID, name)
 }
 
-// epoch is a timestamp as AWS JSON 1.1 writes it.
+// epoch returns a timestamp in the form of AWS JSON 1.1.
 func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

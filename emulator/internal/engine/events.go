@@ -2,16 +2,16 @@ package engine
 
 import "time"
 
-// Event is a change of the state of an action execution, with what EventBridge's
-// "CodePipeline Action Execution State Change" says of it.
+// Event is a state change of an action execution, with the content of EventBridge's "CodePipeline
+// Action Execution State Change".
 type Event struct {
 	Time time.Time
-	// Region and AccountID are those of the pipeline.
+	// Region and AccountID identify the pipeline's engine.
 	Region, AccountID string
 	// State is STARTED, SUCCEEDED, FAILED, ABANDONED or CANCELED.
 	State                 string
 	Pipeline, PipelineARN string
-	// PipelineVersion is that of the declaration with which the execution began.
+	// PipelineVersion is the version of the declaration with which the execution started.
 	PipelineVersion int
 	ExecutionID     string
 	// Attempt counts the execution's start and the retries of its stages.
@@ -21,22 +21,22 @@ type Event struct {
 	ActionExecutionID string
 	Owner, Category   string
 	Provider, Version string
-	// Inputs are those of an action that has started, Outputs of one that has succeeded.
+	// Inputs are set if the action has started, and Outputs if it has succeeded.
 	Inputs, Outputs []ArtifactDetail
-	// Result is set if the action has succeeded or failed, and something is known of it.
+	// Result is set if the action has succeeded or failed, and there is information about it.
 	Result *EventResult
 }
 
 // EventResult is how an action ended.
 type EventResult struct {
 	ExternalID, ExternalURL string
-	// Summary is the worker's, or why the action failed.
+	// Summary is the worker's summary, or why the action failed.
 	Summary string
 	// Code is the type of the failure.
 	Code string
 }
 
-// states are the statuses of actions as events have them.
+// states maps the statuses of actions to the states in events.
 var states = map[string]string{inProgress: "STARTED", succeeded: "SUCCEEDED", failed: "FAILED", abandoned: "ABANDONED", cancelled: "CANCELED"}
 
 // notify reports an action's new status to Options.Notify.
@@ -64,7 +64,7 @@ func (e *Engine) notify(a *actionRun) {
 	e.options.Notify(event)
 }
 
-// eventResult is the result of an action that has ended; nil if nothing is known of it.
+// eventResult returns the result of an ended action, or nil if there is no information about it.
 func (e *Engine) eventResult(a *actionRun) *EventResult {
 	result := EventResult{
 		ExternalID: a.externalID, Summary: a.summary,

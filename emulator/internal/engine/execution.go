@@ -17,7 +17,7 @@ const (
 	cancelled  = "Cancelled"
 )
 
-// execution is one way through a pipeline.
+// execution is an execution of a pipeline.
 type execution struct {
 	id        string
 	pipeline  *pipeline
@@ -28,24 +28,24 @@ type execution struct {
 	stages    []*stageRun
 	variables map[string]string
 	artifacts map[string]Artifact
-	reason    string // of a stop
-	// requestToken makes a repeated StartPipelineExecution start nothing.
+	reason    string // why it was stopped
+	// requestToken makes a repeated StartPipelineExecution a no-op.
 	requestToken string
 	trigger      Trigger
 	// retries counts the retries of stages.
 	retries int
-	// overrides are the revisions that a start demanded, by source action.
+	// overrides are the revisions that the start requested, by source action.
 	overrides map[string]SourceOverride
 }
 
-// live says that the execution has not settled.
+// live reports whether the execution has not ended.
 func (x *execution) live() bool { return x.status == inProgress || x.status == stopping }
 
 type stageRun struct {
 	declared StageDeclaration
-	status   string // empty: not reached
+	status   string // empty if not reached
 	actions  []*actionRun
-	// past are the runs that a retry replaced, oldest first.
+	// past are the runs that were replaced by retries, oldest first.
 	past []*actionRun
 }
 
@@ -57,8 +57,8 @@ type StopRequest struct {
 	Reason              string `json:"reason"`
 }
 
-// StopPipelineExecution stops an execution: at once, abandoning its actions, or
-// after the actions that are under way. Workers are not told.
+// StopPipelineExecution stops an execution: immediately, abandoning its actions, or after the
+// running actions. Workers are not notified.
 func (e *Engine) StopPipelineExecution(r StopRequest) (*ExecutionIDResponse, error) {
 	defer e.enter()()
 	if _, err := e.pipeline(r.PipelineName); err != nil {
@@ -86,8 +86,8 @@ func (e *Engine) StopPipelineExecution(r StopRequest) (*ExecutionIDResponse, err
 // abandon ends an execution because it was stopped.
 func (x *execution) abandon(e *Engine) { x.endAtOnce(e, abandoned, stopped) }
 
-// endAtOnce ends a live execution, with its running actions and stages. Their jobs no
-// longer take a result.
+// endAtOnce ends a live execution with its running actions and stages. Their jobs no longer accept
+// a result.
 func (x *execution) endAtOnce(e *Engine, actions, status string) {
 	if !x.live() {
 		return
@@ -118,7 +118,7 @@ func (e *Engine) execution(pipelineName, id string) (*execution, error) {
 	return nil, fail("PipelineExecutionNotFoundException", "Pipeline '%s' does not have an execution with ID '%s'", pipelineName, id)
 }
 
-// touch has a pipeline advanced.
+// touch marks a pipeline for the next advance.
 func (e *Engine) touch(p *pipeline) {
 	if !p.touched {
 		p.touched = true
@@ -126,8 +126,8 @@ func (e *Engine) touch(p *pipeline) {
 	}
 }
 
-// advance does all that is due: actions that time out, and executions that can
-// go on.
+// advance applies all due changes: it ends actions that have timed out and advances executions that
+// can continue.
 func (e *Engine) advance() {
 	e.expireActions()
 	for len(e.touched) > 0 {
@@ -139,8 +139,7 @@ func (e *Engine) advance() {
 	e.forget()
 }
 
-// advancePipeline takes the live executions on, and forgets the oldest of those
-// that have settled.
+// advancePipeline advances the live executions, and forgets the oldest ended ones.
 func (e *Engine) advancePipeline(p *pipeline) {
 	if len(p.live) == 0 {
 		return
@@ -163,8 +162,8 @@ func (e *Engine) advancePipeline(p *pipeline) {
 	})
 }
 
-// supersede ends executions that wait for a stage for which a newer one waits
-// too: in the mode SUPERSEDED the newer takes the place of the older.
+// supersede ends executions that wait for a stage for which a newer execution waits too, in the
+// mode SUPERSEDED.
 func (e *Engine) supersede(p *pipeline) {
 	waiting := map[string]bool{}
 	for _, x := range slices.Backward(p.live) {
@@ -179,7 +178,7 @@ func (e *Engine) supersede(p *pipeline) {
 	}
 }
 
-// awaited is the stage that the execution waits to enter, if it does.
+// awaited returns the stage that the execution waits to enter, if any.
 func (x *execution) awaited() string {
 	if !x.live() {
 		return ""
@@ -195,7 +194,7 @@ func (x *execution) awaited() string {
 	return ""
 }
 
-// advanceExecution takes an execution as far as it can go now.
+// advanceExecution advances an execution as far as possible.
 func (e *Engine) advanceExecution(x *execution) {
 	for _, stage := range x.stages {
 		if stage.status == succeeded {
@@ -210,7 +209,7 @@ func (e *Engine) advanceExecution(x *execution) {
 				return
 			}
 			if x.stageTaken(stage.declared.Name) {
-				return // one execution at a time is in a stage
+				return // only one execution at a time may be in a stage
 			}
 			stage.status = inProgress
 		}
@@ -228,8 +227,7 @@ func (x *execution) settle(e *Engine, status string) {
 	x.status, x.updated = status, e.now()
 }
 
-// stageTaken reports whether another execution is in the stage, or waits for it
-// and is older.
+// stageTaken reports whether another execution is in the stage, or an older one waits for it.
 func (x *execution) stageTaken(stage string) bool {
 	if x.declared.ExecutionMode == "PARALLEL" {
 		return false
@@ -246,7 +244,7 @@ func (x *execution) stageTaken(stage string) bool {
 	return false
 }
 
-// stage finds a stage by its name; nil when the pipeline had none of it then.
+// stage returns a stage by name, or nil if the execution's declaration does not have it.
 func (x *execution) stage(name string) *stageRun {
 	for _, stage := range x.stages {
 		if stage.declared.Name == name {
@@ -256,8 +254,8 @@ func (x *execution) stage(name string) *stageRun {
 	return nil
 }
 
-// advanceStage starts the actions of the lowest runOrder that has not ended
-// well, and ends the stage when all have ended.
+// advanceStage starts the actions with the lowest runOrder that has not succeeded, and ends the
+// stage when all have ended.
 func (e *Engine) advanceStage(x *execution, stage *stageRun) {
 	for _, order := range stage.orders() {
 		running, bad := false, false
@@ -289,7 +287,7 @@ func (e *Engine) advanceStage(x *execution, stage *stageRun) {
 	x.updated = e.now()
 }
 
-// orders lists the stage's runOrders, lowest first.
+// orders returns the stage's runOrders, lowest first.
 func (s *stageRun) orders() []int {
 	var orders []int
 	for _, action := range s.actions {

@@ -17,7 +17,7 @@ func configured(key, value string) func(*ActionDeclaration) {
 	}
 }
 
-// actionsOf are the sorted names of the actions that have jobs.
+// actionsOf returns the sorted names of the actions with jobs.
 func actionsOf(jobs map[string]JobResponse) []string { return slices.Sorted(maps.Keys(jobs)) }
 
 func TestActionsOfOneRunOrderRunTogetherAndTheNextAfterAll(t *testing.T) {

@@ -27,7 +27,7 @@ type PipelineExecution struct {
 	ExecutionType       string             `json:"executionType"`
 }
 
-// ArtifactRevision is the revision of an artifact that a source action made.
+// ArtifactRevision is the revision of a source action's artifact.
 type ArtifactRevision struct {
 	Name                     string  `json:"name"`
 	RevisionID               string  `json:"revisionId"`
@@ -150,8 +150,8 @@ func (e *Engine) triggered(by string) Trigger {
 	return Trigger{by, "arn:aws:iam::" + e.options.AccountID + ":user/emulator"}
 }
 
-// artifactRevisions are the revisions that the source actions found, for each
-// of their artifacts.
+// artifactRevisions returns the revisions that the source actions found, for each of their
+// artifacts.
 func (e *Engine) artifactRevisions(x *execution) []ArtifactRevision {
 	list := []ArtifactRevision{}
 	for _, action := range x.stages[0].actions {
@@ -166,7 +166,7 @@ func (e *Engine) artifactRevisions(x *execution) []ArtifactRevision {
 	return list
 }
 
-// sourceRevisions are the same, for each source action.
+// sourceRevisions returns the same revisions, for each source action.
 func (e *Engine) sourceRevisions(x *execution) []SourceRevision {
 	list := []SourceRevision{}
 	for _, action := range x.stages[0].actions {

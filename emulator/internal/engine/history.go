@@ -56,7 +56,7 @@ type ActionOutput struct {
 	OutputVariables map[string]string `json:"outputVariables,omitempty"`
 }
 
-// ExecutionResult is what the worker reported of an action execution.
+// ExecutionResult is what the worker reported about an action execution.
 type ExecutionResult struct {
 	ExternalExecutionID      string        `json:"externalExecutionId,omitempty"`
 	ExternalExecutionSummary string        `json:"externalExecutionSummary,omitempty"`
@@ -76,7 +76,7 @@ type S3Detail struct {
 	Key    string `json:"key"`
 }
 
-// ListActionExecutions lists what actions did, newest first.
+// ListActionExecutions lists action executions, newest first.
 func (e *Engine) ListActionExecutions(r ListActionsRequest) (*ListActionsResponse, error) {
 	defer e.enter()()
 	p, err := e.pipeline(r.PipelineName)

@@ -16,27 +16,27 @@ const (
 	jobTimedOut   = "TimedOut"
 )
 
-// maxOutputVariables is in bytes, for an action.
+// maxOutputVariables is the limit of an action's output variables, in bytes.
 const maxOutputVariables = 122880
 
-// job is a job for a worker. An action that is continued has one after another.
+// job is a job for a worker. A continued action has several jobs, one after another.
 type job struct {
 	id         string
 	action     *actionRun
 	status     string
 	nonce      string
-	token      string // the continuation token that the job before ended with
+	token      string // the continuation token of the previous job
 	available  time.Time
 	dispatched time.Time
 	ended      time.Time
 
-	// queue is the one that it is in, in its list as its element, while it is open.
+	// queue, list and element are the job's place while it is open.
 	queue   queueID
 	list    *list.List
 	element *list.Element
 }
 
-// closeJob ends a job; what has ended keeps its status.
+// closeJob ends a job. A job that has already ended keeps its status.
 func (e *Engine) closeJob(j *job, status string) {
 	if !j.ended.IsZero() {
 		return
@@ -46,8 +46,8 @@ func (e *Engine) closeJob(j *job, status string) {
 	e.dequeue(j)
 }
 
-// forget drops jobs that ended long ago (a completed job's ID soon stops
-// working) and credentials that have expired.
+// forget drops jobs that ended long ago, because the service soon forgets a completed job's ID, and
+// expired credentials.
 func (e *Engine) forget() {
 	now := e.now()
 	for len(e.ended) > 0 && now.Sub(e.ended[0].ended) >= e.options.JobRetention {
@@ -60,7 +60,7 @@ func (e *Engine) forget() {
 	}
 }
 
-// rest is a list without its first element, which its array must not keep.
+// rest returns a list without its first element, and lets the element be collected.
 func rest[T any](list []T) []T {
 	if len(list) == 1 {
 		return nil
@@ -99,9 +99,8 @@ func (e *Engine) PollForJobs(r PollRequest) (*PollResponse, error) {
 	return &PollResponse{e.handOut(q, max(r.MaxBatchSize, 1))}, nil
 }
 
-// PollAgain is a PollForJobs that hands out, after what is due, what other
-// workers have already, each job with the nonce that they have: the first to
-// acknowledge it has it.
+// PollAgain is like PollForJobs, but also hands out the jobs that other workers already have, with
+// the same nonce. The first worker to acknowledge a job gets it.
 func (e *Engine) PollAgain(r PollRequest) (*PollResponse, error) {
 	defer e.enter()()
 	q, err := e.polled(r)
@@ -122,7 +121,7 @@ func (e *Engine) PollAgain(r PollRequest) (*PollResponse, error) {
 	return response, nil
 }
 
-// polled is the queue that a poll asks for; nil when there are no such jobs.
+// polled returns the queue for a poll, or nil if there are no such jobs.
 func (e *Engine) polled(r PollRequest) (*queue, error) {
 	if owner := r.ActionTypeID.Owner; owner != "Custom" {
 		return nil, fail("ValidationException", "ActionType with owner '%s' is not supported", owner)
@@ -160,7 +159,7 @@ type AcknowledgeResponse struct {
 	Status string `json:"status"`
 }
 
-// AcknowledgeJob claims a job. A nonce is good once.
+// AcknowledgeJob claims a job. A nonce is valid only once.
 func (e *Engine) AcknowledgeJob(r AcknowledgeRequest) (*AcknowledgeResponse, error) {
 	defer e.enter()()
 	j, err := e.job(r.JobID)
@@ -177,7 +176,7 @@ func (e *Engine) AcknowledgeJob(r AcknowledgeRequest) (*AcknowledgeResponse, err
 	return &AcknowledgeResponse{j.status}, nil
 }
 
-// JobRequest names a job.
+// JobRequest is a request about a job.
 type JobRequest struct {
 	JobID string `json:"jobId"`
 }
@@ -187,7 +186,7 @@ type DetailsResponse struct {
 	JobDetails JobResponse `json:"jobDetails"`
 }
 
-// GetJobDetails reads an open job, with new credentials.
+// GetJobDetails returns an open job with new credentials.
 func (e *Engine) GetJobDetails(r JobRequest) (*DetailsResponse, error) {
 	defer e.enter()()
 	j, err := e.job(r.JobID)
@@ -207,7 +206,7 @@ func (e *Engine) job(id string) (*job, error) {
 	return nil, fail("JobNotFoundException", "Job %s is not found", id)
 }
 
-// openJob is a job that takes a result.
+// openJob returns a job that accepts a result.
 func (e *Engine) openJob(id string) (*job, error) {
 	j, err := e.job(id)
 	if err != nil {
@@ -228,8 +227,8 @@ type SuccessRequest struct {
 	CurrentRevision   *CurrentRevision  `json:"currentRevision"`
 }
 
-// PutJobSuccessResult ends a job well. With a continuation token the action
-// goes on: with a new job, after a while.
+// PutJobSuccessResult ends a job as succeeded. With a continuation token, the action continues with
+// a new job after a delay.
 func (e *Engine) PutJobSuccessResult(r SuccessRequest) (*struct{}, error) {
 	defer e.enter()()
 	if r.ContinuationToken != "" && len(r.OutputVariables) > 0 {
@@ -257,7 +256,7 @@ func (e *Engine) PutJobSuccessResult(r SuccessRequest) (*struct{}, error) {
 	return nil, nil
 }
 
-// take keeps what a result says of the action.
+// take records a result of the action.
 func (a *actionRun) take(r SuccessRequest, now time.Time) {
 	a.updated = now
 	if details := r.ExecutionDetails; details != nil {
@@ -277,7 +276,7 @@ func (a *actionRun) take(r SuccessRequest, now time.Time) {
 	if a.declared.ActionTypeID.Category != "Source" {
 		return
 	}
-	// What was handed out before may still be in a response on its way.
+	// Copy the list: a response that is being sent may still refer to the old one.
 	a.outputs = slices.Clone(a.outputs)
 	for i := range a.outputs {
 		a.outputs[i].Revision = revision.Revision

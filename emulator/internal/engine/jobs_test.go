@@ -155,7 +155,7 @@ func TestOutputVariablesAreRefusedWithAContinuationToken(t *testing.T) {
 	j := w.claim()
 	_, err := w.PutJobSuccessResult(SuccessRequest{JobID: j.ID, ContinuationToken: "t", OutputVariables: map[string]string{"a": "b"}})
 	w.expectCode(err, "ValidationException")
-	w.succeedWith(j, nil) // it is still open
+	w.succeedWith(j, nil) // still open
 }
 
 func TestOutputVariablesMayHave122880Bytes(t *testing.T) {
@@ -282,7 +282,7 @@ func TestGrantIsForTheJobsArtifactsUntilItExpires(t *testing.T) {
 	w.Expect(grant.SessionToken).To(Equal(j.Data.ArtifactCredentials.SessionToken))
 	w.Expect(grant.Expires).To(Equal(w.clock.Now().Add(15 * time.Minute)))
 
-	w.failJob(j) // which does not end its session
+	w.failJob(j) // does not end its session
 	grant, ok = w.GrantOf(key)
 	w.Expect(ok).To(BeTrue())
 	w.Expect(grant.Write).To(HaveLen(1))

@@ -10,13 +10,13 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestLimits tries each limit that is not the model's at it, and one beyond.
+// TestLimits tries each limit that is not in the model at the limit and one beyond it.
 func TestLimits(t *testing.T) {
 	cases := map[string]struct {
-		// try does something of a size.
+		// try makes a call of this size.
 		try    func(w *world, size int) error
-		least  int // 0: none
-		most   int // 0: none
+		least  int // 0 means none
+		most   int // 0 means none
 		beyond string
 	}{
 		"bytes of output variables":              {tryVariables, 0, 122880, "OutputVariablesSizeExceededException"},
@@ -105,7 +105,7 @@ func tryStages(w *world, count int) error {
 func tryActions(w *world, count int) error {
 	w.declareType("Build", "worker")
 	var actions []ActionDeclaration
-	for i := range count - 1 { // one is the source's
+	for i := range count - 1 { // the source is another action
 		actions = append(actions, custom(fmt.Sprintf("a%d", i)))
 	}
 	_, err := w.CreatePipeline(PipelineRequest{Pipeline: declared(StageDeclaration{Name: "Build", Actions: actions})})
@@ -133,7 +133,7 @@ func tryExecutions(w *world, count int) (err error) {
 	return err
 }
 
-// withArtifacts is a type that takes and gives one to three artifacts.
+// withArtifacts declares an action type with one to three input and output artifacts.
 func (w *world) withArtifacts(change func(*CreateActionTypeRequest)) {
 	request := typeRequest("Build", "worker")
 	change(&request)

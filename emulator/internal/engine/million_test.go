@@ -10,9 +10,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// TestMemoryIsFreedWhenJobsHaveExpired puts jobs through the engine in rounds,
-// and compares the heap after each, when all jobs have expired, with that before
-// the first. JOBS is how many, if not 40,000.
+// TestMemoryIsFreedWhenJobsHaveExpired runs jobs in rounds, and compares the heap after each round,
+// when all jobs have expired, with the heap before the first. The variable JOBS sets their number,
+// 40,000 by default.
 func TestMemoryIsFreedWhenJobsHaveExpired(t *testing.T) {
 	jobs := 40_000
 	if number, err := strconv.Atoi(os.Getenv("JOBS")); err == nil {
@@ -27,13 +27,13 @@ func TestMemoryIsFreedWhenJobsHaveExpired(t *testing.T) {
 		d.Name = "p" + strconv.Itoa(i)
 		w.create(d)
 	}
-	// Maps keep the size that a round gave them: some bytes for each of its jobs.
+	// Maps do not shrink after a round, which costs some bytes per job.
 	limit := heapInUse() + 8<<20 + uint64(100*jobs/rounds)
 	for round := range rounds {
 		for range jobs / rounds / pipelines {
 			w.doOneOfEach(pipelines)
 		}
-		w.clock.Step(2 * time.Hour) // all that has ended expires
+		w.clock.Step(2 * time.Hour) // all ended jobs expire
 		w.poll()
 		used := heapInUse()
 		t.Logf("after %d jobs: %d KiB", (round+1)*jobs/rounds, used>>10)
@@ -45,7 +45,7 @@ func TestMemoryIsFreedWhenJobsHaveExpired(t *testing.T) {
 	w.Expect(w.credentials).To(BeEmpty())
 }
 
-// doOneOfEach takes an execution of each pipeline to its end.
+// doOneOfEach completes an execution of each pipeline.
 func (w *world) doOneOfEach(pipelines int) {
 	for i := range pipelines {
 		_, err := w.StartPipelineExecution(StartRequest{Name: "p" + strconv.Itoa(i)})
@@ -67,7 +67,7 @@ func (w *world) doOneOfEach(pipelines int) {
 
 func heapInUse() uint64 {
 	runtime.GC()
-	runtime.GC() // what finalizers held
+	runtime.GC() // frees what finalizers held
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.HeapAlloc

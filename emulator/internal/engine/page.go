@@ -2,15 +2,14 @@ package engine
 
 import "strconv"
 
-// page is the part of a list request that says which part of the list to give.
+// page has the paging members of a list request.
 type page struct {
 	MaxResults int    `json:"maxResults"`
 	NextToken  string `json:"nextToken"`
 }
 
-// paged cuts a page out of a list; next is empty at the list's end. A token
-// that no list gave is InvalidNextTokenException. most is the operation's
-// greatest page, which it gives when none is asked for.
+// paged returns a page of a list. next is empty at the end of the list. An invalid token results in
+// InvalidNextTokenException. most is the operation's largest page size, which is also the default.
 func paged[T any](p page, list []T, most int) (part []T, next string, err error) {
 	from := 0
 	if p.NextToken != "" {

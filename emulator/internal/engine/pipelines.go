@@ -11,16 +11,16 @@ type pipeline struct {
 	declaration Declaration
 	created     time.Time
 	updated     time.Time
-	// versions before the declaration, oldest first.
+	// versions are the previous declarations, oldest first.
 	versions []Declaration
 	tags     map[string]string
-	// executions, oldest first; live are those of them that have not settled.
+	// executions are in order, oldest first. live are those that have not ended.
 	executions, live []*execution
-	// touched is that the pipeline is among the engine's.
+	// touched is true if the pipeline is in the engine's list of touched ones.
 	touched bool
 }
 
-// maxVersions bounds the earlier versions that a pipeline remembers.
+// maxVersions bounds the earlier versions that a pipeline keeps.
 const maxVersions = 100
 
 // PipelineRequest is that of CreatePipeline and UpdatePipeline.
@@ -43,8 +43,8 @@ type PipelineMetadata struct {
 	Updated float64 `json:"updated"`
 }
 
-// CreatePipeline makes a pipeline and starts it once, unless its variables need
-// values or the engine's options are against it.
+// CreatePipeline creates a pipeline and starts it once, unless its variables need values or the
+// options forbid it.
 func (e *Engine) CreatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	defer e.enter()()
 	if _, ok := e.pipelines[r.Pipeline.Name]; ok {
@@ -74,8 +74,8 @@ func (e *Engine) CreatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	return &PipelineResponse{Pipeline: e.masked(made), Tags: listed(tags)}, nil
 }
 
-// UpdatePipeline replaces a pipeline's declaration. Running executions go on with the
-// one that they began with, unless their running action was removed.
+// UpdatePipeline replaces a pipeline's declaration. Running executions continue with the
+// declaration with which they started, unless their running action was removed.
 func (e *Engine) UpdatePipeline(r PipelineRequest) (*PipelineResponse, error) {
 	defer e.enter()()
 	known, err := e.pipeline(r.Pipeline.Name)
@@ -109,7 +109,7 @@ type GetPipelineRequest struct {
 	Version int    `json:"version"`
 }
 
-// GetPipeline reads a pipeline's declaration: the newest, or that of a version.
+// GetPipeline returns a pipeline's declaration: the newest one, or that of a version.
 func (e *Engine) GetPipeline(r GetPipelineRequest) (*PipelineResponse, error) {
 	defer e.enter()()
 	known, err := e.pipeline(r.Name)
@@ -137,7 +137,7 @@ func (p *pipeline) version(number int) (Declaration, error) {
 	return Declaration{}, fail("PipelineVersionNotFoundException", "Pipeline '%s' does not have a version %d", p.declaration.Name, number)
 }
 
-// DeletePipeline deletes a pipeline. One that is not there is no error.
+// DeletePipeline deletes a pipeline. It is not an error if it does not exist.
 func (e *Engine) DeletePipeline(r NameRequest) (*struct{}, error) {
 	defer e.enter()()
 	if known, ok := e.pipelines[r.Name]; ok {

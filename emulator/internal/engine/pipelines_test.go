@@ -21,7 +21,7 @@ func TestDeclarationsAreChecked(t *testing.T) {
 	}
 	cases := map[string]struct {
 		change func(*Declaration)
-		code   string // empty: it is good
+		code   string // empty if valid
 	}{
 		"one stage":                       {func(d *Declaration) { d.Stages = d.Stages[:1] }, "InvalidStructureException"},
 		"no artifact store":               {func(d *Declaration) { d.ArtifactStore = nil }, "InvalidStructureException"},

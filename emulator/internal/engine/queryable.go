@@ -5,9 +5,9 @@ import (
 	"regexp"
 )
 
-// queryableRule is what a value of a queryable property keeps to: the API reference of
-// ActionConfigurationProperty has the characters, the model of PollForJobs the length of
-// a queryParam's value. No poll can ask for another value.
+// queryableRule is the rule for values of a queryable property. The API reference of
+// ActionConfigurationProperty defines the characters, and the model of PollForJobs the length of a
+// queryParam's value. No poll can ask for other values.
 const queryableRule = "it must have 1 to 50 letters, digits, underscores and hyphens"
 
 var queryable = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,50}$`)

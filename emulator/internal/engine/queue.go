@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// queueID names a queue: jobs of an action type, and of a value where the type
-// has a queryable property.
+// queueID identifies a queue: the jobs of an action type and, if the type has a queryable property,
+// of one of its values.
 type queueID struct {
 	actionType TypeID
 	value      string
 }
 
-// queue holds the open jobs that one poll may ask for. Each of its lists is in
-// the order in which its jobs come due.
+// queue has the open jobs that a poll may ask for. Each list is in the order in which its jobs
+// become due.
 type queue struct {
 	// waiting are continued jobs that are not available yet.
 	waiting *list.List
-	// ready are those that can be handed out.
+	// ready are jobs that can be handed out.
 	ready *list.List
-	// dispatched were handed out and are not acknowledged yet.
+	// dispatched are jobs that were handed out and are not acknowledged yet.
 	dispatched *list.List
-	// claimed are in progress.
+	// claimed are jobs in progress.
 	claimed *list.List
 }
 
@@ -32,7 +32,7 @@ func (q *queue) empty() bool {
 	return q.waiting.Len()+q.ready.Len()+q.dispatched.Len()+q.claimed.Len() == 0
 }
 
-// newJob queues a job of an action. token is that of the job before it.
+// newJob queues a job of an action. token is the continuation token of the previous job.
 func (e *Engine) newJob(a *actionRun, token string, available time.Time) *job {
 	id := queueID{actionType: a.declared.ActionTypeID}
 	if t, ok := e.actionTypes[id.actionType]; ok {
@@ -53,7 +53,7 @@ func (e *Engine) newJob(a *actionRun, token string, available time.Time) *job {
 	return made
 }
 
-// moveTo moves a job to the end of a list; nil takes it off its list.
+// moveTo moves a job to the end of a list. Nil removes it from its list.
 func (j *job) moveTo(into *list.List) {
 	if j.list != nil {
 		j.list.Remove(j.element)
@@ -64,7 +64,7 @@ func (j *job) moveTo(into *list.List) {
 	}
 }
 
-// dequeue removes a job that has ended from its queue.
+// dequeue removes an ended job from its queue.
 func (e *Engine) dequeue(j *job) {
 	j.moveTo(nil)
 	if q, ok := e.queues[j.queue]; ok && q.empty() {
@@ -72,8 +72,8 @@ func (e *Engine) dequeue(j *job) {
 	}
 }
 
-// handOut hands out up to count jobs, the longest waiting first: those that were not
-// acknowledged in time, then those that became ready.
+// handOut hands out up to count jobs, those that have waited longest first: jobs that were not
+// acknowledged in time, then ready jobs.
 func (e *Engine) handOut(q *queue, count int) []JobResponse {
 	now := e.now()
 	due := func(l *list.List, at func(*job) time.Time) *job {
@@ -91,7 +91,7 @@ func (e *Engine) handOut(q *queue, count int) []JobResponse {
 	}
 	again := func(j *job) time.Time { return j.dispatched.Add(after) }
 	handed := []JobResponse{}
-	before := q.dispatched.Len() // so that one poll hands a job out once, whatever the time
+	before := q.dispatched.Len() // so that one poll hands out a job only once, whatever the time
 	if after == RedispatchNever {
 		before = 0
 	}
@@ -113,7 +113,7 @@ func (e *Engine) handOut(q *queue, count int) []JobResponse {
 
 func availableAt(j *job) time.Time { return j.available }
 
-// dispatch hands a job out, with a new nonce.
+// dispatch hands out a job with a new nonce.
 func (e *Engine) dispatch(j *job, q *queue) JobResponse {
 	e.nonce++
 	j.status, j.nonce, j.dispatched = jobDispatched, strconv.Itoa(e.nonce), e.now()
@@ -121,7 +121,7 @@ func (e *Engine) dispatch(j *job, q *queue) JobResponse {
 	return e.jobResponse(j)
 }
 
-// jobResponse returns a job as PollForJobs answers it.
+// jobResponse returns a job in the form of PollForJobs.
 func (e *Engine) jobResponse(j *job) JobResponse {
 	return JobResponse{ID: j.id, Nonce: j.nonce, AccountID: e.options.AccountID, Data: e.dataOf(j)}
 }

@@ -10,8 +10,8 @@ type RetryRequest struct {
 	RetryMode           string `json:"retryMode"`
 }
 
-// RetryStageExecution runs the failed actions of a failed stage again, or all
-// of its actions, in the execution that failed there.
+// RetryStageExecution runs the failed actions of a failed stage again, or all of its actions, in
+// the failed execution.
 func (e *Engine) RetryStageExecution(r RetryRequest) (*ExecutionIDResponse, error) {
 	defer e.enter()()
 	p, err := e.pipeline(r.PipelineName)
@@ -60,8 +60,7 @@ func (p *pipeline) reachedAfter(x *execution, stage string) bool {
 	return false
 }
 
-// again makes the stage ready to run; its actions that ended well run again
-// only if all shall.
+// again makes the stage ready to run again. Succeeded actions run again only if all is true.
 func (s *stageRun) again(x *execution, all bool) {
 	s.status = ""
 	for i, run := range s.actions {
@@ -73,7 +72,7 @@ func (s *stageRun) again(x *execution, all bool) {
 	}
 }
 
-// collectLive lists the live executions again, in their order.
+// collectLive rebuilds the list of live executions, in order.
 func (p *pipeline) collectLive() {
 	p.live = nil
 	for _, x := range p.executions {

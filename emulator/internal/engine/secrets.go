@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// mask is what CodePipeline shows in place of a secret value.
+// mask is what CodePipeline shows instead of a secret value.
 const mask = "****"
 
-// masked is a declaration as it is shown: without secret values.
+// masked returns a declaration with masked secret values.
 func (e *Engine) masked(d Declaration) Declaration {
 	d.Stages = slices.Clone(d.Stages)
 	for i := range d.Stages {
@@ -36,13 +36,12 @@ func (e *Engine) maskedConfiguration(id TypeID, configuration map[string]string)
 	return shown
 }
 
-// keepSecrets puts the known values of secret properties in the place of masks, which
-// clients send when they read, edit and write a pipeline. before is the declaration so
-// far, nil for a new pipeline.
+// keepSecrets replaces masks with the known values of secret properties: clients that read, edit
+// and write a pipeline send masks. before is the previous declaration, or nil for a new pipeline.
 //
-// The API reference of ActionConfigurationProperty says that the mask preserves the
-// value if no other value of the action changes. It does not say what happens otherwise:
-// here it is an error, so that no secret is lost.
+// According to the API reference of ActionConfigurationProperty, the mask preserves the value if no
+// other value of the action changes. It does not define what happens otherwise. Here it is an
+// error, so that no secret is lost.
 func (e *Engine) keepSecrets(made Declaration, before *Declaration) error {
 	for _, stage := range made.Stages {
 		for i := range stage.Actions {
@@ -63,7 +62,7 @@ func (e *Engine) keepSecrets(made Declaration, before *Declaration) error {
 	return nil
 }
 
-// maskedSecrets names the secret properties of an action that have the mask for a value.
+// maskedSecrets returns the secret properties of an action whose value is the mask.
 func (e *Engine) maskedSecrets(a *ActionDeclaration) []string {
 	var masked []string
 	if t, ok := e.actionTypes[a.ActionTypeID]; ok {
@@ -76,7 +75,7 @@ func (e *Engine) maskedSecrets(a *ActionDeclaration) []string {
 	return masked
 }
 
-// keepSecrets keeps the secrets of one action; known is nil for a new one.
+// keepSecrets keeps the secrets of one action. known is nil for a new action.
 func (a *ActionDeclaration) keepSecrets(known *ActionDeclaration, masked []string) error {
 	if known == nil {
 		return fail("InvalidActionDeclarationException", "Action configuration for the new action '%s' contains an invalid configuration for the secret property '%s'. '%s' may be used in secret properties only when updating an existing action.", a.Name, masked[0], mask)

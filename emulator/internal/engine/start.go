@@ -16,7 +16,7 @@ type StartRequest struct {
 	SourceRevisions    []SourceOverride `json:"sourceRevisions"`
 }
 
-// SourceOverride is the revision that a source action is to take.
+// SourceOverride is the revision that a source action must use.
 type SourceOverride struct {
 	ActionName    string `json:"actionName"`
 	RevisionType  string `json:"revisionType"`
@@ -28,8 +28,8 @@ type ExecutionIDResponse struct {
 	PipelineExecutionID string `json:"pipelineExecutionId"`
 }
 
-// StartPipelineExecution starts a pipeline. One that is repeated with the same
-// clientRequestToken names the execution that it started.
+// StartPipelineExecution starts a pipeline. A repeated call with the same clientRequestToken
+// returns the execution that the first one started.
 func (e *Engine) StartPipelineExecution(r StartRequest) (*ExecutionIDResponse, error) {
 	defer e.enter()()
 	p, err := e.pipeline(r.Name)
@@ -57,8 +57,8 @@ func (e *Engine) StartPipelineExecution(r StartRequest) (*ExecutionIDResponse, e
 	return &ExecutionIDResponse{x.id}, nil
 }
 
-// checkConcurrency refuses one more live execution than a pipeline may have. In
-// the mode SUPERSEDED a newer one takes the place of those that wait.
+// checkConcurrency refuses an execution if the pipeline already has the maximum number of live
+// ones. In the mode SUPERSEDED, a newer one replaces the waiting ones.
 func (e *Engine) checkConcurrency(p *pipeline) error {
 	if p.declaration.ExecutionMode == "SUPERSEDED" || len(p.live) < e.options.MaxConcurrentExecutions {
 		return nil
@@ -66,7 +66,7 @@ func (e *Engine) checkConcurrency(p *pipeline) error {
 	return fail("ConcurrentPipelineExecutionsLimitExceededException", "Pipeline '%s' has reached its limit of %d concurrent executions", p.declaration.Name, e.options.MaxConcurrentExecutions)
 }
 
-// begin starts an execution of a pipeline as it is declared now.
+// begin starts an execution of a pipeline with its current declaration.
 func (e *Engine) begin(p *pipeline, x *execution) {
 	now := e.now()
 	x.id, x.pipeline, x.declared, x.status = newID(), p, p.declaration, inProgress
@@ -83,7 +83,7 @@ func (e *Engine) begin(p *pipeline, x *execution) {
 	e.advance()
 }
 
-// overrides are the revisions of a start, by their actions.
+// overrides returns the source revisions of a start, by action.
 func (d *Declaration) overrides(list []SourceOverride) (map[string]SourceOverride, error) {
 	overrides := map[string]SourceOverride{}
 	for _, o := range list {
@@ -103,7 +103,7 @@ func (d *Declaration) overrides(list []SourceOverride) (map[string]SourceOverrid
 	return overrides, nil
 }
 
-// variables are the pipeline's, with the values of a start.
+// variables returns the pipeline's variables with the values of a start.
 func (d *Declaration) variables(r StartRequest) (map[string]string, error) {
 	values, declared := map[string]string{}, map[string]bool{}
 	for _, v := range d.Variables {

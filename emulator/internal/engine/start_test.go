@@ -36,7 +36,7 @@ func TestSourceRevisions(t *testing.T) {
 	type try struct {
 		override SourceOverride
 		code     string
-		copied   string // what of the bucket was copied
+		copied   string // the copied object
 	}
 	cases := map[string]try{
 		"a version":       {SourceOverride{"fetch", "S3_OBJECT_VERSION_ID", "v7"}, "", "app.zip v7"},
@@ -64,10 +64,10 @@ func TestSourceRevisions(t *testing.T) {
 	w := newWorld(t)
 	w.begin(custom("b"))
 	_, err := w.StartPipelineExecution(StartRequest{Name: "p", SourceRevisions: []SourceOverride{{"fetch", "S3_OBJECT_KEY", "other.zip"}}})
-	w.expectCode(err, "ValidationException") // the action does not allow it
+	w.expectCode(err, "ValidationException") // the action does not allow an override
 }
 
-// TestDeclarationComesBackWhole has each member that a pipeline may have.
+// TestDeclarationComesBackWhole uses every member that a pipeline may have.
 func TestDeclarationComesBackWhole(t *testing.T) {
 	const whole = `{
 		"name": "p", "roleArn": "arn:aws:iam::111122223333:role/r", "version": 1, "executionMode": "QUEUED", "pipelineType": "V2",
@@ -95,7 +95,7 @@ func TestDeclarationComesBackWhole(t *testing.T) {
 	w.Expect(shown).To(MatchJSON(whole))
 }
 
-// TestCustomActionsOfEachCategory runs one of each, a source first.
+// TestCustomActionsOfEachCategory runs an action of each category, the source first.
 func TestCustomActionsOfEachCategory(t *testing.T) {
 	w := newWorld(t)
 	categories := []string{"Source", "Build", "Deploy", "Test", "Invoke", "Approval", "Compute"}
@@ -153,8 +153,8 @@ func TestParallelExecutionIsRetriedThoughANewerOneRuns(t *testing.T) {
 	w.Expect(w.status(id)).To(Equal(inProgress))
 }
 
-// TestJobsAreHandedOutOldestFirst polls for what was not acknowledged in time,
-// then for what became ready, in order.
+// TestJobsAreHandedOutOldestFirst: polls return jobs that were not acknowledged in time, then ready
+// jobs, in order.
 func TestJobsAreHandedOutOldestFirst(t *testing.T) {
 	w := newWorld(t)
 	w.begin(custom("a"), custom("b"), custom("c"))

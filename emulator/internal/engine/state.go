@@ -20,8 +20,8 @@ type StageState struct {
 	InboundTransitionState TransitionState `json:"inboundTransitionState"`
 	ActionStates           []ActionState   `json:"actionStates"`
 	LatestExecution        *StageExecution `json:"latestExecution,omitempty"`
-	// InboundExecutions wait to enter the stage, oldest first; InboundExecution is
-	// the first of them.
+	// InboundExecutions wait to enter the stage, oldest first. InboundExecution is the first of
+	// them.
 	InboundExecution  *StageExecution  `json:"inboundExecution,omitempty"`
 	InboundExecutions []StageExecution `json:"inboundExecutions,omitempty"`
 }
@@ -47,7 +47,7 @@ type ActionState struct {
 	RevisionURL     string           `json:"revisionUrl,omitempty"`
 }
 
-// ActionRevision is the revision that an action used last.
+// ActionRevision is the latest revision that an action used.
 type ActionRevision struct {
 	RevisionID       string  `json:"revisionId"`
 	RevisionChangeID string  `json:"revisionChangeId"`
@@ -150,9 +150,8 @@ func (e *Engine) revisionURL(a *actionRun) string {
 	return e.link(a, func(s *Settings) string { return s.RevisionURLTemplate })
 }
 
-// link fills in a URL template of the action's type. Values are filled in as they are,
-// so that one may hold a scheme and a host. There is no link yet while the external ID
-// or the revision that it names is not known.
+// link expands a URL template of the action's type. Values are inserted unchanged, so that one may
+// have a scheme and a host. There is no link while the external ID or revision in it is unknown.
 func (e *Engine) link(a *actionRun, template func(*Settings) string) string {
 	t, ok := e.actionTypes[a.declared.ActionTypeID]
 	if !ok || t.Settings == nil {

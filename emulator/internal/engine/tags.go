@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxTags is CodePipeline's quota of tags on a resource.
+// maxTags is CodePipeline's quota of tags per resource.
 const maxTags = 50
 
 // TagRequest is that of TagResource.
@@ -32,7 +32,7 @@ type UntagRequest struct {
 	TagKeys     []string `json:"tagKeys"`
 }
 
-// UntagResource takes tags off a pipeline or a custom action type.
+// UntagResource removes tags from a pipeline or a custom action type.
 func (e *Engine) UntagResource(r UntagRequest) (*struct{}, error) {
 	defer e.enter()()
 	known, err := e.tagsOf(r.ResourceARN)
@@ -76,8 +76,8 @@ func (e *Engine) ListTagsForResource(r ListTagsRequest) (*ListTagsResponse, erro
 	return &ListTagsResponse{list, next}, nil
 }
 
-// tagsOf finds a resource by its ARN: that of a pipeline ends in its name, that
-// of an action type in actiontype:OWNER/CATEGORY/PROVIDER/VERSION.
+// tagsOf returns the tags of a resource by its ARN: a pipeline's ends in its name, and an action
+// type's in actiontype:OWNER/CATEGORY/PROVIDER/VERSION.
 func (e *Engine) tagsOf(arn string) (*map[string]string, error) {
 	name, ours := strings.CutPrefix(arn, e.pipelineARN(""))
 	if !ours {
@@ -100,7 +100,7 @@ func (e *Engine) tagsOf(arn string) (*map[string]string, error) {
 	return nil, fail("ResourceNotFoundException", "There is no resource %s", arn)
 }
 
-// tagged is known with more tags; known stays as it is.
+// tagged returns known with more tags. It does not change known.
 func tagged(known map[string]string, more []Tag) (map[string]string, error) {
 	all := map[string]string{}
 	maps.Copy(all, known)
@@ -128,7 +128,7 @@ func checkTagKey(key string) error {
 	return nil
 }
 
-// listed are tags in the order of their keys.
+// listed returns tags in the order of their keys.
 func listed(tags map[string]string) []Tag {
 	list := []Tag{}
 	for _, key := range slices.Sorted(maps.Keys(tags)) {

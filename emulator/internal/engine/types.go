@@ -5,10 +5,9 @@ import (
 	"fmt"
 )
 
-// The types here are the wire's: AWS's field names, and only the members that
-// the engine reads or writes.
+// These types match AWS's JSON, with only the members that the engine reads or writes.
 
-// TypeID names an action type.
+// TypeID identifies an action type.
 type TypeID struct {
 	Category string `json:"category"`
 	Owner    string `json:"owner"`
@@ -20,7 +19,7 @@ func (id TypeID) String() string {
 	return id.Category + "/" + id.Owner + "/" + id.Provider + "/" + id.Version
 }
 
-// described returns the ID as the service's error messages have it.
+// described returns the ID in the form of the service's error messages.
 func (id TypeID) described() string {
 	return fmt.Sprintf("ActionType (Category: '%s', Owner: '%s', Provider: '%s', Version: '%s')", id.Category, id.Owner, id.Provider, id.Version)
 }
@@ -84,7 +83,7 @@ type EncryptionKey struct {
 // ArtifactName names an artifact of an action.
 type ArtifactName struct {
 	Name string `json:"name"`
-	// Files is kept and shown only.
+	// Files is only stored and returned.
 	Files []string `json:"files,omitempty"`
 }
 
@@ -101,8 +100,8 @@ type ActionDeclaration struct {
 	Region          string            `json:"region,omitempty"`
 	// TimeoutInMinutes is for manual approvals only.
 	TimeoutInMinutes int `json:"timeoutInMinutes,omitempty"`
-	// The rest is of built-in actions that the engine does not run: it is kept and
-	// shown only.
+	// The rest is for built-in actions that the engine does not run. It is only stored and
+	// returned.
 	Commands             []string          `json:"commands,omitempty"`
 	OutputVariables      []string          `json:"outputVariables,omitempty"`
 	EnvironmentVariables []json.RawMessage `json:"environmentVariables,omitempty"`
@@ -113,7 +112,7 @@ type StageDeclaration struct {
 	Name     string              `json:"name"`
 	Blockers []json.RawMessage   `json:"blockers,omitempty"`
 	Actions  []ActionDeclaration `json:"actions"`
-	// Conditions are kept and shown only.
+	// Conditions are only stored and returned.
 	OnFailure   json.RawMessage `json:"onFailure,omitempty"`
 	OnSuccess   json.RawMessage `json:"onSuccess,omitempty"`
 	BeforeEntry json.RawMessage `json:"beforeEntry,omitempty"`
@@ -131,14 +130,14 @@ type Declaration struct {
 	Name          string         `json:"name"`
 	RoleARN       string         `json:"roleArn"`
 	ArtifactStore *ArtifactStore `json:"artifactStore,omitempty"`
-	// ArtifactStores are by region. The pipeline's own is the one that is used.
+	// ArtifactStores are by region. Only that of the pipeline's region is used.
 	ArtifactStores map[string]ArtifactStore `json:"artifactStores,omitempty"`
 	Stages         []StageDeclaration       `json:"stages"`
 	Version        int                      `json:"version,omitempty"`
 	ExecutionMode  string                   `json:"executionMode,omitempty"`
 	PipelineType   string                   `json:"pipelineType,omitempty"`
 	Variables      []Variable               `json:"variables,omitempty"`
-	// Triggers are of git sources: they are kept and shown only.
+	// Triggers are for git sources. They are only stored and returned.
 	Triggers []json.RawMessage `json:"triggers,omitempty"`
 }
 
@@ -148,20 +147,20 @@ type S3Location struct {
 	ObjectKey  string `json:"objectKey"`
 }
 
-// ArtifactLocation says where an artifact is.
+// ArtifactLocation is the location of an artifact.
 type ArtifactLocation struct {
 	Type       string     `json:"type"`
 	S3Location S3Location `json:"s3Location"`
 }
 
-// Artifact is an artifact as a job gets it.
+// Artifact is an artifact in a job's data.
 type Artifact struct {
 	Name     string           `json:"name"`
 	Revision string           `json:"revision,omitempty"`
 	Location ArtifactLocation `json:"location"`
 }
 
-// ExecutionDetails is what a worker says of its work.
+// ExecutionDetails is what a worker reports about its work.
 type ExecutionDetails struct {
 	Summary             string `json:"summary"`
 	ExternalExecutionID string `json:"externalExecutionId"`

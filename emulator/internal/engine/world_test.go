@@ -10,8 +10,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// world is an engine with a clock that tests move and an S3 that is a set of
-// names.
+// world is an engine with a test clock and an S3 that is only a set of names.
 type world struct {
 	*WithT
 	*Engine
@@ -48,7 +47,7 @@ func newWorld(t *testing.T, adjust ...func(*Options)) *world {
 
 func customID(category, provider string) TypeID { return TypeID{category, "Custom", provider, "1"} }
 
-// declareType makes a custom action type that takes and gives up to five artifacts.
+// declareType creates a custom action type with up to five input and output artifacts.
 func (w *world) declareType(category, provider string, properties ...Property) {
 	_, err := w.CreateActionType(typeRequest(category, provider, properties...))
 	w.Expect(err).NotTo(HaveOccurred())
@@ -76,7 +75,7 @@ func sourceStage() StageDeclaration {
 	}}}
 }
 
-// custom is a custom Build action of the provider "worker".
+// custom returns a custom Build action of the provider "worker".
 func custom(name string, adjust ...func(*ActionDeclaration)) ActionDeclaration {
 	a := ActionDeclaration{Name: name, ActionTypeID: customID("Build", "worker")}
 	for _, change := range adjust {
@@ -103,14 +102,14 @@ func (w *world) start() string {
 	return started.PipelineExecutionID
 }
 
-// begin makes a pipeline of one custom stage with these actions and starts it.
+// begin creates a pipeline with one custom stage of these actions, and starts it.
 func (w *world) begin(actions ...ActionDeclaration) string {
 	w.declareType("Build", "worker")
 	w.create(declared(StageDeclaration{Name: "Build", Actions: actions}))
 	return w.start()
 }
 
-// poll gives the names of the actions that have jobs, and the jobs by these names.
+// poll polls for jobs and returns them by the names of their actions.
 func (w *world) poll() map[string]JobResponse {
 	response, err := w.PollForJobs(PollRequest{ActionTypeID: customID("Build", "worker"), MaxBatchSize: 100})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -122,7 +121,7 @@ func (w *world) poll() map[string]JobResponse {
 	return jobs
 }
 
-// claim polls and acknowledges the one job that there must be.
+// claim polls for a job, of which there must be exactly one, and acknowledges it.
 func (w *world) claim() JobResponse {
 	jobs := w.poll()
 	w.Expect(jobs).To(HaveLen(1))
@@ -149,7 +148,7 @@ func (w *world) failJob(j JobResponse) {
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-// upload makes the output objects of a job.
+// upload creates the output objects of a job.
 func (w *world) upload(j JobResponse) {
 	for _, output := range j.Data.OutputArtifacts {
 		w.objects[output.Location.S3Location.String()] = true
@@ -162,7 +161,7 @@ func (w *world) status(id string) string {
 	return response.PipelineExecution.Status
 }
 
-// action is what ListActionExecutions says of an action's newest execution.
+// action returns an action's newest execution from ListActionExecutions.
 func (w *world) action(name string) ActionExecutionDetail {
 	response, err := w.ListActionExecutions(ListActionsRequest{PipelineName: "p"})
 	w.Expect(err).NotTo(HaveOccurred())

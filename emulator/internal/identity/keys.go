@@ -1,5 +1,5 @@
-// Package identity knows who calls: access keys, the sessions that STS gives,
-// and the signatures (AWS Signature Version 4) that are made with them.
+// Package identity identifies callers by access keys, STS sessions and signatures (AWS Signature
+// Version 4).
 package identity
 
 import (
@@ -9,23 +9,22 @@ import (
 	"time"
 )
 
-// Caller is an identity of an account.
+// Caller is an identity in an account.
 type Caller struct {
 	Account string
 	// ARN and UserID are as GetCallerIdentity returns them.
 	ARN, UserID string
-	// Policy is that of the caller's session; nil if it has none.
+	// Policy is the caller's session policy, or nil.
 	Policy *Policy
 }
 
 // Key is what belongs to an access key ID.
 type Key struct {
-	// Secret is empty for a caller that is accepted without it: the signature can't
-	// be checked.
+	// Secret is empty for a caller that is accepted without one. Its signature can't be checked.
 	Secret string
-	// SessionToken must come with each request, unless it is empty.
+	// SessionToken must be in each request, unless it is empty.
 	SessionToken string
-	// Expires is zero for keys that never do.
+	// Expires is zero for keys that never expire.
 	Expires time.Time
 	Caller  Caller
 }
@@ -36,11 +35,11 @@ type Keys struct {
 	known map[string]Key
 }
 
-// sessionPrefix begins the access keys of sessions, so that a forgotten
-// one can be told from an unknown one.
+// sessionPrefix is the prefix of sessions' access keys. It distinguishes forgotten keys from
+// unknown ones.
 const sessionPrefix = "ASIAROLE"
 
-// Add makes a key known.
+// Add adds a key.
 func (k *Keys) Add(accessKeyID string, key Key) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -50,7 +49,7 @@ func (k *Keys) Add(accessKeyID string, key Key) {
 	k.known[accessKeyID] = key
 }
 
-// Issue makes a session for a caller, and forgets those that are over.
+// Issue creates a session for a caller, and forgets expired ones.
 func (k *Keys) Issue(caller Caller, now, expires time.Time) (accessKeyID string, key Key) {
 	k.forget(now)
 	accessKeyID = sessionPrefix + rand.Text()[:12]
@@ -69,8 +68,7 @@ func (k *Keys) forget(now time.Time) {
 	}
 }
 
-// Find looks a key up. A session that was forgotten is found as one that has
-// expired long ago.
+// Find returns a key. For a forgotten session, it returns a key that expired long ago.
 func (k *Keys) Find(accessKeyID string) (key Key, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Policy is the inline policy of a session: a session may do what it allows, at most.
+// Policy is the inline policy of a session. It bounds what the session may do.
 type Policy struct{ statements []statement }
 
 type statement struct {
@@ -18,7 +18,7 @@ type statement struct {
 	actions, resources []*regexp.Regexp
 }
 
-// texts is a text or a list of them, as IAM has it.
+// texts is a text or a list of texts, both of which IAM accepts.
 type texts []string
 
 func (t *texts) UnmarshalJSON(content []byte) error {
@@ -30,8 +30,8 @@ func (t *texts) UnmarshalJSON(content []byte) error {
 	return json.Unmarshal(content, (*[]string)(t))
 }
 
-// ParsePolicy reads a policy document. Of its elements there are Version, Id, Sid, Effect,
-// Action and Resource: others are an error.
+// ParsePolicy parses a policy document. It supports the elements Version, Id, Sid, Effect, Action
+// and Resource. Others are an error.
 func ParsePolicy(document string) (*Policy, error) {
 	var read struct {
 		Version, ID string
@@ -74,7 +74,7 @@ func strictly(content []byte, into any) error {
 	return nil
 }
 
-// patterns know * and ?: any characters, and any one.
+// patterns compiles texts with * (any characters) and ? (a single character).
 func patterns(flags string, written texts) (all []*regexp.Regexp) {
 	for _, pattern := range written {
 		quoted := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
@@ -83,8 +83,8 @@ func patterns(flags string, written texts) (all []*regexp.Regexp) {
 	return all
 }
 
-// Allows reports whether an action, such as codepipeline:PollForJobs, may be done to a
-// resource; * is that of an action which is done to none. Nil allows everything.
+// Allows reports whether an action, such as codepipeline:PollForJobs, is allowed on a resource,
+// which is * for actions without one. A nil Policy allows everything.
 func (p *Policy) Allows(action, resource string) bool {
 	if p == nil {
 		return true

@@ -16,22 +16,22 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// Signature is what a request says of its signer.
+// Signature is the signature of a request.
 type Signature struct {
 	AccessKeyID string
-	// Region and Service are those of the signature's scope. Version 2, which has
-	// none, is S3's only.
+	// Region and Service are from the signature's scope. Only S3 accepts version 2, which has no
+	// scope.
 	Region, Service string
 
-	date      string // of the scope, as 20060102
-	time      string // of the request, as 20060102T150405Z
+	date      string // of the scope, like 20060102
+	time      string // of the request, like 20060102T150405Z
 	headers   []string
 	value     string
 	presigned bool
 	version2  bool
 }
 
-// Reason says why a signature is not accepted.
+// Reason is why a signature is not accepted.
 type Reason int
 
 // The reasons.
@@ -42,15 +42,15 @@ const (
 	Malformed
 	// Unknown: the access key does not exist.
 	Unknown
-	// Expired: the session is over.
+	// Expired: the session has expired.
 	Expired
-	// WrongToken: the session's token is missing or another's.
+	// WrongToken: the session token is missing or wrong.
 	WrongToken
 	// Skewed: the request was signed too long ago, or in the future.
 	Skewed
-	// Unsupported: the signature is of version 2, which is not checked.
+	// Unsupported: the signature has version 2, which is not checked.
 	Unsupported
-	// Mismatch: the signature was not made with the key's secret for this request.
+	// Mismatch: the signature does not match the key's secret and the request.
 	Mismatch
 )
 
@@ -62,7 +62,7 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Message }
 
-// maxSkew is how far AWS lets a caller's clock be off.
+// maxSkew is how far AWS allows a caller's clock to be off.
 const maxSkew = 5 * time.Minute
 
 const (
@@ -75,8 +75,8 @@ var (
 	fieldPattern = regexp.MustCompile(`(Credential|SignedHeaders|Signature)=([^,\s]+)`)
 )
 
-// Read reads a request's signature, from its header or, of a presigned URL,
-// from its query. The Refusal is Missing or Malformed.
+// Read parses the signature in a request's header or, for a presigned URL, its query. The Refusal
+// is Missing or Malformed.
 func Read(r *http.Request) (Signature, *Refusal) {
 	query := r.URL.Query()
 	header := r.Header.Get("Authorization")
@@ -89,7 +89,7 @@ func Read(r *http.Request) (Signature, *Refusal) {
 		return parse(fields["Credential"], fields["SignedHeaders"], fields["Signature"], r.Header.Get("X-Amz-Date"), false)
 	case query.Get("X-Amz-Algorithm") == algorithm:
 		return parse(query.Get("X-Amz-Credential"), query.Get("X-Amz-SignedHeaders"), query.Get("X-Amz-Signature"), query.Get("X-Amz-Date"), true)
-	case query.Get("AWSAccessKeyId") != "": // AWS's CLI still presigns URLs of S3 by version 2
+	case query.Get("AWSAccessKeyId") != "": // the AWS CLI still presigns S3 URLs with version 2
 		return Signature{AccessKeyID: query.Get("AWSAccessKeyId"), Service: "s3", version2: true}, nil
 	case header != "":
 		return Signature{}, &Refusal{Malformed, "Authorization header requires the algorithm " + algorithm}
@@ -109,10 +109,9 @@ func parse(credential, headers, value, signed string, presigned bool) (Signature
 	}, nil
 }
 
-// Check holds a request against a caller's key. payload is the SHA-256 of its
-// body in hexadecimal, or what stands for that in the header
-// X-Amz-Content-Sha256. expiry is the time by which sessions end, now the time
-// by which the request was signed.
+// Check checks a request against a caller's key. payload is the hexadecimal SHA-256 of the body, or
+// its replacement in the header X-Amz-Content-Sha256. expiry is the current time for the expiry of
+// sessions, and now the current time for the request's signature.
 func (s Signature) Check(r *http.Request, payload string, key Key, expiry, now time.Time) *Refusal {
 	if !key.Expires.IsZero() && !expiry.Before(key.Expires) {
 		return &Refusal{Expired, "The security token included in the request is expired"}
@@ -139,7 +138,7 @@ func (s Signature) Check(r *http.Request, payload string, key Key, expiry, now t
 	return nil
 }
 
-// checkTime reads when the request was signed, and whether that is good now.
+// checkTime returns when the request was signed, and checks that the signature is currently valid.
 func (s Signature) checkTime(r *http.Request, now time.Time) (time.Time, *Refusal) {
 	signed, err := time.Parse(timeFormat, s.time)
 	if err != nil || signed.Format("20060102") != s.date {
@@ -162,7 +161,7 @@ func (s Signature) checkTime(r *http.Request, now time.Time) (time.Time, *Refusa
 	return signed, nil
 }
 
-// expected is the signature that the SDK's own signer gives the request.
+// expected returns the signature of the SDK's signer for the request.
 func (s Signature) expected(r *http.Request, payload string, credentials aws.Credentials, signed time.Time) (string, error) {
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = s.Service == "s3" })
 	again := s.bare(r)
@@ -180,7 +179,7 @@ func (s Signature) expected(r *http.Request, payload string, credentials aws.Cre
 	return value, err
 }
 
-// bare is the request with the headers alone that were signed.
+// bare returns the request with only the signed headers.
 func (s Signature) bare(r *http.Request) *http.Request {
 	again := r.Clone(context.Background())
 	again.Header, again.ContentLength, again.Body = http.Header{}, 0, nil

@@ -21,7 +21,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// checkStructs finds references to structures that are not there.
+// checkStructs finds references to missing structures.
 func checkStructs(g Gomega, m *Model, members []Member, where string) {
 	for _, member := range members {
 		for t := member.Type; t != nil; t = t.Element {
@@ -37,7 +37,7 @@ func TestValidate(t *testing.T) {
 	text := func(n int) string { return `"` + strings.Repeat("x", n) + `"` }
 	cases := map[string]struct {
 		operation, request string
-		want               string // empty: valid
+		want               string // empty if valid
 	}{
 		"valid":                  {"AcknowledgeJob", `{` + id + `,"nonce":"1"}`, ""},
 		"required":               {"AcknowledgeJob", `{` + id + `}`, "1 validation error detected: Value null at 'nonce' failed to satisfy constraint: Member must not be null"},

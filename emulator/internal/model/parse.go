@@ -1,6 +1,5 @@
-// Package model knows the shapes of CodePipeline's requests and responses and
-// holds one against them. The shapes are in codepipeline.model, in a notation
-// that a person can compare with AWS's documentation.
+// Package model validates CodePipeline's requests and responses. Their shapes are in
+// codepipeline.model, in a notation that is easy to compare with AWS's documentation.
 package model
 
 import (
@@ -20,7 +19,7 @@ type Operation struct {
 	Name     string
 	Request  []Member
 	Response []Member
-	// Errors that the model names for it.
+	// Errors of the operation in the model.
 	Errors []string
 }
 
@@ -37,11 +36,11 @@ type Type struct {
 	Kind string
 	// Struct is the name of the structure, for Kind struct.
 	Struct string
-	// Key and Element are those of maps and lists (lists have no Key).
+	// Key and Element are the types of a map's keys and values. Lists only have Element.
 	Key, Element *Type
-	// Min and Max bound a length, a count or a value; nil when unbounded.
+	// Min and Max bound a length, a count or a value. Nil means unbounded.
 	Min, Max *int64
-	// Pattern is for the whole string; Source is its text.
+	// Pattern matches the whole string. Source is its text.
 	Pattern *regexp.Regexp
 	Source  string
 	Enum    []string
@@ -53,7 +52,7 @@ type Model struct {
 	Structs    map[string][]Member
 }
 
-// Load parses the embedded shapes, once. Nobody may change them.
+// Load parses the embedded shapes once. Callers must not change them.
 var Load = sync.OnceValues(load)
 
 func load() (*Model, error) {
@@ -117,7 +116,7 @@ func (m *Model) add(kind, name, line string) error {
 	return nil
 }
 
-// parser reads one type.
+// parser parses a type.
 type parser struct{ rest string }
 
 var wordPattern = regexp.MustCompile(`^[A-Za-z0-9]+`)

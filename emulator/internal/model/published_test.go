@@ -17,7 +17,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
-// published is the service's model as botocore has it.
+// published is the service's model in botocore.
 type published struct {
 	Operations map[string]struct {
 		Input, Output struct{ Shape string }
@@ -38,12 +38,12 @@ type shape struct {
 	Enum     []string
 }
 
-// oldest is the version of botocore from which codepipeline.model was
-// transcribed; the models of earlier ones lack some members.
+// oldest is the version of botocore from which codepipeline.model was transcribed. Earlier versions
+// lack some members.
 var oldest = []int{1, 43}
 
-// TestModelIsThePublishedOne compares codepipeline.model with botocore's, where
-// one is installed that is new enough.
+// TestModelIsThePublishedOne compares codepipeline.model with botocore's, if a recent botocore is
+// installed.
 func TestModelIsThePublishedOne(t *testing.T) {
 	g := NewWithT(t)
 	theirs := readPublished(t, g)
@@ -84,7 +84,7 @@ func readPublished(t *testing.T, g *WithT) *published {
 	}
 	file, err := os.Open(filepath.Join(path, "data/codepipeline/2015-07-09/service-2.json.gz"))
 	g.Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }() // only opened for reading
 	var content io.Reader
 	content, err = gzip.NewReader(file)
 	g.Expect(err).NotTo(HaveOccurred())

@@ -10,10 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// Violations are what a request breaks, in AWS's words.
+// Violations are the broken constraints, in AWS's wording.
 type Violations []string
 
-// Message is the text of AWS's ValidationException.
+// Message returns the text of AWS's ValidationException.
 func (v Violations) Message() string {
 	noun := "errors"
 	if len(v) == 1 {
@@ -22,23 +22,22 @@ func (v Violations) Message() string {
 	return fmt.Sprintf("%d validation %s detected: %s", len(v), noun, strings.Join(v, "; "))
 }
 
-// TypeError says that a value of a request has another JSON type than its
-// member: AWS answers it with SerializationException.
+// TypeError reports that a value in a request has the wrong JSON type. AWS returns
+// SerializationException for it.
 type TypeError struct{ Path, Want string }
 
 func (e *TypeError) Error() string { return fmt.Sprintf("%s must be of type %s", e.Path, e.Want) }
 
-// Validate holds a request, as decoded from JSON with numbers kept, against
-// its operation. Members that the model does not know are taken off it: the
-// service passes over them.
+// Validate checks a request, decoded from JSON with json.Number, against its operation. It removes
+// members that the model does not have, which the service ignores.
 func (m *Model) Validate(operation Operation, request map[string]any) (Violations, error) {
 	v := validation{model: m}
 	v.structure("", operation.Request, request)
 	return v.found, v.mistyped
 }
 
-// ValidateResponse holds a response against its operation. Members that the
-// model does not know are violations.
+// ValidateResponse checks a response against its operation. Members that the model does not have
+// are violations.
 func (m *Model) ValidateResponse(operation Operation, response map[string]any) (Violations, error) {
 	v := validation{model: m, strict: true}
 	v.structure("", operation.Response, response)
@@ -47,7 +46,7 @@ func (m *Model) ValidateResponse(operation Operation, response map[string]any) (
 
 type validation struct {
 	model *Model
-	// strict is to find unknown members, instead of taking them off.
+	// strict reports unknown members instead of removing them.
 	strict   bool
 	found    Violations
 	mistyped error
@@ -179,7 +178,7 @@ func (v *validation) list(path string, t *Type, list []any) {
 
 func (v *validation) entries(path string, t *Type, entries map[string]any) {
 	v.length(path, t, entries, int64(len(entries)))
-	for _, key := range slices.Sorted(maps.Keys(entries)) { // one request has one message
+	for _, key := range slices.Sorted(maps.Keys(entries)) { // for a deterministic message
 		v.value(path+".key", t.Key, key)
 		if value := entries[key]; value != nil {
 			v.value(path+"."+key+".member", t.Element, value)

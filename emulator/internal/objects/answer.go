@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// answer calls before with the status, ahead of the first byte: what is known
-// of an object must follow from what became of the request.
+// answer calls before with the status, before the first byte is sent: the headers about an object
+// depend on the outcome of the request.
 type answer struct {
 	http.ResponseWriter
 	before func(status int)
@@ -33,9 +33,8 @@ func (a *answer) Write(content []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// trim takes off what S3 does not answer: headers without a value, which stand
-// for none, and beside a range the checksums of the whole object, which clients
-// would hold against the part that they got.
+// trim removes headers that S3 does not send: those without a value and, in responses with a range,
+// the checksums of the whole object, which clients would compare with the part.
 func trim(header http.Header, status int) {
 	for name := range header {
 		ofAll := status == http.StatusPartialContent && strings.HasPrefix(strings.ToLower(name), "x-amz-checksum-")

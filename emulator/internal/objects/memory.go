@@ -8,12 +8,12 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 )
 
-// memory is gofakes3's backend in memory, but keeps of an upload's headers only
-// those that belong to the object. gofakes3 keeps and gives back all X-Amz-
-// headers: that of the uploader's session token too.
+// memory is gofakes3's in-memory backend, but stores only those headers of an upload that belong to
+// the object. gofakes3 stores and returns all X-Amz- headers, including the uploader's session
+// token.
 type memory struct{ *s3mem.Backend }
 
-// PutObject stores an object in place of the one that has its key.
+// PutObject stores an object, and replaces an existing one.
 func (m memory) PutObject(bucket, key string, headers map[string]string, content io.Reader, size int64, conditions *gofakes3.PutConditions) (gofakes3.PutObjectResult, error) {
 	kept := map[string]string{}
 	for name, value := range headers {
@@ -21,8 +21,8 @@ func (m memory) PutObject(bucket, key string, headers map[string]string, content
 			kept[name] = value
 		}
 	}
-	// s3mem carries over what the object before had and this one has not, such
-	// as the checksum of another content. An empty value stands for none.
+	// s3mem keeps headers of the replaced object that the new one lacks, such as the checksum of
+	// the old content. An empty value removes a header.
 	if replaced, err := m.HeadObject(bucket, key); err == nil {
 		for name := range replaced.Metadata {
 			if _, set := kept[name]; !set {
@@ -33,8 +33,8 @@ func (m memory) PutObject(bucket, key string, headers map[string]string, content
 	return m.Backend.PutObject(bucket, key, kept, content, size, conditions)
 }
 
-// HeadObject describes an object. Only buckets with versioning have a version: s3mem
-// returns one, which can't be read, for others too.
+// HeadObject describes an object. It returns a version only for buckets with versioning: s3mem also
+// returns one, which can't be read, for other buckets.
 func (m memory) HeadObject(bucket, key string) (*gofakes3.Object, error) {
 	object, err := m.Backend.HeadObject(bucket, key)
 	if err != nil {
@@ -46,13 +46,13 @@ func (m memory) HeadObject(bucket, key string) (*gofakes3.Object, error) {
 	return object, nil
 }
 
-// CopyObject copies an object by PutObject.
+// CopyObject copies an object with PutObject.
 func (m memory) CopyObject(fromBucket, fromKey, toBucket, toKey string, headers map[string]string) (gofakes3.CopyObjectResult, error) {
 	return gofakes3.CopyObject(m, fromBucket, fromKey, toBucket, toKey, headers)
 }
 
-// belongs reports whether a header is the object's rather than the request's. Those
-// of encryption are not: the store keeps them itself.
+// belongs reports whether a header belongs to the object instead of the request. Encryption headers
+// do not: the Store keeps them itself.
 func belongs(name string) bool {
 	name = strings.ToLower(name)
 	switch name {

@@ -1,5 +1,5 @@
-// Package objects is the S3 beside the emulated CodePipeline: gofakes3, behind
-// what an artifact bucket's policy and a job's credentials demand.
+// Package objects is the emulator's S3: gofakes3, with checks of what an artifact bucket's policy
+// and a job's credentials require.
 package objects
 
 import (
@@ -17,9 +17,9 @@ import (
 
 // Grant is what the credentials of a job allow.
 type Grant struct {
-	// Read and Write are objects, as bucket/key.
+	// Read and Write are objects in the form bucket/key.
 	Read, Write map[string]bool
-	// KeyID is the KMS key that uploads must name; empty when they must name none.
+	// KeyID is the KMS key that uploads must name. If it is empty, they must not name one.
 	KeyID string
 }
 
@@ -32,10 +32,10 @@ type Store struct {
 	encryption map[string]encryption // by bucket/key
 }
 
-// encryption is what an upload asked for.
+// encryption is the encryption that an upload requested.
 type encryption struct{ algorithm, keyID string }
 
-// New makes an empty store.
+// New returns an empty store.
 func New() *Store {
 	backend := memory{s3mem.New()}
 	return &Store{
@@ -45,7 +45,7 @@ func New() *Store {
 	}
 }
 
-// CreateBucket makes a bucket; one that is there already is no error.
+// CreateBucket creates a bucket, unless it exists.
 func (s *Store) CreateBucket(name string) error {
 	if err := gofakes3.ValidateBucketName(name); err != nil {
 		return err
@@ -56,9 +56,8 @@ func (s *Store) CreateBucket(name string) error {
 	return s.backend.CreateBucket(name)
 }
 
-// Copy copies an object, in the version that is wanted or the newest, and
-// returns its entity tag, without quotes, and its version, empty when the
-// bucket has no versioning.
+// Copy copies the wanted version of an object, or the newest one. It returns the entity tag,
+// without quotes, and the version, which is empty if the bucket has no versioning.
 func (s *Store) Copy(fromBucket, fromKey, wanted, toBucket, toKey string) (etag, version string, err error) {
 	var object *gofakes3.Object
 	if wanted == "" {
@@ -69,22 +68,21 @@ func (s *Store) Copy(fromBucket, fromKey, wanted, toBucket, toKey string) (etag,
 	if err != nil {
 		return "", "", err
 	}
-	defer func() { _ = object.Contents.Close() }() // it is in memory
+	defer func() { _ = object.Contents.Close() }() // in memory
 	if _, err := s.backend.PutObject(toBucket, toKey, object.Metadata, object.Contents, object.Size, nil); err != nil {
 		return "", "", fmt.Errorf("write s3://%s/%s: %w", toBucket, toKey, err)
 	}
 	return hex.EncodeToString(object.Hash), string(object.VersionID), nil
 }
 
-// Exists reports whether there is such an object.
+// Exists reports whether an object exists.
 func (s *Store) Exists(bucket, key string) bool {
 	_, err := s.backend.HeadObject(bucket, key)
 	return err == nil
 }
 
-// Serve answers an S3 request of a caller who has a grant; one without may do
-// everything. The bucket is the first part of the path, or of a host
-// BUCKET.localhost.
+// Serve serves an S3 request of a caller with a grant. A caller without one may do everything. The
+// bucket is the first element of the path, or of a host BUCKET.localhost.
 func (s *Store) Serve(w http.ResponseWriter, r *http.Request, grant *Grant) {
 	r = pathStyle(r)
 	place := strings.TrimPrefix(r.URL.Path, "/")
@@ -96,7 +94,7 @@ func (s *Store) Serve(w http.ResponseWriter, r *http.Request, grant *Grant) {
 		}
 	}
 	for _, part := range notImplemented {
-		if r.URL.Query().Has(part) { // gofakes3 would take it for the object itself
+		if r.URL.Query().Has(part) { // gofakes3 would treat it as the object itself
 			WriteError(w, "NotImplemented", "The emulator does not have the S3 subresource "+part)
 			return
 		}
@@ -113,13 +111,13 @@ func (s *Store) Serve(w http.ResponseWriter, r *http.Request, grant *Grant) {
 		trim(w.Header(), status)
 	}}
 	s.server.ServeHTTP(given, r)
-	given.begin(http.StatusOK) // an answer without content
+	given.begin(http.StatusOK) // a response without content
 }
 
 // notImplemented are subresources of buckets and objects.
 var notImplemented = []string{"tagging", "acl", "policy", "cors", "lifecycle", "encryption", "retention", "legal-hold", "torrent", "attributes"}
 
-// remember keeps how an object is encrypted, for as long as it is there.
+// remember records how an object is encrypted, until the object is deleted.
 func (s *Store) remember(r *http.Request, place string, asked encryption) {
 	query := r.URL.Query()
 	if query.Has("uploadId") {
@@ -136,12 +134,11 @@ func (s *Store) remember(r *http.Request, place string, asked encryption) {
 	}
 }
 
-// describe sets the headers that say how an object is encrypted, as in each answer
-// of S3.
+// describe sets the headers about an object's encryption, which each S3 response has.
 func (s *Store) describe(w http.ResponseWriter, place string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// gofakes3 keeps the headers of the object that an upload replaced.
+	// gofakes3 keeps the headers of a replaced object.
 	w.Header().Del("X-Amz-Server-Side-Encryption")
 	w.Header().Del("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")
 	if known, ok := s.encryption[place]; ok {
@@ -152,7 +149,7 @@ func (s *Store) describe(w http.ResponseWriter, place string) {
 	}
 }
 
-// refuse says what a job's credentials do not allow; it is empty when they do.
+// refuse returns why a job's credentials don't allow a request, or an empty string if they do.
 func (g *Grant) refuse(r *http.Request, place string, asked encryption) string {
 	if source := copySource(r); source != "" && !g.Read[source] {
 		return "These credentials may not read " + source
@@ -167,7 +164,7 @@ func (g *Grant) refuse(r *http.Request, place string, asked encryption) string {
 			return "These credentials may not write " + place
 		}
 		if r.URL.Query().Has("uploadId") || r.Method == http.MethodDelete {
-			return "" // a part: the upload's beginning was checked
+			return "" // a part: creating the upload was checked
 		}
 		if asked.algorithm != "aws:kms" || asked.keyID != g.KeyID {
 			return fmt.Sprintf("Uploads must ask for aws:kms with key %q; this one asks for %q with key %q", g.KeyID, asked.algorithm, asked.keyID)
@@ -186,11 +183,11 @@ var statuses = map[string]int{
 	"SlowDown":              http.StatusServiceUnavailable,
 }
 
-// WriteError answers in S3's form; the status follows from the code.
+// WriteError writes an error in S3's form. The code determines the status.
 func WriteError(w http.ResponseWriter, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(cmp.Or(statuses[code], http.StatusBadRequest))
-	_ = xml.NewEncoder(w).Encode(struct { // the client is gone when this fails
+	_ = xml.NewEncoder(w).Encode(struct { // fails only if the client is gone
 		XMLName xml.Name `xml:"Error"`
 		Code    string
 		Message string

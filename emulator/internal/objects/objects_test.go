@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// bucket is a store with one bucket, for whose requests no grant is needed.
+// bucket is a store with one bucket, for requests without a grant.
 type bucket struct {
 	*WithT
 	store *Store
@@ -22,10 +22,10 @@ func newBucket(t *testing.T) bucket {
 	return b
 }
 
-// do makes a request with headers, given as pairs of a name and a value.
+// do makes a request. headers are pairs of names and values.
 func (b bucket) do(method, url, body string, headers ...string) *httptest.ResponseRecorder {
 	request := httptest.NewRequest(method, url, strings.NewReader(body))
-	request.Header.Set("Content-Length", strconv.Itoa(len(body))) // as a server has it
+	request.Header.Set("Content-Length", strconv.Itoa(len(body))) // as set by a server
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}

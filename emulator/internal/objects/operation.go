@@ -11,8 +11,8 @@ var Operations = []string{
 	"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",
 }
 
-// Operation is the name in S3's API of what a request asks for. It is empty for
-// all that is none of Operations.
+// Operation returns the name of a request's operation in S3's API. It is empty if the operation is
+// not in Operations.
 func Operation(r *http.Request) string {
 	_, key, _ := strings.Cut(strings.TrimPrefix(pathStyle(r).URL.Path, "/"), "/")
 	if key == "" {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// pathStyle moves a bucket that is named by the host, as clients do that are
-// pointed at http://localhost:4566, to the front of the path.
+// pathStyle moves a bucket in the host name, which clients use by default with an endpoint such as
+// http://localhost:4566, to the front of the path.
 func pathStyle(r *http.Request) *http.Request {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -31,7 +31,7 @@ func pathStyle(r *http.Request) *http.Request {
 	return moved
 }
 
-// copySource is the object, as bucket/key, that a request copies from.
+// copySource returns the source of a copy, in the form bucket/key.
 func copySource(r *http.Request) string {
 	source, _, _ := strings.Cut(r.Header.Get("X-Amz-Copy-Source"), "?")
 	if plain, err := url.PathUnescape(source); err == nil {
@@ -40,9 +40,8 @@ func copySource(r *http.Request) string {
 	return strings.TrimPrefix(source, "/")
 }
 
-// unchunk takes the aws-chunked encoding off a body, in which SDKs send
-// checksums after the content. It is HTTP's chunked encoding with a signature
-// in each chunk's extension.
+// unchunk decodes the aws-chunked encoding of a body, with which SDKs send checksums after the
+// content. It is HTTP's chunked encoding with a signature in each chunk's extension.
 func unchunk(r *http.Request) error {
 	if !strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
 		return nil
@@ -59,8 +58,8 @@ func unchunk(r *http.Request) error {
 	return nil
 }
 
-// withoutChunked is a list of encodings without aws-chunked, which is the
-// transfer's and not the object's.
+// withoutChunked removes aws-chunked from a list of encodings, because it is the encoding of the
+// transfer and not of the object.
 func withoutChunked(encodings string) string {
 	var kept []string
 	for encoding := range strings.SplitSeq(encodings, ",") {
@@ -71,7 +70,7 @@ func withoutChunked(encodings string) string {
 	return strings.Join(kept, ",")
 }
 
-// decoded reads what is in a body, and closes the body.
+// decoded reads the decoded body, and closes the original one.
 type decoded struct {
 	io.Reader
 	io.Closer

@@ -1,4 +1,4 @@
-// Package queues is the state of SQS's standard queues.
+// Package queues stores SQS standard queues.
 package queues
 
 import (
@@ -14,23 +14,22 @@ import (
 )
 
 const (
-	// DefaultVisibility is how long a message that was received is not given to
-	// others, unless the receiver says otherwise.
+	// DefaultVisibility is how long a received message is invisible to other receivers by default.
 	DefaultVisibility = 30 * time.Second
 	// retention is how long a message is kept (MessageRetentionPeriod's default).
 	retention = 4 * 24 * time.Hour
-	// maxMessages is how many messages a queue keeps: the oldest are dropped. The service
-	// has no such limit.
+	// maxMessages is how many messages a queue keeps. Older ones are dropped. The service has no
+	// such limit.
 	maxMessages = 100_000
 )
 
-// Name tells queues apart.
+// Name identifies a queue.
 type Name struct{ Account, Region, Queue string }
 
-// Message is one that was received.
+// Message is a received message.
 type Message struct {
 	ID, Body, MD5 string
-	// Receipt is for this receipt of the message alone.
+	// Receipt is the handle of this receipt of the message.
 	Receipt string
 	// Receives counts its receipts.
 	Receives int
@@ -39,14 +38,13 @@ type Message struct {
 
 type message struct {
 	Message
-	visible time.Time // when it can be received (again)
+	visible time.Time // when the message can be received (again)
 }
 
-// Clock tells the time.
+// Clock returns the time.
 type Clock interface{ Now() time.Time }
 
-// Store holds the queues of all accounts and regions. It is safe for concurrent
-// use.
+// Store has the queues of all accounts and regions. It is safe for concurrent use.
 type Store struct {
 	clock Clock
 
@@ -57,12 +55,12 @@ type Store struct {
 	closed  bool
 }
 
-// New makes a store without queues.
+// New returns a store without queues.
 func New(clock Clock) *Store {
 	return &Store{clock: clock, queues: map[Name][]*message{}, changed: make(chan struct{})}
 }
 
-// Close wakes all receivers that wait for messages.
+// Close wakes all waiting receivers.
 func (s *Store) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +68,7 @@ func (s *Store) Close() {
 	s.wakeReceivers()
 }
 
-// wakeReceivers wakes the receivers that wait. The caller holds the lock.
+// wakeReceivers wakes the waiting receivers. The caller holds the lock.
 func (s *Store) wakeReceivers() {
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -85,7 +83,7 @@ func (s *Store) Create(name Name) {
 	}
 }
 
-// Exists reports whether there is such a queue.
+// Exists reports whether a queue exists.
 func (s *Store) Exists(name Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +91,7 @@ func (s *Store) Exists(name Name) bool {
 	return ok
 }
 
-// Send puts a message into a queue, which it creates if it does not exist.
+// Send sends a message to a queue, which it creates if it does not exist.
 func (s *Store) Send(name Name, body string) Message {
 	sum := md5.Sum([]byte(body)) //nolint:gosec // as above
 	s.mu.Lock()
@@ -112,8 +110,8 @@ func (s *Store) unexpired(name Name) []*message {
 	return slices.DeleteFunc(s.queues[name], func(m *message) bool { return s.clock.Now().Sub(m.Sent) > retention })
 }
 
-// Receive takes up to count messages. It waits for the first one at most as long as
-// wait, in real time. Each is hidden from other receivers for the time visibility.
+// Receive receives up to count messages. It waits at most for the duration wait, in real time, for
+// the first one. Each is invisible to other receivers for the duration visibility.
 func (s *Store) Receive(ctx context.Context, name Name, count int, visibility, wait time.Duration) []Message {
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
@@ -152,8 +150,8 @@ func (s *Store) take(name Name, count int, visibility time.Duration) ([]Message,
 	return received, s.changed, s.closed
 }
 
-// Delete removes the message with the receipt. One that is gone already is no
-// error, as with the service.
+// Delete removes the message with the receipt. As in the service, it is not an error if the message
+// is already gone.
 func (s *Store) Delete(name Name, receipt string) error {
 	if _, err := uuid.Parse(receipt); err != nil {
 		return fmt.Errorf("the input receipt handle is invalid")
@@ -164,7 +162,7 @@ func (s *Store) Delete(name Name, receipt string) error {
 	return nil
 }
 
-// Hide changes when a received message is visible again: after d from now.
+// Hide makes a received message invisible for the duration d from now.
 func (s *Store) Hide(name Name, receipt string, d time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,14 +176,14 @@ func (s *Store) Hide(name Name, receipt string, d time.Duration) error {
 	return fmt.Errorf("the input receipt handle is invalid")
 }
 
-// Purge drops all messages.
+// Purge drops all messages of a queue.
 func (s *Store) Purge(name Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queues[name] = []*message{}
 }
 
-// Count counts the messages that can be received, and those that were.
+// Count returns the numbers of visible and invisible messages.
 func (s *Store) Count(name Name) (visible, hidden int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
