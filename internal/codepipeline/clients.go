@@ -28,13 +28,10 @@ type Identity struct {
 	// means defaultSessionName.
 	SessionName string
 	// MayRegister reports whether the role's session may create, delete and tag action types.
-	MayRegister bool
-	// ActionType is the only action type that the role's session may poll, register and read the
-	// tags of. The zero value means any.
 	//
-	// Without RoleARN, ActionType, MayRegister and SessionName have no effect: the
-	// operator's own credentials are used unchanged.
-	ActionType ActionTypeID
+	// Without RoleARN, MayRegister and SessionName have no effect: the operator's own credentials
+	// are used unchanged.
+	MayRegister bool
 }
 
 // defaultSessionName is the session name for calls without a namespace.

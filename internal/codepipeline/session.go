@@ -4,11 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/pipelinejob/pipelinejob-operator/internal/limits"
 )
@@ -38,10 +35,6 @@ func SessionName(namespace, action string) string {
 // An operation is a CodePipeline operation that a Client calls.
 type operation struct {
 	name string
-	// ofType is true if a policy can restrict the permission to an action type, according to the
-	// service authorization reference. All other operations need any resource, or pipelines, whose
-	// names are known only from future jobs.
-	ofType bool
 	// registers is true if only identities that may register action types need it.
 	registers bool
 }
@@ -55,12 +48,12 @@ var operations = []operation{
 	{name: "ListActionTypes"},
 	{name: "PutJobFailureResult"},
 	{name: "PutJobSuccessResult"},
-	{name: "ListTagsForResource", ofType: true},
-	{name: "PollForJobs", ofType: true},
-	{name: "CreateCustomActionType", ofType: true, registers: true},
-	{name: "DeleteCustomActionType", ofType: true, registers: true},
-	{name: "TagResource", ofType: true, registers: true},
-	{name: "UntagResource", ofType: true, registers: true},
+	{name: "ListTagsForResource"},
+	{name: "PollForJobs"},
+	{name: "CreateCustomActionType", registers: true},
+	{name: "DeleteCustomActionType", registers: true},
+	{name: "TagResource", registers: true},
+	{name: "UntagResource", registers: true},
 }
 
 // policy is an IAM policy.
@@ -78,30 +71,12 @@ type statement struct {
 // limits.SessionPolicy characters. It allows exactly the calls of a Client, and registration only
 // with MayRegister. A session may do what both this policy and the role's policies allow.
 func (i Identity) SessionPolicy() string {
-	anything, typed := statement{"Allow", nil, []string{"*"}}, statement{"Allow", nil, i.actionTypes()}
+	allowed := statement{"Allow", nil, []string{"*"}}
 	for _, o := range operations {
-		switch {
-		case o.registers && !i.MayRegister:
-		case o.ofType:
-			typed.Action = append(typed.Action, "codepipeline:"+o.name)
-		default:
-			anything.Action = append(anything.Action, "codepipeline:"+o.name)
+		if !o.registers || i.MayRegister {
+			allowed.Action = append(allowed.Action, "codepipeline:"+o.name)
 		}
 	}
-	content, _ := json.Marshal(policy{"2012-10-17", []statement{anything, typed}}) // strings can always be encoded
+	content, _ := json.Marshal(policy{"2012-10-17", []statement{allowed}}) // strings can always be encoded
 	return string(content)
-}
-
-// actionTypes returns the resources for ActionType. AWS documents the ARN of an action type in
-// several forms: with actiontype and actionType, Custom and custom, without an account, and with a
-// trailing slash. A policy with a form that the service does not use would allow nothing, so it has
-// all of them.
-func (i Identity) actionTypes() []string {
-	role, err := arn.Parse(i.RoleARN)
-	if err != nil || i.ActionType == (ActionTypeID{}) {
-		return []string{"*"}
-	}
-	of := i.ActionType
-	one := fmt.Sprintf("arn:%s:codepipeline:%s:*:action?ype:?ustom/%s/%s/%s", role.Partition, i.Region, of.Category, of.Provider, of.Version)
-	return []string{one, one + "/"}
 }
