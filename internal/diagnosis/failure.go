@@ -156,22 +156,6 @@ func stopped(pods []corev1.Pod) []corev1.Pod {
 	})
 }
 
-// anyAtWork reports whether the status of a pod shows where it was stopped.
-func anyAtWork(pods []corev1.Pod) bool {
-	return slices.ContainsFunc(stopped(pods), func(pod corev1.Pod) bool { return atWork(pod) != nil || waitReason(pod) != "" })
-}
-
-// atWork returns the step or wrapper container that runs, or was stopped while it ran.
-func atWork(pod corev1.Pod) *corev1.ContainerStatus {
-	for _, status := range statusesOf(pod) {
-		state := status.State
-		if !isBeside(pod, status.Name) && (state.Running != nil || (state.Terminated != nil && state.Terminated.ExitCode != 0)) {
-			return &status
-		}
-	}
-	return outOfMemoryStep(pod)
-}
-
 // waitReason returns what a pod waits for while none of its steps runs, or an empty string if its
 // status does not have it.
 func waitReason(pod corev1.Pod) string {
@@ -222,84 +206,6 @@ func explained(pod corev1.Pod) *Failure {
 
 func endedBefore(ended *corev1.ContainerStateTerminated, since time.Time) bool {
 	return !ended.FinishedAt.IsZero() && ended.FinishedAt.Time.Before(since)
-}
-
-// badEnd returns the first container that failed: the kubelet starts none after it.
-func badEnd(pod corev1.Pod) *corev1.ContainerStatus {
-	if step := outOfMemoryStep(pod); step != nil {
-		return step
-	}
-	for _, status := range statusesOf(pod) {
-		if ended := status.State.Terminated; ended != nil && ended.ExitCode != 0 && !isBeside(pod, status.Name) {
-			return &status
-		}
-	}
-	return nil
-}
-
-// outOfMemoryStep returns the init container that ended because it ran out of memory, whatever its
-// exit code: a shell may exit with 0 after one of its processes was killed. The kubelet starts no
-// container after it. For regular containers, only the exit code counts, as for the kubelet.
-func outOfMemoryStep(pod corev1.Pod) *corev1.ContainerStatus {
-	for _, status := range pod.Status.InitContainerStatuses {
-		if ended := status.State.Terminated; ended != nil && ended.Reason == reasonOOMKilled && !isBeside(pod, status.Name) {
-			return &status
-		}
-	}
-	return nil
-}
-
-// statusesOf returns the statuses of a pod's containers, in the order in which they start.
-func statusesOf(pod corev1.Pod) []corev1.ContainerStatus {
-	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
-}
-
-// isBeside reports whether a container runs alongside the steps and the wrapper containers:
-// the work does not wait for its end.
-func isBeside(pod corev1.Pod, name string) bool {
-	return isSidecar(pod.Spec, name) || isForeign(pod, name)
-}
-
-// isForeign reports whether a webhook has added a regular container: the only one of the operator's
-// pods is codepipeline-report.
-func isForeign(pod corev1.Pod, name string) bool {
-	return name != podcontract.ContainerReport &&
-		slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == name })
-}
-
-func isSidecar(spec corev1.PodSpec, name string) bool {
-	return name == podcontract.ContainerProgress || slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
-		return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
-	})
-}
-
-// nameIn returns the name of a container of a pod for messages.
-func nameIn(pod corev1.Pod, name string) string {
-	if isForeign(pod, name) {
-		return fmt.Sprintf("container %q, which is not of the CustomAction", name)
-	}
-	return displayName(pod.Spec, name)
-}
-
-// displayName returns the name of a step, a sidecar or a wrapper container for messages.
-func displayName(spec corev1.PodSpec, name string) string {
-	switch {
-	case podcontract.IsWrapper(name):
-		return "the operator's container " + name
-	case isSidecar(spec, name):
-		return fmt.Sprintf("sidecar %q", name)
-	default:
-		return fmt.Sprintf("step %q", name)
-	}
-}
-
-func podCondition(pod corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
-	for i := range pod.Status.Conditions {
-		if pod.Status.Conditions[i].Type == kind {
-			return &pod.Status.Conditions[i]
-		}
-	}
-	return nil
 }
 
 // wrapperFailure returns the failure that a wrapper container wrote.
@@ -421,91 +327,6 @@ func meaningOf(ended *corev1.ContainerStateTerminated) string {
 		return "killed by " + name
 	}
 	return ""
-}
-
-// loss is the removal of a working pod.
-type loss struct {
-	reason, message string
-	// since is when it was removed. It is zero if the reason is that of the failed pod itself,
-	// which a pod with a failed step does not have.
-	since time.Time
-}
-
-func lossOf(pod corev1.Pod) *loss {
-	disruption := disrupted(pod)
-	switch {
-	case pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "":
-		gone := &loss{reason: pod.Status.Reason, message: pod.Status.Message}
-		if gone.message == "" && disruption != nil {
-			gone.message = disruption.Message
-		}
-		return gone
-	case disruption != nil:
-		return &loss{disruption.Reason, disruption.Message, disruption.LastTransitionTime.Time}
-	case pod.DeletionTimestamp != nil:
-		gone := &loss{reason: "Deleted", message: "it was deleted while it worked", since: pod.DeletionTimestamp.Time}
-		if pod.DeletionGracePeriodSeconds != nil {
-			gone.since = gone.since.Add(-time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second)
-		}
-		return gone
-	default:
-		return nil
-	}
-}
-
-// disrupted returns the condition of a pod that the cluster removes because it was drained,
-// preempted or evicted, or because its node is gone.
-func disrupted(pod corev1.Pod) *corev1.PodCondition {
-	if condition := podCondition(pod, corev1.DisruptionTarget); condition != nil && condition.Status == corev1.ConditionTrue {
-		return condition
-	}
-	return nil
-}
-
-// refusals are the reasons for which the kubelet refuses a pod because of its spec, so that another
-// attempt would fail as well.
-var refusals = []string{
-	"AppArmor", "PodLevelResourcesNotSupported", "PodOSNotSupported", "PodOSSelectorNodeLabelDoesNotMatch",
-	"SupplementalGroupsPolicyNotSupported", "SysctlForbidden",
-}
-
-func (l loss) failure(pod corev1.Pod) *Failure {
-	where := ""
-	if pod.Spec.NodeName != "" {
-		where = " on node " + pod.Spec.NodeName
-	}
-	while := ""
-	if status := atWork(pod); status != nil {
-		while = " in " + nameIn(pod, status.Name)
-	}
-	why := colon(l.reason, l.message)
-	switch {
-	case l.reason == "DeadlineExceeded":
-		return fail(v1alpha1.FailureJobFailed, "Raise it "+inTemplate+", or leave it out and set spec.timeout",
-			"the pod %s took longer than activeDeadlineSeconds of its template allows and was stopped%s: %s", pod.Name, while, why)
-	case slices.Contains(refusals, l.reason):
-		return fail(v1alpha1.FailureConfigurationError, "Correct the requests of the pod "+inTemplate,
-			"the pod %s was refused%s: %s", pod.Name, where, why)
-	default:
-		return fail(v1alpha1.FailureSystemUnavailable, l.wayOut(), "the pod %s was lost%s%s: %s", pod.Name, where, while, why)
-	}
-}
-
-func (l loss) wayOut() string {
-	exceeded := strings.Contains(l.message, "exceeds the") || strings.Contains(l.message, "exceeded its")
-	switch {
-	case l.reason == "Evicted" && strings.Contains(l.message, `volume "`+podcontract.SharedVolume+`" exceeds the`):
-		return "It is the workspace, /codepipeline: raise spec.workspace.sizeLimit of the CustomAction, give it a volume of its own by " +
-			"spec.workspace.volumeClaimTemplate, or make the steps write less. Without spec.workspace, the limit is the operator's --workspace-size-limit"
-	case l.reason == "Evicted" && exceeded && strings.Contains(l.message, "ontainer "+podcontract.ContainerPrefix):
-		return "Raise the limit of ephemeral-storage " + inRunner
-	case l.reason == "Evicted" && exceeded:
-		return "Raise that limit (resources.limits.ephemeral-storage, or sizeLimit of the volume) " + inTemplate + ", or make the steps write less"
-	case strings.Contains(l.message, "low on resource"):
-		return "Retry the action; resources.requests " + inTemplate + " reserve what the steps need"
-	default:
-		return "Retry the action"
-	}
 }
 
 // ShortDuration formats a duration without zero units at its end: 10m, not 10m0s.
