@@ -250,7 +250,7 @@ func TestSquatterKeepsNobodyOut(t *testing.T) {
 }
 
 // TestTwoOfOneUntaggedType: two namespaces with a grant name an action type without tags. The one
-// that takes its jobs keeps them, even when the other one, which is older, becomes valid.
+// that takes its jobs keeps them, even when the other one, which is older, gets a grant.
 func TestTwoOfOneUntaggedType(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()

@@ -89,9 +89,9 @@ func TestTagsAreKeptInStep(t *testing.T) {
 	})
 }
 
-// TestDriftIsMended removes a tag, and then the whole action type, of an object that is not polled
+// TestDriftIsFixed removes a tag, and then the whole action type, of an object that is not polled
 // for.
-func TestDriftIsMended(t *testing.T) {
+func TestDriftIsFixed(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(tagged("team", "web"), func(a *v1alpha1.CustomAction) { a.Spec.Suspend = true }))).To(Succeed())

@@ -35,7 +35,7 @@ const (
 
 // build builds a kustomization with kubectl.
 func build(folder string) ([]byte, error) {
-	// Open the files, because go test's cache only tracks files that the test itself reads.
+	// Stat the files: the cache of go test only tracks files that the test itself accesses.
 	err := filepath.WalkDir("../../config", func(name string, _ fs.DirEntry, err error) error {
 		_, statErr := os.Stat(name)
 		return errors.Join(err, statErr)

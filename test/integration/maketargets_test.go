@@ -46,7 +46,7 @@ type workshop struct {
 
 func newWorkshop(t *testing.T) *workshop {
 	w := &workshop{WithT: NewWithT(t), t: t, ctx: t.Context()}
-	// Open the files, because go test's cache only tracks files that the test itself reads.
+	// Stat the files: the cache of go test only tracks files that the test itself accesses.
 	for _, folder := range []string{"../../config", "../../hack", "../../cmd", "../../Makefile"} {
 		w.Expect(filepath.WalkDir(folder, func(name string, _ fs.DirEntry, err error) error {
 			_, statErr := os.Stat(name)
