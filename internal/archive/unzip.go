@@ -121,7 +121,7 @@ func (u *unzipper) unpack(number int, entry *zip.FileHeader, at uint64) error {
 	switch mode := zipMode(entry); {
 	case mode.IsDir(), u.backslashes && strings.HasSuffix(name, "/"):
 		return u.w.folder(name, zipTime(entry))
-	case mode.IsRegular(), mode&fs.ModeNamedPipe != 0 && entry.UncompressedSize64 > 0: // "zip -" stores what it reads from a pipe so
+	case mode.IsRegular(), mode&fs.ModeNamedPipe != 0 && entry.UncompressedSize64 > 0: // "zip -" stores the content of a pipe like this
 		return u.unpackFile(number, name, entry)
 	case mode&fs.ModeSymlink != 0:
 		return u.unpackLink(name, entry)

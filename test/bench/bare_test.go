@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// creators is the number of Jobs that the client creates concurrently: as many as the operator
-// records PipelineJobs for an action.
+// creators is the number of Jobs that the client creates concurrently. The operator records the
+// PipelineJobs of an action with the same concurrency.
 const creators = 16
 
 // bare measures Jobs that a client creates, as the cost of Kubernetes itself.

@@ -198,7 +198,7 @@ func (k *kubelet) takeAway(ctx context.Context, pod *corev1.Pod, w *work, ended 
 	}
 	err := k.kube.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
 	if apierrors.IsConflict(err) {
-		return nil // the pod is gone
+		return nil // another pod has this name now
 	}
 	return client.IgnoreNotFound(err)
 }

@@ -158,7 +158,7 @@ func (p *process) release() {
 	p.changed.Broadcast()
 }
 
-// stop ends the program for good.
+// stop ends the program. It is not restarted.
 func (p *process) stop() {
 	if p.done == nil {
 		return // it was never started
