@@ -191,7 +191,7 @@ func (u *unzipper) readLocal(entry *zip.FileHeader, at int64) error {
 		return sourceError(err)
 	}
 	if string(rest[:nameSize]) != entry.Name {
-		return fmt.Errorf("the header before its content gives another name, %.200q, than the list of entries", rest[:nameSize])
+		return fmt.Errorf("the header before its content gives a different name, %.200q, than the list of entries", rest[:nameSize])
 	}
 	if little.Uint16(local[6:])&flagDataDescriptor != 0 {
 		return checkMethod(entry)
@@ -211,7 +211,7 @@ func checkLocal(entry *zip.FileHeader, local, large []byte) error {
 		}
 	}
 	if compressed != entry.CompressedSize64 || size != entry.UncompressedSize64 || little.Uint32(local[14:]) != entry.CRC32 {
-		return errors.New("the header before its content gives other sizes or another checksum than the list of entries")
+		return errors.New("the header before its content gives different sizes or a different checksum than the list of entries")
 	}
 	return nil
 }
@@ -379,8 +379,8 @@ func (i *inflater) drain() {
 }
 
 var (
-	errSize     = errors.New("its content has another size than the archive says")
-	errChecksum = errors.New("its content has another checksum than the archive says")
+	errSize     = errors.New("its content does not match its size in the archive")
+	errChecksum = errors.New("its content does not match its checksum in the archive")
 )
 
 func (i *inflater) Read(p []byte) (int, error) {
