@@ -1,4 +1,4 @@
-# Where things are built; git-ignored.
+# The folder for build results, ignored by git.
 BIN := $(CURDIR)/bin
 
 # The local cluster to work with: CLUSTER=two make cluster-up starts another.
@@ -13,7 +13,7 @@ BUILT_ASSETS := kube
 endif
 ASSETS = KUBEBUILDER_ASSETS=$(abspath $(KUBEBUILDER_ASSETS))
 
-# The images to build: none named means all.
+# The images to build. Empty means all.
 IMAGES ?=
 
 # The operator's image, with a tag or a digest: IMG=registry.example.com/pipelinejob-operator:v1.
@@ -23,11 +23,11 @@ LOCAL_IMG := pipelinejob.dev/operator:dev
 
 # What builds images: docker, podman or nerdctl.
 CONTAINER_TOOL ?= docker
-# kubectl, from $PATH or, without one there, built into bin/k8s.
+# kubectl: the one in $PATH or, if there is none, built into bin/k8s.
 KUBECTL ?= $(or $(shell command -v kubectl),$(BIN)/k8s/kubectl)
 # Where build-installer writes install.yaml.
 DIST ?= $(CURDIR)/dist
-# true: uninstall and undeploy succeed if there is nothing to delete.
+# If true, uninstall and undeploy succeed if there is nothing to delete.
 ignore-not-found ?= false
 
 .DEFAULT_GOAL := help
@@ -79,7 +79,7 @@ test: verify lint test-unit test-chaos test-e2e ## Everything, as root: what CI 
 WITHOUT_RACE = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build !race$$' internal)))
 
 .PHONY: test-unit
-test-unit: $(BUILT_ASSETS) $(BIN)/gotestsum ## Unit and envtest suites, with the race detector but for large artifacts
+test-unit: $(BUILT_ASSETS) $(BIN)/gotestsum ## Unit and envtest suites, with the race detector except for large artifacts
 	@[ -z "$$REQUIRE_TOOLS" ] || hack/debian-packages.sh python3:python3 unzip:unzip xz-utils:xz curl:curl awscli:aws
 	$(ASSETS) $(BIN)/gotestsum -- -race -timeout=30m ./...
 	$(BIN)/gotestsum -- -timeout=30m $(addprefix ./,$(WITHOUT_RACE))
@@ -97,11 +97,11 @@ fuzz: ## Fuzz the emulator (requests, pipelines, signatures) and the unpacker of
 		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZ_TIME) -fuzzminimizetime=20x ./internal/archive || exit 1; done
 
 .PHONY: soak
-soak: ## Put a million jobs through the emulator and look at its memory
+soak: ## Run a million jobs in the emulator and check its memory
 	JOBS=1000000 go test -count=1 -run=MemoryIsFreed -v ./emulator/internal/engine
 
 .PHONY: bench
-bench: ## Benchmarks of the emulator, with a server that does nothing to compare with
+bench: ## Benchmarks of the emulator, with a server that does nothing for comparison
 	go test -run='^$$' -bench=. ./emulator
 
 .PHONY: bench-artifacts
@@ -125,7 +125,7 @@ IDLE_JOBS ?= 100
 
 .PHONY: bench-operator
 bench-operator: JOBS ?= 300
-bench-operator: $(BUILT_ASSETS) $(BIN)/kueue ## Measure jobs, requests and CPU beside bare Jobs and Kueue (about 15 minutes)
+bench-operator: $(BUILT_ASSETS) $(BIN)/kueue ## Compare jobs, requests and CPU with bare Jobs and Kueue (about 15 minutes)
 	@go build -o $(BIN)/manager ./cmd/manager
 	$(ASSETS) MANAGER=$(BIN)/manager KUEUE=$(BIN)/kueue KUEUE_CRDS="$$(cd hack/kueue && go list -m -f '{{.Dir}}' sigs.k8s.io/kueue)/config/components/crd/bases" \
 		JOBS=$(JOBS) ROUNDS=$(ROUNDS) IDLE_JOBS=$(IDLE_JOBS) go test -tags=bench -count=1 -timeout=2h -v ./test/bench
@@ -137,7 +137,7 @@ CHAOS_PACKAGE = ./test/chaos
 .PHONY: chaos
 chaos: export JOBS ?= 10000
 chaos: export SEED ?=
-chaos: $(BUILT_ASSETS) chaos-build ## Kill, freeze and restart all, and hold JOBS jobs against a model (hours; SEED repeats a test)
+chaos: $(BUILT_ASSETS) chaos-build ## Kill, freeze and restart processes, and check JOBS jobs against a model (hours; SEED repeats a test)
 	$(CHAOS) -run='^TestSeed$$' $(CHAOS_PACKAGE)
 
 .PHONY: test-chaos
@@ -269,7 +269,7 @@ kube: $(BIN)/kube ## Build Kubernetes into bin/k8s (6 to 20 minutes the first ti
 $(BIN)/kube: $(wildcard hack/kube/*.go) hack/kube/go.mod hack/kube/go.sum hack/kube/build.sh
 	@hack/kube/build.sh $(BIN)
 
-# Go decides whether anything is to be done; it is quick when nothing is.
+# Always run: go build is fast if nothing has changed.
 .PHONY: $(BIN)/cluster $(BIN)/images-tool
 $(BIN)/cluster:
 	@go build -o $@ ./hack/cluster
@@ -283,13 +283,13 @@ images: $(BIN)/images-tool ## Build the images into bin/images (IMAGES="operator
 	@$(BIN)/images-tool --repo=$(CURDIR) --out=$(BIN)/images $(IMAGES)
 
 .PHONY: cluster-up
-cluster-up: kube $(BIN)/cluster $(BIN)/images-tool ## Start the cluster or heal it (CLUSTER=name for one more)
+cluster-up: kube $(BIN)/cluster $(BIN)/images-tool ## Start or repair the cluster (CLUSTER=name for another one)
 	@hack/debian-packages.sh containerd:containerd runc:runc containernetworking-plugins:/usr/lib/cni/ptp nftables:nft iproute2:ip
 	@$(BIN)/images-tool --repo=$(CURDIR) --out=$(BIN)/images pause
 	@$(BIN)/cluster up $(CLUSTER_FLAGS)
 
 .PHONY: cluster-load
-cluster-load: images $(BIN)/cluster ## Build the images and load into the cluster those that changed
+cluster-load: images $(BIN)/cluster ## Build the images and load the changed ones into the cluster
 	@$(BIN)/cluster load $(CLUSTER_FLAGS)
 
 .PHONY: cluster-status

@@ -36,7 +36,7 @@ func poll(ctx context.Context, limit time.Duration, check func(context.Context) 
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("not after %v: %w", limit, last)
+				return fmt.Errorf("gave up after %v: %w", limit, last)
 			}
 			return ctx.Err()
 		case <-tick.C:

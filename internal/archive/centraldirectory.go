@@ -73,7 +73,7 @@ func readCentralDirectory(ctx context.Context, from RangeReader, limits Limits) 
 	}
 	end := findEnd(tail)
 	if end < 0 {
-		return nil, badZip("it has no end: it may be cut off")
+		return nil, badZip("its end is missing: it may be cut off")
 	}
 	endsAt := size - int64(len(tail)-end)
 	list, endsAt, err := readEnd(ctx, from, tail[:end], tail[end:], endsAt)

@@ -235,11 +235,11 @@ func TestUnpackRefusesZipArchivesThatLie(t *testing.T) {
 		content     []byte
 		entry, rule string
 	}{
-		"another size before the content":     {altered(archive, 22, 99), "a", "gives other sizes"},
-		"another checksum before the content": {altered(archive, 14, archive[14]^1), "a", "another checksum than the list"},
-		"other sizes in the list":             {altered(archive, list+24, 99), "a", "gives other sizes"},
-		"other sizes in both":                 {altered(altered(archive, list+24, 99), 22, 99), "a", "another size"},
-		"another checksum in both":            {altered(altered(archive, list+16, 1, 2, 3, 4), 14, 1, 2, 3, 4), "a", "another checksum"},
+		"another size before the content":     {altered(archive, 22, 99), "a", "gives different sizes"},
+		"another checksum before the content": {altered(archive, 14, archive[14]^1), "a", "a different checksum than the list"},
+		"other sizes in the list":             {altered(archive, list+24, 99), "a", "gives different sizes"},
+		"other sizes in both":                 {altered(altered(archive, list+24, 99), 22, 99), "a", "does not match its size"},
+		"another checksum in both":            {altered(altered(archive, list+16, 1, 2, 3, 4), 14, 1, 2, 3, 4), "a", "does not match its checksum"},
 		"content that is altered":             {altered(archive, 41, 0xff, 0xff), "a", ""},
 		"entries that overlap":                {altered(archive, second+42, archive[list+42:list+46]...), "b", "entries overlap"},
 		"entries that overlap in part":        {altered(archive, second+42, 5), "b", "entries overlap"},
@@ -337,7 +337,7 @@ func TestUnpackTakesWhatIsBehindATarArchive(t *testing.T) {
 
 func TestUnpackRefusesTwoNamesOfOneEntry(t *testing.T) {
 	content := zipOf(t, fileItem("good", "1"))
-	expectRefused(t, bytes.Replace(content, []byte("good"), []byte("evil"), 1), small, "good", `another name, "evil"`)
+	expectRefused(t, bytes.Replace(content, []byte("good"), []byte("evil"), 1), small, "good", `a different name, "evil"`)
 }
 
 func TestUnpackRefusesASocket(t *testing.T) {

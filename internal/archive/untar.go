@@ -158,7 +158,7 @@ func (m *tarMeter) next(archive *tar.Reader) (header *tar.Header, err error) {
 	return header, err
 }
 
-var errNoEnd = errors.New("it has no end: it may be cut off")
+var errNoEnd = errors.New("its end is missing: it may be cut off")
 
 // check counts the bytes that were read before. The files among them have been counted already.
 func (m *tarMeter) check() error {

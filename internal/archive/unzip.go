@@ -121,7 +121,7 @@ func (u *unzipper) unpack(number int, entry *zip.FileHeader, at uint64) error {
 	switch mode := zipMode(entry); {
 	case mode.IsDir(), u.backslashes && strings.HasSuffix(name, "/"):
 		return u.w.folder(name, zipTime(entry))
-	case mode.IsRegular(), mode&fs.ModeNamedPipe != 0 && entry.UncompressedSize64 > 0: // "zip -" stores what it reads from a pipe so
+	case mode.IsRegular(), mode&fs.ModeNamedPipe != 0 && entry.UncompressedSize64 > 0: // "zip -" stores the content of a pipe like this
 		return u.unpackFile(number, name, entry)
 	case mode&fs.ModeSymlink != 0:
 		return u.unpackLink(name, entry)
@@ -191,7 +191,7 @@ func (u *unzipper) readLocal(entry *zip.FileHeader, at int64) error {
 		return sourceError(err)
 	}
 	if string(rest[:nameSize]) != entry.Name {
-		return fmt.Errorf("the header before its content gives another name, %.200q, than the list of entries", rest[:nameSize])
+		return fmt.Errorf("the header before its content gives a different name, %.200q, than the list of entries", rest[:nameSize])
 	}
 	if little.Uint16(local[6:])&flagDataDescriptor != 0 {
 		return checkMethod(entry)
@@ -211,7 +211,7 @@ func checkLocal(entry *zip.FileHeader, local, large []byte) error {
 		}
 	}
 	if compressed != entry.CompressedSize64 || size != entry.UncompressedSize64 || little.Uint32(local[14:]) != entry.CRC32 {
-		return errors.New("the header before its content gives other sizes or another checksum than the list of entries")
+		return errors.New("the header before its content gives different sizes or a different checksum than the list of entries")
 	}
 	return nil
 }
@@ -379,8 +379,8 @@ func (i *inflater) drain() {
 }
 
 var (
-	errSize     = errors.New("its content has another size than the archive says")
-	errChecksum = errors.New("its content has another checksum than the archive says")
+	errSize     = errors.New("its content does not match its size in the archive")
+	errChecksum = errors.New("its content does not match its checksum in the archive")
 )
 
 func (i *inflater) Read(p []byte) (int, error) {

@@ -212,7 +212,7 @@ func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/latest/meta-data/iam/security-credentials/", "/latest/meta-data/iam/security-credentials-extended/":
 		answer = "node"
 	}
-	_, _ = io.WriteString(w, answer) // the client is gone when this fails
+	_, _ = io.WriteString(w, answer) // fails only if the client is gone
 }
 
 // TestHungCredentialsOfTheNodeDoNotStopTheOperator: Pod Identity's agent and EC2's metadata service

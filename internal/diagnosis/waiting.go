@@ -177,7 +177,7 @@ func (e Evidence) podStanding(pod corev1.Pod) standing {
 	next := nextContainer(pod)
 	if sidecar := startingUp(pod); next == nil && sidecar != "" {
 		return e.late(lastChange(pod), slowStart, Waiting{
-			Reason: v1alpha1.ReasonPodInitializing, Subject: fmt.Sprintf("In pod %s %s has not passed its startup probe", pod.Name, displayName(pod.Spec, sidecar)),
+			Reason: v1alpha1.ReasonPodInitializing, Subject: fmt.Sprintf("In pod %s, %s has not passed its startup probe", pod.Name, displayName(pod.Spec, sidecar)),
 		})
 	}
 	if next == nil && len(statusesOf(pod)) > 0 {
@@ -222,16 +222,16 @@ func (e Evidence) containerWaiting(pod corev1.Pod, i int) *Waiting {
 	waits, name := status.State.Waiting, nameIn(pod, status.Name)
 	switch {
 	case waits.Reason == v1alpha1.ReasonCrashLoopBackOff:
-		return &Waiting{Reason: v1alpha1.ReasonCrashLoopBackOff, Subject: fmt.Sprintf("In pod %s %s crashes repeatedly", pod.Name, name)}
+		return &Waiting{Reason: v1alpha1.ReasonCrashLoopBackOff, Subject: fmt.Sprintf("In pod %s, %s crashes repeatedly", pod.Name, name)}
 	case isImageFault(waits.Reason):
 		return &Waiting{
 			Reason: v1alpha1.ReasonImagePullBackOff, Detail: colon(waits.Reason, waits.Message),
-			Subject: fmt.Sprintf("In pod %s the image %q of %s can't be pulled", pod.Name, status.Image, name),
+			Subject: fmt.Sprintf("In pod %s, the image %q of %s can't be pulled", pod.Name, status.Image, name),
 		}
 	default:
 		return &Waiting{
 			Reason: v1alpha1.ReasonCreateContainerError, Detail: colon(waits.Reason, e.quoted(e.startMessage(waits))),
-			Subject: fmt.Sprintf("In pod %s %s can't be started", pod.Name, name),
+			Subject: fmt.Sprintf("In pod %s, %s can't be started", pod.Name, name),
 		}
 	}
 }

@@ -45,17 +45,17 @@ func controlledReference(action *v1alpha1.CustomAction, text string) string {
 	return ""
 }
 
-// ownVariables are the variables that the operator sets in steps and whose values no pipeline
-// controls. ownVariable also covers those of artifacts.
-var ownVariables = map[string]bool{
+// operatorVariables are the variables that the operator sets in steps and whose values no pipeline
+// controls. isOperatorVariable also covers those of artifacts.
+var operatorVariables = map[string]bool{
 	podcontract.EnvRegion: true, podcontract.EnvAccountID: true, podcontract.EnvResult: true, podcontract.EnvHelper: true,
 }
 
-// ownVariable reports whether a variable is set by the operator, with a value that no pipeline
+// isOperatorVariable reports whether a variable is set by the operator, with a value that no pipeline
 // controls.
-func ownVariable(action *v1alpha1.CustomAction, name string) bool {
+func isOperatorVariable(action *v1alpha1.CustomAction, name string) bool {
 	switch {
-	case ownVariables[name], strings.HasPrefix(name, podcontract.EnvOutput("")):
+	case operatorVariables[name], strings.HasPrefix(name, podcontract.EnvOutput("")):
 		return true
 	case strings.HasPrefix(name, podcontract.EnvInput("")):
 		return !mayBeFile(action, name)
@@ -112,7 +112,7 @@ func isOfCluster(source corev1.EnvVarSource) bool {
 // pipelineControls reports whether a pipeline controls the value of a variable.
 func (v variables) pipelineControls(name string) bool {
 	ofOperator := name == podcontract.EnvHelper || strings.HasPrefix(name, podcontract.EnvHelper+"_")
-	return v.ofTemplate[name] || ofOperator && !ownVariable(v.action, name)
+	return v.ofTemplate[name] || ofOperator && !isOperatorVariable(v.action, name)
 }
 
 // controlledVariable returns the first $(NAME) in a text that Kubernetes would replace with a value

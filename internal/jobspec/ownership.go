@@ -15,7 +15,7 @@ import (
 // originOf returns the field of the CustomAction from which a field of its built Job comes or, if
 // the operator sets it, its name in messages.
 func originOf(action *v1alpha1.CustomAction, job *batchv1.Job, field string) string {
-	origin := templateField(action, job, withoutOwnRule(action, field))
+	origin := templateField(action, job, withoutAddedRule(action, field))
 	if !strings.HasPrefix(origin, "spec.jobTemplate") { // from a wrapper container
 		return origin
 	}
@@ -31,9 +31,9 @@ func originOf(action *v1alpha1.CustomAction, job *batchv1.Job, field string) str
 // builtRule matches the beginning of the path of a rule in a Job's podFailurePolicy.
 var builtRule = regexp.MustCompile(`^spec\.podFailurePolicy\.rules\[([0-9]+)\]`)
 
-// withoutOwnRule converts the path of a Job's field to the template, which does not have the rule
+// withoutAddedRule converts the path of a Job's field to the template, which does not have the rule
 // that the operator adds to podFailurePolicy.
-func withoutOwnRule(action *v1alpha1.CustomAction, field string) string {
+func withoutAddedRule(action *v1alpha1.CustomAction, field string) string {
 	given := action.Spec.JobTemplate.Spec.PodFailurePolicy
 	match := builtRule.FindStringSubmatch(field)
 	if match == nil || given == nil {

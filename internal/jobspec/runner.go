@@ -88,14 +88,14 @@ var (
 	progressResources = resources("5m", "16Mi", "100m", "64Mi")
 )
 
-// ownStorage is for the log of a wrapper container, which is all that it has on the node's disk
+// logStorage is for the log of a wrapper container, which is all that it has on the node's disk
 // besides volumes. It is requested so that the scheduler and quotas count it.
-var ownStorage = resource.MustParse("16Mi")
+var logStorage = resource.MustParse("16Mi")
 
 func resources(cpu, memory, cpuLimit, memoryLimit string) corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{
-			corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory), corev1.ResourceEphemeralStorage: ownStorage.DeepCopy(),
+			corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory), corev1.ResourceEphemeralStorage: logStorage.DeepCopy(),
 		},
 		Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpuLimit), corev1.ResourceMemory: resource.MustParse(memoryLimit)},
 	}

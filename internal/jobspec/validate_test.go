@@ -47,17 +47,17 @@ func TestValidate(t *testing.T) {
 		"the processes of all":      {change: func(a *v1alpha1.CustomAction) { pod(a).ShareProcessNamespace = ptr.To(true) }, err: spec + ".template.spec.shareProcessNamespace: must not be true"},
 		"the processes of the node": {change: func(a *v1alpha1.CustomAction) { pod(a).HostPID = true }, err: ".hostPID: must not be true"},
 		"our Secret as a variable": {change: func(a *v1alpha1.CustomAction) {
-			pod(a).Containers[0].Env = []corev1.EnvVar{{Name: "X", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: ownSecret, Key: "handover.json"}}}}
+			pod(a).Containers[0].Env = []corev1.EnvVar{{Name: "X", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: jobSecret, Key: "handover.json"}}}}
 		}, err: ".containers[0].env[0].valueFrom.secretKeyRef.name: must not be the Secret of a PipelineJob"},
 		"our Secret as variables": {change: func(a *v1alpha1.CustomAction) {
-			pod(a).Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: ownSecret}}}
+			pod(a).Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: jobSecret}}}
 		}, err: ".containers[0].envFrom[0].secretRef.name"},
 		"our Secret as a volume": {change: func(a *v1alpha1.CustomAction) {
-			pod(a).Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: ownSecret.Name}}}}
+			pod(a).Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: jobSecret.Name}}}}
 		}, err: ".volumes[0].secret.secretName"},
 		"our Secret among others in a volume": {change: func(a *v1alpha1.CustomAction) {
 			pod(a).Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
-				{ConfigMap: &corev1.ConfigMapProjection{}}, {Secret: &corev1.SecretProjection{LocalObjectReference: ownSecret}}}}}}}
+				{ConfigMap: &corev1.ConfigMapProjection{}}, {Secret: &corev1.SecretProjection{LocalObjectReference: jobSecret}}}}}}}
 		}, err: ".volumes[0].projected.sources[1].secret.name"},
 		"another Secret": {change: func(a *v1alpha1.CustomAction) {
 			pod(a).Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "registry"}}}}
@@ -83,8 +83,8 @@ func pod(action *v1alpha1.CustomAction) *corev1.PodSpec {
 	return &action.Spec.JobTemplate.Spec.Template.Spec
 }
 
-// ownSecret is a name for the Secret of some PipelineJob.
-var ownSecret = corev1.LocalObjectReference{Name: "pipelinejob-3d1f5c7e-0b6a-4f0e-8a57-9a4f7d1c2b35"}
+// jobSecret is a name for the Secret of some PipelineJob.
+var jobSecret = corev1.LocalObjectReference{Name: "pipelinejob-3d1f5c7e-0b6a-4f0e-8a57-9a4f7d1c2b35"}
 
 func mounting(mount corev1.VolumeMount) func(*v1alpha1.CustomAction) {
 	return func(a *v1alpha1.CustomAction) { pod(a).Containers[0].VolumeMounts = []corev1.VolumeMount{mount} }

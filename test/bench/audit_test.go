@@ -16,8 +16,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// auditPolicy has the API server log the requests of the users that are measured, each once
-// and when it was answered.
+// auditPolicy makes the API server log each request of the measured users once, when it is
+// complete.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived, ResponseStarted]
@@ -27,7 +27,7 @@ rules:
 - level: None
 `
 
-// auditLog is the API server's log of requests: who asked for what, exactly.
+// auditLog is the API server's audit log.
 type auditLog struct{ policy, file string }
 
 func newAuditLog(t *testing.T) auditLog {
@@ -52,11 +52,11 @@ type request struct {
 	ResponseStatus struct {
 		Code int `json:"code"`
 	} `json:"responseStatus"`
-	// Answered is when the request was answered.
+	// Answered is when the response was complete.
 	Answered time.Time `json:"stageTimestamp"`
 }
 
-// kind is the verb and the resource, and the code of an answer that is an error.
+// kind returns the verb, the resource and, for an error, the status code.
 func (r request) kind() string {
 	kind := r.Verb + " " + r.ObjectRef.Resource
 	if r.ObjectRef.Subresource != "" {
@@ -71,7 +71,7 @@ func (r request) kind() string {
 	return kind
 }
 
-// requests returns a user's requests that were answered between two times.
+// requests returns a user's requests that were completed between two times.
 func (l auditLog) requests(g *WithT, user string, from, to time.Time) []request {
 	file, err := os.Open(l.file)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -90,7 +90,7 @@ func (l auditLog) requests(g *WithT, user string, from, to time.Time) []request 
 	return found
 }
 
-// answered returns when the requests of a kind were answered.
+// answered returns when the requests of a kind were completed.
 func answered(requests []request, kind string) []time.Time {
 	var times []time.Time
 	for _, r := range requests {

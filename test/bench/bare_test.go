@@ -15,18 +15,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// creators is how many Jobs the client creates at a time: as many as the operator records
-// of an action.
+// creators is the number of Jobs that the client creates concurrently. The operator records the
+// PipelineJobs of an action with the same concurrency.
 const creators = 16
 
-// bare measures Jobs that a client creates one after another: what Kubernetes itself takes.
+// bare measures Jobs that a client creates, as the cost of Kubernetes itself.
 func bare(t *testing.T, jobs int, job *batchv1.Job) figures {
 	c := newCluster(t)
 	f, _ := c.measure(jobs, userClient, c.creating(jobs, job), func() int { return c.completeJobs(namespace) })
 	return f
 }
 
-// creating creates Jobs in the namespace that is measured.
+// creating returns a function that creates Jobs in the measured namespace.
 func (c *cluster) creating(jobs int, job *batchv1.Job) func() {
 	jobClient := c.clientset(userClient).BatchV1().Jobs(namespace)
 	return func() {
@@ -44,7 +44,7 @@ func (c *cluster) creating(jobs int, job *batchv1.Job) func() {
 	}
 }
 
-// oneContainer is a Job of one container.
+// oneContainer returns a Job with one container.
 func oneContainer() *batchv1.Job {
 	job := &batchv1.Job{}
 	job.Spec.Template.Spec = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{
@@ -54,8 +54,8 @@ func oneContainer() *batchv1.Job {
 	return job
 }
 
-// copyOf is a Job like one that the operator has made, without what the API server and the
-// operator's own controller know it by.
+// copyOf returns a copy of a Job of the operator, without the fields that the API server sets and
+// those by which the operator recognizes it.
 func copyOf(made batchv1.Job) *batchv1.Job {
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Labels: made.Labels, Annotations: made.Annotations}, Spec: made.Spec}
 	job.Spec.Selector, job.Spec.ManualSelector = nil, nil

@@ -1,8 +1,8 @@
 //go:build bench
 
-// Package bench measures the operator under load: the real program, beside a real etcd, API
-// server and Job controller, and the emulator. Bare Jobs and Kueue are measured in the same
-// run, as yardsticks. `make bench-operator` runs it.
+// Package bench measures the operator under load: the real program, with a real etcd, API server
+// and Job controller, and the emulator. The same run measures bare Jobs and Kueue for comparison.
+// `make bench-operator` runs it.
 package bench
 
 import (
@@ -17,8 +17,8 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// TestOperator measures all kinds of runs in turn, ROUNDS times, so that what else happens on
-// the machine meets each kind. It fails on no figure.
+// TestOperator measures all kinds of runs in turn, ROUNDS times, so that other load on the machine
+// affects all kinds. It does not fail for any result.
 func TestOperator(t *testing.T) {
 	logf.SetLogger(logr.Discard())
 	leaveNothing(t)
@@ -30,7 +30,7 @@ func TestOperator(t *testing.T) {
 			f, same = operate(t, jobs)
 			return f
 		})
-		if same != nil { // -run may leave the operator out
+		if same != nil { // -run may exclude the operator
 			run(t, &r, round, kindBareSame, func(t *testing.T) figures { return bare(t, jobs, same) })
 		}
 		run(t, &r, round, kindKueue, func(t *testing.T) figures { return admitted(t, jobs) })
@@ -42,7 +42,7 @@ func TestOperator(t *testing.T) {
 	t.Log("\n" + r.String())
 }
 
-// run makes one run in a cluster of its own.
+// run makes a run in a new cluster.
 func run(t *testing.T, r *report, round int, kind string, measured func(t *testing.T) figures) {
 	ok := t.Run(fmt.Sprintf("%d/%s", round+1, kind), func(t *testing.T) {
 		f := measured(t)

@@ -9,14 +9,13 @@ import (
 
 // Defaults of the operator that bound its capacity.
 const (
-	// awsMaxRate is that of --aws-max-rate, in calls a second of one operation.
+	// awsMaxRate is the default of --aws-max-rate, in calls per second of one operation.
 	awsMaxRate = 100
-	// memoryLimit is that of config/manager/manager.yaml, in MiB.
+	// memoryLimit is the limit in config/manager/manager.yaml, in MiB.
 	memoryLimit = 512
 )
 
-// writeCapacity tells how many jobs each resource carries, as the figures of the operator's runs
-// have it.
+// writeCapacity writes how many jobs each resource supports, according to the operator's runs.
 func (r *report) writeCapacity(b *strings.Builder) {
 	if len(r.runs[kindOperator]) == 0 {
 		return
@@ -39,7 +38,7 @@ func (r *report) writeCapacity(b *strings.Builder) {
 		grown, (memoryLimit-before)/grown, memoryLimit)
 }
 
-// most is the highest of counts.
+// most returns the highest count.
 func most(counts map[string]int) int {
 	highest := 0
 	for _, count := range counts {

@@ -17,9 +17,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// writeCertificate makes a certificate that nobody trusts, for a program that does not start
-// without one. What is there already is used, and stays. What is made is deleted with the
-// test, up to the first folder that was there.
+// writeCertificate creates a self-signed certificate, for a program that does not start without
+// one. It keeps existing files. When the test ends, it deletes the files and folders that it
+// created.
 func writeCertificate(t *testing.T, folder string) {
 	g := NewWithT(t)
 	certificate, key := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")

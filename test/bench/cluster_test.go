@@ -24,9 +24,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// Users of the API server: each program has its own, so that the audit log tells them
-// apart. None is of system:masters, whose requests the API server lets pass without a
-// queue.
+// Users of the API server. Each program has its own, so that the audit log distinguishes them. None
+// is in system:masters, whose requests bypass the API server's queues.
 const (
 	userOperator          = "bench-operator"
 	userKueue             = "bench-kueue"
@@ -42,7 +41,7 @@ const (
 	warmUp    = "warm-up"
 )
 
-// Names of the processes that are measured.
+// Names of the measured processes.
 const (
 	processAPIServer = "kube-apiserver"
 	processEtcd      = "etcd"
@@ -52,25 +51,25 @@ const (
 	processKueue     = "kueue"
 )
 
-// cluster is etcd, an API server, the Job controller and a stand-in for the kubelet.
+// cluster is etcd, an API server, the Job controller and a simulated kubelet.
 type cluster struct {
 	*WithT
 	t     *testing.T
 	env   *envtest.Environment
 	audit auditLog
-	// kube is the rig's own client. Nothing that it does is measured.
+	// kube is the test's own client, which is not measured.
 	kube client.Client
-	// pids are the processes that are measured, by name.
+	// pids are the measured processes, by name.
 	pids map[string]int
-	// programs are those among them that this package has launched.
+	// programs are the measured processes that this package has launched.
 	programs []*process
 }
 
-// startWithin is how long etcd and the API server may take to start and to stop, also on a busy
+// startWithin is how long etcd and the API server may take to start and to stop, even on a busy
 // machine.
 const startWithin = 3 * time.Minute
 
-// newCluster starts a cluster with the CRDs of folders, and runs a Job on it.
+// newCluster starts a cluster with the CRDs in folders, and runs a Job on it.
 func newCluster(t *testing.T, crds ...string) *cluster {
 	c := &cluster{WithT: NewWithT(t), t: t, audit: newAuditLog(t)}
 	c.env = &envtest.Environment{CRDDirectoryPaths: crds, ErrorIfCRDPathMissing: true,
@@ -94,8 +93,8 @@ func newCluster(t *testing.T, crds ...string) *cluster {
 	return c
 }
 
-// leaveNothing kills all programs that are left at the end of a test, or when it is
-// interrupted: etcd and the API server would live on, also if they have failed to start.
+// leaveNothing kills all remaining programs at the end of a test, or when it is interrupted.
+// Otherwise etcd and the API server would continue to run, even if they failed to start.
 func leaveNothing(t *testing.T) {
 	signals, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -123,7 +122,7 @@ func killChildren() {
 	}
 }
 
-// permit makes the namespaces, and lets the users of the group do everything.
+// permit creates the namespaces, and allows the users of the group everything.
 func (c *cluster) permit() {
 	for _, name := range []string{namespace, warmUp} {
 		c.Expect(c.kube.Create(c.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
@@ -135,15 +134,15 @@ func (c *cluster) permit() {
 	})).To(Succeed())
 }
 
-// user makes a user.
+// user creates a user.
 func (c *cluster) user(name string) *envtest.AuthenticatedUser {
 	user, err := c.env.AddUser(envtest.User{Name: name, Groups: []string{group}}, nil)
 	c.Expect(err).NotTo(HaveOccurred())
 	return user
 }
 
-// clientset makes a user's client of Kubernetes' own types. It has no rate of its own, and
-// talks protobuf as the operator does.
+// clientset returns a user's client for Kubernetes' own types. It has no rate limit, and uses
+// protobuf like the operator.
 func (c *cluster) clientset(name string) *kubernetes.Clientset {
 	config := rest.CopyConfig(c.user(name).Config())
 	config.QPS, config.ContentType = -1, runtime.ContentTypeProtobuf
@@ -152,7 +151,7 @@ func (c *cluster) clientset(name string) *kubernetes.Clientset {
 	return clients
 }
 
-// kubeconfig makes a user's kubeconfig file.
+// kubeconfig writes a user's kubeconfig file.
 func (c *cluster) kubeconfig(name string) string {
 	content, err := c.user(name).KubeConfig()
 	c.Expect(err).NotTo(HaveOccurred())
@@ -161,8 +160,8 @@ func (c *cluster) kubeconfig(name string) string {
 	return file
 }
 
-// startJobController starts the controller manager with the Job controller alone, and with
-// rates that leave the API server to be the limit.
+// startJobController starts the controller manager with only the Job controller, and with rates so
+// high that the API server is the limit.
 func (c *cluster) startJobController() {
 	c.launch(processJobs, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager"), nil,
 		"--controllers=job-controller", "--concurrent-job-syncs=20", "--kube-api-qps=1000", "--kube-api-burst=2000",
@@ -170,13 +169,13 @@ func (c *cluster) startJobController() {
 		fmt.Sprintf("--secure-port=%d", freePort(c.WithT)), "--cert-dir="+c.t.TempDir())
 }
 
-// launch starts a program that is measured.
+// launch starts a measured program.
 func (c *cluster) launch(name, path string, environment []string, arguments ...string) {
 	program := launch(c.t, name, path, environment, arguments...)
 	c.programs, c.pids[name] = append(c.programs, program), program.pid
 }
 
-// check ends the test if a program has ended: nothing would come of waiting.
+// check fails the test if a program has ended, because waiting would be useless.
 func (c *cluster) check() {
 	c.t.Helper()
 	for _, program := range c.programs {
@@ -186,10 +185,10 @@ func (c *cluster) check() {
 	}
 }
 
-// How long anything may take before the test gives up.
+// testTimeout is when a test gives up waiting.
 const testTimeout = 15 * time.Minute
 
-// await polls until check holds.
+// await polls until check succeeds.
 func (c *cluster) await(check func(g Gomega)) {
 	c.t.Helper()
 	c.Eventually(func(g Gomega) {
@@ -198,7 +197,8 @@ func (c *cluster) await(check func(g Gomega)) {
 	}).WithTimeout(testTimeout).WithPolling(100 * time.Millisecond).Should(Succeed())
 }
 
-// warmUp runs a Job to its end: Job controller and kubelet are there, and connected.
+// warmUp runs a Job until it is complete, to ensure that the Job controller and the kubelet are
+// connected.
 func (c *cluster) warmUp() {
 	job := oneContainer()
 	job.Namespace, job.Name = warmUp, warmUp

@@ -15,21 +15,21 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// page is how many objects one request lists.
+// page is the number of objects per list request.
 const page = 500
 
-// completeJobs counts the Jobs of a namespace that are complete. It lists them: a watch may
-// close early, and flatter.
+// completeJobs counts the complete Jobs of a namespace. It lists them, because a watch may close
+// early and distort the result.
 func (c *cluster) completeJobs(namespace string) int {
 	return c.count(batchv1.SchemeGroupVersion.WithKind("JobList"), namespace, "status.successful", "1")
 }
 
-// reportedJobs counts the PipelineJobs that have succeeded, and were reported.
+// reportedJobs counts the PipelineJobs that have succeeded and were reported.
 func (c *cluster) reportedJobs() int {
 	return c.count(v1alpha1.GroupVersion.WithKind("PipelineJobList"), namespace, "status.phase", string(v1alpha1.PhaseSucceeded))
 }
 
-// count lists the metadata of the objects with a value in a field.
+// count counts the objects with a value in a field.
 func (c *cluster) count(kind schema.GroupVersionKind, namespace, field, value string) int {
 	found, next := 0, ""
 	for {
@@ -44,14 +44,14 @@ func (c *cluster) count(kind schema.GroupVersionKind, namespace, field, value st
 	}
 }
 
-// Bounds of the wait between two counts.
+// Bounds of the delay between two counts.
 const (
 	oftenest = 50 * time.Millisecond
 	rarest   = time.Second
 )
 
-// awaitAll counts until all jobs have ended and returns when that was. It counts the more
-// often the nearer the end is: counting takes time from what is measured.
+// awaitAll counts until all jobs have ended, and returns that time. It counts more often near the
+// end, because counting takes resources from what is measured.
 func (c *cluster) awaitAll(jobs int, began time.Time, count func() int) time.Time {
 	ctx, cancel := context.WithTimeout(c.t.Context(), testTimeout)
 	defer cancel()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The goals. That of the rate was set when the operator did 0.16 of the bare Jobs with the
-// same pods: a share of them means the same on any machine.
+// The goals. The goal for the rate was set when the operator reached 0.16 of the rate of bare Jobs
+// with the same pods. A share is comparable between machines.
 const (
 	goalShare = 3 * 0.16
 	goalP50   = 100 * time.Millisecond
@@ -18,7 +18,7 @@ const (
 	goalAWS   = 2.2
 )
 
-// writeGoals tells which goals are met.
+// writeGoals writes which goals are met.
 func (r *report) writeGoals(b *strings.Builder) {
 	if len(r.runs[kindOperator])+len(r.idle.created) == 0 {
 		return

@@ -11,15 +11,15 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// steps are the times from a job's being available to what is done with it.
+// steps are the times from when a job is available to each step of the operator.
 type steps struct {
-	// polled is the poll that handed it out, recorded its PipelineJob, claimed its
-	// acknowledgement, and created its Kubernetes Job.
+	// polled is the time to the poll that handed out the job, recorded to the creation of its
+	// PipelineJob, claimed to AcknowledgeJob, and created to the creation of its Kubernetes Job.
 	polled, recorded, claimed, created []time.Duration
 }
 
-// idle measures single jobs, each after the end of the one before. They are not polled for by
-// the clock: CodePipeline's events wake the operator up.
+// idle measures single jobs, each after the end of the previous one. CodePipeline's events wake up
+// the operator, not the polling interval.
 func idle(t *testing.T, jobs int) steps {
 	w := newWorld(t, time.Hour, true)
 	for i := range jobs {
@@ -30,7 +30,7 @@ func idle(t *testing.T, jobs int) steps {
 	for i := range jobs {
 		w.awaitQuiet()
 		w.startPipeline(fmt.Sprintf("p%d", i))
-		// The API server is left alone until the end is near.
+		// Don't load the API server until the end is near.
 		w.Eventually(func() int { return len(w.aws.Journal("PutJobSuccessResult")) }).
 			WithTimeout(testTimeout).WithPolling(20 * time.Millisecond).Should(Equal(i + 1))
 		w.await(func(g Gomega) { g.Expect(w.reportedJobs()).To(Equal(i + 1)) })
@@ -38,8 +38,8 @@ func idle(t *testing.T, jobs int) steps {
 	return w.steps(began, jobs)
 }
 
-// quiet is how long ago the last poll must be: a slot that comes free has the operator poll, and
-// two polls are a while apart.
+// quiet is the minimum time since the last poll: the operator polls when a slot becomes free, and
+// then waits a while before the next poll.
 const quiet = 300 * time.Millisecond
 
 func (w *world) awaitQuiet() {
@@ -52,7 +52,7 @@ func (w *world) awaitQuiet() {
 	}).WithTimeout(testTimeout).WithPolling(20 * time.Millisecond).Should(BeNumerically(">=", quiet))
 }
 
-// steps reads the times of jobs that came one after another.
+// steps returns the times of jobs that ran one after another.
 func (w *world) steps(began time.Time, jobs int) (s steps) {
 	available, claims, polls := w.calls("StartPipelineExecution"), w.calls("AcknowledgeJob"), w.calls("PollForJobs")
 	requests := w.audit.requests(w.WithT, userOperator, began, time.Now())
@@ -71,7 +71,7 @@ func (w *world) steps(began time.Time, jobs int) (s steps) {
 	return s
 }
 
-// calls returns when the calls of an operation were done.
+// calls returns the times of an operation's calls.
 func (w *world) calls(operation string) []time.Time {
 	var times []time.Time
 	for _, call := range w.aws.Journal(operation) {

@@ -21,14 +21,14 @@ import (
 )
 
 const (
-	// endings is how many pods end at a time.
+	// endings is the number of pods that end concurrently.
 	endings = 20
-	// maxPods is how many pods may wait for their end.
+	// maxPods is the maximum number of pods that wait for their end.
 	maxPods = 100_000
 )
 
-// startKubelet plays the kubelet of all pods: each ends well as soon as it is there. There
-// is no scheduler, and a pod needs no node for it.
+// startKubelet acts as the kubelet of all pods: each succeeds as soon as it exists. There is no
+// scheduler, and pods need no node.
 func (c *cluster) startKubelet() {
 	clients := c.clientset(userKubelet)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -57,8 +57,8 @@ func (c *cluster) startKubelet() {
 	})
 }
 
-// end writes the status of a pod whose containers have all exited with 0. It tries again
-// for a while: a pod without an end would keep its job for ever.
+// end writes the status of a pod whose containers have all exited with 0. It retries for a while,
+// because a pod that does not end would block its job forever.
 func (c *cluster) end(ctx context.Context, clients kubernetes.Interface, pod *corev1.Pod) {
 	patch, err := json.Marshal(map[string]any{"status": succeeded(pod)})
 	if err != nil {
@@ -75,7 +75,7 @@ func (c *cluster) end(ctx context.Context, clients kubernetes.Interface, pod *co
 	}
 }
 
-// succeeded is the status that the kubelet writes last.
+// succeeded returns the last status that the kubelet writes.
 func succeeded(pod *corev1.Pod) corev1.PodStatus {
 	now := metav1.Now()
 	status := corev1.PodStatus{Phase: corev1.PodSucceeded, StartTime: &now, Conditions: []corev1.PodCondition{
@@ -91,7 +91,7 @@ func succeeded(pod *corev1.Pod) corev1.PodStatus {
 	return status
 }
 
-// result is what the report container of a pod says at its end.
+// result is the termination message of the report container.
 var result = func() string {
 	message, err := json.Marshal(podcontract.Envelope{Result: &podcontract.RunResult{}})
 	if err != nil {

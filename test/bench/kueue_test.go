@@ -19,10 +19,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kueueConfiguration is Kueue's own: its blanks are the ports of its probes and its webhooks, and the
-// folder with their certificate. There are
-// no webhooks: Jobs are created as the webhook would leave them. Rates and concurrency are
-// high enough not to be the limit.
+// kueueConfiguration is Kueue's configuration. Its placeholders are the ports of probes and
+// webhooks, and the folder with their certificate. There are no webhooks: Jobs are created as the
+// webhook would change them. Rates and concurrency are high enough not to be the limit.
 const kueueConfiguration = `apiVersion: config.kueue.x-k8s.io/v1beta2
 kind: Configuration
 namespace: kueue-system
@@ -49,7 +48,7 @@ integrations:
   frameworks: [batch/job]
 `
 
-// kueueObjects are a queue that has room for all Jobs.
+// kueueObjects is a queue with capacity for all Jobs.
 const kueueObjects = `apiVersion: kueue.x-k8s.io/v1beta2
 kind: ResourceFlavor
 metadata:
@@ -80,7 +79,7 @@ spec:
 
 const kueueNamespace = "kueue-system"
 
-// admitted measures Jobs that a client creates suspended, and that Kueue admits.
+// admitted measures Jobs that a client creates as suspended and Kueue admits.
 func admitted(t *testing.T, jobs int) figures {
 	c := newCluster(t, os.Getenv("KUEUE_CRDS"))
 	c.startKueue()
@@ -91,17 +90,17 @@ func admitted(t *testing.T, jobs int) figures {
 	return f
 }
 
-// startKueue starts Kueue and waits until its queue is open.
+// startKueue starts Kueue and waits until its queue is active.
 func (c *cluster) startKueue() {
 	c.Expect(c.kube.Create(c.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: kueueNamespace}})).To(Succeed())
 	probes, certificates, configuration := freePort(c.WithT), c.t.TempDir(), filepath.Join(c.t.TempDir(), "kueue.yaml")
 	c.Expect(os.WriteFile(configuration, fmt.Appendf(nil, kueueConfiguration, probes, freePort(c.WithT), certificates), 0o600)).To(Succeed())
 	writeCertificate(c.t, certificates)
-	writeCertificate(c.t, "/etc/kueue/metrics/certs") // Kueue knows no other place
+	writeCertificate(c.t, "/etc/kueue/metrics/certs") // Kueue uses no other folder
 	c.launch(processKueue, os.Getenv("KUEUE"), []string{"KUBECONFIG=" + c.kubeconfig(userKueue)},
 		"--config="+configuration, "--feature-gates=VisibilityOnDemand=false", "--zap-log-level=error")
 	c.await(func(g Gomega) {
-		response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", probes)) //nolint:noctx // the test ends before it hangs
+		response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", probes)) //nolint:noctx // the test's timeout bounds it
 		g.Expect(err).NotTo(HaveOccurred())
 		defer func() { _ = response.Body.Close() }()
 		g.Expect(response.StatusCode).To(Equal(http.StatusOK))
@@ -115,7 +114,7 @@ func (c *cluster) openQueue() {
 		c.Expect(yaml.Unmarshal([]byte(document), &object.Object)).To(Succeed())
 		c.Expect(c.kube.Create(c.t.Context(), object)).To(Succeed())
 		if object.GetKind() == "ResourceFlavor" {
-			continue // it has no status
+			continue // without a status
 		}
 		c.await(func(g Gomega) {
 			g.Expect(c.kube.Get(c.t.Context(), client.ObjectKeyFromObject(object), object)).To(Succeed())

@@ -8,24 +8,24 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator"
 )
 
-// figures are what was measured of jobs from the first to the last.
+// figures are the measurements of a run.
 type figures struct {
 	jobs int
 	took time.Duration
-	// requests to the API server, by verb and resource.
+	// requests are the requests to the API server, by verb and resource.
 	requests map[string]int
-	// calls to AWS, by operation.
+	// calls are the calls to AWS, by operation.
 	calls map[string]int
 	// cpu is the processor time of each process.
 	cpu map[string]time.Duration
-	// before and after are the memory of each process, peak the most that it ever had, in MiB.
+	// before and after are the memory of each process in MiB, and peak its maximum.
 	before, after, peak map[string]float64
-	// waits are the times from a job's being available to its Kubernetes Job.
+	// waits are the times from when a job is available to the creation of its Kubernetes Job.
 	waits []time.Duration
 }
 
-// measure runs begin, and measures until count has found the end of all jobs. The requests
-// that are counted are those of user.
+// measure calls begin, and measures until count shows that all jobs have ended. It counts the
+// requests of user.
 func (c *cluster) measure(jobs int, user string, begin func(), count func() int) (f figures, began time.Time) {
 	f = figures{jobs: jobs, requests: map[string]int{}, cpu: map[string]time.Duration{},
 		before: map[string]float64{}, after: map[string]float64{}, peak: map[string]float64{}}
@@ -48,7 +48,7 @@ func (c *cluster) measure(jobs int, user string, begin func(), count func() int)
 	return f, began
 }
 
-// countCalls counts the calls to AWS from a time on.
+// countCalls counts the calls to AWS since a time.
 func (f *figures) countCalls(aws *emulator.Server, from time.Time) {
 	f.calls = map[string]int{}
 	for _, call := range aws.Journal() {
@@ -58,10 +58,10 @@ func (f *figures) countCalls(aws *emulator.Server, from time.Time) {
 	}
 }
 
-// rate is in jobs a second.
+// rate returns jobs per second.
 func (f figures) rate() float64 { return float64(f.jobs) / f.took.Seconds() }
 
-// processor is the processor time of all processes.
+// processor returns the processor time of all processes.
 func (f figures) processor() time.Duration {
 	var sum time.Duration
 	for _, used := range f.cpu {
@@ -70,5 +70,5 @@ func (f figures) processor() time.Duration {
 	return sum
 }
 
-// cores is how many of the machine's cores were busy with it on average.
+// cores returns how many cores were busy on average.
 func (f figures) cores() float64 { return f.processor().Seconds() / f.took.Seconds() }

@@ -37,7 +37,7 @@ type world struct {
 	action    *v1alpha1.CustomAction
 }
 
-// newWorld starts the operator, with more flags if any are given, and registers an action.
+// newWorld starts the operator and registers an action.
 func newWorld(t *testing.T, interval time.Duration, wakeUp bool) *world {
 	w := &world{cluster: newCluster(t, filepath.Join("..", "..", "config", "crd", "bases"))}
 	w.aws = emulator.StartT(t, emulator.Options{Buckets: []string{"source", "artifacts"}, CreateOnly: true, EventQueue: queue})
@@ -62,7 +62,7 @@ func newWorld(t *testing.T, interval time.Duration, wakeUp bool) *world {
 	return w
 }
 
-// suspended is an action that is not polled for yet. Its jobs have neither artifacts nor
+// suspended returns an action that is not polled for yet. Its jobs have neither artifacts nor
 // secrets.
 func suspended(interval time.Duration) *v1alpha1.CustomAction {
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "work"}}
@@ -74,7 +74,7 @@ func suspended(interval time.Duration) *v1alpha1.CustomAction {
 	return action
 }
 
-// resume has the action polled for.
+// resume starts polling for the action.
 func (w *world) resume() {
 	w.Expect(w.kube.Patch(w.t.Context(), w.action, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"suspend":false}}`)))).To(Succeed())
 }
@@ -84,7 +84,7 @@ func (w *world) condition(name string) bool {
 	return meta.IsStatusConditionTrue(w.action.Status.Conditions, name)
 }
 
-// addPipeline makes a pipeline of its own for a job.
+// addPipeline creates a pipeline for a job.
 func (w *world) addPipeline(name string) {
 	_, err := w.pipelines.CreatePipeline(w.t.Context(), pipeline.New(name, "artifacts").
 		Stage("Source", pipeline.S3Source("source", "source", "s.zip").Outputs("source")).
@@ -93,13 +93,13 @@ func (w *world) addPipeline(name string) {
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-// startPipeline makes a job available.
+// startPipeline starts a pipeline, which makes a job available.
 func (w *world) startPipeline(name string) {
 	_, err := w.pipelines.StartPipelineExecution(w.t.Context(), &codepipeline.StartPipelineExecutionInput{Name: aws.String(name)})
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-// operate measures the operator with queued jobs. It returns a Job that it made, too.
+// operate measures the operator with queued jobs. It also returns one of the operator's Jobs.
 func operate(t *testing.T, jobs int) (figures, *batchv1.Job) {
 	w := newWorld(t, 30*time.Second, false)
 	for i := range jobs {

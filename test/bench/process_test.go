@@ -22,7 +22,7 @@ import (
 type process struct {
 	name string
 	pid  int
-	// log is the file with all that the program prints.
+	// log is the file with the program's output.
 	log string
 	// ended is closed when the program has ended, with err.
 	ended chan struct{}
@@ -32,8 +32,8 @@ type process struct {
 // stopWithin is how long a program may take to end after SIGTERM.
 const stopWithin = 40 * time.Second
 
-// launch starts a program in a process group of its own. It is ended with the test, or with
-// this process if that is killed.
+// launch starts a program in a new process group. It ends with the test, or with this process if
+// that is killed.
 func launch(t *testing.T, name, path string, environment []string, arguments ...string) *process {
 	g := NewWithT(t)
 	p := &process{name: name, log: filepath.Join(t.TempDir(), name+".log"), ended: make(chan struct{})}
@@ -56,7 +56,7 @@ func launch(t *testing.T, name, path string, environment []string, arguments ...
 	return p
 }
 
-// running returns an error when the program has ended.
+// running returns an error if the program has ended.
 func (p *process) running() error {
 	select {
 	case <-p.ended:
@@ -94,7 +94,7 @@ func (p *process) tail() string {
 	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }
 
-// childOf returns the process ID of the one child of this process with a name.
+// childOf returns the process ID of the only child of this process with a name.
 func childOf(g *WithT, name string) int {
 	found := children()[name]
 	g.Expect(found).To(HaveLen(1), name)
@@ -108,7 +108,7 @@ func children() map[string][]int {
 	for _, file := range files {
 		command, fields, err := stat(file)
 		if err != nil || fields[1] != strconv.Itoa(os.Getpid()) {
-			continue // a process may end meanwhile
+			continue // the process may have ended
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
 			found[command] = append(found[command], pid)
@@ -127,12 +127,12 @@ func stat(file string) (command string, fields []string, err error) {
 	open, end := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
 	fields = strings.Fields(text[end+1:])
 	if open < 0 || end < open || len(fields) < 13 {
-		return "", nil, fmt.Errorf("%s is not as proc(5) has it", file)
+		return "", nil, fmt.Errorf("%s does not have the form of proc(5)", file)
 	}
 	return text[open+1 : end], fields, nil
 }
 
-// freePort returns a TCP port of the loopback interface that nobody listens on.
+// freePort returns a free TCP port of the loopback interface.
 func freePort(g *WithT) int {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	g.Expect(err).NotTo(HaveOccurred())

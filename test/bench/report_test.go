@@ -21,7 +21,7 @@ const (
 // kinds is the order of the tables' rows.
 var kinds = []string{kindOperator, kindBareSame, kindKueue, kindBareOne}
 
-// report gathers the figures of all runs, by kind.
+// report has the figures of all runs, by kind.
 type report struct {
 	runs map[string][]figures
 	idle steps
@@ -34,7 +34,7 @@ func (r *report) add(kind string, f figures) {
 	r.runs[kind] = append(r.runs[kind], f)
 }
 
-// values are one figure of all runs of a kind, in order.
+// values returns one figure of all runs of a kind, in ascending order.
 func (r *report) values(kind string, figure func(figures) float64) []float64 {
 	var values []float64
 	for _, f := range r.runs[kind] {
@@ -44,7 +44,7 @@ func (r *report) values(kind string, figure func(figures) float64) []float64 {
 	return values
 }
 
-// median is that of a figure of all runs of a kind: the lower one of two in the middle.
+// median returns the median of a figure of all runs of a kind, the lower one of two in the middle.
 func (r *report) median(kind string, figure func(figures) float64) float64 {
 	values := r.values(kind, figure)
 	if len(values) == 0 {
@@ -55,13 +55,12 @@ func (r *report) median(kind string, figure func(figures) float64) float64 {
 
 func (r *report) rate(kind string) float64 { return r.median(kind, figures.rate) }
 
-// perJob divides what a job's share is to be known of.
+// perJob divides a figure by the number of jobs.
 func perJob(count func(figures) float64) func(figures) float64 {
 	return func(f figures) float64 { return count(f) / float64(f.jobs) }
 }
 
-// String is the report as the tables of docs/performance.md, as far as what they are about
-// was run: -run may choose.
+// String returns the tables of docs/performance.md, as far as their kinds were run.
 func (r *report) String() string {
 	var b strings.Builder
 	if len(r.runs) > 0 {
@@ -77,7 +76,7 @@ func (r *report) String() string {
 	return b.String()
 }
 
-// ran returns the kinds that were run.
+// ran returns the kinds with runs.
 func (r *report) ran() []string {
 	return slices.DeleteFunc(slices.Clone(kinds), func(kind string) bool { return len(r.runs[kind]) == 0 })
 }
@@ -101,7 +100,7 @@ func (r *report) writeRates(b *strings.Builder) {
 	}
 }
 
-// yardstick is the kind of the bare Jobs with the same pods.
+// yardstick returns the kind to compare with: bare Jobs with the same pods.
 func yardstick(kind string) string {
 	if kind == kindOperator || kind == kindBareSame {
 		return kindBareSame
@@ -117,7 +116,7 @@ func total(counts map[string]int) int {
 	return sum
 }
 
-// processes is the order of the columns.
+// processes are the columns, in order.
 var processes = []string{processOperator, processKueue, processAPIServer, processEtcd, processJobs, processRig}
 
 func (r *report) writeProcessors(b *strings.Builder) {
@@ -148,7 +147,7 @@ func (r *report) writeMemory(b *strings.Builder) {
 	}
 }
 
-// cell is empty for nothing.
+// cell formats a value. It is empty for zero.
 func cell(value float64) string {
 	if value == 0 {
 		return " |"
@@ -156,10 +155,10 @@ func cell(value float64) string {
 	return fmt.Sprintf(" %.1f |", value)
 }
 
-// rarely is what is left out: less than once in 200 jobs.
+// rarely is the threshold below which counts are left out: less than one per 200 jobs.
 const rarely = 0.005
 
-// writeKinds writes counts of runs by what was counted, a job.
+// writeKinds writes counts per job, by what was counted.
 func (r *report) writeKinds(b *strings.Builder, title string, counts func(figures) map[string]int) {
 	for _, kind := range []string{kindOperator, kindKueue} {
 		names := map[string]bool{}
@@ -205,7 +204,7 @@ func writeWait(b *strings.Builder, name string, waits []time.Duration) {
 		milliseconds(percentile(waits, 50)), milliseconds(percentile(waits, 99)), milliseconds(percentile(waits, 100)))
 }
 
-// percentile is the shortest time that a share of all times does not exceed.
+// percentile returns the shortest time that a share of all times does not exceed.
 func percentile(times []time.Duration, percent int) time.Duration {
 	if len(times) == 0 {
 		return 0

@@ -13,11 +13,11 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// tick is the unit of the processor times in /proc/PID/stat: USER_HZ, which is 100 on
-// all architectures that Go knows.
+// tick is the unit of processor times in /proc/PID/stat: USER_HZ, which is 100 on all of Go's
+// architectures.
 const tick = time.Second / 100
 
-// usage is what a process has used.
+// usage is the resource usage of a process.
 type usage struct {
 	cpu            time.Duration
 	resident, peak float64 // MiB
@@ -49,7 +49,7 @@ func usageOf(g *WithT, pid int) usage {
 	return u
 }
 
-// mebibytes reads a size such as "  1024 kB".
+// mebibytes parses a size such as " 1024 kB".
 func mebibytes(g *WithT, text string) float64 {
 	size, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 64)
 	g.Expect(err).NotTo(HaveOccurred())

@@ -1,9 +1,9 @@
 //go:build chaos
 
-// Package chaos runs the operator as two processes, with leader election, beside a real
-// etcd, API server and Job controller, and an emulated AWS. Calls fail, leaders are
-// killed and frozen, etcd and the API server are restarted, and users interfere. A model
-// says what may become of each job. `make chaos` runs it; docs/testing.md explains it.
+// Package chaos runs the operator as two processes with leader election, with a real etcd, API
+// server and Job controller, and an emulated AWS. Calls fail, leaders are killed and frozen, etcd
+// and the API server are restarted, and users interfere. A model defines the allowed outcomes of
+// each job. `make chaos` runs it, and docs/testing.md explains it.
 package chaos
 
 import (
@@ -18,10 +18,10 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// fewJobs is how many jobs a test has if JOBS does not say.
+// fewJobs is the default of JOBS.
 const fewJobs = 100
 
-// fixedSeed is that of the test that is the same each time.
+// fixedSeed is the seed of the reproducible test.
 const fixedSeed = 14
 
 func TestMain(m *testing.M) {
@@ -29,21 +29,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestFixedSeed is the same each time, as far as processes allow.
+// TestFixedSeed does the same each time, as far as the timing of processes allows.
 func TestFixedSeed(t *testing.T) {
 	if os.Getenv("SEED") != "" || os.Getenv("JOBS") != "" {
-		t.Skip("SEED or JOBS says what to test")
+		t.Skip("SEED or JOBS selects another test")
 	}
 	t.Parallel()
 	play(t, fixedSeed, fewJobs)
 }
 
-// TestSeed takes the seed of SEED, or a new one each time, and as many jobs as JOBS says.
+// TestSeed uses the seed SEED, or a new one each time, and JOBS jobs.
 func TestSeed(t *testing.T) {
 	t.Parallel()
-	seed, jobs := rand.Uint64N(1_000_000), fewJobs //nolint:gosec // it is printed
+	seed, jobs := rand.Uint64N(1_000_000), fewJobs //nolint:gosec // the seed is printed
 	for name, set := range map[string]func(uint64){
-		"SEED": func(value uint64) { seed = value }, "JOBS": func(value uint64) { jobs = int(value) }, //nolint:gosec // it is small
+		"SEED": func(value uint64) { seed = value }, "JOBS": func(value uint64) { jobs = int(value) }, //nolint:gosec // small
 	} {
 		if text := os.Getenv(name); text != "" {
 			value, err := strconv.ParseUint(text, 10, 32)
@@ -56,8 +56,8 @@ func TestSeed(t *testing.T) {
 	play(t, seed, jobs)
 }
 
-// deadline is generous: it ends a test that has come to a stand-still. DEADLINE says
-// otherwise, for those who break the operator on purpose.
+// deadline returns when to end a test that no longer makes progress. It is generous. DEADLINE
+// overrides it, for tests with an operator that was broken on purpose.
 func deadline(t *testing.T, jobs int) time.Duration {
 	text := os.Getenv("DEADLINE")
 	if text == "" {
@@ -70,8 +70,8 @@ func deadline(t *testing.T, jobs int) time.Duration {
 	return given
 }
 
-// cleanWithin is how long it may take at most, without faults, until nothing is left
-// behind: a PipelineJob whose claim is not confirmed outlasts its deletion by five minutes.
+// cleanWithin is how long it may take, without faults, until no objects are left: a PipelineJob
+// with an unconfirmed claim remains for five minutes after its deletion.
 const cleanWithin = 7 * time.Minute
 
 func play(t *testing.T, seed uint64, jobs int) {
@@ -99,7 +99,7 @@ func play(t *testing.T, seed uint64, jobs int) {
 	}
 }
 
-// aftermath looks at what is left when all is calm: nothing, and all slots are free.
+// aftermath checks, after the faults, that no objects are left and all slots are free.
 func (w *world) aftermath(ctx context.Context) {
 	limit := min(cleanWithin, deadline(w.t, w.jobs)/2)
 	for _, step := range []func(context.Context) error{w.clean, w.fill, w.clean} {

@@ -20,19 +20,19 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/emulator/pipeline"
 )
 
-// cloud is AWS: one pipeline for each kind of job.
+// cloud is the emulated AWS, with a pipeline for each kind of job.
 type cloud struct {
 	server    *emulator.Server
 	pipelines *sdk.Client
-	ledger    *ledger
+	records   *records
 
 	mu      sync.Mutex
 	started map[int]started
 	ended   map[int]bool
-	// calls are those of the operators that have a job, as far as they were read.
+	// calls are the operators' calls for jobs that were read so far.
 	calls []emulator.Call
 	read  int // Sequence of the last call
-	// count and fault are the calls of each operation until quiet, and those of them that failed.
+	// count and fault are the numbers of calls and failed calls per operation until quiet.
 	quiet bool
 	count map[string]int
 	fault map[string]int
@@ -41,17 +41,18 @@ type cloud struct {
 // started is an execution of a pipeline.
 type started struct{ pipeline, execution string }
 
-// operations are those that the operator calls.
+// operations are the operations that the operator calls.
 var operations = []string{
 	"PollForJobs", "AcknowledgeJob", "GetJobDetails", "PutJobSuccessResult", "PutJobFailureResult", "ListActionExecutions",
 	"CreateCustomActionType", "ListActionTypes", "TagResource", "UntagResource", "ListTagsForResource",
 }
 
-// ofJobs are those that name a job.
+// ofJobs are the operations that name a job.
 var ofJobs = map[string]bool{"AcknowledgeJob": true, "GetJobDetails": true, "PutJobSuccessResult": true, "PutJobFailureResult": true}
 
-// awsFaults share faultRate: half of them happen before the effect, half after it. Those
-// that have no end but the client's timeout are rare, or the test would only wait.
+// awsFaults share faultRate. Half of them happen before the call takes effect, and half after it.
+// Faults that only the client's timeout ends are rare, because the test would mostly wait
+// otherwise.
 var awsFaults = []struct {
 	kind emulator.FaultKind
 	rate float64
@@ -68,14 +69,14 @@ var awsFaults = []struct {
 	{emulator.BlackHoleAfter, 0.002},
 }
 
-// duplicates is how many of the polls hand out jobs that were handed out already.
+// duplicates is the share of polls that hand out jobs again.
 const duplicates = 0.03
 
-func startCloud(ctx context.Context, seed uint64, jobs int, l *ledger) (*cloud, error) {
+func startCloud(ctx context.Context, seed uint64, jobs int, l *records) (*cloud, error) {
 	d := newDice(seed, diceOfWorld)
 	server, err := emulator.Start("127.0.0.1:0", emulator.Options{
 		Buckets: []string{"source", "artifacts"}, CreateOnly: true, Seed: seed,
-		// The service does not say how long these are.
+		// The service does not document these durations.
 		RedispatchAfter: d.between(time.Second, 15*time.Second), ContinuationDelay: d.between(100*time.Millisecond, 3*time.Second),
 		KeepExecutions: jobs + 1000, MaxConcurrentExecutions: jobs + 1000, JobRetention: 24 * time.Hour,
 	})
@@ -83,7 +84,7 @@ func startCloud(ctx context.Context, seed uint64, jobs int, l *ledger) (*cloud, 
 		return nil, err
 	}
 	c := &cloud{
-		server: server, pipelines: sdk.NewFromConfig(server.AWSConfig()), ledger: l,
+		server: server, pipelines: sdk.NewFromConfig(server.AWSConfig()), records: l,
 		started: map[int]started{}, ended: map[int]bool{}, count: map[string]int{}, fault: map[string]int{},
 	}
 	objects := s3.NewFromConfig(server.AWSConfig(), func(o *s3.Options) { o.UsePathStyle = true })
@@ -93,12 +94,12 @@ func startCloud(ctx context.Context, seed uint64, jobs int, l *ledger) (*cloud, 
 	return c, nil
 }
 
-// startFaults has calls fail from now on.
+// startFaults makes calls fail from now on.
 func (c *cloud) startFaults() error {
 	for _, operation := range operations {
 		left := 1.0
 		for _, fault := range awsFaults {
-			// A fault is drawn if those before it were not.
+			// A fault is drawn only if the previous ones were not.
 			if err := c.server.Inject(emulator.Fault{Operation: operation, Kind: fault.kind, Probability: fault.rate / left}); err != nil {
 				return err
 			}
@@ -108,10 +109,10 @@ func (c *cloud) startFaults() error {
 	return c.server.Inject(emulator.Fault{Operation: "PollForJobs", Kind: emulator.DuplicateDispatch, Probability: duplicates})
 }
 
-// typeOf is the action type of a kind of jobs.
+// typeOf returns the action type of a kind of jobs.
 func typeOf(k kind) *types.ActionTypeId { return pipeline.CustomType("Test", string(k), "1") }
 
-// create makes the pipelines. Their action types must be there.
+// create creates the pipelines. Their action types must exist.
 func (c *cloud) create(ctx context.Context) error {
 	for _, k := range kinds {
 		work := pipeline.NewAction("work", typeOf(k)).Configure("Target", "#{variables.number}")
@@ -153,7 +154,7 @@ func (c *cloud) stop(ctx context.Context, number int, abandon bool) error {
 	return err
 }
 
-// look asks which executions have ended, and returns how many have not.
+// look checks which executions have ended, and returns how many have not.
 func (c *cloud) look(ctx context.Context) (open int, err error) {
 	c.mu.Lock()
 	asked := map[int]started{}
@@ -180,21 +181,21 @@ func (c *cloud) look(ctx context.Context) (open int, err error) {
 	return open, nil
 }
 
-// keepLooking looks until ctx ends.
+// keepLooking calls look until ctx ends.
 func (c *cloud) keepLooking(ctx context.Context) {
 	for pause(ctx, 500*time.Millisecond) {
-		_, _ = c.look(ctx) // it is looked again
+		_, _ = c.look(ctx) // the next round tries again
 	}
 }
 
-// progress is how many executions were started, and how many have ended.
+// progress returns how many executions were started, and how many have ended.
 func (c *cloud) progress() (started, ended int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.started), len(c.ended)
 }
 
-// unended are the jobs whose executions have not ended.
+// unended returns the jobs whose executions have not ended.
 func (c *cloud) unended() (numbers []int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,7 +207,7 @@ func (c *cloud) unended() (numbers []int) {
 	return numbers
 }
 
-// readJournal takes over the calls that are new. The emulator keeps only the last.
+// readJournal reads new calls. The emulator only keeps the latest calls.
 func (c *cloud) readJournal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -243,7 +244,7 @@ func (c *cloud) keepReading(ctx context.Context) {
 	}
 }
 
-// ofJob are the calls for jobs, by the number of the job.
+// ofJob returns the calls for jobs, by the number of the job.
 func (c *cloud) ofJob(number func(id string) (int, bool)) map[int][]line {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -271,17 +272,17 @@ func (c *cloud) ofJob(number func(id string) (int, bool)) map[int][]line {
 	return lines
 }
 
-// verdict is what CodePipeline says of a job at the end.
+// verdict is CodePipeline's state of a job at the end.
 type verdict struct {
 	execution types.PipelineExecutionStatus
-	// action is empty if the action was never begun.
+	// action is empty if the action never started.
 	action  types.ActionExecutionStatus
 	code    string
 	message string
 	outputs map[string]string
 }
 
-// verdict asks for that of a job. It is for the time after the faults.
+// verdict reads the verdict on a job. It is for the time after the faults.
 func (c *cloud) verdict(ctx context.Context, number int) (verdict, error) {
 	c.mu.Lock()
 	of, known := c.started[number]
@@ -316,7 +317,7 @@ func (c *cloud) verdict(ctx context.Context, number int) (verdict, error) {
 	return v, nil
 }
 
-// counts are the calls of each operation, and how many of them met a fault.
+// counts returns the calls of each operation, and how many of them failed by a fault.
 func (c *cloud) counts() (calls, faults map[string]int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -20,15 +20,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// controlPlane is etcd, the API server, and the controllers of Jobs and of garbage.
+// controlPlane is etcd, the API server, and the Job and garbage collection controllers.
 type controlPlane struct {
 	dir, assets                 string
 	etcdPort, peerPort, apiPort int
 	etcd, api, controllers      *process
 }
 
-// adminToken is that of an administrator. The API server can be reached from this
-// machine alone.
+// adminToken is the token of an administrator. Only this machine can reach the API server.
 const adminToken = "chaos"
 
 func newControlPlane(dir, assets string) (*controlPlane, error) {
@@ -49,7 +48,7 @@ func newControlPlane(dir, assets string) (*controlPlane, error) {
 	return c, nil
 }
 
-// freePort is a port that nothing listens on. It stays the same over restarts.
+// freePort returns a port on which nothing listens. It stays the same over restarts.
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
 	if err != nil {
@@ -97,7 +96,7 @@ func (c *controlPlane) etcdArgs() []string {
 		filepath.Join(c.assets, "etcd"), "--name=chaos", "--data-dir=" + c.file("etcd"), "--log-level=warn",
 		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
 		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=chaos=" + peer,
-		"--unsafe-no-fsync", // survives the end of any process
+		"--unsafe-no-fsync", // data survives crashes of processes
 	}
 }
 
@@ -120,7 +119,7 @@ func (c *controlPlane) controllerArgs() []string {
 	}
 }
 
-// start starts all of it, and waits until the API server is ready.
+// start starts all processes, and waits until the API server is ready.
 func (c *controlPlane) start(ctx context.Context) error {
 	c.etcd.start()
 	c.api.start()
@@ -137,17 +136,17 @@ func (c *controlPlane) stop() {
 	}
 }
 
-// config is the way of the test itself to the API server, without faults.
+// config returns the test's own access to the API server, without faults.
 func (c *controlPlane) config() *rest.Config {
 	return &rest.Config{
 		Host: c.url(), BearerToken: adminToken, TLSClientConfig: rest.TLSClientConfig{CAFile: c.file("apiserver.crt")}, QPS: -1,
 	}
 }
 
-// ready waits for the API server.
+// ready waits until the API server is ready.
 func (c *controlPlane) ready(ctx context.Context) error {
 	return until(ctx, 100*time.Millisecond, "wait for the API server", func() bool {
-		client, err := rest.HTTPClientFor(c.config()) // there is no certificate at first
+		client, err := rest.HTTPClientFor(c.config()) // there may be no certificate yet
 		if err != nil {
 			return false
 		}
@@ -165,7 +164,7 @@ func (c *controlPlane) ready(ctx context.Context) error {
 	})
 }
 
-// restart kills some of etcd and the API server, and starts them again on the same data.
+// restart kills processes and starts them again with the same data.
 func (c *controlPlane) restart(ctx context.Context, which ...*process) error {
 	for _, p := range which {
 		p.hold()

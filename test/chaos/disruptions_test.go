@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// disruption is something that happens to a process.
+// disruption is a disruption of a process.
 type disruption string
 
 const (
@@ -19,8 +19,8 @@ const (
 	restartControl disruption = "restart etcd and the API server"
 )
 
-// disruptionsOf are those of a test with so many jobs, in the order of the seed: for
-// 10,000 jobs 100 kills, 20 freezes and 20 restarts.
+// disruptionsOf returns the disruptions for a number of jobs, in an order that depends on the seed:
+// 100 kills, 20 freezes and 20 restarts for 10,000 jobs.
 func disruptionsOf(seed uint64, jobs int) []disruption {
 	d := newDice(seed, diceOfDisruptions)
 	var all []disruption
@@ -41,7 +41,7 @@ func disruptionsOf(seed uint64, jobs int) []disruption {
 	return all
 }
 
-// disrupt does them, spread over the jobs: the next one comes when its share of the
+// disrupt causes the disruptions, spread over the test: the next one happens when its share of the
 // jobs has ended.
 func (w *world) disrupt(ctx context.Context) error {
 	d := newDice(w.seed, diceOfDisruptions+100)
@@ -65,8 +65,8 @@ func (w *world) disrupt(ctx context.Context) error {
 }
 
 func (w *world) disruptOnce(ctx context.Context, next disruption, d *dice) error {
-	w.ledger.happened("%s", next)
-	defer w.ledger.happened("done: %s", next)
+	w.records.happened("%s", next)
+	defer w.records.happened("done: %s", next)
 	switch next {
 	case kill:
 		return w.managers.kill(ctx)

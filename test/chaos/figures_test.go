@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 )
 
-// figures are what a test came to.
+// figures are the results of a test.
 type figures struct {
 	succeeded, failed, cancelled, abandoned, never, open int
 	steps, killed, repeated                              int
@@ -42,7 +42,7 @@ func (s *figures) add(f facts) {
 	}
 }
 
-// report is what a person wants to know of a test.
+// report returns a summary of a test.
 func (w *world) report(sum figures, took time.Duration) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%d jobs in %s: %d succeeded, %d failed, %d cancelled, %d abandoned, %d stopped before they began, %d open\n",

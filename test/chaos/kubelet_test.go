@@ -31,18 +31,18 @@ import (
 const (
 	nodeName = "chaos"
 	stepName = "work"
-	// targetEnv has the number of the job.
+	// targetEnv is the environment variable with the number of the job.
 	targetEnv = "CODEPIPELINE_CONFIG_TARGET"
 )
 
-// kubelet stands in for a scheduler and a kubelet: pods are bound, run as states, and
-// end as the plan of their job says. It writes down each step that it starts.
+// kubelet acts as a scheduler and a kubelet without containers: it binds pods, sets their statuses,
+// and ends them according to the plan of their job. It records each step that it starts.
 type kubelet struct {
-	kube   client.Client
-	pods   client.Reader // from the cache
-	ledger *ledger
-	plan   func(number int) plan
-	// open reports whether steps that wait may end.
+	kube    client.Client
+	pods    client.Reader // from the cache
+	records *records
+	plan    func(number int) plan
+	// open reports whether waiting steps may end.
 	open  func() bool
 	queue workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	logs  *httptest.Server
@@ -51,7 +51,7 @@ type kubelet struct {
 	work map[types.UID]*work
 }
 
-// work is a pod's step.
+// work is the step of a pod.
 type work struct {
 	*execution
 	number  int
@@ -63,8 +63,8 @@ type work struct {
 const kubeletWorkers = 8
 
 // startKubelet starts a kubelet with its node.
-func startKubelet(ctx context.Context, kube client.Client, objects cache.Cache, l *ledger, plan func(int) plan, open func() bool) (*kubelet, error) {
-	k := &kubelet{kube: kube, pods: objects, ledger: l, plan: plan, open: open, work: map[types.UID]*work{}}
+func startKubelet(ctx context.Context, kube client.Client, objects cache.Cache, l *records, plan func(int) plan, open func() bool) (*kubelet, error) {
+	k := &kubelet{kube: kube, pods: objects, records: l, plan: plan, open: open, work: map[types.UID]*work{}}
 	k.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](50*time.Millisecond, 2*time.Second))
 	k.logs = httptest.NewTLSServer(http.HandlerFunc(k.serveLog))
 	if err := k.register(ctx); err != nil {
@@ -92,7 +92,7 @@ func (k *kubelet) stop() {
 	k.logs.Close()
 }
 
-// register makes the node, by which the API server finds the logs of its pods.
+// register creates the node, through which the API server reads the logs of its pods.
 func (k *kubelet) register(ctx context.Context) error {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}}
 	if err := k.kube.Create(ctx, node); err != nil {
@@ -132,7 +132,7 @@ func (k *kubelet) keep(ctx context.Context) {
 	}
 }
 
-// sync takes a pod one step further. It returns when to look again.
+// sync advances a pod by one state. It returns when to sync it again.
 func (k *kubelet) sync(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
 	pod := &corev1.Pod{}
 	if err := k.pods.Get(ctx, key, pod); err != nil {
@@ -149,7 +149,7 @@ func (k *kubelet) sync(ctx context.Context, key types.NamespacedName) (time.Dura
 		binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID}, Target: corev1.ObjectReference{Kind: "Node", Name: nodeName}}
 		err := k.kube.SubResource("binding").Create(ctx, pod, binding)
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-			return time.Second, nil // the cache is behind, or the API server's own, after a restart
+			return time.Second, nil // the cache is outdated, or the API server's own, after a restart
 		}
 		return 0, err
 	case w == nil:
@@ -166,12 +166,12 @@ func (k *kubelet) sync(ctx context.Context, key types.NamespacedName) (time.Dura
 		return min(left, time.Second), k.write(ctx, pod, w.running())
 	}
 	if w.ended == "" {
-		k.ledger.end(w.number, w.execution, w.run.ends)
+		k.records.end(w.number, w.execution, w.run.ends)
 	}
 	return 0, k.write(ctx, pod, w.over())
 }
 
-// mounts reports whether the Secrets of a pod are there.
+// mounts reports whether the Secrets of a pod exist.
 func (k *kubelet) mounts(ctx context.Context, pod *corev1.Pod) (bool, error) {
 	for _, volume := range pod.Spec.Volumes {
 		if volume.Secret == nil {
@@ -189,7 +189,7 @@ func (k *kubelet) mounts(ctx context.Context, pod *corev1.Pod) (bool, error) {
 func (k *kubelet) takeAway(ctx context.Context, pod *corev1.Pod, w *work, ended bool) error {
 	if w != nil && w.ended == "" && !w.killed {
 		w.killed = true
-		k.ledger.killed(w.number, w.execution)
+		k.records.killed(w.number, w.execution)
 	}
 	if !ended {
 		if err := k.write(ctx, pod, killed(w)); err != nil {
@@ -198,7 +198,7 @@ func (k *kubelet) takeAway(ctx context.Context, pod *corev1.Pod, w *work, ended 
 	}
 	err := k.kube.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
 	if apierrors.IsConflict(err) {
-		return nil // it is another pod's turn
+		return nil // another pod has this name now
 	}
 	return client.IgnoreNotFound(err)
 }
@@ -228,7 +228,7 @@ func (k *kubelet) begin(pod *corev1.Pod) *work {
 		w.job = owner.UID
 	}
 	w.run = k.plan(number).run(runNumber)
-	k.ledger.begin(number, w.execution)
+	k.records.begin(number, w.execution)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.work[pod.UID] = w
@@ -279,14 +279,14 @@ func waits(name string) corev1.ContainerStatus {
 	return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}}
 }
 
-// running is the status of a pod whose step runs.
+// running returns the status of a pod with a running step.
 func (w *work) running() corev1.PodStatus {
 	status := corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{waits(podcontract.ContainerReport)}}
 	status.InitContainerStatuses = append(w.fetched(), runs(stepName))
 	return status
 }
 
-// fetched are the statuses of the containers before the step.
+// fetched returns the statuses of the containers before the step.
 func (w *work) fetched() []corev1.ContainerStatus {
 	before := []corev1.ContainerStatus{terminated(podcontract.ContainerFetch, 0, "")}
 	if w.run.tells {
@@ -295,7 +295,7 @@ func (w *work) fetched() []corev1.ContainerStatus {
 	return before
 }
 
-// over is the status of a pod whose step has ended.
+// over returns the status of a pod with an ended step.
 func (w *work) over() corev1.PodStatus {
 	before := []corev1.ContainerStatus{terminated(podcontract.ContainerFetch, 0, "")}
 	if w.run.tells {
@@ -313,7 +313,7 @@ func (w *work) over() corev1.PodStatus {
 	}
 }
 
-// killed is the status of a pod that was taken away while its step ran.
+// killed returns the status of a pod that was removed while its step ran.
 func killed(w *work) corev1.PodStatus {
 	if w == nil {
 		return corev1.PodStatus{Phase: corev1.PodFailed}
@@ -324,7 +324,7 @@ func killed(w *work) corev1.PodStatus {
 	}
 }
 
-// envelope is what the report container says.
+// envelope returns the report container's envelope.
 func (w *work) envelope() string {
 	given := podcontract.Result{Summary: fmt.Sprintf("run %d of job %d", w.execution.run, w.number)}
 	if w.ended == continues {
@@ -334,12 +334,12 @@ func (w *work) envelope() string {
 	}
 	content, err := json.Marshal(podcontract.Envelope{Result: &podcontract.RunResult{Result: given}})
 	if err != nil {
-		panic(err) // it can always be encoded
+		panic(err) // can always be encoded
 	}
 	return string(content)
 }
 
-// serveLog answers /containerLogs/NAMESPACE/POD/CONTAINER.
+// serveLog serves /containerLogs/NAMESPACE/POD/CONTAINER.
 func (k *kubelet) serveLog(out http.ResponseWriter, in *http.Request) {
 	parts := strings.Split(strings.Trim(in.URL.Path, "/"), "/")
 	if len(parts) != 4 || parts[0] != "containerLogs" {

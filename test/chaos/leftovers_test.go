@@ -16,7 +16,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// leftovers is what is left behind by jobs that have ended.
+// leftovers returns the objects that ended jobs have left.
 func (w *world) leftovers(ctx context.Context) ([]string, error) {
 	var (
 		jobs    v1alpha1.PipelineJobList
@@ -44,13 +44,13 @@ func (w *world) leftovers(ctx context.Context) ([]string, error) {
 			return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
 		})
 		if !ended || !owned(&run, there) {
-			found = append(found, fmt.Sprintf("Job %s: ended=%t, its owner is there=%t", run.Name, ended, owned(&run, there)))
+			found = append(found, fmt.Sprintf("Job %s: ended=%t, its owner exists=%t", run.Name, ended, owned(&run, there)))
 		}
 	}
 	for _, pod := range pods.Items {
 		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 		if !ended || !owned(&pod, there) {
-			found = append(found, fmt.Sprintf("pod %s: %s, its owner is there=%t", pod.Name, pod.Status.Phase, owned(&pod, there)))
+			found = append(found, fmt.Sprintf("pod %s: %s, its owner exists=%t", pod.Name, pod.Status.Phase, owned(&pod, there)))
 		}
 	}
 	for _, secret := range secrets.Items {

@@ -16,30 +16,30 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// managers are two operators, of which one leads.
+// managers are two operators, one of which is the leader.
 type managers struct {
-	both   [2]*process
-	ledger *ledger
+	both    [2]*process
+	records *records
 
 	mu sync.Mutex
-	// leads is who got the lease last; nil after the end of that process.
+	// leads is the last process that got the lease. It is nil after that process has ended.
 	leads *process
-	// terms counts how often the lease was got.
+	// terms counts how often the lease was acquired.
 	terms int
 }
 
-// leaseNamespace is that of the operators' lease.
+// leaseNamespace is the namespace of the operators' lease.
 const leaseNamespace = "pipelinejob-system"
 
-// Lease times, shorter than the defaults: a hundred leaders are killed. A busy machine
-// must have the time to renew a lease all the same.
+// Lease durations, shorter than the defaults because a hundred leaders are killed, but long enough
+// to renew a lease on a busy machine.
 const (
 	leaseDuration = 10 * time.Second
 	renewDeadline = 5 * time.Second
 	retryPeriod   = 500 * time.Millisecond
 )
 
-func newManagers(dir, program, server, aws string, l *ledger) (*managers, error) {
+func newManagers(dir, program, server, aws string, l *records) (*managers, error) {
 	content, err := yaml.Marshal(clientcmd.Config{
 		CurrentContext: "chaos",
 		Contexts:       []clientcmd.NamedContext{{Name: "chaos", Context: clientcmd.Context{Cluster: "chaos"}}},
@@ -52,7 +52,7 @@ func newManagers(dir, program, server, aws string, l *ledger) (*managers, error)
 	if err := os.WriteFile(kubeconfig, content, 0o600); err != nil {
 		return nil, err
 	}
-	m := &managers{ledger: l}
+	m := &managers{records: l}
 	for i := range m.both {
 		p := &process{name: fmt.Sprintf("manager-%d", i+1), dir: dir, env: []string{
 			"AWS_ENDPOINT_URL=" + aws, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true",
@@ -93,19 +93,19 @@ func (m *managers) lead(p *process) {
 	defer m.mu.Unlock()
 	m.leads = p
 	m.terms++
-	m.ledger.happened("%s leads", p.name)
+	m.records.happened("%s leads", p.name)
 }
 
 func (m *managers) exit(p *process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ledger.happened("%s ended", p.name)
+	m.records.happened("%s ended", p.name)
 	if m.leads == p {
 		m.leads = nil
 	}
 }
 
-// leader is who leads, nil if that is nobody, and the number of the term.
+// leader returns the leader, or nil, and the number of the term.
 func (m *managers) leader() (*process, int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -127,21 +127,21 @@ func (m *managers) kill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.ledger.happened("the leader %s is killed", leader.name)
+	m.records.happened("the leader %s is killed", leader.name)
 	leader.signal(syscall.SIGKILL)
 	return nil
 }
 
-// freeze stops the leader until another one leads and a little longer, and thaws it.
+// freeze stops the leader until a while after another one leads, and then resumes it.
 func (m *managers) freeze(ctx context.Context, longer time.Duration) error {
 	leader, term, err := m.awaitLeader(ctx)
 	if err != nil {
 		return err
 	}
-	m.ledger.happened("the leader %s is frozen", leader.name)
+	m.records.happened("the leader %s is frozen", leader.name)
 	leader.signal(syscall.SIGSTOP)
 	defer func() {
-		m.ledger.happened("%s thaws", leader.name)
+		m.records.happened("%s thaws", leader.name)
 		leader.signal(syscall.SIGCONT)
 	}()
 	err = until(ctx, 50*time.Millisecond, "wait for another leader", func() bool {

@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// settledAs is a PipelineJob that is settled.
+// settledAs returns a settled PipelineJob.
 func settledAs(phase v1alpha1.Phase, why string) *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{}
 	job.Settle(metav1.Now())
@@ -23,8 +23,7 @@ func settledAs(phase v1alpha1.Phase, why string) *v1alpha1.PipelineJob {
 	return job
 }
 
-// TestModel holds facts against the model: two jobs as they should be, and each way to
-// break it.
+// TestModel checks facts against the model: two correct jobs, and each way to break it.
 func TestModel(t *testing.T) {
 	failure := verdict{execution: types.PipelineExecutionStatusFailed, action: types.ActionExecutionStatusFailed, code: "JobFailed", message: "step work ended with exit code 3"}
 	cancelled := failure
@@ -94,7 +93,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// TestPlansFollowFromTheSeed: a seed brings the same plans, and plans of all kinds.
+// TestPlansFollowFromTheSeed: a seed always results in the same plans, and in plans of all kinds.
 func TestPlansFollowFromTheSeed(t *testing.T) {
 	g := NewWithT(t)
 	ofKind, ofDeed, ends := map[kind]int{}, map[deed]int{}, map[ending]int{}

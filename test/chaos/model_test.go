@@ -15,21 +15,22 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// facts are what is known of a job at the end.
+// facts are what is known about a job at the end.
 type facts struct {
 	number     int
 	plan       plan
 	verdict    verdict
 	executions []execution
 	deeds      map[deed]bool
-	// objects are its PipelineJobs as they were last seen.
+	// objects are the last seen states of its PipelineJobs.
 	objects []*v1alpha1.PipelineJob
 }
 
-// cancelledMessage is how CodePipeline is told of a deletion.
+// cancelledMessage is the beginning of the message with which a deletion is reported to
+// CodePipeline.
 const cancelledMessage = "cancelled: the PipelineJob "
 
-// violations are what must not be.
+// violations returns the violations of the model.
 func (f facts) violations() []string {
 	found := f.lost()
 	found = append(found, f.twice()...)
@@ -68,7 +69,7 @@ func (f facts) twice() (found []string) {
 	return found
 }
 
-// order: each run follows from the one before it.
+// order: each run follows from the previous one.
 func (f facts) order() (found []string) {
 	for _, e := range f.executions {
 		switch {
@@ -85,12 +86,12 @@ func (f facts) order() (found []string) {
 	return found
 }
 
-// ended reports whether a run's step ended in a way.
+// ended reports whether a run's step ended in this way.
 func (f facts) ended(run int, how ending) bool {
 	return slices.ContainsFunc(f.executions, func(e execution) bool { return e.run == run && e.ended == how })
 }
 
-// wrongVerdict: CodePipeline says something else than what happened.
+// wrongVerdict: CodePipeline shows something other than what happened.
 func (f facts) wrongVerdict() []string {
 	v, last := f.verdict, len(f.plan.runs)
 	switch v.action {
@@ -111,7 +112,7 @@ func (f facts) wrongVerdict() []string {
 		if !f.deeds[abandons] && !f.deeds[abandonsAndSays] && !f.deeds[stops] {
 			return []string{"its action was never begun, and no user stopped it"}
 		}
-	case types.ActionExecutionStatusInProgress: // see lost
+	case types.ActionExecutionStatusInProgress: // checked by lost
 	}
 	return nil
 }
@@ -131,10 +132,10 @@ func (f facts) wrongFailure() []string {
 	return nil
 }
 
-// wrongObject: a settled PipelineJob says something else than CodePipeline.
+// wrongObject: a settled PipelineJob differs from CodePipeline.
 func (f facts) wrongObject(job *v1alpha1.PipelineJob) []string {
 	if !job.Settled() {
-		return nil // it is gone, or it shows in what is left behind
+		return nil // it is gone, or counts as left behind
 	}
 	v, phase := f.verdict, job.Status.Phase
 	say := func(is bool) []string {
@@ -144,7 +145,7 @@ func (f facts) wrongObject(job *v1alpha1.PipelineJob) []string {
 		return []string{fmt.Sprintf("PipelineJob %s is %s, but the action is %q: %s", job.UID, phase, v.action, v.message)}
 	}
 	if v.action == types.ActionExecutionStatusAbandoned || v.action == "" {
-		return nil // a report whose answer was lost may have come before that, or after
+		return nil // a report whose response was lost may have arrived before that or after
 	}
 	found := f.unexplained(job)
 	cancelled := strings.HasPrefix(v.message, cancelledMessage)
@@ -163,7 +164,7 @@ func (f facts) wrongObject(job *v1alpha1.PipelineJob) []string {
 	return found
 }
 
-// unexplained: work that did not succeed, and no condition that says why.
+// unexplained: work did not succeed, and no condition has the reason.
 func (f facts) unexplained(job *v1alpha1.PipelineJob) []string {
 	if job.Status.Phase == v1alpha1.PhaseSucceeded {
 		return nil
@@ -176,8 +177,8 @@ func (f facts) unexplained(job *v1alpha1.PipelineJob) []string {
 	return []string{fmt.Sprintf("PipelineJob %s is %s, and no condition says why", job.UID, job.Status.Phase)}
 }
 
-// repeated are the pods that started a step again for the same Job: Kubernetes does
-// that, and not the operator.
+// repeated returns the number of pods that started a step again for the same Job, which Kubernetes
+// does, and not the operator.
 func (f facts) repeated() (pods int) {
 	seen := map[k8stypes.UID]bool{}
 	for _, e := range f.executions {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ending is how a run of a step ends, if nobody stops it.
+// ending is how a run of a step ends if nobody stops it.
 type ending string
 
 const (
@@ -18,16 +18,16 @@ const (
 	continues ending = "continues"
 )
 
-// exitCode is that of a step that fails.
+// exitCode is the exit code of a failing step.
 const exitCode = 3
 
-// run is what a step does in one run.
+// run is the plan for one run of a step.
 type run struct {
 	takes time.Duration
 	ends  ending
-	// tells is whether the step tells of its progress, about half way.
+	// tells is true if the step reports progress, about halfway.
 	tells bool
-	// waits is whether the step waits until all slots are filled.
+	// waits is true if the step waits until all slots are filled.
 	waits bool
 }
 
@@ -40,14 +40,14 @@ const (
 	deletes deed = "deletes the PipelineJob"
 	// abandons the execution.
 	abandons deed = "abandons the execution"
-	// abandonsAndSays does the same, and puts the annotation on the PipelineJob that
-	// an event of CodePipeline's brings.
+	// abandonsAndSays does the same, and sets the annotation of the PipelineJob as an event from
+	// CodePipeline would.
 	abandonsAndSays deed = "abandons the execution and annotates the PipelineJob"
 	// stops the execution, which waits for the action.
 	stops deed = "stops the execution"
 )
 
-// kind is a CustomAction, with a pipeline of its own.
+// kind is a CustomAction with its own pipeline.
 type kind string
 
 const (
@@ -55,22 +55,22 @@ const (
 	plain kind = "plain"
 	// secret has an input artifact and a secret property.
 	secret kind = "secret"
-	// progressing tells of its progress.
+	// progressing reports progress.
 	progressing kind = "progress"
 )
 
 var kinds = []kind{plain, secret, progressing}
 
-// plan is what is to become of a job. It follows from the seed and the job's number.
+// plan is what will happen to a job. It depends on the seed and the job's number.
 type plan struct {
 	kind kind
 	runs []run
 	deed deed
-	// after is when the user does it, after the start of the execution.
+	// after is the time from the start of the execution to the deed.
 	after time.Duration
 }
 
-// longestRuns is the most runs of a plan.
+// longestRuns is the maximum number of runs of a plan.
 const longestRuns = 3
 
 func planOf(seed uint64, number int) plan {
@@ -113,15 +113,15 @@ func planOf(seed uint64, number int) plan {
 	return p
 }
 
-// run is what the step does in a run, counted from 1.
+// run returns the plan for a run, counted from 1.
 func (p plan) run(number int) run {
 	if number < 1 || number > len(p.runs) {
-		return run{ends: fails} // the model finds it
+		return run{ends: fails} // the model reports it
 	}
 	return p.runs[number-1]
 }
 
-// end is how the last run ends.
+// end returns how the last run ends.
 func (p plan) end() ending { return p.runs[len(p.runs)-1].ends }
 
 func (p plan) String() string {
@@ -136,10 +136,10 @@ func (p plan) String() string {
 	return text
 }
 
-// tokenOf is the continuation token with which a run ends.
+// tokenOf returns the continuation token with which a run ends.
 func tokenOf(number, run int) string { return fmt.Sprintf("job %d run %d", number, run) }
 
-// outputsOf are the output variables of a run that succeeds.
+// outputsOf returns the output variables of a successful run.
 func outputsOf(number, run int) map[string]string {
 	return map[string]string{"Number": strconv.Itoa(number), "Run": strconv.Itoa(run)}
 }

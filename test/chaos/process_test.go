@@ -16,17 +16,17 @@ import (
 	"time"
 )
 
-// process is a program that is started again whenever it ends, as the kubelet does
-// with a container, until stop.
+// process is a program that is restarted whenever it ends, like a container by the kubelet, until
+// stop.
 type process struct {
 	name string
-	// args are made for each start.
+	// args returns the arguments for each start.
 	args func() []string
 	env  []string
 	dir  string // of the log
-	// onLine, if it is set, gets each line of the log and the number of the start.
+	// onLine, if set, gets each line of the log and the number of the start.
 	onLine func(start int, line string)
-	// onExit, if it is set, is called after each end.
+	// onExit, if set, is called after each end.
 	onExit func(start int)
 
 	mu       sync.Mutex
@@ -38,7 +38,7 @@ type process struct {
 	done     chan struct{}
 }
 
-// restartAfter is the pause before a program is started again.
+// restartAfter is the delay before a restart.
 const restartAfter = 200 * time.Millisecond
 
 // start starts the program for the first time.
@@ -47,8 +47,8 @@ func (p *process) start() {
 	go p.keep()
 }
 
-// keep has the program run. The kernel kills it together with the thread that started
-// it: the thread is this goroutine's own, so that the program never outlives the test.
+// keep keeps the program running. The kernel kills it together with the thread that started it.
+// This goroutine is locked to its thread, so that the program never outlives the test.
 func (p *process) keep() {
 	runtime.LockOSThread()
 	defer close(p.done)
@@ -58,7 +58,7 @@ func (p *process) keep() {
 	}
 }
 
-// once runs the program to its end. It reports whether it is to be started again.
+// once runs the program until it ends. It reports whether to restart it.
 func (p *process) once() bool {
 	p.mu.Lock()
 	for p.held && !p.stopping {
@@ -89,7 +89,7 @@ func (p *process) once() bool {
 func (p *process) begin() (*exec.Cmd, io.Reader, error) {
 	p.starts++
 	args := p.args()
-	command := exec.Command(args[0], args[1:]...) //nolint:noctx // it ends by a signal
+	command := exec.Command(args[0], args[1:]...) //nolint:noctx // a signal ends it
 	command.Env = append(os.Environ(), p.env...)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	logs, err := command.StderrPipe()
@@ -125,7 +125,7 @@ func (p *process) logFile() string { return filepath.Join(p.dir, p.name+".log") 
 func (p *process) note(line string) {
 	file, err := os.OpenFile(p.logFile(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return // the log is for people
+		return // only people read the log
 	}
 	defer func() { _ = file.Close() }()
 	if line[len(line)-1] != '\n' {
@@ -134,17 +134,16 @@ func (p *process) note(line string) {
 	_, _ = file.WriteString(line)
 }
 
-// signal sends a signal to the program, if it runs.
+// signal sends a signal to the program, if it is running.
 func (p *process) signal(signal syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running != nil {
-		_ = p.running.Signal(signal) // it may have ended just now
+		_ = p.running.Signal(signal) // it may have just ended
 	}
 }
 
-// hold kills the program, waits for its end, and has it not started again until
-// release.
+// hold kills the program, waits until it has ended, and prevents restarts until release.
 func (p *process) hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,7 +158,7 @@ func (p *process) release() {
 	p.changed.Broadcast()
 }
 
-// stop ends the program for good.
+// stop ends the program. It is not restarted.
 func (p *process) stop() {
 	if p.done == nil {
 		return // it was never started
@@ -172,17 +171,17 @@ func (p *process) stop() {
 	<-p.done
 }
 
-// killed kills the program and waits for its end. The caller holds the lock.
+// killed kills the program and waits until it has ended. The caller holds the lock.
 func (p *process) killed() {
 	if p.running != nil {
-		_ = p.running.Signal(syscall.SIGKILL) // it may have ended just now; a frozen one ends, too
+		_ = p.running.Signal(syscall.SIGKILL) // it may have just ended; a frozen one ends too
 	}
 	for p.running != nil {
 		p.changed.Wait()
 	}
 }
 
-// count is how often the program was started.
+// count returns how often the program was started.
 func (p *process) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -203,7 +202,7 @@ func until(ctx context.Context, every time.Duration, what string, holds func() b
 	return nil
 }
 
-// pause waits. It reports whether ctx is still good then.
+// pause waits. It reports whether ctx has not ended.
 func pause(ctx context.Context, wait time.Duration) bool {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -19,21 +19,21 @@ import (
 // faultRate is the probability that a call fails, to the API server and to AWS.
 const faultRate = 0.2
 
-// proxy is the way of the operators to the API server. Requests fail with faultRate:
-// half of them before their effect, half of them after it. Watches are cut.
+// proxy is the operators' proxy to the API server. Requests fail with faultRate, half of them
+// before they take effect and half after it. Watches are cut.
 type proxy struct {
 	server *http.Server
 	target string
 	way    http.RoundTripper
 	dice   *dice
-	// calm lets all requests through.
+	// calm stops the faults.
 	calm atomic.Bool
 
-	// Until then are counted: requests, those that failed, and watches that were cut.
+	// Counts until then: requests, failed requests and cut watches.
 	requests, before, after, cuts atomic.Int64
 }
 
-// requestTimeout bounds a request that goes on after its client is gone.
+// requestTimeout bounds a request that continues after its client is gone.
 const requestTimeout = time.Minute
 
 func startProxy(config *rest.Config, random *dice) (*proxy, error) {
@@ -55,16 +55,16 @@ func (p *proxy) url() string { return "http://" + p.server.Addr }
 
 func (p *proxy) stop() { _ = p.server.Close() }
 
-// It is what the proxy does with a request.
-type fate int
+// outcome is what the proxy does with a request.
+type outcome int
 
 const (
-	passes fate = iota
+	passes outcome = iota
 	failsBefore
 	failsAfter
 )
 
-func (p *proxy) fate() fate {
+func (p *proxy) outcome() outcome {
 	if p.calm.Load() {
 		return passes
 	}
@@ -81,9 +81,9 @@ func (p *proxy) fate() fate {
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	fate := p.fate()
+	outcome := p.outcome()
 	watches := r.URL.Query().Has("watch") || r.URL.Query().Has("follow")
-	if fate == failsBefore || watches && fate == failsAfter {
+	if outcome == failsBefore || watches && outcome == failsAfter {
 		p.fail(w)
 		return
 	}
@@ -95,7 +95,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client is gone
 	}
-	// What was sent has its effect, also if the client is killed meanwhile.
+	// A request that was sent takes effect, even if the client is killed meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), requestTimeout)
 	defer cancel()
 	response, err := p.send(ctx, r, body)
@@ -108,7 +108,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		breakOff(w)
 		return
 	}
-	if fate == failsAfter {
+	if outcome == failsAfter {
 		p.fail(w)
 		return
 	}
@@ -125,7 +125,7 @@ func (p *proxy) send(ctx context.Context, r *http.Request, body []byte) (*http.R
 	return p.way.RoundTrip(out)
 }
 
-// watch passes on a watch, for a while.
+// watch forwards a watch for a while.
 func (p *proxy) watch(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := r.Context(), context.CancelFunc(func() {})
 	if !p.calm.Load() {
@@ -137,20 +137,20 @@ func (p *proxy) watch(w http.ResponseWriter, r *http.Request) {
 		breakOff(w)
 		return
 	}
-	defer func() { _ = response.Body.Close() }() // it was only read from
+	defer func() { _ = response.Body.Close() }() // only opened for reading
 	head(w, response)
 	flush := http.NewResponseController(w)
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := response.Body.Read(buffer)
 		_, failed := w.Write(buffer[:n])
-		_ = flush.Flush() // a client that is gone shows at the next write
+		_ = flush.Flush() // the next write fails if the client is gone
 		if err == io.EOF && failed == nil {
 			return
 		}
 		if err != nil || failed != nil {
 			p.cuts.Add(1)
-			panic(http.ErrAbortHandler) // which breaks the connection
+			panic(http.ErrAbortHandler) // breaks the connection
 		}
 	}
 }
@@ -162,7 +162,7 @@ func head(w http.ResponseWriter, response *http.Response) {
 	w.WriteHeader(response.StatusCode)
 }
 
-// fail answers as an API server or a load balancer does that fails, or not at all.
+// fail responds like a failing API server or load balancer, or not at all.
 func (p *proxy) fail(w http.ResponseWriter) {
 	if p.dice.happens(0.5) {
 		breakOff(w)
@@ -173,5 +173,5 @@ func (p *proxy) fail(w http.ResponseWriter) {
 	fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"chaos","reason":"ServiceUnavailable","code":503}`)
 }
 
-// breakOff breaks the connection without an answer.
+// breakOff breaks the connection without a response.
 func breakOff(http.ResponseWriter) { panic(http.ErrAbortHandler) }

@@ -16,10 +16,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// recorder keeps what the API server last said of each PipelineJob, and records
-// what changed.
+// recorder keeps the last state of each PipelineJob and records changes.
 type recorder struct {
-	ledger *ledger
+	records *records
 
 	mu   sync.Mutex
 	last map[int]map[types.UID]*v1alpha1.PipelineJob
@@ -27,8 +26,8 @@ type recorder struct {
 	text map[types.UID]string
 }
 
-func startRecorder(ctx context.Context, objects cache.Cache, l *ledger) (*recorder, error) {
-	r := &recorder{ledger: l, last: map[int]map[types.UID]*v1alpha1.PipelineJob{}, gone: map[types.UID]bool{}, text: map[types.UID]string{}}
+func startRecorder(ctx context.Context, objects cache.Cache, l *records) (*recorder, error) {
+	r := &recorder{records: l, last: map[int]map[types.UID]*v1alpha1.PipelineJob{}, gone: map[types.UID]bool{}, text: map[types.UID]string{}}
 	informer, err := objects.GetInformer(ctx, &v1alpha1.PipelineJob{})
 	if err != nil {
 		return nil, err
@@ -65,11 +64,11 @@ func (r *recorder) see(object any, gone bool) {
 	r.text[job.UID] = text
 	r.mu.Unlock()
 	if news {
-		r.ledger.seen(number, job.Spec.CodePipelineJob.ID, text)
+		r.records.seen(number, job.Spec.CodePipelineJob.ID, text)
 	}
 }
 
-// numberOf is the number of a job, which its pipeline has configured.
+// numberOf returns the number of a job from its configuration.
 func numberOf(job *v1alpha1.PipelineJob) int {
 	number, err := strconv.Atoi(job.Spec.Configuration["Target"])
 	if err != nil {
@@ -78,7 +77,7 @@ func numberOf(job *v1alpha1.PipelineJob) int {
 	return number
 }
 
-// summary is what matters of a PipelineJob.
+// summary returns the relevant fields of a PipelineJob.
 func summary(job *v1alpha1.PipelineJob) string {
 	s, p := &job.Status, &job.Status.Protocol
 	var text strings.Builder
@@ -105,7 +104,7 @@ func summary(job *v1alpha1.PipelineJob) string {
 	return text.String()
 }
 
-// of are the PipelineJobs of a job, as they were last seen.
+// of returns the last seen states of a job's PipelineJobs.
 func (r *recorder) of(number int) (all []*v1alpha1.PipelineJob) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +114,7 @@ func (r *recorder) of(number int) (all []*v1alpha1.PipelineJob) {
 	return all
 }
 
-// there are the PipelineJobs of a job that are not gone.
+// there returns the PipelineJobs of a job that are not gone.
 func (r *recorder) there(number int) (all []*v1alpha1.PipelineJob) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

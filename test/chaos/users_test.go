@@ -14,11 +14,11 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// atATime is how many executions are open at most.
+// atATime is the maximum number of open executions.
 const atATime = 60
 
-// feed starts the executions of all jobs, with their users, and waits for the users.
-// No job is started long before its share of the disruptions is over.
+// feed starts the executions of all jobs, with their users, and waits for the users. Jobs are not
+// started long before their share of the disruptions is over.
 func (w *world) feed(ctx context.Context) error {
 	var users sync.WaitGroup
 	defer users.Wait()
@@ -47,7 +47,7 @@ func (w *world) feed(ctx context.Context) error {
 	return nil
 }
 
-// use is what a user does to a job.
+// use does what a user does to a job.
 func (w *world) use(ctx context.Context, number int, what deed) {
 	var err error
 	switch what {
@@ -67,10 +67,10 @@ func (w *world) use(ctx context.Context, number int, what deed) {
 			})
 		}
 	}
-	w.ledger.did(number, what, err)
+	w.records.did(number, what, err)
 }
 
-// eachPipelineJob does something to the PipelineJobs of a job that are there.
+// eachPipelineJob calls do for the existing PipelineJobs of a job.
 func (w *world) eachPipelineJob(number int, do func(*v1alpha1.PipelineJob) error) error {
 	there := w.recorder.there(number)
 	if len(there) == 0 {
@@ -84,14 +84,13 @@ func (w *world) eachPipelineJob(number int, do func(*v1alpha1.PipelineJob) error
 	return nil
 }
 
-// suspend suspends actions for a while, now and then, until ctx ends. In the end none
-// is suspended.
+// suspend occasionally suspends actions for a while, until ctx ends. At the end, none is suspended.
 func (w *world) suspend(ctx context.Context) error {
 	d := newDice(w.seed, diceOfUsers)
 	for pause(ctx, d.between(5*time.Second, 20*time.Second)) {
 		k := kinds[d.below(len(kinds))]
 		if err := w.setSuspended(ctx, k, true); err != nil {
-			w.ledger.happened("suspend %s: %v", k, err)
+			w.records.happened("suspend %s: %v", k, err)
 		}
 		pause(ctx, d.between(time.Second, 5*time.Second))
 		if err := w.resume(ctx, k); err != nil {
@@ -101,7 +100,7 @@ func (w *world) suspend(ctx context.Context) error {
 	return nil
 }
 
-// resume resumes an action, also if the API server is just being restarted.
+// resume resumes an action, even while the API server restarts.
 func (w *world) resume(ctx context.Context, k kind) (err error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -121,6 +120,6 @@ func (w *world) setSuspended(ctx context.Context, k kind, suspend bool) error {
 	if err := w.kube.Patch(ctx, action, patch); err != nil {
 		return err
 	}
-	w.ledger.happened("%s is suspended: %t", k, suspend)
+	w.records.happened("%s is suspended: %t", k, suspend)
 	return nil
 }

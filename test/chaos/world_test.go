@@ -28,13 +28,13 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// world is all that takes part.
+// world has all participants of a test.
 type world struct {
 	t    *testing.T
 	seed uint64
 	jobs int
 
-	ledger   *ledger
+	records  *records
 	control  *controlPlane
 	proxy    *proxy
 	cloud    *cloud
@@ -43,22 +43,22 @@ type world struct {
 	recorder *recorder
 	kube     client.Client
 
-	// disrupted counts the disruptions that are over.
+	// disrupted counts the completed disruptions.
 	disrupted atomic.Int64
-	// gate is open when the last jobs, which wait for each other, may end.
+	// gate is true when the last jobs, which wait for each other, may end.
 	gate atomic.Bool
 }
 
 const (
 	namespace = "pipelines"
-	// slots is how many jobs of an action may be in flight.
+	// slots is the maximum number of jobs in flight per action.
 	slots = 25
-	// keepFor is how long settled PipelineJobs are kept, in seconds: the test looks at
-	// each before it goes.
+	// keepFor is how long settled PipelineJobs are kept, in seconds, so that the test sees each of
+	// them.
 	keepFor = 60
 )
 
-// newWorld starts all but the operators. What it starts is stopped when the test ends.
+// newWorld starts everything except the operators. All of it is stopped when the test ends.
 func newWorld(ctx context.Context, t *testing.T, seed uint64, jobs int) (*world, error) {
 	assets, program := os.Getenv("KUBEBUILDER_ASSETS"), os.Getenv("MANAGER")
 	if assets == "" || program == "" {
@@ -78,9 +78,9 @@ func newWorld(ctx context.Context, t *testing.T, seed uint64, jobs int) (*world,
 			t.Logf("the logs are in %s", dir)
 			return
 		}
-		_ = os.RemoveAll(dir) // it is a temporary folder
+		_ = os.RemoveAll(dir) // a temporary folder
 	})
-	w := &world{t: t, seed: seed, jobs: jobs, ledger: newLedger()}
+	w := &world{t: t, seed: seed, jobs: jobs, records: newRecords()}
 	if w.control, err = newControlPlane(dir, assets); err != nil {
 		return nil, err
 	}
@@ -95,18 +95,18 @@ func newWorld(ctx context.Context, t *testing.T, seed uint64, jobs int) (*world,
 		return nil, err
 	}
 	t.Cleanup(w.proxy.stop)
-	if w.cloud, err = startCloud(ctx, seed, jobs, w.ledger); err != nil {
+	if w.cloud, err = startCloud(ctx, seed, jobs, w.records); err != nil {
 		return nil, err
 	}
 	t.Cleanup(func() { _ = w.cloud.server.Close() })
-	if w.managers, err = newManagers(dir, program, w.proxy.url(), w.cloud.server.URL(), w.ledger); err != nil {
+	if w.managers, err = newManagers(dir, program, w.proxy.url(), w.cloud.server.URL(), w.records); err != nil {
 		return nil, err
 	}
 	t.Cleanup(w.managers.stop)
-	return w, w.watch(t.Context()) // also after the jobs
+	return w, w.watch(t.Context()) // even after the jobs
 }
 
-// prepare makes the objects that are there before the operators.
+// prepare creates the objects that exist before the operators start.
 func (w *world) prepare(ctx context.Context) error {
 	_, err := envtest.InstallCRDs(w.control.config(), envtest.CRDInstallOptions{
 		Paths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, ErrorIfPathMissing: true,
@@ -137,16 +137,16 @@ func (w *world) prepare(ctx context.Context) error {
 	return nil
 }
 
-// watch starts what watches objects.
+// watch starts the watchers of objects.
 func (w *world) watch(ctx context.Context) error {
 	objects, err := cache.New(w.control.config(), cache.Options{Scheme: w.kube.Scheme(), DefaultTransform: cache.TransformStripManagedFields()})
 	if err != nil {
 		return err
 	}
-	if w.recorder, err = startRecorder(ctx, objects, w.ledger); err != nil {
+	if w.recorder, err = startRecorder(ctx, objects, w.records); err != nil {
 		return err
 	}
-	if w.kubelet, err = startKubelet(ctx, w.kube, objects, w.ledger, w.plan, w.gate.Load); err != nil {
+	if w.kubelet, err = startKubelet(ctx, w.kube, objects, w.records, w.plan, w.gate.Load); err != nil {
 		return err
 	}
 	w.t.Cleanup(w.kubelet.stop)
@@ -157,7 +157,7 @@ func (w *world) watch(ctx context.Context) error {
 	return nil
 }
 
-// action is the CustomAction of a kind.
+// action returns the CustomAction of a kind.
 func (w *world) action(k kind) *v1alpha1.CustomAction {
 	action := &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Name: string(k), Namespace: namespace}}
 	action.Spec.AccountRef.Name = namespace
@@ -178,7 +178,7 @@ func (w *world) action(k kind) *v1alpha1.CustomAction {
 	return action
 }
 
-// plan is what is to become of a job. Those after the last wait for each other.
+// plan returns the plan of a job. Jobs after the last one wait for each other.
 func (w *world) plan(number int) plan {
 	if number >= w.jobs {
 		return plan{kind: w.lastKind(number), deed: nothing, runs: []run{{ends: succeeds, waits: true}}}
@@ -186,12 +186,12 @@ func (w *world) plan(number int) plan {
 	return planOf(w.seed, number)
 }
 
-// lastKinds are those whose slots are tried at the end.
+// lastKinds are the kinds whose slots are checked at the end.
 var lastKinds = []kind{plain, secret}
 
 func (w *world) lastKind(number int) kind { return lastKinds[(number-w.jobs)%len(lastKinds)] }
 
-// registered waits until the action types are there.
+// registered waits until the action types exist.
 func (w *world) registered(ctx context.Context) error {
 	return until(ctx, 200*time.Millisecond, "wait for the registration of the action types", func() bool {
 		var list v1alpha1.CustomActionList
@@ -204,7 +204,7 @@ func (w *world) registered(ctx context.Context) error {
 	})
 }
 
-// chaos runs all jobs, with all that goes wrong, until each has ended.
+// chaos runs all jobs, with faults and disruptions, until each has ended.
 func (w *world) chaos(ctx context.Context) error {
 	if err := w.cloud.startFaults(); err != nil {
 		return err
@@ -234,7 +234,7 @@ func (w *world) chaos(ctx context.Context) error {
 	return errors.Join(err, <-suspended)
 }
 
-// disruptAll returns an error if a disruption failed. Otherwise it waits for ctx.
+// disruptAll returns an error if a disruption fails. Otherwise, it waits until ctx ends.
 func (w *world) disruptAll(ctx context.Context) error {
 	if err := w.disrupt(ctx); err != nil {
 		return err
@@ -243,7 +243,7 @@ func (w *world) disruptAll(ctx context.Context) error {
 	return nil
 }
 
-// ended waits until all executions that were started have ended, and all disruptions are over.
+// ended waits until all started executions have ended and all disruptions are over.
 func (w *world) ended(ctx context.Context) error {
 	all := int64(len(disruptionsOf(w.seed, w.jobs)))
 	return until(ctx, time.Second, "wait for the end of the jobs", func() bool {
@@ -256,10 +256,10 @@ func (w *world) ended(ctx context.Context) error {
 func (w *world) calm() {
 	w.proxy.calm.Store(true)
 	w.cloud.calm()
-	w.ledger.happened("all is calm")
+	w.records.happened("all is calm")
 }
 
-// clean waits until nothing is left behind.
+// clean waits until no objects are left.
 func (w *world) clean(ctx context.Context) error {
 	var left []string
 	err := until(ctx, time.Second, "wait until nothing is left behind", func() (clean bool) {
@@ -276,7 +276,7 @@ func (w *world) clean(ctx context.Context) error {
 	return nil
 }
 
-// fill fills all slots: jobs that wait for each other can end only if none was lost.
+// fill fills all slots with jobs that wait for each other, which can only end if no slot was lost.
 func (w *world) fill(ctx context.Context) error {
 	last := slots * len(lastKinds)
 	for i := range last {
@@ -288,7 +288,7 @@ func (w *world) fill(ctx context.Context) error {
 	err := until(ctx, 200*time.Millisecond, "wait until all slots are filled", func() bool {
 		running = 0
 		for i := range last {
-			if executions, _ := w.ledger.of(w.jobs + i); len(executions) > 0 {
+			if executions, _ := w.records.of(w.jobs + i); len(executions) > 0 {
 				running++
 			}
 		}
@@ -301,23 +301,23 @@ func (w *world) fill(ctx context.Context) error {
 	return w.ended(ctx)
 }
 
-// judge holds all jobs against the model, and returns the stories of those that break it.
+// judge checks all jobs against the model, and returns the stories of those that break it.
 func (w *world) judge(ctx context.Context) (broken []string, sum figures, err error) {
 	w.cloud.readJournal()
-	calls := w.cloud.ofJob(w.ledger.number)
+	calls := w.cloud.ofJob(w.records.number)
 	for number := range w.jobs + slots*len(lastKinds) {
 		v, err := w.cloud.verdict(ctx, number)
 		if err != nil {
 			if started, _ := w.cloud.progress(); number >= started {
-				break // the test ended before
+				break // the test ended before it was started
 			}
 			return nil, sum, err
 		}
 		f := facts{number: number, plan: w.plan(number), verdict: v, objects: w.recorder.of(number)}
-		f.executions, f.deeds = w.ledger.of(number)
+		f.executions, f.deeds = w.records.of(number)
 		sum.add(f)
 		if found := f.violations(); len(found) > 0 {
-			broken = append(broken, fmt.Sprintf("job %d (%s): %s\n CodePipeline: %+v\n%s", number, f.plan, strings.Join(found, "; "), v, w.ledger.story(number, calls[number])))
+			broken = append(broken, fmt.Sprintf("job %d (%s): %s\n CodePipeline: %+v\n%s", number, f.plan, strings.Join(found, "; "), v, w.records.story(number, calls[number])))
 		}
 	}
 	return broken, sum, nil

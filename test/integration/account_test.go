@@ -20,7 +20,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// neighbour makes another namespace, in which the operator works too.
+// neighbour creates another namespace in which the operator works.
 func (w *world) neighbour() string {
 	w.T.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "neighbour-"}}
@@ -29,12 +29,12 @@ func (w *world) neighbour() string {
 	return namespace.Name
 }
 
-// in has an action be in a namespace, and use the account of the world's.
+// in moves an action to a namespace, where it uses the world's account.
 func (w *world) in(namespace string) func(*v1alpha1.CustomAction) {
 	return func(action *v1alpha1.CustomAction) { action.Namespace = namespace }
 }
 
-// readyIn waits until condition Ready of action "work" in a namespace has a reason.
+// readyIn waits until the condition Ready of the action "work" in a namespace has a reason.
 func (w *world) readyIn(namespace, reason string) (message string) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -48,7 +48,7 @@ func (w *world) readyIn(namespace, reason string) (message string) {
 	return message
 }
 
-// grant has the account grant a namespace all.
+// grantTo makes the account grant namespaces full access.
 func grantTo(namespaces ...string) func(*v1alpha1.CodePipelineAccount) {
 	return func(account *v1alpha1.CodePipelineAccount) {
 		account.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantedNamespaces{Names: namespaces}, MayRegister: true}}
@@ -68,8 +68,8 @@ func TestNoAccessWithoutAGrant(t *testing.T) {
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 }
 
-// TestWithdrawnGrant takes the label of a namespace away while a job runs: no new job is taken,
-// and the one that was is reported.
+// TestWithdrawnGrant removes the label of a namespace while a job runs. No new job is taken, and
+// the running one is reported.
 func TestWithdrawnGrant(t *testing.T) {
 	w := newWorld(t)
 	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
@@ -106,8 +106,8 @@ func TestWithdrawnGrant(t *testing.T) {
 	w.Consistently(func() int { return w.Calls("PollForJobs") }).WithTimeout(2 * time.Second).Should(Equal(polls))
 }
 
-// TestInvalidSelectorIsShown has a grant whose selector the CRD takes and Kubernetes doesn't: it
-// is for nobody, the account says so, and the grant beside it counts.
+// TestInvalidSelectorIsShown: the CRD accepts the selector of a grant, but Kubernetes does not. The
+// grant applies to nobody, the account's condition says so, and its other grant applies.
 func TestInvalidSelectorIsShown(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -125,7 +125,7 @@ func TestInvalidSelectorIsShown(t *testing.T) {
 	w.accountReady(metav1.ConditionFalse, v1alpha1.ReasonInvalidGrant, said)
 	w.Await(func(g Gomega) {
 		var events eventsv1.EventList
-		g.Expect(w.Kube.List(w.Ctx, &events, client.InNamespace(metav1.NamespaceDefault))).To(Succeed()) // the account has none
+		g.Expect(w.Kube.List(w.Ctx, &events, client.InNamespace(metav1.NamespaceDefault))).To(Succeed()) // the account has no namespace
 		g.Expect(events.Items).To(ContainElement(And(HaveField("Regarding.Name", w.Namespace),
 			HaveField("Type", corev1.EventTypeWarning), HaveField("Reason", v1alpha1.ReasonInvalidGrant), HaveField("Note", said))))
 	})
@@ -139,7 +139,7 @@ func TestInvalidSelectorIsShown(t *testing.T) {
 	w.readyIn(neighbour, v1alpha1.ReasonReady)
 }
 
-// accountReady waits for condition Ready of the account.
+// accountReady waits for the condition Ready of the account.
 func (w *world) accountReady(status metav1.ConditionStatus, reason, message string) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -150,8 +150,8 @@ func (w *world) accountReady(status metav1.ConditionStatus, reason, message stri
 	})
 }
 
-// TestRegistrationNeedsAGrant has an account whose grant lets a namespace take jobs alone. The
-// platform team creates the action type, with tags that nobody else may change.
+// TestRegistrationNeedsAGrant: the account's grant only lets a namespace take jobs. The platform
+// team creates the action type, with tags that the operator does not change.
 func TestRegistrationNeedsAGrant(t *testing.T) {
 	w := newWorld(t)
 	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.Grants[0].MayRegister = false })
@@ -207,8 +207,8 @@ func TestAccountInUseIsKept(t *testing.T) {
 	})
 }
 
-// TestTypeIsNotTakenWhileItsOwnerIsAway deletes a CustomAction and creates it again, as a
-// restore does. Meanwhile a neighbour asks for its action type, which he may not have.
+// TestTypeIsNotTakenWhileItsOwnerIsAway deletes a CustomAction and creates it again, as a restore
+// does. Meanwhile, a neighbour tries to use its action type.
 func TestTypeIsNotTakenWhileItsOwnerIsAway(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -235,8 +235,8 @@ func TestTypeIsNotTakenWhileItsOwnerIsAway(t *testing.T) {
 	w.Expect(w.AWS.Journal("DeleteCustomActionType", "UntagResource")).To(BeEmpty())
 }
 
-// TestSquatterKeepsNobodyOut has an older object of a neighbour ask for the same action type,
-// for which it has no grant.
+// TestSquatterKeepsNobodyOut: an older object of a neighbour without a grant names the same action
+// type.
 func TestSquatterKeepsNobodyOut(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -249,8 +249,8 @@ func TestSquatterKeepsNobodyOut(t *testing.T) {
 	w.Expect(w.Calls("DeleteCustomActionType")).To(Equal(1), "it does not count as a user either")
 }
 
-// TestTwoOfOneUntaggedType has two namespaces with a grant ask for an action type without
-// tags: the one that takes its jobs keeps them, though the other is older and in order later.
+// TestTwoOfOneUntaggedType: two namespaces with a grant name an action type without tags. The one
+// that takes its jobs keeps them, even when the other one, which is older, gets a grant.
 func TestTwoOfOneUntaggedType(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -271,8 +271,8 @@ func TestTwoOfOneUntaggedType(t *testing.T) {
 	w.readyIn(neighbour, v1alpha1.ReasonReady)
 }
 
-// TestHandMadePipelineJobCallsAsNobody has a PipelineJob, with a status, name an account that
-// was never granted to its namespace.
+// TestHandMadePipelineJobCallsAsNobody: a PipelineJob that a user made, with a status, names an
+// account that was never granted to its namespace.
 func TestHandMadePipelineJobCallsAsNobody(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -283,7 +283,7 @@ func TestHandMadePipelineJobCallsAsNobody(t *testing.T) {
 	made := w.fullJob()
 	made.Namespace, made.Spec.CodePipelineJob.ID = neighbour, "11111111-1111-4111-8111-111111111111"
 	w.Expect(w.Kube.Create(w.Ctx, made)).To(Succeed())
-	w.Await(func(g Gomega) { // the operator writes it too
+	w.Await(func(g Gomega) { // the operator also writes it
 		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(made), made)).To(Succeed())
 		made.Status.Protocol.AcknowledgedJobID, made.Status.AcknowledgedAt = made.Spec.CodePipelineJob.ID, &metav1.Time{Time: w.Clock.Now()}
 		made.Status.Phase = v1alpha1.PhaseFailed
@@ -316,7 +316,7 @@ func TestRegionIsOneOfTheAccounts(t *testing.T) {
 	w.Expect(w.AWS.Journal("CreateCustomActionType")).To(ConsistOf(HaveField("Region", "eu-west-1")))
 }
 
-// TestThrottlingIsShown has AWS throttle the calls of an account.
+// TestThrottlingIsShown: AWS throttles the calls of an account.
 func TestThrottlingIsShown(t *testing.T) {
 	w := newWorld(t)
 	w.operate()

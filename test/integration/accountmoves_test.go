@@ -19,14 +19,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// roleElsewhere is a role of another AWS account than the world's.
+// roleElsewhere is a role in another AWS account.
 const roleElsewhere = "arn:aws:iam::444455556666:role/ci"
 
 func roleOf(arn string) func(*v1alpha1.CodePipelineAccount) {
 	return func(account *v1alpha1.CodePipelineAccount) { account.Spec.RoleARN = arn }
 }
 
-// awaitReported waits until condition Reported of the PipelineJob has a message.
+// awaitReported waits until the condition Reported of the PipelineJob has a message.
 func (w *world) awaitReported(message string) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -37,9 +37,9 @@ func (w *world) awaitReported(message string) {
 	})
 }
 
-// TestRoleOfAnotherAccountEndsNoWork has the role of an account become one of another AWS account
-// while a job works, and be set back. The other account knows nothing of the job: what it would
-// answer ends no work.
+// TestRoleOfAnotherAccountEndsNoWork changes an account's role to one of another AWS account while
+// a job runs, and back. The other account does not know the job, but its responses must not end the
+// work.
 func TestRoleOfAnotherAccountEndsNoWork(t *testing.T) {
 	const moved = "now uses AWS account 444455556666, and the job belongs to 111122223333: the platform team can restore its spec.roleARN"
 	t.Run("progress", func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestRoleOfAnotherAccountEndsNoWork(t *testing.T) {
 			g.Expect(w.Jobs(g)).To(HaveLen(1), "the work goes on")
 		}).WithTimeout(time.Second).Should(Succeed())
 		w.changeAccount(roleOf(""))
-		w.Await(func(g Gomega) { // without a step of the clock: it is told as soon as the account is back
+		w.Await(func(g Gomega) { // without moving the clock: it is reported as soon as the role is restored
 			g.Expect(aws.ToString(w.WorkState(g).Summary)).To(Equal("unit tests"))
 		})
 		w.Expect(w.AWS.Journal("PutJobSuccessResult")).To(HaveEach(HaveField("AccountID", "111122223333")))
@@ -73,8 +73,8 @@ func TestRoleOfAnotherAccountEndsNoWork(t *testing.T) {
 	})
 }
 
-// TestJobsWaitForTheProofOfTheirAccount restarts the operator while a job works. Its account was
-// created again meanwhile, so that nothing is known of it, or has the ID that AWS told before.
+// TestJobsWaitForTheProofOfTheirAccount restarts the operator while a job runs. Meanwhile, its
+// account was created again, so that its ID is unknown, or has the ID that AWS returned before.
 func TestJobsWaitForTheProofOfTheirAccount(t *testing.T) {
 	restarted := func(t *testing.T, before func(*world)) *world {
 		w := newWorld(t)
@@ -99,7 +99,7 @@ func TestJobsWaitForTheProofOfTheirAccount(t *testing.T) {
 		w.Expect(w.AWS.Journal("PutJobSuccessResult")).To(BeEmpty())
 		w.AWS.ClearFaults()
 		w.Await(func(g Gomega) {
-			w.Clock.Step(time.Second) // AWS is asked again
+			w.Clock.Step(time.Second) // the ID is requested again
 			finished(g, w)
 		})
 	})
@@ -109,9 +109,8 @@ func TestJobsWaitForTheProofOfTheirAccount(t *testing.T) {
 	})
 }
 
-// TestRegionOfAnActionMovesBeforeTheAccountAllowsIt has an action ask for a region that its
-// account is not for, until it is. What was found in the region before is not taken for what is
-// there.
+// TestRegionOfAnActionMovesBeforeTheAccountAllowsIt: an action names a region before its account
+// allows it. The status of the previous region must not be used for the new one.
 func TestRegionOfAnActionMovesBeforeTheAccountAllowsIt(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -125,8 +124,8 @@ func TestRegionOfAnActionMovesBeforeTheAccountAllowsIt(t *testing.T) {
 	w.expectRegistered(w, "eu-west-1", "111122223333")
 }
 
-// expectRegistered expects the status of action "work" to have an action type of one account and
-// region.
+// expectRegistered expects that the status of the action "work" names an action type of this
+// account and region.
 func (w *world) expectRegistered(g Gomega, region, account string) {
 	w.T.Helper()
 	action := &v1alpha1.CustomAction{}
@@ -136,8 +135,9 @@ func (w *world) expectRegistered(g Gomega, region, account string) {
 	g.Expect(action.Status.ActionTypeARN).To(Equal("arn:aws:codepipeline:" + region + ":" + account + ":actiontype:Custom/Test/work/1"))
 }
 
-// TestActionTypeIsRegisteredWhereAnAccountMoves has the region, or the role, of an account
-// change, and not the action: its type is registered there before jobs are polled for.
+// TestActionTypeIsRegisteredWhereAnAccountMoves: the region or the role of an account changes, but
+// not the action. The action type is registered in the new place before the operator polls for
+// jobs.
 func TestActionTypeIsRegisteredWhereAnAccountMoves(t *testing.T) {
 	for name, c := range map[string]struct {
 		move            func(*v1alpha1.CodePipelineAccount)
@@ -164,8 +164,8 @@ func TestActionTypeIsRegisteredWhereAnAccountMoves(t *testing.T) {
 	}
 }
 
-// TestContinuationOfAnActionThatMoved has an action, or its account, move while a job works that
-// then asks to be continued: it is handed out again where it was taken, and there alone.
+// TestContinuationOfAnActionThatMoved: an action, or its account, moves while a job runs, which
+// then ends with a continuation token. The job is handed out again only where it was taken.
 func TestContinuationOfAnActionThatMoved(t *testing.T) {
 	queried := func(a *v1alpha1.CustomAction) {
 		a.Spec.ActionType.ConfigurationProperties[0].Required = true
@@ -210,7 +210,7 @@ func TestContinuationOfAnActionThatMoved(t *testing.T) {
 	}
 }
 
-// awaitPolling waits until the message of condition Polling of action "work" matches.
+// awaitPolling waits until the message of the condition Polling of the action "work" matches.
 func (w *world) awaitPolling(message gomegatypes.GomegaMatcher) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -222,9 +222,9 @@ func (w *world) awaitPolling(message gomegatypes.GomegaMatcher) {
 	})
 }
 
-// TestFormerAccountCreatedAgainGivesItsJobsAccess has an action move to another account while a
-// job works. The account where the job was taken is created again, so that it has no status, and
-// no CustomAction names it.
+// TestFormerAccountCreatedAgainGivesItsJobsAccess: an action moves to another account while a job
+// runs. The account where the job was taken is created again, so that it has no status, and no
+// CustomAction names it.
 func TestFormerAccountCreatedAgainGivesItsJobsAccess(t *testing.T) {
 	w := newWorld(t)
 	w.work()
@@ -237,14 +237,14 @@ func TestFormerAccountCreatedAgainGivesItsJobsAccess(t *testing.T) {
 		account.Status = v1alpha1.CodePipelineAccountStatus{}
 		g.Expect(w.Kube.Status().Update(w.Ctx, account)).To(Succeed())
 	})
-	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.FailureLog = v1alpha1.FailureLogNoSecrets }) // it is reconciled
+	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) { account.Spec.FailureLog = v1alpha1.FailureLogNoSecrets }) // triggers a reconciliation
 	w.Succeed(run, podcontract.Result{Summary: "finished"})
 	w.Await(func(g Gomega) { g.Expect(aws.ToString(w.WorkState(g).Summary)).To(Equal("finished")) })
 }
 
-// TestFormerAccountThatIsProvenAgain has an action that takes no new jobs move to another account,
-// while the one of before is another AWS account for a while: its job is polled for there once
-// that is proven again.
+// TestFormerAccountThatIsProvenAgain: an action that takes no new jobs moves to another account.
+// The previous one temporarily is another AWS account. The operator polls for its job once the
+// account is proven again.
 func TestFormerAccountThatIsProvenAgain(t *testing.T) {
 	w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter = harness.Redispatch })
 	w.work()

@@ -33,8 +33,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// caseObjects are those of a case from the field, in the test's namespace. The namespace of
-// the case itself is left out.
+// caseObjects returns the objects of a user's case, except for its namespace, in the test's
+// namespace.
 func (w *world) caseObjects(name string) []*unstructured.Unstructured {
 	w.T.Helper()
 	content, err := os.ReadFile(filepath.Join("testdata", "cases", name+".yaml"))
@@ -69,7 +69,7 @@ func (w *world) create(objects ...*unstructured.Unstructured) {
 	}
 }
 
-// plainPod is one that a namespace without rules takes.
+// plainPod returns a pod that a namespace without policies accepts.
 func (w *world) plainPod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "plain", Namespace: w.Namespace},
@@ -77,7 +77,7 @@ func (w *world) plainPod() *corev1.Pod {
 	}
 }
 
-// plainJob is a Job of plainPod.
+// plainJob returns a Job of plainPod.
 func (w *world) plainJob() *batchv1.Job {
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "plain", Namespace: w.Namespace}}
 	job.Spec.Template.Spec = w.plainPod().Spec
@@ -85,7 +85,7 @@ func (w *world) plainJob() *batchv1.Job {
 	return job
 }
 
-// awaitRefusal waits until a rule is in force: the API server refuses an object.
+// awaitRefusal waits until a policy is in force and the API server refuses an object.
 func (w *world) awaitRefusal(object client.Object) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -93,13 +93,13 @@ func (w *world) awaitRefusal(object client.Object) {
 	})
 }
 
-// withResources has the step of an action keep to a quota of limits.
+// withResources sets the resources of an action's step, as a quota on limits requires.
 func withResources(action *v1alpha1.CustomAction) {
 	small := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")}
 	action.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Resources = corev1.ResourceRequirements{Requests: small, Limits: small}
 }
 
-// quotaOnLimits makes the quota of the case, which a controller would count the use of.
+// quotaOnLimits creates the quota of the case, with the status that a controller would set.
 func (w *world) quotaOnLimits() (action *unstructured.Unstructured) {
 	objects := w.caseObjects("12-quota-limits-cpu")
 	quota := &corev1.ResourceQuota{}
@@ -115,8 +115,8 @@ func (w *world) quotaOnLimits() (action *unstructured.Unstructured) {
 	return objects[1]
 }
 
-// TestQuotaOnLimitsTakesPods has a quota ask for limits of every container, the operator's
-// too.
+// TestQuotaOnLimitsTakesPods: a quota requires limits for every container, including wrapper
+// containers.
 func TestQuotaOnLimitsTakesPods(t *testing.T) {
 	w := newWorld(t)
 	action := w.quotaOnLimits()
@@ -126,7 +126,7 @@ func TestQuotaOnLimitsTakesPods(t *testing.T) {
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(withResources))).To(Succeed())
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 	w.StartPipeline(map[string]string{"Target": "all"})
-	w.Succeed(w.RunningJob(1), podcontract.Result{}) // the API server takes the pod
+	w.Succeed(w.RunningJob(1), podcontract.Result{}) // the API server accepts the pod
 	w.succeeds()
 }
 
@@ -150,7 +150,7 @@ func TestQuotaOnLimitsNamesTheContainerAndItsOwner(t *testing.T) {
 		Not(ContainSubstring("spec.jobTemplate"))))
 }
 
-// TestUsedUpQuotaDoesNotRefuse: it has room later.
+// TestUsedUpQuotaDoesNotRefuse: a quota may have room later.
 func TestUsedUpQuotaDoesNotRefuse(t *testing.T) {
 	w := newWorld(t)
 	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: w.Namespace}}
@@ -164,8 +164,8 @@ func TestUsedUpQuotaDoesNotRefuse(t *testing.T) {
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 }
 
-// TestLimitRangeAsksForMoreThanTheDefault has a minimum above what the wrapper containers
-// have: the message says whose they are, and spec.runner.resources is the way out.
+// TestLimitRangeAsksForMoreThanTheDefault: a minimum is above the defaults of the wrapper
+// containers. The message names these containers, and spec.runner.resources as the remedy.
 func TestLimitRangeAsksForMoreThanTheDefault(t *testing.T) {
 	w := newWorld(t)
 	objects := w.caseObjects("13-limitrange-min")
@@ -188,7 +188,7 @@ func TestLimitRangeAsksForMoreThanTheDefault(t *testing.T) {
 	w.readyReason("limits", v1alpha1.ReasonReady)
 }
 
-// TestRatioOfALimitRange is between what the default resources have and what the flag sets.
+// TestRatioOfALimitRange uses a ratio between that of the default resources and that of the flag.
 func TestRatioOfALimitRange(t *testing.T) {
 	w := newWorld(t)
 	ratio := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: "ratio", Namespace: w.Namespace}}
@@ -210,7 +210,7 @@ func withRunner(runner jobspec.RunnerOptions) func(*operator.Options) {
 	return func(o *operator.Options) { o.JobOptions.Runner = runner }
 }
 
-// ttlPolicy puts the policy of the case in force for the test's namespace alone.
+// ttlPolicy puts the policy of the case in force, only for the test's namespace.
 func (w *world) ttlPolicy() (lift func()) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace}}
 	w.Expect(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(namespace), namespace)).To(Succeed())
@@ -231,7 +231,7 @@ func (w *world) ttlPolicy() (lift func()) {
 	}
 }
 
-// liftAtTheEnd deletes objects that belong to no namespace.
+// liftAtTheEnd deletes cluster-scoped objects when the test ends.
 func (w *world) liftAtTheEnd(objects ...client.Object) {
 	w.T.Cleanup(func() {
 		for _, object := range objects {
@@ -240,8 +240,8 @@ func (w *world) liftAtTheEnd(objects ...client.Object) {
 	})
 }
 
-// TestPolicyDemandsATimeToLive has a policy, whose answer has the code of an invalid field,
-// refuse Jobs. The condition has the policy's own words, and the operator tries again when it is changed.
+// TestPolicyDemandsATimeToLive: a policy refuses Jobs with the status code of an invalid field. The
+// condition has the policy's message, and the operator tries again when the policy changes.
 func TestPolicyDemandsATimeToLive(t *testing.T) {
 	w := newWorld(t)
 	lift := w.ttlPolicy()
@@ -271,8 +271,8 @@ func TestTimeToLiveOfTheTemplateIsTheJobs(t *testing.T) {
 	w.succeeds()
 }
 
-// TestPolicyThatComesAfterTheDryRun refuses the Job of a run: both objects say so, and the
-// run goes on when the policy is lifted.
+// TestPolicyThatComesAfterTheDryRun refuses the Job of a run. Both objects report it, and the run
+// continues when the policy is removed.
 func TestPolicyThatComesAfterTheDryRun(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -293,8 +293,8 @@ func TestPolicyThatComesAfterTheDryRun(t *testing.T) {
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 }
 
-// TestPodThatIsRefusedAfterTheDryRun has an event say so, as the Job's controller makes it:
-// the action is examined again, and names the containers although the cache has no specs.
+// TestPodThatIsRefusedAfterTheDryRun creates an event like the Job controller. The action is
+// examined again, and its message names the containers although the cache has no specs.
 func TestPodThatIsRefusedAfterTheDryRun(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
@@ -317,7 +317,7 @@ func TestPodThatIsRefusedAfterTheDryRun(t *testing.T) {
 	w.ready(metav1.ConditionFalse, v1alpha1.ReasonJobRefused)
 }
 
-// marked has a template satisfy the policies of demand.
+// marked changes a template so that it satisfies the policies of demand.
 func marked(name string) func(*v1alpha1.CustomAction) {
 	return func(a *v1alpha1.CustomAction) {
 		template := &a.Spec.JobTemplate
@@ -335,7 +335,7 @@ func (w *world) priorityClass() (name string) {
 	return class.Name
 }
 
-// ofNamespace are the constraints of policies on Jobs and pods of the test's namespace.
+// ofNamespace returns the match constraints for Jobs and pods in the test's namespace.
 func (w *world) ofNamespace() *admissionv1.MatchResources {
 	rule := func(group, kind string) admissionv1.NamedRuleWithOperations {
 		return admissionv1.NamedRuleWithOperations{RuleWithOperations: admissionv1.RuleWithOperations{
@@ -349,8 +349,8 @@ func (w *world) ofNamespace() *admissionv1.MatchResources {
 	}
 }
 
-// demand puts a policy in force that asks for a label, a priority class and a toleration on
-// Jobs and pods.
+// demand puts a policy in force that requires a label, a priority class and a toleration on Jobs
+// and pods.
 func (w *world) demand(priorityClass string) {
 	const spec = `(object.kind == "Job" ? object.spec.template.spec : object.spec)`
 	policy := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "demand-" + w.Namespace}}
@@ -369,7 +369,7 @@ func (w *world) demand(priorityClass string) {
 	w.awaitRefusal(w.plainPod())
 }
 
-// TestFieldsThatPoliciesDemand are set in the template, and reach the Job and its pod.
+// TestFieldsThatPoliciesDemand are set in the template and reach the Job and its pod.
 func TestFieldsThatPoliciesDemand(t *testing.T) {
 	w := newWorld(t)
 	class := w.priorityClass()
@@ -380,11 +380,11 @@ func TestFieldsThatPoliciesDemand(t *testing.T) {
 	w.change(marked(class))
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 	w.StartPipeline(map[string]string{"Target": "all"})
-	w.Succeed(w.RunningJob(1), podcontract.Result{}) // the policy takes the pod too
+	w.Succeed(w.RunningJob(1), podcontract.Result{}) // the policy accepts the pod too
 	w.succeeds()
 }
 
-// TestPodsAloneAreRefused has the Job have what the policy asks for, and its pods not.
+// TestPodsAloneAreRefused: the Job satisfies the policy, but its pods do not.
 func TestPodsAloneAreRefused(t *testing.T) {
 	w := newWorld(t)
 	class := w.priorityClass()
@@ -395,8 +395,8 @@ func TestPodsAloneAreRefused(t *testing.T) {
 		HavePrefix("the cluster would refuse the pods of this action: "), ContainSubstring("set the label team")))
 }
 
-// TestPriorityClassThatIsNotThere: the CustomAction reports it before there is a job, unless it is a pipeline's
-// to name.
+// TestPriorityClassThatIsNotThere: the CustomAction reports it before there is a job, unless the
+// pipeline sets the name.
 func TestPriorityClassThatIsNotThere(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -412,8 +412,8 @@ func TestPriorityClassThatIsNotThere(t *testing.T) {
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 }
 
-// TestFieldsThatPoliciesAdd has a MutatingAdmissionPolicy change each Job: the run does not
-// mind.
+// TestFieldsThatPoliciesAdd: a MutatingAdmissionPolicy changes each Job, which does not affect the
+// run.
 func TestFieldsThatPoliciesAdd(t *testing.T) {
 	w := newWorld(t)
 	class := w.priorityClass()
@@ -453,8 +453,8 @@ func TestFieldsThatPoliciesAdd(t *testing.T) {
 	w.succeeds()
 }
 
-// operatorsRole is the operator's ClusterRole, changed, for a user whom the operator of the
-// test is then.
+// operatorsRole makes the operator run as a user with a changed version of the operator's
+// ClusterRole.
 func (w *world) operatorsRole(change func([]rbacv1.PolicyRule)) {
 	content, err := os.ReadFile(filepath.Join("..", "..", "config", "rbac", "role.yaml"))
 	w.Expect(err).NotTo(HaveOccurred())
@@ -473,8 +473,8 @@ func (w *world) operatorsRole(change func([]rbacv1.PolicyRule)) {
 	w.Config.Impersonate.UserName = role.Name
 }
 
-// TestPermissionToTryPods has the operator's own role be enough for the dry run of a pod, and
-// its lack no refusal.
+// TestPermissionToTryPods: the operator's role suffices for the dry run of a pod. A missing
+// permission does not count as a refusal.
 func TestPermissionToTryPods(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func([]rbacv1.PolicyRule)

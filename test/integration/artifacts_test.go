@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// artifactCases are the rules of spec.artifacts.
+// artifactCases returns the cases for the rules of spec.artifacts.
 func artifactCases() []ruleCase {
 	const field = "artifacts.inputs"
 	numbered := func(count int) edit {
@@ -60,7 +60,7 @@ func artifactCases() []ruleCase {
 	}
 }
 
-// TestArtifactDefaults has what kubectl shows where the spec says nothing.
+// TestArtifactDefaults checks the defaults that kubectl shows.
 func TestArtifactDefaults(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range map[string]struct {

@@ -16,14 +16,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// change is one of a PipelineJob, tried by a user who may do all that no policy forbids.
+// change is a change of a PipelineJob by a user who may do everything that no policy forbids.
 type change struct {
 	edit func(*v1alpha1.PipelineJob)
-	// denied is the policy's answer; empty: it is allowed.
+	// denied is the policy's message. Empty means that the change is allowed.
 	denied string
 }
 
-// changesByHand are those of users.
+// changesByHand returns changes by users.
 func changesByHand() map[string]change {
 	const (
 		spec       = "only the operator writes the spec of a PipelineJob"
@@ -52,7 +52,7 @@ func changesByHand() map[string]change {
 	}
 }
 
-// recorded is a PipelineJob as the operator makes them.
+// recorded returns a PipelineJob as the operator creates it.
 func (w *world) recorded() *v1alpha1.PipelineJob {
 	w.T.Helper()
 	job := w.pipelineJobByHand()
@@ -61,14 +61,14 @@ func (w *world) recorded() *v1alpha1.PipelineJob {
 	job.Labels = map[string]string{v1alpha1.LabelPipelineJob: "recorded", "kept": "true"}
 	job.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "CustomAction", Name: "work", UID: "work"}}
 	w.Expect(w.as(operatorsUser).Create(w.Ctx, job)).To(Succeed())
-	w.T.Cleanup(func() { // it has a finalizer, and no operator
+	w.T.Cleanup(func() { // it has a finalizer, and there is no operator
 		job.Finalizers = nil
 		_ = w.Kube.Update(context.WithoutCancel(w.Ctx), job)
 	})
 	return job
 }
 
-// TestOnlyTheOperatorWritesPipelineJobs, by any way, and by dry runs neither.
+// TestOnlyTheOperatorWritesPipelineJobs, in any way, including dry runs.
 func TestOnlyTheOperatorWritesPipelineJobs(t *testing.T) {
 	w := newWorld(t)
 	w.install()
@@ -124,7 +124,7 @@ func TestOnlyTheOperatorWritesPipelineJobs(t *testing.T) {
 	}
 }
 
-// applyByHand applies a PipelineJob that is not there.
+// applyByHand applies a PipelineJob that does not exist.
 func (w *world) applyByHand(user client.Client) error {
 	job := w.pipelineJobByHand()
 	object := &unstructured.Unstructured{Object: map[string]any{
@@ -139,7 +139,7 @@ func (w *world) applyByHand(user client.Client) error {
 	return user.Apply(w.Ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("alice"))
 }
 
-// TestOthersMayDeletePipelineJobs, and Kubernetes' controllers may do what is theirs.
+// TestOthersMayDeletePipelineJobs, and Kubernetes' controllers may do their work.
 func TestOthersMayDeletePipelineJobs(t *testing.T) {
 	w := newWorld(t)
 	w.install()
@@ -159,9 +159,9 @@ func TestOthersMayDeletePipelineJobs(t *testing.T) {
 	w.Expect(apierrors.IsNotFound(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(job), job))).To(BeTrue())
 }
 
-// TestPipelineJobsByHandTouchNothingElse has no policy in force, and PipelineJobs by hand
-// name a Job and Secrets that are not theirs, in any way they can. All of these stay as they
-// are while the PipelineJobs are settled and deleted.
+// TestPipelineJobsByHandTouchNothingElse: without the policies, PipelineJobs that users made refer
+// to a Job and Secrets of others in every possible way. These are not changed while the
+// PipelineJobs are settled and deleted.
 func TestPipelineJobsByHandTouchNothingElse(t *testing.T) {
 	for name, forge := range map[string]func(*v1alpha1.PipelineJob, *batchv1.Job){
 		"planned": func(j *v1alpha1.PipelineJob, foreign *batchv1.Job) {
@@ -179,7 +179,7 @@ func TestPipelineJobsByHandTouchNothingElse(t *testing.T) {
 			w := newWorld(t)
 			byHand := w.pipelineJobByHand()
 			foreign := w.plainJob()
-			foreign.Labels = map[string]string{v1alpha1.LabelPipelineJob: byHand.Name} // or the operator would not see it
+			foreign.Labels = map[string]string{v1alpha1.LabelPipelineJob: byHand.Name} // otherwise the operator would not see it
 			w.Expect(w.Kube.Create(w.Ctx, foreign)).To(Succeed())
 			byHand.Finalizers = []string{v1alpha1.FinalizerPipelineJob}
 			byHand.Spec.SecretConfiguration = []string{"Token"}
@@ -208,7 +208,7 @@ func TestPipelineJobsByHandTouchNothingElse(t *testing.T) {
 	}
 }
 
-// TestOperatorThatThePoliciesDoNotName can't record jobs, and the CustomAction says why.
+// TestOperatorThatThePoliciesDoNotName can't record jobs, and the CustomAction has the reason.
 func TestOperatorThatThePoliciesDoNotName(t *testing.T) {
 	w := newWorld(t)
 	w.install()

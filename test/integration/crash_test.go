@@ -23,22 +23,22 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// moment is where, around an external effect, something goes wrong.
+// moment is when something goes wrong, relative to an external effect.
 type moment string
 
 const (
-	// crashBefore: the operator dies before the effect.
+	// crashBefore: the operator crashes before the effect.
 	crashBefore moment = "crash before"
-	// crashAfter: the operator dies after the effect, before it has the answer.
+	// crashAfter: the operator crashes after the effect, before it has the response.
 	crashAfter moment = "crash after"
-	// answerLost: the effect is done, its answer is lost, the operator lives.
+	// answerLost: the call takes effect, its response is lost, and the operator continues.
 	answerLost moment = "answer lost after"
 )
 
-// tampering stands between an operator and all that it has effects on. It
-// counts the effects, each by its name and number, and lets one go wrong.
+// tampering is between an operator and everything that it changes. It counts the effects by name
+// and number, and lets one go wrong.
 type tampering struct {
-	// target is the effect that goes wrong, at a moment; empty: none.
+	// target is the effect that goes wrong, at a moment. Empty means none.
 	target string
 	at     moment
 
@@ -55,7 +55,7 @@ func newTampering(target string, at moment) *tampering {
 
 var errCut = errors.New("the connection was cut")
 
-// effect does something that has an effect outside of the operator.
+// effect calls do, which has an external effect.
 func (t *tampering) effect(name string, do func() (*http.Response, error)) (*http.Response, error) {
 	label, alive := t.number(name)
 	switch {
@@ -102,7 +102,7 @@ func (t *tampering) isDead() bool {
 	return t.dead
 }
 
-// kubernetes is the way to the API server.
+// kubernetes returns the transport to the API server.
 func (t *tampering) kubernetes(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		name := kubernetesEffect(r)
@@ -120,8 +120,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// kubernetesEffect names a write of an object that belongs to a job; empty for
-// all else.
+// kubernetesEffect names a write of an object that belongs to a job. It is empty for all other
+// requests.
 func kubernetesEffect(r *http.Request) string {
 	if r.Method == http.MethodGet {
 		return ""
@@ -143,15 +143,15 @@ func kubernetesEffect(r *http.Request) string {
 	return name
 }
 
-// codePipeline is the way to AWS: a server that passes calls on.
+// codePipeline starts a proxy to AWS and returns its address.
 func (t *tampering) codePipeline(w *world) string {
 	url := w.AWS.URL()
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
 		response, err := t.call(in, url)
 		if err != nil {
-			panic(http.ErrAbortHandler) // which cuts the connection
+			panic(http.ErrAbortHandler) // breaks the connection
 		}
-		defer func() { _ = response.Body.Close() }() // it was only read
+		defer func() { _ = response.Body.Close() }() // only opened for reading
 		for name, values := range response.Header {
 			out.Header()[name] = values
 		}
@@ -172,12 +172,12 @@ func (t *tampering) call(in *http.Request, url string) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Header, out.Host = in.Header.Clone(), in.Host // as it was signed
+		out.Header, out.Host = in.Header.Clone(), in.Host // as signed
 		return http.DefaultTransport.RoundTrip(out)
 	}
 	_, operation, _ := strings.Cut(in.Header.Get("X-Amz-Target"), ".")
 	switch operation {
-	case "PollForJobs": // only one that hands out a job has an effect
+	case "PollForJobs": // only a poll that hands out a job has an effect
 		return t.poll(pass)
 	case "AcknowledgeJob", "GetJobDetails", "PutJobSuccessResult", "PutJobFailureResult":
 		return t.effect(operation, pass)
@@ -205,13 +205,13 @@ func (t *tampering) poll(pass func() (*http.Response, error)) (*http.Response, e
 	return t.effect("PollForJobs", func() (*http.Response, error) { return response, nil })
 }
 
-// crashStory is what happens to a job, apart from crashes: what its runs do, and
-// how the action must end.
+// crashStory is the story of a job apart from crashes: what its runs do, and how the action must
+// end.
 type crashStory struct {
 	name   string
 	adjust func(*v1alpha1.CustomAction)
 	runs   []func(w *world, run int)
-	// jobs is how many jobs CodePipeline makes of the action.
+	// jobs is the number of jobs that CodePipeline creates for the action.
 	jobs int
 	ends types.ActionExecutionStatus
 }
@@ -241,8 +241,8 @@ func crashStories() []crashStory {
 	}
 }
 
-// live takes a story to its end, with an operator that meets the tampering and,
-// when that one dies, another.
+// live runs a story to its end, with an operator subject to the tampering and, if that one crashes,
+// another one.
 func (s crashStory) live(t *testing.T, meets *tampering) {
 	w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter = harness.Redispatch })
 	w.wrap, w.Endpoint = meets.kubernetes, meets.codePipeline(w)
@@ -269,8 +269,7 @@ func (s crashStory) live(t *testing.T, meets *tampering) {
 	next.Wait()
 }
 
-// expectOneEnd expects one Job for each run, and one accepted result for each
-// job of CodePipeline.
+// expectOneEnd expects one Job per run, and one accepted result per CodePipeline job.
 func (w *world) expectOneEnd(s crashStory) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -289,9 +288,8 @@ func (w *world) expectOneEnd(s crashStory) {
 	}
 }
 
-// TestCrashAtEveryEffect finds the effects that an operator has on its way
-// through a story, and tells the story again for each of them and each moment
-// around it.
+// TestCrashAtEveryEffect finds the effects that an operator has during a story, and repeats the
+// story for each effect and each moment.
 func TestCrashAtEveryEffect(t *testing.T) {
 	for _, story := range crashStories() {
 		untouched := newTampering("", "")

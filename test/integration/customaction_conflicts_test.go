@@ -19,7 +19,7 @@ func named(name string) func(*v1alpha1.CustomAction) {
 	return func(action *v1alpha1.CustomAction) { action.Name = name }
 }
 
-// readyReason waits until condition Ready of an action has a reason.
+// readyReason waits until the condition Ready of an action has a reason.
 func (w *world) readyReason(name, reason string) (message string) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -49,13 +49,13 @@ func TestOlderObjectKeepsTheActionType(t *testing.T) {
 	w.Expect(w.Calls("DeleteCustomActionType")).To(BeZero())
 }
 
-// twoOfOneType makes two actions that may both delete their type, and waits for
-// the older one to be ready.
+// twoOfOneType creates two actions that may both delete their type, and waits until the older one
+// is ready.
 func (w *world) twoOfOneType(changes ...func(*v1alpha1.CustomAction)) (older, newer *v1alpha1.CustomAction) {
 	older, newer = w.Action(append(changes, deletesType)...), w.Action(append(changes, deletesType, named("two"))...)
 	w.Expect(w.Kube.Create(w.Ctx, older)).To(Succeed())
 	w.Expect(w.Kube.Create(w.Ctx, newer)).To(Succeed())
-	if older.CreationTimestamp.Equal(&newer.CreationTimestamp) && newer.UID < older.UID { // made in one second
+	if older.CreationTimestamp.Equal(&newer.CreationTimestamp) && newer.UID < older.UID { // created within the same second
 		older, newer = newer, older
 	}
 	w.readyReason(older.Name, v1alpha1.ReasonReady)
@@ -93,8 +93,8 @@ func TestObjectsOfOneTypeByQuery(t *testing.T) {
 	w.Expect(found.ActionTypes).To(HaveLen(1))
 }
 
-// TestFailingGetCallerIdentityStopsNoPolling has two objects of one action type in two
-// accounts. Which they are was known before the operator was restarted.
+// TestFailingGetCallerIdentityStopsNoPolling: two objects have the same action type in two
+// accounts, whose IDs were known before the operator was restarted.
 func TestFailingGetCallerIdentityStopsNoPolling(t *testing.T) {
 	w := newWorld(t)
 	one := w.Action()

@@ -27,8 +27,8 @@ func deletesType(action *v1alpha1.CustomAction) {
 	action.Spec.DeletionPolicy = v1alpha1.DeletionDelete
 }
 
-// createForeignType creates action type "work" with another definition than the
-// CustomAction "work" has.
+// createForeignType creates the action type "work" with a definition that differs from the
+// CustomAction's.
 func (w *world) createForeignType(tags ...types.Tag) {
 	_, err := w.Pipelines.CreateCustomActionType(w.Ctx, &sdk.CreateCustomActionTypeInput{
 		Category: types.ActionCategoryTest, Provider: aws.String("work"), Version: aws.String("1"),
@@ -53,7 +53,7 @@ func (w *world) awaitGone(action *v1alpha1.CustomAction) {
 	})
 }
 
-// notDeregistered waits for the event that says why an action type remains.
+// notDeregistered waits for the event with the reason why an action type remains.
 func (w *world) notDeregistered(name, why string) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -62,8 +62,8 @@ func (w *world) notDeregistered(name, why string) {
 	})
 }
 
-// TestForeignActionTypeIsNotDeleted deletes objects that never had the action type: it
-// exists with another definition, or the template was never in order.
+// TestForeignActionTypeIsNotDeleted deletes objects that never owned the action type: it exists
+// with another definition, or the template was never valid.
 func TestForeignActionTypeIsNotDeleted(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*v1alpha1.CustomAction)
@@ -90,8 +90,8 @@ func TestForeignActionTypeIsNotDeleted(t *testing.T) {
 	}
 }
 
-// TestActionTypeThatDiffersIsNotDeleted has an action type with the tags of an object, and
-// another definition.
+// TestActionTypeThatDiffersIsNotDeleted uses an action type with the tags of an object but another
+// definition.
 func TestActionTypeThatDiffersIsNotDeleted(t *testing.T) {
 	w := newWorld(t)
 	w.createForeignType(w.ownerTags("here", w.Namespace, "work")...)
@@ -104,7 +104,7 @@ func TestActionTypeThatDiffersIsNotDeleted(t *testing.T) {
 	w.notDeregistered(action.Name, "it differs from spec.actionType in inputArtifactDetails")
 }
 
-// ownerTags are tags that name an object.
+// ownerTags returns tags that name an object.
 func (w *world) ownerTags(cluster, namespace, name string) []types.Tag {
 	return []types.Tag{
 		{Key: aws.String(v1alpha1.TagCluster), Value: &cluster}, {Key: aws.String(v1alpha1.TagNamespace), Value: &namespace},
@@ -112,12 +112,12 @@ func (w *world) ownerTags(cluster, namespace, name string) []types.Tag {
 	}
 }
 
-// TestTypeOfWhichTheStatusDoesNotTellIsDeleted ends the operator between the registration
-// and the status that tells of it: the object's deletion still deletes the action type,
-// whose tags name it.
+// TestTypeOfWhichTheStatusDoesNotTellIsDeleted ends the operator between the registration and the
+// update of the status. Deleting the object still deletes the action type, because its tags name
+// the object.
 func TestTypeOfWhichTheStatusDoesNotTellIsDeleted(t *testing.T) {
 	w := newWorld(t)
-	var cut atomic.Bool // the operator is as good as gone
+	var cut atomic.Bool // from now on, the operator can't write
 	w.wrap = func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(r.URL.Path, "/customactions/work/status") && w.Calls("CreateCustomActionType") > 0 {
@@ -139,9 +139,9 @@ func TestTypeOfWhichTheStatusDoesNotTellIsDeleted(t *testing.T) {
 	w.Expect(w.Calls("DeleteCustomActionType")).To(Equal(1))
 }
 
-// TestActionTypeThatCantBeDeletedKeepsNoObject deletes a CustomAction while AWS does not
-// delete its action type: it goes within minutes, and an event in the operator's own
-// namespace says that the action type remains, and how to delete it.
+// TestActionTypeThatCantBeDeletedKeepsNoObject deletes a CustomAction while AWS does not delete its
+// action type. The object is gone within minutes, and an event in the operator's namespace says
+// that the action type remains, and how to delete it.
 func TestActionTypeThatCantBeDeletedKeepsNoObject(t *testing.T) {
 	w := newWorld(t)
 	own := w.runAsPod()
@@ -176,7 +176,7 @@ func TestActionTypeThatCantBeDeletedKeepsNoObject(t *testing.T) {
 		HaveField("GetName()", "pipelinejob_deleted_not_deregistered_total"), HaveField("GetMetric()", ContainElement(HaveField("GetCounter().GetValue()", BeNumerically(">=", 1)))))))
 }
 
-// TestObjectThatWasLetGoDoesNotCount deletes one of two objects of one action type, which
+// TestObjectThatWasLetGoDoesNotCount deletes one of two objects with the same action type, which
 // the finalizer of another controller keeps.
 func TestObjectThatWasLetGoDoesNotCount(t *testing.T) {
 	const hold = "example.com/hold"

@@ -19,8 +19,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// ready waits until condition Ready has the given status and reason, and
-// returns its message.
+// ready waits until the condition Ready has this status and reason, and returns its message.
 func (w *world) ready(status metav1.ConditionStatus, reason string) (message string) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -109,7 +108,7 @@ func TestSuspendStopsPolling(t *testing.T) {
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonSuspended)
 	polls := w.Calls("PollForJobs")
 	w.Consistently(func() int { return w.Calls("PollForJobs") }).WithTimeout(2500 * time.Millisecond).
-		Should(BeNumerically("<=", polls+1)) // one may have been under way
+		Should(BeNumerically("<=", polls+1)) // one may have been in progress
 }
 
 func TestDeletionWaitsForJobsAndThenDeregisters(t *testing.T) {
@@ -132,8 +131,8 @@ func TestDeletionWaitsForJobsAndThenDeregisters(t *testing.T) {
 	})
 }
 
-// TestActionTypeThatIsDeletedElsewhere takes the action type away under the
-// operator, which finds out by its next poll and restores it.
+// TestActionTypeThatIsDeletedElsewhere deletes the action type in CodePipeline. The operator
+// notices it with its next poll and restores the type.
 func TestActionTypeThatIsDeletedElsewhere(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -176,7 +175,7 @@ func (w *world) changeAccount(change func(*v1alpha1.CodePipelineAccount)) {
 	})
 }
 
-// ofOtherAccount has an action use another account, which it makes.
+// ofOtherAccount creates another account and makes an action use it.
 func (w *world) ofOtherAccount(changes ...func(*v1alpha1.CodePipelineAccount)) func(*v1alpha1.CustomAction) {
 	w.T.Helper()
 	account := harness.NewAccount(w.Namespace, changes...)

@@ -19,8 +19,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// listedWith puts a proxy between the operator and AWS that changes each action type in
-// the answers of ListActionTypes.
+// listedWith puts a proxy between the operator and AWS that changes each action type in responses
+// of ListActionTypes.
 func (w *world) listedWith(change func(actionType map[string]any)) {
 	aws, err := url.Parse(w.AWS.URL())
 	w.Expect(err).NotTo(HaveOccurred())
@@ -71,8 +71,8 @@ func numberProperty(action *v1alpha1.CustomAction) {
 	action.Spec.ActionType.Settings = &v1alpha1.ActionTypeSettings{EntityURLTemplate: "https://ci.example.com/{Config:Retries}"}
 }
 
-// TestWhatIsNotListedMatches has CodePipeline leave members out of what it lists, of a type
-// that the operator has registered and finds again.
+// TestWhatIsNotListedMatches: CodePipeline's list leaves out fields of a type that the operator has
+// registered and compares again.
 func TestWhatIsNotListedMatches(t *testing.T) {
 	for name, change := range map[string]func(map[string]any){
 		"the type of properties": eachProperty(func(p map[string]any) { delete(p, "type") }),
@@ -100,7 +100,8 @@ func TestWhatIsNotListedMatches(t *testing.T) {
 	}
 }
 
-// TestWhatIsListedMustMatch has CodePipeline return other values: the members are named.
+// TestWhatIsListedMustMatch: CodePipeline's list has other values, and the message names the
+// fields.
 func TestWhatIsListedMustMatch(t *testing.T) {
 	w := newWorld(t)
 	registered := w.Action(numberProperty)

@@ -22,7 +22,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// tags are those of the action type "work", except for those that say whose it is.
+// tags returns the tags of the action type "work", except for those of its owner.
 func (w *world) tags(g Gomega) map[string]string {
 	found, err := w.Pipelines.ListTagsForResource(w.Ctx, &sdk.ListTagsForResourceInput{ResourceArn: aws.String(workARN)})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -89,9 +89,9 @@ func TestTagsAreKeptInStep(t *testing.T) {
 	})
 }
 
-// TestDriftIsMended takes a tag and the whole action type away, behind the back of
-// an object that is not polled for.
-func TestDriftIsMended(t *testing.T) {
+// TestDriftIsFixed removes a tag, and then the whole action type, of an object that is not polled
+// for.
+func TestDriftIsFixed(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(tagged("team", "web"), func(a *v1alpha1.CustomAction) { a.Spec.Suspend = true }))).To(Succeed())
@@ -99,7 +99,7 @@ func TestDriftIsMended(t *testing.T) {
 	w.Expect(w.tags(w)).To(HaveKey("team"))
 	_, err := w.Pipelines.UntagResource(w.Ctx, &sdk.UntagResourceInput{ResourceArn: aws.String(workARN), TagKeys: []string{"team"}})
 	w.Expect(err).NotTo(HaveOccurred())
-	look := func() { // any event will do, once the time has come
+	look := func() { // any event triggers the check, once it is due
 		w.Clock.Step(customaction.DriftInterval)
 		w.change(func(a *v1alpha1.CustomAction) {
 			a.Labels = map[string]string{"looked": strconv.Itoa(int(w.Clock.Now().Unix()))}
@@ -135,7 +135,7 @@ func (w *world) allowRoles(patterns ...string) {
 	w.adjust = append(w.adjust, func(o *operator.Options) { o.AllowedRoles = patterns })
 }
 
-// events are those about an object.
+// events returns the events about an object.
 func (w *world) events(g Gomega, name string) []eventsv1.Event {
 	var list eventsv1.EventList
 	g.Expect(w.Kube.List(w.Ctx, &list, client.InNamespace(w.Namespace))).To(Succeed())
@@ -228,8 +228,7 @@ func TestRegistrationThatFails(t *testing.T) {
 	}
 }
 
-// TestClusterIDIsThatOfTheCluster has no cluster ID set: two clusters have no namespaces in
-// common.
+// TestClusterIDIsThatOfTheCluster sets no cluster ID. The default differs between clusters.
 func TestClusterIDIsThatOfTheCluster(t *testing.T) {
 	w := newWorld(t)
 	system := &corev1.Namespace{}

@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// defaultContainer has a template name the container that kubectl takes.
+// defaultContainer sets kubectl's default container in a template.
 func defaultContainer(name string) func(*v1alpha1.CustomAction) {
 	return func(a *v1alpha1.CustomAction) {
 		template := &a.Spec.JobTemplate.Spec.Template
@@ -21,7 +21,7 @@ func defaultContainer(name string) func(*v1alpha1.CustomAction) {
 	}
 }
 
-// TestKubectlTakesTheLastStep has the annotation on the Jobs that the operator makes.
+// TestKubectlTakesTheLastStep checks the annotation on the operator's Jobs.
 func TestKubectlTakesTheLastStep(t *testing.T) {
 	for given, want := range map[string]string{"": "check", "work": "work"} {
 		t.Run(given, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestKubectlTakesTheLastStep(t *testing.T) {
 	}
 }
 
-// TestDefaultContainerThatIsNone has a typo, which is told before there is a job.
+// TestDefaultContainerThatIsNone: a typo is reported before there is a job.
 func TestDefaultContainerThatIsNone(t *testing.T) {
 	w := newWorld(t)
 	w.operate()

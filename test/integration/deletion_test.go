@@ -17,9 +17,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// TestDeletionWithoutAWS deletes a PipelineJob while CodePipeline takes no result: it
-// goes within minutes, and an event in the operator's own namespace says what
-// CodePipeline was not told.
+// TestDeletionWithoutAWS deletes a PipelineJob while CodePipeline accepts no result. The object is
+// gone within minutes, and an event in the operator's namespace says what was not reported to
+// CodePipeline.
 func TestDeletionWithoutAWS(t *testing.T) {
 	w := newWorld(t)
 	own := w.runAsPod()
@@ -50,7 +50,7 @@ func TestDeletionWithoutAWS(t *testing.T) {
 		HaveField("GetName()", "pipelinejob_deleted_unreported_total"), HaveField("GetMetric()", ContainElement(HaveField("GetCounter().GetValue()", BeNumerically(">=", 1)))))))
 }
 
-// runAsPod has the operator run as the pod "manager-1" of a namespace of its own.
+// runAsPod makes the operator run as the pod "manager-1" of a new namespace.
 func (w *world) runAsPod() (namespace string) {
 	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "operator-"}}
 	w.Expect(w.Kube.Create(w.Ctx, own)).To(Succeed())

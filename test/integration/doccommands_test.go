@@ -18,8 +18,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// notRunHere are commands of the docs, by their beginning, which this test does not run, with
-// the reason. A test that it names runs them.
+// notRunHere are prefixes of commands in the docs that this test does not run, with the reason. If
+// it names a test, that test runs them.
 var notRunHere = map[string]string{
 	"export ": "it sets variables of the reader's shell",
 	"go get github.com/pipelinejob/pipelinejob-operator/emulator": "it downloads this module",
@@ -41,7 +41,7 @@ var (
 	comment      = regexp.MustCompile(`(?m)[ \t]+# .*$`)
 )
 
-// docCommands are the commands in the console blocks of a page.
+// docCommands returns the commands in the console blocks of a page.
 func docCommands(g *WithT, page string) (commands []docCommand) {
 	content, err := os.ReadFile(filepath.Join("../..", page))
 	g.Expect(err).NotTo(HaveOccurred())
@@ -56,9 +56,9 @@ func docCommands(g *WithT, page string) (commands []docCommand) {
 	return commands
 }
 
-// TestCommandsOfTheDocs runs the commands that the docs tell people to type, in a copy of
-// config/ and on an API server of its own. Of make, it looks whether the targets exist: CI
-// and this package run them.
+// TestCommandsOfTheDocs runs the commands of the docs in a copy of config/, with a separate API
+// server. For make, it only checks that the targets exist, because CI and other tests of this
+// package run them.
 func TestCommandsOfTheDocs(t *testing.T) {
 	t.Parallel()
 	pages, err := filepath.Glob("../../docs/*.md")
@@ -81,7 +81,7 @@ func TestCommandsOfTheDocs(t *testing.T) {
 	}
 }
 
-// reader is someone who types what the docs say.
+// reader runs the commands of the docs.
 type reader struct {
 	*workshop
 	folder string
@@ -105,21 +105,21 @@ func newReader(t *testing.T) *reader {
 	}
 	r.Expect(r.kube.Create(r.ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "prometheus", Namespace: "monitoring"}})).To(Succeed())
 	action := harness.NewAction("pipelines")
-	r.await(func(g Gomega) { g.Expect(r.kube.Create(r.ctx, action)).To(Succeed()) }) // the CRD is served a little later
-	action.Status.ObservedGeneration = action.Generation                             // no job is in flight
+	r.await(func(g Gomega) { g.Expect(r.kube.Create(r.ctx, action)).To(Succeed()) }) // the CRD may not be served yet
+	action.Status.ObservedGeneration = action.Generation                             // no jobs in flight
 	r.Expect(r.kube.Status().Update(r.ctx, action)).To(Succeed())
 	r.finishedJob()
 	return r
 }
 
-// startPage gives the reader the kubeconfig back that commands of a page may change.
+// startPage restores the kubeconfig, which commands of a page may change.
 func (r *reader) startPage() {
 	content, err := os.ReadFile(r.kubeconfig)
 	r.Expect(err).NotTo(HaveOccurred())
 	r.Expect(os.WriteFile(r.pages, content, 0o600)).To(Succeed())
 }
 
-// finishedJob makes the PipelineJob that commands call NAME.
+// finishedJob creates the PipelineJob for NAME in commands.
 func (r *reader) finishedJob() {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "name", Namespace: "default"}}
 	job.Spec.ActionRef.Name = "work"
@@ -131,7 +131,7 @@ func (r *reader) finishedJob() {
 	r.Expect(r.kube.Status().Update(r.ctx, job)).To(Succeed())
 }
 
-// follow runs a command, or notes which exception it has.
+// follow runs a command, or records the exception that applies to it.
 func (r *reader) follow(command docCommand, excused map[string]bool) {
 	r.t.Helper()
 	for beginning := range notRunHere {

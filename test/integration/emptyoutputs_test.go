@@ -22,8 +22,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// workWithOutput is a world that works on an action with an output artifact, "Package", and the
-// Job of its first run. Nothing is uploaded: there are no containers.
+// workWithOutput returns a world that runs an action with an output artifact "Package", and the Job
+// of the first run. Nothing is uploaded, because there are no containers.
 func workWithOutput(t *testing.T, changes ...func(*v1alpha1.CustomAction)) (*world, *batchv1.Job) {
 	w := newWorld(t, func(o *emulator.Options) { o.AllowMissingOutputs = true })
 	w.operate()
@@ -33,15 +33,15 @@ func workWithOutput(t *testing.T, changes ...func(*v1alpha1.CustomAction)) (*wor
 	return w, w.RunningJob(1)
 }
 
-// eventsFor are the events of a reason in the namespace.
+// eventsFor returns the events with a reason in the namespace.
 func (w *world) eventsFor(g Gomega, reason string) []eventsv1.Event {
 	var events eventsv1.EventList
 	g.Expect(w.Kube.List(w.Ctx, &events, client.InNamespace(w.Namespace))).To(Succeed())
 	return slices.DeleteFunc(events.Items, func(event eventsv1.Event) bool { return event.Reason != reason })
 }
 
-// TestEmptyOutputIsTold has the report container find an empty output: CodePipeline shows it
-// below the summary, and the PipelineJob in an event.
+// TestEmptyOutputIsTold: the report container finds an empty output. CodePipeline shows it below
+// the summary, and the PipelineJob has an event.
 func TestEmptyOutputIsTold(t *testing.T) {
 	const warning = "\nWarning: output artifact \"Package\" is empty"
 	for name, c := range map[string]struct {
@@ -81,7 +81,7 @@ func TestEmptyOutputIsTold(t *testing.T) {
 	}
 }
 
-// TestOutputsOfWhichNothingIsTold: there is neither a line nor an event.
+// TestOutputsOfWhichNothingIsTold: there is neither a line in the summary nor an event.
 func TestOutputsOfWhichNothingIsTold(t *testing.T) {
 	for name, given := range map[string]podcontract.RunResult{
 		"a pod of an older version":    {Result: podcontract.Result{Summary: "done"}},
@@ -100,7 +100,7 @@ func TestOutputsOfWhichNothingIsTold(t *testing.T) {
 	}
 }
 
-// TestEmptyOutputOfTheLastRunIsTold: no output is due of a run that goes on.
+// TestEmptyOutputOfTheLastRunIsTold: outputs are not due before the last run.
 func TestEmptyOutputOfTheLastRunIsTold(t *testing.T) {
 	w, job := workWithOutput(t)
 	w.GiveBack(job, podcontract.RunResult{Result: podcontract.Result{Summary: "asked", ContinuationToken: "later"}, EmptyOutputs: []string{"Package"}})
@@ -113,7 +113,7 @@ func TestEmptyOutputOfTheLastRunIsTold(t *testing.T) {
 	})
 }
 
-// TestEmptyOutputThatFails has the report container be told the rule, and its failure be told.
+// TestEmptyOutputThatFails: the report container gets the policy, and its failure is reported.
 func TestEmptyOutputThatFails(t *testing.T) {
 	const message = `output artifact "Package": there is no file in /codepipeline/output/Package: a step must leave the artifact's files there`
 	w, job := workWithOutput(t, func(a *v1alpha1.CustomAction) { a.Spec.EmptyOutputs = v1alpha1.EmptyOutputsFail })
@@ -134,7 +134,7 @@ func TestEmptyOutputThatFails(t *testing.T) {
 	w.Expect(w.eventsFor(w, v1alpha1.ReasonEmptyOutputs)).To(BeEmpty())
 }
 
-// TestEmptyOutputsWarnByDefault has what kubectl shows where the spec says nothing.
+// TestEmptyOutputsWarnByDefault checks the default that kubectl shows.
 func TestEmptyOutputsWarnByDefault(t *testing.T) {
 	w := newWorld(t)
 	action := w.Action()

@@ -19,8 +19,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// eventful is a world with an event queue, and an action that is polled for every
-// five minutes: what happens sooner was brought about by an event.
+// eventful returns a world with an event queue, and an action that is polled for every five
+// minutes. Anything earlier must be caused by an event.
 func eventful(t *testing.T) (w *world, queue *sqs.Client) {
 	w = newWorld(t, func(o *emulator.Options) { o.EventQueue = "events" })
 	cfg, err := config.LoadDefaultConfig(w.Ctx, w.Cloud()...)
@@ -30,13 +30,13 @@ func eventful(t *testing.T) (w *world, queue *sqs.Client) {
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(func(a *v1alpha1.CustomAction) {
 		a.Spec.Polling.Interval = metav1.Duration{Duration: 5 * time.Minute}
 	}))).To(Succeed())
-	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady) // the first poll was answered
+	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady) // the first poll has ended
 	return w, sqs.NewFromConfig(cfg)
 }
 
 func (w *world) queueURL() string { return w.Endpoint + "/111122223333/events" }
 
-// last is when the last call of an operation was made.
+// last returns when the last call of an operation was made.
 func (w *world) last(operation string) (at time.Time) {
 	for _, call := range w.AWS.Journal() {
 		if call.Operation == operation {
@@ -46,7 +46,7 @@ func (w *world) last(operation string) (at time.Time) {
 	return at
 }
 
-// left says how many messages the queue has, those that were received included.
+// left returns the number of messages in the queue, including received ones.
 func (w *world) left(g Gomega, queue *sqs.Client) string {
 	found, err := queue.GetQueueAttributes(w.Ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(w.queueURL())})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -65,7 +65,7 @@ func TestEventStartsAJobAtOnce(t *testing.T) {
 }
 
 func TestEventOfAnAbandonedActionCancels(t *testing.T) {
-	w, _ := eventful(t) // stopped executions are not looked for otherwise
+	w, _ := eventful(t) // without events, stopped executions are not checked here
 	w.StartPipeline(nil)
 	w.RunningJob(1)
 	executions, err := w.Pipelines.ListPipelineExecutions(w.Ctx, &sdk.ListPipelineExecutionsInput{PipelineName: aws.String("p")})
@@ -98,7 +98,7 @@ func TestMessagesThatAreNoEventsAreSkipped(t *testing.T) {
 	w.RunningJob(1)
 }
 
-// invalidMessages counts those of all tests.
+// invalidMessages returns the metric for invalid messages, which counts those of all tests.
 func invalidMessages(g Gomega) float64 {
 	families, err := ctrlmetrics.Registry.Gather()
 	g.Expect(err).NotTo(HaveOccurred())

@@ -17,18 +17,18 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// printedByStep is what a step printed before it failed, of which nothing may be told.
+// printedByStep is the output of a failed step, which must not be copied.
 const printedByStep = "connect: password ocean-drive-19 refused"
 
-// fromSecret has a step refer to a Secret of the cluster.
+// fromSecret makes a step refer to a Secret.
 func fromSecret(container *corev1.Container) {
 	container.Env = []corev1.EnvVar{{Name: "PASSWORD", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 		LocalObjectReference: corev1.LocalObjectReference{Name: "database"}, Key: "password",
 	}}}}
 }
 
-// failWith runs a step that fails, of a CustomAction with a rule for its log, and returns what
-// CodePipeline was told. The pod's status has the lines, whatever the operator asked for.
+// failWith runs a failing step of a CustomAction with a rule for its log, and returns the message
+// in CodePipeline. The pod's status has the lines, regardless of what the operator requested.
 func (w *world) failWith(rule v1alpha1.FailureLog, change func(*corev1.Container)) string {
 	w.T.Helper()
 	w.work(func(a *v1alpha1.CustomAction) {
@@ -41,7 +41,7 @@ func (w *world) failWith(rule v1alpha1.FailureLog, change func(*corev1.Container
 	return w.failureMessage()
 }
 
-// failureMessage waits for what CodePipeline is told of a failure.
+// failureMessage waits for the message of the failure in CodePipeline.
 func (w *world) failureMessage() (message string) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -52,7 +52,7 @@ func (w *world) failureMessage() (message string) {
 	return message
 }
 
-// TestFailureLog has the last lines of a failed step told, or left out by the stricter
+// TestFailureLog: the last lines of a failed step are copied or left out, according to the stricter
 // spec.failureLog of the CustomAction and its CodePipelineAccount.
 func TestFailureLog(t *testing.T) {
 	none := func(*corev1.Container) {}
@@ -67,7 +67,7 @@ func TestFailureLog(t *testing.T) {
 	for name, c := range map[string]struct {
 		account, action v1alpha1.FailureLog
 		change          func(*corev1.Container)
-		why             string // empty: they are told
+		why             string // empty if they are copied
 	}{
 		"by default, with a Secret":                               {"", "", fromSecret, ""},
 		"always, with a Secret":                                   {"", always, fromSecret, ""},
@@ -103,7 +103,7 @@ func TestFailureLog(t *testing.T) {
 	}
 }
 
-// TestLinesThatAreLeftOutAreNowhere looks for them in all that the operator writes.
+// TestLinesThatAreLeftOutAreNowhere searches for them in everything that the operator writes.
 func TestLinesThatAreLeftOutAreNowhere(t *testing.T) {
 	w := newWorld(t)
 	var mu sync.Mutex
@@ -131,7 +131,7 @@ func TestLinesThatAreLeftOutAreNowhere(t *testing.T) {
 	w.Expect(log.String()).NotTo(ContainSubstring("ocean-drive"))
 }
 
-// TestSecretOfAWebhook has a webhook give a pod a Secret that the template does not have.
+// TestSecretOfAWebhook: a webhook adds a Secret to a pod.
 func TestSecretOfAWebhook(t *testing.T) {
 	w := newWorld(t)
 	w.work(func(a *v1alpha1.CustomAction) { a.Spec.FailureLog = v1alpha1.FailureLogNoSecrets })
@@ -147,8 +147,8 @@ func TestSecretOfAWebhook(t *testing.T) {
 	w.Expect(w.failureMessage()).To(And(ContainSubstring("the container refers to a Secret"), Not(ContainSubstring("ocean-drive"))))
 }
 
-// TestMaskedAndLeftOut has an action with a secret property: it does not count as a Secret,
-// and is masked where lines are told.
+// TestMaskedAndLeftOut: a secret property does not count as a Secret, and is masked in copied
+// lines.
 func TestMaskedAndLeftOut(t *testing.T) {
 	for rule, says := range map[v1alpha1.FailureLog]string{
 		v1alpha1.FailureLogNoSecrets: `\n\+ login --password \*\*\*\nlogin failed$`,
@@ -166,7 +166,7 @@ func TestMaskedAndLeftOut(t *testing.T) {
 	}
 }
 
-// TestPodOfLinesThatAreLeftOut has the kubelet not put them into the pod's status either.
+// TestPodOfLinesThatAreLeftOut: the kubelet does not copy the lines to the pod's status either.
 func TestPodOfLinesThatAreLeftOut(t *testing.T) {
 	for by, c := range map[string]struct{ account, action v1alpha1.FailureLog }{
 		"the CustomAction": {v1alpha1.FailureLogAlways, v1alpha1.FailureLogNever},
@@ -182,7 +182,7 @@ func TestPodOfLinesThatAreLeftOut(t *testing.T) {
 	}
 }
 
-// TestUnknownRuleIsRefused has a typo.
+// TestUnknownRuleIsRefused uses a rule with a typo.
 func TestUnknownRuleIsRefused(t *testing.T) {
 	w := newWorld(t)
 	err := w.Kube.Create(w.Ctx, w.Action(func(a *v1alpha1.CustomAction) { a.Spec.FailureLog = "Sometimes" }))

@@ -53,8 +53,8 @@ func (w *world) runningIn(namespace string) *batchv1.Job {
 	return job
 }
 
-// TestHolderWithoutAccountReleasesItsJobs has the account of a CustomAction get a role that can't
-// be assumed. Another CustomAction, which uses the same AWS account by another
+// TestHolderWithoutAccountReleasesItsJobs: the account of a CustomAction gets a role that can't be
+// assumed. Another CustomAction, which uses the same AWS account through another
 // CodePipelineAccount, takes the jobs.
 func TestHolderWithoutAccountReleasesItsJobs(t *testing.T) {
 	w := newWorld(t)
@@ -71,8 +71,8 @@ func TestHolderWithoutAccountReleasesItsJobs(t *testing.T) {
 	w.readyReason("two", v1alpha1.ReasonReady)
 }
 
-// TestHolderThatMovedReleasesItsJobs has a CustomAction change to another value while CodePipeline
-// does not answer.
+// TestHolderThatMovedReleasesItsJobs: a CustomAction changes to another value while CodePipeline
+// does not respond.
 func TestHolderThatMovedReleasesItsJobs(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -86,8 +86,8 @@ func TestHolderThatMovedReleasesItsJobs(t *testing.T) {
 	w.readyReason("two", v1alpha1.ReasonReady)
 }
 
-// TestPassingFailureGivesNoJobsAway has something be wrong with the CustomAction that the tags
-// name, for less than releaseAfter. A neighbour for whom the value is listed waits.
+// TestPassingFailureGivesNoJobsAway: the CustomAction that the tags name fails for less than
+// releaseAfter. A neighbour for whom the value is listed waits.
 func TestPassingFailureGivesNoJobsAway(t *testing.T) {
 	for name, c := range map[string]struct {
 		wrong  func(*world) (right func())
@@ -112,7 +112,7 @@ func TestPassingFailureGivesNoJobsAway(t *testing.T) {
 			right := c.wrong(w)
 			w.ready(metav1.ConditionFalse, c.reason)
 			w.Expect(w.owner(w)).To(Equal(v1alpha1.OwnerThis), "it is as known before")
-			w.changeIn(neighbour, labelled("again")) // it is reconciled
+			w.changeIn(neighbour, labelled("again")) // triggers a reconciliation
 			w.Clock.Step(releaseAfter - time.Minute)
 			right()
 			w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
@@ -121,8 +121,8 @@ func TestPassingFailureGivesNoJobsAway(t *testing.T) {
 	}
 }
 
-// TestPassingMistakeGivesNoJobsAway has the template of a CustomAction be wrong for a while, whose
-// action type has no tags.
+// TestPassingMistakeGivesNoJobsAway: the template of a CustomAction, whose action type has no tags,
+// is temporarily invalid.
 func TestPassingMistakeGivesNoJobsAway(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -151,7 +151,7 @@ func TestPassingMistakeGivesNoJobsAway(t *testing.T) {
 	w.readyIn(neighbour, v1alpha1.ReasonReady)
 }
 
-// withoutOwner takes off the tags that name the CustomAction, and waits until that is known.
+// withoutOwner removes the tags that name the CustomAction, and waits until the status shows it.
 func (w *world) withoutOwner() {
 	w.T.Helper()
 	_, err := w.Pipelines.UntagResource(w.Ctx, &sdk.UntagResourceInput{ResourceArn: aws.String(workARN), TagKeys: []string{v1alpha1.TagCluster, v1alpha1.TagNamespace, v1alpha1.TagName}})
@@ -160,16 +160,16 @@ func (w *world) withoutOwner() {
 	w.Await(func(g Gomega) { g.Expect(w.owner(g)).To(Equal(v1alpha1.OwnerNone)) })
 }
 
-// owner is whose the action type is, by the status of CustomAction "work".
+// owner returns the owner of the action type in the status of the CustomAction "work".
 func (w *world) owner(g Gomega) v1alpha1.ActionTypeOwner {
 	action := w.Action()
 	g.Expect(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(action), action)).To(Succeed())
 	return action.Status.ActionTypeOwner
 }
 
-// TestOwnerGetsItsJobsBack has the CustomAction that the tags name lose its grant until a
-// neighbour, for whom the value is listed, takes the jobs. Once the grant is restored, the
-// neighbour finishes its job and takes no other one.
+// TestOwnerGetsItsJobsBack: the CustomAction that the tags name loses its grant until a neighbour,
+// for whom the value is listed, takes the jobs. Once the grant is restored, the neighbour finishes
+// its job and takes no others.
 func TestOwnerGetsItsJobsBack(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()

@@ -16,13 +16,13 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// TestLargeVariables: an action gets, in its configuration, what an earlier one gave as an
-// output variable. It runs, or fails with a message that names the property; another
-// action that was queued after it runs in any case.
+// TestLargeVariables: the configuration of an action has an output variable of an earlier action.
+// The action runs, or fails with a message that names the property. Another action that was queued
+// after it always runs.
 func TestLargeVariables(t *testing.T) {
 	for name, c := range map[string]struct {
 		length, times int
-		message       string // empty: it runs
+		message       string // empty if it runs
 	}{
 		"longer than any documented value": {3_000, 1, ""},
 		"as long as a variable can be":     {100_000, 1, ""},

@@ -13,11 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// quoted is a string of an expression.
+// quoted matches a string literal in an expression.
 var quoted = regexp.MustCompile(`'([^']*)'`)
 
-// TestPoliciesNameTheOperatorsServiceAccount as it is installed, and as an overlay renames
-// it: docs/permissions.md says how.
+// TestPoliciesNameTheOperatorsServiceAccount, with its default name and renamed by an overlay as
+// described in docs/permissions.md.
 func TestPoliciesNameTheOperatorsServiceAccount(t *testing.T) {
 	w := newWorld(t)
 	for name, overlay := range map[string]string{
@@ -51,7 +51,7 @@ nameSuffix: "-2"`,
 			for _, policy := range found["ValidatingAdmissionPolicy"] {
 				names = append(names, policy.GetName())
 				g.Expect(userOf(g, policy)).To(Equal(user), policy.GetName())
-				g.Expect(w.Kube.Patch(w.Ctx, policy, client.Apply, client.FieldOwner("test"), client.DryRunAll, client.ForceOwnership)).To(Succeed()) //nolint:staticcheck // it has no apply configuration here
+				g.Expect(w.Kube.Patch(w.Ctx, policy, client.Apply, client.FieldOwner("test"), client.DryRunAll, client.ForceOwnership)).To(Succeed()) //nolint:staticcheck // without an apply configuration
 			}
 			for _, binding := range found["ValidatingAdmissionPolicyBinding"] {
 				policy, _, err := unstructured.NestedString(binding.Object, "spec", "policyName")
@@ -81,7 +81,7 @@ func overlayOf(g *WithT, folder, changes string, components ...string) string {
 	return folder
 }
 
-// userOf is the user that the first condition of a policy compares with.
+// userOf returns the user in the first condition of a policy.
 func userOf(g *WithT, policy *unstructured.Unstructured) string {
 	conditions, _, err := unstructured.NestedSlice(policy.Object, "spec", "matchConditions")
 	g.Expect(err).NotTo(HaveOccurred())

@@ -19,31 +19,31 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// placeholder is the image of config/manager, which no registry has: the top-level domain
+// placeholder is the image in config/manager. No registry can have it: the top-level domain
 // "invalid" is never delegated (RFC 6761, section 6.4).
 const placeholder = "image.invalid/pipelinejob-operator"
 
-// rendered is a kustomization as kubectl builds it.
+// rendered returns the output of kubectl for a kustomization.
 func rendered(g *WithT, folder string) string {
 	content, err := build(folder)
 	g.Expect(err).NotTo(HaveOccurred())
 	return string(content)
 }
 
-// withImage is an overlay of config/default that sets the image, and nothing else.
+// withImage writes an overlay of config/default that only sets the image.
 func withImage(t *testing.T, g *WithT, name, tag string) (folder string) {
 	folder, err := filepath.EvalSymlinks(t.TempDir())
 	g.Expect(err).NotTo(HaveOccurred())
 	base, err := filepath.Abs("../../config/default")
 	g.Expect(err).NotTo(HaveOccurred())
-	relative, err := filepath.Rel(folder, base) // as a resource must be
+	relative, err := filepath.Rel(folder, base) // resources must have relative paths
 	g.Expect(err).NotTo(HaveOccurred())
 	content := fmt.Sprintf("resources: [%s]\nimages:\n- {name: %s, newName: %s, newTag: %s}\n", relative, placeholder, name, tag)
 	g.Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o600)).To(Succeed())
 	return folder
 }
 
-// objectIn reads the object of a kind from a stream of YAML, by its name.
+// objectIn reads an object by kind and name from a stream of YAML.
 func objectIn(g *WithT, stream, kind, name string, into client.Object) {
 	for document := range strings.SplitSeq(stream, "\n---\n") {
 		var head struct {
@@ -71,8 +71,8 @@ func TestImageThatIsNotSetCantBePulled(t *testing.T) {
 	g.Expect(rendered(g, "../../config/local")).NotTo(ContainSubstring(placeholder), "the local cluster has the image")
 }
 
-// TestImageOfAKustomizationIsThatOfJobsPods sets the image as docs/install.md says, and has
-// the operator ask for its own with the rights of config/rbac.
+// TestImageOfAKustomizationIsThatOfJobsPods sets the image as described in docs/install.md. The
+// operator reads its own image with the rights of config/rbac.
 func TestImageOfAKustomizationIsThatOfJobsPods(t *testing.T) {
 	w := newWorld(t)
 	const image = "registry.example.com/pipelinejob-operator"
@@ -81,7 +81,7 @@ func TestImageOfAKustomizationIsThatOfJobsPods(t *testing.T) {
 	deployment := &appsv1.Deployment{}
 	objectIn(w.WithT, overlay, "Deployment", operatorName, deployment)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "pipelinejob-operator-1", Namespace: w.Namespace}, Spec: deployment.Spec.Template.Spec}
-	pod.Spec.ServiceAccountName = "" // there is none in this namespace
+	pod.Spec.ServiceAccountName = "" // the namespace has no service account
 	w.Expect(w.Kube.Create(w.Ctx, pod)).To(Succeed())
 	self := &corev1.ObjectReference{Namespace: pod.Namespace, Name: pod.Name}
 
@@ -98,14 +98,14 @@ func TestImageOfAKustomizationIsThatOfJobsPods(t *testing.T) {
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "operator-" + w.Namespace}},
 	})).To(Succeed())
-	w.Await(func(g Gomega) { // the authorizer sees a binding a little later
+	w.Await(func(g Gomega) { // the authorizer may not see the binding yet
 		found, err := operator.RunnerImage(w.Ctx, reader, self)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(found).To(Equal(image + ":v1"))
 	})
 }
 
-// withoutRights is a client for a user without rights of its own.
+// withoutRights returns a client for a user without any rights.
 func (w *world) withoutRights(user string) client.Client {
 	w.T.Helper()
 	config := rest.CopyConfig(w.Config)

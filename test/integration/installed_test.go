@@ -25,17 +25,17 @@ import (
 )
 
 const (
-	// systemNamespace and operatorsUser are what config/default installs.
+	// systemNamespace and operatorsUser are those of config/default.
 	systemNamespace = "pipelinejob-system"
 	operatorsUser   = "system:serviceaccount:" + systemNamespace + ":pipelinejob-operator"
-	// labelPolicies is on the namespaces of tests in which the policies of config/admission
-	// are in force. Other tests have an operator with another name.
+	// labelPolicies marks the namespaces of tests in which the policies of config/admission are in
+	// force. In other tests the operator is another user.
 	labelPolicies = "test.pipelinejob.dev/policies"
 )
 
-// build has kubectl build a kustomization.
+// build builds a kustomization with kubectl.
 func build(folder string) ([]byte, error) {
-	// What another program reads is no reason for go test to run a test again.
+	// Stat the files: the cache of go test only tracks files that the test itself accesses.
 	err := filepath.WalkDir("../../config", func(name string, _ fs.DirEntry, err error) error {
 		_, statErr := os.Stat(name)
 		return errors.Join(err, statErr)
@@ -43,7 +43,7 @@ func build(folder string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	built := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize", folder) //nolint:gosec // the tests' own kubectl
+	built := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize", folder) //nolint:gosec // the kubectl of the tests
 	var errs bytes.Buffer
 	built.Stderr = &errs
 	content, err := built.Output()
@@ -53,7 +53,7 @@ func build(folder string) ([]byte, error) {
 	return content, nil
 }
 
-// kustomized are the objects of a kustomization.
+// kustomized returns the objects of a kustomization.
 func kustomized(folder string) ([]*unstructured.Unstructured, error) {
 	content, err := build(folder)
 	if err != nil {
@@ -77,8 +77,7 @@ func kustomized(folder string) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// installed is what config/default has beside the CRDs and the Deployment: accounts, roles
-// and policies.
+// installed returns the service accounts, roles and policies of config/default.
 var installed = sync.OnceValues(func() ([]*unstructured.Unstructured, error) {
 	objects, err := kustomized(filepath.Join("..", "..", "config", "default"))
 	left := []string{"CustomResourceDefinition", "Deployment"}
@@ -87,8 +86,8 @@ var installed = sync.OnceValues(func() ([]*unstructured.Unstructured, error) {
 
 var installing sync.Mutex
 
-// install applies what config/default has, with the policies in force in the namespaces that
-// have labelPolicies, and labels that of the test.
+// install applies the installed objects, with the policies restricted to namespaces with
+// labelPolicies, and labels the test's namespace.
 func (w *world) install() {
 	w.T.Helper()
 	objects, err := installed()
@@ -122,7 +121,7 @@ func (w *world) enforce(name string) {
 	})
 }
 
-// as is a client of a user who may do all that no policy forbids.
+// as returns a client of a user who may do everything that no policy forbids.
 func (w *world) as(user string) client.Client {
 	w.T.Helper()
 	config := rest.CopyConfig(w.Config)
@@ -137,7 +136,8 @@ func (w *world) clientOf(config *rest.Config) client.Client {
 	return made
 }
 
-// operatorsToken is the access of the operator that config/default installs, with its token.
+// operatorsToken returns the access to the API server with the token of the operator of
+// config/default.
 func (w *world) operatorsToken() *rest.Config {
 	w.T.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "pipelinejob-operator", Namespace: systemNamespace}}
@@ -148,7 +148,7 @@ func (w *world) operatorsToken() *rest.Config {
 	return config
 }
 
-// pipelineJobByHand is one that no operator has made.
+// pipelineJobByHand returns a PipelineJob that a user made.
 func (w *world) pipelineJobByHand() *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "by-hand", Namespace: w.Namespace}}
 	job.Spec.ActionRef.Name = "work"
@@ -159,7 +159,7 @@ func (w *world) pipelineJobByHand() *v1alpha1.PipelineJob {
 
 const valueOfForeign = "correct-battery-staple"
 
-// secret is a Secret that a user made.
+// secret creates a Secret of a user.
 func (w *world) secret(name string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.Namespace}, StringData: map[string]string{"password": valueOfForeign}}
 }

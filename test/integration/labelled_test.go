@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestOperatorKeepsToLabelledNamespaces has the component config/admission/labelled in force
-// for the test's namespace.
+// TestOperatorKeepsToLabelledNamespaces puts the component config/admission/labelled in force for
+// the test's namespace.
 func TestOperatorKeepsToLabelledNamespaces(t *testing.T) {
 	w := newWorld(t)
 	objects, err := kustomized(overlayOf(w.WithT, t.TempDir(), "\nnameSuffix: -"+w.Namespace, "admission/labelled"))

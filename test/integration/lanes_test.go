@@ -15,9 +15,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestBlackHoledLanesHoldUpNoOther has twenty regions in which claims are never
-// answered, far more of them than the operator has workers. A job of another region goes
-// from its registration to its result meanwhile.
+// TestBlackHoledLanesHoldUpNoOther: claims in twenty regions get no response, and there are far
+// more of them than the operator has workers. Meanwhile, a job of another region completes,
+// including the registration of its type.
 func TestBlackHoledLanesHoldUpNoOther(t *testing.T) {
 	t.Parallel()
 	const regions, each = 20, 3
@@ -25,7 +25,7 @@ func TestBlackHoledLanesHoldUpNoOther(t *testing.T) {
 	w.adjust = append(w.adjust, func(o *operator.Options) {
 		o.AWSTimeouts = codepipeline.Timeouts{Attempt: time.Hour, Call: time.Hour, Listing: time.Hour}
 	})
-	// Calls are made for a namespace with an action, in the regions of its account.
+	// Calls are only made for a namespace with an action, and in the regions of its account.
 	w.changeAccount(func(account *v1alpha1.CodePipelineAccount) {
 		for region := range regions {
 			account.Spec.Regions = append(account.Spec.Regions, v1alpha1.Region(fmt.Sprintf("xx-hole-%d", region)))
@@ -56,7 +56,7 @@ func TestBlackHoledLanesHoldUpNoOther(t *testing.T) {
 	stop()
 }
 
-// polledJob is a PipelineJob as the poller records it.
+// polledJob returns a PipelineJob as recorded by the poller.
 func (w *world) polledJob(region string, number int) *v1alpha1.PipelineJob {
 	now := metav1.Now()
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: fmt.Sprintf("hole-%d", number)}}
@@ -65,7 +65,7 @@ func (w *world) polledJob(region string, number int) *v1alpha1.PipelineJob {
 	return job
 }
 
-// hanging counts the claims that the black holes took.
+// hanging counts the claims without a response.
 func (w *world) hanging() (count int) {
 	for _, call := range w.AWS.Journal("AcknowledgeJob") {
 		if call.Fault == emulator.BlackHole {

@@ -33,7 +33,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// workshop is an empty API server and what runs make against it.
+// workshop runs make with an empty API server.
 type workshop struct {
 	*WithT
 	t          *testing.T
@@ -46,7 +46,7 @@ type workshop struct {
 
 func newWorkshop(t *testing.T) *workshop {
 	w := &workshop{WithT: NewWithT(t), t: t, ctx: t.Context()}
-	// What other programs read is no reason for go test to run a test again.
+	// Stat the files: the cache of go test only tracks files that the test itself accesses.
 	for _, folder := range []string{"../../config", "../../hack", "../../cmd", "../../Makefile"} {
 		w.Expect(filepath.WalkDir(folder, func(name string, _ fs.DirEntry, err error) error {
 			_, statErr := os.Stat(name)
@@ -70,7 +70,7 @@ func newWorkshop(t *testing.T) *workshop {
 	return w
 }
 
-// command is a call of make that changes nothing in the repository.
+// command returns a call of make that does not change the repository.
 func (w *workshop) command(args ...string) *exec.Cmd {
 	args = append([]string{"--no-print-directory", "BIN=" + w.bin, "DIST=" + w.dist, "KUBECTL=" + filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")}, args...)
 	cmd := exec.CommandContext(w.ctx, "make", args...)
@@ -96,22 +96,21 @@ func (w *workshop) await(check func(Gomega)) {
 	w.EventuallyWithOffset(1, check).WithTimeout(harness.Timeout).WithPolling(50 * time.Millisecond).Should(Succeed())
 }
 
-// crds returns how many of the operator's CRDs there are.
+// crds returns the number of installed CRDs of the operator.
 func (w *workshop) crds() int {
 	var list apiextensionsv1.CustomResourceDefinitionList
 	w.Expect(w.kube.List(w.ctx, &list)).To(Succeed())
 	return len(list.Items)
 }
 
-// TestMakeTargets takes an empty cluster through the targets that people know from
-// kubebuilder.
+// TestMakeTargets runs kubebuilder's conventional targets on an empty cluster.
 func TestMakeTargets(t *testing.T) {
 	t.Parallel()
 	w := newWorkshop(t)
 
 	w.mustMake("install")
 	w.Expect(w.crds()).To(Equal(3))
-	w.mustMake("install") // again
+	w.mustMake("install") // must be repeatable
 
 	w.runOperator()
 
@@ -128,8 +127,8 @@ func TestMakeTargets(t *testing.T) {
 	w.mustMake("uninstall", "ignore-not-found=true")
 }
 
-// runOperator has make run register an action with the emulator, and interrupts it as a
-// terminal does.
+// runOperator checks that make run registers an action with the emulator, and interrupts it like a
+// terminal.
 func (w *workshop) runOperator() {
 	address := freeAddress(w.WithT)
 	run := w.command("run", "EMULATOR="+address, "RUN_FLAGS=--metrics-bind-address=0 --health-probe-bind-address="+freeAddress(w.WithT))
@@ -139,7 +138,7 @@ func (w *workshop) runOperator() {
 	w.Expect(run.Start()).To(Succeed())
 	ended := make(chan struct{})
 	go func() {
-		_ = run.Wait() // make fails, as it is interrupted
+		_ = run.Wait() // make fails because it is interrupted
 		close(ended)
 	}()
 	w.t.Cleanup(func() {
@@ -150,7 +149,7 @@ func (w *workshop) runOperator() {
 
 	account := harness.NewAccount("default")
 	action := harness.NewAction("default")
-	w.await(func(g Gomega) { g.Expect(w.kube.Create(w.ctx, account)).To(Succeed()) }) // the CRDs are served a little later
+	w.await(func(g Gomega) { g.Expect(w.kube.Create(w.ctx, account)).To(Succeed()) }) // the CRDs may not be served yet
 	w.await(func(g Gomega) { g.Expect(w.kube.Create(w.ctx, action)).To(Succeed()) })
 	w.await(func(g Gomega) {
 		g.Expect(w.kube.Get(w.ctx, client.ObjectKeyFromObject(action), action)).To(Succeed())
@@ -188,14 +187,14 @@ func (w *workshop) awaitGone(object client.Object) {
 	})
 }
 
-// running are the processes of programs that make has built.
+// running returns the processes of programs that make has built.
 func (w *workshop) running() []int {
 	links, err := filepath.Glob("/proc/[0-9]*/exe")
 	w.Expect(err).NotTo(HaveOccurred())
 	var found []int
 	for _, link := range links {
 		program, err := os.Readlink(link)
-		if err != nil || filepath.Dir(program) != w.bin { // it has ended, or is another user's
+		if err != nil || filepath.Dir(program) != w.bin { // it has ended, or belongs to another user
 			continue
 		}
 		var pid int
@@ -230,14 +229,14 @@ func (w *workshop) deploy() {
 	w.Expect(w.deployed()).To(Equal(withDigest))
 }
 
-// deployed is the image of the operator in the cluster.
+// deployed returns the image of the operator in the cluster.
 func (w *workshop) deployed() string {
 	var deployment appsv1.Deployment
 	w.Expect(w.kube.Get(w.ctx, client.ObjectKey{Namespace: systemNamespace, Name: operatorName}, &deployment)).To(Succeed())
 	return deployment.Spec.Template.Spec.Containers[0].Image
 }
 
-// installFromOneFile applies what build-installer writes.
+// installFromOneFile applies the file of build-installer.
 func (w *workshop) installFromOneFile() {
 	w.mustMake("build-installer", "IMG="+image)
 	file := filepath.Join(w.dist, "install.yaml")
@@ -247,7 +246,7 @@ func (w *workshop) installFromOneFile() {
 	w.Expect(w.deployed()).To(Equal(image))
 }
 
-// undeploy plays the namespace controller, which there is none of.
+// undeploy runs make undeploy and acts as the namespace controller.
 func (w *workshop) undeploy() {
 	undeploy := w.command("undeploy")
 	var output bytes.Buffer
@@ -268,7 +267,7 @@ func (w *workshop) undeploy() {
 	w.Expect(policies.Items).To(BeEmpty())
 }
 
-// freeAddress is one of this machine on which nothing listens.
+// freeAddress returns a local address on which nothing listens.
 func freeAddress(g *WithT) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -276,7 +275,7 @@ func freeAddress(g *WithT) string {
 	return listener.Addr().String()
 }
 
-// logbook is what a process prints.
+// logbook is the output of a process.
 type logbook struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -294,8 +293,8 @@ func (l *logbook) String() string {
 	return l.text.String()
 }
 
-// TestMakeBuildsImagesWithTheToolNamed looks at the command lines alone: there need be no
-// such tool here.
+// TestMakeBuildsImagesWithTheToolNamed only checks the command lines: the tools need not be
+// installed.
 func TestMakeBuildsImagesWithTheToolNamed(t *testing.T) {
 	for _, tool := range []string{"docker", "podman", "nerdctl"} {
 		g := NewWithT(t)

@@ -17,8 +17,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// sample is the value of a metric for the action "work"; result is empty for a
-// metric that has none.
+// sample returns the value of a metric for the action "work". result is empty for metrics without
+// that label.
 func (w *world) sample(g Gomega, from prometheus.Gatherer, name, result string) float64 {
 	families, err := from.Gather()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -89,7 +89,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	g.Expect(documentedMetrics(g)).To(ConsistOf(declared))
 }
 
-// documentedMetrics are those of docs/metrics.md.
+// documentedMetrics returns the metrics in docs/metrics.md.
 func documentedMetrics(g Gomega) []string {
 	return matchesIn(g, "../../docs/metrics.md", regexp.MustCompile("(?m)^\\| `(pipelinejob_[a-z_]+)`"))
 }

@@ -26,10 +26,10 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/operator"
 )
 
-// metricsReader is the role for who scrapes metrics.
+// metricsReader is the role for scraping metrics.
 const metricsReader = "../../config/rbac/metrics_reader_role.yaml"
 
-// serveMetrics starts the operator's server of metrics as a user, and returns its address.
+// serveMetrics starts the operator's metrics server as a user, and returns its address.
 func (w *world) serveMetrics(user *rest.Config, o operator.MetricsOptions) (address string) {
 	w.T.Helper()
 	o.Address = "127.0.0.1:0"
@@ -44,10 +44,10 @@ func (w *world) serveMetrics(user *rest.Config, o operator.MetricsOptions) (addr
 	return listens.GetBindAddr()
 }
 
-// answer is what is looked at of a response: its status code, and the major version of HTTP.
+// answer has the status code and the major HTTP version of a response.
 type answer struct{ status, protocol int }
 
-// get asks a server by TLS that is trusted by a pool; nil: by anything.
+// get makes a request over TLS. trusted has the trusted certificates. Nil means to trust any.
 func (w *world) get(address, path, token string, trusted *x509.CertPool) (answer, error) {
 	request, err := http.NewRequestWithContext(w.Ctx, http.MethodGet, "https://"+address+path, nil)
 	w.Expect(err).NotTo(HaveOccurred())
@@ -73,8 +73,8 @@ func (w *world) status(g Gomega, address, path, token string) int {
 	return response.status
 }
 
-// TestMetricsAreForThoseWithTheRight has the operator's rights of config/namespaced, which
-// must do to check callers.
+// TestMetricsAreForThoseWithTheRight: the operator's rights in config/namespaced suffice to check
+// callers.
 func TestMetricsAreForThoseWithTheRight(t *testing.T) {
 	w := newWorld(t)
 	user, tenant, prometheus := w.user("operator"), w.user("tenant"), w.user("prometheus")
@@ -88,7 +88,7 @@ func TestMetricsAreForThoseWithTheRight(t *testing.T) {
 		status      int
 	}{
 		"nobody":                        {"/metrics", "", http.StatusUnauthorized},
-		"a token that is none":          {"/metrics", "guessed", http.StatusInternalServerError}, // controller-runtime has it so
+		"a token that is none":          {"/metrics", "guessed", http.StatusInternalServerError}, // as in controller-runtime
 		"a tenant":                      {"/metrics", w.token(tenant), http.StatusForbidden},
 		"profiles for nobody":           {"/debug/pprof/heap", "", http.StatusUnauthorized},
 		"profiles for who has metrics":  {"/debug/pprof/heap", reader, http.StatusForbidden},
@@ -96,14 +96,14 @@ func TestMetricsAreForThoseWithTheRight(t *testing.T) {
 	} {
 		w.Expect(w.status(w, address, c.path, c.token)).To(Equal(c.status), name)
 	}
-	response, err := http.Get("http://" + address + "/metrics") //nolint:noctx // a test's own server
+	response, err := http.Get("http://" + address + "/metrics") //nolint:noctx // the test's own server
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(response.Body.Close()).To(Succeed())
 	w.Expect(response.StatusCode).To(Equal(http.StatusBadRequest), "without TLS")
 }
 
-// TestTokensAreNotLogged has callers with and without the right, and an operator that may
-// not check them.
+// TestTokensAreNotLogged uses callers with and without the right, and an operator that may not
+// check them.
 func TestTokensAreNotLogged(t *testing.T) {
 	w := newWorld(t)
 	user, powerless, caller := w.user("operator"), w.user("powerless"), w.user("caller")
@@ -134,7 +134,7 @@ func TestTokensAreNotLogged(t *testing.T) {
 	w.Expect(log.String()).NotTo(Or(ContainSubstring(token), ContainSubstring(guessed)))
 }
 
-// TestCertificateOfMetrics has one that a CA which the caller trusts has signed.
+// TestCertificateOfMetrics uses a certificate of a CA that the caller trusts.
 func TestCertificateOfMetrics(t *testing.T) {
 	w := newWorld(t)
 	folder := t.TempDir()

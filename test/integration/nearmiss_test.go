@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What a definition in another form is told.
+// Messages for definitions in another form.
 const (
 	cloudFormationHint = "spec.actionType: keys that begin with a capital letter are CloudFormation's: write them as CodePipeline's API does, also those within them, " +
 		"such as category, configurationProperties with name, required, key and secret, and inputArtifactDetails with minimumCount and maximumCount"
@@ -18,7 +18,7 @@ const (
 		"which is category, provider and version in place of id (without owner), and configurationProperties in place of actionConfigurationProperties"
 )
 
-// foreignCases are keys of other forms beside a whole definition.
+// foreignCases adds keys of other forms to a complete definition.
 func foreignCases() []ruleCase {
 	list := []any{map[string]any{"Name": "a"}}
 	cloudFormation := ruleCase{covers: "spec.actionType rule: keys that begin with a capital letter are CloudFormation's", passes: []edit{and()}, says: cloudFormationHint}
@@ -39,7 +39,7 @@ func foreignCases() []ruleCase {
 	}}
 }
 
-// nearMisses are definitions as users have them from elsewhere.
+// nearMisses are definitions that users may have from other tools.
 var nearMisses = map[string]struct {
 	definition string
 	told       []string
@@ -92,8 +92,9 @@ settings: {executionUrlTemplate: "https://ci.example.com/{Config:Project}/{Confi
 	}},
 }
 
-// TestNearMissesAreToldTheRightForm creates each as kubectl does, which has unknown fields
-// refused, and as clients do that have them dropped. They get no other message.
+// TestNearMissesAreToldTheRightForm creates each definition like kubectl, which requests that
+// unknown fields are refused, and like clients that let them be dropped. There are no other
+// messages.
 func TestNearMissesAreToldTheRightForm(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range nearMisses {
@@ -111,7 +112,7 @@ func TestNearMissesAreToldTheRightForm(t *testing.T) {
 	}
 }
 
-// normal has the number types of the API's JSON.
+// normal converts numbers to the types of the API's JSON.
 func normal(g Gomega, definition map[string]any) map[string]any {
 	object := &unstructured.Unstructured{}
 	text, err := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "Any", "definition": definition})

@@ -14,9 +14,9 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestNeighbourIsNotHeldUp has a namespace with hundreds of claims wait in a lane that
-// takes five in a second, when a neighbour's pipeline is started: its job is claimed, worked
-// for and reported long before they are.
+// TestNeighbourIsNotHeldUp: hundreds of claims of a namespace wait in a lane with five calls per
+// second when a neighbour's pipeline is started. The neighbour's job is claimed, run and reported
+// long before them.
 func TestNeighbourIsNotHeldUp(t *testing.T) {
 	const many = 300
 	w := newWorld(t)

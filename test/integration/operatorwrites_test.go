@@ -23,12 +23,12 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// trick is a request that may tell the content of a Secret to who may not read it.
+// trick is a request that might disclose the content of a Secret without the permission to read it.
 type trick struct {
 	method, query, contentType, body string
 }
 
-// tricks are requests about the Secret "payroll".
+// tricks returns requests about the Secret "payroll".
 func tricks() map[string]trick {
 	const (
 		merge, jsonPatch, apply = "application/merge-patch+json", "application/json-patch+json", "application/apply-patch+yaml"
@@ -72,8 +72,8 @@ func (w *world) do(config *rest.Config, namespace string, t trick) (code int, an
 
 const encodedForeign = "Y29ycmVjdC1iYXR0ZXJ5LXN0YXBsZQ=="
 
-// TestOperatorsTokenReadsNoSecret has who got the operator's token try what may tell a
-// Secret's content.
+// TestOperatorsTokenReadsNoSecret: an attacker with the operator's token tries to get a Secret's
+// content.
 func TestOperatorsTokenReadsNoSecret(t *testing.T) {
 	w := newWorld(t)
 	w.install()
@@ -94,7 +94,7 @@ func TestOperatorsTokenReadsNoSecret(t *testing.T) {
 	w.Expect(untouched.Data).To(HaveKeyWithValue("password", []byte(valueOfForeign)))
 }
 
-// TestPermissionToDeleteIsOneToRead without the policy: docs/permissions.md says so.
+// TestPermissionToDeleteIsOneToRead without the policy, as described in docs/permissions.md.
 func TestPermissionToDeleteIsOneToRead(t *testing.T) {
 	w := newWorld(t)
 	w.install()
@@ -110,7 +110,7 @@ func TestPermissionToDeleteIsOneToRead(t *testing.T) {
 	w.Expect(secret.DeletionTimestamp).To(BeNil())
 }
 
-// part makes an object look as one of a PipelineJob.
+// part makes an object look like a part of a PipelineJob.
 func part(object client.Object, owner string) {
 	object.SetLabels(map[string]string{v1alpha1.LabelPipelineJob: owner})
 	object.SetOwnerReferences([]metav1.OwnerReference{{
@@ -118,12 +118,12 @@ func part(object client.Object, owner string) {
 	}})
 }
 
-// attempt is a write that the operator's user tries, with all permissions.
+// attempt is a write by the operator's user, with all permissions.
 type attempt struct {
-	// change and owner make something else of what is allowed.
+	// change and owner change the allowed object.
 	change func(client.Object)
 	owner  func(*metav1.OwnerReference)
-	// denied is the policy's answer; empty: it is allowed.
+	// denied is the policy's message. Empty means that the write is allowed.
 	denied string
 }
 
@@ -144,7 +144,7 @@ const (
 	noSystem    = "may write no Jobs or Secrets in its own namespace"
 )
 
-// TestOperatorCreatesOnlyPartsOfPipelineJobs holds for Jobs and Secrets, and for dry runs.
+// TestOperatorCreatesOnlyPartsOfPipelineJobs covers Jobs, Secrets and dry runs.
 func TestOperatorCreatesOnlyPartsOfPipelineJobs(t *testing.T) {
 	w := newWorld(t)
 	w.install()
@@ -194,7 +194,7 @@ func TestOperatorCreatesOnlyPartsOfPipelineJobs(t *testing.T) {
 	})
 }
 
-// isDecided holds the answer to a write against what a policy should say.
+// isDecided compares the response to a write with the expected decision of a policy.
 func (w *world) isDecided(t *testing.T, answer error, denied string) {
 	t.Helper()
 	g := NewWithT(t)
@@ -206,7 +206,8 @@ func (w *world) isDecided(t *testing.T, answer error, denied string) {
 	g.Expect(answer.Error()).To(And(ContainSubstring("denied request"), ContainSubstring(denied)))
 }
 
-// TestOperatorTouchesOnlyPartsOfPipelineJobs has others' objects, by any way, and its own.
+// TestOperatorTouchesOnlyPartsOfPipelineJobs tries to change objects of others in any way, and the
+// operator's own.
 func TestOperatorTouchesOnlyPartsOfPipelineJobs(t *testing.T) {
 	w := newWorld(t)
 	w.install()
@@ -250,7 +251,7 @@ func TestOperatorTouchesOnlyPartsOfPipelineJobs(t *testing.T) {
 	})
 }
 
-// TestAPIServerKeepsUIDsApart: the operator tells its Secret from another by that.
+// TestAPIServerKeepsUIDsApart: the operator recognizes its Secrets by UIDs.
 func TestAPIServerKeepsUIDsApart(t *testing.T) {
 	w := newWorld(t)
 	first := w.secret("one")
@@ -270,8 +271,8 @@ func TestAPIServerKeepsUIDsApart(t *testing.T) {
 	w.Expect(apierrors.IsNotFound(w.Kube.Update(w.Ctx, replacement))).To(BeTrue())
 }
 
-// TestOperatorWorksWithItsTokenUnderItsPolicies takes a job with a Secret from its poll to
-// its end, renewal included.
+// TestOperatorWorksWithItsTokenUnderItsPolicies runs a job with a Secret from its poll to its end,
+// including renewal.
 func TestOperatorWorksWithItsTokenUnderItsPolicies(t *testing.T) {
 	w := newWorld(t)
 	w.install()
@@ -286,7 +287,7 @@ func TestOperatorWorksWithItsTokenUnderItsPolicies(t *testing.T) {
 	w.Expect(made.Data["config.Token"]).To(BeEquivalentTo(password))
 
 	w.Clock.Step(6 * time.Minute)
-	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodRunning}) // an event, for the operator to see that it is time
+	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodRunning}) // a change, to trigger a reconciliation
 	renewed := &corev1.Secret{}
 	w.Await(func(g Gomega) {
 		g.Expect(w.Kube.Get(w.Ctx, key, renewed)).To(Succeed())
@@ -312,7 +313,7 @@ func credentialsOf(g Gomega, secret *corev1.Secret) podcontract.Credentials {
 	return handover.Credentials
 }
 
-// TestActionInASystemNamespaceIsTold that its Jobs are refused.
+// TestActionInASystemNamespaceIsTold: its condition says that its Jobs are refused.
 func TestActionInASystemNamespaceIsTold(t *testing.T) {
 	w := newWorld(t)
 	w.install()

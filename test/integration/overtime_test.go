@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestActionOverItsTimeIsAskedFor has an action take more than a day, in an account whose quota
-// was raised.
+// TestActionOverItsTimeIsAskedFor: an action takes more than a day, in an account whose quota was
+// raised.
 func TestActionOverItsTimeIsAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.work()
@@ -45,7 +45,7 @@ func TestActionOverItsTimeIsAskedFor(t *testing.T) {
 	})
 }
 
-// TestPipelineThatIsChangedStopsWork: the event says that the execution was cancelled.
+// TestPipelineThatIsChangedStopsWork: an event reports that the execution was cancelled.
 func TestPipelineThatIsChangedStopsWork(t *testing.T) {
 	w, _ := eventful(t)
 	w.StartPipeline(nil)

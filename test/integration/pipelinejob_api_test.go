@@ -20,9 +20,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// TestEndIsAConditionAsOfABatchJob: of Complete and Failed, one becomes True when the
-// work has ended, so that "kubectl wait --for=condition=Complete" succeeds for work
-// that succeeded alone.
+// TestEndIsAConditionAsOfABatchJob: one of Complete and Failed becomes True when the work has
+// ended, so that "kubectl wait --for=condition=Complete" succeeds only for successful work.
 func TestEndIsAConditionAsOfABatchJob(t *testing.T) {
 	for name, c := range map[string]struct {
 		end    func(w *world, job *batchv1.Job)
@@ -76,7 +75,7 @@ func TestEndIsAConditionAsOfABatchJob(t *testing.T) {
 	}
 }
 
-// abandon stops the execution of the one PipelineJob.
+// abandon stops the execution of the only PipelineJob.
 func (w *world) abandon() {
 	w.T.Helper()
 	_, err := w.Pipelines.StopPipelineExecution(w.Ctx, &sdk.StopPipelineExecutionInput{
@@ -85,7 +84,7 @@ func (w *world) abandon() {
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-// fullJob has every member of a spec.
+// fullJob returns a PipelineJob with every field of the spec.
 func (w *world) fullJob() *v1alpha1.PipelineJob {
 	job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "full", Namespace: w.Namespace}}
 	artifact := v1alpha1.Artifact{Name: "a", Revision: "1", S3Location: v1alpha1.S3Location{BucketName: "b", ObjectKey: "k"}}
@@ -106,8 +105,7 @@ func (w *world) fullJob() *v1alpha1.PipelineJob {
 	return job
 }
 
-// TestWhatCodePipelineHandedOverIsImmutable changes, adds and removes every member of
-// a spec.
+// TestWhatCodePipelineHandedOverIsImmutable changes, adds and removes every field of a spec.
 func TestWhatCodePipelineHandedOverIsImmutable(t *testing.T) {
 	w := newWorld(t)
 	bare := w.fullJob()
@@ -170,7 +168,7 @@ func TestWhatCodePipelineHandedOverIsImmutable(t *testing.T) {
 	})
 }
 
-// TestPipelineJobIsFoundByThePipelinesNames asks the API server, as kubectl does.
+// TestPipelineJobIsFoundByThePipelinesNames queries the API server like kubectl.
 func TestPipelineJobIsFoundByThePipelinesNames(t *testing.T) {
 	w, _ := begin(t)
 	w.FailStep(w.RunningJob(1), "no")
@@ -197,8 +195,8 @@ func TestPipelineJobIsFoundByThePipelinesNames(t *testing.T) {
 	}
 }
 
-// TestDeletionOfAReportedJobTellsNobody: it changes the generation, but not what
-// CodePipeline waits for.
+// TestDeletionOfAReportedJobTellsNobody: the deletion changes the generation, but is not reported
+// to CodePipeline.
 func TestDeletionOfAReportedJobTellsNobody(t *testing.T) {
 	w, _ := begin(t)
 	w.Succeed(w.RunningJob(1), podcontract.Result{})
@@ -219,7 +217,7 @@ func TestDeletionOfAReportedJobTellsNobody(t *testing.T) {
 	}
 }
 
-// putCalls are all reports that CodePipeline got, refused ones too.
+// putCalls returns all reports to CodePipeline, including refused ones.
 func (w *world) putCalls() (calls []string) {
 	for _, call := range w.AWS.Journal("PutJobSuccessResult", "PutJobFailureResult") {
 		calls = append(calls, call.Operation)
@@ -227,8 +225,8 @@ func (w *world) putCalls() (calls []string) {
 	return calls
 }
 
-// TestAFailingStepBacksOff: each try changes the status, which brings the object back at
-// once, but not the next try.
+// TestAFailingStepBacksOff: each attempt changes the status, which triggers a reconciliation, but
+// not the next attempt.
 func TestAFailingStepBacksOff(t *testing.T) {
 	w := newWorld(t)
 	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "PutJobSuccessResult", Kind: emulator.AccessDenied, Probability: 1})).To(Succeed())
@@ -254,7 +252,7 @@ func TestAFailingStepBacksOff(t *testing.T) {
 	w.Expect(w.putCalls()).To(HaveLen(2))
 }
 
-// annotate changes the one PipelineJob so many times, each of which has it reconciled.
+// annotate changes the only PipelineJob several times, which triggers reconciliations.
 func (w *world) annotate(times int) {
 	w.T.Helper()
 	for n := range times {

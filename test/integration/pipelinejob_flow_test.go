@@ -30,7 +30,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// begin makes a world in which the operator runs the one action of a pipeline.
+// begin returns a world in which the operator runs the only action of a pipeline.
 func begin(t *testing.T, faults ...emulator.Fault) (w *world, stop func()) {
 	w = newWorld(t)
 	for _, fault := range faults {
@@ -39,8 +39,7 @@ func begin(t *testing.T, faults ...emulator.Fault) (w *world, stop func()) {
 	return w, w.work()
 }
 
-// work starts an operator, makes the CustomAction "work" and starts a pipeline
-// that uses it.
+// work starts an operator, creates the CustomAction "work" and starts a pipeline that uses it.
 func (w *world) work(changes ...func(*v1alpha1.CustomAction)) (stop func()) {
 	stop = w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action(changes...))).To(Succeed())
@@ -86,14 +85,13 @@ func TestWorkThatSucceeds(t *testing.T) {
 	w.Expect(w.Calls("ListActionTypes")).To(BeNumerically("<=", 2), "a job's steps cost no look at the registration; the test lists once")
 }
 
-// succeedByLog is succeed for a result that is in the log of the pod, which is
-// given back.
+// succeedByLog is Succeed for a result in the log of the pod. It returns the log.
 func (w *world) succeedByLog(job *batchv1.Job, given podcontract.Result) (log string) {
 	w.T.Helper()
 	return w.giveBackByLog(job, podcontract.RunResult{Result: given})
 }
 
-// giveBackByLog is succeedByLog with what else the report container found.
+// giveBackByLog is succeedByLog with further findings of the report container.
 func (w *world) giveBackByLog(job *batchv1.Job, given podcontract.RunResult) (log string) {
 	w.T.Helper()
 	var text bytes.Buffer
@@ -149,8 +147,8 @@ func TestAResultThatCantBeReadForLong(t *testing.T) {
 	})
 }
 
-// TestAResultThatKubernetesDoesNotTake: it must not be tried for ever, and
-// nobody the wiser.
+// TestAResultThatKubernetesDoesNotTake: the operator must not retry forever without reporting the
+// error.
 func TestAResultThatKubernetesDoesNotTake(t *testing.T) {
 	w := newWorld(t)
 	w.wrap = func(next http.RoundTripper) http.RoundTripper { return refusing{next, "RESULT"} }
@@ -164,7 +162,7 @@ func TestAResultThatKubernetesDoesNotTake(t *testing.T) {
 	})
 }
 
-// refusing is an API server that does not take a status in which a text is.
+// refusing is an API server that refuses a status with a text.
 type refusing struct {
 	next http.RoundTripper
 	text string
@@ -224,8 +222,8 @@ func TestWorkThatContinues(t *testing.T) {
 	w.Expect(w.Calls("PutJobSuccessResult")).To(Equal(3))
 }
 
-// TestAnswersOfAWS lets a call go wrong in each way, and expects that the work
-// is done once and reported once all the same.
+// TestAnswersOfAWS lets a call fail in each possible way, and expects that the work is done once
+// and reported once.
 func TestAnswersOfAWS(t *testing.T) {
 	for _, operation := range []string{"AcknowledgeJob", "GetJobDetails", "PutJobSuccessResult"} {
 		for _, kind := range []emulator.FaultKind{emulator.Throttle, emulator.ServerError, emulator.ServerErrorAfter, emulator.ResetBefore, emulator.ResetAfter, emulator.AccessDenied} {
@@ -244,8 +242,8 @@ func TestAnswersOfAWS(t *testing.T) {
 	}
 }
 
-// TestAnotherWorkerClaimsFirst has another worker poll and claim a job, and
-// gives the operator the record of a poll that came at the same time.
+// TestAnotherWorkerClaimsFirst: another worker polls and claims a job, while the operator has the
+// record of a concurrent poll.
 func TestAnotherWorkerClaimsFirst(t *testing.T) {
 	w := newWorld(t)
 	stop := w.operate()
@@ -275,9 +273,9 @@ func TestAnotherWorkerClaimsFirst(t *testing.T) {
 	w.Expect(w.Jobs(w)).To(BeEmpty())
 }
 
-// TestClaimThatNeverArrived loses a claim on its way, and lets another worker,
-// who is silent, poll the job before it is tried again: the answer to that looks
-// as if the first try had had its effect.
+// TestClaimThatNeverArrived: a claim is lost before it takes effect. Before the next attempt,
+// another worker polls the job and does nothing. The response to the next attempt looks as if the
+// first one had taken effect.
 func TestClaimThatNeverArrived(t *testing.T) {
 	w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter = harness.Redispatch })
 	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "AcknowledgeJob", Kind: emulator.ResetBefore})).To(Succeed())
@@ -362,8 +360,8 @@ func TestTextsOverTheLimitsAreCut(t *testing.T) {
 	})
 }
 
-// TestOperatorThatIsRestarted stops the operator in each phase of a job, lets
-// the world go on without it, and starts another.
+// TestOperatorThatIsRestarted stops the operator in each phase of a job, lets work continue without
+// it, and starts another one.
 func TestOperatorThatIsRestarted(t *testing.T) {
 	w, stop := begin(t)
 	job := w.RunningJob(1)

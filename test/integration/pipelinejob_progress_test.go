@@ -24,28 +24,28 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// progressEvery is the shortest interval that there may be.
+// progressEvery is the shortest allowed interval.
 const progressEvery = 10 * time.Second
 
-// progressing has progress told at the shortest interval.
+// progressing enables progress with the shortest interval.
 func progressing(a *v1alpha1.CustomAction) {
 	a.Spec.Progress = &v1alpha1.Progress{Interval: metav1.Duration{Duration: progressEvery}}
 	a.Spec.Polling.MaxConcurrentJobs = 1
 }
 
-// follow gives a Job a pod that works, and follows its progress.
+// follow creates a running pod for a Job.
 func (w *world) follow(job *batchv1.Job) {
 	w.AddPod(job, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{{
 		Name: podcontract.ContainerProgress, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 	}}})
 }
 
-// tell says what a step writes of its progress, and lets the interval pass.
+// tell writes progress as a step would, and lets the interval pass.
 func (w *world) tell(job *batchv1.Job, percent int32, summary string) {
 	w.Logs.Write(job.Name+"-pod", podcontract.ContainerProgress, string(podcontract.ProgressLine(podcontract.Progress{PercentComplete: &percent, Summary: summary})))
 	w.Clock.Step(progressEvery)
 	pod := w.podOf(job)
-	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "test/told", summary) // so that the operator looks
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "test/told", summary) // triggers a reconciliation
 	w.Expect(w.Kube.Update(w.Ctx, pod)).To(Succeed())
 }
 
@@ -55,7 +55,7 @@ func (w *world) podOf(job *batchv1.Job) *corev1.Pod {
 	return pod
 }
 
-// endPod ends the pod that addPod made.
+// endPod ends the pod that AddPod created.
 func (w *world) endPod(job *batchv1.Job, status corev1.PodStatus) {
 	pod := w.podOf(job)
 	pod.Status = status
@@ -96,7 +96,7 @@ func TestProgressOfARunThatGoesOn(t *testing.T) {
 	w.Expect(w.Calls("AcknowledgeJob")).To(Equal(2))
 }
 
-// TestSuccessIsComplete has a step leave a percentage of 90 behind.
+// TestSuccessIsComplete: the last percentage of a step is 90.
 func TestSuccessIsComplete(t *testing.T) {
 	w, _ := begin(t)
 	w.Succeed(w.RunningJob(1), podcontract.Result{PercentComplete: ptr.To[int32](90)})
@@ -108,8 +108,8 @@ func TestSuccessIsComplete(t *testing.T) {
 	})
 }
 
-// TestResultThatIsReadyBeforeTheContinuedJob ends a run before CodePipeline hands out
-// the job that takes it over.
+// TestResultThatIsReadyBeforeTheContinuedJob ends a run before CodePipeline hands out the job that
+// continues it.
 func TestResultThatIsReadyBeforeTheContinuedJob(t *testing.T) {
 	w := newWorld(t)
 	w.work(progressing)

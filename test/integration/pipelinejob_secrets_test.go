@@ -16,8 +16,7 @@ import (
 
 const password = "hunter2-correct-horse"
 
-// failWithPassword has a step print the action's secret and fail, as the pod's
-// log tells.
+// failWithPassword makes a step print the action's secret to its log and fail.
 func (w *world) failWithPassword() {
 	w.T.Helper()
 	job := w.RunningJob(1)
@@ -25,7 +24,7 @@ func (w *world) failWithPassword() {
 	w.FailStep(job, "")
 }
 
-// workWithPassword is work whose action has a secret.
+// workWithPassword is work for an action with a secret.
 func (w *world) workWithPassword() {
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
@@ -52,9 +51,8 @@ func TestASecretThatAStepPrints(t *testing.T) {
 	}
 }
 
-// TestASecretInATerminationMessage has a template that keeps the pod's status
-// telling, by a terminationMessagePolicy of its own. It may begin within the secret: the log
-// is told instead.
+// TestASecretInATerminationMessage: the template sets terminationMessagePolicy, so that the pod's
+// status has log lines. They may begin within the secret, so the log is used instead.
 func TestASecretInATerminationMessage(t *testing.T) {
 	w := newWorld(t)
 	w.workWithPassword()

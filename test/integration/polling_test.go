@@ -21,7 +21,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// burst starts so many executions of a pipeline that runs them in parallel.
+// burst starts several executions of a pipeline that runs them in parallel.
 func (w *world) burst(executions int) {
 	_, err := w.Objects.PutObject(w.Ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -33,7 +33,7 @@ func (w *world) burst(executions int) {
 	}
 }
 
-// finishAll plays the cluster until so many Jobs have succeeded.
+// finishAll acts as the cluster until this number of Jobs has succeeded.
 func (w *world) finishAll(jobs int) {
 	w.T.Helper()
 	finished := map[string]bool{}
@@ -49,8 +49,8 @@ func (w *world) finishAll(jobs int) {
 	w.Await(func(g Gomega) { g.Expect(w.Calls("PutJobSuccessResult")).To(Equal(jobs)) })
 }
 
-// inFlightByJournal follows the journal: at each poll, how many claimed jobs were
-// not reported, and how many more were asked for.
+// inFlightByJournal evaluates the journal: it calls check for each poll, with the number of claimed
+// jobs without a report, and the number of requested jobs.
 func (w *world) inFlightByJournal(check func(claimed, asked int)) {
 	claimed := 0
 	for _, call := range w.AWS.Journal() {

@@ -10,8 +10,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestReferencesWhereTheyMustNotBe has a pipeline choose an image, and write into a script: no
-// job is polled for. What the way out says, works.
+// TestReferencesWhereTheyMustNotBe: a pipeline's text in an image or a script is refused, and no
+// job is polled for. The suggested alternatives work.
 func TestReferencesWhereTheyMustNotBe(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -37,7 +37,7 @@ func TestReferencesWhereTheyMustNotBe(t *testing.T) {
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 }
 
-// TestReferencesThatAreGranted has a grant add a place.
+// TestReferencesThatAreGranted: a grant adds a place.
 func TestReferencesThatAreGranted(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -52,8 +52,8 @@ func TestReferencesThatAreGranted(t *testing.T) {
 	w.Expect(stepOf(w.RunningJob(1).Spec.Template.Spec).Image).To(Equal("registry/build:1"))
 }
 
-// TestPipelineThatMakesAScript has a pipeline's value be a shell's -c, which only the job
-// tells: it fails.
+// TestPipelineThatMakesAScript: a pipeline's value is a shell's -c, which is known only for the
+// job. The job fails.
 func TestPipelineThatMakesAScript(t *testing.T) {
 	w := newWorld(t)
 	w.operate()

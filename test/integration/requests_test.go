@@ -14,8 +14,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// account has the requests that an operator makes of the API server for jobs: all but
-// those about CustomActions, and those that fill its cache.
+// account records the operator's requests to the API server for jobs: all except those about
+// CustomActions, and those that fill its cache.
 type account struct {
 	mu   sync.Mutex
 	made []string
@@ -55,16 +55,15 @@ func (a *account) requests() []string {
 	return slices.Clone(a.made)
 }
 
-// clear leaves out what was requested until now.
+// clear drops the requests so far.
 func (a *account) clear() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.made = nil
 }
 
-// TestRequestsOfAJob has one job with nothing special go through. The write that records
-// a claim records the run, too, and that of the result its report; what the operator
-// wrote itself it does not read back.
+// TestRequestsOfAJob runs an ordinary job. The write that records a claim also records the run, and
+// the write of the result also records its report. The operator does not read back its own writes.
 func TestRequestsOfAJob(t *testing.T) {
 	w := newWorld(t)
 	var of account
@@ -86,12 +85,12 @@ func TestRequestsOfAJob(t *testing.T) {
 	})
 	w.Expect(of.requests()).To(HaveExactElements(
 		"POST pipelinejobs",
-		"PATCH pipelinejobs/status", // AcknowledgeJob is under way
-		"PATCH pipelinejobs/status", // it was answered, and the run is planned
+		"PATCH pipelinejobs/status", // AcknowledgeJob is in progress
+		"PATCH pipelinejobs/status", // its response, and the planned run
 		"POST jobs",
-		"PATCH pipelinejobs/status", // the Job was made
-		"PATCH pipelinejobs/status", // the result, and that PutJobSuccessResult is under way
-		"PATCH pipelinejobs/status", // it was answered
+		"PATCH pipelinejobs/status", // the Job was created
+		"PATCH pipelinejobs/status", // the result, and PutJobSuccessResult is in progress
+		"PATCH pipelinejobs/status", // its response
 		"POST events",
 	))
 }

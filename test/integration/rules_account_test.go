@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// accountSample is valid and has every field that a rule is about.
+// accountSample is valid and has every field with a rule.
 const accountSample = `
 apiVersion: codepipeline.pipelinejob.dev/v1alpha1
 kind: CodePipelineAccount
@@ -44,7 +44,7 @@ const (
 	references = "grants.0.allowReferencesIn"
 )
 
-// several is a list of different elements: a number is put into each.
+// several returns a list of different elements, each with a number.
 func several(count int, element string) []any {
 	list := make([]any, count)
 	for i := range list {
@@ -53,7 +53,7 @@ func several(count int, element string) []any {
 	return list
 }
 
-// repeated is a list of equal elements.
+// repeated returns a list of equal elements.
 func repeated(count int, element any) []any {
 	list := make([]any, count)
 	for i := range list {
@@ -62,7 +62,7 @@ func repeated(count int, element any) []any {
 	return list
 }
 
-// fewest and mostItems are the bounds of a list.
+// fewest and mostItems return the cases for the bounds of a list.
 func fewest(field string, limit int, list func(count int) []any) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "minItems"),
@@ -81,7 +81,7 @@ func mostItems(field string, limit int, list func(count int) []any) ruleCase {
 	}
 }
 
-// noDuplicates is a list in which each element is there once.
+// noDuplicates returns the case for a list with unique elements.
 func noDuplicates(field, a, b string) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "x-kubernetes-list-type"),
@@ -110,7 +110,7 @@ func accountCases() []ruleCase {
 	)
 }
 
-// roleRule is what ARNs of roles look like: IAM's API reference, CreateRole, Path and RoleName.
+// roleRule returns the case for ARNs of roles: IAM's API reference, CreateRole, Path and RoleName.
 func roleRule() ruleCase {
 	role := func(arn string) edit { return set("roleARN", arn) }
 	const ours = "arn:aws:iam::111122223333:"
@@ -200,7 +200,7 @@ func grantCases() []ruleCase {
 	}
 }
 
-// placeNames are all places for references that a grant can open.
+// placeNames are all places for references that a grant can add.
 var placeNames = []string{
 	"Image", "NodeSelector", "Tolerations", "PriorityClassName", "ServiceAccountName", "WorkingDir", "SubPath", "ConfigMapName", "SecretName", "ClaimName",
 }
@@ -214,13 +214,14 @@ func places() (list []any) {
 
 func teams(count int) []any { return several(count, "team-%d") }
 
-// mostNames is the most that there is to compare: the API server bounds what rules may cost.
+// mostNames uses the largest allowed number of names, because the API server bounds the cost of
+// rules.
 func mostNames(spec any) any {
 	long := make([]any, 500)
 	for i := range long {
 		long[i] = fmt.Sprintf("%s-%03d", of(59), i)
 	}
-	return set("grants", repeated(30, map[string]any{"namespaces": map[string]any{"names": long}}))(spec) // more makes too large a request
+	return set("grants", repeated(30, map[string]any{"namespaces": map[string]any{"names": long}}))(spec) // with more, the request is too large
 }
 
 // TestAccountRules creates CodePipelineAccounts at and over every limit.

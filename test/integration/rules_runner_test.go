@@ -2,7 +2,7 @@ package integration
 
 import "strconv"
 
-// runnerCases are the rules for the lists of spec.runner whose elements are Kubernetes' own.
+// runnerCases returns the cases for the lists of spec.runner with Kubernetes' own elements.
 func runnerCases() []ruleCase {
 	variables := func(names ...string) edit {
 		var env []any

@@ -25,8 +25,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// ruleSample is valid and has every field that a rule is about. Tests edit it
-// as a user would: typed objects leave out what is empty.
+// ruleSample is valid and has every field with a rule. Tests edit it as YAML, like users, because
+// typed objects leave out empty fields.
 const ruleSample = `
 apiVersion: codepipeline.pipelinejob.dev/v1alpha1
 kind: CustomAction
@@ -80,8 +80,7 @@ spec:
 // edit changes the spec of an object.
 type edit func(spec any) any
 
-// set gives fields of the spec other values, such as "actionType.tags.0.key";
-// nil removes a field.
+// set sets fields of the spec, such as "actionType.tags.0.key". Nil removes a field.
 func set(pathsAndValues ...any) edit {
 	return func(spec any) any {
 		for i := 0; i < len(pathsAndValues); i += 2 {
@@ -105,7 +104,7 @@ func put(node any, path []string, value any) any {
 	}
 	fields, ok := node.(map[string]any)
 	if !ok {
-		fields = map[string]any{} // it was absent
+		fields = map[string]any{} // absent so far
 	}
 	fields[path[0]] = put(fields[path[0]], path[1:], value)
 	if fields[path[0]] == nil {
@@ -114,7 +113,7 @@ func put(node any, path []string, value any) any {
 	return fields
 }
 
-// edited is the sample of a CustomAction with another name and with edits.
+// edited returns the sample of a CustomAction with another name and with edits.
 func (w *world) edited(name string, edits ...edit) *unstructured.Unstructured {
 	w.T.Helper()
 	return w.editedSample(ruleSample, name, edits...)
@@ -129,22 +128,21 @@ func (w *world) editedSample(sample, name string, edits ...edit) *unstructured.U
 	for _, change := range edits {
 		object.Object["spec"] = change(object.Object["spec"])
 	}
-	// What edits put in has any type of Go; the API knows those of JSON.
+	// Edits may use any Go type. Convert them to JSON types.
 	text, err := json.Marshal(object.Object)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(object.UnmarshalJSON(text)).To(Succeed())
 	return object
 }
 
-// ruledKind is a kind whose CRD is held against tables.
+// ruledKind is a kind whose CRD is compared with tables.
 type ruledKind struct {
 	plural string
-	// sample is valid and has every field that a rule is about.
+	// sample is valid and has every field with a rule.
 	sample string
-	// foreign are the schemas in its spec that are Kubernetes' own.
+	// foreign are Kubernetes' own schemas in its spec.
 	foreign []string
-	// cases are all rules that hold when an object is created, updates those that hold
-	// when it is changed.
+	// cases cover all rules for the creation of an object, and updates those for changes.
 	cases   []ruleCase
 	updates []updateCase
 }
@@ -162,11 +160,11 @@ func customActions() ruledKind {
 	}
 }
 
-// ruledKinds are all kinds that users write.
+// ruledKinds returns all kinds that users write.
 func ruledKinds() []ruledKind { return []ruledKind{customActions(), accounts()} }
 
-// ruleCase is what passes at the limits of a constraint, what fails over them,
-// and what is then said, as by refusals.
+// ruleCase has edits that pass at the limits of a constraint, edits that fail beyond them, and the
+// expected messages, in the form of refusals.
 type ruleCase struct {
 	covers        string // the constraint, as constraintsOf names it
 	passes, fails []edit
@@ -181,7 +179,7 @@ const (
 
 func of(characters int) string { return strings.Repeat("a", characters) }
 
-// ruleCases are all rules that hold when a CustomAction is created.
+// ruleCases returns the cases for all rules for the creation of a CustomAction.
 func ruleCases() []ruleCase {
 	return slices.Concat(actionTypeCases(), foreignCases(), settingsCases(), propertyCases(), tagCases(), pollingCases(), workspaceCases(), artifactCases(), runnerCases(), otherCases())
 }
@@ -223,7 +221,7 @@ func actionTypeCases() []ruleCase {
 	return cases
 }
 
-// atMost is the maximum of a number, beside other fields that it needs.
+// atMost returns the case for the maximum of a number, with other fields that it needs.
 func atMost(field string, limit int, others ...any) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "maximum"),
@@ -233,7 +231,7 @@ func atMost(field string, limit int, others ...any) ruleCase {
 	}
 }
 
-// atLeast is the minimum of a number.
+// atLeast returns the case for the minimum of a number.
 func atLeast(field string, limit int) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "minimum"),
@@ -243,7 +241,7 @@ func atLeast(field string, limit int) ruleCase {
 	}
 }
 
-// atMostByRule is a maximum that a rule has, for the sake of its message.
+// atMostByRule returns the case for a maximum that is a rule, because of its message.
 func atMostByRule(field string, limit int, message string) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "rule: "+start(message)),
@@ -253,12 +251,12 @@ func atMostByRule(field string, limit int, message string) ruleCase {
 	}
 }
 
-// lengthAtMost is a maxLength of a field in which any letter will do.
+// lengthAtMost returns the case for a maxLength of a field without a pattern.
 func lengthAtMost(field string, limit int) ruleCase {
 	return longest(field, "", limit)
 }
 
-// longest is a maxLength of a field whose value begins with a prefix.
+// longest returns the case for a maxLength of a field whose value begins with a prefix.
 func longest(field, prefix string, limit int) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "maxLength"),
@@ -268,7 +266,7 @@ func longest(field, prefix string, limit int) ruleCase {
 	}
 }
 
-// lengthAtLeast is a minLength.
+// lengthAtLeast returns the case for a minLength.
 func lengthAtLeast(field string, limit int) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "minLength"),
@@ -278,7 +276,8 @@ func lengthAtLeast(field string, limit int) ruleCase {
 	}
 }
 
-// nameRule is the pattern of names in CodePipeline's model, with a message of ours.
+// nameRule returns the case for the pattern of names in CodePipeline's model, with the operator's
+// message.
 func nameRule(field, message string) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "rule: "+start(message)),
@@ -288,7 +287,7 @@ func nameRule(field, message string) ruleCase {
 	}
 }
 
-// required is a field that is required by a rule: see ForeignKeys.
+// required returns the case for a field that a rule requires: see ForeignKeys.
 func required(field, message string) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "rule: "+start(message)),
@@ -300,12 +299,12 @@ func required(field, message string) ruleCase {
 
 var element = regexp.MustCompile(`\.([0-9]+)`)
 
-// constraint names the constraint on a field given as set takes it.
+// constraint returns the name of a constraint on a field in the form of set.
 func constraint(field, of string) string {
 	return "spec." + element.ReplaceAllString(field, "[]") + " " + of
 }
 
-// inMessage is how messages name a field given as set takes it.
+// inMessage returns the name in messages of a field in the form of set.
 func inMessage(field string) string {
 	return "spec." + element.ReplaceAllString(field, "[$1]")
 }
@@ -315,7 +314,7 @@ func settingsCases() []ruleCase {
 	for _, name := range []string{"thirdPartyConfigurationUrl", "entityUrlTemplate", "executionUrlTemplate", "revisionUrlTemplate"} {
 		field := "actionType.settings." + name
 		shortest := lengthAtLeast(field, 1)
-		shortest.passes = []edit{set(field, "http://")} // one letter is no URL
+		shortest.passes = []edit{set(field, "http://")} // one letter is not a URL
 		cases = append(cases, longest(field, site, 2048), shortest, ruleCase{
 			covers: constraint(field, "rule: "+name+" must begin with http:// or https://"),
 			passes: []edit{
@@ -335,7 +334,7 @@ func settingsCases() []ruleCase {
 	)
 }
 
-// templateCase is what a URL template may hold.
+// templateCase returns the case for URL templates.
 func templateCase(name, rule string) ruleCase {
 	field := "actionType.settings." + name
 	c := ruleCase{
@@ -355,7 +354,7 @@ func templateCase(name, rule string) ruleCase {
 		c.fails = append(c.fails, set(field, site+refused))
 	}
 	c.fails = append(c.fails, set("actionType.settings", map[string]any{name: site + "{Config:Target}"}, "actionType.configurationProperties", nil))
-	// The most that there is to compare: the API server bounds what a rule may cost.
+	// The largest values, because the API server bounds the cost of rules.
 	most := make([]any, 10)
 	for i := range most {
 		most[i] = map[string]any{"name": strconv.Itoa(i), "required": true, "key": false, "secret": false}
@@ -459,7 +458,7 @@ func propertyCases() []ruleCase {
 	}
 }
 
-// and is several edits in one.
+// and combines edits.
 func and(edits ...edit) edit {
 	return func(spec any) any {
 		for _, change := range edits {
@@ -584,7 +583,7 @@ func pollingCases() []ruleCase {
 	}
 }
 
-// duration is a rule on the length of a time.
+// duration returns the case for the bounds of a duration.
 func duration(field, least, most, message string) ruleCase {
 	shortest, err := time.ParseDuration(least)
 	if err != nil {
@@ -640,7 +639,7 @@ func workspaceCases() []ruleCase {
 	}
 }
 
-// regionRule is what the code of a region may hold.
+// regionRule returns the case for the code of a region.
 func regionRule(field string) ruleCase {
 	return ruleCase{
 		covers: constraint(field, "rule: must be the code of an AWS region"),
@@ -696,8 +695,8 @@ func otherCases() []ruleCase {
 	}
 }
 
-// TestRules creates CustomActions at and over every limit. What passes has a
-// definition that CodePipeline takes, too.
+// TestRules creates CustomActions at and over every limit. CodePipeline must also accept the
+// definitions that pass.
 func TestRules(t *testing.T) {
 	w := newWorld(t)
 	registered := 0
@@ -707,7 +706,7 @@ func TestRules(t *testing.T) {
 	})
 }
 
-// holdRules creates objects of a kind at and over every limit, and looks at those that pass.
+// holdRules creates objects of a kind at and over every limit, and calls look for those that pass.
 func (w *world) holdRules(kind ruledKind, look func(Gomega, *unstructured.Unstructured)) {
 	for _, c := range kind.cases {
 		w.T.Run(c.covers, func(t *testing.T) {
@@ -725,17 +724,17 @@ func (w *world) holdRules(kind ruledKind, look func(Gomega, *unstructured.Unstru
 	}
 }
 
-// registers creates the action type of an object, which is the request as it
-// stands, and deletes it again: there is a quota.
+// registers creates the action type of an object, which has the form of the request, and deletes it
+// again because of the quota.
 func (w *world) registers(g Gomega, object *unstructured.Unstructured, number int) {
 	defined, _, err := unstructured.NestedMap(object.Object, "spec", "actionType")
 	g.Expect(err).NotTo(HaveOccurred())
 	if defined["provider"] == "sample" {
-		defined["provider"] = "sample-" + strconv.Itoa(number) // a deleted one keeps its definition
+		defined["provider"] = "sample-" + strconv.Itoa(number) // a deleted version can't change its definition
 	}
 	text, err := json.Marshal(defined)
 	g.Expect(err).NotTo(HaveOccurred())
-	var request sdk.CreateCustomActionTypeInput // its fields have the names of the API, except for their case
+	var request sdk.CreateCustomActionTypeInput // its fields have the API's names, except for the case
 	g.Expect(json.Unmarshal(text, &request)).To(Succeed())
 	made, err := w.Pipelines.CreateCustomActionType(w.Ctx, &request)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -747,8 +746,8 @@ func (w *world) registers(g Gomega, object *unstructured.Unstructured, number in
 	g.Expect(err).NotTo(HaveOccurred())
 }
 
-// TestVariableNamesDiffer holds the rule on the names of properties, which is
-// in CEL, against the function that makes the variables.
+// TestVariableNamesDiffer compares the CEL rule on the names of properties with the function that
+// computes the variables' names.
 func TestVariableNamesDiffer(t *testing.T) {
 	w := newWorld(t)
 	names := []string{"build-id", "Build_ID", "BUILD ID", "buildid", "ı", "i", "ß", "SS", "K", "\u212a", "٣", "3", "_", "😀", "e\u0301", "é", "a\x00b", "a\nb"}
@@ -768,8 +767,8 @@ func TestVariableNamesDiffer(t *testing.T) {
 	}
 }
 
-// refusals are what the API server says of an object, each as field and
-// message. The refused value is left out.
+// refusals returns the API server's messages about an object, each with its field, but without the
+// refused value.
 func refusals(err error) []string {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Details == nil {
@@ -785,13 +784,13 @@ func refusals(err error) []string {
 
 var refusedValue = regexp.MustCompile(`^(Invalid|Unsupported) value: (("([^"\\]|\\.)*"|-?[0-9]+): )?`)
 
-// immutable is how the message goes on about every immutable field.
+// immutable is the end of the message about each immutable field.
 const immutable = " immutable: CodePipeline can't change an action type. Apply a new CustomAction with the next version"
 
-// updateCase is an update that a live object refuses.
+// updateCase is a refused update of an object.
 type updateCase struct {
 	covers string
-	of     string // "full" is the sample, "bare" has nothing optional in its actionType
+	of     string // "full" is the sample, "bare" has no optional fields in its actionType
 	fails  []edit
 	says   string
 }
@@ -871,7 +870,7 @@ func TestActionTypeIsImmutableButForTags(t *testing.T) {
 		"nothing":        and(),
 		"tags":           set("actionType.tags.0.value", "api"),
 		"no tags":        set("actionType.tags", nil),
-		"order":          reordered, // the list is a map by name
+		"order":          reordered, // the list is a map, by name
 		"registration":   set("registration", "External"),
 		"deletionPolicy": set("deletionPolicy", "Delete"),
 		"region":         set("region", "eu-central-1"),
@@ -882,12 +881,12 @@ func TestActionTypeIsImmutableButForTags(t *testing.T) {
 			NewWithT(t).Expect(update("full", mutable)).To(Succeed())
 		})
 	}
-	// An empty list is what typed clients leave out.
+	// Typed clients leave out an empty list.
 	w.Expect(update("bare", set("actionType.configurationProperties", []any{}))).To(Succeed())
 	w.Expect(refusals(update("full", set("actionType", nil)))).To(ContainElement("spec.actionType: Required value"))
 }
 
-// TestSamples creates what users are given to begin with.
+// TestSamples creates the samples.
 func TestSamples(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"build.yaml", "test.yaml"} {
@@ -900,7 +899,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// TestRequiredFields takes each required field out of the samples.
+// TestRequiredFields removes each required field from the samples.
 func TestRequiredFields(t *testing.T) {
 	w := newWorld(t)
 	for _, kind := range ruledKinds() {
@@ -914,7 +913,7 @@ func TestRequiredFields(t *testing.T) {
 	}
 }
 
-// TestEveryRuleHasACase holds the tables against the CRDs.
+// TestEveryRuleHasACase compares the tables with the CRDs.
 func TestEveryRuleHasACase(t *testing.T) {
 	for _, kind := range ruledKinds() {
 		t.Run(kind.plural, func(t *testing.T) {
@@ -936,9 +935,9 @@ func TestEveryRuleHasACase(t *testing.T) {
 	}
 }
 
-// constraints are those of the spec in a CRD, without the schemas that are Kubernetes' own.
-// Rules are named by field and kind, such as "spec.actionType.tags[].key maxLength"; CEL
-// rules by the start of their message. [] is the elements of a list, {} the values of a map.
+// constraints are the constraints on the spec in a CRD, without Kubernetes' own schemas. They are
+// named by field and kind, such as "spec.actionType.tags[].key maxLength", and CEL rules by the
+// start of their message. [] means the elements of a list, and {} the values of a map.
 type constraints struct {
 	rules    []string
 	required []string
@@ -971,12 +970,12 @@ func constraintsOf(t *testing.T, kind ruledKind) constraints {
 	return found
 }
 
-// read adds the constraints of a schema and of those in it.
+// read adds the constraints of a schema and its subschemas.
 func (c *constraints) read(t *testing.T, path string, schema map[string]any) {
 	t.Helper()
 	for key, value := range schema {
 		if schema["x-kubernetes-int-or-string"] == true && (key == "minimum" || key == "maximum") {
-			continue // what Go's type holds
+			continue // the range of Go's type
 		}
 		switch key {
 		case "description", "type", "format", "default",
@@ -1020,7 +1019,7 @@ func ruleName(path string, rule map[string]any) string {
 	return path + field + " rule: " + start(message)
 }
 
-// start is a message as far as the first colon or comma.
+// start returns a message up to the first colon or comma.
 func start(message string) string {
 	return strings.TrimRight(messageStart.FindString(message), ":, ")
 }

@@ -24,14 +24,14 @@ var saidBefore = podcontract.Progress{
 	Summary: "117 of 120 tests passed, 3 failed: login, logout, search", ExternalExecutionID: "398", PercentComplete: ptr.To[int32](80),
 }
 
-// follower is the status of the progress container that has ended.
+// follower returns the status of an ended progress container.
 func (w *world) follower(said podcontract.Progress) corev1.ContainerStatus {
 	message, err := json.Marshal(podcontract.Envelope{Progress: &said})
 	w.Expect(err).NotTo(HaveOccurred())
 	return harness.Terminated(podcontract.ContainerProgress, 0, string(message))
 }
 
-// failsAsSaid waits for the failure, and checks that it tells what steps wrote before.
+// failsAsSaid waits for the failure, and checks that it has what steps wrote before.
 func (w *world) failsAsSaid(what string) {
 	w.Await(func(g Gomega) {
 		state := w.WorkState(g)
@@ -75,8 +75,8 @@ func outOfMemory(name string) corev1.ContainerStatus {
 	return status
 }
 
-// TestDeletedPodKeepsItsSummaryAndLink: the pod is gone when the Job ends, because of a deadline
-// or because a user deleted it.
+// TestDeletedPodKeepsItsSummaryAndLink: the pod is gone when the Job ends, because of a deadline or
+// because a user deleted it.
 func TestDeletedPodKeepsItsSummaryAndLink(t *testing.T) {
 	for name, c := range map[string]struct{ reason, what string }{
 		"deadline": {batchv1.JobReasonDeadlineExceeded, "took longer than spec.timeout"},
@@ -118,8 +118,8 @@ func TestDeletedPodKeepsItsSummaryAndLink(t *testing.T) {
 	}
 }
 
-// TestContainerOfAWebhookKeepsNoResult: the report container has ended, and a container that a
-// webhook has put beside it never will.
+// TestContainerOfAWebhookKeepsNoResult: the report container has ended, but a container that a
+// webhook has added never ends.
 func TestContainerOfAWebhookKeepsNoResult(t *testing.T) {
 	w := newWorld(t)
 	w.work()

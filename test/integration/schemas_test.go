@@ -16,8 +16,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestSchemasRefuseWhatTheAPIServerDoes checks that the schemas for editors are no stricter than
-// the API server: it refuses each file that they do (TestSchemasRefuse of hack/schema).
+// TestSchemasRefuseWhatTheAPIServerDoes checks that the schemas for editors are not stricter than
+// the API server, which refuses the same files (TestSchemasRefuse of hack/schema).
 func TestSchemasRefuseWhatTheAPIServerDoes(t *testing.T) {
 	w := newWorld(t)
 	files, err := filepath.Glob("../../hack/schema/testdata/refused/*.yaml")
@@ -40,8 +40,8 @@ func TestSchemasRefuseWhatTheAPIServerDoes(t *testing.T) {
 	}
 }
 
-// TestTimeThatGoCantReadIsRefused writes times into the status of a CustomAction: with one that
-// can't be read, an operator that starts would read no CustomAction of the cluster.
+// TestTimeThatGoCantReadIsRefused writes times to the status of a CustomAction. With a time that Go
+// can't parse, an operator that starts could not read any CustomAction.
 func TestTimeThatGoCantReadIsRefused(t *testing.T) {
 	w := newWorld(t)
 	action := w.Action()

@@ -39,7 +39,7 @@ const (
 	scopedRole        = "../../config/namespaced/namespace/role.yaml"
 )
 
-// rulesOf are those of the role in a file of the repository.
+// rulesOf returns the rules of the role in a file of the repository.
 func (w *world) rulesOf(file string) []rbacv1.PolicyRule {
 	w.T.Helper()
 	content, err := os.ReadFile(file)
@@ -55,14 +55,14 @@ func (w *world) rulesOf(file string) []rbacv1.PolicyRule {
 	return nil
 }
 
-// user is a service account of the test's namespace without any rights.
+// user creates a service account without any rights in the test's namespace.
 func (w *world) user(name string) rbacv1.Subject {
 	w.T.Helper()
 	w.Expect(w.Kube.Create(w.Ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.Namespace}})).To(Succeed())
 	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: w.Namespace}
 }
 
-// token is a service account's.
+// token returns a token of a service account.
 func (w *world) token(of rbacv1.Subject) string {
 	w.T.Helper()
 	kube, err := kubernetes.NewForConfig(w.Config)
@@ -72,7 +72,7 @@ func (w *world) token(of rbacv1.Subject) string {
 	return request.Status.Token
 }
 
-// withToken is a way to the API server with a service account's token.
+// withToken returns the access to the API server with a service account's token.
 func (w *world) withToken(user rbacv1.Subject) *rest.Config {
 	w.T.Helper()
 	config := rest.AnonymousClientConfig(w.Config)
@@ -102,7 +102,7 @@ func (w *world) allowIn(namespace string, user rbacv1.Subject, rules []rbacv1.Po
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user.Name}})).To(Succeed())
 }
 
-// examined waits until a user can work in namespaces as wanted: RBAC takes up new roles
+// examined waits until a user can work in the expected number of namespaces: new roles take effect
 // after a moment.
 func (w *world) examined(user *rest.Config, open int, names ...string) scope.Scope {
 	w.T.Helper()
@@ -117,7 +117,7 @@ func (w *world) examined(user *rest.Config, open int, names ...string) scope.Sco
 	return found
 }
 
-// operateIn starts an operator as a user, in a scope, and returns how to stop it.
+// operateIn starts an operator as a user in a scope, and returns a function that stops it.
 func (w *world) operateIn(user *rest.Config, where scope.Scope, shown prometheus.Registerer) (stop func()) {
 	w.T.Helper()
 	scheme, err := operator.NewScheme()
@@ -144,8 +144,8 @@ func (w *world) operateIn(user *rest.Config, where scope.Scope, shown prometheus
 	return stop
 }
 
-// TestOperatorOfSomeNamespaces has the rights of config/namespaced and no others: a Role in
-// one namespace, at first, and none in another.
+// TestOperatorOfSomeNamespaces: the operator only has the rights of config/namespaced, with a Role
+// in one namespace, and at first none in another.
 func TestOperatorOfSomeNamespaces(t *testing.T) {
 	w := newWorld(t)
 	other := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
@@ -187,7 +187,7 @@ func TestOperatorOfSomeNamespaces(t *testing.T) {
 	})
 }
 
-// expectReady expects the metric of a ready action of each namespace, and of no other.
+// expectReady expects the metric of a ready action for exactly these namespaces.
 func (w *world) expectReady(g Gomega, from prometheus.Gatherer, namespaces ...string) {
 	families, err := from.Gather()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -208,8 +208,8 @@ func (w *world) expectReady(g Gomega, from prometheus.Gatherer, namespaces ...st
 	g.Expect(seen).To(ConsistOf(namespaces))
 }
 
-// TestOperatorWithoutANamespace waits, and does not end, when it can work nowhere yet. A
-// cache of all namespaces would never have what it needs.
+// TestOperatorWithoutANamespace: the operator waits, and does not end, if it can't work in any
+// namespace yet. A cache of all namespaces would never sync.
 func TestOperatorWithoutANamespace(t *testing.T) {
 	w := newWorld(t)
 	user := w.user("operator")
@@ -223,11 +223,11 @@ func TestOperatorWithoutANamespace(t *testing.T) {
 		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(action), action)).To(Succeed())
 		g.Expect(action.Status).To(Equal(v1alpha1.CustomActionStatus{}))
 	}).WithTimeout(2 * harness.Redispatch).Should(Succeed())
-	stop() // it has worked until now: stop expects no error
+	stop() // it has run until now: stop expects no error
 }
 
-// TestRolesAreOfTheRightKind asks the API server: what is in no namespace is for the
-// ClusterRole, or the Role would not grant it, and all else is for the Role.
+// TestRolesAreOfTheRightKind checks with the API server's discovery that the ClusterRole only has
+// cluster-scoped resources, which a Role can't grant, and that the Role has all others.
 func TestRolesAreOfTheRightKind(t *testing.T) {
 	w := newWorld(t)
 	for file, want := range map[string]meta.RESTScopeName{scopedClusterRole: meta.RESTScopeNameRoot, scopedRole: meta.RESTScopeNameNamespace} {

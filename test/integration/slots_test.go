@@ -26,19 +26,18 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// oneSlot has an action take one job at a time. Its interval is an hour: what comes
-// sooner was not waited for.
+// oneSlot limits an action to one job at a time, with an interval of an hour: anything earlier is
+// not caused by the interval.
 func oneSlot(a *v1alpha1.CustomAction) {
 	a.Spec.Polling.Interval = metav1.Duration{Duration: time.Hour}
 	a.Spec.Polling.MaxConcurrentJobs = 1
 }
 
-// redispatches are times to the next hand-out of a job that nobody claimed: the
-// service's is not known.
+// redispatches are times until an unclaimed job is handed out again. The service does not document
+// its own.
 var redispatches = map[string]time.Duration{"1ms": time.Millisecond, "500ms": 500 * time.Millisecond, "1m": time.Minute, "never": emulator.RedispatchNever}
 
-// TestQueuedJobIsPolledWhenASlotComesFree has jobs of an action with one slot end one
-// after another.
+// TestQueuedJobIsPolledWhenASlotComesFree: jobs of an action with one slot end one after another.
 func TestQueuedJobIsPolledWhenASlotComesFree(t *testing.T) {
 	for name, after := range redispatches {
 		t.Run("re-dispatch "+name, func(t *testing.T) {
@@ -55,8 +54,8 @@ func TestQueuedJobIsPolledWhenASlotComesFree(t *testing.T) {
 	}
 }
 
-// awaitTypeOf registers the action type of a CustomAction, so that its pipelines can
-// be made before it.
+// awaitTypeOf registers the action type of a CustomAction, so that its pipelines can be created
+// before it.
 func (w *world) awaitTypeOf(action *v1alpha1.CustomAction) {
 	action.Spec.Suspend = true
 	w.Expect(w.Kube.Create(w.Ctx, action)).To(Succeed())
@@ -67,8 +66,7 @@ func (w *world) awaitTypeOf(action *v1alpha1.CustomAction) {
 	})
 }
 
-// TestContinuationIsNoticedWhateverTheInterval has work continue twice at an interval of
-// an hour.
+// TestContinuationIsNoticedWhateverTheInterval continues work twice with an interval of an hour.
 func TestContinuationIsNoticedWhateverTheInterval(t *testing.T) {
 	for name, after := range redispatches {
 		t.Run("re-dispatch "+name, func(t *testing.T) {
@@ -84,8 +82,8 @@ func TestContinuationIsNoticedWhateverTheInterval(t *testing.T) {
 	}
 }
 
-// awaitsWork starts an operator and brings about the job of an action, whose interval
-// may be long: the pipeline is started before the CustomAction is there.
+// awaitsWork starts an operator and a job of an action, whose interval may be long: the pipeline is
+// started before the CustomAction exists.
 func (w *world) awaitsWork(changes ...func(*v1alpha1.CustomAction)) *batchv1.Job {
 	w.operate()
 	w.awaitTypeOf(w.Action(changes...))
@@ -99,8 +97,8 @@ func (w *world) succeeds() {
 	w.Await(func(g Gomega) { g.Expect(w.PipelineJob(g).Status.Phase).To(Equal(v1alpha1.PhaseSucceeded)) })
 }
 
-// TestAwaitedJobsOfAnActionThatTakesNoNewOnes makes an action not ready while its job
-// is at work, and has the job continue then.
+// TestAwaitedJobsOfAnActionThatTakesNoNewOnes makes an action not ready while its job runs, and
+// then continues the job.
 func TestAwaitedJobsOfAnActionThatTakesNoNewOnes(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*v1alpha1.CustomAction)
@@ -127,8 +125,8 @@ func TestAwaitedJobsOfAnActionThatTakesNoNewOnes(t *testing.T) {
 	}
 }
 
-// TestThrottledExaminationDoesNotStopPolling has the next comparison of a registered
-// action type fail for a while.
+// TestThrottledExaminationDoesNotStopPolling: the next comparison of a registered action type fails
+// for a while.
 func TestThrottledExaminationDoesNotStopPolling(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -136,15 +134,15 @@ func TestThrottledExaminationDoesNotStopPolling(t *testing.T) {
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 	w.Expect(w.AWS.Inject(emulator.Fault{Operation: "ListActionTypes", Kind: emulator.ServerError, Probability: 1})).To(Succeed())
 	asked := len(w.AWS.Journal("ListActionTypes"))
-	w.Clock.Step(11 * time.Minute) // the drift interval is over
+	w.Clock.Step(11 * time.Minute) // beyond the drift interval
 	w.Await(func(g Gomega) { g.Expect(len(w.AWS.Journal("ListActionTypes"))).To(BeNumerically(">", asked)) })
 	w.StartPipeline(nil)
 	w.Await(func(g Gomega) { g.Expect(w.Calls("AcknowledgeJob")).To(Equal(1)) })
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 }
 
-// TestDryRunWithoutAnAnswerDoesNotStopPolling has the API server time out when the drift of
-// a ready action is looked for: that is no refusal of its Jobs.
+// TestDryRunWithoutAnAnswerDoesNotStopPolling: the API server times out during the drift check of a
+// ready action, which does not count as a refusal of its Jobs.
 func TestDryRunWithoutAnAnswerDoesNotStopPolling(t *testing.T) {
 	w := newWorld(t)
 	var fail atomic.Bool
@@ -164,15 +162,15 @@ func TestDryRunWithoutAnAnswerDoesNotStopPolling(t *testing.T) {
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 	fail.Store(true)
-	w.Clock.Step(11 * time.Minute) // the drift interval is over
+	w.Clock.Step(11 * time.Minute) // beyond the drift interval
 	w.Await(func(g Gomega) { g.Expect(failed.Load()).To(BeNumerically(">=", 2), "it is tried again") })
 	w.StartPipeline(nil)
 	w.Await(func(g Gomega) { g.Expect(w.Calls("AcknowledgeJob")).To(Equal(1)) })
 	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
 }
 
-// TestDeletionFindsTheContinuationBehindNewJobs deletes an action whose job continues
-// behind others that nobody takes.
+// TestDeletionFindsTheContinuationBehindNewJobs deletes an action whose continued job is queued
+// after others that nobody takes.
 func TestDeletionFindsTheContinuationBehindNewJobs(t *testing.T) {
 	for name, after := range redispatches {
 		t.Run("re-dispatch "+name, func(t *testing.T) {
@@ -229,7 +227,7 @@ func (s *statusWrites) written() []string {
 	return append([]string(nil), s.bodies...)
 }
 
-// TestFailedPollsAreOneStatusWrite has every poll fail, each with another request ID.
+// TestFailedPollsAreOneStatusWrite: every poll fails, each with another request ID.
 func TestFailedPollsAreOneStatusWrite(t *testing.T) {
 	w := newWorld(t)
 	var writes statusWrites
@@ -253,8 +251,8 @@ func TestFailedPollsAreOneStatusWrite(t *testing.T) {
 	w.Expect(writes.written()[before:]).To(BeEmpty())
 }
 
-// TestLastPollTimeMoves has an idle action polled, and jobs come and go: what changes
-// with each is written once a minute.
+// TestLastPollTimeMoves: an idle action is polled for, and jobs come and go. What changes with each
+// poll is written once a minute.
 func TestLastPollTimeMoves(t *testing.T) {
 	w := newWorld(t)
 	var writes statusWrites
@@ -289,8 +287,8 @@ func TestLastPollTimeMoves(t *testing.T) {
 	w.Expect(len(writes.written())-before).To(BeNumerically("<=", 1), "not for each step of a job")
 }
 
-// TestOneRecordThatFailsOrHangs has the API server fail, and not answer, for the
-// creation of one of many jobs. CodePipeline hands each out once.
+// TestOneRecordThatFailsOrHangs: the API server fails, or does not respond, when one of many jobs
+// is recorded. CodePipeline hands out each job only once.
 func TestOneRecordThatFailsOrHangs(t *testing.T) {
 	for name, meet := range map[string]func(context.Context) error{
 		"fails": func(context.Context) error { return fmt.Errorf("the connection was broken by the test") },

@@ -11,8 +11,8 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 )
 
-// TestStorageBelowAMinimumNamesTheWayOut has a LimitRange with a minimum of ephemeral
-// storage above what the wrapper containers request.
+// TestStorageBelowAMinimumNamesTheWayOut: the minimum ephemeral storage of a LimitRange is above
+// the requests of the wrapper containers.
 func TestStorageBelowAMinimumNamesTheWayOut(t *testing.T) {
 	w := newWorld(t)
 	storage := func(size string) corev1.ResourceList {

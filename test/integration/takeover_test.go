@@ -18,7 +18,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
-// queried has an action take the jobs of one value of its queryable property.
+// queried restricts an action to one value of its queryable property.
 func queried(value v1alpha1.QueryValue) func(*v1alpha1.CustomAction) {
 	return func(action *v1alpha1.CustomAction) {
 		action.Spec.ActionType.ConfigurationProperties[0].Required = true
@@ -27,12 +27,12 @@ func queried(value v1alpha1.QueryValue) func(*v1alpha1.CustomAction) {
 	}
 }
 
-// using has an action use an account.
+// using makes an action use an account.
 func using(account string) func(*v1alpha1.CustomAction) {
 	return func(action *v1alpha1.CustomAction) { action.Spec.AccountRef.Name = account }
 }
 
-// changeIn changes action "work" of a namespace.
+// changeIn changes the action "work" of a namespace.
 func (w *world) changeIn(namespace string, change func(*v1alpha1.CustomAction)) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -43,14 +43,14 @@ func (w *world) changeIn(namespace string, change func(*v1alpha1.CustomAction)) 
 	})
 }
 
-// jobsIn are the PipelineJobs of a namespace.
+// jobsIn returns the PipelineJobs of a namespace.
 func (w *world) jobsIn(g Gomega, namespace string) []v1alpha1.PipelineJob {
 	var list v1alpha1.PipelineJobList
 	g.Expect(w.Kube.List(w.Ctx, &list, client.InNamespace(namespace))).To(Succeed())
 	return list.Items
 }
 
-// startTarget starts a pipeline whose action has a Target, in the region of the client.
+// startTarget starts a pipeline whose action has a Target, in the client's region.
 func (w *world) startTarget(api *sdk.Client, name, target string) {
 	w.T.Helper()
 	_, err := w.Objects.PutObject(w.Ctx, &s3.PutObjectInput{Bucket: aws.String("source"), Key: aws.String("s.zip")})
@@ -62,7 +62,7 @@ func (w *world) startTarget(api *sdk.Client, name, target string) {
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
-// shares lists values in the grant of a namespace.
+// shares returns a grant for a namespace that lists values.
 func shares(namespace string, values ...v1alpha1.QueryValuePattern) v1alpha1.Grant {
 	return v1alpha1.Grant{
 		Namespaces:  v1alpha1.GrantedNamespaces{Names: []string{namespace}},
@@ -70,9 +70,9 @@ func shares(namespace string, values ...v1alpha1.QueryValuePattern) v1alpha1.Gra
 	}
 }
 
-// TestValueIsNotTaken has a neighbour with a grant for the same action type wait for a value of
-// its queryable property, while the owner's CustomAction has a mistake in its template, and while
-// it is deleted and created again.
+// TestValueIsNotTaken: a neighbour with a grant for the same action type waits for a value of its
+// queryable property, while the owner's CustomAction has an invalid template, and while it is
+// deleted and created again.
 func TestValueIsNotTaken(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -99,8 +99,8 @@ func TestValueIsNotTaken(t *testing.T) {
 	w.Expect(w.jobsIn(w, neighbour)).To(BeEmpty())
 }
 
-// TestValueThatIsGranted has the platform team list a value for a neighbour of an action type that
-// is another's.
+// TestValueThatIsGranted: the platform team lists a value of another namespace's action type for a
+// neighbour.
 func TestValueThatIsGranted(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -118,8 +118,8 @@ func TestValueThatIsGranted(t *testing.T) {
 	w.Expect(w.readyIn(neighbour, v1alpha1.ReasonAccessNotGranted)).To(ContainSubstring("provider work with Target=web"))
 }
 
-// TestJobsOfAnotherValueKeepNobodyOut has a neighbour, for whom all values are listed, change to
-// the owner's value while a job of its own goes on, before the operator is restarted.
+// TestJobsOfAnotherValueKeepNobodyOut: a neighbour, for whom all values are listed, changes to the
+// owner's value while its own job runs, before the operator is restarted.
 func TestJobsOfAnotherValueKeepNobodyOut(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -149,8 +149,8 @@ func TestJobsOfAnotherValueKeepNobodyOut(t *testing.T) {
 	w.Expect(w.jobsIn(w, neighbour)).To(HaveLen(1))
 }
 
-// TestJobsOfAnotherRegionKeepNobodyOut has a neighbour with a job in an account of its own name
-// the owner's account, for which it has no grant, before the operator is restarted.
+// TestJobsOfAnotherRegionKeepNobodyOut: a neighbour with a job in its own account names the owner's
+// account, for which it has no grant, before the operator is restarted.
 func TestJobsOfAnotherRegionKeepNobodyOut(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()
@@ -180,8 +180,8 @@ func TestJobsOfAnotherRegionKeepNobodyOut(t *testing.T) {
 	w.Expect(w.Calls("DeleteCustomActionType")).To(Equal(1))
 }
 
-// TestAccountIsNotKeptByThoseWithoutAccess deletes an account that a CustomAction names for which
-// there is no grant.
+// TestAccountIsNotKeptByThoseWithoutAccess deletes an account that a CustomAction without a grant
+// names.
 func TestAccountIsNotKeptByThoseWithoutAccess(t *testing.T) {
 	w := newWorld(t)
 	neighbour := w.neighbour()

@@ -14,7 +14,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// shellScript has commands in $(…) with a dot in the first word.
+// shellScript has command substitutions with a dot in the first word.
 const shellScript = `stamp=$(date +%Y.%m.%d)
 files=$(ls -1 | wc -l)
 python=$(python3.11 -c 'print(1)' || true)
@@ -22,7 +22,7 @@ tag=$(version.sh || true)
 echo "$stamp $files $python $tag"
 `
 
-// TestCommandsInScriptsAreLeftAlone has a script whose commands look like references.
+// TestCommandsInScriptsAreLeftAlone uses a script whose commands look like references.
 func TestCommandsInScriptsAreLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	w.work(func(a *v1alpha1.CustomAction) {
@@ -33,7 +33,7 @@ func TestCommandsInScriptsAreLeftAlone(t *testing.T) {
 	w.Expect(stepOf(job.Spec.Template.Spec).Args).To(Equal([]string{shellScript}))
 }
 
-// TestTyposInReferences has typos in groups that are known.
+// TestTyposInReferences uses typos in references of known groups.
 func TestTyposInReferences(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -45,7 +45,7 @@ func TestTyposInReferences(t *testing.T) {
 		HaveSuffix("; if it is a command for a shell, write $$(run.sh --all)")))
 }
 
-// TestWindowsIsRefused has a template for Windows nodes, which no job is polled for.
+// TestWindowsIsRefused: no job is polled for with a template for Windows nodes.
 func TestWindowsIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -72,8 +72,8 @@ func (w *world) startWith(labels map[string]string) {
 	w.StartPipeline(map[string]string{"Target": strings.Repeat("service-", 10)})
 }
 
-// TestLongNamesBecomeLabels has a value that no label can have, and an optional property
-// that is not set.
+// TestLongNamesBecomeLabels uses a value that labels can't have, and an optional property that is
+// not set.
 func TestLongNamesBecomeLabels(t *testing.T) {
 	w := newWorld(t)
 	w.startWith(map[string]string{"pipeline": "$(label:pipeline.name)", "target": "$(label:config.Target)", "level": "$(label:config.Level|very high)"})
@@ -81,7 +81,7 @@ func TestLongNamesBecomeLabels(t *testing.T) {
 		HaveKeyWithValue("target", MatchRegexp("^(service-){5}servic-[0-9a-f]{16}$")), HaveKeyWithValue("level", MatchRegexp("^very-high-[0-9a-f]{16}$"))))
 }
 
-// TestLabelThatIsTooLong has the action fail with the way out.
+// TestLabelThatIsTooLong: the action fails with a message that names the remedy.
 func TestLabelThatIsTooLong(t *testing.T) {
 	w := newWorld(t)
 	w.startWith(map[string]string{"pipeline": "$(pipeline.name)", "target": "$(config.Target)"})
@@ -94,7 +94,7 @@ func TestLabelThatIsTooLong(t *testing.T) {
 	})
 }
 
-// claimTemplate is that of a large volume.
+// claimTemplate returns the template of a large volume.
 func claimTemplate() *corev1.PersistentVolumeClaimTemplate {
 	return &corev1.PersistentVolumeClaimTemplate{Spec: corev1.PersistentVolumeClaimSpec{
 		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
@@ -102,7 +102,7 @@ func claimTemplate() *corev1.PersistentVolumeClaimTemplate {
 	}}
 }
 
-// TestWorkspaceOnAVolume has the API server take a Job with a claim, and the pod wait for it.
+// TestWorkspaceOnAVolume: the API server accepts a Job with a claim, and the pod waits for it.
 func TestWorkspaceOnAVolume(t *testing.T) {
 	w := newWorld(t)
 	w.work(func(a *v1alpha1.CustomAction) {
@@ -128,7 +128,7 @@ func TestWorkspaceOnAVolume(t *testing.T) {
 	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonUnschedulable, "unbound immediate PersistentVolumeClaims", `ProvisioningFailed: storageclass.storage.k8s.io "fast" not found`)
 }
 
-// TestWorkspaceThatTheAPIServerRefuses has a claim without what it must have.
+// TestWorkspaceThatTheAPIServerRefuses uses a claim without required fields.
 func TestWorkspaceThatTheAPIServerRefuses(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -141,7 +141,7 @@ func TestWorkspaceThatTheAPIServerRefuses(t *testing.T) {
 		HavePrefix("spec.workspace.volumeClaimTemplate.spec.accessModes: Required value"))
 }
 
-// TestVolumeAtTheWorkspace has a template mount a volume of its own there.
+// TestVolumeAtTheWorkspace: a template mounts its own volume there.
 func TestVolumeAtTheWorkspace(t *testing.T) {
 	w := newWorld(t)
 	w.operate()
@@ -153,7 +153,7 @@ func TestVolumeAtTheWorkspace(t *testing.T) {
 	w.Expect(w.ready(metav1.ConditionFalse, v1alpha1.ReasonInvalidJobTemplate)).To(ContainSubstring("(spec.workspace)"))
 }
 
-// stepOf is the step "work" of a pod.
+// stepOf returns the step "work" of a pod.
 func stepOf(pod corev1.PodSpec) corev1.Container {
 	for _, container := range pod.InitContainers {
 		if container.Name == "work" {

@@ -18,14 +18,14 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// withScript gives a CustomAction a script of so many bytes.
+// withScript sets a script of this size, in bytes.
 func withScript(size int) func(*v1alpha1.CustomAction) {
 	return func(action *v1alpha1.CustomAction) {
 		action.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args = []string{strings.Repeat("x", size)}
 	}
 }
 
-// inCache are the CustomActions as the operator's cache has them.
+// inCache returns the CustomActions as in the operator's cache.
 func (w *world) inCache() []v1alpha1.CustomAction {
 	options, err := operator.CacheOptions()
 	w.Expect(err).NotTo(HaveOccurred())
@@ -41,9 +41,9 @@ func (w *world) inCache() []v1alpha1.CustomAction {
 	return actions.Items
 }
 
-// TestLargeActionsBesideASmallOne has 60 CustomActions of a MB each in a namespace: the
-// operator keeps little of them, says what is wrong, polls for none of them, and does the work
-// of the one that is small.
+// TestLargeActionsBesideASmallOne: a namespace has 60 CustomActions of 1 MB each. The operator
+// keeps little of them in memory, reports the reason, does not poll for them, and runs jobs of the
+// small one.
 func TestLargeActionsBesideASmallOne(t *testing.T) {
 	const count, size = 60, 1 << 20
 	w := newWorld(t)
@@ -74,8 +74,8 @@ func TestLargeActionsBesideASmallOne(t *testing.T) {
 	}
 }
 
-// TestActionThatBecomesTooLarge has a job run meanwhile, another handed out, and the object
-// get smaller again.
+// TestActionThatBecomesTooLarge: meanwhile, a job runs and another one is handed out. Then the
+// object becomes smaller again.
 func TestActionThatBecomesTooLarge(t *testing.T) {
 	w := newWorld(t)
 	w.work()
@@ -93,8 +93,8 @@ func TestActionThatBecomesTooLarge(t *testing.T) {
 	w.Expect(action.Annotations).To(BeEmpty(), "what is on an object of the cache is there alone")
 }
 
-// TestTooManyFinalizers has more of them than the operator's cache keeps: it loses none when
-// it adds and removes its own.
+// TestTooManyFinalizers uses more finalizers than the operator's cache keeps. The operator loses
+// none when it adds and removes its own.
 func TestTooManyFinalizers(t *testing.T) {
 	w := newWorld(t)
 	var others []string

@@ -13,16 +13,16 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// handOutAfter is when CodePipeline hands out again, in tests of settled jobs, what it was never
-// claimed: after what happens to their action meanwhile. It is in real time.
+// handOutAfter sets when CodePipeline hands out unclaimed jobs again, in tests of settled jobs:
+// after the changes of their action. It is in real time.
 func handOutAfter(o *emulator.Options) { o.RedispatchAfter = 12 * time.Second }
 
-// passing moves the clock, in which deletions wait, not much faster than real time.
+// passing moves the clock, which bounds the wait of deletions, not much faster than real time.
 const passing = 100 * time.Millisecond
 
-// workUnclaimed has a job run of which CodePipeline has neither the claim nor, later, the report:
-// the first claim has no effect and no answer, and the answers to the second, and to the report,
-// read as if the first had its effect.
+// workUnclaimed runs a job of which CodePipeline has neither the claim nor, later, the report: the
+// first claim has no effect and no response, and the responses to the second claim and to the
+// report look as if the first one had taken effect.
 func (w *world) workUnclaimed(report string) {
 	w.T.Helper()
 	w.operate()
@@ -68,9 +68,9 @@ func (w *world) awaitFinished() {
 	w.Expect(w.Jobs(w)).To(HaveLen(1), "the work is not done again")
 }
 
-// TestUnconfirmedResultIsReportedWhateverBecomesOfItsAction has the action of a settled job of
-// which CodePipeline confirmed nothing move, or lose its grant, or be deleted, before the job is
-// handed out again.
+// TestUnconfirmedResultIsReportedWhateverBecomesOfItsAction: CodePipeline has confirmed nothing
+// about a settled job. Its action moves, loses its grant or is deleted before the job is handed out
+// again.
 func TestUnconfirmedResultIsReportedWhateverBecomesOfItsAction(t *testing.T) {
 	for name, change := range map[string]func(*world){
 		"another queryParam": func(w *world) {
@@ -104,8 +104,8 @@ func TestUnconfirmedResultIsReportedWhateverBecomesOfItsAction(t *testing.T) {
 	}
 }
 
-// TestUnconfirmedWorkIsNotDoneByAnotherAction has an action move away from a settled job of which
-// CodePipeline confirmed nothing, while another action waits for its place.
+// TestUnconfirmedWorkIsNotDoneByAnotherAction: CodePipeline has confirmed nothing about a settled
+// job. Its action moves away, while another action waits to take its place.
 func TestUnconfirmedWorkIsNotDoneByAnotherAction(t *testing.T) {
 	w := newWorld(t, handOutAfter)
 	w.workUnclaimed("PutJobSuccessResult")
@@ -115,12 +115,12 @@ func TestUnconfirmedWorkIsNotDoneByAnotherAction(t *testing.T) {
 	w.change(queried("some"))
 	w.awaitFinished()
 	w.Expect(w.jobsIn(w, w.Namespace)).To(HaveLen(1), "it is not the other action's")
-	w.changeNamed("two", labelled("again")) // its own wait is in real time
+	w.changeNamed("two", labelled("again")) // the requeue is in real time
 	w.readyReason("two", v1alpha1.ReasonReady)
 }
 
-// TestUnconfirmedCancellationOutlivesItsAction has a user delete a CustomAction with its job, of
-// which CodePipeline takes neither the claim nor the cancellation: the action goes after that was
+// TestUnconfirmedCancellationOutlivesItsAction: a user deletes a CustomAction and its job, of which
+// CodePipeline gets neither the claim nor the cancellation. The action is gone after the job was
 // handed out again and failed.
 func TestUnconfirmedCancellationOutlivesItsAction(t *testing.T) {
 	w := newWorld(t, handOutAfter)
@@ -137,7 +137,7 @@ func TestUnconfirmedCancellationOutlivesItsAction(t *testing.T) {
 	w.awaitGone(w.Action())
 }
 
-// TestDeletionWaitsBrieflyForAHandOut: CodePipeline does not hand the job out again.
+// TestDeletionWaitsBrieflyForAHandOut: CodePipeline does not hand out the job again.
 func TestDeletionWaitsBrieflyForAHandOut(t *testing.T) {
 	w := newWorld(t, func(o *emulator.Options) { o.RedispatchAfter = emulator.RedispatchNever })
 	w.workUnclaimed("PutJobSuccessResult")
@@ -145,7 +145,7 @@ func TestDeletionWaitsBrieflyForAHandOut(t *testing.T) {
 	w.Expect(w.Kube.Delete(w.Ctx, w.Action())).To(Succeed())
 	w.Expect(w.readyReason("work", v1alpha1.ReasonDeleting)).To(Equal("being deleted: waiting for jobs that CodePipeline may hand out again, because it confirmed neither their claim nor a report"))
 	w.Clock.Step(5 * time.Minute)
-	w.Await(func(g Gomega) { // its own wait is in real time
+	w.Await(func(g Gomega) { // the requeue is in real time
 		action := w.Action()
 		g.Expect(client.IgnoreNotFound(w.Kube.Get(w.Ctx, client.ObjectKeyFromObject(action), action))).To(Succeed())
 		labelled("again")(action)

@@ -22,7 +22,7 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/test/needs"
 )
 
-// control runs controllers of Kubernetes until the test ends.
+// control runs Kubernetes controllers until the test ends.
 func (w *world) control(controllers string) {
 	w.T.Helper()
 	program := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager")
@@ -31,7 +31,7 @@ func (w *world) control(controllers string) {
 	kubeconfig := filepath.Join(folder, "kubeconfig")
 	w.Expect(clientcmd.WriteToFile(kubeconfigOf(w.Config), kubeconfig)).To(Succeed())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Ctx))
-	manager := exec.CommandContext(ctx, program, //nolint:gosec // the tests' own
+	manager := exec.CommandContext(ctx, program, //nolint:gosec // the program of the tests
 		"--kubeconfig="+kubeconfig, "--controllers="+controllers, "--leader-elect=false", "--secure-port=0")
 	w.Expect(manager.Start()).To(Succeed())
 	w.T.Cleanup(func() {
@@ -49,8 +49,8 @@ func kubeconfigOf(config *rest.Config) clientcmdapi.Config {
 	}
 }
 
-// grantedBy are the verbs that a role grants for a kind in the test's namespace. The user has
-// no other role.
+// grantedBy returns the verbs that a role grants on a resource in the test's namespace, to a user
+// without other roles.
 func (w *world) grantedBy(g Gomega, role, resource string) (verbs []string) {
 	binding := &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: role, Namespace: w.Namespace},
@@ -72,8 +72,8 @@ func (w *world) grantedBy(g Gomega, role, resource string) (verbs []string) {
 	return verbs
 }
 
-// TestRolesOfUsers asks the API server what each role grants, when Kubernetes' own controller
-// has aggregated the built-in ones.
+// TestRolesOfUsers checks in the API server what each role grants, after Kubernetes' controller has
+// aggregated the built-in ones.
 func TestRolesOfUsers(t *testing.T) {
 	w := newWorld(t)
 	w.install()
@@ -99,7 +99,7 @@ func TestRolesOfUsers(t *testing.T) {
 	}
 }
 
-// TestPoliciesHaveNoWarnings has Kubernetes' own controller check the types of expressions.
+// TestPoliciesHaveNoWarnings lets Kubernetes' controller check the types in expressions.
 func TestPoliciesHaveNoWarnings(t *testing.T) {
 	w := newWorld(t)
 	w.install()

@@ -23,19 +23,19 @@ import (
 	"github.com/pipelinejob/pipelinejob-operator/internal/podcontract"
 )
 
-// waits is the status of a container that waits.
+// waits returns the status of a waiting container.
 func waits(name, reason, message string) corev1.ContainerStatus {
 	return corev1.ContainerStatus{Name: name, Image: "work:1", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}
 }
 
-// endedNow is the status of a container that has just ended, with exit code 0.
+// endedNow returns the status of a container that has just ended with exit code 0.
 func endedNow(name, reason string) corev1.ContainerStatus {
 	return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 		Reason: reason, FinishedAt: metav1.Now(),
 	}}}
 }
 
-// touch has the operator look at a Job's pod again.
+// touch makes the operator check a Job's pod again.
 func (w *world) touch(job *batchv1.Job) {
 	w.T.Helper()
 	pod := w.podOf(job)
@@ -73,8 +73,8 @@ func (w *world) failsStopped(code string, message ...string) {
 	})
 }
 
-// TestStepOutOfMemoryWithExitCode0 has a step whose shell exits with 0 after its
-// memory ran out: the kubelet leaves such a pod at PodInitializing for ever.
+// TestStepOutOfMemoryWithExitCode0: the shell of a step exits with 0 after running out of memory.
+// The kubelet leaves such a pod at PodInitializing forever.
 func TestStepOutOfMemoryWithExitCode0(t *testing.T) {
 	w, _ := begin(t)
 	w.AddPod(w.RunningJob(1), corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{
@@ -83,8 +83,8 @@ func TestStepOutOfMemoryWithExitCode0(t *testing.T) {
 	w.failsStopped("JobFailed", `step "work" failed: exit code 0 (OOMKilled)`)
 }
 
-// TestPodInWhichNothingRuns has a kubelet that does not go on after a container, and
-// no word of what it waits for.
+// TestPodInWhichNothingRuns: the kubelet does not continue after a container, without reporting a
+// reason.
 func TestPodInWhichNothingRuns(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
@@ -96,7 +96,7 @@ func TestPodInWhichNothingRuns(t *testing.T) {
 	w.failsStopped("SystemUnavailable", `has not started step "work" for 10m`, "no container runs")
 }
 
-// TestQuietStepIsNotTouched has a step that says nothing for a day.
+// TestQuietStepIsNotTouched: a step runs for a day without output.
 func TestQuietStepIsNotTouched(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
@@ -112,7 +112,7 @@ func TestQuietStepIsNotTouched(t *testing.T) {
 	}).WithTimeout(time.Second).Should(Succeed())
 }
 
-// isRunning expects a status and reason of condition Running, and parts of its message.
+// isRunning expects a status and reason of the condition Running, and parts of its message.
 func (w *world) isRunning(is metav1.ConditionStatus, reason string, message ...string) {
 	w.T.Helper()
 	w.Await(func(g Gomega) {
@@ -128,7 +128,7 @@ func (w *world) isRunning(is metav1.ConditionStatus, reason string, message ...s
 	})
 }
 
-// table is what "kubectl get cpjob" shows, line by line.
+// table returns the lines of "kubectl get cpjob".
 func (w *world) table(g Gomega) []string {
 	httpClient, err := rest.HTTPClientFor(w.Config)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -138,13 +138,13 @@ func (w *world) table(g Gomega) []string {
 	request.Header.Set("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
 	response, err := httpClient.Do(request)
 	g.Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = response.Body.Close() }() // it was only read from
+	defer func() { _ = response.Body.Close() }() // only opened for reading
 	var table metav1.Table
 	g.Expect(json.NewDecoder(response.Body).Decode(&table)).To(Succeed())
 	return lines(table)
 }
 
-// lines are those of a table, as kubectl prints them.
+// lines returns the lines of a table as printed by kubectl.
 func lines(table metav1.Table) []string {
 	rows := make([]strings.Builder, len(table.Rows)+1)
 	for i, column := range table.ColumnDefinitions {
@@ -170,9 +170,8 @@ func lines(table metav1.Table) []string {
 	return printed
 }
 
-// TestWaitingIsShown has a run wait for a node and then for an image: the condition
-// Running says so at once, is not written again while nothing changes, and is True
-// again when the pod runs.
+// TestWaitingIsShown: a run waits for a node and then for an image. The condition Running shows it
+// immediately, is not written again without a change, and becomes True again when the pod runs.
 func TestWaitingIsShown(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
@@ -208,7 +207,7 @@ func TestWaitingIsShown(t *testing.T) {
 	w.isRunning(metav1.ConditionTrue, v1alpha1.ReasonJobStarted)
 }
 
-// TestSuspendedJobIsShown has Kueue hold a Job back.
+// TestSuspendedJobIsShown: Kueue suspends a Job.
 func TestSuspendedJobIsShown(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
@@ -224,8 +223,8 @@ func TestSuspendedJobIsShown(t *testing.T) {
 	w.isRunning(metav1.ConditionTrue, v1alpha1.ReasonJobStarted)
 }
 
-// TestQuotaIsShown has a quota refuse the pod of a Job: nothing about the Job changes
-// then, and only an event tells.
+// TestQuotaIsShown: a quota refuses the pod of a Job. The Job does not change, and only an event
+// shows it.
 func TestQuotaIsShown(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
@@ -239,8 +238,8 @@ func TestQuotaIsShown(t *testing.T) {
 	w.isRunning(metav1.ConditionFalse, v1alpha1.ReasonQuotaExceeded, "exceeded quota: team")
 }
 
-// TestQuotaIsWaitedForLong has a quota refuse the pod of a Job for an hour: the run goes
-// on to wait.
+// TestQuotaIsWaitedForLong: a quota refuses the pod of a Job for an hour, and the run continues to
+// wait.
 func TestQuotaIsWaitedForLong(t *testing.T) {
 	w, _ := begin(t)
 	job := w.RunningJob(1)
@@ -258,7 +257,7 @@ func TestQuotaIsWaitedForLong(t *testing.T) {
 	w.Consistently(func(g Gomega) { g.Expect(w.PipelineJob(g).Status.FinishedAt).To(BeNil()) }).WithTimeout(time.Second).Should(Succeed())
 }
 
-// TestGracePeriodOfAnAction has an action fail as soon as its own grace period is over.
+// TestGracePeriodOfAnAction: an action fails as soon as its own grace period is over.
 func TestGracePeriodOfAnAction(t *testing.T) {
 	w := newWorld(t)
 	w.work(func(a *v1alpha1.CustomAction) {

@@ -31,13 +31,14 @@ type world struct {
 	*harness.World
 	// adjust changes the operator's options.
 	adjust []func(*operator.Options)
-	// wrap stands between the operator and the API server, if it is set.
+	// wrap wraps the operator's transport to the API server, if set.
 	wrap func(http.RoundTripper) http.RoundTripper
-	// neighbours are more namespaces that the operator works in.
+	// neighbours are additional namespaces in which the operator works.
 	neighbours []string
-	// executionInterval is the operator's; zero: stopped executions are not noticed.
+	// executionInterval is the operator's option. Zero means that stopped executions are not
+	// noticed.
 	executionInterval time.Duration
-	// log takes the operator's log, if it is set.
+	// log receives the operator's log, if set.
 	log logr.Logger
 }
 
@@ -46,7 +47,7 @@ func newWorld(t *testing.T, adjust ...func(*emulator.Options)) *world {
 	return &world{World: harness.New(t, adjust...)}
 }
 
-// operate starts an operator and returns how to stop it.
+// operate starts an operator and returns a function that stops it.
 func (w *world) operate() (stop func()) {
 	scheme, err := operator.NewScheme()
 	w.Expect(err).NotTo(HaveOccurred())
@@ -64,7 +65,7 @@ func (w *world) operate() (stop func()) {
 	mgr, err := ctrl.NewManager(reached, ctrl.Options{
 		Scheme: scheme, Cache: cached, Logger: w.log,
 		Metrics: metricsserver.Options{BindAddress: "0"},
-		// One operator after another in this process; a panic is a test's failure.
+		// Operators run one after another in this process. A panic must fail the test.
 		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true), RecoverPanic: ptr.To(false)},
 	})
 	w.Expect(err).NotTo(HaveOccurred())

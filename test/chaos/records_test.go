@@ -17,37 +17,37 @@ type execution struct {
 	run          int
 	job, pod     types.UID
 	pipelineJob  string
-	codePipeline string // ID of the job, as the step sees it
-	token        string // the continuation token that the step was given
-	// ended is how it ended; empty if it was killed before.
+	codePipeline string // ID of the job in the step's environment
+	token        string // the continuation token in the step's environment
+	// ended is how it ended. It is empty if it was killed before.
 	ended ending
 }
 
-// line is something that happened to a job.
+// line is an entry in the story of a job.
 type line struct {
 	at   time.Time
 	text string
 }
 
-// It is the record of what happened to the jobs, independent of CodePipeline and Kubernetes.
-type ledger struct {
+// records has what happened to the jobs, independently of CodePipeline and Kubernetes.
+type records struct {
 	mu         sync.Mutex
 	executions map[int][]*execution
 	stories    map[int][]line
-	// deeds are those that users did.
+	// deeds are what users did to each job.
 	deeds map[int]map[deed]bool
-	// world is what happened to all.
+	// world is what happened to all jobs.
 	world []line
-	// ids are the CodePipeline jobs that were seen, with the number of the job.
+	// ids maps the CodePipeline jobs that were seen to the number of the job.
 	ids map[string]int
 }
 
-func newLedger() *ledger {
-	return &ledger{executions: map[int][]*execution{}, stories: map[int][]line{}, deeds: map[int]map[deed]bool{}, ids: map[string]int{}}
+func newRecords() *records {
+	return &records{executions: map[int][]*execution{}, stories: map[int][]line{}, deeds: map[int]map[deed]bool{}, ids: map[string]int{}}
 }
 
 // begin records that a step was started.
-func (l *ledger) begin(number int, e *execution) {
+func (l *records) begin(number int, e *execution) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.executions[number] = append(l.executions[number], e)
@@ -55,54 +55,54 @@ func (l *ledger) begin(number int, e *execution) {
 	l.tell(number, "step of run %d started in pod %s of Job %s, for job %s", e.run, e.pod, e.job, e.codePipeline)
 }
 
-// end records that a step ended by itself.
-func (l *ledger) end(number int, e *execution, how ending) {
+// end records that a step ended on its own.
+func (l *records) end(number int, e *execution, how ending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.ended = how
 	l.tell(number, "step of run %d in pod %s %s", e.run, e.pod, how)
 }
 
-// killed records that the pod of a step was taken away.
-func (l *ledger) killed(number int, e *execution) {
+// killed records that the pod of a step was removed.
+func (l *records) killed(number int, e *execution) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tell(number, "step of run %d in pod %s was killed", e.run, e.pod)
 }
 
 // did records what a user did.
-func (l *ledger) did(number int, what deed, err error) {
+func (l *records) did(number int, what deed, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.deeds[number] == nil {
 		l.deeds[number] = map[deed]bool{}
 	}
-	l.deeds[number][what] = true // an error may be a lost answer
+	l.deeds[number][what] = true // an error may be a lost response
 	l.tell(number, "a user %s (%v)", what, err)
 }
 
-// seen records what the API server says of a PipelineJob.
-func (l *ledger) seen(number int, codePipeline, text string) {
+// seen records a change of a PipelineJob in the API server.
+func (l *records) seen(number int, codePipeline, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ids[codePipeline] = number
 	l.tell(number, "%s", text)
 }
 
-// happened records what happened to all.
-func (l *ledger) happened(format string, arguments ...any) {
+// happened records what happened to all jobs.
+func (l *records) happened(format string, arguments ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.world = append(l.world, line{time.Now(), fmt.Sprintf(format, arguments...)})
 }
 
-// tell adds to a story. The caller holds the lock.
-func (l *ledger) tell(number int, format string, arguments ...any) {
+// tell adds an entry to a story. The caller holds the lock.
+func (l *records) tell(number int, format string, arguments ...any) {
 	l.stories[number] = append(l.stories[number], line{time.Now(), fmt.Sprintf(format, arguments...)})
 }
 
-// of are the executions of a job, and what users did to it.
-func (l *ledger) of(number int) ([]execution, map[deed]bool) {
+// of returns the executions of a job and what users did to it.
+func (l *records) of(number int) ([]execution, map[deed]bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var all []execution
@@ -112,8 +112,9 @@ func (l *ledger) of(number int) ([]execution, map[deed]bool) {
 	return all, l.deeds[number]
 }
 
-// story is all that is known of a job, with what happened to all meanwhile.
-func (l *ledger) story(number int, more []line) string {
+// story returns everything that is known about a job, including what happened to all jobs in the
+// meantime.
+func (l *records) story(number int, more []line) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lines := slices.Concat(l.stories[number], more)
@@ -135,8 +136,8 @@ func (l *ledger) story(number int, more []line) string {
 	return text.String()
 }
 
-// number is that of the job for which CodePipeline has made a job.
-func (l *ledger) number(codePipeline string) (int, bool) {
+// number returns the number of the job to which a CodePipeline job belongs.
+func (l *records) number(codePipeline string) (int, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	number, known := l.ids[codePipeline]
