@@ -60,6 +60,8 @@ type holders struct {
 	of map[types.NamespacedName]jobsKey
 	// unable has since when holders can't take the jobs that they hold.
 	unable map[types.NamespacedName]time.Time
+	// left has what actions held before they moved, until others were told.
+	left map[types.NamespacedName]jobsKey
 }
 
 // holder is who takes the jobs of a key.
@@ -100,7 +102,27 @@ func (h *holders) release(action types.NamespacedName) (key jobsKey, held bool) 
 	defer h.mu.Unlock()
 	key, held = h.of[action]
 	h.drop(action)
+	delete(h.left, action)
 	return key, held
+}
+
+// leave notes which key an action held before it moved.
+func (h *holders) leave(action types.NamespacedName, key jobsKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.left == nil {
+		h.left = map[types.NamespacedName]jobsKey{}
+	}
+	h.left[action] = key
+}
+
+// leaving returns, once, which key an action held before it moved.
+func (h *holders) leaving(action types.NamespacedName) (key jobsKey, moved bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key, moved = h.left[action]
+	delete(h.left, action)
+	return key, moved
 }
 
 func (h *holders) drop(action types.NamespacedName) {
@@ -112,11 +134,15 @@ func (h *holders) drop(action types.NamespacedName) {
 }
 
 // hold has an action take the jobs of its key, or finds who does or is to. A holder gives way to
-// the CustomAction that the tags of the action type name.
+// the CustomAction that the tags of the action type name, but not before its settled jobs can't be
+// handed out again.
 func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) (finding, error) {
 	key, name := keyOf(action, seen.access), client.ObjectKeyFromObject(action)
 	holder, held := r.holders.holder(key)
 	if held && holder == name {
+		if slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return job.Settled() && placeOfJob(&job) == key.place }) {
+			return finding{}, nil // it can't release them for long, and nobody would take new ones meanwhile
+		}
 		return r.ownerWaits(ctx, action, seen, key.place)
 	}
 	if held && seen.examined.owner == v1alpha1.OwnerThis {
@@ -132,7 +158,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 		return takenBy(&v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: holder.Namespace, Name: holder.Name}}, action, key.region), nil
 	}
 	if moved {
-		r.wakeOthers(ctx, before.actionType, name)
+		r.holders.leave(name, before)
 	}
 	return finding{}, nil
 }
@@ -227,9 +253,11 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 		if err != nil {
 			return nil, err
 		}
-		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job)) })
-		if working || matters(placeOf(other, its)) && mayTake(other, its) {
-			found = append(found, standing{other, working, recordedOf(other, its).owner == v1alpha1.OwnerThis, polls(other)})
+		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job)) }) ||
+			r.mayRecord(client.ObjectKeyFromObject(other), matters)
+		failsBriefly := failsBriefly(other, r.Clock.Now())
+		if working || matters(placeOf(other, its)) && (failsBriefly || mayTake(other, its)) {
+			found = append(found, standing{other, working, recordedOf(other, its).owner == v1alpha1.OwnerThis, polls(other) || failsBriefly})
 		}
 	}
 	return found, nil
@@ -244,6 +272,16 @@ func mayTake(action *v1alpha1.CustomAction, a access) bool {
 	ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady)
 	return ready == nil || ready.Status == metav1.ConditionTrue || ready.ObservedGeneration != action.Generation ||
 		!isLasting(ready.Reason, recordedOf(action, a).owner)
+}
+
+// failsBriefly reports whether an action that took jobs has not been able to for less than
+// releaseAfter, by its status: an operator that starts meanwhile gives its jobs to nobody else. It
+// does not keep others from creating the action type that it is missing.
+func failsBriefly(action *v1alpha1.CustomAction, now time.Time) bool {
+	ready := readiness(action)
+	return action.DeletionTimestamp.IsZero() && action.Status.LastPollTime != nil &&
+		ready.Status == metav1.ConditionFalse && now.Sub(ready.LastTransitionTime.Time) < releaseAfter &&
+		ready.Reason != v1alpha1.ReasonActionTypeNotFound && ready.Reason != v1alpha1.ReasonRegistrationNotGranted
 }
 
 // isLasting reports whether only a change of an object, or of AWS, ends a reason, so that the

@@ -295,8 +295,10 @@ func (c *capacity) enterLane(action types.NamespacedName) {
 }
 
 // reserve holds a slot of the poll under way for a PipelineJob that is about to be
-// created, and reports whether there is one. A name that has a slot keeps it.
-func (c *capacity) reserve(action types.NamespacedName, name string) bool {
+// created, of a job that was handed out in a place, and reports whether there is one. A name that
+// has a slot keeps it. There is none in a place from which the action has moved since the poll
+// began: another action may take the jobs there by now.
+func (c *capacity) reserve(action types.NamespacedName, name string, in Place) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.of(action)
@@ -306,6 +308,9 @@ func (c *capacity) reserve(action types.NamespacedName, name string) bool {
 	if held || reserved {
 		return true
 	}
+	if of.here != nil && !of.here.covers(in) {
+		return false
+	}
 	late := c.held(of) < of.polled
 	if of.polled == 0 || late && c.limit > 0 && c.used() >= c.limit {
 		return false
@@ -313,6 +318,21 @@ func (c *capacity) reserve(action types.NamespacedName, name string) bool {
 	of.polled--
 	of.reserved[name] = c.clock.Now()
 	return true
+}
+
+// mayRecord reports whether an action may still record new jobs of a place that matters: it takes
+// jobs there, or the answer to a poll is being recorded. A PipelineJob that was created, and that
+// the informer has not shown, may be of any place.
+func (c *capacity) mayRecord(action types.NamespacedName, matters func(Place) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of, known := c.actions[action]
+	if !known {
+		return false
+	}
+	c.expire()
+	takes := of.here != nil && matters(*of.here) && (of.limit > 0 || of.polled > 0)
+	return takes || len(of.reserved) > 0
 }
 
 // hold reserves a slot for a PipelineJob that was moved on, until the informer shows it.

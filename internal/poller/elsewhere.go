@@ -100,6 +100,14 @@ func (p *Poller) ensureElsewhere(action types.NamespacedName, targets []Target) 
 	}
 }
 
+// MayRecord reports whether an action may still record new jobs of a place that matters. It is so
+// for as long as one is recorded that was handed out before the action moved away, or was to take
+// no more jobs.
+func (p *Poller) MayRecord(action types.NamespacedName, matters func(Place) bool) bool {
+	p.init()
+	return p.capacity.mayRecord(action, matters)
+}
+
 // HealthElsewhere tells how the last poll for an action went in a place beside its own target.
 func (p *Poller) HealthElsewhere(action types.NamespacedName, place Place) Health {
 	p.mu.Lock()
@@ -135,8 +143,8 @@ func (l *loop) give(target Target, failed bool) {
 }
 
 // reserve holds a slot for a new job, and reports whether there is one.
-func (l *loop) reserve(target Target, name string) bool {
-	return !l.elsewhere && l.poller.capacity.reserve(target.Action, name)
+func (l *loop) reserve(target Target, job *v1alpha1.PipelineJob) bool {
+	return !l.elsewhere && l.poller.capacity.reserve(target.Action, job.Name, PlaceOf(job))
 }
 
 // leaves reports whether a job that was not recorded is not this loop's to keep: an action takes
@@ -172,6 +180,23 @@ func (l *loop) accept(from Target, job *v1alpha1.PipelineJob) bool {
 	job.Spec.AccountRef.Name = l.target.Account // of the same AWS account
 	l.accepted = append(l.accepted, job)
 	return true
+}
+
+// inherit takes over, until the next turn, what an earlier loop of the action kept.
+func (l *loop) inherit(kept []*v1alpha1.PipelineJob) {
+	l.mu.Lock()
+	l.accepted = append(l.accepted, kept...)
+	l.mu.Unlock()
+	l.awaken()
+}
+
+// awakenForAccepted has another turn follow if there are accepted jobs.
+func (l *loop) awakenForAccepted() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.accepted) > 0 {
+		l.awaken()
+	}
 }
 
 // keepAccepted adds what the loop accepted since its last turn to what it keeps. A later hand-out

@@ -30,6 +30,8 @@ type loop struct {
 	poller *Poller
 	// elsewhere: it only polls for awaited jobs, where the action takes no new ones.
 	elsewhere bool
+	// forgotten: its action is gone. The poller's lock is for it.
+	forgotten bool
 	others    int                // how many loops there were before it
 	before    *loop              // an earlier loop of the action that may not have ended, or nil
 	cancel    context.CancelFunc // set when launched
@@ -264,8 +266,10 @@ func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome
 	return jobs
 }
 
-// seen takes back what would wake the loop up: it shows in the room that is taken after it.
+// seen takes back what would wake the loop up: it shows in the room that is taken after it. Jobs
+// that were accepted since the turn began don't.
 func (l *loop) seen() {
+	defer l.awakenForAccepted()
 	select {
 	case <-l.freed:
 	default:
