@@ -148,7 +148,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	if held && seen.examined.owner == v1alpha1.OwnerThis {
 		r.again(holder)
 	}
-	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action), CustomAction: action}
+	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action) || failsBriefly(action, seen.now), CustomAction: action}
 	if taken, err := r.takenBefore(ctx, mine, key.place); err != nil || taken.err != nil {
 		return taken, err
 	}
@@ -281,7 +281,7 @@ func failsBriefly(action *v1alpha1.CustomAction, now time.Time) bool {
 	ready := readiness(action)
 	return action.DeletionTimestamp.IsZero() && action.Status.LastPollTime != nil &&
 		ready.Status == metav1.ConditionFalse && now.Sub(ready.LastTransitionTime.Time) < releaseAfter &&
-		ready.Reason != v1alpha1.ReasonActionTypeNotFound && ready.Reason != v1alpha1.ReasonRegistrationNotGranted
+		!slices.Contains([]string{v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationNotGranted, v1alpha1.ReasonActionTypeTaken}, ready.Reason)
 }
 
 // isLasting reports whether only a change of an object, or of AWS, ends a reason, so that the
