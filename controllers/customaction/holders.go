@@ -1,6 +1,7 @@
 package customaction
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -28,9 +29,10 @@ func placeOf(action *v1alpha1.CustomAction, a access) place {
 	return place{a.accountID(), a.region, query(action.Spec.Polling.QueryParam)}
 }
 
-// placeOfJob is where a job was taken.
-func placeOfJob(job *v1alpha1.PipelineJob) place {
-	return place{job.Spec.AccountID, job.Spec.Region, query(job.Spec.QueryParam)}
+// placeOfJob is where a job was taken. What is not recorded of that is taken to be as in the place
+// of its action.
+func placeOfJob(job *v1alpha1.PipelineJob, action place) place {
+	return place{cmp.Or(job.Spec.AccountID, action.accountID), job.Spec.Region, cmp.Or(query(job.Spec.QueryParam), action.query)}
 }
 
 // jobsKey names jobs of which one CustomAction takes all: two that polled for the same would
@@ -93,7 +95,7 @@ func (h *holders) needs(action types.NamespacedName, jobs []v1alpha1.PipelineJob
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key, held := h.of[action]
-	return held && slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place })
+	return held && slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place })
 }
 
 // release has an action be the holder of no key, and returns the one that it held.
@@ -140,7 +142,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	key, name := keyOf(action, seen.access), client.ObjectKeyFromObject(action)
 	holder, held := r.holders.holder(key)
 	if held && holder == name {
-		if slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return job.Settled() && placeOfJob(&job) == key.place }) {
+		if slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return job.Settled() && placeOfJob(&job, key.place) == key.place }) {
 			return finding{}, nil // it can't release them for long, and nobody would take new ones meanwhile
 		}
 		return r.ownerWaits(ctx, action, seen, key.place)
@@ -148,7 +150,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	if held && seen.examined.owner == v1alpha1.OwnerThis {
 		r.again(holder)
 	}
-	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action) || failsBriefly(action, seen.now), CustomAction: action}
+	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action) || failsBriefly(action, seen.now), CustomAction: action}
 	if taken, err := r.takenBefore(ctx, mine, key.place); err != nil || taken.err != nil {
 		return taken, err
 	}
@@ -253,7 +255,7 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 		if err != nil {
 			return nil, err
 		}
-		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job)) }) ||
+		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job, placeOf(other, its))) }) ||
 			r.mayRecord(client.ObjectKeyFromObject(other), matters)
 		failsBriefly := failsBriefly(other, r.Clock.Now())
 		if working || matters(placeOf(other, its)) && (failsBriefly || mayTake(other, its)) {
