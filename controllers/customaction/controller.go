@@ -120,7 +120,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	var action v1alpha1.CustomAction
 	if err := r.Get(ctx, req.NamespacedName, &action); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.Poller.Remove(req.NamespacedName)
+			r.Poller.Forget(req.NamespacedName)
 			r.examinations.forget(req.NamespacedName)
 			r.counts.forget(req.NamespacedName)
 			metrics.Forget(req.NamespacedName)
@@ -179,7 +179,7 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 	}
 	r.poll(action, seen.access, seen.mayPoll(action), places)
 	seen.former = r.tellFormer(places)
-	left := r.giveWay(ctx, action, seen, jobs)
+	moved, left := r.wakeAfterMove(ctx, client.ObjectKeyFromObject(action)), r.giveWay(ctx, action, seen, jobs)
 	if seen.mayPoll(action) {
 		seen.poll = r.Poller.Health(client.ObjectKeyFromObject(action))
 	}
@@ -192,7 +192,7 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 		return ctrl.Result{}, err
 	}
 	r.eventOnReadiness(action, before)
-	for _, sooner := range []time.Duration{wait, left} {
+	for _, sooner := range []time.Duration{wait, moved, left} {
 		if sooner > 0 {
 			again = min(again, sooner)
 		}

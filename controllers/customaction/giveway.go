@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 )
 
 // releaseAfter is how long a CustomAction must have been unable to take its jobs before another one
@@ -31,10 +32,42 @@ func (r *Reconciler) giveWay(ctx context.Context, action *v1alpha1.CustomAction,
 	if left := releaseAfter - r.holders.unableFor(name, seen.now); left > 0 && !seen.mustRelease(action, key) {
 		return left
 	}
-	if !r.holders.needs(name, jobs) {
-		r.releaseJobs(ctx, name)
+	if r.holders.needs(name, jobs) {
+		return 0
 	}
+	if r.mayRecord(name, func(of place) bool { return of == key.place }) {
+		return firstRetry
+	}
+	r.releaseJobs(ctx, name)
 	return 0
+}
+
+// wakeAfterMove reconciles the other CustomActions of the place that an action has left: they may
+// take its jobs now. It is called once the action is polled for in its new place. It returns how
+// long to wait before the next try; zero if they were woken.
+func (r *Reconciler) wakeAfterMove(ctx context.Context, action types.NamespacedName) time.Duration {
+	key, moved := r.holders.leaving(action)
+	if !moved {
+		return 0
+	}
+	if r.mayRecord(action, func(of place) bool { return of == key.place }) {
+		r.holders.leave(action, key)
+		return firstRetry
+	}
+	r.wakeOthers(ctx, key.actionType, action)
+	return 0
+}
+
+// mayRecord reports whether the poller may still record new jobs that an action was handed in a
+// place that matters.
+func (r *Reconciler) mayRecord(action types.NamespacedName, matters func(place) bool) bool {
+	return r.Poller != nil && r.Poller.MayRecord(action, func(of poller.Place) bool {
+		with := ""
+		if of.QueryKey != "" {
+			with = query(map[string]v1alpha1.QueryValue{of.QueryKey: v1alpha1.QueryValue(of.QueryValue)})
+		}
+		return matters(place{of.AccountID, v1alpha1.Region(of.Region), with})
+	})
 }
 
 // mustRelease reports whether an action that holds the jobs of a key must release them immediately:

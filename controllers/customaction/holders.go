@@ -1,6 +1,7 @@
 package customaction
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -28,9 +29,10 @@ func placeOf(action *v1alpha1.CustomAction, a access) place {
 	return place{a.accountID(), a.region, query(action.Spec.Polling.QueryParam)}
 }
 
-// placeOfJob returns the place in which a job was taken.
-func placeOfJob(job *v1alpha1.PipelineJob) place {
-	return place{job.Spec.AccountID, job.Spec.Region, query(job.Spec.QueryParam)}
+// placeOfJob returns the place in which a job was taken. Parts that are not recorded are those of
+// the action's place.
+func placeOfJob(job *v1alpha1.PipelineJob, action place) place {
+	return place{cmp.Or(job.Spec.AccountID, action.accountID), job.Spec.Region, cmp.Or(query(job.Spec.QueryParam), action.query)}
 }
 
 // jobsKey identifies jobs that only one CustomAction may take. If two polled for them, each would
@@ -60,6 +62,8 @@ type holders struct {
 	of map[types.NamespacedName]jobsKey
 	// unable has the times since which holders can't take the jobs that they hold.
 	unable map[types.NamespacedName]time.Time
+	// left has the keys that actions held before they moved, until others were woken.
+	left map[types.NamespacedName]jobsKey
 }
 
 // holder returns the CustomAction that takes the jobs of a key.
@@ -92,7 +96,7 @@ func (h *holders) needs(action types.NamespacedName, jobs []v1alpha1.PipelineJob
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key, held := h.of[action]
-	return held && slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place })
+	return held && slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place })
 }
 
 // release makes an action the holder of no key, and returns the key that it held.
@@ -101,7 +105,27 @@ func (h *holders) release(action types.NamespacedName) (key jobsKey, held bool) 
 	defer h.mu.Unlock()
 	key, held = h.of[action]
 	h.drop(action)
+	delete(h.left, action)
 	return key, held
+}
+
+// leave records the key that an action held before it moved.
+func (h *holders) leave(action types.NamespacedName, key jobsKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.left == nil {
+		h.left = map[types.NamespacedName]jobsKey{}
+	}
+	h.left[action] = key
+}
+
+// leaving returns and removes the key that an action held before it moved.
+func (h *holders) leaving(action types.NamespacedName) (key jobsKey, moved bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key, moved = h.left[action]
+	delete(h.left, action)
+	return key, moved
 }
 
 func (h *holders) drop(action types.NamespacedName) {
@@ -114,17 +138,20 @@ func (h *holders) drop(action types.NamespacedName) {
 
 // hold makes an action the holder of its key, or returns a finding with the CustomAction that is the
 // holder or takes precedence. A holder gives way to the CustomAction that the tags of the action
-// type name.
+// type name, but not while its settled jobs may be handed out again.
 func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) (finding, error) {
 	key, name := keyOf(action, seen.access), client.ObjectKeyFromObject(action)
 	holder, held := r.holders.holder(key)
 	if held && holder == name {
+		if slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return job.Settled() && placeOfJob(&job, key.place) == key.place }) {
+			return finding{}, nil // it could not release them soon, and no other action would take new ones
+		}
 		return r.ownerWaits(ctx, action, seen, key.place)
 	}
 	if held && seen.examined.owner == v1alpha1.OwnerThis {
 		r.again(holder)
 	}
-	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action), CustomAction: action}
+	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action) || failsBriefly(action, seen.now), CustomAction: action}
 	if taken, err := r.takenBefore(ctx, mine, key.place); err != nil || taken.err != nil {
 		return taken, err
 	}
@@ -134,7 +161,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 		return takenBy(&v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: holder.Namespace, Name: holder.Name}}, action, key.region), nil
 	}
 	if moved {
-		r.wakeOthers(ctx, before.actionType, name)
+		r.holders.leave(name, before)
 	}
 	return finding{}, nil
 }
@@ -231,9 +258,11 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 		if err != nil {
 			return nil, err
 		}
-		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job)) })
-		if working || matters(placeOf(other, its)) && mayTake(other, its) {
-			found = append(found, standing{other, working, recordedOf(other, its).owner == v1alpha1.OwnerThis, polls(other)})
+		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job, placeOf(other, its))) }) ||
+			r.mayRecord(client.ObjectKeyFromObject(other), matters)
+		failsBriefly := failsBriefly(other, r.Clock.Now())
+		if working || matters(placeOf(other, its)) && (failsBriefly || mayTake(other, its)) {
+			found = append(found, standing{other, working, recordedOf(other, its).owner == v1alpha1.OwnerThis, polls(other) || failsBriefly})
 		}
 	}
 	return found, nil
@@ -248,6 +277,17 @@ func mayTake(action *v1alpha1.CustomAction, a access) bool {
 	ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady)
 	return ready == nil || ready.Status == metav1.ConditionTrue || ready.ObservedGeneration != action.Generation ||
 		!isLasting(ready.Reason, recordedOf(action, a).owner)
+}
+
+// failsBriefly reports whether an action that took jobs has been unable to for less than
+// releaseAfter, according to its status. An operator that starts during this time hands its jobs
+// over to no other action. An action whose action type is missing does not keep others from
+// creating it.
+func failsBriefly(action *v1alpha1.CustomAction, now time.Time) bool {
+	ready := readiness(action)
+	return action.DeletionTimestamp.IsZero() && action.Status.LastPollTime != nil &&
+		ready.Status == metav1.ConditionFalse && now.Sub(ready.LastTransitionTime.Time) < releaseAfter &&
+		!slices.Contains([]string{v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationNotGranted, v1alpha1.ReasonActionTypeTaken}, ready.Reason)
 }
 
 // isLasting reports whether a reason lasts until an object, or something in AWS, changes, so that

@@ -294,8 +294,10 @@ func (c *capacity) enterLane(action types.NamespacedName) {
 }
 
 // reserve uses a slot of the current poll for a PipelineJob that is about to be created, and
-// reports whether there is one. A name that already has a slot keeps it.
-func (c *capacity) reserve(action types.NamespacedName, name string) bool {
+// reports whether there is one. A name that already has a slot keeps it. There is no slot for a job
+// that was handed out in a place that the action has left since: another action may take the jobs
+// there.
+func (c *capacity) reserve(action types.NamespacedName, name string, in Place) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.of(action)
@@ -305,6 +307,9 @@ func (c *capacity) reserve(action types.NamespacedName, name string) bool {
 	if held || reserved {
 		return true
 	}
+	if of.here != nil && !of.here.covers(in) {
+		return false
+	}
 	late := c.held(of) < of.polled
 	if of.polled == 0 || late && c.limit > 0 && c.used() >= c.limit {
 		return false
@@ -312,6 +317,21 @@ func (c *capacity) reserve(action types.NamespacedName, name string) bool {
 	of.polled--
 	of.reserved[name] = c.clock.Now()
 	return true
+}
+
+// mayRecord reports whether an action may still record new jobs of a place that matters: it takes
+// jobs there, or the answer to a poll is being recorded. A created PipelineJob that the informer
+// has not shown yet may be of any place.
+func (c *capacity) mayRecord(action types.NamespacedName, matters func(Place) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of, known := c.actions[action]
+	if !known {
+		return false
+	}
+	c.expire()
+	takes := of.here != nil && matters(*of.here) && (of.limit > 0 || of.polled > 0)
+	return takes || len(of.reserved) > 0
 }
 
 // hold reserves a slot for a PipelineJob that was updated to a new job, until the informer

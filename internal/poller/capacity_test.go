@@ -155,12 +155,12 @@ func roomFor(free, awaited int32) gomegatypes.GomegaMatcher {
 func TestReservations(t *testing.T) {
 	g := NewWithT(t)
 	l := newSlots(0, map[types.NamespacedName]int32{a: 2})
-	g.Expect(l.reserve(a, "1")).To(BeFalse(), "nothing was taken")
+	g.Expect(l.reserve(a, "1", Place{})).To(BeFalse(), "nothing was taken")
 	l.take(a)
-	g.Expect(l.reserve(a, "1")).To(BeTrue())
-	g.Expect(l.reserve(a, "1")).To(BeTrue(), "the same again")
-	g.Expect(l.reserve(a, "2")).To(BeTrue())
-	g.Expect(l.reserve(a, "3")).To(BeFalse(), "no slot is left")
+	g.Expect(l.reserve(a, "1", Place{})).To(BeTrue())
+	g.Expect(l.reserve(a, "1", Place{})).To(BeTrue(), "the same again")
+	g.Expect(l.reserve(a, "2", Place{})).To(BeTrue())
+	g.Expect(l.reserve(a, "3", Place{})).To(BeFalse(), "no slot is left")
 	l.give(a)
 	g.Expect(l.free(a)).To(BeZero())
 
@@ -171,13 +171,13 @@ func TestReservations(t *testing.T) {
 	g.Expect(l.free(a)).To(BeEquivalentTo(1))
 
 	l.take(a)
-	g.Expect(l.reserve(a, "3")).To(BeTrue())
+	g.Expect(l.reserve(a, "3", Place{})).To(BeTrue())
 	l.give(a)
 	l.release(a, "3")
 	g.Expect(l.free(a)).To(BeEquivalentTo(1), "it was not created")
 
 	l.take(a)
-	g.Expect(l.reserve(a, "4")).To(BeTrue())
+	g.Expect(l.reserve(a, "4", Place{})).To(BeTrue())
 	l.give(a)
 	l.gone(settled(a, "4")) // an earlier object of this name
 	l.clock.SetTime(l.clock.Now().Add(reservationLife - time.Second))
@@ -254,7 +254,7 @@ func TestNoActionStarves(t *testing.T) {
 			for range granted {
 				job := inFlight(action, fmt.Sprintf("job-%d", made))
 				made++
-				if !l.reserve(action, job.Name) {
+				if !l.reserve(action, job.Name, Place{}) {
 					t.Fatalf("%s was granted %d slots and has none", action, granted)
 				}
 				if rapid.Bool().Draw(t, "shown") {
@@ -308,10 +308,10 @@ func TestHoldOfAPollEnds(t *testing.T) {
 	g.Expect(l.take(b)).To(Equal(room{recheck: pollLife}))
 	l.clock.SetTime(l.clock.Now().Add(pollLife))
 	g.Expect(l.take(b).free).To(BeEquivalentTo(2))
-	g.Expect(l.reserve(b, "1")).To(BeTrue())
+	g.Expect(l.reserve(b, "1", Place{})).To(BeTrue())
 	l.give(b)
-	g.Expect(l.reserve(a, "2")).To(BeTrue(), "the answer came late, and there is a slot")
-	g.Expect(l.reserve(a, "3")).To(BeFalse(), "the other slot is taken")
+	g.Expect(l.reserve(a, "2", Place{})).To(BeTrue(), "the answer came late, and there is a slot")
+	g.Expect(l.reserve(a, "3", Place{})).To(BeFalse(), "the other slot is taken")
 }
 
 // TestAwaitedAgain has the informer skip the version in which an awaited job was handed out,
@@ -353,9 +353,9 @@ func TestSlotsAreHeldWhileJobsAreRecorded(t *testing.T) {
 	l.clock.SetTime(l.clock.Now().Add(pollLife))
 	g.Expect(l.take(b).free).To(BeEquivalentTo(4))
 	for i := range 4 {
-		g.Expect(l.reserve(a, fmt.Sprint(i))).To(BeTrue())
+		g.Expect(l.reserve(a, fmt.Sprint(i), Place{})).To(BeTrue())
 	}
-	g.Expect(l.reserve(a, "more")).To(BeFalse())
+	g.Expect(l.reserve(a, "more", Place{})).To(BeFalse())
 }
 
 // TestNoSlotIsLeftToAnActionInItsLane has the action that has waited longest for a slot wait

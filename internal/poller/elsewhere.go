@@ -101,6 +101,14 @@ func (p *Poller) ensureElsewhere(action types.NamespacedName, targets []Target) 
 	}
 }
 
+// MayRecord reports whether an action may still record new jobs of a place that matters. After the
+// action has left the place, or takes no more jobs, it is true until the answer to the last poll is
+// recorded.
+func (p *Poller) MayRecord(action types.NamespacedName, matters func(Place) bool) bool {
+	p.init()
+	return p.capacity.mayRecord(action, matters)
+}
+
 // HealthElsewhere returns how the last poll for an action went in a place other than its own
 // target's.
 func (p *Poller) HealthElsewhere(action types.NamespacedName, place Place) Health {
@@ -137,8 +145,8 @@ func (l *loop) give(target Target, failed bool) {
 }
 
 // reserve reserves a slot for a new job, and reports whether there is one.
-func (l *loop) reserve(target Target, name string) bool {
-	return !l.elsewhere && l.poller.capacity.reserve(target.Action, name)
+func (l *loop) reserve(target Target, job *v1alpha1.PipelineJob) bool {
+	return !l.elsewhere && l.poller.capacity.reserve(target.Action, job.Name, PlaceOf(job))
 }
 
 // leaves reports whether the loop does not keep a job that was not recorded. A loop elsewhere
@@ -175,6 +183,23 @@ func (l *loop) accept(from Target, job *v1alpha1.PipelineJob) bool {
 	job.Spec.AccountRef.Name = l.target.Account // in the same AWS account
 	l.accepted = append(l.accepted, job)
 	return true
+}
+
+// inherit accepts the jobs that an earlier loop of the action kept.
+func (l *loop) inherit(kept []*v1alpha1.PipelineJob) {
+	l.mu.Lock()
+	l.accepted = append(l.accepted, kept...)
+	l.mu.Unlock()
+	l.awaken()
+}
+
+// awakenForAccepted starts another turn if there are accepted jobs.
+func (l *loop) awakenForAccepted() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.accepted) > 0 {
+		l.awaken()
+	}
 }
 
 // keepAccepted adds the accepted jobs to those that the loop keeps. A later hand-out of a job

@@ -252,7 +252,7 @@ func (l *loop) intake(ctx context.Context, target Target, record *v1alpha1.Pipel
 	if !apierrors.IsNotFound(err) {
 		return intakeLeft, fmt.Errorf("read the PipelineJob: %w", err)
 	}
-	if !l.reserve(target, record.Name) {
+	if !l.reserve(target, record) {
 		return intakeLeft, nil
 	}
 	created := record.DeepCopy() // a failed call may modify it

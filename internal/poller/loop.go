@@ -30,6 +30,8 @@ type loop struct {
 	poller *Poller
 	// elsewhere: it polls only for awaited jobs, in a place where the action takes no new ones.
 	elsewhere bool
+	// forgotten: its action is gone. It is guarded by the poller's lock.
+	forgotten bool
 	others    int                // how many loops existed before it
 	before    *loop              // an earlier loop of the action that may still be ending, or nil
 	cancel    context.CancelFunc // set when launched
@@ -264,8 +266,10 @@ func (l *loop) poll(ctx context.Context, target Target, open *room, did *outcome
 	return jobs
 }
 
-// seen clears pending wake-ups: the room that is taken afterwards already reflects them.
+// seen clears pending wake-ups: the room that is taken afterwards already reflects them, but not
+// jobs that were accepted since the turn began.
 func (l *loop) seen() {
+	defer l.awakenForAccepted()
 	select {
 	case <-l.freed:
 	default:

@@ -101,7 +101,9 @@ type Poller struct {
 	elsewhere map[types.NamespacedName]map[Place]*loop
 	// ending are loops that were removed and may still be running.
 	ending map[types.NamespacedName]*loop
-	done   sync.WaitGroup
+	// kept are jobs that a loop had not recorded when it ended.
+	kept map[types.NamespacedName][]*v1alpha1.PipelineJob
+	done sync.WaitGroup
 }
 
 // init makes the zero values usable.
@@ -110,6 +112,7 @@ func (p *Poller) init() {
 		p.capacity = newCapacity(p.MaxConcurrent, p.KeepFor, p.Clock)
 		p.elsewhere = map[types.NamespacedName]map[Place]*loop{}
 		p.loops, p.ending = map[types.NamespacedName]*loop{}, map[types.NamespacedName]*loop{}
+		p.kept = map[types.NamespacedName][]*v1alpha1.PipelineJob{}
 	})
 }
 
@@ -207,6 +210,8 @@ func (p *Poller) Ensure(target Target, elsewhere ...Target) {
 		l.setTarget(target)
 	} else {
 		l := newLoop(p, target, p.ending[target.Action])
+		l.accepted = p.kept[target.Action]
+		delete(p.kept, target.Action)
 		p.loops[target.Action] = l
 		if p.running != nil {
 			p.launch(l)
@@ -232,6 +237,17 @@ func (p *Poller) Remove(action types.NamespacedName, elsewhere ...Target) {
 	}
 	p.capacity.forget(action)
 	p.wakeNext()
+}
+
+// Forget stops polling for an action that is gone.
+func (p *Poller) Forget(action types.NamespacedName) {
+	p.Remove(action)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.kept, action)
+	if l, ok := p.ending[action]; ok {
+		l.forgotten = true
+	}
 }
 
 // WakeType ends the current wait of all loops of an action type in a region and account. Loops
@@ -292,11 +308,29 @@ func (p *Poller) launch(l *loop) {
 	})
 }
 
+// ended removes a loop that has ended. The action's next loop gets the jobs that it had not
+// recorded: CodePipeline may never hand them out again.
 func (p *Poller) ended(l *loop) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if action := l.currentTarget().Action; p.ending[action] == l {
-		delete(p.ending, action)
+	target := l.currentTarget()
+	own := p.ending[target.Action] == l
+	if own {
+		delete(p.ending, target.Action)
+	}
+	l.keepAccepted()
+	next, polled := p.loops[target.Action]
+	switch {
+	case l.elsewhere && polled:
+		for _, job := range l.kept {
+			if next.accept(target, job) {
+				next.awaken()
+			}
+		}
+	case own && polled:
+		next.inherit(l.kept)
+	case own && !l.forgotten:
+		p.kept[target.Action] = l.kept
 	}
 }
 

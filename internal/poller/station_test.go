@@ -50,7 +50,9 @@ type station struct {
 
 	mu sync.Mutex
 	// creating is called before each creation of a PipelineJob, if it is set.
-	creating  func(context.Context, *v1alpha1.PipelineJob) error
+	creating func(context.Context, *v1alpha1.PipelineJob) error
+	// patching is called before each patch, if it is set.
+	patching  func() error
 	published []Health
 }
 
@@ -81,7 +83,7 @@ func newStation(t *testing.T, adjust ...func(*emulator.Options)) *station {
 
 	scheme := runtime.NewScheme()
 	s.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	s.kube = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.PipelineJob{}).WithInterceptorFuncs(interceptor.Funcs{Create: s.create}).Build()
+	s.kube = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.PipelineJob{}).WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Patch: s.patch}).Build()
 	s.Expect(s.kube.Create(s.ctx, &v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: action.Namespace, Name: action.Name, UID: "action"}})).To(Succeed())
 	s.poller = &Poller{
 		Client: s.kube, Live: s.kube, AWS: codepipeline.NewClients(codepipeline.ClientsOptions{}, load...), Clock: s.clock, Log: logr.Discard(), KeepFor: 25 * time.Hour,
@@ -165,6 +167,25 @@ func (s *station) create(ctx context.Context, kube client.WithWatch, object clie
 		}
 	}
 	return kube.Create(ctx, object, options...)
+}
+
+func (s *station) patch(ctx context.Context, kube client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+	s.mu.Lock()
+	before := s.patching
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(); err != nil {
+			return err
+		}
+	}
+	return kube.Patch(ctx, object, patch, options...)
+}
+
+// onPatch sets a function that is called before each patch.
+func (s *station) onPatch(do func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.patching = do
 }
 
 // onCreate sets a function that is called before each creation of a PipelineJob.
