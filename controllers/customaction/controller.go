@@ -122,11 +122,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	var action v1alpha1.CustomAction
 	if err := r.Get(ctx, req.NamespacedName, &action); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.Poller.Remove(req.NamespacedName)
-			r.examinations.forget(req.NamespacedName)
-			r.counts.forget(req.NamespacedName)
-			metrics.Forget(req.NamespacedName)
-			r.releaseJobs(ctx, req.NamespacedName)
+			r.forget(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -143,6 +139,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	r.recheckRefused(&action, jobs)
 	return r.keep(ctx, &action, jobs)
+}
+
+// forget has nothing be done for an action any longer.
+func (r *Reconciler) forget(ctx context.Context, action types.NamespacedName) {
+	r.Poller.Remove(action)
+	r.examinations.forget(action)
+	r.counts.forget(action)
+	metrics.Forget(action)
+	r.releaseJobs(ctx, action)
 }
 
 // inFlight counts the jobs that are not settled.
