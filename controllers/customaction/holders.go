@@ -123,7 +123,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 		r.again(holder)
 	}
 	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action), CustomAction: action}
-	if taken, err := r.takenBefore(ctx, mine, key.place); err != nil || taken.err != nil {
+	if taken, err := r.takenBefore(ctx, mine, key.place, func(standing) bool { return true }); err != nil || taken.err != nil {
 		return taken, err
 	}
 	before, moved := r.holders.held(name)
@@ -137,14 +137,14 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	return finding{}, nil
 }
 
-// takenBefore finds who goes before an action, of those that may take the same jobs.
-func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place) (finding, error) {
+// takenBefore finds who goes before an action, of those that may take the same jobs and count.
+func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place, counts func(standing) bool) (finding, error) {
 	others, err := r.sharing(ctx, mine.CustomAction, func(of place) bool { return of == at })
 	if err != nil {
 		return finding{}, err
 	}
 	for i := range others {
-		if others[i].before(mine) {
+		if counts(others[i]) && others[i].before(mine) {
 			return takenBy(others[i].CustomAction, mine.CustomAction, at.region), nil
 		}
 	}
@@ -176,6 +176,8 @@ type standing struct {
 	owns bool
 	// polls: it took jobs when its status was written.
 	polls bool
+	// creates: it may create the action type.
+	creates bool
 }
 
 // before reports whether one goes before another: work that goes on must not run twice, and
@@ -228,8 +230,11 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 			return nil, err
 		}
 		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job)) })
-		if working || matters(placeOf(other, its)) && mayTake(other, its) {
-			found = append(found, standing{other, working, recordedOf(other, its).owner == v1alpha1.OwnerThis, polls(other)})
+		if working || matters(placeOf(other, its)) && mayTake(other, its) && !r.isForeign(other, its) {
+			found = append(found, standing{
+				CustomAction: other, jobs: working, owns: recordedOf(other, its).owner == v1alpha1.OwnerThis, polls: polls(other),
+				creates: its.given.MayRegister && other.Spec.Registration == v1alpha1.RegistrationManaged,
+			})
 		}
 	}
 	return found, nil
@@ -246,14 +251,23 @@ func mayTake(action *v1alpha1.CustomAction, a access) bool {
 		!isLasting(ready.Reason, recordedOf(action, a).owner)
 }
 
+// isForeign reports whether an action may not take jobs because of the tags of its action type, by
+// the last examination of any of its versions: the action type is the same in all of them.
+func (r *Reconciler) isForeign(action *v1alpha1.CustomAction, a access) bool {
+	found, known := r.examinations.last(action)
+	return known && found.isOf(a) && found.foreign && !a.given.Shares
+}
+
 // isLasting reports whether only a change of an object, or of AWS, ends a reason, so that the
-// action keeps jobs from nobody. A mistake in its template does not give the jobs of an action
-// type away to which its tags entitle it.
+// action keeps jobs from nobody. A mistake in its template, or a Job that the cluster refuses, does
+// not give the jobs of an action type away to which its tags entitle it.
 func isLasting(reason string, owner v1alpha1.ActionTypeOwner) bool {
-	if reason == v1alpha1.ReasonInvalidJobTemplate {
+	switch reason {
+	case v1alpha1.ReasonInvalidJobTemplate, v1alpha1.ReasonTooLarge, v1alpha1.ReasonJobRefused:
 		return owner != v1alpha1.OwnerThis
+	default:
+		return slices.Contains(lasting, reason)
 	}
-	return slices.Contains(lasting, reason)
 }
 
 // lasting are the reasons that only a change of an object, or of AWS, ends.

@@ -54,6 +54,8 @@ type examined struct {
 	arn     string
 	tagKeys []string
 	owner   v1alpha1.ActionTypeOwner
+	// foreign: its tags name an object of another namespace or cluster.
+	foreign bool
 }
 
 // isOf reports whether the action type was looked for where the action may take jobs now.
@@ -74,6 +76,9 @@ func (e examined) wrong() (finding, bool) {
 func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction, a access) examined {
 	found := recordedOf(action, a)
 	found.tagKeys = r.tagKeysOf(action)
+	if last, known := r.examinations.last(action); known && last.isOf(a) {
+		found.foreign = last.foreign // until the tags are read
+	}
 	if found.template = r.checkTemplate(ctx, action, a.given.ReferencesIn); found.template.err != nil {
 		return found
 	}
@@ -113,8 +118,9 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 			"action type %s does not exist in %s, and no grant of CodePipelineAccount %s lets namespace %s create it: the platform team can create it, or set mayRegister in a grant",
 			wanted.ID, regionOf(action), action.Spec.AccountRef.Name, action.Namespace)
 	}
-	// Of several that find it missing, the one that is to take the jobs creates it.
-	if taken, err := r.takenBefore(ctx, standing{CustomAction: action}, placeOf(action, a)); err != nil || taken.err != nil {
+	// Of several that find it missing and may create it, the one that is to take the jobs does.
+	creates := func(other standing) bool { return other.creates }
+	if taken, err := r.takenBefore(ctx, standing{CustomAction: action}, placeOf(action, a), creates); err != nil || taken.err != nil {
 		taken.retry = true // once it is there, it is nobody's turn
 		return unlessAPIServer(taken, err)
 	}
@@ -177,12 +183,14 @@ func (r *Reconciler) stillThere(ctx context.Context, action *v1alpha1.CustomActi
 }
 
 // arnOf is the ARN of the action type. What the status has needs no call, of which the failure
-// would stop polling after the operator was restarted.
+// would stop polling after the operator was restarted. Users may be able to write a status: with
+// the ARN of another action type, its tags would be taken for those of this one.
 func arnOf(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access) (string, error) {
-	if known := recordedOf(action, a).arn; known != "" {
-		return known, nil
+	id := actionTypeID(action)
+	if known := recordedOf(action, a); codepipeline.IsActionTypeARN(known.arn, string(known.region), known.accountID, id) {
+		return known.arn, nil
 	}
-	return api.ActionTypeARN(ctx, actionTypeID(action))
+	return api.ActionTypeARN(ctx, id)
 }
 
 // examineTags finds out whose the action type is, and keeps its tags in sync if it is this
@@ -196,7 +204,7 @@ func (r *Reconciler) examineTags(ctx context.Context, api *codepipeline.Client, 
 	if err != nil {
 		return err
 	}
-	found.arn, found.owner = arn, r.owner(action, tags)
+	found.arn, found.owner, found.foreign = arn, r.owner(action, tags), r.isOfAnotherNamespace(action, tags)
 	if taken, is := r.foreign(action, tags, a); is {
 		found.registration = taken
 		return nil
