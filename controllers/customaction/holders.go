@@ -209,10 +209,11 @@ func isOlder(one, other *v1alpha1.CustomAction) bool {
 
 // sharing lists the other CustomActions that may take jobs of the same action type, of the
 // places that matter, or have some of there: with what an action has of elsewhere, or has taken
-// before its spec was changed, it keeps nobody out.
+// before its spec was changed, it keeps nobody out. They are the cache's own: copies of all of
+// them, in each worker, would use up the operator's memory.
 func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(place) bool) ([]standing, error) {
 	var list v1alpha1.CustomActionList
-	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}); err != nil {
+	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list CustomActions of the same action type: %w", err)
 	}
 	var found []standing

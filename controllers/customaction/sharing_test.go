@@ -1,6 +1,7 @@
 package customaction
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
 	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
@@ -91,4 +94,26 @@ func TestWhoGoesBefore(t *testing.T) {
 			g.Expect(strings.Join(before, ", ")).To(Equal(c.before))
 		})
 	}
+}
+
+// TestLookingForOthersCopiesNone: each worker may look for them at a time, among any number of
+// objects that are as large as they may be.
+func TestLookingForOthersCopiesNone(t *testing.T) {
+	g := NewWithT(t)
+	scheme := runtime.NewScheme()
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	lists := 0
+	kube := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
+		List: func(_ context.Context, _ client.WithWatch, _ client.ObjectList, options ...client.ListOption) error {
+			made := (&client.ListOptions{}).ApplyOptions(options)
+			g.Expect(made.UnsafeDisableDeepCopy).NotTo(BeNil())
+			g.Expect(*made.UnsafeDisableDeepCopy).To(BeTrue())
+			lists++
+			return nil
+		},
+	}).Build()
+	r := &Reconciler{Client: kube}
+	_, err := r.sharing(t.Context(), harness.NewAction("team"), func(place) bool { return true })
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(lists).To(Equal(1))
 }

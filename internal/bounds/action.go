@@ -16,10 +16,14 @@ const annotationTooLarge = "codepipeline.pipelinejob.dev/too-large"
 
 // TrimAction leaves of a CustomAction what the operator reads of it from its cache. If its
 // spec is over limits.ActionSpec, or takes more memory than Object, all that pods are made
-// of is left out, and TooLarge says why.
+// of is left out, and TooLarge says why. A status of more than Object is not the operator's, which
+// writes another one in its place: users may be able to write it too.
 func TrimAction(action *v1alpha1.CustomAction) {
 	known := action.Annotations[annotationTooLarge]
 	TrimMeta(action, v1alpha1.FinalizerCustomAction)
+	if Memory(&action.Status) > Object {
+		action.Status = v1alpha1.CustomActionStatus{}
+	}
 	why := problemOf(&action.Spec)
 	if why == "" && len(action.Spec.JobTemplate.Spec.Template.Spec.Containers) == 0 {
 		why = known // it was left out before: no object that was taken is without containers
