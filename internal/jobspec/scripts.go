@@ -45,8 +45,11 @@ func scriptsIn(line []string) []bool {
 		case begins, len(element) == expandedLength && isOption(element):
 			script.await(1, element)
 		}
-		if shells[filepath.Base(element)] {
+		if name := filepath.Base(element); shells[name] {
 			shell.await(1, "")
+			if name == "su" || name == "runuser" {
+				shell.await(2, "") // the user may come before the options
+			}
 		}
 		afterEnv = afterEnv || filepath.Base(element) == "env"
 	}

@@ -45,6 +45,9 @@ func TestScriptsIn(t *testing.T) {
 		"env -i [-vS] [bash] [SCRIPT]",
 		"env [--split-string=bash] [SCRIPT]",
 		"su - user -c [SCRIPT] x",
+		"su - user --command [SCRIPT]",
+		"su user [--command=SCRIPT] [x]",
+		"runuser user -l --command [SCRIPT]",
 		"python3 -c [SCRIPT] argument",
 		"find . -exec [rm] x",
 		"tar -c [-f] [archive] x", // more than needed: tar is no shell
