@@ -37,6 +37,23 @@ func (r *Reconciler) giveWay(ctx context.Context, action *v1alpha1.CustomAction,
 	return 0
 }
 
+// leavePlace ends the taking of jobs in the place that an action has moved from, though it is not
+// known yet whether it may take some where it is: what is granted is for that place. Otherwise, an
+// object that is changed all the time would take jobs that are not granted any longer.
+func (r *Reconciler) leavePlace(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) error {
+	key, held := r.holders.held(client.ObjectKeyFromObject(action))
+	if !held || !seen.mustRelease(action, key) {
+		return nil
+	}
+	places, err := r.formerPlaces(ctx, action, seen.access, jobs)
+	if err != nil {
+		return err
+	}
+	r.poll(action, seen.access, false, places)
+	r.giveWay(ctx, action, seen, jobs)
+	return nil
+}
+
 // mustRelease reports whether an action that holds the jobs of a key is to release them at once:
 // it has moved to another place, or another CustomAction goes before it. While its account is not
 // proven, it is not known whether it has moved.
