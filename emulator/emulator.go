@@ -90,6 +90,9 @@ type Options struct {
 	// MaxConcurrentExecutions is how many executions of a pipeline may be in
 	// progress or queued in the execution modes QUEUED and PARALLEL. Default: 50.
 	MaxConcurrentExecutions int
+	// MaxActionTypes is the quota of custom action types per region. Default: 50, as the service
+	// has it until AWS increases it.
+	MaxActionTypes int
 	// CreateOnly prevents CreatePipeline from starting the first execution, as the service does.
 	CreateOnly bool
 
@@ -271,6 +274,9 @@ func (o Options) checkSizes() error {
 	}
 	if o.KeepExecutions < 0 {
 		return fmt.Errorf("the option KeepExecutions must not be negative, but is %d", o.KeepExecutions)
+	}
+	if o.MaxActionTypes < 0 {
+		return fmt.Errorf("the option MaxActionTypes must not be negative, but is %d", o.MaxActionTypes)
 	}
 	if o.MaxConcurrentExecutions < 0 {
 		return fmt.Errorf("the option MaxConcurrentExecutions must not be negative, but is %d", o.MaxConcurrentExecutions)

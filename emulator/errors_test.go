@@ -197,7 +197,7 @@ func createTypeWays() map[string]way {
 			w.createType(types.ActionCategoryBuild)
 			return w.createTypeWith(func(*codepipeline.CreateCustomActionTypeInput) {})
 		}},
-		"LimitExceededException": {"over 50 custom action types", func(w *world) error {
+		"LimitExceededException": {"over 50 custom action types (--max-action-types)", func(w *world) error {
 			for i := range 50 {
 				w.Expect(w.createTypeWith(func(in *codepipeline.CreateCustomActionTypeInput) { in.Version = aws.String(fmt.Sprint(i)) })).To(Succeed())
 			}

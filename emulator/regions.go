@@ -29,7 +29,7 @@ func (e *Emulator) region(id regionID) *region {
 		Clock: e.clock, Region: id.region, AccountID: id.account, Objects: e.objects,
 		ContinuationDelay: e.options.ContinuationDelay, RedispatchAfter: e.options.RedispatchAfter,
 		ActionTimeout: e.options.ActionTimeout, CredentialsTTL: e.options.CredentialsTTL, JobRetention: e.options.JobRetention,
-		KeepExecutions: e.options.KeepExecutions, MaxConcurrentExecutions: e.options.MaxConcurrentExecutions,
+		KeepExecutions: e.options.KeepExecutions, MaxConcurrentExecutions: e.options.MaxConcurrentExecutions, MaxActionTypes: e.options.MaxActionTypes,
 		CreateOnly: e.options.CreateOnly, ReturnPropertyTypes: e.options.ReturnPropertyTypes,
 		EscapeExternalIDs: e.options.EscapeExternalIDs, AllowMissingOutputs: e.options.AllowMissingOutputs,
 	}

@@ -78,7 +78,7 @@ func parse(arguments []string, output io.Writer) (options, error) {
 			return o, err
 		}
 	}
-	for name, count := range map[string]int{"keep-executions": o.emulator.KeepExecutions, "max-concurrent-executions": o.emulator.MaxConcurrentExecutions} {
+	for name, count := range map[string]int{"keep-executions": o.emulator.KeepExecutions, "max-concurrent-executions": o.emulator.MaxConcurrentExecutions, "max-action-types": o.emulator.MaxActionTypes} {
 		if count < 1 {
 			return o, fmt.Errorf("--%s must be at least 1, not %d", name, count)
 		}
@@ -150,6 +150,7 @@ func serviceFlags(flags *flag.FlagSet, o *emulator.Options) []serviceTime {
 	add(&o.JobRetention, "job-retention", time.Hour, time.Nanosecond, "How long an ended job can be found by its ID. 0: not at all.")
 	flags.IntVar(&o.KeepExecutions, "keep-executions", 1000, "How many ended executions a pipeline keeps: at least 1.")
 	flags.IntVar(&o.MaxConcurrentExecutions, "max-concurrent-executions", 50, "How many executions of a QUEUED or PARALLEL pipeline may be in progress: at least 1.")
+	flags.IntVar(&o.MaxActionTypes, "max-action-types", 50, "How many custom action types a region may have: at least 1.")
 	flags.BoolVar(&o.CreateOnly, "create-only", false, "CreatePipeline starts no execution. By default, it starts one, as the service does.")
 	flags.BoolVar(&o.ReturnPropertyTypes, "return-property-types", false, "ListActionTypes and CreateCustomActionType return the type of configuration properties. By default, they leave it out.")
 	flags.BoolVar(&o.EscapeExternalIDs, "escape-external-ids", false, "URL templates get the external execution ID as a path segment, with / as %2F. By default, they get it unchanged.")

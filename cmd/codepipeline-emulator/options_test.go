@@ -114,7 +114,7 @@ func TestDefaultsAreTold(t *testing.T) {
 	for name, value := range map[string]struct{ help, page string }{
 		"continuation-delay": {"5s", "5s"}, "redispatch-after": {"1m0s", "1m"}, "action-timeout": {"24h0m0s", "24h"},
 		"credentials-ttl": {"15m0s", "15m"}, "job-retention": {"1h0m0s", "1h"},
-		"keep-executions": {"1000", "1000"}, "max-concurrent-executions": {"50", "50"},
+		"keep-executions": {"1000", "1000"}, "max-concurrent-executions": {"50", "50"}, "max-action-types": {"50", "50"},
 	} {
 		g.Expect(out.String()).To(MatchRegexp(`(?m)^  -` + name + ` \w+\n .*\(default ` + value.help + `\)$`))
 		g.Expect(string(page)).To(MatchRegexp("(?m)^\\| `--" + name + "` \\| .* \\| " + value.page + " \\|$"))

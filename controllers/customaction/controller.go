@@ -120,11 +120,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	var action v1alpha1.CustomAction
 	if err := r.Get(ctx, req.NamespacedName, &action); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.Poller.Forget(req.NamespacedName)
-			r.examinations.forget(req.NamespacedName)
-			r.counts.forget(req.NamespacedName)
-			metrics.Forget(req.NamespacedName)
-			r.releaseJobs(ctx, req.NamespacedName)
+			r.forget(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -141,6 +137,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	r.recheckRefused(&action, jobs)
 	return r.keep(ctx, &action, jobs)
+}
+
+// forget drops everything that the operator keeps for an action.
+func (r *Reconciler) forget(ctx context.Context, action types.NamespacedName) {
+	r.Poller.Forget(action)
+	r.examinations.forget(action)
+	r.counts.forget(action)
+	metrics.Forget(action)
+	r.releaseJobs(ctx, action)
 }
 
 // inFlight returns the number of jobs that are not settled.
@@ -171,6 +176,9 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 		return ctrl.Result{}, err
 	}
 	if seen.pending != "" {
+		if err := r.leavePlace(ctx, action, seen, jobs); err != nil {
+			return ctrl.Result{}, err
+		}
 		return ctrl.Result{}, r.sayPending(ctx, action, inFlight(jobs), seen.pending)
 	}
 	places, err := r.formerPlaces(ctx, action, seen.access, jobs)

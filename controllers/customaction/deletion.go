@@ -26,6 +26,8 @@ import (
 // type if the deletion policy says so.
 func (r *Reconciler) finalize(ctx context.Context, action *v1alpha1.CustomAction, jobs []v1alpha1.PipelineJob) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(action, v1alpha1.FinalizerCustomAction) {
+		// A finalizer of others may keep it for ever: users may take off the operator's first.
+		r.forget(ctx, client.ObjectKeyFromObject(action))
 		return ctrl.Result{}, nil
 	}
 	if left := r.handOutsMayComeIn(jobs); left > 0 || inFlight(jobs) > 0 {

@@ -127,13 +127,19 @@ func (r *Reconciler) recheckRefused(action *v1alpha1.CustomAction, jobs []v1alph
 // tagKeys returns the keys of the tags that the last examination of an object set, whatever its
 // generation was.
 func (e *examinations) tagKeys(action *v1alpha1.CustomAction) []string {
+	found, _ := e.last(action)
+	return slices.Clone(found.tagKeys)
+}
+
+// last is what the last examination of an object found, whatever its generation was.
+func (e *examinations) last(action *v1alpha1.CustomAction) (found examined, known bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	last := e.known[client.ObjectKeyFromObject(action)]
-	if last.uid != action.UID {
-		return nil
+	last, known := e.known[client.ObjectKeyFromObject(action)]
+	if !known || last.uid != action.UID {
+		return examined{}, false
 	}
-	return slices.Clone(last.found.tagKeys)
+	return last.found, true
 }
 
 // forget removes the result for an action.

@@ -151,8 +151,13 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	if held && seen.examined.owner == v1alpha1.OwnerThis {
 		r.again(holder)
 	}
-	mine := standing{jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place }), owns: seen.examined.owner == v1alpha1.OwnerThis, polls: polls(action) || failsBriefly(action, seen.now), CustomAction: action}
-	if taken, err := r.takenBefore(ctx, mine, key.place); err != nil || taken.err != nil {
+	mine := standing{
+		CustomAction: action,
+		jobs:         slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place }),
+		owns:         seen.examined.owner == v1alpha1.OwnerThis,
+		polls:        polls(action) || failsBriefly(action, seen.now),
+	}
+	if taken, err := r.takenBefore(ctx, mine, key.place, func(standing) bool { return true }); err != nil || taken.err != nil {
 		return taken, err
 	}
 	before, moved := r.holders.held(name)
@@ -166,15 +171,15 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	return finding{}, nil
 }
 
-// takenBefore returns a finding if another CustomAction that may take the same jobs takes
-// precedence.
-func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place) (finding, error) {
+// takenBefore returns a finding if another CustomAction that may take the same jobs, and that
+// counts, takes precedence.
+func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place, counts func(standing) bool) (finding, error) {
 	others, err := r.sharing(ctx, mine.CustomAction, func(of place) bool { return of == at })
 	if err != nil {
 		return finding{}, err
 	}
 	for i := range others {
-		if others[i].before(mine) {
+		if counts(others[i]) && others[i].before(mine) {
 			return takenBy(others[i].CustomAction, mine.CustomAction, at.region), nil
 		}
 	}
@@ -206,6 +211,8 @@ type standing struct {
 	owns bool
 	// polls is true if it polled when its status was written.
 	polls bool
+	// creates is true if it may create the action type.
+	creates bool
 }
 
 // before reports whether one takes precedence over another. Jobs come first, because running work
@@ -238,10 +245,11 @@ func isOlder(one, other *v1alpha1.CustomAction) bool {
 
 // sharing lists the other CustomActions of the same action type that may take jobs in the places
 // that matter, or have jobs from there. Jobs from other places, such as those from before a change
-// of the spec, do not count.
+// of the spec, do not count. The objects are the cache's: copies in each worker could exceed the
+// operator's memory limit.
 func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(place) bool) ([]standing, error) {
 	var list v1alpha1.CustomActionList
-	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}); err != nil {
+	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list CustomActions of the same action type: %w", err)
 	}
 	var found []standing
@@ -261,8 +269,11 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job, placeOf(other, its))) }) ||
 			r.mayRecord(client.ObjectKeyFromObject(other), matters)
 		failsBriefly := failsBriefly(other, r.Clock.Now())
-		if working || matters(placeOf(other, its)) && (failsBriefly || mayTake(other, its)) {
-			found = append(found, standing{other, working, recordedOf(other, its).owner == v1alpha1.OwnerThis, polls(other) || failsBriefly})
+		if working || matters(placeOf(other, its)) && (failsBriefly || mayTake(other, its)) && !r.isForeign(other, its) {
+			found = append(found, standing{
+				CustomAction: other, jobs: working, owns: recordedOf(other, its).owner == v1alpha1.OwnerThis, polls: polls(other) || failsBriefly,
+				creates: its.given.MayRegister && other.Spec.Registration == v1alpha1.RegistrationManaged,
+			})
 		}
 	}
 	return found, nil
@@ -290,14 +301,23 @@ func failsBriefly(action *v1alpha1.CustomAction, now time.Time) bool {
 		!slices.Contains([]string{v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationNotGranted, v1alpha1.ReasonActionTypeTaken}, ready.Reason)
 }
 
+// isForeign reports whether the tags of its action type keep an action from taking jobs, according
+// to the last examination of any of its versions: all of them have the same action type.
+func (r *Reconciler) isForeign(action *v1alpha1.CustomAction, a access) bool {
+	found, known := r.examinations.last(action)
+	return known && found.isOf(a) && found.foreign && !a.given.Shares
+}
+
 // isLasting reports whether a reason lasts until an object, or something in AWS, changes, so that
-// the action does not keep jobs from others. A mistake in the template is no such reason for the
-// owner of the action type: it keeps its jobs.
+// the action does not keep jobs from others. A mistake in the template, or a Job that the cluster
+// refuses, is no such reason for the owner of the action type: it keeps its jobs.
 func isLasting(reason string, owner v1alpha1.ActionTypeOwner) bool {
-	if reason == v1alpha1.ReasonInvalidJobTemplate {
+	switch reason {
+	case v1alpha1.ReasonInvalidJobTemplate, v1alpha1.ReasonTooLarge, v1alpha1.ReasonJobRefused:
 		return owner != v1alpha1.OwnerThis
+	default:
+		return slices.Contains(lasting, reason)
 	}
-	return slices.Contains(lasting, reason)
 }
 
 // lasting has the reasons that last until an object, or something in AWS, changes.

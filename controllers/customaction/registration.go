@@ -54,6 +54,8 @@ type examined struct {
 	arn     string
 	tagKeys []string
 	owner   v1alpha1.ActionTypeOwner
+	// foreign is true if its tags name an object of another namespace or cluster.
+	foreign bool
 }
 
 // isOf reports whether the result is for the account and region of a.
@@ -73,6 +75,9 @@ func (e examined) wrong() (finding, bool) {
 func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction, a access) examined {
 	found := recordedOf(action, a)
 	found.tagKeys = r.tagKeysOf(action)
+	if last, known := r.examinations.last(action); known && last.isOf(a) {
+		found.foreign = last.foreign // until the tags are read
+	}
 	if found.template = r.checkTemplate(ctx, action, a.given.ReferencesIn); found.template.err != nil {
 		return found
 	}
@@ -112,8 +117,9 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 			"action type %s does not exist in %s, and no grant of CodePipelineAccount %s allows namespace %s to create it: the platform team can create it, or set mayRegister in a grant",
 			wanted.ID, regionOf(action), action.Spec.AccountRef.Name, action.Namespace)
 	}
-	// If several CustomActions find it missing, the one that takes the jobs creates it.
-	if taken, err := r.takenBefore(ctx, standing{CustomAction: action}, placeOf(action, a)); err != nil || taken.err != nil {
+	// If several CustomActions that may create it find it missing, the one that takes the jobs does.
+	creates := func(other standing) bool { return other.creates }
+	if taken, err := r.takenBefore(ctx, standing{CustomAction: action}, placeOf(action, a), creates); err != nil || taken.err != nil {
 		taken.retry = true // once the action type exists, nobody has to create it
 		return unlessAPIServer(taken, err)
 	}
@@ -176,12 +182,14 @@ func (r *Reconciler) stillThere(ctx context.Context, action *v1alpha1.CustomActi
 }
 
 // arnOf returns the ARN of the action type, from the status if possible: the failure of a call would
-// stop polling after a restart of the operator.
+// stop polling after a restart of the operator. An ARN of another action type is not used: its tags
+// would prove an ownership of that one, and users may be able to write a status.
 func arnOf(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access) (string, error) {
-	if known := recordedOf(action, a).arn; known != "" {
-		return known, nil
+	id := actionTypeID(action)
+	if known := recordedOf(action, a); codepipeline.IsActionTypeARN(known.arn, string(known.region), known.accountID, id) {
+		return known.arn, nil
 	}
-	return api.ActionTypeARN(ctx, actionTypeID(action))
+	return api.ActionTypeARN(ctx, id)
 }
 
 // examineTags determines the owner of the action type, and keeps its tags in sync if this object
@@ -195,7 +203,7 @@ func (r *Reconciler) examineTags(ctx context.Context, api *codepipeline.Client, 
 	if err != nil {
 		return err
 	}
-	found.arn, found.owner = arn, r.owner(action, tags)
+	found.arn, found.owner, found.foreign = arn, r.owner(action, tags), r.isOfAnotherNamespace(action, tags)
 	if taken, is := r.foreign(action, tags, a); is {
 		found.registration = taken
 		return nil

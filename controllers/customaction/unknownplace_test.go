@@ -52,7 +52,7 @@ func TestJobOfWhichThePlaceIsNotKnown(t *testing.T) {
 			target := poller.Target{Account: "team", AccountID: "111122223333", QueryKey: "Target", QueryValue: "web"}
 			target.Identity.Region = "us-east-1"
 			g.Expect(target.HandsOut(job)).To(BeTrue(), "polls of the owner bring the job")
-			taken, err := r.takenBefore(t.Context(), standing{CustomAction: two, owns: true}, place{"111122223333", "us-east-1", "Target=web"})
+			taken, err := r.takenBefore(t.Context(), standing{CustomAction: two, owns: true}, place{"111122223333", "us-east-1", "Target=web"}, func(standing) bool { return true })
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(taken.err).To(HaveOccurred(), "the job is not reported")
 		})

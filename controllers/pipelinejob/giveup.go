@@ -39,7 +39,7 @@ func (r *Reconciler) giveUp(ctx context.Context, job *v1alpha1.PipelineJob) erro
 func (r *Reconciler) release(ctx context.Context, s state) error {
 	job := s.job
 	if !controllerutil.ContainsFinalizer(job, v1alpha1.FinalizerPipelineJob) {
-		return nil
+		return r.settleKept(ctx, job)
 	}
 	unreported := s.unreported()
 	if unreported != "" {
@@ -52,6 +52,15 @@ func (r *Reconciler) release(ctx context.Context, s state) error {
 		metrics.DeletedUnreported()
 	}
 	return nil
+}
+
+// settleKept settles a PipelineJob that was released before it was claimed, and that other
+// finalizers keep. Otherwise it would count as a job in flight for as long as they do.
+func (r *Reconciler) settleKept(ctx context.Context, job *v1alpha1.PipelineJob) error {
+	if job.Settled() {
+		return nil
+	}
+	return r.writeStatus(ctx, job, func(*v1alpha1.PipelineJobStatus) { job.Settle(metav1.NewTime(r.Clock.Now())) })
 }
 
 // unreported describes what was not reported to CodePipeline, or may not have been, about a

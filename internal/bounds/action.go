@@ -16,10 +16,14 @@ const annotationTooLarge = "codepipeline.pipelinejob.dev/too-large"
 
 // TrimAction reduces a CustomAction to what the operator reads from its cache. If the spec exceeds
 // limits.ActionSpec, or takes more memory than Object, it drops everything that pods are made of,
-// and TooLarge returns the reason.
+// and TooLarge returns the reason. It drops a status larger than Object: a user has written it, and
+// the operator replaces it.
 func TrimAction(action *v1alpha1.CustomAction) {
 	known := action.Annotations[annotationTooLarge]
 	TrimMeta(action, v1alpha1.FinalizerCustomAction)
+	if Memory(&action.Status) > Object {
+		action.Status = v1alpha1.CustomActionStatus{}
+	}
 	why := problemOf(&action.Spec)
 	if why == "" && len(action.Spec.JobTemplate.Spec.Template.Spec.Containers) == 0 {
 		why = known // it was trimmed before: the API server accepts no template without containers

@@ -151,3 +151,13 @@ func TestFinalizersAreNotLost(t *testing.T) {
 		})
 	}
 }
+
+// TestForgedStatusIsBounded: users may be able to write the status of a CustomAction.
+func TestForgedStatusIsBounded(t *testing.T) {
+	g, action := NewWithT(t), anAction()
+	for i := range 40 {
+		action.Status.Conditions = append(action.Status.Conditions, metav1.Condition{Type: fmt.Sprint("Forged", i), Message: strings.Repeat("x", 32<<10)})
+	}
+	TrimAction(action)
+	g.Expect(Memory(action)).To(BeNumerically("<", Object))
+}

@@ -66,8 +66,19 @@ func (c *Client) ActionTypeARN(ctx context.Context, id ActionTypeID) (string, er
 	if err != nil {
 		return "", err
 	}
+	return arnOfType(partition, c.identity.Region, account, id).String(), nil
+}
+
+func arnOfType(partition, region, account string, id ActionTypeID) arn.ARN {
 	return arn.ARN{
-		Partition: partition, Service: "codepipeline", Region: c.identity.Region, AccountID: account,
+		Partition: partition, Service: "codepipeline", Region: region, AccountID: account,
 		Resource: fmt.Sprintf("actiontype:Custom/%s/%s/%s", id.Category, id.Provider, id.Version),
-	}.String(), nil
+	}
+}
+
+// IsActionTypeARN reports whether a text is the ARN of a custom action type of a region and an
+// account, in any partition.
+func IsActionTypeARN(text, region, account string, id ActionTypeID) bool {
+	parsed, err := arn.Parse(text)
+	return err == nil && parsed == arnOfType(parsed.Partition, region, account, id)
 }

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// beginsScript matches options that are followed by a script: sh -c, bash -lc, su -c, python -c.
-var beginsScript = regexp.MustCompile(`^-[a-z]*c$`)
+// beginsScript matches options that are followed by a script: sh -c, bash -lc, su -c, python -Ic.
+var beginsScript = regexp.MustCompile(`^-[A-Za-z]*c$`)
 
 // shells accept -c combined with other options in any order, as in sh -ce, and the long form
-// --command.
+// --command. su also has --session-command.
 var (
 	shells = map[string]bool{
 		"sh": true, "ash": true, "bash": true, "csh": true, "dash": true, "fish": true, "ksh": true, "mksh": true, "rbash": true,
 		"runuser": true, "su": true, "tcsh": true, "yash": true, "zsh": true,
 	}
-	beginsShellScript = regexp.MustCompile(`^(?:[-+][A-Za-z]*c[A-Za-z]*|--c[a-z]*(?:=.*)?)$`)
+	beginsShellScript = regexp.MustCompile(`^(?:[-+][A-Za-z]*c[A-Za-z]*|--(?:session-)?c[a-z]*(?:=.*)?)$`)
 	// splitsCommand matches env's option for a whole command line in one argument, which may be
 	// that of a shell.
 	splitsCommand = regexp.MustCompile(`^(?:-[iv0]*S|--split)`)
@@ -44,8 +44,11 @@ func scriptsIn(line []string) []bool {
 		case begins, len(element) == expandedLength && isOption(element):
 			script.await(1, element)
 		}
-		if shells[filepath.Base(element)] {
+		if name := strings.TrimRight(filepath.Base(element), ".-0123456789"); shells[name] { // bash-5.2, ksh93
 			shell.await(1, "")
+			if name == "su" || name == "runuser" {
+				shell.await(2, "") // the user may come before the options
+			}
 		}
 		afterEnv = afterEnv || filepath.Base(element) == "env"
 	}

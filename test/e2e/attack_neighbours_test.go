@@ -86,16 +86,16 @@ func TestAttackOnANeighboursActionType(t *testing.T) {
 	s.Expect(s.kubectl("-n", hostile.namespace, "get", "cpjob,jobs", "-o", "name")).To(BeEmpty())
 
 	s.kubectl(append(hostile.as, "delete", "cpaction/"+victim.Name)...)
-	s.Expect(s.customTypes()).To(ContainElement("E2E-" + victim.Name))
+	s.Expect(s.customTypes(s)).To(ContainElement("E2E-" + victim.Name))
 }
 
 // customTypes returns the providers of CodePipeline's custom action types.
-func (s *suite) customTypes() (providers []string) {
+func (s *suite) customTypes(g Gomega) (providers []string) {
 	s.t.Helper()
 	pages := codepipeline.NewListActionTypesPaginator(s.aws, &codepipeline.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(s.ctx)
-		s.Expect(err).NotTo(HaveOccurred())
+		g.Expect(err).NotTo(HaveOccurred())
 		for _, listed := range page.ActionTypes {
 			providers = append(providers, aws.ToString(listed.Id.Provider))
 		}
@@ -185,7 +185,7 @@ func TestAttackThrottlingANeighbour(t *testing.T) {
 	hostile := s.hostileTenant("e2e-attack-rate")
 	s.put("e2e.zip", nil)
 	var theirs []pipeline.Action
-	for i := range actions { // all with the same action type: an AWS account has at most 50
+	for i := range actions { // all with the same action type: by default, an AWS account has at most 50
 		w := work{Name: fmt.Sprint("greedy-", i), Script: "true", Properties: "[{name: Lane, required: true, key: true, secret: false, queryable: true}]"}
 		lane := fmt.Sprint("lane-", i)
 		hostile.create(hostile.manifest(w, "provider: E2E-"+w.Name, "provider: E2E-greedy",

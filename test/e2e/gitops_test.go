@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,14 +59,7 @@ func (s *suite) customAction(g Gomega, name string) v1alpha1.CustomAction {
 
 // registered reports whether CodePipeline has the action type of a work.
 func (s *suite) registered(g Gomega, name string) bool {
-	found, err := s.aws.ListActionTypes(s.ctx, &codepipeline.ListActionTypesInput{ActionOwnerFilter: types.ActionOwnerCustom})
-	g.Expect(err).NotTo(HaveOccurred())
-	for _, known := range found.ActionTypes {
-		if *known.Id.Provider == "E2E-"+name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.customTypes(g), "E2E-"+name)
 }
 
 // TestApplyUpdatePrune goes through a CustomAction's life in a GitOps repository.

@@ -124,6 +124,22 @@ func TestOnlyTheOperatorWritesPipelineJobs(t *testing.T) {
 	}
 }
 
+// TestOnlyTheOperatorWritesTheStatusOfCustomActions: the status records the owner of an action
+// type.
+func TestOnlyTheOperatorWritesTheStatusOfCustomActions(t *testing.T) {
+	w := newWorld(t)
+	w.install()
+	alice, action := w.as("alice"), w.Action()
+	w.isDecided(t, alice.Create(w.Ctx, action), "")
+	action.Spec.Suspend = true
+	w.isDecided(t, alice.Update(w.Ctx, action), "")
+	action.Status.ActionTypeOwner = v1alpha1.OwnerThis
+	const denied = "only the operator writes the status of a CustomAction"
+	w.isDecided(t, alice.Status().Update(w.Ctx, action.DeepCopy(), client.DryRunAll), denied)
+	w.isDecided(t, alice.Status().Update(w.Ctx, action.DeepCopy()), denied)
+	w.isDecided(t, w.as(operatorsUser).Status().Update(w.Ctx, action), "")
+}
+
 // applyByHand applies a PipelineJob that does not exist.
 func (w *world) applyByHand(user client.Client) error {
 	job := w.pipelineJobByHand()

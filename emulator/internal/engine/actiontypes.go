@@ -11,9 +11,6 @@ import (
 // one page fail.
 const actionTypesPage = 25
 
-// maxActionTypes is CodePipeline's quota of custom action types per region.
-const maxActionTypes = 50
-
 // The built-in action types that the engine runs.
 var (
 	s3SourceType = &ActionType{
@@ -78,8 +75,8 @@ func (e *Engine) CreateActionType(r CreateActionTypeRequest) (*CreateActionTypeR
 			return nil, fail("ValidationException", "%s was deleted: its version can't be used again with another definition", made.ID.described())
 		}
 	}
-	if e.countActionTypes() >= maxActionTypes {
-		return nil, fail("LimitExceededException", "The account has reached its limit of %d custom action types", maxActionTypes)
+	if e.countActionTypes() >= e.options.MaxActionTypes {
+		return nil, fail("LimitExceededException", "The account has reached its limit of %d custom action types", e.options.MaxActionTypes)
 	}
 	made.tags = tags
 	e.actionTypes[made.ID] = made

@@ -89,7 +89,7 @@ func (w *world) customTypes() []*ActionType {
 
 func TestFiftyActionTypesWithoutDeletedOnes(t *testing.T) {
 	w := newWorld(t)
-	for i := range maxActionTypes {
+	for i := range 50 {
 		w.declareType("Build", fmt.Sprintf("p%02d", i))
 	}
 	_, err := w.CreateActionType(typeRequest("Build", "more"))
@@ -99,6 +99,15 @@ func TestFiftyActionTypesWithoutDeletedOnes(t *testing.T) {
 	w.declareType("Build", "more")
 	_, err = w.CreateActionType(typeRequest("Build", "p00")) // restored types count too
 	w.expectCode(err, "LimitExceededException")
+}
+
+// TestQuotaOfActionTypesIsSet: AWS increases the quota on request.
+func TestQuotaOfActionTypesIsSet(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.MaxActionTypes = 1 })
+	w.declareType("Build", "one")
+	_, err := w.CreateActionType(typeRequest("Build", "more"))
+	w.expectCode(err, "LimitExceededException")
+	w.Expect(err).To(MatchError(ContainSubstring("limit of 1 custom action types")))
 }
 
 func TestListActionTypesByOwner(t *testing.T) {

@@ -32,6 +32,7 @@ type Options struct {
 	JobRetention            time.Duration
 	KeepExecutions          int
 	MaxConcurrentExecutions int
+	MaxActionTypes          int
 	CreateOnly              bool
 
 	// Behaviour that AWS does not document: see emulator.Options.
@@ -55,6 +56,7 @@ func (o Options) complete() Options {
 	o.JobRetention = cmp.Or(o.JobRetention, time.Hour)
 	o.KeepExecutions = cmp.Or(o.KeepExecutions, 1000)
 	o.MaxConcurrentExecutions = cmp.Or(o.MaxConcurrentExecutions, 50)
+	o.MaxActionTypes = cmp.Or(o.MaxActionTypes, 50)
 	return o
 }
 
