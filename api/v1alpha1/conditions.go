@@ -23,7 +23,7 @@ const (
 	ConditionStalled = "Stalled"
 )
 
-// Reasons of a CustomAction's conditions and, TagsOutOfSync, Deregistered and
+// Reasons of a CustomAction's conditions and, StatusRefused, TagsOutOfSync, Deregistered and
 // NotDeregistered, of its events.
 const (
 	// ReasonReady: registered and polling.
@@ -89,6 +89,9 @@ const (
 	// ReasonInvalidJobTemplate: no Job can be made from spec.jobTemplate, spec.runner and
 	// spec.workspace.
 	ReasonInvalidJobTemplate = "InvalidJobTemplate"
+	// ReasonStatusRefused: the API server refuses the operator's writes of the status, so only
+	// an event has it. The note is the API server's.
+	ReasonStatusRefused = "StatusRefused"
 	// ReasonTooLarge: spec is larger than the operator keeps in memory, so it takes no
 	// jobs. The message has the size, the limit and what to do.
 	ReasonTooLarge = "TooLarge"

@@ -364,6 +364,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, action *v1alpha1.CustomAct
 		return wait, nil
 	}
 	if err := r.Status().Patch(ctx, action, client.MergeFrom(before)); err != nil {
+		if apierrors.IsForbidden(err) { // a policy does not name this operator, or a role is missing
+			r.event(action, corev1.EventTypeWarning, v1alpha1.ReasonStatusRefused, "WriteStatus", err.Error())
+		}
 		return 0, fmt.Errorf("write the status of CustomAction %s: %w", action.Name, err)
 	}
 	r.counts.written(name, now)

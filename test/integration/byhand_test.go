@@ -8,7 +8,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -224,19 +223,16 @@ func TestPipelineJobsByHandTouchNothingElse(t *testing.T) {
 	}
 }
 
-// TestOperatorThatThePoliciesDoNotName can't record jobs, and the CustomAction has the reason.
+// TestOperatorThatThePoliciesDoNotName can't write anything, and an event of the CustomAction has
+// the reason.
 func TestOperatorThatThePoliciesDoNotName(t *testing.T) {
 	w := newWorld(t)
 	w.install()
 	w.operate()
 	w.Expect(w.Kube.Create(w.Ctx, w.Action())).To(Succeed())
-	w.ready(metav1.ConditionTrue, v1alpha1.ReasonReady)
-	w.StartPipeline(nil)
 	w.Await(func(g Gomega) {
-		action := &v1alpha1.CustomAction{}
-		g.Expect(w.Kube.Get(w.Ctx, client.ObjectKey{Namespace: w.Namespace, Name: "work"}, action)).To(Succeed())
-		polling := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionPolling)
-		g.Expect(polling).NotTo(BeNil())
-		g.Expect(polling.Message).To(ContainSubstring("If this is the operator under another name, the policy has to name it"))
+		g.Expect(w.events(g, "work")).To(ContainElement(And(
+			HaveField("Reason", v1alpha1.ReasonStatusRefused),
+			HaveField("Note", ContainSubstring("If this is the operator under another name, the policy has to name it")))))
 	})
 }
