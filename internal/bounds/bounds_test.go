@@ -2,8 +2,10 @@ package bounds
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	. "github.com/onsi/gomega"
@@ -160,4 +162,10 @@ func TestForgedStatusIsBounded(t *testing.T) {
 	}
 	TrimAction(action)
 	g.Expect(Memory(action)).To(BeNumerically("<", Object))
+}
+
+// TestMemoryOfTimes: times share their location.
+func TestMemoryOfTimes(t *testing.T) {
+	now := metav1.NewTime(time.Now())
+	NewWithT(t).Expect(Memory(&now)).To(BeEquivalentTo(reflect.TypeFor[*metav1.Time]().Size() + reflect.TypeFor[metav1.Time]().Size()))
 }

@@ -3,7 +3,10 @@
 // of more than a MiB.
 package bounds
 
-import "reflect"
+import (
+	"reflect"
+	"time"
+)
 
 // Object is how much memory an object in a cache may take, in bytes. Larger objects are trimmed. A
 // large action template, or its pod, takes a tenth of that.
@@ -23,8 +26,12 @@ func Memory(value any) int {
 // mapEntry is about how many bytes a map takes per entry in addition to key and value.
 const mapEntry = 16
 
-// beyond returns the memory that a value refers to, in addition to its own size.
+// beyond returns the memory that a value refers to, in addition to its own size. All times share
+// their location, which the first use of a local time fills in.
 func beyond(value reflect.Value) (size int) {
+	if value.Type() == reflect.TypeFor[time.Time]() {
+		return 0
+	}
 	switch value.Kind() {
 	case reflect.String:
 		return value.Len()
