@@ -45,7 +45,7 @@ func (w *world) inCache() []v1alpha1.CustomAction {
 // keeps little of them in memory, reports the reason, does not poll for them, and runs jobs of the
 // small one.
 func TestLargeActionsBesideASmallOne(t *testing.T) {
-	const count, size = 60, 1 << 20
+	const count, size = 20, 1 << 20
 	w := newWorld(t)
 	for i := range count {
 		w.Expect(w.Kube.Create(w.Ctx, w.Action(withScript(size), func(a *v1alpha1.CustomAction) {
