@@ -306,7 +306,7 @@ func (l *loop) advance(ctx context.Context, known, record *v1alpha1.PipelineJob)
 			l.poller.Log.Info("Updated a PipelineJob with a new job or nonce", "pipelineJob", client.ObjectKeyFromObject(known),
 				"jobID", known.Spec.CodePipelineJob.ID, "action", naming.ActionOf(known))
 			// Not observe: the informer may already have shown a newer version.
-			l.poller.capacity.hold(naming.ActionOf(known), known.Name)
+			l.poller.capacity.hold(naming.ActionOf(known), known.Name, PlaceOf(known))
 			return became, nil
 		}
 		if apierrors.IsNotFound(err) {
