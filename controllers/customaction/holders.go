@@ -151,12 +151,11 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	if held && seen.examined.owner == v1alpha1.OwnerThis {
 		r.again(holder)
 	}
-	mine := standing{
-		CustomAction: action,
-		jobs:         slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place }),
-		owns:         seen.examined.owner == v1alpha1.OwnerThis,
-		polls:        polls(action) || failsBriefly(action, seen.now),
+	mine, err := r.standingOf(ctx, action, seen.access, func(of place) bool { return of == key.place })
+	if err != nil {
+		return finding{}, err
 	}
+	mine.owns = seen.examined.owner == v1alpha1.OwnerThis // the status may not have it yet
 	if taken, err := r.takenBefore(ctx, mine, key.place, func(standing) bool { return true }); err != nil || taken.err != nil {
 		return taken, err
 	}
@@ -209,8 +208,10 @@ type standing struct {
 	jobs bool
 	// owns is true if the tags of the action type name it.
 	owns bool
-	// polls is true if it polled when its status was written.
+	// polls is true if it polled when its status was written, or failed briefly.
 	polls bool
+	// lastPoll is when it took jobs last; zero if it never did.
+	lastPoll time.Time
 	// creates is true if it may create the action type.
 	creates bool
 }
@@ -225,6 +226,8 @@ func (s standing) before(other standing) bool {
 		return s.owns
 	case s.polls != other.polls:
 		return s.polls
+	case !s.lastPoll.Equal(other.lastPoll):
+		return s.lastPoll.After(other.lastPoll)
 	default:
 		return isOlder(s.CustomAction, other.CustomAction)
 	}
@@ -262,21 +265,45 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 		if err != nil {
 			return nil, err
 		}
-		jobs, err := r.mayBeHandedOut(ctx, other)
+		candidate, err := r.standingOf(ctx, other, its, matters)
 		if err != nil {
 			return nil, err
 		}
-		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job, placeOf(other, its))) }) ||
-			r.mayRecord(client.ObjectKeyFromObject(other), matters)
-		failsBriefly := failsBriefly(other, r.Clock.Now())
-		if working || matters(placeOf(other, its)) && (failsBriefly || mayTake(other, its)) && !r.isForeign(other, its) {
-			found = append(found, standing{
-				CustomAction: other, jobs: working, owns: recordedOf(other, its).owner == v1alpha1.OwnerThis, polls: polls(other) || failsBriefly,
-				creates: its.given.MayRegister && other.Spec.Registration == v1alpha1.RegistrationManaged,
-			})
+		may := failsBriefly(other, r.Clock.Now()) || mayTake(other, its)
+		if candidate.jobs || matters(placeOf(other, its)) && may && !r.isForeign(other, its) {
+			found = append(found, candidate)
 		}
 	}
 	return found, nil
+}
+
+// standingOf returns the standing of an action among those that may take jobs in the places that
+// matter. All of them are judged alike: otherwise, two could wait for each other.
+func (r *Reconciler) standingOf(ctx context.Context, action *v1alpha1.CustomAction, a access, matters func(place) bool) (standing, error) {
+	jobs, err := r.mayBeHandedOut(ctx, action)
+	if err != nil {
+		return standing{}, err
+	}
+	now := r.Clock.Now()
+	return standing{
+		CustomAction: action,
+		jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job, placeOf(action, a))) }) ||
+			r.mayRecord(client.ObjectKeyFromObject(action), matters),
+		owns:     recordedOf(action, a).owner == v1alpha1.OwnerThis,
+		polls:    polls(action) || failsBriefly(action, now),
+		lastPoll: lastPoll(action, now),
+		creates:  a.given.MayRegister && action.Spec.Registration == v1alpha1.RegistrationManaged,
+	}, nil
+}
+
+// lastPoll returns when an action took jobs last according to its status; zero if it never did. A
+// time that is far ahead is not the clock's of another replica: a user wrote it.
+func lastPoll(action *v1alpha1.CustomAction, now time.Time) time.Time {
+	last := action.Status.LastPollTime
+	if last == nil || last.Sub(now) > releaseAfter {
+		return time.Time{}
+	}
+	return last.Time
 }
 
 // mayTake reports whether an action without jobs may take jobs, now or after a temporary failure. It
@@ -292,12 +319,12 @@ func mayTake(action *v1alpha1.CustomAction, a access) bool {
 
 // failsBriefly reports whether an action that took jobs has been unable to for less than
 // releaseAfter, according to its status. An operator that starts during this time hands its jobs
-// over to no other action. An action whose action type is missing does not keep others from
+// over to no other action. A time that is as far ahead was written by a user. An action whose action type is missing does not keep others from
 // creating it.
 func failsBriefly(action *v1alpha1.CustomAction, now time.Time) bool {
 	ready := readiness(action)
 	return action.DeletionTimestamp.IsZero() && action.Status.LastPollTime != nil &&
-		ready.Status == metav1.ConditionFalse && now.Sub(ready.LastTransitionTime.Time) < releaseAfter &&
+		ready.Status == metav1.ConditionFalse && now.Sub(ready.LastTransitionTime.Time).Abs() < releaseAfter &&
 		!slices.Contains([]string{v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationNotGranted, v1alpha1.ReasonActionTypeTaken}, ready.Reason)
 }
 
