@@ -5,9 +5,15 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/internal/poller"
 	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
@@ -41,5 +47,35 @@ func TestWhoTookTheJobsLastGoesFirst(t *testing.T) {
 			g.Expect(c.newer.before(c.older)).To(BeTrue())
 			g.Expect(c.older.before(c.newer)).To(BeFalse())
 		})
+	}
+}
+
+// TestDeletedTypeIsRegisteredByWhoTookItsJobs has an action type be deleted by other means. The
+// older one of two objects waited for its jobs.
+func TestDeletedTypeIsRegisteredByWhoTookItsJobs(t *testing.T) {
+	g, ctx := NewWithT(t), t.Context()
+	account := harness.NewAccount("team")
+	harness.InUse(account, "team")
+	of := func(name string, age time.Duration, conditions ...metav1.Condition) *v1alpha1.CustomAction {
+		return harness.NewAction("team", func(a *v1alpha1.CustomAction) {
+			a.Name, a.UID, a.CreationTimestamp = name, types.UID(name), metav1.NewTime(time.Now().Add(-age))
+			a.Spec.Registration, a.Status.Conditions = v1alpha1.RegistrationManaged, conditions
+		})
+	}
+	older := of("older", 2*time.Hour, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonActionTypeTaken})
+	newer := of("newer", time.Hour, metav1.Condition{Type: v1alpha1.ConditionPolling, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPolling})
+	scheme := runtime.NewScheme()
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	g.Expect(corev1.AddToScheme(scheme)).To(Succeed())
+	kube := fake.NewClientBuilder().WithScheme(scheme).WithObjects(account, older, newer).
+		WithIndex(&v1alpha1.PipelineJob{}, poller.IndexMayBeHandedOut, poller.ByActionOfHandOut).
+		WithIndex(&v1alpha1.CustomAction{}, indexActionType, indexByActionType).Build()
+	r := &Reconciler{Client: kube, Clock: clock.RealClock{}, Poller: &poller.Poller{Clock: clock.RealClock{}}}
+	for action, waits := range map[*v1alpha1.CustomAction]bool{older: true, newer: false} {
+		allowed, err := r.accessOf(ctx, action)
+		g.Expect(err).NotTo(HaveOccurred())
+		taken, err := r.createdByAnother(ctx, action, allowed)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(taken.err != nil).To(Equal(waits), action.Name)
 	}
 }
