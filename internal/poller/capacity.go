@@ -193,9 +193,9 @@ type room struct {
 func (c *capacity) take(action types.NamespacedName) room {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	recheck := c.expire()
 	of := c.of(action)
 	defer c.drop(action)
-	recheck := c.expire()
 	held := c.held(of)
 	of.polled, of.recording, of.inLane = 0, false, false
 	of.polled, of.polledAt = c.share(action, of, held), c.clock.Now()
@@ -260,10 +260,10 @@ func (c *capacity) canUse(action types.NamespacedName) bool {
 	return ok && !of.inLane && of.free() > 0
 }
 
-// expire drops reservations that have expired. It returns how long it is until the next
-// reservation, or the hold of a poll, expires.
+// expire drops reservations that have expired, and the usage of actions that had nothing else. It
+// returns how long it is until the next reservation, or the hold of a poll, expires.
 func (c *capacity) expire() (next time.Duration) {
-	for _, of := range c.actions {
+	for action, of := range c.actions {
 		if of.polled > 0 && !of.recording {
 			next = soonest(next, pollLife-c.clock.Since(of.polledAt))
 		}
@@ -274,6 +274,7 @@ func (c *capacity) expire() (next time.Duration) {
 			}
 			next = soonest(next, left)
 		}
+		c.drop(action)
 	}
 	return next
 }

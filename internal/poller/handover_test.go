@@ -7,6 +7,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
@@ -141,4 +142,21 @@ func TestContinuationOfARemovedLoopIsRecorded(t *testing.T) {
 		s.clock.Step(time.Second)
 		g.Expect(s.jobs(g)[known].Spec.CodePipelineJob.ContinuationToken).To(Equal("token"))
 	})
+}
+
+// TestNothingIsKeptOfAForgottenAction has an action be deleted while a PipelineJob is created that
+// the informer never shows.
+func TestNothingIsKeptOfAForgottenAction(t *testing.T) {
+	g := NewWithT(t)
+	clock := clocktesting.NewFakePassiveClock(time.Now())
+	c := newCapacity(10, time.Hour, clock)
+	c.limitTo(action, 1)
+	c.take(action)
+	g.Expect(c.reserve(action, "new", Place{})).To(BeTrue())
+	c.forget(action)
+	clock.SetTime(clock.Now().Add(reservationLife))
+	other := types.NamespacedName{Namespace: "team", Name: "other"}
+	c.limitTo(other, 1)
+	g.Expect(c.take(other).free).To(BeEquivalentTo(1))
+	g.Expect(c.actions).To(HaveLen(1))
 }
