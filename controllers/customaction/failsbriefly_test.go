@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinejob/pipelinejob-operator/api/v1alpha1"
+	"github.com/pipelinejob/pipelinejob-operator/test/harness"
 )
 
 // TestFailsBriefly decides by its status whether an action keeps its jobs across a restart.
@@ -37,7 +38,12 @@ func TestFailsBriefly(t *testing.T) {
 			if c.polled {
 				action.Status.LastPollTime = &metav1.Time{Time: now.Add(-time.Hour)}
 			}
-			NewWithT(t).Expect(failsBriefly(action, now)).To(Equal(c.want))
+			account := harness.NewAccount("team")
+			harness.InUse(account, "team")
+			a := access{account: account, region: "us-east-1"}
+			action.Status.AccountID, action.Status.Region = a.accountID(), a.region
+			NewWithT(t).Expect(failsBriefly(action, a, now)).To(Equal(c.want))
+			NewWithT(t).Expect(failsBriefly(action, access{account: account, region: "eu-west-1"}, now)).To(BeFalse(), "it took none there")
 		})
 	}
 }

@@ -269,7 +269,7 @@ func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction,
 		if err != nil {
 			return nil, err
 		}
-		may := failsBriefly(other, r.Clock.Now()) || mayTake(other, its)
+		may := failsBriefly(other, its, r.Clock.Now()) || mayTake(other, its)
 		if candidate.jobs || matters(placeOf(other, its)) && may && !r.isForeign(other, its) {
 			found = append(found, candidate)
 		}
@@ -284,16 +284,17 @@ func (r *Reconciler) standingOf(ctx context.Context, action *v1alpha1.CustomActi
 	if err != nil {
 		return standing{}, err
 	}
-	now := r.Clock.Now()
-	return standing{
+	made := standing{
 		CustomAction: action,
 		jobs: slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job, placeOf(action, a))) }) ||
 			r.mayRecord(client.ObjectKeyFromObject(action), matters),
-		owns:     recordedOf(action, a).owner == v1alpha1.OwnerThis,
-		polls:    polls(action) || failsBriefly(action, now),
-		lastPoll: lastPoll(action, now),
-		creates:  a.given.MayRegister && action.Spec.Registration == v1alpha1.RegistrationManaged,
-	}, nil
+		owns:    recordedOf(action, a).owner == v1alpha1.OwnerThis,
+		creates: a.given.MayRegister && action.Spec.Registration == v1alpha1.RegistrationManaged,
+	}
+	if now := r.Clock.Now(); recorded(action).isOf(a) {
+		made.polls, made.lastPoll = polls(action) || failsBriefly(action, a, now), lastPoll(action, now)
+	}
+	return made, nil
 }
 
 // lastPoll returns when an action took jobs last according to its status; zero if it never did. A
@@ -317,13 +318,13 @@ func mayTake(action *v1alpha1.CustomAction, a access) bool {
 		!isLasting(ready.Reason, recordedOf(action, a).owner)
 }
 
-// failsBriefly reports whether an action that took jobs has been unable to for less than
-// releaseAfter, according to its status. An operator that starts during this time hands its jobs
-// over to no other action. A time that is as far ahead was written by a user. An action whose action type is missing does not keep others from
-// creating it.
-func failsBriefly(action *v1alpha1.CustomAction, now time.Time) bool {
+// failsBriefly reports whether an action that took jobs in its account and region has been unable to
+// for less than releaseAfter, according to its status. An operator that starts during this time
+// hands its jobs over to no other action. A time that is as far ahead was written by a user. An
+// action whose action type is missing does not keep others from creating it.
+func failsBriefly(action *v1alpha1.CustomAction, a access, now time.Time) bool {
 	ready := readiness(action)
-	return action.DeletionTimestamp.IsZero() && action.Status.LastPollTime != nil &&
+	return action.DeletionTimestamp.IsZero() && action.Status.LastPollTime != nil && recorded(action).isOf(a) &&
 		ready.Status == metav1.ConditionFalse && now.Sub(ready.LastTransitionTime.Time).Abs() < releaseAfter &&
 		!slices.Contains([]string{v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationNotGranted, v1alpha1.ReasonActionTypeTaken}, ready.Reason)
 }
