@@ -223,13 +223,18 @@ func (l *loop) awakenForAccepted() {
 }
 
 // keepAccepted adds the accepted jobs to those that the loop keeps. A later hand-out of a job
-// replaces an earlier one.
+// replaces an earlier one: the nonce of that may no longer be valid.
 func (l *loop) keepAccepted() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, job := range l.accepted {
-		l.kept = slices.DeleteFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool { return kept.Name == job.Name })
-		l.kept = append(l.kept, job)
+		at := slices.IndexFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool { return kept.Name == job.Name })
+		switch {
+		case at < 0:
+			l.kept = append(l.kept, job)
+		case l.kept[at].Spec.CodePipelineJob.PolledAt.Before(job.Spec.CodePipelineJob.PolledAt):
+			l.kept[at] = job
+		}
 	}
 	l.accepted = nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -159,4 +160,28 @@ func TestNothingIsKeptOfAForgottenAction(t *testing.T) {
 	c.limitTo(other, 1)
 	g.Expect(c.take(other).free).To(BeEquivalentTo(1))
 	g.Expect(c.actions).To(HaveLen(1))
+}
+
+// TestLaterHandOutIsKept has a loop that ends late pass on a job that was handed out again since:
+// its nonce is no longer valid.
+func TestLaterHandOutIsKept(t *testing.T) {
+	handedOut := func(nonce string, at time.Time) *v1alpha1.PipelineJob {
+		job := &v1alpha1.PipelineJob{ObjectMeta: metav1.ObjectMeta{Name: "work-1"}}
+		job.Spec.CodePipelineJob = v1alpha1.CodePipelineJob{ID: "1", Nonce: nonce, PolledAt: &metav1.Time{Time: at}}
+		return job
+	}
+	now := time.Now()
+	first, second := handedOut("first", now), handedOut("second", now.Add(time.Second))
+	for name, jobs := range map[string]struct{ kept, accepted *v1alpha1.PipelineJob }{
+		"passed on late": {second, first},
+		"handed out now": {first, second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLoop(&Poller{}, Target{}, nil)
+			l.kept = []*v1alpha1.PipelineJob{jobs.kept}
+			l.inherit(jobs.accepted)
+			l.keepAccepted()
+			NewWithT(t).Expect(l.kept).To(ConsistOf(second))
+		})
+	}
 }
