@@ -2,7 +2,6 @@ package customaction
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -138,13 +137,13 @@ func (r *Reconciler) ownerWaits(ctx context.Context, action *v1alpha1.CustomActi
 	if seen.examined.owner == v1alpha1.OwnerThis {
 		return finding{}, nil
 	}
-	var list v1alpha1.CustomActionList
-	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}, client.UnsafeDisableDeepCopy); err != nil {
-		return finding{}, fmt.Errorf("list CustomActions of the same action type: %w", err)
+	others, err := r.ofSameType(ctx, action)
+	if err != nil {
+		return finding{}, err
 	}
-	for i := range list.Items {
-		other := &list.Items[i]
-		if other.UID == action.UID || !other.DeletionTimestamp.IsZero() {
+	for i := range others {
+		other := &others[i]
+		if !other.DeletionTimestamp.IsZero() {
 			continue
 		}
 		its, err := r.accessOf(ctx, other)
@@ -152,7 +151,7 @@ func (r *Reconciler) ownerWaits(ctx context.Context, action *v1alpha1.CustomActi
 			return finding{}, err
 		}
 		if placeOf(other, its) == at && r.isOwner(other, its, seen.now) {
-			return takenBy(other, action, at.region), nil
+			return takenBy(client.ObjectKeyFromObject(other), action, at.region), nil
 		}
 	}
 	return finding{}, nil

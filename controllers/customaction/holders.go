@@ -35,6 +35,9 @@ func placeOfJob(job *v1alpha1.PipelineJob, action place) place {
 	return place{cmp.Or(job.Spec.AccountID, action.accountID), job.Spec.Region, cmp.Or(query(job.Spec.QueryParam), action.query)}
 }
 
+// handsOut reports whether an action that takes jobs in a place took a job there.
+func (p place) handsOut(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, p) == p }
+
 // jobsKey identifies jobs that only one CustomAction may take. If two polled for them, each would
 // get some of the jobs, and continuations of the other's jobs.
 type jobsKey struct {
@@ -96,7 +99,7 @@ func (h *holders) needs(action types.NamespacedName, jobs []v1alpha1.PipelineJob
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key, held := h.of[action]
-	return held && slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place })
+	return held && slices.ContainsFunc(jobs, key.handsOut)
 }
 
 // release makes an action the holder of no key, and returns the key that it held.
@@ -143,7 +146,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	key, name := keyOf(action, seen.access), client.ObjectKeyFromObject(action)
 	holder, held := r.holders.holder(key)
 	if held && holder == name {
-		if slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return job.Settled() && placeOfJob(&job, key.place) == key.place }) {
+		if slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return job.Settled() && key.handsOut(job) }) {
 			return finding{}, nil // it could not release them soon, and no other action would take new ones
 		}
 		return r.ownerWaits(ctx, action, seen, key.place)
@@ -162,7 +165,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	before, moved := r.holders.held(name)
 	if !r.holders.take(key, name) {
 		holder, _ = r.holders.holder(key)
-		return takenBy(&v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: holder.Namespace, Name: holder.Name}}, action, key.region), nil
+		return takenBy(holder, action, key.region), nil
 	}
 	if moved {
 		r.holders.leave(name, before)
@@ -179,7 +182,7 @@ func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place, c
 	}
 	for i := range others {
 		if counts(others[i]) && others[i].before(mine) {
-			return takenBy(others[i].CustomAction, mine.CustomAction, at.region), nil
+			return takenBy(client.ObjectKeyFromObject(others[i]), mine.CustomAction, at.region), nil
 		}
 	}
 	return finding{}, nil
@@ -194,10 +197,8 @@ func (r *Reconciler) releaseJobs(ctx context.Context, action types.NamespacedNam
 
 // wakeOthers queues the other CustomActions of an action type, which may take jobs now.
 func (r *Reconciler) wakeOthers(ctx context.Context, actionType string, action types.NamespacedName) {
-	for _, request := range r.requests(ctx, client.MatchingFields{indexActionType: actionType}) {
-		if request.NamespacedName != action {
-			r.again(request.NamespacedName)
-		}
+	for _, request := range r.others(ctx, actionType, action) {
+		r.again(request.NamespacedName)
 	}
 }
 
@@ -246,21 +247,27 @@ func isOlder(one, other *v1alpha1.CustomAction) bool {
 	return one.CreationTimestamp.Before(&other.CreationTimestamp)
 }
 
-// sharing lists the other CustomActions of the same action type that may take jobs in the places
-// that matter, or have jobs from there. Jobs from other places, such as those from before a change
-// of the spec, do not count. The objects are the cache's: copies in each worker could exceed the
-// operator's memory limit.
-func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(place) bool) ([]standing, error) {
+// ofSameType lists the other CustomActions of the same action type. The objects are the cache's:
+// copies in each worker could exceed the operator's memory limit.
+func (r *Reconciler) ofSameType(ctx context.Context, action *v1alpha1.CustomAction) ([]v1alpha1.CustomAction, error) {
 	var list v1alpha1.CustomActionList
 	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list CustomActions of the same action type: %w", err)
 	}
+	return slices.DeleteFunc(list.Items, func(other v1alpha1.CustomAction) bool { return other.UID == action.UID }), nil
+}
+
+// sharing lists the other CustomActions of the same action type that may take jobs in the places
+// that matter, or have jobs from there. Jobs from other places, such as those from before a change
+// of the spec, do not count.
+func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(place) bool) ([]standing, error) {
+	others, err := r.ofSameType(ctx, action)
+	if err != nil {
+		return nil, err
+	}
 	var found []standing
-	for i := range list.Items {
-		other := &list.Items[i]
-		if other.UID == action.UID {
-			continue
-		}
+	for i := range others {
+		other := &others[i]
 		its, err := r.accessOf(ctx, other)
 		if err != nil {
 			return nil, err
@@ -358,7 +365,7 @@ var lasting = []string{
 
 // takenBy returns a finding that another CustomAction takes the jobs. The message names it only in
 // its own namespace.
-func takenBy(other, action *v1alpha1.CustomAction, region v1alpha1.Region) finding {
+func takenBy(other types.NamespacedName, action *v1alpha1.CustomAction, region v1alpha1.Region) finding {
 	who := "a CustomAction of another namespace"
 	if other.Namespace == action.Namespace {
 		who = "CustomAction " + other.Name
