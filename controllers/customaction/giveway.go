@@ -71,19 +71,19 @@ func (r *Reconciler) mayRecord(action types.NamespacedName, matters func(place) 
 
 // leavePlace stops new jobs in the place that an action has left, even before it is known whether
 // the action may take jobs in its new place. Otherwise, an object that is changed all the time would
-// go on taking jobs for which a grant was withdrawn.
-func (r *Reconciler) leavePlace(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) error {
+// go on taking jobs for which a grant was withdrawn. It returns how long to wait before the next
+// try; zero if none is needed.
+func (r *Reconciler) leavePlace(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) (time.Duration, error) {
 	key, held := r.holders.held(client.ObjectKeyFromObject(action))
 	if !held || !seen.mustRelease(action, key) {
-		return nil
+		return 0, nil
 	}
 	places, err := r.formerPlaces(ctx, action, seen.access, jobs)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	r.poll(action, seen.access, false, places)
-	r.giveWay(ctx, action, seen, jobs)
-	return nil
+	return r.giveWay(ctx, action, seen, jobs), nil
 }
 
 // mustRelease reports whether an action that holds the jobs of a key must release them immediately:
