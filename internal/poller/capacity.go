@@ -344,12 +344,11 @@ func (c *capacity) mayRecord(action types.NamespacedName, matters func(Place) bo
 	if !known {
 		return false
 	}
-	c.expire()
 	if of.here != nil && matters(*of.here) && (of.limit > 0 || of.polled > 0) {
 		return true
 	}
 	for _, is := range of.reserved {
-		if is.in.AccountID == "" || matters(is.in) {
+		if c.clock.Since(is.at) < reservationLife && (is.in.AccountID == "" || matters(is.in)) {
 			return true
 		}
 	}

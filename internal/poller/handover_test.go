@@ -19,7 +19,8 @@ import (
 // not take the jobs there, but those of other regions.
 func TestCreationKeepsOthersOutOfItsPlaceOnly(t *testing.T) {
 	g := NewWithT(t)
-	c := newCapacity(0, time.Hour, clocktesting.NewFakePassiveClock(time.Now()))
+	clock := clocktesting.NewFakePassiveClock(time.Now())
+	c := newCapacity(0, time.Hour, clock)
 	us, eu := Place{AccountID: "111122223333", Region: "us-east-1"}, Place{AccountID: "111122223333", Region: "eu-west-1"}
 	in := func(place Place) func(Place) bool { return func(of Place) bool { return of == place } }
 	c.setPlace(action, us)
@@ -30,6 +31,8 @@ func TestCreationKeepsOthersOutOfItsPlaceOnly(t *testing.T) {
 	g.Expect(c.mayRecord(action, in(us))).To(BeTrue())
 	c.setPlace(action, eu)
 	g.Expect(c.mayRecord(action, in(us))).To(BeTrue(), "it has moved during the creation")
+	clock.SetTime(clock.Now().Add(reservationLife))
+	g.Expect(c.mayRecord(action, in(us))).To(BeFalse(), "the informer never showed it")
 }
 
 // TestJobOfALoopThatIsRemovedTwiceIsKept has an action lose its access, get it back, and lose it
