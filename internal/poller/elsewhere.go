@@ -201,7 +201,6 @@ func (l *loop) accept(from Target, job *v1alpha1.PipelineJob) bool {
 	if l.target.Type != from.Type || !here.covers(there) || !there.covers(here) || len(l.accepted) >= limits.PollBatch {
 		return false
 	}
-	job.Spec.AccountRef.Name = l.target.Account // in the same AWS account
 	l.accepted = append(l.accepted, job)
 	return true
 }

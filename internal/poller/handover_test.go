@@ -188,3 +188,20 @@ func TestLaterHandOutIsKept(t *testing.T) {
 		})
 	}
 }
+
+// TestKeptJobOfAnotherAccountOfItsAWSAccount has an action name another CodePipelineAccount of the
+// same AWS account while a job is not recorded: calls may no longer be made with the one before.
+func TestKeptJobOfAnotherAccountOfItsAWSAccount(t *testing.T) {
+	s := newStation(t, func(o *emulator.Options) { o.RedispatchAfter = emulator.RedispatchNever })
+	refuse, write := away()
+	s.onCreate(func(context.Context, *v1alpha1.PipelineJob) error { return write() })
+	s.queue(1)
+	s.target.Account, s.target.AccountID = "old", "111122223333"
+	s.poller.Ensure(s.target)
+	s.Eventually(func() error { s.clock.Step(time.Second); return s.poller.Health(action).Err }).WithTimeout(deadline).Should(HaveOccurred())
+	s.target.Account = "new"
+	s.poller.Ensure(s.target)
+	refuse(false)
+	s.awaitJobs(1)
+	s.Expect(s.jobs(s)[first(s.jobs(s))].Spec.AccountRef.Name).To(Equal("new"))
+}

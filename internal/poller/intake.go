@@ -103,6 +103,9 @@ func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.C
 		case l.failures[kept.Name].again.After(now):
 			later = append(later, kept)
 		default:
+			if target.HandsOut(kept) { // its account may be another one of the same AWS account
+				kept.Spec.AccountRef.Name = target.Account
+			}
 			offers = append(offers, kept)
 		}
 	}
