@@ -176,10 +176,11 @@ func (r *Reconciler) keep(ctx context.Context, action *v1alpha1.CustomAction, jo
 		return ctrl.Result{}, err
 	}
 	if seen.pending != "" {
-		if err := r.leavePlace(ctx, action, seen, jobs); err != nil {
+		left, err := r.leavePlace(ctx, action, seen, jobs)
+		if err != nil {
 			return ctrl.Result{}, err
 		}
-		return ctrl.Result{}, r.sayPending(ctx, action, inFlight(jobs), seen.pending)
+		return ctrl.Result{RequeueAfter: left}, r.sayPending(ctx, action, inFlight(jobs), seen.pending)
 	}
 	places, err := r.formerPlaces(ctx, action, seen.access, jobs)
 	if err != nil {

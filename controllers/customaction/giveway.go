@@ -2,7 +2,6 @@ package customaction
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -72,19 +71,19 @@ func (r *Reconciler) mayRecord(action types.NamespacedName, matters func(place) 
 
 // leavePlace stops new jobs in the place that an action has left, even before it is known whether
 // the action may take jobs in its new place. Otherwise, an object that is changed all the time would
-// go on taking jobs for which a grant was withdrawn.
-func (r *Reconciler) leavePlace(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) error {
+// go on taking jobs for which a grant was withdrawn. It returns how long to wait before the next
+// try; zero if none is needed.
+func (r *Reconciler) leavePlace(ctx context.Context, action *v1alpha1.CustomAction, seen observation, jobs []v1alpha1.PipelineJob) (time.Duration, error) {
 	key, held := r.holders.held(client.ObjectKeyFromObject(action))
 	if !held || !seen.mustRelease(action, key) {
-		return nil
+		return 0, nil
 	}
 	places, err := r.formerPlaces(ctx, action, seen.access, jobs)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	r.poll(action, seen.access, false, places)
-	r.giveWay(ctx, action, seen, jobs)
-	return nil
+	return r.giveWay(ctx, action, seen, jobs), nil
 }
 
 // mustRelease reports whether an action that holds the jobs of a key must release them immediately:
@@ -138,13 +137,13 @@ func (r *Reconciler) ownerWaits(ctx context.Context, action *v1alpha1.CustomActi
 	if seen.examined.owner == v1alpha1.OwnerThis {
 		return finding{}, nil
 	}
-	var list v1alpha1.CustomActionList
-	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}, client.UnsafeDisableDeepCopy); err != nil {
-		return finding{}, fmt.Errorf("list CustomActions of the same action type: %w", err)
+	others, err := r.ofSameType(ctx, action)
+	if err != nil {
+		return finding{}, err
 	}
-	for i := range list.Items {
-		other := &list.Items[i]
-		if other.UID == action.UID || !other.DeletionTimestamp.IsZero() {
+	for i := range others {
+		other := &others[i]
+		if !other.DeletionTimestamp.IsZero() {
 			continue
 		}
 		its, err := r.accessOf(ctx, other)
@@ -152,7 +151,7 @@ func (r *Reconciler) ownerWaits(ctx context.Context, action *v1alpha1.CustomActi
 			return finding{}, err
 		}
 		if placeOf(other, its) == at && r.isOwner(other, its, seen.now) {
-			return takenBy(other, action, at.region), nil
+			return takenBy(client.ObjectKeyFromObject(other), action, at.region), nil
 		}
 	}
 	return finding{}, nil

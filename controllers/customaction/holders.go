@@ -3,13 +3,10 @@ package customaction
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -34,6 +31,9 @@ func placeOf(action *v1alpha1.CustomAction, a access) place {
 func placeOfJob(job *v1alpha1.PipelineJob, action place) place {
 	return place{cmp.Or(job.Spec.AccountID, action.accountID), job.Spec.Region, cmp.Or(query(job.Spec.QueryParam), action.query)}
 }
+
+// handsOut reports whether an action that takes jobs in a place took a job there.
+func (p place) handsOut(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, p) == p }
 
 // jobsKey identifies jobs that only one CustomAction may take. If two polled for them, each would
 // get some of the jobs, and continuations of the other's jobs.
@@ -96,7 +96,7 @@ func (h *holders) needs(action types.NamespacedName, jobs []v1alpha1.PipelineJob
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key, held := h.of[action]
-	return held && slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place })
+	return held && slices.ContainsFunc(jobs, key.handsOut)
 }
 
 // release makes an action the holder of no key, and returns the key that it held.
@@ -143,7 +143,7 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	key, name := keyOf(action, seen.access), client.ObjectKeyFromObject(action)
 	holder, held := r.holders.holder(key)
 	if held && holder == name {
-		if slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return job.Settled() && placeOfJob(&job, key.place) == key.place }) {
+		if slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return job.Settled() && key.handsOut(job) }) {
 			return finding{}, nil // it could not release them soon, and no other action would take new ones
 		}
 		return r.ownerWaits(ctx, action, seen, key.place)
@@ -151,37 +151,21 @@ func (r *Reconciler) hold(ctx context.Context, action *v1alpha1.CustomAction, se
 	if held && seen.examined.owner == v1alpha1.OwnerThis {
 		r.again(holder)
 	}
-	mine := standing{
-		CustomAction: action,
-		jobs:         slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return placeOfJob(&job, key.place) == key.place }),
-		owns:         seen.examined.owner == v1alpha1.OwnerThis,
-		polls:        polls(action) || failsBriefly(action, seen.now),
+	mine, err := r.standingOf(ctx, action, seen.access, func(of place) bool { return of == key.place })
+	if err != nil {
+		return finding{}, err
 	}
+	mine.owns = seen.examined.owner == v1alpha1.OwnerThis // the status may not have it yet
 	if taken, err := r.takenBefore(ctx, mine, key.place, func(standing) bool { return true }); err != nil || taken.err != nil {
 		return taken, err
 	}
 	before, moved := r.holders.held(name)
 	if !r.holders.take(key, name) {
 		holder, _ = r.holders.holder(key)
-		return takenBy(&v1alpha1.CustomAction{ObjectMeta: metav1.ObjectMeta{Namespace: holder.Namespace, Name: holder.Name}}, action, key.region), nil
+		return takenBy(holder, action, key.region), nil
 	}
 	if moved {
 		r.holders.leave(name, before)
-	}
-	return finding{}, nil
-}
-
-// takenBefore returns a finding if another CustomAction that may take the same jobs, and that
-// counts, takes precedence.
-func (r *Reconciler) takenBefore(ctx context.Context, mine standing, at place, counts func(standing) bool) (finding, error) {
-	others, err := r.sharing(ctx, mine.CustomAction, func(of place) bool { return of == at })
-	if err != nil {
-		return finding{}, err
-	}
-	for i := range others {
-		if counts(others[i]) && others[i].before(mine) {
-			return takenBy(others[i].CustomAction, mine.CustomAction, at.region), nil
-		}
 	}
 	return finding{}, nil
 }
@@ -195,142 +179,14 @@ func (r *Reconciler) releaseJobs(ctx context.Context, action types.NamespacedNam
 
 // wakeOthers queues the other CustomActions of an action type, which may take jobs now.
 func (r *Reconciler) wakeOthers(ctx context.Context, actionType string, action types.NamespacedName) {
-	for _, request := range r.requests(ctx, client.MatchingFields{indexActionType: actionType}) {
-		if request.NamespacedName != action {
-			r.again(request.NamespacedName)
-		}
+	for _, request := range r.others(ctx, actionType, action) {
+		r.again(request.NamespacedName)
 	}
-}
-
-// standing is what decides the precedence of CustomActions that may take the same jobs.
-type standing struct {
-	*v1alpha1.CustomAction
-	// jobs is true if it has jobs that CodePipeline may hand out again.
-	jobs bool
-	// owns is true if the tags of the action type name it.
-	owns bool
-	// polls is true if it polled when its status was written.
-	polls bool
-	// creates is true if it may create the action type.
-	creates bool
-}
-
-// before reports whether one takes precedence over another. Jobs come first, because running work
-// must not run twice. Tags come next, because they prove the owner of the action type.
-func (s standing) before(other standing) bool {
-	switch {
-	case s.jobs != other.jobs:
-		return s.jobs
-	case s.owns != other.owns:
-		return s.owns
-	case s.polls != other.polls:
-		return s.polls
-	default:
-		return isOlder(s.CustomAction, other.CustomAction)
-	}
-}
-
-func polls(action *v1alpha1.CustomAction) bool {
-	return meta.IsStatusConditionTrue(action.Status.Conditions, v1alpha1.ConditionPolling)
-}
-
-// isOlder reports whether an object is older than another. The UID decides if both were created in
-// the same second.
-func isOlder(one, other *v1alpha1.CustomAction) bool {
-	if one.CreationTimestamp.Equal(&other.CreationTimestamp) {
-		return one.UID < other.UID
-	}
-	return one.CreationTimestamp.Before(&other.CreationTimestamp)
-}
-
-// sharing lists the other CustomActions of the same action type that may take jobs in the places
-// that matter, or have jobs from there. Jobs from other places, such as those from before a change
-// of the spec, do not count. The objects are the cache's: copies in each worker could exceed the
-// operator's memory limit.
-func (r *Reconciler) sharing(ctx context.Context, action *v1alpha1.CustomAction, matters func(place) bool) ([]standing, error) {
-	var list v1alpha1.CustomActionList
-	if err := r.List(ctx, &list, client.MatchingFields{indexActionType: actionTypeID(action).String()}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("list CustomActions of the same action type: %w", err)
-	}
-	var found []standing
-	for i := range list.Items {
-		other := &list.Items[i]
-		if other.UID == action.UID {
-			continue
-		}
-		its, err := r.accessOf(ctx, other)
-		if err != nil {
-			return nil, err
-		}
-		jobs, err := r.mayBeHandedOut(ctx, other)
-		if err != nil {
-			return nil, err
-		}
-		working := slices.ContainsFunc(jobs, func(job v1alpha1.PipelineJob) bool { return matters(placeOfJob(&job, placeOf(other, its))) }) ||
-			r.mayRecord(client.ObjectKeyFromObject(other), matters)
-		failsBriefly := failsBriefly(other, r.Clock.Now())
-		if working || matters(placeOf(other, its)) && (failsBriefly || mayTake(other, its)) && !r.isForeign(other, its) {
-			found = append(found, standing{
-				CustomAction: other, jobs: working, owns: recordedOf(other, its).owner == v1alpha1.OwnerThis, polls: polls(other) || failsBriefly,
-				creates: its.given.MayRegister && other.Spec.Registration == v1alpha1.RegistrationManaged,
-			})
-		}
-	}
-	return found, nil
-}
-
-// mayTake reports whether an action without jobs may take jobs, now or after a temporary failure. It
-// is false if that needs a change of an object: such an action does not keep jobs from others.
-func mayTake(action *v1alpha1.CustomAction, a access) bool {
-	if !action.DeletionTimestamp.IsZero() || !a.given.Access {
-		return false
-	}
-	ready := meta.FindStatusCondition(action.Status.Conditions, v1alpha1.ConditionReady)
-	return ready == nil || ready.Status == metav1.ConditionTrue || ready.ObservedGeneration != action.Generation ||
-		!isLasting(ready.Reason, recordedOf(action, a).owner)
-}
-
-// failsBriefly reports whether an action that took jobs has been unable to for less than
-// releaseAfter, according to its status. An operator that starts during this time hands its jobs
-// over to no other action. An action whose action type is missing does not keep others from
-// creating it.
-func failsBriefly(action *v1alpha1.CustomAction, now time.Time) bool {
-	ready := readiness(action)
-	return action.DeletionTimestamp.IsZero() && action.Status.LastPollTime != nil &&
-		ready.Status == metav1.ConditionFalse && now.Sub(ready.LastTransitionTime.Time) < releaseAfter &&
-		!slices.Contains([]string{v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationNotGranted, v1alpha1.ReasonActionTypeTaken}, ready.Reason)
-}
-
-// isForeign reports whether the tags of its action type keep an action from taking jobs, according
-// to the last examination of any of its versions: all of them have the same action type.
-func (r *Reconciler) isForeign(action *v1alpha1.CustomAction, a access) bool {
-	found, known := r.examinations.last(action)
-	return known && found.isOf(a) && found.foreign && !a.given.Shares
-}
-
-// isLasting reports whether a reason lasts until an object, or something in AWS, changes, so that
-// the action does not keep jobs from others. A mistake in the template, or a Job that the cluster
-// refuses, is no such reason for the owner of the action type: it keeps its jobs.
-func isLasting(reason string, owner v1alpha1.ActionTypeOwner) bool {
-	switch reason {
-	case v1alpha1.ReasonInvalidJobTemplate, v1alpha1.ReasonTooLarge, v1alpha1.ReasonJobRefused:
-		return owner != v1alpha1.OwnerThis
-	default:
-		return slices.Contains(lasting, reason)
-	}
-}
-
-// lasting has the reasons that last until an object, or something in AWS, changes.
-var lasting = []string{
-	v1alpha1.ReasonAccountNotFound, v1alpha1.ReasonAccountNotReady, v1alpha1.ReasonAccessNotGranted, v1alpha1.ReasonRegistrationNotGranted,
-	v1alpha1.ReasonRoleNotAllowed, v1alpha1.ReasonCredentialsUnavailable, v1alpha1.ReasonAccessDenied,
-	v1alpha1.ReasonDefinitionConflict, v1alpha1.ReasonActionTypeNotFound, v1alpha1.ReasonRegistrationFailed,
-	v1alpha1.ReasonVersionRetired,
 }
 
 // takenBy returns a finding that another CustomAction takes the jobs. The message names it only in
 // its own namespace.
-func takenBy(other, action *v1alpha1.CustomAction, region v1alpha1.Region) finding {
+func takenBy(other types.NamespacedName, action *v1alpha1.CustomAction, region v1alpha1.Region) finding {
 	who := "a CustomAction of another namespace"
 	if other.Namespace == action.Namespace {
 		who = "CustomAction " + other.Name

@@ -79,6 +79,9 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction,
 		found.foreign = last.foreign // until the tags are read
 	}
 	if found.template = r.checkTemplate(ctx, action, a.given.ReferencesIn); found.template.err != nil {
+		if found.owner == v1alpha1.OwnerThis {
+			r.confirmOwner(ctx, action, a, &found)
+		}
 		return found
 	}
 	api, err := r.AWS.For(ctx, r.identity(a, action))
@@ -102,6 +105,28 @@ func (r *Reconciler) examine(ctx context.Context, action *v1alpha1.CustomAction,
 	return found
 }
 
+// confirmOwner reads the tags for an object that can't take jobs, and that owns the action type
+// according to its status: it would keep the jobs from others for ever, although the tags may name
+// another object by now, or a user may have written the status. While the tags can't be read, the
+// status counts.
+func (r *Reconciler) confirmOwner(ctx context.Context, action *v1alpha1.CustomAction, a access, found *examined) {
+	api, err := r.AWS.For(ctx, r.identity(a, action))
+	if err != nil {
+		return
+	}
+	arn, err := arnOf(ctx, api, action, a)
+	if err != nil {
+		return
+	}
+	tags, err := api.Tags(ctx, arn)
+	switch {
+	case codepipeline.KindOf(err) == codepipeline.ResourceNotFound:
+		found.arn, found.owner = "", ""
+	case err == nil:
+		found.arn, found.owner, found.foreign = arn, r.owner(action, tags), r.isOfAnotherNamespace(action, tags)
+	}
+}
+
 // register ensures that CodePipeline has the action type as it is defined; found is the existing
 // action type, or nil. One with another definition is not changed: pipelines may use it.
 func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, action *v1alpha1.CustomAction, a access, found *codepipeline.ListedActionType) finding {
@@ -118,12 +143,22 @@ func (r *Reconciler) register(ctx context.Context, api *codepipeline.Client, act
 			wanted.ID, regionOf(action), action.Spec.AccountRef.Name, action.Namespace)
 	}
 	// If several CustomActions that may create it find it missing, the one that takes the jobs does.
-	creates := func(other standing) bool { return other.creates }
-	if taken, err := r.takenBefore(ctx, standing{CustomAction: action}, placeOf(action, a), creates); err != nil || taken.err != nil {
+	if taken, err := r.createdByAnother(ctx, action, a); err != nil || taken.err != nil {
 		taken.retry = true // once the action type exists, nobody has to create it
 		return unlessAPIServer(taken, err)
 	}
 	return r.create(ctx, api, action, wanted)
+}
+
+// createdByAnother returns a finding if another CustomAction that may create the action type takes
+// precedence.
+func (r *Reconciler) createdByAnother(ctx context.Context, action *v1alpha1.CustomAction, a access) (finding, error) {
+	at := placeOf(action, a)
+	mine, err := r.standingOf(ctx, action, a, func(of place) bool { return of == at })
+	if err != nil {
+		return finding{}, err
+	}
+	return r.takenBefore(ctx, mine, at, func(other standing) bool { return other.creates })
 }
 
 // unlessAPIServer returns a finding, or if the API server failed, a finding with its error.

@@ -56,8 +56,8 @@ type usage struct {
 	// here is where the action takes jobs. Nil: anywhere.
 	here *Place
 	// reserved are the names of PipelineJobs that were created, or are about to be, and that the
-	// informer has not shown yet, with the time of the reservation.
-	reserved map[string]time.Time
+	// informer has not shown yet.
+	reserved map[string]reservation
 	// polled is how many slots the current poll may still fill, and polledAt is since when it
 	// holds them.
 	polled   int32
@@ -66,6 +66,12 @@ type usage struct {
 	recording bool
 	// inLane: the action waits for room in its lane, and can't use a slot in the meantime.
 	inLane bool
+}
+
+// reservation is where a job was handed out, and since when a slot is reserved for it.
+type reservation struct {
+	in Place
+	at time.Time
 }
 
 // awaiting is where a job is awaited, since when, and until when. A zero until means that
@@ -187,9 +193,9 @@ type room struct {
 func (c *capacity) take(action types.NamespacedName) room {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	recheck := c.expire()
 	of := c.of(action)
 	defer c.drop(action)
-	recheck := c.expire()
 	held := c.held(of)
 	of.polled, of.recording, of.inLane = 0, false, false
 	of.polled, of.polledAt = c.share(action, of, held), c.clock.Now()
@@ -254,20 +260,21 @@ func (c *capacity) canUse(action types.NamespacedName) bool {
 	return ok && !of.inLane && of.free() > 0
 }
 
-// expire drops reservations that have expired. It returns how long it is until the next
-// reservation, or the hold of a poll, expires.
+// expire drops reservations that have expired, and the usage of actions that had nothing else. It
+// returns how long it is until the next reservation, or the hold of a poll, expires.
 func (c *capacity) expire() (next time.Duration) {
-	for _, of := range c.actions {
+	for action, of := range c.actions {
 		if of.polled > 0 && !of.recording {
 			next = soonest(next, pollLife-c.clock.Since(of.polledAt))
 		}
-		for name, at := range of.reserved {
-			left := reservationLife - c.clock.Since(at)
+		for name, is := range of.reserved {
+			left := reservationLife - c.clock.Since(is.at)
 			if left <= 0 {
 				delete(of.reserved, name)
 			}
 			next = soonest(next, left)
 		}
+		c.drop(action)
 	}
 	return next
 }
@@ -315,13 +322,21 @@ func (c *capacity) reserve(action types.NamespacedName, name string, in Place) b
 		return false
 	}
 	of.polled--
-	of.reserved[name] = c.clock.Now()
+	of.reserve(name, in, c.clock.Now())
 	return true
 }
 
+// reserve reserves a slot for a job. What is unknown about the job's place is that of the action's.
+func (u *usage) reserve(name string, in Place, now time.Time) {
+	if u.here != nil && u.here.covers(in) {
+		in = *u.here
+	}
+	u.reserved[name] = reservation{in, now}
+}
+
 // mayRecord reports whether an action may still record new jobs of a place that matters: it takes
-// jobs there, or the answer to a poll is being recorded. A created PipelineJob that the informer
-// has not shown yet may be of any place.
+// jobs there, or the answer to a poll there is being recorded, or the informer has not shown yet
+// what was.
 func (c *capacity) mayRecord(action types.NamespacedName, matters func(Place) bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -329,19 +344,25 @@ func (c *capacity) mayRecord(action types.NamespacedName, matters func(Place) bo
 	if !known {
 		return false
 	}
-	c.expire()
-	takes := of.here != nil && matters(*of.here) && (of.limit > 0 || of.polled > 0)
-	return takes || len(of.reserved) > 0
+	if of.here != nil && matters(*of.here) && (of.limit > 0 || of.polled > 0) {
+		return true
+	}
+	for _, is := range of.reserved {
+		if c.clock.Since(is.at) < reservationLife && (is.in.AccountID == "" || matters(is.in)) {
+			return true
+		}
+	}
+	return false
 }
 
 // hold reserves a slot for a PipelineJob that was updated to a new job, until the informer
 // shows it.
-func (c *capacity) hold(action types.NamespacedName, name string) {
+func (c *capacity) hold(action types.NamespacedName, name string, in Place) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.of(action)
 	if _, held := of.slots[name]; !held {
-		of.reserved[name] = c.clock.Now()
+		of.reserve(name, in, c.clock.Now())
 	}
 	c.drop(action)
 }
@@ -441,7 +462,7 @@ func (c *capacity) leave(action types.NamespacedName) {
 func (c *capacity) of(action types.NamespacedName) *usage {
 	of, ok := c.actions[action]
 	if !ok {
-		of = &usage{slots: map[string]struct{}{}, awaited: map[string]awaiting{}, reserved: map[string]time.Time{}}
+		of = &usage{slots: map[string]struct{}{}, awaited: map[string]awaiting{}, reserved: map[string]reservation{}}
 		c.actions[action] = of
 	}
 	return of

@@ -76,8 +76,8 @@ func (p *Poller) ensureElsewhere(action types.NamespacedName, targets []Target) 
 	}
 	maps.DeleteFunc(p.elsewhere[action], func(place Place, l *loop) bool {
 		_, stays := wanted[place]
-		if !stays && l.cancel != nil {
-			l.cancel()
+		if !stays {
+			p.end(action, l)
 		}
 		return !stays
 	})
@@ -98,6 +98,27 @@ func (p *Poller) ensureElsewhere(action types.NamespacedName, targets []Target) 
 	}
 	if len(p.elsewhere[action]) == 0 {
 		delete(p.elsewhere, action)
+	}
+	p.passKept(action)
+}
+
+// passKept gives the continuations that removed loops kept to the loops that poll where they were
+// handed out. Other jobs may be new, which only the action's own loop records. The caller holds the
+// lock.
+func (p *Poller) passKept(action types.NamespacedName) {
+	left := slices.DeleteFunc(p.kept[action], func(job *v1alpha1.PipelineJob) bool {
+		for place, l := range p.elsewhere[action] {
+			if job.Spec.CodePipelineJob.ContinuationToken != "" && place.covers(PlaceOf(job)) {
+				l.inherit(job)
+				l.awaken()
+				return true
+			}
+		}
+		return false
+	})
+	p.kept[action] = left
+	if len(left) == 0 {
+		delete(p.kept, action)
 	}
 }
 
@@ -180,17 +201,15 @@ func (l *loop) accept(from Target, job *v1alpha1.PipelineJob) bool {
 	if l.target.Type != from.Type || !here.covers(there) || !there.covers(here) || len(l.accepted) >= limits.PollBatch {
 		return false
 	}
-	job.Spec.AccountRef.Name = l.target.Account // in the same AWS account
 	l.accepted = append(l.accepted, job)
 	return true
 }
 
-// inherit accepts the jobs that an earlier loop of the action kept.
-func (l *loop) inherit(kept []*v1alpha1.PipelineJob) {
+// inherit takes over a job that an earlier loop of the action kept, wherever it was handed out.
+func (l *loop) inherit(kept *v1alpha1.PipelineJob) {
 	l.mu.Lock()
-	l.accepted = append(l.accepted, kept...)
-	l.mu.Unlock()
-	l.awaken()
+	defer l.mu.Unlock()
+	l.accepted = append(l.accepted, kept)
 }
 
 // awakenForAccepted starts another turn if there are accepted jobs.
@@ -203,13 +222,18 @@ func (l *loop) awakenForAccepted() {
 }
 
 // keepAccepted adds the accepted jobs to those that the loop keeps. A later hand-out of a job
-// replaces an earlier one.
+// replaces an earlier one: the nonce of that may no longer be valid.
 func (l *loop) keepAccepted() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, job := range l.accepted {
-		l.kept = slices.DeleteFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool { return kept.Name == job.Name })
-		l.kept = append(l.kept, job)
+		at := slices.IndexFunc(l.kept, func(kept *v1alpha1.PipelineJob) bool { return kept.Name == job.Name })
+		switch {
+		case at < 0:
+			l.kept = append(l.kept, job)
+		case l.kept[at].Spec.CodePipelineJob.PolledAt.Before(job.Spec.CodePipelineJob.PolledAt):
+			l.kept[at] = job
+		}
 	}
 	l.accepted = nil
 }

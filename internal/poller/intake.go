@@ -103,6 +103,9 @@ func (l *loop) recordKept(ctx context.Context, target Target, action *v1alpha1.C
 		case l.failures[kept.Name].again.After(now):
 			later = append(later, kept)
 		default:
+			if target.HandsOut(kept) { // its account may be another one of the same AWS account
+				kept.Spec.AccountRef.Name = target.Account
+			}
 			offers = append(offers, kept)
 		}
 	}
@@ -306,7 +309,7 @@ func (l *loop) advance(ctx context.Context, known, record *v1alpha1.PipelineJob)
 			l.poller.Log.Info("Updated a PipelineJob with a new job or nonce", "pipelineJob", client.ObjectKeyFromObject(known),
 				"jobID", known.Spec.CodePipelineJob.ID, "action", naming.ActionOf(known))
 			// Not observe: the informer may already have shown a newer version.
-			l.poller.capacity.hold(naming.ActionOf(known), known.Name)
+			l.poller.capacity.hold(naming.ActionOf(known), known.Name, PlaceOf(known))
 			return became, nil
 		}
 		if apierrors.IsNotFound(err) {

@@ -139,7 +139,7 @@ func TestAcceptedJobsAreNotSeen(t *testing.T) {
 	l.awaken()
 	l.seen()
 	g.Expect(l.wake).To(BeEmpty())
-	l.inherit([]*v1alpha1.PipelineJob{{}})
+	l.inherit(&v1alpha1.PipelineJob{})
 	l.seen()
 	g.Expect(l.wake).To(HaveLen(1))
 }

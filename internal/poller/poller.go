@@ -6,6 +6,7 @@ package poller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -99,8 +100,8 @@ type Poller struct {
 	loops   map[types.NamespacedName]*loop
 	// elsewhere are the loops for places where actions take no new jobs.
 	elsewhere map[types.NamespacedName]map[Place]*loop
-	// ending are loops that were removed and may still be running.
-	ending map[types.NamespacedName]*loop
+	// ending are loops that were removed and may still be running, in the order of their removal.
+	ending map[types.NamespacedName][]*loop
 	// kept are jobs that a loop had not recorded when it ended.
 	kept map[types.NamespacedName][]*v1alpha1.PipelineJob
 	done sync.WaitGroup
@@ -111,7 +112,7 @@ func (p *Poller) init() {
 	p.once.Do(func() {
 		p.capacity = newCapacity(p.MaxConcurrent, p.KeepFor, p.Clock)
 		p.elsewhere = map[types.NamespacedName]map[Place]*loop{}
-		p.loops, p.ending = map[types.NamespacedName]*loop{}, map[types.NamespacedName]*loop{}
+		p.loops, p.ending = map[types.NamespacedName]*loop{}, map[types.NamespacedName][]*loop{}
 		p.kept = map[types.NamespacedName][]*v1alpha1.PipelineJob{}
 	})
 }
@@ -209,7 +210,7 @@ func (p *Poller) Ensure(target Target, elsewhere ...Target) {
 	if l, ok := p.loops[target.Action]; ok {
 		l.setTarget(target)
 	} else {
-		l := newLoop(p, target, p.ending[target.Action])
+		l := newLoop(p, target, p.endingOwn(target.Action))
 		l.accepted = p.kept[target.Action]
 		delete(p.kept, target.Action)
 		p.loops[target.Action] = l
@@ -231,12 +232,28 @@ func (p *Poller) Remove(action types.NamespacedName, elsewhere ...Target) {
 		return
 	}
 	delete(p.loops, action)
-	if l.cancel != nil {
-		p.ending[action] = l
-		l.cancel()
-	}
+	p.end(action, l)
 	p.capacity.forget(action)
 	p.wakeNext()
+}
+
+// end ends a loop that was removed. The caller holds the lock.
+func (p *Poller) end(action types.NamespacedName, l *loop) {
+	if l.cancel != nil {
+		p.ending[action] = append(p.ending[action], l)
+		l.cancel()
+	}
+}
+
+// endingOwn returns the latest of an action's own loops that are ending, or nil. The caller holds
+// the lock.
+func (p *Poller) endingOwn(action types.NamespacedName) *loop {
+	for _, l := range slices.Backward(p.ending[action]) {
+		if !l.elsewhere {
+			return l
+		}
+	}
+	return nil
 }
 
 // Forget stops polling for an action that is gone.
@@ -245,7 +262,7 @@ func (p *Poller) Forget(action types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.kept, action)
-	if l, ok := p.ending[action]; ok {
+	for _, l := range p.ending[action] {
 		l.forgotten = true
 	}
 }
@@ -308,30 +325,36 @@ func (p *Poller) launch(l *loop) {
 	})
 }
 
-// ended removes a loop that has ended. The action's next loop gets the jobs that it had not
-// recorded: CodePipeline may never hand them out again.
+// ended hands on the jobs that a removed loop had not recorded when it ended: CodePipeline may
+// never hand them out again.
 func (p *Poller) ended(l *loop) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	target := l.currentTarget()
-	own := p.ending[target.Action] == l
-	if own {
-		delete(p.ending, target.Action)
+	action := target.Action
+	if !slices.Contains(p.ending[action], l) {
+		return // the operator stops
+	}
+	p.ending[action] = slices.DeleteFunc(p.ending[action], func(other *loop) bool { return other == l })
+	if len(p.ending[action]) == 0 {
+		delete(p.ending, action)
 	}
 	l.keepAccepted()
-	next, polled := p.loops[target.Action]
-	switch {
-	case l.elsewhere && polled:
-		for _, job := range l.kept {
-			if next.accept(target, job) {
-				next.awaken()
-			}
-		}
-	case own && polled:
-		next.inherit(l.kept)
-	case own && !l.forgotten:
-		p.kept[target.Action] = l.kept
+	if l.forgotten || len(l.kept) == 0 {
+		return
 	}
+	next, polled := p.loops[action]
+	if !polled {
+		p.kept[action] = append(p.kept[action], l.kept...)
+		p.passKept(action)
+		return
+	}
+	for _, job := range l.kept {
+		if !next.accept(target, job) {
+			next.inherit(job) // it records continuations of any place
+		}
+	}
+	next.awaken()
 }
 
 // IndexInFlight is the cache's index of unsettled PipelineJobs, by the name of their

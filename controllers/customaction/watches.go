@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -42,10 +43,13 @@ var concernsOthers = predicate.Or[client.Object](predicate.GenerationChangedPred
 // sameActionType maps a CustomAction to the others of the same action type: one of them may take
 // over when it is deleted.
 func (r *Reconciler) sameActionType(ctx context.Context, object client.Object) []reconcile.Request {
-	requests := r.requests(ctx, client.MatchingFields{indexActionType: actionTypeID(object.(*v1alpha1.CustomAction)).String()})
-	return slices.DeleteFunc(requests, func(request reconcile.Request) bool {
-		return request.NamespacedName == client.ObjectKeyFromObject(object)
-	})
+	return r.others(ctx, actionTypeID(object.(*v1alpha1.CustomAction)).String(), client.ObjectKeyFromObject(object))
+}
+
+// others returns a request for each CustomAction of an action type but one.
+func (r *Reconciler) others(ctx context.Context, actionType string, but types.NamespacedName) []reconcile.Request {
+	requests := r.requests(ctx, client.MatchingFields{indexActionType: actionType})
+	return slices.DeleteFunc(requests, func(request reconcile.Request) bool { return request.NamespacedName == but })
 }
 
 // requests returns a request for each CustomAction that the options list.
