@@ -123,7 +123,7 @@ func (e Evidence) slow(since time.Time, usual time.Duration, waiting func() *Wai
 	return standing{waiting: waiting(), look: min(age, longestLook), events: true}
 }
 
-// late is slow for waits about which events have no more information than the pod's status.
+// late is slow for waits about which events add no information to the pod's status.
 func (e Evidence) late(since time.Time, usual time.Duration, waiting Waiting) standing {
 	if age := e.Now.Sub(since); age < usual {
 		return standing{look: usual - age}

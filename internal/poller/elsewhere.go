@@ -123,7 +123,7 @@ func (p *Poller) passKept(action types.NamespacedName) {
 }
 
 // MayRecord reports whether an action may still record new jobs of a place that matters. After the
-// action has left the place, or takes no more jobs, it is true until the answer to the last poll is
+// action has left the place, or takes no new jobs, it is true until the answer to the last poll is
 // recorded.
 func (p *Poller) MayRecord(action types.NamespacedName, matters func(Place) bool) bool {
 	p.init()

@@ -344,7 +344,7 @@ func TestJobsAreRecordedInParallel(t *testing.T) {
 	s.target.MaxConcurrent = 2 * recorders
 	s.poller.Ensure(s.target)
 	s.awaitJobs(2 * recorders)
-	s.Expect(most).To(Equal(recorders), "and no more at the same time")
+	s.Expect(most).To(Equal(recorders), "and never more at the same time")
 }
 
 // TestNoSecondLoopIsAtWork removes an action and adds it again while the jobs of a poll are
